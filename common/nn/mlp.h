@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// Multi-layer perceptrons on flat blocks of floats.
+//
+// A struct mlp is only a shape. Parameters, gradients and Adam moments are flat
+// blocks of mlp_params() floats with one layout: for each layer the weight
+// (out, in), row-major as in PyTorch, then the bias (out). So copying, averaging,
+// saving and sending are one loop over one block. Scratch is the caller's, one
+// a thread, and holds what the backward pass needs of the forward pass.
+#ifndef SPUR_COMMON_NN_MLP_H
+#define SPUR_COMMON_NN_MLP_H
+
+#include <stddef.h>
+
+#include "common/rng.h"
+
+#define MLP_LAYERS_MAX 12
+
+enum activation { ACTIVATION_RELU, ACTIVATION_SILU };
+
+// Hidden layers are activated, the last one is linear.
+struct mlp {
+    int layers;                   // of weights: hidden layers + 1
+    int dims[MLP_LAYERS_MAX + 1]; // in, hidden ..., out
+    enum activation activation;
+};
+
+struct mlp mlp_make(int in, int hidden_width, int hidden_layers, int out,
+                    enum activation activation);
+size_t mlp_params(const struct mlp *m);                   // floats in a parameter block
+size_t mlp_weight_offset(const struct mlp *m, int layer); // of W_l (out, in)
+size_t mlp_bias_offset(const struct mlp *m, int layer);   // of b_l (out)
+size_t mlp_scratch(const struct mlp *m, int B);           // floats of scratch for batches up to B
+
+// Uniform in +-sqrt(6 / (in + out)), biases 0 (Glorot and Bengio 2010): what
+// MBPO's SAC uses.
+void mlp_init_glorot(float *params, const struct mlp *m, struct rng *rng);
+// Normal with sd 1 / (2 sqrt(in)) cut off at two sd, biases 0: what PETS and
+// MBPO's dynamics models use.
+void mlp_init_truncated(float *params, const struct mlp *m, struct rng *rng);
+
+// y (B, out) = f(x (B, in)).
+void mlp_forward(float *y, float *scratch, const struct mlp *m, const float *params,
+                 const float *x, int B);
+
+// After mlp_forward with the same scratch, params, x and B: given dy = dL/dy
+// (B, out), adds dL/dparams to dparams (skipped when NULL) and writes dL/dx
+// (B, in) to dx (skipped when NULL). scratch may then be used for a new forward.
+void mlp_backward(float *dx, float *dparams, float *scratch, const struct mlp *m,
+                  const float *params, const float *x, const float *dy, int B);
+
+#endif

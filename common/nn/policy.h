@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+// The tanh-squashed Gaussian policy of SAC (Haarnoja et al. 2018, appendix C):
+// a = tanh(u), u = mu(s) + exp(log_std(s)) * noise, log_std clipped to [-20, 2].
+//
+// log pi(a|s) = sum_j [ -noise^2/2 - log_std - log(2 pi)/2
+//                       - 2 (log 2 - u - softplus(-2u)) ]
+// which is exact and does not lose digits where tanh saturates.
+#ifndef SPUR_COMMON_NN_POLICY_H
+#define SPUR_COMMON_NN_POLICY_H
+
+#include "common/nn/mlp.h"
+
+#define POLICY_LOG_STD_MIN (-20.0f)
+#define POLICY_LOG_STD_MAX 2.0f
+
+struct policy {
+    int obs_dim, act_dim;
+    struct mlp net; // obs -> (mu, log_std): 2 * act_dim, ReLU
+};
+
+struct policy policy_make(int obs_dim, int act_dim, int hidden_width, int hidden_layers);
+size_t policy_params(const struct policy *p);
+size_t policy_scratch(const struct policy *p, int B);
+void policy_init(float *params, const struct policy *p, struct rng *rng);
+
+// act (B, A) in (-1, 1), log_prob (B) or NULL; noise (B, A) ~ N(0, 1).
+void policy_sample(float *act, float *log_prob, float *scratch, const struct policy *p,
+                   const float *params, const float *obs, const float *noise, int B);
+// act (B, A) = tanh(mu(obs)): the deterministic policy of evaluations.
+void policy_mean(float *act, float *scratch, const struct policy *p, const float *params,
+                 const float *obs, int B);
+// After policy_sample with the same scratch, params, obs, noise and B: adds the
+// gradient of a loss L(act, log_prob) to dparams, given d_act (B, A) = dL/dact
+// and d_log_prob (B) = dL/dlog_prob.
+void policy_backward(float *dparams, float *scratch, const struct policy *p, const float *params,
+                     const float *obs, const float *noise, const float *d_act,
+                     const float *d_log_prob, int B);
+
+#endif

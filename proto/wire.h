@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: MIT
+// What the processes say to each other, as plain structs.
+//
+// wire.c packs them with protobuf-c (spur.proto; *.pb-c.h is included by wire.c
+// alone) and unpacks them again, and everything that a peer could get wrong is
+// checked there: schema version, lengths, shapes against row counts, enums,
+// strings without NUL, finite numbers, flags. What wire_unpack passes may be
+// used without further checks, except against the task at hand (dimensions).
+//
+// Bulk numbers are packed little-endian float32 columns in `bytes` fields.
+// Who sends what to whom, and when, is in docs/protocol.md.
+#ifndef SPUR_PROTO_WIRE_H
+#define SPUR_PROTO_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define WIRE_SCHEMA 1          // version of spur.proto; peers of another one are refused
+#define WIRE_ROWS_MAX 16384    // rows in one message
+#define WIRE_DIM_MAX 4096      // numbers in one row of a column
+#define WIRE_STRING_MAX 256    // bytes of any string, NUL included
+#define WIRE_PARAMS_MAX (12u << 20) // floats of a policy
+#define WIRE_ACTORS_MAX 4096
+#define WIRE_COUNTERS_MAX 64
+#define WIRE_MEMBERS_MAX 32
+#define WIRE_EPISODES_MAX 1024
+
+enum wire_role { WIRE_ROLE_ACTOR = 1, WIRE_ROLE_EVALUATOR, WIRE_ROLE_LEARNER };
+
+enum wire_type {
+    WIRE_HELLO = 1,
+    WIRE_WELCOME,
+    WIRE_REFUSE,
+    WIRE_TRANSITIONS,
+    WIRE_ACK,
+    WIRE_CREDIT,
+    WIRE_EPISODE,
+    WIRE_HEARTBEAT,
+    WIRE_GOODBYE,
+    WIRE_SHUTDOWN,
+    WIRE_EVAL_REQUEST,
+    WIRE_EVAL_REPORT,
+    WIRE_EXPERIENCE,
+    WIRE_GRANT,
+    WIRE_PROGRESS,
+    WIRE_POLICY_GET,
+    WIRE_POLICY,
+    WIRE_STATUS_REQUEST,
+    WIRE_STATUS,
+};
+const char *wire_type_name(enum wire_type type);
+
+// First message on a connection, and again whenever the server says it does
+// not know the sender.
+struct wire_hello {
+    enum wire_role role;
+    char id[WIRE_STRING_MAX];      // unique in the run: "actor-0", "learner"
+    uint64_t incarnation;          // larger for every start of the same id; fences older ones out
+    char host[WIRE_STRING_MAX];
+    uint64_t pid;
+    char version[WIRE_STRING_MAX]; // of the software, for people
+    char task[WIRE_STRING_MAX];    // empty: whatever the run's task is
+    uint32_t obs_dim, act_dim;     // 0 when task is empty
+    char endpoint[WIRE_STRING_MAX]; // where the sender itself answers StatusRequest; may be empty
+    // Learner only: where its state stands.
+    uint64_t updates, policy_version, real_rows, model_rows;
+};
+
+struct wire_welcome {
+    uint64_t seed;
+    char task[WIRE_STRING_MAX];
+    uint32_t obs_dim, act_dim, horizon;
+    uint32_t actor_index;      // numbers the random streams; kept per id for the whole run
+    uint64_t next_seq;         // first sequence number not stored yet for this incarnation
+    uint64_t actor_steps;      // transitions of this id stored so far, all incarnations
+    uint64_t actor_episodes;   // episodes that this id has begun, for the reset stream
+    uint32_t heartbeat_ms, lost_after_ms;
+    uint32_t batch_rows_max, unacked_rows_max;
+};
+
+enum wire_refusal {
+    WIRE_REFUSED_SCHEMA = 1, // another version of spur.proto
+    WIRE_REFUSED_RUN,        // a message of another run
+    WIRE_REFUSED_TASK,       // another task or other shapes
+    WIRE_REFUSED_FENCED,     // a newer incarnation of the same id is here
+    WIRE_REFUSED_UNKNOWN,    // say Hello first (again)
+    WIRE_REFUSED_VALUE,      // non-finite or out-of-range values
+    WIRE_REFUSED_FULL,       // no room for another peer
+    WIRE_REFUSED_MODE,       // not in this mode: a second actor in lockstep
+    WIRE_REFUSED_FORMAT,     // does not parse
+};
+// fatal: the sender should stop with this text; else it may try again.
+struct wire_refuse {
+    enum wire_refusal code;
+    bool fatal;
+    char text[WIRE_STRING_MAX];
+};
+
+enum wire_flag { WIRE_TERMINATED = 1, WIRE_TRUNCATED = 2 };
+
+// Rows of (s, a, r, s', flags), in columns.
+struct wire_rows {
+    uint32_t rows, obs_dim, act_dim;
+    const float *obs;      // (rows, obs_dim)
+    const float *act;      // (rows, act_dim), in [-1, 1]
+    const float *reward;   // (rows)
+    const float *next_obs; // (rows, obs_dim): the true one, also at the end of an episode
+    const uint8_t *flags;  // (rows), enum wire_flag bits
+};
+
+struct wire_transitions {
+    uint64_t seq;            // of this message, 1, 2, ... in one incarnation
+    uint64_t policy_version; // that acted; 0 = uniform random
+    struct wire_rows rows;
+};
+// Everything up to and including seq is stored.
+struct wire_ack {
+    uint64_t seq;
+};
+// What an actor may do. Counts are totals of its incarnation, so that a lost or
+// repeated message does no harm.
+struct wire_credit {
+    uint64_t steps_allowed;      // rows that may be produced in all
+    uint64_t random_steps;       // of them, the first so many act uniformly at random
+    uint64_t min_policy_version; // act with this version or a newer one
+    uint64_t newest_policy_version;
+    char reason[WIRE_STRING_MAX]; // why there is no more; for the actor's status
+};
+
+struct wire_episode {
+    uint64_t length;
+    double episode_return;
+    bool terminated; // else truncated
+    uint64_t policy_version;
+};
+
+struct wire_shutdown {
+    bool done;                  // the run is finished (else only stopped, to be resumed)
+    char text[WIRE_STRING_MAX]; // "solved", "step budget spent", "stopped by SIGTERM"
+};
+
+struct wire_policy {
+    uint64_t version; // 1, 2, ...; counts publications
+    uint64_t updates; // that went into it
+    uint32_t obs_dim, act_dim, hidden_width, hidden_layers;
+    uint64_t params_len; // floats; 0: you have the newest already
+    const float *params;
+};
+struct wire_policy_get {
+    uint64_t have_version; // 0: none
+};
+
+struct wire_eval_request {
+    uint64_t id, env_steps;
+    uint64_t seed;
+    char task[WIRE_STRING_MAX];
+    uint32_t episodes;
+    struct wire_policy policy;
+};
+struct wire_eval_report {
+    uint64_t id, env_steps, policy_version;
+    uint32_t episodes;
+    const double *returns; // (episodes)
+    const double *lengths; // (episodes)
+};
+
+enum wire_experience_kind { WIRE_REAL = 1, WIRE_MODEL };
+struct wire_experience {
+    uint64_t seq; // 1, 2, ... since the learner's Hello
+    enum wire_experience_kind kind;
+    uint64_t first_index;                   // real rows: place of the first in D_env
+    uint64_t model_version, policy_version; // model rows: behind them
+    struct wire_rows rows;
+};
+struct wire_grant {
+    uint64_t updates_allowed; // in all
+    uint64_t model_capacity;  // D_model's rows from now on
+    uint64_t env_steps;
+    uint64_t checkpoint_id;       // make a checkpoint when this grows
+    char reason[WIRE_STRING_MAX]; // why there is no more
+};
+struct wire_progress {
+    uint64_t experience_seq; // taken in up to here
+    uint64_t updates, policy_version;
+    uint64_t real_rows, model_rows, model_capacity;
+    double updates_per_s;
+    double critic_loss, actor_loss, temperature, entropy, q_mean; // means since the last Progress
+    char waiting[WIRE_STRING_MAX]; // for what; empty: working
+};
+
+// ---- status ----
+
+enum wire_peer_state {
+    WIRE_PEER_CONNECTED = 1,
+    WIRE_PEER_WAITING, // for credit, policy or acknowledgement: see `waiting`
+    WIRE_PEER_LOST,    // nothing heard for lost_after_ms
+    WIRE_PEER_LEFT,    // said goodbye
+};
+
+struct wire_actor_status {
+    char id[WIRE_STRING_MAX];
+    char host[WIRE_STRING_MAX];
+    enum wire_role role;
+    enum wire_peer_state state;
+    uint64_t pid, incarnation, index;
+    uint64_t steps, episodes;
+    double steps_per_s;
+    uint64_t policy_version;
+    double policy_age_s, heard_s; // age of that version; time since anything was heard
+    uint64_t unacked_rows;
+    double last_return;
+    char waiting[WIRE_STRING_MAX];
+};
+
+struct wire_counter {
+    char name[WIRE_STRING_MAX];
+    uint64_t value;
+};
+
+// Answered by every daemon; parts that a daemon does not know are absent (has_*
+// false, counts 0). The model server's covers the whole system.
+struct wire_status {
+    char daemon[WIRE_STRING_MAX]; // "modelserver", "learner", "actor-0"
+    char version[WIRE_STRING_MAX];
+    char task[WIRE_STRING_MAX];
+    uint64_t run_id, seed, pid;
+    double uptime_s;
+    char state[WIRE_STRING_MAX];   // "exploring", "learning", "stopping", "solved", ...
+    char waiting[WIRE_STRING_MAX]; // who waits for whom and why; empty: nobody
+
+    uint64_t env_steps, env_steps_budget, explore_steps, episodes;
+    double env_steps_per_s;
+    uint64_t env_rows, model_rows, model_capacity; // D_env, D_model
+
+    bool has_pacing;
+    char pacing_mode[WIRE_STRING_MAX];
+    double updates_per_step, updates_per_step_achieved;
+    uint64_t updates_allowed, steps_allowed;
+
+    bool has_learner;
+    enum wire_peer_state learner_state;
+    uint64_t updates, policy_version;
+    double updates_per_s, critic_loss, actor_loss, temperature, entropy, q_mean;
+    char learner_waiting[WIRE_STRING_MAX];
+
+    bool has_model;
+    uint64_t model_version, model_trainings, model_epochs; // epochs of the last training
+    bool model_training_now;
+    double model_age_s;
+    uint64_t model_age_steps;
+    uint64_t rollout_length, rollout_rows;
+    double rollout_rows_per_s, rollout_length_mean;
+    uint32_t members;
+    double holdout_mse[WIRE_MEMBERS_MAX];
+    uint32_t elites;
+    uint32_t elite[WIRE_MEMBERS_MAX];
+
+    bool has_eval;
+    uint64_t evaluations, eval_env_steps;
+    double eval_return_last, eval_return_std, eval_return_best, eval_target;
+    uint32_t eval_solved_in_row;
+
+    uint32_t actor_count;
+    const struct wire_actor_status *actors;
+    uint32_t counter_count; // things refused, dropped, resent: zero ones included
+    struct wire_counter counters[WIRE_COUNTERS_MAX];
+};
+
+struct wire_msg {
+    enum wire_type type;
+    uint64_t run_id; // 0 in Hello, StatusRequest and Refuse of strangers
+    union {
+        struct wire_hello hello;
+        struct wire_welcome welcome;
+        struct wire_refuse refuse;
+        struct wire_transitions transitions;
+        struct wire_ack ack;
+        struct wire_credit credit;
+        struct wire_episode episode;
+        struct wire_shutdown shutdown;
+        struct wire_eval_request eval_request;
+        struct wire_eval_report eval_report;
+        struct wire_experience experience;
+        struct wire_grant grant;
+        struct wire_progress progress;
+        struct wire_policy_get policy_get;
+        struct wire_policy policy;
+        struct wire_status status;
+        // Heartbeat of an actor: what its status shows at the server.
+        struct {
+            uint64_t steps, policy_version, unacked_rows;
+            char waiting[WIRE_STRING_MAX];
+        } heartbeat;
+        // Goodbye, StatusRequest: nothing.
+    };
+};
+
+// Holds the memory for one message packed and one unpacked; one a thread.
+struct wire;
+struct wire *wire_create(void);
+void wire_destroy(struct wire **wire);
+
+// *data (borrowed) is valid until the next wire_pack on the same wire. CHECKs
+// what unpack checks: a sender that builds a wrong message is a programmer error.
+void wire_pack(struct wire *wire, const void **data, size_t *len, const struct wire_msg *msg);
+
+// Pointers in *msg are aligned, and valid until the next wire_unpack on the same
+// wire. Returns 0, or a negative enum wire_refusal (-WIRE_REFUSED_SCHEMA, ...)
+// with a sentence in err.
+int wire_unpack(struct wire *wire, struct wire_msg *msg, const void *data, size_t len, char *err,
+                size_t err_len);
+
+#endif
