@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Shows that the tree keeps its form: licence lines, widths, blanks, file lengths, links that lead somewhere."""
+import os
+import re
+import subprocess
+import sys
+
+root = os.environ.get("SPUR_SOURCE_ROOT", ".")
+WIDTH = 100
+LINES_MAX = 700  # a longer file is two modules in one
+
+
+def tracked():
+    out = subprocess.run(["git", "-C", root, "ls-files"], capture_output=True, text=True).stdout.split("\n")
+    names = [n for n in out if n]
+    if not names:
+        names = [os.path.relpath(os.path.join(d, f), root) for d, dirs, fs in os.walk(root) for f in fs
+                 if not os.path.relpath(d, root).startswith(("build", ".git", "runs"))]
+    return [n for n in names if os.path.isfile(os.path.join(root, n))]
+
+
+def main():
+    faults, seen = [], 0
+    for name in tracked():
+        is_c = name.endswith((".c", ".h"))
+        is_text = is_c or name.endswith((".py", ".sh", ".build", ".md", ".yaml", ".proto", ".xml")) or name == "Makefile"
+        if not is_text:
+            continue
+        seen += 1
+        text = open(os.path.join(root, name), encoding="utf-8").read()
+        lines = text.split("\n")
+        if not text.endswith("\n") or text.endswith("\n\n"):
+            faults.append(f"{name}: ends with exactly one newline, please")
+        if is_c and not lines[0].startswith("// SPDX-License-Identifier: MIT"):
+            faults.append(f"{name}:1: the SPDX line comes first")
+        if is_c and len(lines) > LINES_MAX:
+            faults.append(f"{name}: {len(lines)} lines; two modules in one?")
+        for number, line in enumerate(lines, 1):
+            if line != line.rstrip():
+                faults.append(f"{name}:{number}: trailing blanks")
+            if "\t" in line and name != "Makefile":
+                faults.append(f"{name}:{number}: a tab")
+            if is_c and len(line) > WIDTH:
+                faults.append(f"{name}:{number}: {len(line)} columns")
+            if is_c and re.search(r"\b(TODO|FIXME|XXX|HACK)\b", line):
+                faults.append(f"{name}:{number}: unfinished work is not left in the tree")
+            if is_c and re.search(r"\b(strcpy|strcat|sprintf|gets|rand|srand)\s*\(", line):
+                faults.append(f"{name}:{number}: a call that has no bounds or hides state")
+        if name.endswith(".md"):
+            for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+                if "://" in target:
+                    continue
+                if not os.path.exists(os.path.join(root, os.path.dirname(name), target)):
+                    faults.append(f"{name}: the link to {target} leads nowhere")
+    if seen < 20:
+        faults.append(f"only {seen} files seen in {root}: is this the source tree?")
+    print("\n".join(faults) or f"{seen} files in form")
+    return 1 if faults else 0
+
+
+sys.exit(main())

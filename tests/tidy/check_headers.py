@@ -1,0 +1,27 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Shows that every header compiles alone: each brings what it needs. Arguments: the compiler's command."""
+import os
+import subprocess
+import sys
+import tempfile
+
+root = os.environ.get("SPUR_SOURCE_ROOT", ".")
+compiler = [a for a in sys.argv[1:]] or ["cc"]
+folders = ["common", "common/nn", "common/task", "proto", "actor", "modelserver", "learner", "cli"]
+headers = [f"{d}/{f}" for d in folders for f in sorted(os.listdir(os.path.join(root, d))) if f.endswith(".h")]
+assert len(headers) >= 10, "no headers found"
+
+with tempfile.TemporaryDirectory() as scratch:
+    path = os.path.join(scratch, "alone.c")
+    failed = 0
+    for header in headers:
+        with open(path, "w", encoding="utf-8") as source:
+            source.write(f'#include "{header}"\nextern int alone;\n')
+        result = subprocess.run(compiler + ["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Werror", "-fsyntax-only", "-I", root, path],
+                                capture_output=True, text=True)
+        if result.returncode:
+            failed += 1
+            print(f"{header} does not compile alone:\n{result.stderr}")
+print(f"{len(headers) - failed} of {len(headers)} headers stand alone")
+sys.exit(1 if failed else 0)

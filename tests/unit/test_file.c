@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+// Shows that files are replaced whole, that a failed write leaves the old one
+// and no litter, that reading is bounded, and that a lock names its holder.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/file.h"
+
+static char dir[] = "/tmp/spur-test-file-XXXXXX";
+static char path[256];
+
+static int make_dir(void **state)
+{
+    (void)state;
+    if (!mkdtemp(dir)) {
+        return -1;
+    }
+    return file_join(path, sizeof(path), dir, "a/b/data");
+}
+
+static int remove_dir(void **state)
+{
+    (void)state;
+    char command[300];
+    snprintf(command, sizeof(command), "rm -r '%s'", dir);
+    return system(command);
+}
+
+static int entries_in(const char *folder)
+{
+    int n = 0;
+    DIR *d = opendir(folder);
+    assert_non_null(d);
+    while (readdir(d)) {
+        n++;
+    }
+    closedir(d);
+    return n - 2;
+}
+
+static void replaced_whole(void **state)
+{
+    (void)state;
+    char folder[256];
+    file_join(folder, sizeof(folder), dir, "a/b");
+    assert_int_equal(file_make_dirs(folder), 0);
+    assert_int_equal(file_make_dirs(folder), 0); // twice is fine
+    assert_int_equal(file_write_atomic(path, "old", 3), 0);
+    assert_int_equal(file_write_atomic(path, "newer", 5), 0);
+    char *data;
+    size_t len;
+    assert_int_equal(file_read_all(&data, &len, path, 100), 0);
+    assert_int_equal(len, 5);
+    assert_string_equal(data, "newer");
+    free(data);
+    assert_int_equal(entries_in(folder), 1); // no temporary left
+}
+
+static void refusals(void **state)
+{
+    (void)state;
+    char *data;
+    size_t len;
+    assert_int_equal(file_read_all(&data, &len, path, 4), -EFBIG);
+    assert_null(data);
+    assert_int_equal(file_read_all(&data, &len, "/nonexistent/x", 4), -ENOENT);
+    assert_int_equal(file_read_all(&data, &len, dir, 4), -EISDIR);
+    assert_int_equal(file_write_atomic("/nonexistent/x", "", 0), -ENOENT);
+    assert_int_equal(file_make_dirs(path), -ENOTDIR);
+    char small[4];
+    assert_int_equal(file_join(small, sizeof(small), "ab", "cd"), -ENAMETOOLONG);
+    assert_int_equal(file_dir_writable(dir), 0);
+    assert_true(file_dir_writable("/proc") < 0);
+}
+
+static void a_lock_names_its_holder(void **state)
+{
+    (void)state;
+    char lock[256];
+    file_join(lock, sizeof(lock), dir, "lock");
+    int pid = -1;
+    int fd = file_lock(lock, &pid);
+    assert_true(fd >= 0);
+    pid_t child = fork();
+    if (child == 0) {
+        int rc = file_lock(lock, &pid);
+        _exit(rc == -EWOULDBLOCK && pid == getppid() ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    close(fd);
+    fd = file_lock(lock, &pid);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(replaced_whole),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(a_lock_names_its_holder),
+    };
+    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// Shows that a rate follows what happened in the last seconds and forgets the
+// rest, and that mean, spread and median are what they should be.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+
+#include "common/stats.h"
+
+static void a_rate_follows_and_forgets(void **state)
+{
+    (void)state;
+    struct rate r = {0};
+    assert_true(rate_per_s(&r, 5000) == 0);
+    uint64_t now = 1000000;
+    for (int i = 0; i < 300; i++, now += 100) { // 5 events every 100 ms for 30 s
+        rate_add(&r, now, 5);
+    }
+    assert_true(fabs(rate_per_s(&r, now) - 50) < 3);
+    assert_true(rate_per_s(&r, now + 5000) < 30);
+    assert_true(rate_per_s(&r, now + 20000) == 0);
+    // It starts right, without waiting for a full window.
+    struct rate young = {0};
+    for (uint64_t t = 0; t <= 2000; t += 100) {
+        rate_add(&young, now + t, 5);
+    }
+    assert_true(fabs(rate_per_s(&young, now + 2000) - 52.5) < 3);
+}
+
+static void moments(void **state)
+{
+    (void)state;
+    double x[] = {4, 1, 3, 2};
+    assert_true(stats_mean(x, 4) == 2.5);
+    assert_true(fabs(stats_std(x, 4) - sqrt(1.25)) < 1e-15);
+    assert_true(stats_median(x, 4) == 2.5);
+    assert_true(stats_median(x, 3) == 2);
+    assert_true(stats_mean(x, 0) == 0 && stats_std(x, 0) == 0 && stats_median(x, 0) == 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_rate_follows_and_forgets),
+        cmocka_unit_test(moments),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
