@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT
+#include "proto/session.h"
+
+#include <stdio.h>
+
+#include "common/check.h"
+#include "common/log.h"
+
+#define PAUSE_FIRST_MS 250 // after a refusal that is not fatal, doubled each time
+#define PAUSE_DOUBLINGS_MAX 5
+#define REOPEN_DOUBLINGS_MAX 2
+
+void session_init(struct session *s, const char *program, const char *endpoint, bool asks_only,
+                  uint64_t now_ms) {
+    *s = (struct session){
+        .program = program,
+        .endpoint = endpoint,
+        .asks_only = asks_only,
+        .state = asks_only ? SESSION_UP : SESSION_OPENING,
+        .heartbeat_ms = SESSION_HEARTBEAT_MS,
+        .lost_after_ms = SESSION_LOST_AFTER_MS,
+        .heard_ms = now_ms,
+        .sent_ms = now_ms,
+        .hello_ms = now_ms,
+    };
+}
+
+static uint64_t doubled(uint64_t ms, uint32_t times, uint32_t times_max) {
+    return ms << (times < times_max ? times : times_max);
+}
+
+// Back to OPENING, with the Hello due now.
+static void begin_opening(struct session *s, uint64_t now_ms) {
+    s->state = SESSION_OPENING;
+    s->hello_sent = false;
+    s->hello_ms = now_ms;
+    s->tries = 0;
+}
+
+void session_waiting(const struct session *s, uint64_t now_ms, char *out, size_t out_len) {
+    out[0] = '\0';
+    if (s->state == SESSION_UP) {
+        return;
+    }
+    uint64_t silent_s = (now_ms - s->heard_ms) / 1000;
+    if (s->text[0]) {
+        snprintf(out, out_len, "refused by %s: %s", s->endpoint, s->text);
+    } else {
+        snprintf(out, out_len, "waiting for %s: no answer for %llu s; check that %s runs there",
+                 s->endpoint, (unsigned long long)silent_s, s->program);
+    }
+}
+
+static unsigned say(struct session *s, uint64_t now_ms) {
+    if (!log_due(&s->said_ms, now_ms, SESSION_SAY_MS)) {
+        return 0;
+    }
+    session_waiting(s, now_ms, s->line, sizeof(s->line));
+    return SESSION_SAY;
+}
+
+static unsigned tick_opening(struct session *s, uint64_t now_ms) {
+    unsigned duties = 0;
+    if (s->text[0] || now_ms - s->heard_ms >= s->lost_after_ms) {
+        duties |= say(s, now_ms);
+    }
+    if (now_ms - s->hello_ms >= doubled(s->lost_after_ms, s->tries, REOPEN_DOUBLINGS_MAX)) {
+        duties |= SESSION_REOPEN;
+        s->text[0] = '\0';
+        s->hello_sent = false;
+        s->hello_ms = now_ms;
+        s->tries++;
+    }
+    if (!s->hello_sent && now_ms >= s->pause_until_ms) {
+        duties |= SESSION_HELLO;
+    }
+    return duties;
+}
+
+unsigned session_on_tick(struct session *s, uint64_t now_ms) {
+    if (s->state == SESSION_OPENING) {
+        return tick_opening(s, now_ms);
+    }
+    if (s->state == SESSION_FATAL || s->asks_only) {
+        return 0;
+    }
+    if (now_ms - s->heard_ms >= s->lost_after_ms) {
+        s->lost++;
+        s->text[0] = '\0';
+        begin_opening(s, now_ms);
+        return say(s, now_ms) | SESSION_REOPEN | SESSION_HELLO;
+    }
+    return now_ms - s->sent_ms >= s->heartbeat_ms ? SESSION_HEARTBEAT : 0;
+}
+
+static enum session_verdict on_refuse(struct session *s, uint64_t now_ms,
+                                      const struct wire_refuse *refuse) {
+    s->refused++;
+    snprintf(s->text, sizeof(s->text), "%s", refuse->text);
+    if (refuse->fatal) {
+        s->state = SESSION_FATAL;
+        return SESSION_STOP;
+    }
+    switch (refuse->code) {
+    case WIRE_REFUSED_UNKNOWN:
+    case WIRE_REFUSED_RUN:
+        // Many messages may be refused before our Hello arrives: one answer is enough.
+        if (s->state == SESSION_UP && !s->asks_only) {
+            s->text[0] = '\0';
+            begin_opening(s, now_ms);
+            return SESSION_HANDLED;
+        }
+        break;
+    case WIRE_REFUSED_VALUE:
+    case WIRE_REFUSED_FORMAT:
+        return SESSION_FOR_OWNER; // about one message; the connection stands
+    default:
+        break;
+    }
+    if (s->state == SESSION_OPENING && s->hello_sent) {
+        s->hello_sent = false;
+        s->hello_ms = now_ms;
+        s->pause_until_ms = now_ms + doubled(PAUSE_FIRST_MS, s->tries, PAUSE_DOUBLINGS_MAX);
+        s->tries++;
+    }
+    return SESSION_HANDLED;
+}
+
+static enum session_verdict on_welcome(struct session *s, const struct wire_msg *msg) {
+    if (s->run_id != 0 && s->run_id != msg->run_id) {
+        s->state = SESSION_FATAL;
+        snprintf(s->text, sizeof(s->text),
+                 "%.120s serves another run now than when this process joined; start it again",
+                 s->endpoint);
+        return SESSION_STOP;
+    }
+    s->run_id = msg->run_id;
+    if (msg->welcome.heartbeat_ms > 0 && msg->welcome.lost_after_ms > 0) {
+        s->heartbeat_ms = msg->welcome.heartbeat_ms;
+        s->lost_after_ms = msg->welcome.lost_after_ms;
+    }
+    return SESSION_WELCOMED;
+}
+
+enum session_verdict session_on_message(struct session *s, uint64_t now_ms,
+                                        const struct wire_msg *msg) {
+    if (s->state == SESSION_FATAL) {
+        return SESSION_HANDLED;
+    }
+    if (msg->type == WIRE_REFUSE) {
+        s->heard_ms = now_ms;
+        return on_refuse(s, now_ms, &msg->refuse);
+    }
+    if (msg->type == WIRE_SHUTDOWN && (s->run_id == 0 || msg->run_id == s->run_id)) {
+        return SESSION_FOR_OWNER; // also from a server that is too far gone to say Welcome
+    }
+    enum session_verdict verdict = SESSION_FOR_OWNER;
+    if (msg->type == WIRE_WELCOME && !s->asks_only) {
+        verdict = on_welcome(s, msg);
+        if (verdict == SESSION_STOP) {
+            return verdict;
+        }
+    } else if (s->run_id == 0 || msg->run_id != s->run_id ||
+               (s->state == SESSION_OPENING && !s->asks_only)) {
+        // Another run's, or left over from before the Hello on its way.
+        s->foreign++;
+        return SESSION_HANDLED;
+    }
+    s->heard_ms = now_ms;
+    s->state = SESSION_UP;
+    s->hello_sent = false;
+    s->tries = 0;
+    s->pause_until_ms = 0;
+    s->text[0] = '\0';
+    return verdict;
+}
+
+void session_sent(struct session *s, uint64_t now_ms, bool hello) {
+    s->sent_ms = now_ms;
+    if (hello) {
+        s->hello_sent = true;
+        s->hello_ms = now_ms;
+    }
+}
+
+void session_ask(struct session *s, uint64_t now_ms) {
+    CHECK(s->asks_only);
+    if (s->state == SESSION_UP) {
+        s->heard_ms = now_ms; // silence before the question says nothing
+        begin_opening(s, now_ms);
+    }
+}
