@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+// A look inside an environment, for spur-parity and tests: the compiled model
+// by MuJoCo's own field names, and the parts of the last reward.
+#ifndef SPUR_ACTOR_ENV_INSPECT_H
+#define SPUR_ACTOR_ENV_INSPECT_H
+
+#include "actor/env.h"
+
+// Field of the compiled model by name: "nq", "opt.timestep", "stat.extent",
+// "body_pos". Returns how many numbers it has and writes the first max of them;
+// -1: this MuJoCo has no such field. Integers come out as equal doubles.
+int env_model_values(double *out, int max, const struct env *env, const char *field);
+// Name of an object of the model; kind: "body", "joint", "geom", "site",
+// "tendon", "actuator". "" without a name or without such an object.
+const char *env_model_name(const struct env *env, const char *kind, int index);
+
+// Parts of the last step's reward, in the order of their names. Returns how many
+// there are; both are borrowed.
+int env_reward_parts(const double **values, const char *const **names, const struct env *env);
+
+// Simulator steps in an environment step, and its duration in seconds.
+int env_frame_skip(const struct env *env);
+double env_dt(const struct env *env);
+
+#endif

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT
+#include "common/task/task.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "common/check.h"
+
+// ---- termination of predicted states ----
+//
+// The rules judge what a learned model predicts, so every comparison is written
+// such that a NaN ends the episode. They see float32 observations, and in the
+// tasks themselves the same rules judge the double state: the two differ only
+// where a number lies within a rounding error of a limit.
+
+// Ends when the pole leans by more than 0.2 rad.
+static void inverted_pendulum_terminated(uint8_t *done, const float *next_obs, int B) {
+    for (int b = 0; b < B; b++) {
+        const float *o = next_obs + (size_t)b * 4;
+        bool finite = isfinite(o[0]) && isfinite(o[1]) && isfinite(o[2]) && isfinite(o[3]);
+        done[b] = !(finite && fabsf(o[1]) <= 0.2f);
+    }
+}
+
+// Ends when the torso is low (o[0], height), leans (o[1], angle), or when any
+// number but the height leaves (-100, 100). MBPO's own code tests o < 100, not
+// |o| < 100, which lets a model run away downwards; here both sides are bounded,
+// as in the task. (Real observations never come near: velocities are clipped to
+// 10 in them. The bound is for predictions.)
+static void hopper_terminated(uint8_t *done, const float *next_obs, int B) {
+    for (int b = 0; b < B; b++) {
+        const float *o = next_obs + (size_t)b * 11;
+        bool healthy = isfinite(o[0]) && o[0] > 0.7f && fabsf(o[1]) < 0.2f;
+        for (int i = 1; i < 11; i++) {
+            healthy = healthy && fabsf(o[i]) < 100.0f;
+        }
+        done[b] = !healthy;
+    }
+}
+
+// ---- the tasks ----
+
+static const struct task tasks[] = {
+    {
+        .name = "inverted_pendulum",
+        .title = "InvertedPendulum-v4",
+        .obs_dim = 4,
+        .act_dim = 1,
+        .act_low = -3.0f,
+        .act_high = 3.0f,
+        .horizon = 1000,
+        .terminated = inverted_pendulum_terminated,
+    },
+    {
+        .name = "hopper",
+        .title = "Hopper-v4",
+        .obs_dim = 11,
+        .act_dim = 3,
+        .act_low = -1.0f,
+        .act_high = 1.0f,
+        .horizon = 1000,
+        .terminated = hopper_terminated,
+    },
+};
+
+#define TASK_COUNT ((int)(sizeof tasks / sizeof tasks[0]))
+
+int task_count(void) {
+    return TASK_COUNT;
+}
+
+const struct task *task_at(int index) {
+    CHECK(index >= 0 && index < TASK_COUNT);
+    return &tasks[index];
+}
+
+// ---- names ----
+
+#define PLAIN_MAX 64 // longer names are cut: none of ours is that long
+
+// What counts of a name: "Inverted_Pendulum-v4" -> "invertedpendulum". Returns
+// whether all of it fitted.
+static bool plain_name(char plain[PLAIN_MAX], const char *name) {
+    size_t len = strlen(name);
+    if (len >= 3 && name[len - 3] == '-' && tolower((unsigned char)name[len - 2]) == 'v' &&
+        name[len - 1] == '4') {
+        len -= 3;
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < len; i++) {
+        if (name[i] == '_') {
+            continue;
+        }
+        if (n == PLAIN_MAX - 1) {
+            plain[n] = '\0';
+            return false;
+        }
+        plain[n++] = (char)tolower((unsigned char)name[i]);
+    }
+    plain[n] = '\0';
+    return true;
+}
+
+const struct task *task_find(const char *name) {
+    CHECK(name != NULL);
+    char wanted[PLAIN_MAX], have[PLAIN_MAX];
+    if (!plain_name(wanted, name)) {
+        return NULL;
+    }
+    for (int i = 0; i < TASK_COUNT; i++) {
+        CHECK(plain_name(have, tasks[i].title));
+        if (strcmp(wanted, have) == 0) {
+            return &tasks[i];
+        }
+    }
+    return NULL;
+}
+
+// Levenshtein's distance: the fewest single letters to insert, delete or replace.
+static int edit_distance(const char *a, const char *b) {
+    int row[PLAIN_MAX]; // distances of a's first i letters to b's first 0..n
+    int n = (int)strlen(b);
+    for (int j = 0; j <= n; j++) {
+        row[j] = j;
+    }
+    for (int i = 0; a[i] != '\0'; i++) {
+        int diagonal = row[0];
+        row[0] = i + 1;
+        for (int j = 0; j < n; j++) {
+            int replace = diagonal + (a[i] != b[j]);
+            int other = (row[j] < row[j + 1] ? row[j] : row[j + 1]) + 1;
+            diagonal = row[j + 1];
+            row[j + 1] = replace < other ? replace : other;
+        }
+    }
+    return row[n];
+}
+
+const char *task_nearest(const char *name) {
+    CHECK(name != NULL);
+    char wanted[PLAIN_MAX], have[PLAIN_MAX];
+    plain_name(wanted, name);
+    int best = 0, best_distance = 2 * PLAIN_MAX;
+    for (int i = 0; i < TASK_COUNT; i++) {
+        CHECK(plain_name(have, tasks[i].title));
+        int distance = edit_distance(wanted, have);
+        if (distance < best_distance) {
+            best = i;
+            best_distance = distance;
+        }
+    }
+    return tasks[best].name;
+}
