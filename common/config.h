@@ -31,10 +31,10 @@ struct config {
     struct {
         char task[CONFIG_STRING_MAX]; // as in `spur tasks`
         uint64_t seed;
-        uint64_t steps;        // budget of real environment steps, exploration included
+        uint64_t steps;         // budget of real environment steps, exploration included
         uint64_t explore_steps; // of them, uniform random actions before learning starts
-        int actors;            // started by `spur run`
-        bool stop_when_solved; // end at eval.solved_evaluations in a row >= eval.target
+        int actors;             // started by `spur run`
+        bool stop_when_solved;  // end at eval.solved_evaluations in a row >= eval.target
     } run;
     struct {
         enum pacing_mode mode;
@@ -42,23 +42,23 @@ struct config {
         uint64_t slack_steps;    // ratio: how far, in real steps, either side may run ahead
     } pacing;
     struct {
-        int members, elites;       // 7, 5
+        int members, elites;             // 7, 5
         int hidden_width, hidden_layers; // 200, 4
-        double learning_rate;      // Adam
+        double learning_rate;            // Adam
         struct config_list weight_decay; // one a layer, hidden_layers + 1 values
-        int batch_size;            // a member
-        uint64_t train_every_steps; // F
-        double holdout_ratio;      // of all rows, 0.2
-        uint64_t holdout_rows_max; // 5000
-        double improvement;        // 0.01: a member improved if its holdout MSE fell by more
-        int patience_epochs;       // stop after more than this many epochs without any improving
-        int epochs_max;            // 0: no bound
+        int batch_size;                  // a member
+        uint64_t train_every_steps;      // F
+        double holdout_ratio;            // of all rows, 0.2
+        uint64_t holdout_rows_max;       // 5000
+        double improvement;              // 0.01: a member improved if its holdout MSE fell by more
+        int patience_epochs; // stop after more than this many epochs without any improving
+        int epochs_max;      // 0: no bound
     } model;
     struct {
-        uint64_t per_step;    // M, rollouts a real step
+        uint64_t per_step;           // M, rollouts a real step
         struct config_list schedule; // first epoch, last epoch, k at first, k at last
-        uint64_t epoch_steps; // real steps in an epoch of the schedule and of retention
-        int retain_epochs;    // D_model keeps this many epochs of rollouts
+        uint64_t epoch_steps;        // real steps in an epoch of the schedule and of retention
+        int retain_epochs;           // D_model keeps this many epochs of rollouts
     } rollout;
     struct {
         int hidden_width, hidden_layers; // 256, 2: policy and critics
@@ -80,8 +80,8 @@ struct config {
     } checkpoint;
     struct {
         uint64_t heartbeat_ms, lost_after_ms;
-        int batch_rows_max;     // transitions in one message of an actor
-        int unacked_rows_max;   // rows an actor keeps while they are not acknowledged
+        int batch_rows_max;   // transitions in one message of an actor
+        int unacked_rows_max; // rows an actor keeps while they are not acknowledged
     } network;
     struct {
         int learner_threads, modelserver_threads; // 0: decided from the cores there are
@@ -107,6 +107,8 @@ int config_check(const struct config *c, char *err, size_t err_len);
 // Writes all keys as YAML that config_parse reads back to the same values;
 // with comments: meaning, unit and range behind each.
 void config_print(const struct config *c, FILE *out, bool comments);
+// Writes docs/configuration.md.
+void config_document(FILE *out);
 
 // k at a real step: round down the linear schedule over epochs counted from the
 // end of exploration (paper, appendix C: k = k0 + clip((e-e0)/(e1-e0)) (k1-k0)).

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+// What follows from several keys together: rules that no single range can say,
+// and the schedule of the rollout length.
+#include <math.h>
+#include <stdarg.h>
+
+#include "common/check.h"
+#include "common/config.h"
+
+enum { K_MAX = 1000, MODEL_ROWS_MAX = 1000000000 };
+
+// Writes the sentence and returns -1.
+static int refuse(char *err, size_t err_len, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static int refuse(char *err, size_t err_len, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(err, err_len, fmt, args);
+    va_end(args);
+    return -1;
+}
+
+static int check_schedule(const struct config *c, char *err, size_t err_len) {
+    const struct config_list *s = &c->rollout.schedule;
+    if (s->n != 4) {
+        return refuse(err, err_len,
+                      "rollout.schedule has %d values: it needs 4: first epoch, last epoch, k at "
+                      "the first, k at the last",
+                      s->n);
+    }
+    for (int i = 0; i < 4; i++) {
+        if (s->v[i] != floor(s->v[i])) {
+            return refuse(err, err_len, "rollout.schedule: %g is not a whole number", s->v[i]);
+        }
+    }
+    if (s->v[0] > s->v[1]) {
+        return refuse(err, err_len,
+                      "rollout.schedule: the first epoch %.0f comes after the last %.0f", s->v[0],
+                      s->v[1]);
+    }
+    if (s->v[2] < 1 || s->v[3] < 1 || s->v[2] > K_MAX || s->v[3] > K_MAX) {
+        return refuse(err, err_len, "rollout.schedule: k must be between 1 and %d", K_MAX);
+    }
+    double rows = (double)c->rollout.retain_epochs * (double)c->rollout.epoch_steps *
+                  (double)c->rollout.per_step * config_rollout_length_max(c);
+    if (rows > MODEL_ROWS_MAX) {
+        return refuse(err, err_len,
+                      "D_model would hold %.3g rows, the bound is %.3g: rollout.retain_epochs * "
+                      "rollout.epoch_steps * rollout.per_step * k must be smaller",
+                      rows, (double)MODEL_ROWS_MAX);
+    }
+    return 0;
+}
+
+int config_check(const struct config *c, char *err, size_t err_len) {
+    if (c->run.task[0] == '\0') {
+        return refuse(err, err_len, "run.task is empty: name a task, see `spur tasks`");
+    }
+    if (c->run.explore_steps > c->run.steps) {
+        return refuse(err, err_len,
+                      "run.explore_steps is %llu, more than the budget run.steps, %llu",
+                      (unsigned long long)c->run.explore_steps, (unsigned long long)c->run.steps);
+    }
+    if (c->pacing.mode == PACING_LOCKSTEP && c->run.actors > 1) {
+        return refuse(err, err_len,
+                      "run.actors is %d, but pacing.mode lockstep goes with one actor: set "
+                      "run.actors to 1, or pacing.mode to ratio",
+                      c->run.actors);
+    }
+    if (c->model.elites > c->model.members) {
+        return refuse(err, err_len, "model.elites is %d, more than model.members, %d",
+                      c->model.elites, c->model.members);
+    }
+    if (c->model.weight_decay.n != c->model.hidden_layers + 1) {
+        return refuse(err, err_len,
+                      "model.weight_decay has %d values: it needs one a layer of weights, "
+                      "model.hidden_layers + 1 = %d",
+                      c->model.weight_decay.n, c->model.hidden_layers + 1);
+    }
+    if (c->network.lost_after_ms < 2 * c->network.heartbeat_ms) {
+        return refuse(err, err_len,
+                      "network.lost_after_ms is %llu: it must be at least twice "
+                      "network.heartbeat_ms, %llu, or live peers would count as lost",
+                      (unsigned long long)c->network.lost_after_ms,
+                      (unsigned long long)c->network.heartbeat_ms);
+    }
+    if (c->network.unacked_rows_max < c->network.batch_rows_max) {
+        return refuse(err, err_len,
+                      "network.unacked_rows_max is %d, less than one message of "
+                      "network.batch_rows_max, %d rows",
+                      c->network.unacked_rows_max, c->network.batch_rows_max);
+    }
+    return check_schedule(c, err, err_len);
+}
+
+// ---- the schedule ----
+
+int config_rollout_length(const struct config *c, uint64_t env_steps) {
+    const double *s = c->rollout.schedule.v;
+    CHECK(c->rollout.schedule.n == 4);
+    uint64_t learning = env_steps > c->run.explore_steps ? env_steps - c->run.explore_steps : 0;
+    double epoch = (double)(learning / c->rollout.epoch_steps);
+    if (epoch >= s[1]) {
+        return (int)s[3];
+    }
+    if (epoch <= s[0]) {
+        return (int)s[2];
+    }
+    // Multiplied before divided: exact where the result is a whole number.
+    return (int)floor(s[2] + (epoch - s[0]) * (s[3] - s[2]) / (s[1] - s[0]));
+}
+
+int config_rollout_length_max(const struct config *c) {
+    const double *s = c->rollout.schedule.v;
+    return (int)(s[2] > s[3] ? s[2] : s[3]);
+}
+
+uint64_t config_model_rows(const struct config *c, uint64_t env_steps) {
+    return (uint64_t)c->rollout.retain_epochs * c->rollout.epoch_steps * c->rollout.per_step *
+           (uint64_t)config_rollout_length(c, env_steps);
+}

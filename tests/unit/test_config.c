@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: MIT
+// Shows that a configuration is read exactly or refused with file, line, what
+// was expected and the nearest key; that what is printed reads back to the same
+// bits; that the committed files carry the paper's values and the documentation
+// is the table's; and that the rollout length follows the schedule.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/config.h"
+#include "common/file.h"
+
+static char err[1024];
+
+static int parse(struct config *c, const char *text) {
+    config_defaults(c);
+    err[0] = '\0';
+    return config_parse(c, text, strlen(text), "t.yaml", err, sizeof(err));
+}
+
+static void expect_refusal(const char *text, const char *message) {
+    struct config c, defaults;
+    config_defaults(&defaults);
+    int rc = parse(&c, text);
+    if (rc != -1 || strcmp(err, message) != 0) {
+        print_error("for:\n%s\nrefused with: %s\nexpected:     %s\n", text, rc ? err : "(not)",
+                    message);
+        fail();
+    }
+    assert_memory_equal(&c, &defaults, sizeof(c)); // nothing half read
+}
+
+static void expect_set_refusal(const char *assignment, const char *message) {
+    struct config c;
+    config_defaults(&c);
+    err[0] = '\0';
+    assert_int_equal(config_set(&c, assignment, err, sizeof(err)), -1);
+    assert_string_equal(err, message);
+}
+
+static char *source_path(const char *name) {
+    static char path[1024];
+    const char *root = getenv("SPUR_SOURCE_ROOT");
+    snprintf(path, sizeof(path), "%s/%s", root ? root : ".", name);
+    return path;
+}
+
+static void defaults_hold(void **state) {
+    (void)state;
+    struct config c;
+    config_defaults(&c);
+    assert_string_equal(c.run.task, "hopper");
+    assert_int_equal(c.model.members, 7);
+    assert_int_equal(c.model.weight_decay.n, 5);
+    assert_true(c.model.weight_decay.v[0] == 2.5e-5);
+    assert_true(c.sac.learning_rate == 3e-4);
+    assert_int_equal(c.pacing.mode, PACING_RATIO);
+    assert_true(c.run.stop_when_solved);
+    assert_int_equal(config_check(&c, err, sizeof(err)), 0);
+}
+
+static void values_are_read(void **state) {
+    (void)state;
+    struct config c;
+    assert_int_equal(parse(&c, "run:\n  steps: 1e5 # one\n  task: \"a b\"\n  stop_when_solved: "
+                               "false\nmodel: # none\npacing: {mode: lockstep}\nsac:\n  tau: 1\n"
+                               "rollout:\n  schedule:\n    - 1\n    - 15\n    - 1\n    - 2e0\n"),
+                     0);
+    assert_int_equal(c.run.steps, 100000);
+    assert_string_equal(c.run.task, "a b");
+    assert_false(c.run.stop_when_solved);
+    assert_int_equal(c.pacing.mode, PACING_LOCKSTEP);
+    assert_true(c.sac.tau == 1);
+    assert_int_equal(c.rollout.schedule.n, 4);
+    assert_true(c.rollout.schedule.v[3] == 2);
+    assert_int_equal(c.model.members, 7); // what is not given stays
+    assert_int_equal(parse(&c, ""), 0);
+    assert_int_equal(parse(&c, "# only a comment\n"), 0);
+}
+
+static void unknown_keys_name_the_nearest(void **state) {
+    (void)state;
+    expect_refusal("run:\n  task: hopper\nmodel:\n  hiden_width: 3\n",
+                   "t.yaml:4: model.hiden_width: unknown key; did you mean model.hidden_width?");
+    expect_refusal("modle:\n  members: 3\n",
+                   "t.yaml:1: modle: unknown section; did you mean model?");
+    expect_refusal("\nseed: 3\n", "t.yaml:2: seed: unknown key; did you mean run.seed?");
+    expect_refusal("sac:\n  elites: 3\n",
+                   "t.yaml:2: sac.elites: unknown key; did you mean model.elites?");
+}
+
+static void wrong_types_say_what_was_found(void **state) {
+    (void)state;
+    expect_refusal("sac:\n  batch_size: many\n",
+                   "t.yaml:2: sac.batch_size: expected a whole number, found \"many\"");
+    expect_refusal("sac:\n  batch_size: 2.5\n",
+                   "t.yaml:2: sac.batch_size: expected a whole number, found \"2.5\"");
+    expect_refusal("sac:\n  batch_size: \"256\"\n",
+                   "t.yaml:2: sac.batch_size: expected a whole number, found the quoted text "
+                   "\"256\"");
+    expect_refusal("sac:\n  tau: nan\n", "t.yaml:2: sac.tau: expected a number, found \"nan\"");
+    expect_refusal("sac:\n  tau: 0x1\n", "t.yaml:2: sac.tau: expected a number, found \"0x1\"");
+    expect_refusal("sac:\n  tau: 1e999\n", "t.yaml:2: sac.tau: expected a number, found \"1e999\"");
+    expect_refusal("sac:\n  tau:\n", "t.yaml:2: sac.tau: expected a number, found nothing");
+    expect_refusal("sac:\n  tau: [1]\n", "t.yaml:2: sac.tau: expected a number, found a list");
+    expect_refusal("run:\n  task: {a: b}\n", "t.yaml:2: run.task: expected text, found a mapping");
+    expect_refusal("run:\n  stop_when_solved: yes\n",
+                   "t.yaml:2: run.stop_when_solved: expected true or false, found \"yes\"");
+    expect_refusal("pacing:\n  mode: free\n",
+                   "t.yaml:2: pacing.mode: expected lockstep or ratio, found \"free\"");
+    expect_refusal("rollout:\n  schedule: 5\n",
+                   "t.yaml:2: rollout.schedule: expected a list of numbers, as in [1, 2.5], found "
+                   "\"5\"");
+    expect_refusal("rollout:\n  schedule: [1, x]\n",
+                   "t.yaml:2: rollout.schedule: expected a number as item 2 of the list, found "
+                   "\"x\"");
+    expect_refusal("rollout:\n  schedule: [1, [2]]\n",
+                   "t.yaml:2: rollout.schedule: expected a number as item 2 of the list, found no "
+                   "number");
+    expect_refusal("rollout:\n  schedule: []\n",
+                   "t.yaml:2: rollout.schedule: expected 1 to 16 numbers in the list, found 0");
+    expect_refusal("rollout:\n  schedule: [1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]\n",
+                   "t.yaml:2: rollout.schedule: expected 1 to 16 numbers in the list, found 18");
+    expect_refusal("run: 5\n", "t.yaml:1: run: expected keys of this section, found a value");
+    expect_refusal("- run\n", "t.yaml:1: expected sections such as \"run:\", found a list");
+}
+
+static void ranges_are_named(void **state) {
+    (void)state;
+    expect_refusal("sac:\n  # gamma\n  discount: 1.5\n",
+                   "t.yaml:3: sac.discount: 1.5 is out of range; it must be between 0 and 1");
+    expect_refusal("run:\n  actors: -1\n",
+                   "t.yaml:2: run.actors: -1 is out of range; it must be between 0 and 4096");
+    expect_refusal("model:\n  weight_decay: [0, 2]\n",
+                   "t.yaml:2: model.weight_decay: 2 is out of range; it must be between 0 and 1");
+    expect_refusal("run:\n  seed: 99999999999999999999\n",
+                   "t.yaml:2: run.seed: 99999999999999999999 is out of range; it must be between 0 "
+                   "and 9007199254740991");
+}
+
+static void text_is_checked(void **state) {
+    (void)state;
+    expect_refusal("run:\n  task: \"a\\0b\"\n",
+                   "t.yaml:2: run.task: expected plain text, found a control character in it");
+    expect_refusal("run:\n  task: \"a\\nb\"\n",
+                   "t.yaml:2: run.task: expected plain text, found a control character in it");
+    char text[400];
+    snprintf(text, sizeof(text), "run:\n  task: %0300d\n", 7);
+    expect_refusal(text, "t.yaml:2: run.task: expected at most 255 bytes of text, found 300");
+}
+
+static void twins_and_bad_yaml(void **state) {
+    (void)state;
+    expect_refusal("run:\n  seed: 1\n  steps: 5\n  seed: 2\n",
+                   "t.yaml:4: run.seed: given twice; first on line 2");
+    expect_refusal("run:\n  seed: 1\nsac:\nrun:\n  steps: 5\n",
+                   "t.yaml:4: run: given twice; first on line 1");
+    expect_refusal("run:\n  seed: 1\n---\nrun:\n", "t.yaml:4: a second document; one file is one "
+                                                   "configuration");
+    struct config c;
+    assert_int_equal(parse(&c, "run:\n  seed: 1\n   steps: 5\n"), -1);
+    assert_non_null(strstr(err, "t.yaml:3: not valid YAML: "));
+    assert_int_equal(parse(&c, "run:\n  seed: 1\n  task: \xff\xfe\n"), -1);
+    assert_non_null(strstr(err, "t.yaml:3: not valid YAML: "));
+    assert_int_equal(config_load(&c, "/nonexistent.yaml", err, sizeof(err)), -1);
+    assert_string_equal(err, "/nonexistent.yaml: cannot be read: No such file or directory");
+}
+
+static void overrides(void **state) {
+    (void)state;
+    struct config c;
+    config_defaults(&c);
+    assert_int_equal(config_set(&c, "run.steps=2e3", err, sizeof(err)), 0);
+    assert_int_equal(c.run.steps, 2000);
+    assert_int_equal(config_set(&c, "rollout.schedule=[1, 2, 3, 4]", err, sizeof(err)), 0);
+    assert_true(c.rollout.schedule.v[3] == 4);
+    assert_int_equal(config_set(&c, "run.task=a=b", err, sizeof(err)), 0);
+    assert_string_equal(c.run.task, "a=b");
+    expect_set_refusal("run.stepz=5", "--set run.stepz: unknown key; did you mean run.steps?");
+    expect_set_refusal("seed=5", "--set seed: unknown key; did you mean run.seed?");
+    expect_set_refusal("run.seed", "--set run.seed: expected section.key=value");
+    expect_set_refusal("run.seed=", "--set run.seed: expected a whole number, found nothing");
+    expect_set_refusal("sac.tau=2", "--set sac.tau: 2 is out of range; it must be between 0 and 1");
+}
+
+static void expect_broken_rule(const char *assignment, const char *part) {
+    struct config c;
+    config_defaults(&c);
+    assert_int_equal(config_set(&c, "pacing.mode=lockstep", err, sizeof(err)), 0);
+    assert_int_equal(config_set(&c, assignment, err, sizeof(err)), 0);
+    err[0] = '\0';
+    assert_int_equal(config_check(&c, err, sizeof(err)), -1);
+    if (!strstr(err, part)) {
+        fail_msg("%s: says \"%s\", not \"%s\"", assignment, err, part);
+    }
+}
+
+static void rules_over_several_keys(void **state) {
+    (void)state;
+    expect_broken_rule("model.elites=8", "model.elites is 8, more than model.members, 7");
+    expect_broken_rule("model.hidden_layers=3", "model.weight_decay has 5 values: it needs");
+    expect_broken_rule("rollout.schedule=[1, 2, 3]", "rollout.schedule has 3 values");
+    expect_broken_rule("rollout.schedule=[5, 2, 1, 1]", "the first epoch 5 comes after the last 2");
+    expect_broken_rule("rollout.schedule=[1, 2, 0, 1]", "k must be between 1 and 1000");
+    expect_broken_rule("rollout.schedule=[1, 2.5, 1, 1]", "2.5 is not a whole number");
+    expect_broken_rule("rollout.epoch_steps=1e7", "D_model would hold 6e+10 rows");
+    expect_broken_rule("run.explore_steps=2e5", "more than the budget run.steps, 125000");
+    expect_broken_rule("run.actors=2", "lockstep goes with one actor");
+    expect_broken_rule("run.task=\"\"", "run.task is empty");
+    expect_broken_rule("network.lost_after_ms=900", "at least twice network.heartbeat_ms, 500");
+    expect_broken_rule("network.unacked_rows_max=9", "less than one message");
+}
+
+static void printed_reads_back(void **state) {
+    (void)state;
+    const char *const odd[] = {"run.task=\"t\\\\ \\\"quoted\\\" : #\"",
+                               "sac.tau=0.1234567890123456",
+                               "run.seed=9007199254740991",
+                               "sac.target_entropy=-1e-300",
+                               "rollout.schedule=[0, 1, 0.1, 1e6]",
+                               "pacing.mode=lockstep",
+                               "eval.target=-1e9",
+                               "run.stop_when_solved=false"};
+    for (int comments = 0; comments < 2; comments++) {
+        struct config c, back;
+        config_defaults(&c);
+        for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+            assert_int_equal(config_set(&c, odd[i], err, sizeof(err)), 0);
+        }
+        char *text;
+        size_t len;
+        FILE *out = open_memstream(&text, &len);
+        config_print(&c, out, comments);
+        fclose(out);
+        assert_true(comments == (strchr(text, '(') != NULL));
+        config_defaults(&back);
+        int rc = config_parse(&back, text, len, "printed", err, sizeof(err));
+        if (rc < 0) {
+            fail_msg("%s", err);
+        }
+        assert_memory_equal(&c, &back, sizeof(c));
+        free(text);
+    }
+}
+
+static void load_committed(struct config *c, const char *name) {
+    config_defaults(c);
+    if (config_load(c, source_path(name), err, sizeof(err)) < 0 ||
+        config_check(c, err, sizeof(err)) < 0) {
+        fail_msg("%s", err);
+    }
+}
+
+static void committed_files_are_the_papers(void **state) {
+    (void)state;
+    struct config c;
+    load_committed(&c, "configs/hopper.yaml");
+    assert_string_equal(c.run.task, "hopper");
+    assert_int_equal(c.run.steps, 125000);
+    assert_int_equal(c.run.explore_steps, 5000);
+    assert_true(c.pacing.updates_per_step == 20);
+    assert_int_equal(config_model_rows(&c, 0), 400000);
+    assert_int_equal(config_model_rows(&c, 125000), 6000000);
+    assert_true(c.sac.target_entropy == -1);
+    load_committed(&c, "configs/inverted_pendulum.yaml");
+    assert_string_equal(c.run.task, "inverted_pendulum");
+    assert_int_equal(c.run.explore_steps, 500);
+    assert_true(c.pacing.updates_per_step == 10);
+    assert_int_equal(config_model_rows(&c, 5000), 100000);
+    assert_int_equal(config_rollout_length(&c, 5000), 1);
+    assert_true(c.sac.target_entropy == -0.05);
+}
+
+static void documentation_is_up_to_date(void **state) {
+    (void)state;
+    char *text, *committed;
+    size_t len, committed_len;
+    FILE *out = open_memstream(&text, &len);
+    config_document(out);
+    fclose(out);
+    assert_int_equal(
+        file_read_all(&committed, &committed_len, source_path("docs/configuration.md"), 1 << 20),
+        0);
+    if (strcmp(text, committed) != 0) {
+        fail_msg("docs/configuration.md is not what the table says; make it new with "
+                 "`spur config --doc > docs/configuration.md`");
+    }
+    free(text);
+    free(committed);
+}
+
+static void rollout_length_follows_the_schedule(void **state) {
+    (void)state;
+    struct config c;
+    config_defaults(&c); // epochs 20 to 100, k 1 to 15, epochs of 1000 from step 5000 on
+    const struct {
+        uint64_t steps;
+        int k;
+    } wanted[] = {
+        {0, 1},     {5000, 1},    {25000, 1},   {30999, 1},   {31000, 2},   {65000, 8},
+        {64999, 7}, {104999, 14}, {105000, 15}, {104000, 14}, {125000, 15}, {1000000, 15},
+    };
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+        int k = config_rollout_length(&c, wanted[i].steps);
+        if (k != wanted[i].k) {
+            fail_msg("k at step %llu is %d, not %d", (unsigned long long)wanted[i].steps, k,
+                     wanted[i].k);
+        }
+        assert_int_equal(config_model_rows(&c, wanted[i].steps), 400000 * (uint64_t)k);
+    }
+    assert_int_equal(config_rollout_length_max(&c), 15);
+    c.rollout.schedule = (struct config_list){.n = 4, .v = {3, 3, 9, 2}}; // a step down
+    assert_int_equal(config_rollout_length(&c, 7999), 9);
+    assert_int_equal(config_rollout_length(&c, 8000), 2);
+    assert_int_equal(config_rollout_length_max(&c), 9);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_hold),
+        cmocka_unit_test(values_are_read),
+        cmocka_unit_test(unknown_keys_name_the_nearest),
+        cmocka_unit_test(wrong_types_say_what_was_found),
+        cmocka_unit_test(ranges_are_named),
+        cmocka_unit_test(text_is_checked),
+        cmocka_unit_test(twins_and_bad_yaml),
+        cmocka_unit_test(overrides),
+        cmocka_unit_test(rules_over_several_keys),
+        cmocka_unit_test(printed_reads_back),
+        cmocka_unit_test(committed_files_are_the_papers),
+        cmocka_unit_test(documentation_is_up_to_date),
+        cmocka_unit_test(rollout_length_follows_the_schedule),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
