@@ -1,0 +1,539 @@
+// SPDX-License-Identifier: MIT
+#include "actor/actor.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "actor/pilot.h"
+#include "actor/spool.h"
+#include "actor/stepper.h"
+#include "common/check.h"
+#include "common/log.h"
+#include "common/net.h"
+#include "common/stats.h"
+
+enum phase { PHASE_JOINING, PHASE_ACTING, PHASE_LEAVING, PHASE_FINISHED };
+
+struct actor {
+    struct client server, learner;
+    const struct client_identity *who;
+    enum phase phase;
+    int exit_code;
+    char why[WIRE_STRING_MAX];
+    uint64_t leave_by_ms, started_ms;
+
+    // Set by the first Welcome.
+    const struct task *task;
+    struct stepper *stepper;
+    struct spool *spool;
+    struct pilot pilot;
+    uint64_t seed;
+    uint32_t index;
+
+    struct wire_credit credit;
+    uint64_t policy_asked_ms; // last question to the learner
+    bool policy_unchanged;    // and its answer held nothing to take
+    uint64_t policy_broken;   // this version gave a non-finite action
+    uint64_t acked_ms;        // last progress of acknowledgements, or nothing in flight
+    uint64_t rewound_ms;
+
+    uint64_t steps; // rows made by this incarnation
+    double last_return;
+    struct rate rate;
+    struct {
+        uint64_t steps_bad, messages_resent, messages_malformed, messages_unexpected;
+        uint64_t policies_refused, policies_stale, policies_broken, rows_refused, episodes_unsent;
+    } count;
+};
+
+struct actor *actor_create(const struct client_identity *who, const struct client_io *io,
+                           uint64_t now_ms) {
+    struct actor *a = xcalloc(1, sizeof(*a));
+    a->who = who;
+    a->started_ms = now_ms;
+    client_init(&a->server, CLIENT_TO_MODELSERVER, WIRE_ROLE_ACTOR, who, io, now_ms);
+    client_init(&a->learner, CLIENT_TO_LEARNER, WIRE_ROLE_ACTOR, who, io, now_ms);
+    return a;
+}
+
+void actor_destroy(struct actor **actor) {
+    struct actor *a = *actor;
+    if (!a) {
+        return;
+    }
+    stepper_destroy(&a->stepper);
+    spool_destroy(&a->spool);
+    pilot_deinit(&a->pilot);
+    free(a);
+    *actor = NULL;
+}
+
+static void finish(struct actor *a, int exit_code) {
+    a->phase = PHASE_FINISHED;
+    a->exit_code = exit_code;
+}
+
+__attribute__((format(printf, 3, 4))) static void fail(struct actor *a, int exit_code,
+                                                       const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(a->why, sizeof(a->why), fmt, args);
+    va_end(args);
+    finish(a, exit_code);
+}
+
+// ---- what may be done, and what is waited for ----
+
+// Whether the next row is to be a uniform random one.
+static bool next_is_random(const struct actor *a) {
+    return a->steps < a->credit.random_steps;
+}
+
+static bool policy_suffices(const struct actor *a) {
+    return a->pilot.version >= a->credit.min_policy_version &&
+           (next_is_random(a) || (a->pilot.version > 0 && a->pilot.version != a->policy_broken));
+}
+
+// The state of the connection does not matter: an actor that is cut off goes on
+// while its credit and its memory last.
+bool actor_may_step(const struct actor *a) {
+    return a->phase == PHASE_ACTING && a->steps < a->credit.steps_allowed && policy_suffices(a) &&
+           !spool_full(a->spool);
+}
+
+static void describe_waiting(const struct actor *a, uint64_t now_ms, char *out, size_t out_len) {
+    char link[WIRE_STRING_MAX] = "";
+    out[0] = '\0';
+    if (!client_up(&a->server)) {
+        session_waiting(&a->server.session, now_ms, out, out_len);
+    } else if (a->phase == PHASE_LEAVING) {
+        snprintf(out, out_len, "leaving: %llu rows are not acknowledged yet",
+                 (unsigned long long)spool_rows(a->spool));
+    } else if (actor_may_step(a)) {
+        return;
+    } else if (spool_full(a->spool)) {
+        snprintf(out, out_len,
+                 "the model server to acknowledge %llu rows: no more may be kept "
+                 "(network.unacked_rows_max)",
+                 (unsigned long long)spool_rows(a->spool));
+    } else if (a->steps >= a->credit.steps_allowed) {
+        snprintf(out, out_len, "credit: %.200s",
+                 a->credit.reason[0] ? a->credit.reason : "the model server gave none yet");
+    } else if (a->pilot.version > 0 && a->pilot.version == a->policy_broken) {
+        snprintf(out, out_len, "a policy newer than %llu, which gives non-finite actions",
+                 (unsigned long long)a->pilot.version);
+    } else if (!a->who->learner) {
+        snprintf(out, out_len, "a policy: start this actor with --learner ENDPOINT");
+    } else {
+        session_waiting(&a->learner.session, now_ms, link, sizeof(link));
+        snprintf(
+            out, out_len, "policy %llu, has %llu%s%.180s",
+            (unsigned long long)(a->credit.min_policy_version ? a->credit.min_policy_version : 1),
+            (unsigned long long)a->pilot.version, link[0] ? "; " : "", link);
+    }
+}
+
+// ---- sending ----
+
+// Everything sealed that the socket takes.
+static void send_rows(struct actor *a, uint64_t now_ms) {
+    struct wire_msg msg = {.type = WIRE_TRANSITIONS};
+    if (!client_up(&a->server)) {
+        return;
+    }
+    while (spool_next(a->spool, &msg.transitions)) {
+        if (spool_in_flight(a->spool) == 0) {
+            a->acked_ms = now_ms;
+        }
+        if (client_send(&a->server, now_ms, &msg)) {
+            return; // the next tick tries again
+        }
+        spool_sent(a->spool);
+    }
+}
+
+static void resend_rows(struct actor *a, uint64_t now_ms) {
+    a->count.messages_resent += spool_rewind(a->spool);
+    a->rewound_ms = now_ms;
+    a->acked_ms = now_ms;
+    send_rows(a, now_ms);
+}
+
+static void send_heartbeat(struct actor *a, uint64_t now_ms) {
+    struct wire_msg msg = {.type = WIRE_HEARTBEAT};
+    msg.heartbeat.steps = a->stepper ? stepper_steps(a->stepper) : 0;
+    msg.heartbeat.policy_version = a->pilot.version;
+    msg.heartbeat.unacked_rows = a->spool ? spool_rows(a->spool) : 0;
+    describe_waiting(a, now_ms, msg.heartbeat.waiting, sizeof(msg.heartbeat.waiting));
+    client_send(&a->server, now_ms, &msg); // if it is not taken now, the next one will be
+}
+
+// Asks for a policy: at once when none that suffices is here, now and then when
+// there is a newer one.
+static void ask_policy(struct actor *a, uint64_t now_ms) {
+    bool newer = a->credit.newest_policy_version > a->pilot.version ||
+                 a->credit.min_policy_version > a->pilot.version;
+    bool needed = a->steps < a->credit.steps_allowed && !policy_suffices(a);
+    if (!a->who->learner || a->phase != PHASE_ACTING || !(newer || needed)) {
+        return;
+    }
+    // What is needed and exists is asked for at once, what would only be nicer
+    // now and then, and what was not there a moment ago a moment later.
+    uint64_t gap_ms = a->policy_unchanged ? ACTOR_POLICY_RETRY_MS
+                      : needed && newer   ? 0
+                                          : ACTOR_POLICY_GAP_MS;
+    if (a->policy_asked_ms != 0 && now_ms - a->policy_asked_ms < gap_ms) {
+        return;
+    }
+    if (a->learner.session.state == SESSION_UP) {
+        a->policy_asked_ms = now_ms ? now_ms : 1;
+        a->learner.have_version = a->pilot.version;
+        session_ask(&a->learner.session, now_ms);
+        client_on_tick(&a->learner, now_ms);
+    }
+}
+
+static void send_goodbye(struct actor *a, uint64_t now_ms) {
+    struct wire_msg msg = {.type = WIRE_GOODBYE};
+    if (client_up(&a->server)) {
+        client_send(&a->server, now_ms, &msg); // if it is lost, silence tells the server as much
+    }
+    finish(a, EXIT_CODE_OK);
+}
+
+// Whether leaving is over: nothing unacknowledged, or no patience left.
+static void check_leaving(struct actor *a, uint64_t now_ms) {
+    if (a->phase != PHASE_LEAVING) {
+        return;
+    }
+    if (spool_rows(a->spool) == 0) {
+        send_goodbye(a, now_ms);
+    } else if (now_ms >= a->leave_by_ms) {
+        log_warn("leaving with %llu rows that the model server did not acknowledge",
+                 (unsigned long long)spool_rows(a->spool));
+        send_goodbye(a, now_ms);
+    }
+}
+
+void actor_leave(struct actor *a, uint64_t now_ms, const char *why) {
+    if (a->phase >= PHASE_LEAVING) {
+        return;
+    }
+    snprintf(a->why, sizeof(a->why), "%s", why);
+    if (a->phase == PHASE_JOINING) {
+        send_goodbye(a, now_ms);
+        return;
+    }
+    a->phase = PHASE_LEAVING;
+    a->leave_by_ms = now_ms + ACTOR_LEAVE_MS;
+    spool_seal(a->spool);
+    send_rows(a, now_ms);
+    check_leaving(a, now_ms);
+}
+
+// ---- messages in ----
+
+// What must be known to act. False: it cannot, and the actor is finished.
+static bool prepare(struct actor *a, const struct wire_welcome *w) {
+    char err[512];
+    const struct task *task = task_find(w->task);
+    if (!task) {
+        fail(a, EXIT_CODE_PROTOCOL,
+             "the run's task is %.60s, which this build does not have (nearest: %s); build all "
+             "programs from the same source",
+             w->task, task_nearest(w->task));
+        return false;
+    }
+    if (w->obs_dim != (uint32_t)task->obs_dim || w->act_dim != (uint32_t)task->act_dim) {
+        fail(a, EXIT_CODE_PROTOCOL,
+             "the run's %s has %u observations and %u actions, here it has %d and %d; build all "
+             "programs from the same source",
+             task->name, w->obs_dim, w->act_dim, task->obs_dim, task->act_dim);
+        return false;
+    }
+    a->stepper = stepper_create(task, w->seed, w->actor_index, w->actor_steps, w->actor_episodes,
+                                err, sizeof(err));
+    if (!a->stepper) {
+        fail(a, EXIT_CODE_FAILURE, "%.250s", err);
+        return false;
+    }
+    a->task = task;
+    a->seed = w->seed;
+    a->index = w->actor_index;
+
+    // A message stays below the limit whatever the configuration says.
+    size_t row_bytes = (size_t)(2 * task->obs_dim + task->act_dim + 1) * sizeof(float) + 1;
+    uint32_t batch_max = w->batch_rows_max > 0 ? w->batch_rows_max : 1;
+    uint32_t fit = (uint32_t)(NET_MESSAGE_MAX / 2 / row_bytes);
+    batch_max = batch_max < WIRE_ROWS_MAX ? batch_max : WIRE_ROWS_MAX;
+    batch_max = batch_max < fit ? batch_max : fit;
+    uint32_t rows_max = w->unacked_rows_max > 0 ? w->unacked_rows_max : 1;
+    a->spool = spool_create(rows_max, batch_max, w->obs_dim, w->act_dim);
+    return true;
+}
+
+static void on_welcome(struct actor *a, uint64_t now_ms, const struct wire_msg *msg) {
+    const struct wire_welcome *w = &msg->welcome;
+    if (a->phase == PHASE_JOINING) {
+        if (!prepare(a, w)) {
+            return;
+        }
+        a->learner.session.run_id = msg->run_id;
+        a->phase = PHASE_ACTING;
+        log_info("joined run %016llx at %s: task %s, seed %llu, actor number %u, %llu steps so far",
+                 (unsigned long long)msg->run_id, a->who->modelserver, a->task->name,
+                 (unsigned long long)a->seed, a->index, (unsigned long long)w->actor_steps);
+    } else {
+        log_info("back at %s", a->who->modelserver);
+    }
+    a->learner.session.heartbeat_ms = a->server.session.heartbeat_ms;
+    a->learner.session.lost_after_ms = a->server.session.lost_after_ms;
+
+    // The server's word on what is stored decides. It may know more than we do,
+    // never less: what it acknowledged was stored.
+    if (w->next_seq == 0 || w->next_seq - 1 < spool_acked(a->spool) ||
+        !spool_ack(a->spool, w->next_seq - 1)) {
+        fail(a, EXIT_CODE_TEMPFAIL,
+             "the model server expects message %llu, but %llu are acknowledged: its store was "
+             "replaced or this actor's id is used twice; start the actor again",
+             (unsigned long long)w->next_seq, (unsigned long long)spool_acked(a->spool));
+        return;
+    }
+    resend_rows(a, now_ms);
+    check_leaving(a, now_ms);
+}
+
+static void on_ack(struct actor *a, uint64_t now_ms, uint64_t seq) {
+    uint64_t acked = spool_acked(a->spool);
+    if (!spool_ack(a->spool, seq)) {
+        a->count.messages_unexpected++;
+        return;
+    }
+    if (spool_acked(a->spool) > acked) {
+        a->acked_ms = now_ms;
+    } else if (seq == acked && spool_in_flight(a->spool) > 0 &&
+               now_ms - a->rewound_ms >= a->server.session.heartbeat_ms) {
+        resend_rows(a, now_ms); // a gap: the server has this far and no farther
+    }
+    check_leaving(a, now_ms);
+}
+
+static void on_credit(struct actor *a, uint64_t now_ms, const struct wire_credit *credit) {
+    if (credit->newest_policy_version != a->credit.newest_policy_version ||
+        credit->min_policy_version != a->credit.min_policy_version) {
+        a->policy_unchanged = false;
+    }
+    a->credit = *credit;
+    ask_policy(a, now_ms);
+}
+
+static void on_policy(struct actor *a, uint64_t now_ms, const struct wire_policy *policy) {
+    char err[512];
+    a->policy_unchanged = true;
+    switch (pilot_load(&a->pilot, policy, a->task, 1, now_ms, err, sizeof(err))) {
+    case PILOT_TAKEN:
+        a->policy_unchanged = false;
+        break;
+    case PILOT_KEPT:
+        break;
+    case PILOT_OLDER:
+        a->count.policies_stale++;
+        break;
+    case PILOT_REFUSED:
+        a->count.policies_refused++;
+        log_error("refused from %s: %s", a->who->learner, err);
+        break;
+    }
+    ask_policy(a, now_ms);
+}
+
+static void on_server_message(struct actor *a, uint64_t now_ms, const struct wire_msg *msg) {
+    switch (msg->type) {
+    case WIRE_ACK:
+        on_ack(a, now_ms, msg->ack.seq);
+        break;
+    case WIRE_CREDIT:
+        on_credit(a, now_ms, &msg->credit);
+        break;
+    case WIRE_SHUTDOWN:
+        log_info("the model server ends the run: %s", msg->shutdown.text);
+        actor_leave(a, now_ms, msg->shutdown.text);
+        break;
+    case WIRE_REFUSE:
+        a->count.rows_refused++;
+        log_error("the model server refused a message: %s", msg->refuse.text);
+        break;
+    case WIRE_HEARTBEAT:
+        break;
+    default:
+        a->count.messages_unexpected++;
+        break;
+    }
+}
+
+void actor_on_message(struct actor *a, enum client_peer from, uint64_t now_ms,
+                      const struct wire_msg *msg) {
+    struct client *client = from == CLIENT_TO_LEARNER ? &a->learner : &a->server;
+    if (a->phase == PHASE_FINISHED) {
+        return;
+    }
+    switch (session_on_message(&client->session, now_ms, msg)) {
+    case SESSION_STOP:
+        fail(a, EXIT_CODE_PROTOCOL, "%s", client->session.text);
+        break;
+    case SESSION_WELCOMED:
+        on_welcome(a, now_ms, msg);
+        break;
+    case SESSION_FOR_OWNER:
+        if (from == CLIENT_TO_MODELSERVER) {
+            on_server_message(a, now_ms, msg);
+        } else if (msg->type == WIRE_POLICY) {
+            on_policy(a, now_ms, &msg->policy);
+        } else if (msg->type != WIRE_SHUTDOWN) {
+            // A learner that stops may say so; the model server decides for us.
+            a->count.messages_unexpected++;
+        }
+        break;
+    case SESSION_HANDLED:
+        break;
+    }
+}
+
+void actor_on_garbage(struct actor *a) {
+    a->count.messages_malformed++;
+}
+
+void actor_on_tick(struct actor *a, uint64_t now_ms) {
+    if (a->phase == PHASE_FINISHED) {
+        return;
+    }
+    bool heartbeat_due = client_on_tick(&a->server, now_ms);
+    if (a->phase == PHASE_JOINING) {
+        return;
+    }
+    ask_policy(a, now_ms);
+    client_on_tick(&a->learner, now_ms);
+    if (!actor_may_step(a)) {
+        spool_seal(a->spool);
+    }
+    if (client_up(&a->server)) {
+        if (spool_in_flight(a->spool) > 0 &&
+            now_ms - a->acked_ms >= a->server.session.lost_after_ms) {
+            log_warn("no acknowledgement from %s for %llu ms: sending %llu messages again",
+                     a->who->modelserver, (unsigned long long)(now_ms - a->acked_ms),
+                     (unsigned long long)spool_in_flight(a->spool));
+            resend_rows(a, now_ms);
+        }
+        send_rows(a, now_ms);
+        if (heartbeat_due) {
+            send_heartbeat(a, now_ms);
+        }
+    }
+    check_leaving(a, now_ms);
+}
+
+// ---- stepping ----
+
+static void report_episode(struct actor *a, uint64_t now_ms, const struct stepper_row *last) {
+    struct wire_msg msg = {.type = WIRE_EPISODE};
+    msg.episode.length = last->episode_length;
+    msg.episode.episode_return = last->episode_return;
+    msg.episode.terminated = last->flags & WIRE_TERMINATED;
+    msg.episode.policy_version = last->policy_version;
+    a->last_return = last->episode_return;
+    // For people to see, not for training: what cannot be sent is counted, not kept.
+    if (!client_up(&a->server) || client_send(&a->server, now_ms, &msg)) {
+        a->count.episodes_unsent++;
+    }
+}
+
+static void step_once(struct actor *a, uint64_t now_ms) {
+    struct stepper_row row;
+    switch (stepper_step(a->stepper, next_is_random(a) ? NULL : &a->pilot, &row)) {
+    case STEPPER_ROW:
+        a->steps++;
+        rate_add(&a->rate, now_ms, 1);
+        spool_push(a->spool, &row, now_ms);
+        if (row.flags) {
+            report_episode(a, now_ms, &row);
+        }
+        break;
+    case STEPPER_BAD_STEP:
+        a->count.steps_bad++;
+        spool_truncate_last(a->spool);
+        log_warn("the simulator of %s gave a bad step (number %llu of this actor): dropped, a "
+                 "new episode begins",
+                 a->task->name, (unsigned long long)a->count.steps_bad);
+        break;
+    case STEPPER_BAD_POLICY:
+        a->count.policies_broken++;
+        a->policy_broken = a->pilot.version;
+        log_error("policy %llu gives a non-finite action: waiting for a newer one",
+                  (unsigned long long)a->pilot.version);
+        break;
+    }
+}
+
+void actor_step(struct actor *a, uint64_t now_ms) {
+    for (int i = 0; i < ACTOR_STEPS_PER_CALL && actor_may_step(a); i++) {
+        step_once(a, now_ms);
+    }
+    if (a->phase != PHASE_ACTING) {
+        return;
+    }
+    if (!actor_may_step(a) || spool_open_ms(a->spool, now_ms) >= ACTOR_FLUSH_MS) {
+        spool_seal(a->spool);
+    }
+    send_rows(a, now_ms);
+    ask_policy(a, now_ms);
+}
+
+// ---- reporting ----
+
+bool actor_finished(const struct actor *a, int *exit_code, const char **why) {
+    *exit_code = a->exit_code;
+    *why = a->why;
+    return a->phase == PHASE_FINISHED;
+}
+
+void actor_status(const struct actor *a, uint64_t now_ms, struct wire_status *status,
+                  struct wire_actor_status *line) {
+    static const char *const phases[] = {"joining", "acting", "leaving", "finished"};
+    *status = (struct wire_status){0};
+    *line = (struct wire_actor_status){0};
+    client_status(&a->server, now_ms, status, line);
+    snprintf(status->state, sizeof(status->state), "%s", phases[a->phase]);
+    snprintf(status->task, sizeof(status->task), "%s", a->task ? a->task->name : "");
+    describe_waiting(a, now_ms, status->waiting, sizeof(status->waiting));
+    status->seed = a->seed;
+    status->uptime_s = (double)(now_ms - a->started_ms) / 1000;
+    status->env_steps = a->stepper ? stepper_steps(a->stepper) : 0;
+    status->episodes = a->stepper ? stepper_episodes(a->stepper) : 0;
+    status->env_steps_per_s = rate_per_s(&a->rate, now_ms);
+    status->steps_allowed = a->credit.steps_allowed;
+    status->policy_version = a->pilot.version;
+
+    line->state = !client_up(&a->server) && a->phase != PHASE_JOINING ? WIRE_PEER_LOST
+                  : status->waiting[0]                                ? WIRE_PEER_WAITING
+                                                                      : WIRE_PEER_CONNECTED;
+    line->index = a->index;
+    line->steps = status->env_steps;
+    line->episodes = status->episodes;
+    line->steps_per_s = status->env_steps_per_s;
+    line->policy_version = a->pilot.version;
+    line->policy_age_s = a->pilot.version ? (double)(now_ms - a->pilot.since_ms) / 1000 : 0;
+    line->unacked_rows = a->spool ? spool_rows(a->spool) : 0;
+    line->last_return = a->last_return;
+    snprintf(line->waiting, sizeof(line->waiting), "%s", status->waiting);
+
+    client_count(status, "steps_bad", a->count.steps_bad);
+    client_count(status, "messages_resent", a->count.messages_resent);
+    client_count(status, "messages_malformed", a->count.messages_malformed);
+    client_count(status, "messages_unexpected", a->count.messages_unexpected);
+    client_count(status, "rows_refused", a->count.rows_refused);
+    client_count(status, "episodes_unsent", a->count.episodes_unsent);
+    client_count(status, "policies_refused", a->count.policies_refused);
+    client_count(status, "policies_stale", a->count.policies_stale);
+    client_count(status, "policies_broken", a->count.policies_broken);
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+#include "actor/client.h"
+
+#include <stdio.h>
+
+#include "common/check.h"
+#include "common/log.h"
+
+void client_init(struct client *c, enum client_peer peer, enum wire_role role,
+                 const struct client_identity *who, const struct client_io *io, uint64_t now_ms) {
+    *c = (struct client){.peer = peer, .io = io, .who = who, .role = role};
+    if (peer == CLIENT_TO_MODELSERVER) {
+        session_init(&c->session, "spur-modelserver", who->modelserver, false, now_ms);
+    } else {
+        session_init(&c->session, "spur-learner", who->learner, true, now_ms);
+    }
+}
+
+static int send_hello(struct client *c) {
+    const struct client_identity *who = c->who;
+    struct wire_msg msg = {.type = WIRE_HELLO};
+    msg.hello.role = c->role;
+    msg.hello.incarnation = who->incarnation;
+    msg.hello.pid = who->pid;
+    snprintf(msg.hello.id, sizeof(msg.hello.id), "%s", who->id);
+    snprintf(msg.hello.host, sizeof(msg.hello.host), "%s", who->host);
+    snprintf(msg.hello.version, sizeof(msg.hello.version), "%s", who->version);
+    snprintf(msg.hello.endpoint, sizeof(msg.hello.endpoint), "%s", who->endpoint);
+    if (who->task) {
+        snprintf(msg.hello.task, sizeof(msg.hello.task), "%s", who->task->name);
+        msg.hello.obs_dim = (uint32_t)who->task->obs_dim;
+        msg.hello.act_dim = (uint32_t)who->task->act_dim;
+    }
+    return c->io->send(c->io->arg, c->peer, &msg);
+}
+
+static int send_question(struct client *c) {
+    struct wire_msg msg = {.type = WIRE_POLICY_GET, .run_id = c->session.run_id};
+    msg.policy_get.have_version = c->have_version;
+    return c->io->send(c->io->arg, c->peer, &msg);
+}
+
+bool client_on_tick(struct client *c, uint64_t now_ms) {
+    unsigned duties = session_on_tick(&c->session, now_ms);
+    if (duties & SESSION_SAY) {
+        log_warn("%s", c->session.line);
+    }
+    if (duties & SESSION_REOPEN) {
+        c->io->reopen(c->io->arg, c->peer);
+    }
+    if (duties & SESSION_HELLO) {
+        int rc = c->session.asks_only ? send_question(c) : send_hello(c);
+        if (rc == 0) {
+            session_sent(&c->session, now_ms, true);
+        }
+    }
+    return (duties & SESSION_HEARTBEAT) != 0;
+}
+
+int client_send(struct client *c, uint64_t now_ms, struct wire_msg *msg) {
+    msg->run_id = c->session.run_id;
+    int rc = c->io->send(c->io->arg, c->peer, msg);
+    if (rc == 0) {
+        session_sent(&c->session, now_ms, false);
+    }
+    return rc;
+}
+
+bool client_up(const struct client *c) {
+    return c->session.state == SESSION_UP;
+}
+
+void client_status(const struct client *c, uint64_t now_ms, struct wire_status *status,
+                   struct wire_actor_status *line) {
+    const struct client_identity *who = c->who;
+    snprintf(status->daemon, sizeof(status->daemon), "%s", who->id);
+    snprintf(status->version, sizeof(status->version), "%s", who->version);
+    status->run_id = c->session.run_id;
+    status->pid = who->pid;
+    status->actor_count = 1;
+    status->actors = line;
+
+    snprintf(line->id, sizeof(line->id), "%s", who->id);
+    snprintf(line->host, sizeof(line->host), "%s", who->host);
+    line->role = c->role;
+    line->pid = who->pid;
+    line->incarnation = who->incarnation;
+    line->heard_s = (double)(now_ms - c->session.heard_ms) / 1000;
+    client_count(status, "connections_lost", c->session.lost);
+    client_count(status, "refusals_received", c->session.refused);
+    client_count(status, "messages_foreign", c->session.foreign);
+}
+
+void client_count(struct wire_status *status, const char *name, uint64_t value) {
+    CHECK(status->counter_count < WIRE_COUNTERS_MAX);
+    struct wire_counter *counter = &status->counters[status->counter_count++];
+    snprintf(counter->name, sizeof(counter->name), "%s", name);
+    counter->value = value;
+}

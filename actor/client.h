@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+// One connection of an actor or evaluator: a session (proto/session.h) joined
+// to the callbacks that really send and reopen.
+//
+// What both cores share and nothing more: saying who we are, doing what the
+// session finds due, stamping the run's id on every message.
+#ifndef SPUR_ACTOR_CLIENT_H
+#define SPUR_ACTOR_CLIENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/task/task.h"
+#include "proto/session.h"
+#include "proto/wire.h"
+
+enum client_peer { CLIENT_TO_MODELSERVER, CLIENT_TO_LEARNER };
+#define CLIENT_PEERS 2
+
+// How a core reaches the world. The callbacks must not call back into the core.
+struct client_io {
+    void *arg;
+    // 0 when taken, -EAGAIN when it must be tried again later.
+    int (*send)(void *arg, enum client_peer to, const struct wire_msg *msg);
+    void (*reopen)(void *arg, enum client_peer peer);
+};
+
+// Who runs here. All strings are borrowed and outlive the core.
+struct client_identity {
+    const char *id, *host, *version;
+    uint64_t incarnation, pid;
+    const struct task *task;           // NULL: whatever the run's task is
+    const char *endpoint;              // where we answer StatusRequest; "" if nowhere
+    const char *modelserver, *learner; // endpoints; learner may be NULL
+};
+
+struct client {
+    struct session session;
+    enum client_peer peer;
+    const struct client_io *io;
+    const struct client_identity *who;
+    enum wire_role role;
+    uint64_t have_version; // for PolicyGet
+};
+
+void client_init(struct client *c, enum client_peer peer, enum wire_role role,
+                 const struct client_identity *who, const struct client_io *io, uint64_t now_ms);
+// Does what the session finds due, all but heartbeats. True: a heartbeat is due.
+bool client_on_tick(struct client *c, uint64_t now_ms);
+// Stamps the run's id and sends. 0 or -EAGAIN.
+int client_send(struct client *c, uint64_t now_ms, struct wire_msg *msg);
+bool client_up(const struct client *c);
+
+// Fills in what a core's status says about the process and its own line.
+void client_status(const struct client *c, uint64_t now_ms, struct wire_status *status,
+                   struct wire_actor_status *line);
+void client_count(struct wire_status *status, const char *name, uint64_t value);
+
+#endif

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+#include "actor/evaluation.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "actor/env.h"
+#include "actor/pilot.h"
+#include "common/check.h"
+#include "common/rng.h"
+
+struct lane {
+    struct env *env;
+    uint32_t episode; // the one under way
+};
+
+struct evaluation {
+    const struct task *task;
+    struct pilot pilot;
+    uint64_t seed;
+    uint32_t episodes, begun, done;
+    double returns[WIRE_EPISODES_MAX], lengths[WIRE_EPISODES_MAX];
+    uint64_t steps, broken;
+
+    // The first `live` lanes have an episode under way.
+    struct lane lanes[EVALUATION_LANES_MAX];
+    int live;
+    float *obs, *act; // (lanes, obs_dim), (lanes, act_dim)
+};
+
+struct evaluation *evaluation_create(const struct task *task, char *err, size_t err_len) {
+    struct evaluation *e = xcalloc(1, sizeof(*e));
+    e->task = task;
+    for (int i = 0; i < EVALUATION_LANES_MAX; i++) {
+        e->lanes[i].env = env_create(task, err, err_len);
+        if (!e->lanes[i].env) {
+            evaluation_destroy(&e);
+            return NULL;
+        }
+    }
+    e->obs = xfloats((size_t)EVALUATION_LANES_MAX * (size_t)task->obs_dim);
+    e->act = xfloats((size_t)EVALUATION_LANES_MAX * (size_t)task->act_dim);
+    return e;
+}
+
+void evaluation_destroy(struct evaluation **evaluation) {
+    struct evaluation *e = *evaluation;
+    if (!e) {
+        return;
+    }
+    for (int i = 0; i < EVALUATION_LANES_MAX; i++) {
+        if (e->lanes[i].env) {
+            env_destroy(&e->lanes[i].env);
+        }
+    }
+    pilot_deinit(&e->pilot);
+    free(e->obs);
+    free(e->act);
+    free(e);
+    *evaluation = NULL;
+}
+
+static void begin_episode(struct evaluation *e, struct lane *lane) {
+    struct rng rng = rng_make(e->seed, RNG_EVAL_RESET, e->begun);
+    env_reset(lane->env, &rng);
+    lane->episode = e->begun++;
+    e->returns[lane->episode] = 0;
+    e->lengths[lane->episode] = 0;
+}
+
+int evaluation_begin(struct evaluation *e, const struct wire_policy *policy, uint64_t seed,
+                     uint32_t episodes, char *err, size_t err_len) {
+    CHECK(episodes > 0 && episodes <= WIRE_EPISODES_MAX);
+    // An evaluation may go back to an older policy: only actors never do.
+    e->pilot.version = 0;
+    enum pilot_verdict verdict =
+        pilot_load(&e->pilot, policy, e->task, EVALUATION_LANES_MAX, 0, err, err_len);
+    if (verdict == PILOT_KEPT) {
+        snprintf(err, err_len, "there is no policy in it");
+    }
+    if (verdict != PILOT_TAKEN) {
+        return -1;
+    }
+    e->seed = seed;
+    e->episodes = episodes;
+    e->begun = e->done = 0;
+    e->live = 0;
+    while (e->live < EVALUATION_LANES_MAX && e->begun < episodes) {
+        begin_episode(e, &e->lanes[e->live++]);
+    }
+    return 0;
+}
+
+// The lane's episode is over: the next one, or the last live lane takes its place.
+static void end_episode(struct evaluation *e, int i) {
+    e->done++;
+    if (e->begun < e->episodes) {
+        begin_episode(e, &e->lanes[i]);
+        return;
+    }
+    struct lane ended = e->lanes[i];
+    e->lanes[i] = e->lanes[--e->live];
+    e->lanes[e->live] = ended;
+}
+
+bool evaluation_step(struct evaluation *e) {
+    size_t obs_dim = (size_t)e->task->obs_dim, act_dim = (size_t)e->task->act_dim;
+    if (e->live == 0) {
+        return false;
+    }
+    for (int i = 0; i < e->live; i++) {
+        env_obs(e->lanes[i].env, e->obs + (size_t)i * obs_dim);
+    }
+    pilot_mean(&e->pilot, e->act, e->obs, e->live);
+
+    // Backwards, so that a lane that fills a gap has been stepped already.
+    for (int i = e->live - 1; i >= 0; i--) {
+        struct lane *lane = &e->lanes[i];
+        struct env_step step = env_step(lane->env, e->act + (size_t)i * act_dim);
+        bool bad = step.bad || !isfinite(step.reward);
+        e->steps++;
+        if (!bad) {
+            e->returns[lane->episode] += step.reward;
+            e->lengths[lane->episode] += 1;
+        }
+        e->broken += bad;
+        if (bad || step.terminated || step.truncated) {
+            end_episode(e, i);
+        }
+    }
+    return e->live > 0;
+}
+
+const double *evaluation_returns(const struct evaluation *e) {
+    return e->returns;
+}
+
+const double *evaluation_lengths(const struct evaluation *e) {
+    return e->lengths;
+}
+
+uint32_t evaluation_episodes(const struct evaluation *e) {
+    return e->episodes;
+}
+
+uint32_t evaluation_done(const struct evaluation *e) {
+    return e->done;
+}
+
+uint64_t evaluation_steps(const struct evaluation *e) {
+    return e->steps;
+}
+
+uint64_t evaluation_broken(const struct evaluation *e) {
+    return e->broken;
+}
+
+const struct task *evaluation_task(const struct evaluation *e) {
+    return e->task;
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+#include "actor/pilot.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+
+#define HIDDEN_WIDTH_MAX 8192 // keeps sizes far from overflow; the message's size bounds the rest
+
+// 0, or -1 with a sentence in err.
+static int check_shape(const struct wire_policy *from, const struct task *task, char *err,
+                       size_t err_len) {
+    if (from->obs_dim != (uint32_t)task->obs_dim || from->act_dim != (uint32_t)task->act_dim) {
+        snprintf(err, err_len,
+                 "policy version %llu has %u observations and %u actions, but task %s has %d and "
+                 "%d; is the learner of the same run?",
+                 (unsigned long long)from->version, from->obs_dim, from->act_dim, task->name,
+                 task->obs_dim, task->act_dim);
+        return -1;
+    }
+    if (from->hidden_layers < 1 || from->hidden_layers + 1 > MLP_LAYERS_MAX ||
+        from->hidden_width < 1 || from->hidden_width > HIDDEN_WIDTH_MAX) {
+        snprintf(err, err_len, "policy version %llu has %u hidden layers of %u: not supported",
+                 (unsigned long long)from->version, from->hidden_layers, from->hidden_width);
+        return -1;
+    }
+    struct policy policy = policy_make(task->obs_dim, task->act_dim, (int)from->hidden_width,
+                                       (int)from->hidden_layers);
+    if (policy_params(&policy) != from->params_len) {
+        snprintf(err, err_len, "policy version %llu has %llu parameters, expected %zu",
+                 (unsigned long long)from->version, (unsigned long long)from->params_len,
+                 policy_params(&policy));
+        return -1;
+    }
+    return 0;
+}
+
+enum pilot_verdict pilot_load(struct pilot *p, const struct wire_policy *from,
+                              const struct task *task, int batch_max, uint64_t now_ms, char *err,
+                              size_t err_len) {
+    if (from->version < p->version) {
+        return PILOT_OLDER;
+    }
+    if (from->version == p->version || from->params_len == 0) {
+        return PILOT_KEPT;
+    }
+    if (check_shape(from, task, err, err_len)) {
+        return PILOT_REFUSED;
+    }
+    if (p->params_len != from->params_len || p->batch_max < batch_max ||
+        p->policy.net.dims[1] != (int)from->hidden_width) {
+        free(p->params);
+        free(p->scratch);
+        p->policy = policy_make(task->obs_dim, task->act_dim, (int)from->hidden_width,
+                                (int)from->hidden_layers);
+        p->params_len = from->params_len;
+        p->batch_max = batch_max;
+        p->params = xfloats(p->params_len);
+        p->scratch = xfloats(policy_scratch(&p->policy, batch_max));
+    }
+    memcpy(p->params, from->params, p->params_len * sizeof(float));
+    p->version = from->version;
+    p->since_ms = now_ms;
+    return PILOT_TAKEN;
+}
+
+void pilot_deinit(struct pilot *p) {
+    free(p->params);
+    free(p->scratch);
+    *p = (struct pilot){0};
+}
+
+void pilot_sample(struct pilot *p, float *act, const float *obs, const float *noise) {
+    CHECK(p->version > 0);
+    policy_sample(act, NULL, p->scratch, &p->policy, p->params, obs, noise, 1);
+}
+
+void pilot_mean(struct pilot *p, float *act, const float *obs, int B) {
+    CHECK(p->version > 0);
+    CHECK(B <= p->batch_max);
+    policy_mean(act, p->scratch, &p->policy, p->params, obs, B);
+}
