@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: MIT
+// Limits are read where Linux keeps them. /proc/self/cgroup names the groups that the process is
+// in: under version 2 one line "0::/path", under version 1 one a controller, "4:cpu,cpuacct:/path".
+// A limit may be set on any group above as well, so the path is walked up to the top; inside a
+// container the path is often the host's and does not exist here, and the walk ends at the mount
+// point, which is then the container's own group.
+#include "common/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+enum { PATH_LEN_MAX = 4096, CPUS_MAX = 16384 };
+
+int process_die_with(pid_t parent) {
+    if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0) {
+        return -errno;
+    }
+    // It may have ended before the line above; then we have another parent already.
+    return getppid() == parent ? 0 : -ESRCH;
+}
+
+// ---- cgroups ----
+
+enum version { CGROUP_V1, CGROUP_V2 };
+
+// Whether a comma-separated list of controllers holds name.
+static bool lists(const char *controllers, const char *name) {
+    size_t len = strlen(name);
+    for (const char *p = controllers; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL) {
+        if (strncmp(p, name, len) == 0 && (p[len] == ',' || p[len] == '\0')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// The path of our group for a controller, below the hierarchy's mount point. False if none.
+static bool find_group(char *path, size_t path_len, enum version version, const char *controller,
+                       const char *root) {
+    char name[PATH_LEN_MAX];
+    snprintf(name, sizeof(name), "%s/proc/self/cgroup", root);
+    FILE *file = fopen(name, "re");
+    if (!file) {
+        return false;
+    }
+    bool found = false;
+    char line[PATH_LEN_MAX];
+    while (!found && fgets(line, sizeof(line), file)) {
+        line[strcspn(line, "\n")] = '\0';
+        char *controllers = strchr(line, ':');
+        char *group = controllers ? strchr(controllers + 1, ':') : NULL;
+        if (!group) {
+            continue;
+        }
+        controllers++;
+        *group++ = '\0';
+        found = version == CGROUP_V2 ? controllers[0] == '\0' : lists(controllers, controller);
+        if (found) {
+            snprintf(path, path_len, "%s", strcmp(group, "/") == 0 ? "" : group);
+        }
+    }
+    fclose(file);
+    return found;
+}
+
+// Reads up to two numbers of a control file; "max" and unreadable give -1.
+static void read_numbers(double out[2], const char *dir, const char *file) {
+    out[0] = out[1] = -1;
+    char path[2 * PATH_LEN_MAX];
+    char text[128] = "";
+    snprintf(path, sizeof(path), "%s/%s", dir, file);
+    FILE *f = fopen(path, "re");
+    if (!f) {
+        return;
+    }
+    if (fgets(text, sizeof(text), f)) {
+        char *rest = text;
+        for (int i = 0; i < 2; i++) {
+            char *end;
+            double value = strtod(rest, &end);
+            if (end != rest) {
+                out[i] = value;
+                rest = end;
+            } else {
+                rest += strcspn(rest, " ");
+            }
+        }
+    }
+    fclose(f);
+}
+
+// What one group's folder says; 0: nothing.
+static double group_cores(const char *dir, enum version version) {
+    double quota[2], period[2];
+    if (version == CGROUP_V2) {
+        read_numbers(quota, dir, "cpu.max"); // "QUOTA PERIOD" or "max PERIOD"
+        period[0] = quota[1];
+    } else {
+        read_numbers(quota, dir, "cpu.cfs_quota_us");
+        read_numbers(period, dir, "cpu.cfs_period_us");
+    }
+    return quota[0] > 0 && period[0] > 0 ? quota[0] / period[0] : 0;
+}
+
+static double group_memory(const char *dir, enum version version) {
+    double bytes[2];
+    read_numbers(bytes, dir, version == CGROUP_V2 ? "memory.max" : "memory.limit_in_bytes");
+    // Version 1 says "no limit" with a number just below 2^63.
+    return bytes[0] > 0 && bytes[0] < 4e18 ? bytes[0] : 0;
+}
+
+// The tightest limit from our group up to the mount point.
+static double walk_up(const char *mount, char *group, enum version version,
+                      double (*limit)(const char *dir, enum version version)) {
+    double tightest = 0;
+    for (;;) {
+        char dir[2 * PATH_LEN_MAX];
+        snprintf(dir, sizeof(dir), "%s%s", mount, group);
+        double here = limit(dir, version);
+        if (here > 0 && (tightest == 0 || here < tightest)) {
+            tightest = here;
+        }
+        char *slash = strrchr(group, '/');
+        if (!slash) {
+            return tightest;
+        }
+        *slash = '\0';
+    }
+}
+
+static double cgroup_limit(const char *root, const char *controller,
+                           double (*limit)(const char *dir, enum version version)) {
+    double tightest = 0;
+    for (enum version version = CGROUP_V1; version <= CGROUP_V2; version++) {
+        char group[PATH_LEN_MAX], mount[PATH_LEN_MAX];
+        if (!find_group(group, sizeof(group), version, controller, root)) {
+            continue;
+        }
+        snprintf(mount, sizeof(mount), "%s/sys/fs/cgroup%s%s", root,
+                 version == CGROUP_V1 ? "/" : "", version == CGROUP_V1 ? controller : "");
+        double here = walk_up(mount, group, version, limit);
+        if (here > 0 && (tightest == 0 || here < tightest)) {
+            tightest = here;
+        }
+    }
+    return tightest;
+}
+
+double process_cgroup_cores(const char *root) {
+    return cgroup_limit(root, "cpu", group_cores);
+}
+
+uint64_t process_cgroup_memory(const char *root) {
+    return (uint64_t)cgroup_limit(root, "memory", group_memory);
+}
+
+// ---- this machine ----
+
+int process_cores(void) {
+    int cores = 1;
+    cpu_set_t *set = CPU_ALLOC(CPUS_MAX);
+    if (set) {
+        size_t size = CPU_ALLOC_SIZE(CPUS_MAX);
+        CPU_ZERO_S(size, set);
+        if (sched_getaffinity(0, size, set) == 0) {
+            cores = CPU_COUNT_S(size, set);
+        }
+        CPU_FREE(set);
+    }
+    double quota = process_cgroup_cores("");
+    if (quota > 0 && quota < cores) {
+        cores = (int)quota;
+    }
+    return cores > 1 ? cores : 1;
+}
+
+uint64_t process_memory_limit(void) {
+    uint64_t physical = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t group = process_cgroup_memory("");
+    return group > 0 && group < physical ? group : physical;
+}
+
+uint64_t process_rss(void) {
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (!file) {
+        return 0;
+    }
+    unsigned long long all = 0, resident = 0;
+    int n = fscanf(file, "%llu %llu", &all, &resident);
+    fclose(file);
+    return n == 2 ? resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// What the process knows about itself and the machine's promises to it.
+#ifndef SPUR_COMMON_PROCESS_H
+#define SPUR_COMMON_PROCESS_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+// From now on the calling process gets SIGTERM when its parent ends, however
+// that ends. parent: the pid that the parent had before the child was made, so
+// that a parent already gone is noticed. 0; -ESRCH: it is gone, leave; other
+// negative errno. It counts for the parent's *thread* that made the child,
+// which therefore must be one that lives on. Async-signal-safe: may be called
+// between fork and exec, and survives exec.
+int process_die_with(pid_t parent);
+
+// Cores that this process may use: its affinity mask, cut to the cgroup's CPU
+// quota (rounded down: a thread too many is throttled in the midst of a
+// product). At least 1.
+int process_cores(void);
+
+// Bytes that this process may use: the smaller of physical memory and the
+// cgroup's limit.
+uint64_t process_memory_limit(void);
+
+// Bytes resident right now; 0 when the system does not tell.
+uint64_t process_rss(void);
+
+// The cgroup's limits alone (v1 or v2; the tightest of the group and those
+// above it). 0: none. root stands before /proc and /sys: "" but in tests.
+double process_cgroup_cores(const char *root);
+uint64_t process_cgroup_memory(const char *root);
+
+#endif
