@@ -37,7 +37,7 @@ struct app {
     // One of the two.
     struct actor *actor;
     struct evaluator *evaluator;
-    bool reopen[CLIENT_PEERS]; // asked for by the core, done after its callback
+    bool reopen[CLIENT_PEERS]; // asked for by the core, done by the tick
     int signals;
     int exit_code;
 };
@@ -144,23 +144,16 @@ static int io_send(void *arg, enum client_peer to, const struct wire_msg *msg) {
     return send_to(app, app->peers[to], NULL, msg) ? -EAGAIN : 0;
 }
 
-// A core may ask for this while it handles a message of the very socket: it is
-// done when the callback is over.
+// A core may ask for this while it handles a message of the very socket: the
+// tick does it.
 static void io_reopen(void *arg, enum client_peer peer) {
     struct app *app = arg;
     app->reopen[peer] = true;
 }
 
-// After anything that the core did: sockets to reopen, steps to take, the end.
+// After anything that the core did: steps to take, or the end.
 static void settle(struct app *app) {
     const char *why;
-    for (int i = 0; i < CLIENT_PEERS; i++) {
-        if (app->reopen[i]) {
-            app->reopen[i] = false;
-            close_peer(app, (enum client_peer)i);
-            open_peer(app, (enum client_peer)i);
-        }
-    }
     loop_idle_set(app->idle, core_may_step(app));
     if (core_finished(app, &app->exit_code, &why)) {
         if (app->exit_code == EXIT_CODE_OK) {
@@ -234,6 +227,13 @@ static void on_tick(void *arg) {
         core_leave(app, "the process that started it is gone");
     }
     core_tick(app);
+    for (int i = 0; i < CLIENT_PEERS; i++) {
+        if (app->reopen[i]) {
+            app->reopen[i] = false;
+            close_peer(app, (enum client_peer)i);
+            open_peer(app, (enum client_peer)i);
+        }
+    }
     settle(app);
 }
 
