@@ -251,8 +251,7 @@ static bool state_ok(const double *x, int n) {
 
 static bool simulator_warned(const struct env *env) {
     for (int i = 0; i < mjNWARNING; i++) {
-        // VGEOMFULL is about drawing.
-        if (i != mjWARN_VGEOMFULL && env->data->warning[i].number > 0) {
+        if (env->data->warning[i].number > 0) {
             return true;
         }
     }
@@ -338,23 +337,32 @@ double env_dt(const struct env *env) {
 // ---- the compiled model by name ----
 //
 // MuJoCo describes its structs by X macros; each use below makes one
-// "if it is this field, copy it and return".
+// "if it is this field, copy it and return". The macros have other names in
+// versions 3.x.
 
 #define COPY_FIELD(field_name, array, count)                                                       \
     if (strcmp(field, field_name) == 0) {                                                          \
-        for (int i = 0; i < (count) && i < max; i++) {                                             \
+        for (int i = 0; i < (int)(count) && i < max; i++) {                                        \
             out[i] = (double)(array)[i];                                                           \
         }                                                                                          \
         return (int)(count);                                                                       \
     }
 
 static int option_values(double *out, int max, const mjOption *opt, const char *field) {
+#ifdef MJOPTION_FIELDS
+#define X(type, name, n) COPY_FIELD(#name, &opt->name, n)
+#define XVEC(type, name, n) COPY_FIELD(#name, opt->name, n)
+    MJOPTION_FIELDS
+#undef XVEC
+#undef X
+#else
 #define X(type, name) COPY_FIELD(#name, &opt->name, 1)
     MJOPTION_SCALARS
 #undef X
 #define X(name, n) COPY_FIELD(#name, opt->name, n)
     MJOPTION_VECTORS
 #undef X
+#endif
     return -1;
 }
 
@@ -376,7 +384,11 @@ int env_model_values(double *out, int max, const struct env *env, const char *fi
         return statistic_values(out, max, &m->stat, field + 5);
     }
 #define X(name) COPY_FIELD(#name, &m->name, 1)
+#ifdef MJMODEL_SIZES
+    MJMODEL_SIZES
+#else
     MJMODEL_INTS
+#endif
 #undef X
     MJMODEL_POINTERS_PREAMBLE(m)
 #define X(type, name, rows, columns) COPY_FIELD(#name, m->name, m->rows *(columns))

@@ -61,22 +61,36 @@ void parity_compare(struct parity *p, enum quantity q, double here, double file)
     bool ok = quantities[q].allowed > 0 ? error <= quantities[q].allowed : same_bits;
     m->values++;
     m->largest = fmax(m->largest, error);
-    if (!ok && m->wrong++ == 0) {
-        snprintf(m->first, sizeof m->first,
-                 "trajectory %s, step %ld: %.17g here, %.17g in the file", p->trajectory, p->step,
-                 here, file);
+    if (ok || m->wrong++ > 0) {
+        return;
     }
+    char step[32] = "";
+    if (p->step >= 0) {
+        snprintf(step, sizeof step, ", step %ld", p->step);
+    }
+    snprintf(m->first, sizeof m->first, "%s%s: %.17g here, %.17g in the file", p->where, step, here,
+             file);
 }
 
 bool parity_refuse(struct parity *p, const char *fmt, ...) {
+    char what[256];
     va_list args;
     va_start(args, fmt);
-    vsnprintf(p->err, sizeof p->err, fmt, args);
+    vsnprintf(what, sizeof what, fmt, args);
     va_end(args);
+    snprintf(p->err, sizeof p->err, "%s: %s", p->where, what);
+    parity_make_printable(p->err);
     return false;
 }
 
-// An array of exactly n numbers.
+void parity_make_printable(char *text) {
+    for (char *c = text; *c != '\0'; c++) {
+        if ((unsigned char)*c < ' ' || *c == 0x7f) {
+            *c = '?';
+        }
+    }
+}
+
 bool parity_is_row(const json_t *row, size_t n) {
     if (!json_is_array(row) || json_array_size(row) != n) {
         return false;
@@ -93,12 +107,14 @@ bool parity_is_row(const json_t *row, size_t n) {
 
 static bool open_task(struct parity *p, const json_t *root) {
     const char *name = json_string_value(json_object_get(root, "env"));
+    p->step = -1;
+    snprintf(p->where, sizeof p->where, "env");
     if (name == NULL) {
-        return parity_refuse(p, "\"env\" is missing: it names the task, such as \"Hopper\"");
+        return parity_refuse(p, "is missing: it names the task, such as \"Hopper\"");
     }
     p->task = task_find(name);
     if (p->task == NULL) {
-        return parity_refuse(p, "\"env\": there is no task \"%.64s\"; the nearest is %s", name,
+        return parity_refuse(p, "there is no task \"%.64s\"; the nearest is %s", name,
                              task_nearest(name));
     }
     p->env = env_create(p->task, p->err, sizeof p->err);
@@ -146,6 +162,7 @@ static enum exit_code check_file(const char *path) {
     json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
     free(text);
     if (root == NULL) {
+        parity_make_printable(error.text);
         fprintf(stderr, "spur-parity: %s:%d: not JSON: %s\n", path, error.line, error.text);
         return EXIT_CODE_IO;
     }

@@ -49,20 +49,22 @@ struct parity {
     bool has_comp;
     int alive_part; // index of the reward for being alive, -1 without one
     struct measure measures[Q_COUNT];
-    // Where we are, for messages.
-    char trajectory[64];
-    long step;
+    char where[80]; // in the file, for messages: "trajectory public-1"
+    long step;      // in the trajectory; -1 elsewhere
     char err[512];
 };
 
-// Notes one pair of numbers. The place is taken from p->trajectory and p->step.
+// Notes one pair of numbers, found at p->where and p->step.
 void parity_compare(struct parity *p, enum quantity q, double here, double file);
 
-// Says why the file cannot be used, in p->err. Returns false.
+// Says why the file cannot be used, in p->err, after p->where. Returns false.
 bool parity_refuse(struct parity *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 // Whether it is an array of exactly n numbers.
 bool parity_is_row(const json_t *row, size_t n);
+
+// Text from a file, made fit for a terminal: control characters become '?'.
+void parity_make_printable(char *text);
 
 // Each compares its part of the file; false when the file cannot be used.
 bool parity_check_task(struct parity *p, const json_t *root);

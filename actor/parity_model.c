@@ -27,17 +27,18 @@ static bool check_components(struct parity *p, const json_t *root) {
             p->alive_part = i;
         }
     }
+    snprintf(p->where, sizeof p->where, "components");
     const json_t *components = json_object_get(root, "components");
     if (components == NULL) {
         return true;
     }
     if (!json_is_array(components) || json_array_size(components) != (size_t)n) {
-        return parity_refuse(p, "\"components\" is not %d names", n);
+        return parity_refuse(p, "not %d names", n);
     }
     for (int i = 0; i < n; i++) {
         const char *name = json_string_value(json_array_get(components, (size_t)i));
         if (name == NULL || strcmp(name, names[i]) != 0) {
-            return parity_refuse(p, "\"components\": column %d is not \"%s\"", i, names[i]);
+            return parity_refuse(p, "column %d is not \"%s\"", i, names[i]);
         }
     }
     p->has_comp = true;
@@ -56,21 +57,20 @@ bool parity_check_task(struct parity *p, const json_t *root) {
     };
     for (size_t i = 0; i < sizeof scalars / sizeof scalars[0]; i++) {
         const json_t *value = json_object_get(root, scalars[i].key);
+        snprintf(p->where, sizeof p->where, "%s", scalars[i].key);
         if (!json_is_number(value)) {
-            return parity_refuse(p, "\"%s\" is missing or not a number", scalars[i].key);
+            return parity_refuse(p, "is missing or not a number");
         }
-        snprintf(p->trajectory, sizeof p->trajectory, "(%s)", scalars[i].key);
         parity_compare(p, Q_TASK, scalars[i].here, json_number_value(value));
     }
     const char *bound_keys[2] = {"action_low", "action_high"};
     double bounds[2] = {(double)p->task->act_low, (double)p->task->act_high};
     for (int side = 0; side < 2; side++) {
         const json_t *value = json_object_get(root, bound_keys[side]);
+        snprintf(p->where, sizeof p->where, "%s", bound_keys[side]);
         if (!parity_is_row(value, (size_t)p->task->act_dim)) {
-            return parity_refuse(p, "\"%s\" is missing or not %d numbers", bound_keys[side],
-                                 p->task->act_dim);
+            return parity_refuse(p, "is missing or not %d numbers", p->task->act_dim);
         }
-        snprintf(p->trajectory, sizeof p->trajectory, "(%s)", bound_keys[side]);
         for (int i = 0; i < p->task->act_dim; i++) {
             parity_compare(p, Q_TASK, bounds[side],
                            json_number_value(json_array_get(value, (size_t)i)));
@@ -88,12 +88,13 @@ static void model_differs(struct parity *p, const char *fmt, ...) {
     if (++p->measures[Q_MODEL].wrong > DIFFERENCES_SHOWN_MAX) {
         return;
     }
+    char what[256];
     va_list args;
     va_start(args, fmt);
-    printf("%s: model: ", p->path);
-    vprintf(fmt, args);
-    printf("\n");
+    vsnprintf(what, sizeof what, fmt, args);
     va_end(args);
+    parity_make_printable(what);
+    printf("%s: model: %s\n", p->path, what);
 }
 
 // Lists the numbers of nested arrays in order. Returns how many there are, and
@@ -124,7 +125,7 @@ static void check_field(struct parity *p, const char *field, const json_t *value
     p->measures[Q_MODEL].values++;
     int n = env_model_values(NULL, 0, p->env, field);
     if (n < 0) {
-        model_differs(p, "%s: no such field here", field);
+        model_differs(p, "%.64s: no such field here", field);
         return;
     }
     double *here = xcalloc((size_t)n + 1, sizeof *here);
@@ -157,13 +158,27 @@ static void check_group(struct parity *p, const char *group, json_t *fields) {
     }
 }
 
-static void check_names(struct parity *p, const char *key, const char *kind, const json_t *names) {
+static const struct names {
+    const char *key, *kind, *count;
+} names_of[] = {
+    {"body_names", "body", "nbody"},       {"jnt_names", "joint", "njnt"},
+    {"geom_names", "geom", "ngeom"},       {"site_names", "site", "nsite"},
+    {"tendon_names", "tendon", "ntendon"}, {"actuator_names", "actuator", "nu"},
+};
+
+static void check_names(struct parity *p, const struct names *of, const json_t *names) {
+    double count = 0;
     p->measures[Q_MODEL].values++;
+    env_model_values(&count, 1, p->env, of->count);
+    if (!json_is_array(names) || json_array_size(names) != (size_t)count) {
+        model_differs(p, "%s: not %g names in the file", of->key, count);
+        return;
+    }
     for (size_t i = 0; i < json_array_size(names); i++) {
         const char *file = json_string_value(json_array_get(names, i));
-        const char *here = env_model_name(p->env, kind, (int)i);
+        const char *here = env_model_name(p->env, of->kind, (int)i);
         if (file == NULL || strcmp(here, file) != 0) {
-            model_differs(p, "%s[%zu]: \"%s\" here, \"%.64s\" in the file", key, i, here,
+            model_differs(p, "%s[%zu]: \"%s\" here, \"%.64s\" in the file", of->key, i, here,
                           file == NULL ? "(not a string)" : file);
         }
     }
@@ -175,14 +190,11 @@ bool parity_check_model(struct parity *p, const json_t *root) {
         return true;
     }
     if (!json_is_object(model)) {
-        return parity_refuse(p, "\"model\" is not an object");
+        snprintf(p->where, sizeof p->where, "model");
+        return parity_refuse(p, "not an object");
     }
     // Things to look at or to start from: they do not move anything.
     static const char *const ignored[] = {"ncam", "nlight", "nnumeric", "nkey", "nstack"};
-    static const char *const kinds[][2] = {
-        {"body_names", "body"}, {"jnt_names", "joint"},     {"geom_names", "geom"},
-        {"site_names", "site"}, {"tendon_names", "tendon"}, {"actuator_names", "actuator"},
-    };
     const char *key;
     json_t *value;
     json_object_foreach(model, key, value) {
@@ -190,9 +202,9 @@ bool parity_check_model(struct parity *p, const json_t *root) {
         for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++) {
             done = done || strcmp(key, ignored[i]) == 0;
         }
-        for (size_t i = 0; !done && i < sizeof kinds / sizeof kinds[0]; i++) {
-            if (strcmp(key, kinds[i][0]) == 0) {
-                check_names(p, key, kinds[i][1], value);
+        for (size_t i = 0; !done && i < sizeof names_of / sizeof names_of[0]; i++) {
+            if (strcmp(key, names_of[i].key) == 0) {
+                check_names(p, &names_of[i], value);
                 done = true;
             }
         }

@@ -38,12 +38,10 @@ static bool get_rows(const json_t **out, struct parity *p, const json_t *object,
         return true;
     }
     if (value == NULL) {
-        return parity_refuse(p, "trajectory %s: \"%s\" is missing", p->trajectory, key);
+        return parity_refuse(p, "\"%s\" is missing", key);
     }
-    return rows == 0 ? parity_refuse(p, "trajectory %s: \"%s\" is not a row of %zu numbers",
-                                     p->trajectory, key, n)
-                     : parity_refuse(p, "trajectory %s: \"%s\" is not %zu rows of %zu numbers",
-                                     p->trajectory, key, rows, n);
+    return rows == 0 ? parity_refuse(p, "\"%s\" is not a row of %zu numbers", key, n)
+                     : parity_refuse(p, "\"%s\" is not %zu rows of %zu numbers", key, rows, n);
 }
 
 // object[key] as a list of `rows` booleans.
@@ -55,8 +53,7 @@ static bool get_flags(const json_t **out, struct parity *p, const json_t *object
     for (size_t t = 0; ok && t < rows; t++) {
         ok = json_is_boolean(json_array_get(value, t));
     }
-    return ok || parity_refuse(p, "trajectory %s: \"%s\" is missing or not %zu times true or false",
-                               p->trajectory, key, rows);
+    return ok || parity_refuse(p, "\"%s\" is missing or not %zu times true or false", key, rows);
 }
 
 // ---- replaying ----
@@ -72,8 +69,7 @@ static bool find_arrays(struct trajectory *tr, struct parity *p, const json_t *o
     const json_t *steps = json_object_get(object, "steps");
     json_int_t count = json_is_integer(steps) ? json_integer_value(steps) : 0;
     if (count < 1 || count > INT_MAX) {
-        return parity_refuse(p, "trajectory %s: \"steps\" is missing or not a positive number",
-                             p->trajectory);
+        return parity_refuse(p, "\"steps\" is missing or not a positive number");
     }
     size_t T = (size_t)count;
     size_t nq = (size_t)p->dims.nq, nv = (size_t)p->dims.nv, nu = (size_t)p->dims.nu;
@@ -100,7 +96,7 @@ static bool find_arrays(struct trajectory *tr, struct parity *p, const json_t *o
     }
     tr->onestep = json_object_get(object, "onestep");
     if (ok && tr->onestep != NULL && !json_is_array(tr->onestep)) {
-        ok = parity_refuse(p, "trajectory %s: \"onestep\" is not a list", p->trajectory);
+        ok = parity_refuse(p, "\"onestep\" is not a list");
     }
     return ok;
 }
@@ -186,9 +182,7 @@ static bool replay_restarts(struct parity *p, const struct trajectory *tr) {
             !parity_is_row(obs, obs_n) || before_n > (size_t)p->task->obs_dim ||
             obs_n > (size_t)p->task->obs_dim || !json_is_number(reward) ||
             !json_is_boolean(terminated)) {
-            return parity_refuse(
-                p, "trajectory %s: \"onestep\" entry %zu does not have the expected form",
-                p->trajectory, i);
+            return parity_refuse(p, "\"onestep\" entry %zu does not have the expected form", i);
         }
         size_t t = (size_t)json_integer_value(at);
         p->step = (long)t;
@@ -205,18 +199,21 @@ static bool replay_restarts(struct parity *p, const struct trajectory *tr) {
 }
 
 bool parity_check_trajectories(struct parity *p, const json_t *root) {
+    snprintf(p->where, sizeof p->where, "trajectories");
     const json_t *list = json_object_get(root, "trajectories");
     if (!json_is_array(list) || json_array_size(list) == 0) {
-        return parity_refuse(p, "\"trajectories\" is missing or empty: there is nothing to replay");
+        return parity_refuse(p, "missing or empty: there is nothing to replay");
     }
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *object = json_array_get(list, i);
         const char *id = json_string_value(json_object_get(object, "id"));
+        p->step = -1;
         if (id != NULL) {
-            snprintf(p->trajectory, sizeof p->trajectory, "%.40s", id);
+            snprintf(p->where, sizeof p->where, "trajectory %.40s", id);
         } else {
-            snprintf(p->trajectory, sizeof p->trajectory, "number %zu", i);
+            snprintf(p->where, sizeof p->where, "trajectory number %zu", i);
         }
+        parity_make_printable(p->where);
         struct trajectory tr;
         if (!find_arrays(&tr, p, object)) {
             return false;
