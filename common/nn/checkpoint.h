@@ -36,8 +36,7 @@ struct tensor tensor_u64(const char *name, const uint64_t *data, uint64_t n);
 
 // 0 or -1 with a sentence in err.
 int checkpoint_write(const char *path, const struct tensor *tensors, int tensor_count,
-                     const struct checkpoint_meta *meta, int meta_count, char *err,
-                     size_t err_len);
+                     const struct checkpoint_meta *meta, int meta_count, char *err, size_t err_len);
 
 struct checkpoint;
 // Reads the whole file. NULL with a sentence in err.

@@ -30,6 +30,8 @@ size_t mlp_params(const struct mlp *m);                   // floats in a paramet
 size_t mlp_weight_offset(const struct mlp *m, int layer); // of W_l (out, in)
 size_t mlp_bias_offset(const struct mlp *m, int layer);   // of b_l (out)
 size_t mlp_scratch(const struct mlp *m, int B);           // floats of scratch for batches up to B
+// n rounded up to whole cache lines: what a part of n floats takes in scratch.
+size_t scratch_floats(size_t n);
 
 // Uniform in +-sqrt(6 / (in + out)), biases 0 (Glorot and Bengio 2010): what
 // MBPO's SAC uses.
@@ -39,13 +41,26 @@ void mlp_init_glorot(float *params, const struct mlp *m, struct rng *rng);
 void mlp_init_truncated(float *params, const struct mlp *m, struct rng *rng);
 
 // y (B, out) = f(x (B, in)).
-void mlp_forward(float *y, float *scratch, const struct mlp *m, const float *params,
-                 const float *x, int B);
+void mlp_forward(float *y, float *scratch, const struct mlp *m, const float *params, const float *x,
+                 int B);
+
+// The same without a way back: y for any number of rows, in blocks of
+// MLP_INFER_ROWS so that what lies between the layers stays in the cache.
+#define MLP_INFER_ROWS 256
+size_t mlp_infer_scratch(const struct mlp *m, int B); // does not grow beyond a block
+void mlp_infer(float *y, float *scratch, const struct mlp *m, const float *params, const float *x,
+               int B);
 
 // After mlp_forward with the same scratch, params, x and B: given dy = dL/dy
 // (B, out), adds dL/dparams to dparams (skipped when NULL) and writes dL/dx
 // (B, in) to dx (skipped when NULL). scratch may then be used for a new forward.
 void mlp_backward(float *dx, float *dparams, float *scratch, const struct mlp *m,
                   const float *params, const float *x, const float *dy, int B);
+
+// Between the two: drops the rows i with keep[i] == 0 from scratch, as if
+// mlp_forward had been given the others only (in their order). Returns how many
+// are left; mlp_backward is then called with that number, and with the kept rows
+// of x and dy. For gradients that are known to vanish for many rows.
+int mlp_keep_rows(float *scratch, const struct mlp *m, const float *keep, int B);
 
 #endif

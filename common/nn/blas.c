@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+#include "common/nn/blas.h"
+
+#include <cblas.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// Products of our sizes take tens of microseconds: handing them to OpenBLAS's
+// own threads costs more than it gains and takes cores from other workers.
+__attribute__((constructor)) static void use_one_thread(void) {
+    openblas_set_num_threads(1);
+}
+
+void blas_gemm_nt(float *C, const float *A, const float *B, int M, int N, int K, float beta) {
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, M, N, K, 1.0f, A, K, B, K, beta, C, N);
+}
+
+void blas_gemm_nn(float *C, const float *A, const float *B, int M, int N, int K, float beta) {
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, M, N, K, 1.0f, A, K, B, N, beta, C, N);
+}
+
+void blas_gemm_tn(float *C, const float *A, const float *B, int M, int N, int K, float beta) {
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, M, N, K, 1.0f, A, M, B, N, beta, C, N);
+}
+
+const char *blas_core(void) {
+    return openblas_get_corename();
+}
+
+#if defined(__x86_64__)
+
+// Generations of vector units, by what they add to the speed of a product.
+enum unit { UNIT_SSE, UNIT_AVX, UNIT_AVX2, UNIT_AVX512 };
+
+static enum unit unit_of_core(const char *core) {
+    static const struct {
+        const char *core;
+        enum unit unit;
+    } known[] = {
+        {"Sandybridge", UNIT_AVX},   {"Bulldozer", UNIT_AVX},
+        {"Piledriver", UNIT_AVX},    {"Steamroller", UNIT_AVX},
+        {"Excavator", UNIT_AVX2},    {"Haswell", UNIT_AVX2},
+        {"Zen", UNIT_AVX2},          {"SkylakeX", UNIT_AVX512},
+        {"Cooperlake", UNIT_AVX512}, {"SapphireRapids", UNIT_AVX512},
+    };
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (strcasecmp(known[i].core, core) == 0) {
+            return known[i].unit;
+        }
+    }
+    return UNIT_SSE;
+}
+
+static enum unit unit_of_processor(void) {
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")) {
+        return UNIT_AVX512;
+    }
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+        return UNIT_AVX2;
+    }
+    return __builtin_cpu_supports("avx") ? UNIT_AVX : UNIT_SSE;
+}
+
+bool blas_core_is_slow(char *out, size_t out_len) {
+    static const char *const unit_names[] = {"SSE", "AVX", "AVX2", "AVX-512"};
+    enum unit used = unit_of_core(blas_core());
+    enum unit possible = unit_of_processor();
+    if (used >= possible) {
+        return false;
+    }
+    const char *forced = getenv("OPENBLAS_CORETYPE");
+    if (forced) {
+        snprintf(out, out_len,
+                 "OPENBLAS_CORETYPE=%s makes matrix products use %s kernels (%s) although this "
+                 "processor has %s: slower, up to twice; unset it",
+                 forced, blas_core(), unit_names[used], unit_names[possible]);
+    } else {
+        snprintf(out, out_len,
+                 "this OpenBLAS uses its %s kernels (%s) although this processor has %s: matrix "
+                 "products are slower than they could be; a newer OpenBLAS may know the processor",
+                 blas_core(), unit_names[used], unit_names[possible]);
+    }
+    return true;
+}
+
+#else
+
+bool blas_core_is_slow(char *out, size_t out_len) {
+    (void)out;
+    (void)out_len;
+    return false; // the ranking above is for x86
+}
+
+#endif

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+#include "common/nn/ensemble.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/nn/vector.h"
+
+#define MAX_LOGVAR_START 0.5f
+#define MIN_LOGVAR_START (-10.0f)
+#define BOUNDS_WEIGHT 0.01f
+
+// Scratch of a batch. Those of (B, T) are contiguous, so that exp and softplus
+// run over the whole batch at once instead of over short rows.
+struct parts {
+    float *out;       // (B, 2T) the network's output; then its gradient
+    float *a, *b;     // (B, T) work
+    float *logvar;    // (B, T)
+    float *slope_max; // (B, T) dl / draw
+    float *slope_min; // (B, T) dlogvar / dl
+    float *net;
+};
+
+static struct parts divide(float *scratch, const struct ensemble *e, int B) {
+    size_t n = scratch_floats((size_t)B * (size_t)e->target_dim);
+    return (struct parts){.out = scratch,
+                          .a = scratch + 2 * n,
+                          .b = scratch + 3 * n,
+                          .logvar = scratch + 4 * n,
+                          .slope_max = scratch + 5 * n,
+                          .slope_min = scratch + 6 * n,
+                          .net = scratch + 7 * n};
+}
+
+struct ensemble ensemble_make(int members, int obs_dim, int act_dim, int hidden_width,
+                              int hidden_layers) {
+    CHECK(members > 0);
+    CHECK(members <= ENSEMBLE_MEMBERS_MAX);
+    struct ensemble e = {.members = members,
+                         .obs_dim = obs_dim,
+                         .act_dim = act_dim,
+                         .in_dim = obs_dim + act_dim,
+                         .target_dim = 1 + obs_dim};
+    e.net = mlp_make(e.in_dim, hidden_width, hidden_layers, 2 * e.target_dim, ACTIVATION_SILU);
+    return e;
+}
+
+size_t ensemble_member_offset(const struct ensemble *e, int member) {
+    return (size_t)member * mlp_params(&e->net);
+}
+
+size_t ensemble_max_logvar_offset(const struct ensemble *e) {
+    return ensemble_member_offset(e, e->members);
+}
+
+size_t ensemble_min_logvar_offset(const struct ensemble *e) {
+    return ensemble_max_logvar_offset(e) + (size_t)e->target_dim;
+}
+
+size_t ensemble_params(const struct ensemble *e) {
+    return ensemble_min_logvar_offset(e) + (size_t)e->target_dim;
+}
+
+size_t ensemble_scratch(const struct ensemble *e, int B) {
+    return 7 * scratch_floats((size_t)B * (size_t)e->target_dim) + mlp_scratch(&e->net, B);
+}
+
+void ensemble_init(float *params, const struct ensemble *e, uint64_t seed) {
+    for (int k = 0; k < e->members; k++) {
+        struct rng rng = rng_make(seed, RNG_MODEL_INIT, (uint64_t)k);
+        mlp_init_truncated(params + ensemble_member_offset(e, k), &e->net, &rng);
+    }
+    float *max = params + ensemble_max_logvar_offset(e);
+    float *min = params + ensemble_min_logvar_offset(e);
+    for (int j = 0; j < e->target_dim; j++) {
+        max[j] = MAX_LOGVAR_START;
+        min[j] = MIN_LOGVAR_START;
+    }
+}
+
+// From s->out to s->logvar, with the two slopes if they are wanted.
+static void bound_logvar(const struct parts *s, const struct ensemble *e, const float *params,
+                         int B, bool slopes) {
+    const int T = e->target_dim;
+    const size_t n = (size_t)B * (size_t)T;
+    const float *max = params + ensemble_max_logvar_offset(e);
+    const float *min = params + ensemble_min_logvar_offset(e);
+    for (int i = 0; i < B; i++) {
+        const float *raw = s->out + (2 * i + 1) * T;
+        for (int j = 0; j < T; j++) {
+            s->a[i * T + j] = max[j] - raw[j];
+        }
+    }
+    vector_softplus(s->b, slopes ? s->slope_max : NULL, s->a, n);
+    for (int i = 0; i < B; i++) {
+        for (int j = 0; j < T; j++) {
+            s->a[i * T + j] = max[j] - s->b[i * T + j] - min[j];
+        }
+    }
+    vector_softplus(s->b, slopes ? s->slope_min : NULL, s->a, n);
+    for (int i = 0; i < B; i++) {
+        for (int j = 0; j < T; j++) {
+            s->logvar[i * T + j] = min[j] + s->b[i * T + j];
+        }
+    }
+}
+
+// With w = exp(-logvar) and error = mean - y, per element and over B T:
+//   dL/dmean = 2 error w,  dL/dlogvar = 1 - error^2 w,
+// and through the bounds, with sigma' the two slopes:
+//   dL/draw = dL/dl slope_max,  dL/dmax = dL/dl (1 - slope_max),
+//   dL/dl = dL/dlogvar slope_min,  dL/dmin = dL/dlogvar (1 - slope_min).
+static float output_loss(float *mse, float *d_max, float *d_min, const struct parts *s,
+                         const float *y, int B, int T) {
+    const float scale = 1.0f / ((float)B * (float)T);
+    double sum = 0.0, squares = 0.0; // over B T terms: double keeps the digits
+    for (int i = 0; i < B; i++) {
+        float *mean = s->out + 2 * i * T, *raw = mean + T;
+        for (int j = 0; j < T; j++) {
+            int k = i * T + j;
+            float error = mean[j] - y[k];
+            float weighted = error * s->b[k];
+            sum += (double)(error * weighted + s->logvar[k]);
+            squares += (double)(error * error);
+            float d_logvar = scale * (1.0f - error * weighted);
+            float d_l = d_logvar * s->slope_min[k];
+            mean[j] = scale * 2.0f * weighted;
+            raw[j] = d_l * s->slope_max[k];
+            d_max[j] += d_l * (1.0f - s->slope_max[k]);
+            d_min[j] += d_logvar * (1.0f - s->slope_min[k]);
+        }
+    }
+    if (mse) {
+        *mse = (float)(squares / ((double)B * T));
+    }
+    return (float)(sum / ((double)B * T));
+}
+
+float ensemble_member_loss(float *mse, float *dparams, float *scratch, const struct ensemble *e,
+                           const float *params, int member, const float *x, const float *y, int B) {
+    CHECK(B > 0);
+    CHECK(member >= 0 && member < e->members);
+    const size_t n = (size_t)B * (size_t)e->target_dim;
+    const size_t offset = ensemble_member_offset(e, member);
+    struct parts s = divide(scratch, e, B);
+    mlp_forward(s.out, s.net, &e->net, params + offset, x, B);
+    bound_logvar(&s, e, params, B, true);
+    for (size_t k = 0; k < n; k++) {
+        s.a[k] = -s.logvar[k];
+    }
+    vector_exp(s.b, s.a, n);
+    float loss = output_loss(mse, dparams + ensemble_max_logvar_offset(e),
+                             dparams + ensemble_min_logvar_offset(e), &s, y, B, e->target_dim);
+    mlp_backward(NULL, dparams + offset, s.net, &e->net, params + offset, x, s.out, B);
+    return loss;
+}
+
+float ensemble_bounds_loss(float *dparams, const struct ensemble *e, const float *params) {
+    const float *max = params + ensemble_max_logvar_offset(e);
+    const float *min = params + ensemble_min_logvar_offset(e);
+    double sum = 0.0;
+    for (int j = 0; j < e->target_dim; j++) {
+        sum += (double)max[j] - (double)min[j];
+        dparams[ensemble_max_logvar_offset(e) + (size_t)j] += BOUNDS_WEIGHT;
+        dparams[ensemble_min_logvar_offset(e) + (size_t)j] -= BOUNDS_WEIGHT;
+    }
+    return (float)(BOUNDS_WEIGHT * sum);
+}
+
+static void adam_range(float *params, float *m, float *v, const float *g, size_t from, size_t n,
+                       const struct adam *a, float decay, uint64_t t) {
+    adam_step(params + from, m + from, v + from, g + from, n, a, decay, t);
+}
+
+void ensemble_adam(float *params, float *m, float *v, const float *g, const struct ensemble *e,
+                   const struct adam *a, const float *decay, uint64_t t) {
+    for (int k = 0; k < e->members; k++) {
+        size_t start = ensemble_member_offset(e, k);
+        for (int l = 0; l < e->net.layers; l++) {
+            size_t weight = mlp_weight_offset(&e->net, l);
+            size_t bias = mlp_bias_offset(&e->net, l);
+            size_t out = (size_t)e->net.dims[l + 1];
+            adam_range(params, m, v, g, start + weight, bias - weight, a, decay[l], t);
+            adam_range(params, m, v, g, start + bias, out, a, 0.0f, t);
+        }
+    }
+    adam_range(params, m, v, g, ensemble_max_logvar_offset(e), 2 * (size_t)e->target_dim, a, 0.0f,
+               t);
+}
+
+void ensemble_predict(float *mean, float *logvar, float *scratch, const struct ensemble *e,
+                      const float *params, int member, const float *x, int B) {
+    CHECK(member >= 0 && member < e->members);
+    const size_t T = (size_t)e->target_dim;
+    // In blocks, so that everything between x and the results stays in the cache.
+    for (int from = 0; from < B; from += MLP_INFER_ROWS) {
+        int rows = B - from < MLP_INFER_ROWS ? B - from : MLP_INFER_ROWS;
+        struct parts s = divide(scratch, e, rows);
+        mlp_infer(s.out, s.net, &e->net, params + ensemble_member_offset(e, member),
+                  x + (size_t)from * (size_t)e->in_dim, rows);
+        for (size_t i = 0; i < (size_t)rows; i++) {
+            memcpy(mean + ((size_t)from + i) * T, s.out + 2 * i * T, T * sizeof(float));
+        }
+        if (logvar) {
+            bound_logvar(&s, e, params, rows, false);
+            memcpy(logvar + (size_t)from * T, s.logvar, (size_t)rows * T * sizeof(float));
+        }
+    }
+}

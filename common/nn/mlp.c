@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: MIT
+#include "common/nn/mlp.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/nn/blas.h"
+#include "common/nn/vector.h"
+
+// Scratch is a row of buffers, each starting on a cache line:
+//
+//   for each hidden layer l:  h_l (B, width)      what the layer gives on
+//                             slope_l (B, width)  SiLU only: its derivative
+//   two of (B, widest)        gradients on their way back
+//
+// All of it scales with B, and a smaller batch uses the front of each part.
+
+struct mlp mlp_make(int in, int hidden_width, int hidden_layers, int out,
+                    enum activation activation) {
+    CHECK(in > 0);
+    CHECK(out > 0);
+    CHECK(hidden_layers >= 0);
+    CHECK(hidden_layers < MLP_LAYERS_MAX);
+    CHECK(hidden_layers == 0 || hidden_width > 0);
+    struct mlp m = {.layers = hidden_layers + 1, .activation = activation};
+    m.dims[0] = in;
+    for (int l = 1; l <= hidden_layers; l++) {
+        m.dims[l] = hidden_width;
+    }
+    m.dims[m.layers] = out;
+    return m;
+}
+
+size_t mlp_weight_offset(const struct mlp *m, int layer) {
+    size_t offset = 0;
+    for (int l = 0; l < layer; l++) {
+        offset += (size_t)(m->dims[l] + 1) * (size_t)m->dims[l + 1];
+    }
+    return offset;
+}
+
+size_t mlp_bias_offset(const struct mlp *m, int layer) {
+    return mlp_weight_offset(m, layer) + (size_t)m->dims[layer] * (size_t)m->dims[layer + 1];
+}
+
+size_t mlp_params(const struct mlp *m) {
+    return mlp_weight_offset(m, m->layers);
+}
+
+size_t scratch_floats(size_t n) {
+    return (n + 15) / 16 * 16; // a cache line is 16 floats
+}
+
+static size_t buffer_floats(int B, int width) {
+    return scratch_floats((size_t)B * (size_t)width);
+}
+
+static int buffers_a_layer(const struct mlp *m) {
+    return m->activation == ACTIVATION_SILU ? 2 : 1;
+}
+
+// Where h_l lies; behind the last hidden layer, the gradients.
+static size_t layer_offset(const struct mlp *m, int layer, int B) {
+    size_t offset = 0;
+    for (int l = 0; l < layer; l++) {
+        offset += (size_t)buffers_a_layer(m) * buffer_floats(B, m->dims[l + 1]);
+    }
+    return offset;
+}
+
+static size_t gradient_floats(const struct mlp *m, int B) {
+    int widest = 0;
+    for (int l = 1; l < m->layers; l++) {
+        widest = m->dims[l] > widest ? m->dims[l] : widest;
+    }
+    return buffer_floats(B, widest);
+}
+
+size_t mlp_scratch(const struct mlp *m, int B) {
+    CHECK(B >= 0);
+    return layer_offset(m, m->layers - 1, B) + 2 * gradient_floats(m, B);
+}
+
+void mlp_init_glorot(float *params, const struct mlp *m, struct rng *rng) {
+    memset(params, 0, mlp_params(m) * sizeof(float));
+    for (int l = 0; l < m->layers; l++) {
+        float *W = params + mlp_weight_offset(m, l);
+        size_t n = (size_t)m->dims[l] * (size_t)m->dims[l + 1];
+        double limit = sqrt(6.0 / (m->dims[l] + m->dims[l + 1]));
+        for (size_t i = 0; i < n; i++) {
+            W[i] = (float)rng_range(rng, -limit, limit);
+        }
+    }
+}
+
+void mlp_init_truncated(float *params, const struct mlp *m, struct rng *rng) {
+    memset(params, 0, mlp_params(m) * sizeof(float));
+    for (int l = 0; l < m->layers; l++) {
+        float *W = params + mlp_weight_offset(m, l);
+        size_t n = (size_t)m->dims[l] * (size_t)m->dims[l + 1];
+        double sd = 1.0 / (2.0 * sqrt(m->dims[l]));
+        for (size_t i = 0; i < n; i++) {
+            double z = rng_normal(rng);
+            while (fabs(z) > 2.0) { // cut off by drawing again, as TensorFlow does
+                z = rng_normal(rng);
+            }
+            W[i] = (float)(sd * z);
+        }
+    }
+}
+
+// z (B, out) = x (B, in) W^T, without the bias. A product with one row or one
+// column is a handful of dot products, which OpenBLAS would pack matrices for.
+static void multiply(float *z, const float *x, const float *W, int B, int in, int out) {
+    if (out == 1) {
+        vector_dot_rows(z, x, W, B, in);
+    } else if (B == 1) {
+        vector_dot_rows(z, W, x, out, in);
+    } else {
+        blas_gemm_nt(z, x, W, B, out, in, 0.0f);
+    }
+}
+
+static void forward(float *y, float *scratch, const struct mlp *m, const float *params,
+                    const float *x, int B, bool keep_slopes) {
+    for (int l = 0; l < m->layers; l++) {
+        int in = m->dims[l], out = m->dims[l + 1];
+        const float *W = params + mlp_weight_offset(m, l);
+        const float *b = params + mlp_bias_offset(m, l);
+        if (l == m->layers - 1) {
+            multiply(y, x, W, B, in, out);
+            vector_bias(y, b, B, out);
+            return;
+        }
+        float *h = scratch + layer_offset(m, l, B);
+        multiply(h, x, W, B, in, out);
+        if (m->activation == ACTIVATION_RELU) {
+            vector_bias_relu(h, b, B, out);
+        } else {
+            vector_bias_silu(h, keep_slopes ? h + buffer_floats(B, out) : NULL, b, B, out);
+        }
+        x = h;
+    }
+}
+
+void mlp_forward(float *y, float *scratch, const struct mlp *m, const float *params, const float *x,
+                 int B) {
+    forward(y, scratch, m, params, x, B, true);
+}
+
+void mlp_infer(float *y, float *scratch, const struct mlp *m, const float *params, const float *x,
+               int B) {
+    for (int from = 0; from < B; from += MLP_INFER_ROWS) {
+        int rows = B - from < MLP_INFER_ROWS ? B - from : MLP_INFER_ROWS;
+        forward(y + (size_t)from * (size_t)m->dims[m->layers], scratch, m, params,
+                x + (size_t)from * (size_t)m->dims[0], rows, false);
+    }
+}
+
+size_t mlp_infer_scratch(const struct mlp *m, int B) {
+    return mlp_scratch(m, B < MLP_INFER_ROWS ? B : MLP_INFER_ROWS);
+}
+
+// dW (out, in) += dz (B, out)^T x (B, in)
+static void add_weight_gradient(float *dW, const float *dz, const float *x, int B, int in,
+                                int out) {
+    if (out == 1) {
+        vector_add_rows(dW, dz, x, B, in);
+    } else {
+        blas_gemm_tn(dW, dz, x, out, in, B, 1.0f);
+    }
+}
+
+// dx (B, in) = dz (B, out) W (out, in)
+static void input_gradient(float *dx, const float *dz, const float *W, int B, int in, int out) {
+    if (out == 1) {
+        vector_outer(dx, dz, W, B, in);
+    } else {
+        blas_gemm_nn(dx, dz, W, B, in, out, 0.0f);
+    }
+}
+
+void mlp_backward(float *dx, float *dparams, float *scratch, const struct mlp *m,
+                  const float *params, const float *x, const float *dy, int B) {
+    float *spare[2];
+    spare[0] = scratch + layer_offset(m, m->layers - 1, B);
+    spare[1] = spare[0] + gradient_floats(m, B);
+    // dz is the gradient of layer l's output before its activation.
+    const float *dz = dy;
+    if (dparams) {
+        int last = m->layers - 1;
+        vector_add_rows(dparams + mlp_bias_offset(m, last), NULL, dy, B, m->dims[m->layers]);
+    }
+    for (int l = m->layers - 1; l >= 0; l--) {
+        int in = m->dims[l], out = m->dims[l + 1];
+        const float *W = params + mlp_weight_offset(m, l);
+        const float *h = l > 0 ? scratch + layer_offset(m, l - 1, B) : x;
+        if (dparams) {
+            add_weight_gradient(dparams + mlp_weight_offset(m, l), dz, h, B, in, out);
+        }
+        if (l == 0) {
+            if (dx) {
+                input_gradient(dx, dz, W, B, in, out);
+            }
+            return;
+        }
+        float *dh = spare[l % 2];
+        float *db = dparams ? dparams + mlp_bias_offset(m, l - 1) : NULL;
+        input_gradient(dh, dz, W, B, in, out);
+        if (m->activation == ACTIVATION_RELU) {
+            vector_relu_backward(dh, db, h, B, in);
+        } else {
+            vector_silu_backward(dh, db, h + buffer_floats(B, in), B, in);
+        }
+        dz = dh;
+    }
+}
+
+// Moves the kept rows of a (B, width) buffer together. to lies at or before
+// from, so rows move towards the front and none is overwritten before its turn.
+static void keep_rows_of(float *to, const float *from, const float *keep, int B, int width) {
+    for (int i = 0; i < B; i++) {
+        if (keep[i] != 0.0f) {
+            memmove(to, from + (size_t)i * (size_t)width, (size_t)width * sizeof(float));
+            to += width;
+        }
+    }
+}
+
+int mlp_keep_rows(float *scratch, const struct mlp *m, const float *keep, int B) {
+    int kept = 0;
+    for (int i = 0; i < B; i++) {
+        kept += keep[i] != 0.0f;
+    }
+    for (int l = 0; l < m->layers - 1; l++) {
+        int width = m->dims[l + 1];
+        for (int k = 0; k < buffers_a_layer(m); k++) {
+            keep_rows_of(scratch + layer_offset(m, l, kept) +
+                             (size_t)k * buffer_floats(kept, width),
+                         scratch + layer_offset(m, l, B) + (size_t)k * buffer_floats(B, width),
+                         keep, B, width);
+        }
+    }
+    return kept;
+}

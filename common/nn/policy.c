@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+#include "common/nn/policy.h"
+
+#include <math.h>
+#include <stdbool.h>
+
+#include "common/check.h"
+#include "common/nn/vector.h"
+
+// Scratch: first what the way back needs of a sample, then the network's own.
+struct parts {
+    float *out; // (B, 2A) mu, raw log_std; on the way back, their gradient
+    float *std; // (B, A)
+    float *act; // (B, A)
+    float *u;   // (B, A) before the squashing; reused as any scratch
+    float *sp;  // (B, A)
+    float *net;
+};
+
+static struct parts divide(float *scratch, const struct policy *p, int B) {
+    size_t n = scratch_floats((size_t)B * (size_t)p->act_dim);
+    return (struct parts){.out = scratch,
+                          .std = scratch + 2 * n,
+                          .act = scratch + 3 * n,
+                          .u = scratch + 4 * n,
+                          .sp = scratch + 5 * n,
+                          .net = scratch + 6 * n};
+}
+
+struct policy policy_make(int obs_dim, int act_dim, int hidden_width, int hidden_layers) {
+    CHECK(act_dim > 0);
+    return (struct policy){
+        .obs_dim = obs_dim,
+        .act_dim = act_dim,
+        .net = mlp_make(obs_dim, hidden_width, hidden_layers, 2 * act_dim, ACTIVATION_RELU)};
+}
+
+size_t policy_params(const struct policy *p) {
+    return mlp_params(&p->net);
+}
+
+size_t policy_scratch(const struct policy *p, int B) {
+    return 6 * scratch_floats((size_t)B * (size_t)p->act_dim) + mlp_scratch(&p->net, B);
+}
+
+void policy_init(float *params, const struct policy *p, struct rng *rng) {
+    mlp_init_glorot(params, &p->net, rng);
+}
+
+static float clip_log_std(float raw) {
+    raw = raw < POLICY_LOG_STD_MIN ? POLICY_LOG_STD_MIN : raw;
+    return raw > POLICY_LOG_STD_MAX ? POLICY_LOG_STD_MAX : raw; // lets a NaN through
+}
+
+void policy_sample(float *act, float *log_prob, float *scratch, const struct policy *p,
+                   const float *params, const float *obs, const float *noise, int B) {
+    const int A = p->act_dim;
+    const size_t n = (size_t)B * (size_t)A;
+    struct parts s = divide(scratch, p, B);
+    mlp_forward(s.out, s.net, &p->net, params, obs, B);
+
+    // u = mu + std noise; log_std passes through s.u on its way to std.
+    for (int i = 0; i < B; i++) {
+        for (int j = 0; j < A; j++) {
+            s.u[i * A + j] = clip_log_std(s.out[(2 * i + 1) * A + j]);
+        }
+    }
+    vector_exp(s.std, s.u, n);
+    for (int i = 0; i < B; i++) {
+        for (int j = 0; j < A; j++) {
+            int k = i * A + j;
+            s.u[k] = s.out[2 * i * A + j] + s.std[k] * noise[k];
+        }
+    }
+    vector_tanh(s.act, s.u, n);
+    for (size_t k = 0; k < n; k++) {
+        act[k] = s.act[k];
+    }
+    if (!log_prob) {
+        return;
+    }
+
+    // log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2u)), see policy.h.
+    const float log_2 = 0x1.62e430p-1f;
+    const float half_log_2_pi = 0x1.d67f1cp-1f;
+    for (size_t k = 0; k < n; k++) {
+        s.u[k] *= -2.0f;
+    }
+    vector_softplus(s.sp, NULL, s.u, n);
+    for (int i = 0; i < B; i++) {
+        float sum = 0.0f;
+        for (int j = 0; j < A; j++) {
+            int k = i * A + j;
+            float log_std = clip_log_std(s.out[(2 * i + 1) * A + j]);
+            float gauss = -0.5f * noise[k] * noise[k] - log_std - half_log_2_pi;
+            sum += gauss - 2.0f * (log_2 + 0.5f * s.u[k] - s.sp[k]);
+        }
+        log_prob[i] = sum;
+    }
+}
+
+void policy_mean(float *act, float *scratch, const struct policy *p, const float *params,
+                 const float *obs, int B) {
+    const int A = p->act_dim;
+    struct parts s = divide(scratch, p, B);
+    mlp_infer(s.out, s.net, &p->net, params, obs, B);
+    for (int i = 0; i < B; i++) {
+        for (int j = 0; j < A; j++) {
+            s.u[i * A + j] = s.out[2 * i * A + j];
+        }
+    }
+    vector_tanh(act, s.u, (size_t)B * (size_t)A);
+}
+
+// With a = tanh(u): da/du = 1 - a^2, and dlog_prob/du = 2a, because the Gaussian's
+// own term does not move with u for given noise. log_std acts through u = mu +
+// std noise and directly, as -log_std; not where it is clipped.
+void policy_backward(float *dparams, float *scratch, const struct policy *p, const float *params,
+                     const float *obs, const float *noise, const float *d_act,
+                     const float *d_log_prob, int B) {
+    const int A = p->act_dim;
+    struct parts s = divide(scratch, p, B);
+    for (int i = 0; i < B; i++) {
+        for (int j = 0; j < A; j++) {
+            int k = i * A + j;
+            float a = s.act[k];
+            float du = d_act[k] * (1.0f - a * a) + d_log_prob[i] * 2.0f * a;
+            float raw = s.out[(2 * i + 1) * A + j];
+            bool free = raw >= POLICY_LOG_STD_MIN && raw <= POLICY_LOG_STD_MAX;
+            s.out[2 * i * A + j] = du;
+            s.out[(2 * i + 1) * A + j] = free ? du * s.std[k] * noise[k] - d_log_prob[i] : 0.0f;
+        }
+    }
+    mlp_backward(NULL, dparams, s.net, &p->net, params, obs, s.out, B);
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+#include "common/nn/vector.h"
+
+#include <string.h>
+
+#include "common/nn/vector_table.h"
+
+// Chosen by hand, once, through one pointer: the toolchain's own ways (ifunc,
+// target_clones) resolve before the sanitizers are ready and crash under them.
+static const struct vector_table *table = &vector_baseline;
+
+static const struct vector_table *const *variants(int *count) {
+    static const struct vector_table *const all[] = {
+#ifdef SPUR_VECTOR_X86
+        &vector_avx512,
+        &vector_avx2,
+#endif
+        &vector_baseline,
+    };
+    *count = (int)(sizeof(all) / sizeof(all[0]));
+    return all;
+}
+
+static bool processor_has(const struct vector_table *t) {
+#ifdef SPUR_VECTOR_X86
+    __builtin_cpu_init();
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (t == &vector_avx2) {
+        return avx2;
+    }
+    if (t == &vector_avx512) {
+        return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+    }
+#endif
+    return t == &vector_baseline;
+}
+
+// Before main, so that no thread ever sees the choice change.
+__attribute__((constructor)) static void choose(void) {
+    int count;
+    const struct vector_table *const *all = variants(&count);
+    for (int i = count - 1; i >= 0; i--) { // the last that fits is the best
+        if (processor_has(all[i])) {
+            table = all[i];
+        }
+    }
+}
+
+bool vector_use(const char *isa) {
+    int count;
+    const struct vector_table *const *all = variants(&count);
+    for (int i = 0; i < count; i++) {
+        if (strcmp(all[i]->isa, isa) == 0 && processor_has(all[i])) {
+            table = all[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *vector_isa(void) {
+    return table->isa;
+}
+
+void vector_exp(float *y, const float *x, size_t n) {
+    table->exp(y, x, n);
+}
+
+void vector_tanh(float *y, const float *x, size_t n) {
+    table->tanh(y, x, n);
+}
+
+void vector_softplus(float *y, float *slope, const float *x, size_t n) {
+    table->softplus(y, slope, x, n);
+}
+
+void vector_bias(float *h, const float *b, int B, int N) {
+    table->bias(h, b, B, N);
+}
+
+void vector_bias_relu(float *h, const float *b, int B, int N) {
+    table->bias_relu(h, b, B, N);
+}
+
+void vector_bias_silu(float *h, float *slope, const float *b, int B, int N) {
+    table->bias_silu(h, slope, b, B, N);
+}
+
+void vector_relu_backward(float *dh, float *db, const float *h, int B, int N) {
+    table->relu_backward(dh, db, h, B, N);
+}
+
+void vector_silu_backward(float *dh, float *db, const float *slope, int B, int N) {
+    table->silu_backward(dh, db, slope, B, N);
+}
+
+void vector_dot_rows(float *y, const float *x, const float *w, int B, int N) {
+    table->dot_rows(y, x, w, B, N);
+}
+
+void vector_outer(float *out, const float *a, const float *w, int B, int N) {
+    table->outer(out, a, w, B, N);
+}
+
+void vector_add_rows(float *sum, const float *a, const float *x, int B, int N) {
+    table->add_rows(sum, a, x, B, N);
+}
+
+void vector_adam_step(float *p, float *m, float *v, const float *g, size_t n,
+                      const struct vector_adam *a) {
+    table->adam_step(p, m, v, g, n, a);
+}
+
+void vector_polyak(float *target, const float *source, size_t n, float tau) {
+    table->polyak(target, source, n, tau);
+}

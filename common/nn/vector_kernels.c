@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: MIT
+// The loops behind vector.h. Compiled once a variant, with the instructions it
+// may use and VECTOR_ISA, the variant's name; everything is static but its table.
+//
+// The functions are made for loops that a compiler can widen: no branch, no call,
+// no table. Ranges are reduced as usual (exp(x) = 2^n exp(r), log and tanh
+// through it), and the polynomials are minimax fits of the stated error on the
+// stated interval, found with the Remez exchange and rounded to float.
+//
+// Clamps are written `x < lo ? lo : x`, which lets a NaN pass.
+#include <stdint.h>
+#include <string.h>
+
+#include "common/nn/vector_table.h"
+
+// Fused multiply-add where the variant has it. (a * b + c is left unfused by
+// -ffp-contract=off, and without the instruction a fused one would be a call.)
+#ifdef __FMA__
+#define FMA(a, b, c) __builtin_fmaf(a, b, c)
+#else
+#define FMA(a, b, c) ((a) * (b) + (c))
+#endif
+
+static inline int32_t bits_of(float x) {
+    int32_t i;
+    memcpy(&i, &x, sizeof(i));
+    return i;
+}
+
+static inline float float_of(int32_t i) {
+    float x;
+    memcpy(&x, &i, sizeof(x));
+    return x;
+}
+
+// 1.5 * 2^23: adding it rounds to the nearest integer, which then stands in the
+// low bits of the sum.
+static const float round_magic = 0x1.8p23f;
+
+// x = n log 2 + r with |r| <= log(2) / 2. Returns exp(r), and n in *n_out.
+// exp(r) = 1 + r + r^2 Q(r); error of Q's part 3.1e-9.
+static inline float exp_reduced(int32_t *n_out, float x) {
+    float shifted = FMA(x, 0x1.715476p+0f, round_magic);
+    float n = shifted - round_magic;
+    float r = FMA(n, -0x1.62ep-1f, x); // log 2 in two parts, the first exact in n
+    r = FMA(n, -0x1.0bfbe8p-15f, r);
+    float q = 0x1.6a2352p-10f;
+    q = FMA(q, r, 0x1.123a6ap-7f);
+    q = FMA(q, r, 0x1.5558f4p-5f);
+    q = FMA(q, r, 0x1.55549p-3f);
+    q = FMA(q, r, 0x1.fffffcp-2f);
+    *n_out = bits_of(shifted) - bits_of(round_magic);
+    return FMA(q * r, r, r) + 1.0f;
+}
+
+// 2^n for normal results. Unsigned, because n is any number when x is a NaN.
+static inline float power_of_two(int32_t n) {
+    return float_of((int32_t)((uint32_t)(n + 127) << 23));
+}
+
+// For all x. The scale is applied in two halves, so that it reaches both
+// infinity and the denormals with one rounding.
+static inline float exp_full(float x) {
+    x = x > 89.0f ? 89.0f : x;
+    x = x < -104.0f ? -104.0f : x;
+    int32_t n;
+    float y = exp_reduced(&n, x);
+    int32_t half = n >> 1;
+    return y * power_of_two(half) * power_of_two(n - half);
+}
+
+// exp of x held in [-87, 87]: enough inside the functions below, where what lies
+// beyond no longer changes the result.
+static inline float exp_held(float x) {
+    x = x > 87.0f ? 87.0f : x;
+    x = x < -87.0f ? -87.0f : x;
+    int32_t n;
+    float y = exp_reduced(&n, x);
+    return y * power_of_two(n);
+}
+
+static inline float magnitude(float x) {
+    return float_of(bits_of(x) & INT32_MAX);
+}
+
+// Near zero x + x^3 P(x^2), error 4.1e-9; beyond, 1 - 2 / (exp(2|x|) + 1).
+static inline float tanh_one(float x) {
+    float a = magnitude(x);
+    float z = x * x;
+    float p = -0x1.76ac3p-8f;
+    p = FMA(p, z, 0x1.5256dcp-6f);
+    p = FMA(p, z, -0x1.b8444ap-5f);
+    p = FMA(p, z, 0x1.110768p-3f);
+    p = FMA(p, z, -0x1.555534p-2f);
+    float near = FMA(p * z, a, a);
+    float far = 1.0f - 2.0f / (exp_held(2.0f * a) + 1.0f);
+    float y = a < 0.625f ? near : far;
+    return float_of(bits_of(y) | (bits_of(x) & INT32_MIN));
+}
+
+// log(1 + e) for e in [0, 1], as 2 atanh(t) with t = e / (2 + e) in [0, 1/3]:
+// 2 (t + t^3 P(t^2)), error 1.1e-10, and exact to the last digits for small e.
+static inline float log1p_of_exp(float e) {
+    float t = e / (2.0f + e);
+    float z = t * t;
+    float p = 0x1.f1aea8p-4f;
+    p = FMA(p, z, 0x1.b6d6b4p-4f);
+    p = FMA(p, z, 0x1.250972p-3f);
+    p = FMA(p, z, 0x1.9996a8p-3f);
+    p = FMA(p, z, 0x1.555558p-2f);
+    t += t;
+    return FMA(p * z, t, t);
+}
+
+static void kernel_exp(float *restrict y, const float *restrict x, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        y[i] = exp_full(x[i]);
+    }
+}
+
+static void kernel_tanh(float *restrict y, const float *restrict x, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        y[i] = tanh_one(x[i]);
+    }
+}
+
+// softplus(x) = max(x, 0) + log(1 + exp(-|x|)); far left that is exp(x), which
+// may be smaller than exp_held goes.
+static inline float softplus_one(float x, float e) {
+    return (x > 0.0f ? x : 0.0f) + log1p_of_exp(e);
+}
+
+static void kernel_softplus(float *restrict y, float *restrict slope, const float *restrict x,
+                            size_t n) {
+    if (!slope) {
+        for (size_t i = 0; i < n; i++) {
+            y[i] = softplus_one(x[i], exp_full(-magnitude(x[i])));
+        }
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        float value = x[i];
+        float e = exp_full(-magnitude(value));
+        float s = 1.0f / (1.0f + e);
+        slope[i] = value < 0.0f ? e * s : s;
+        y[i] = softplus_one(value, e);
+    }
+}
+
+static void kernel_bias(float *restrict h, const float *restrict b, int B, int N) {
+    for (int i = 0; i < B; i++, h += N) {
+        for (int j = 0; j < N; j++) {
+            h[j] += b[j];
+        }
+    }
+}
+
+static void kernel_bias_relu(float *restrict h, const float *restrict b, int B, int N) {
+    for (int i = 0; i < B; i++, h += N) {
+        for (int j = 0; j < N; j++) {
+            float z = h[j] + b[j];
+            h[j] = z < 0.0f ? 0.0f : z;
+        }
+    }
+}
+
+// z sigmoid(z). Below -87 the result is zero but for 1e-36, and holding z there
+// keeps infinity times zero out.
+static inline float silu_one(float *s, float z) {
+    z = z < -87.0f ? -87.0f : z;
+    *s = 1.0f / (1.0f + exp_held(-z));
+    return z * *s;
+}
+
+static void kernel_bias_silu(float *restrict h, float *restrict slope, const float *restrict b,
+                             int B, int N) {
+    if (!slope) {
+        for (int i = 0; i < B; i++, h += N) {
+            for (int j = 0; j < N; j++) {
+                float s;
+                h[j] = silu_one(&s, h[j] + b[j]);
+            }
+        }
+        return;
+    }
+    for (int i = 0; i < B; i++, h += N, slope += N) {
+        for (int j = 0; j < N; j++) {
+            float s;
+            float y = silu_one(&s, h[j] + b[j]);
+            slope[j] = FMA(y, 1.0f - s, s);
+            h[j] = y;
+        }
+    }
+}
+
+static void kernel_relu_backward(float *restrict dh, float *restrict db, const float *restrict h,
+                                 int B, int N) {
+    for (int i = 0; i < B; i++, dh += N, h += N) {
+        if (db) {
+            for (int j = 0; j < N; j++) {
+                float d = h[j] > 0.0f ? dh[j] : 0.0f;
+                dh[j] = d;
+                db[j] += d;
+            }
+        } else {
+            for (int j = 0; j < N; j++) {
+                dh[j] = h[j] > 0.0f ? dh[j] : 0.0f;
+            }
+        }
+    }
+}
+
+static void kernel_silu_backward(float *restrict dh, float *restrict db,
+                                 const float *restrict slope, int B, int N) {
+    for (int i = 0; i < B; i++, dh += N, slope += N) {
+        if (db) {
+            for (int j = 0; j < N; j++) {
+                float d = dh[j] * slope[j];
+                dh[j] = d;
+                db[j] += d;
+            }
+        } else {
+            for (int j = 0; j < N; j++) {
+                dh[j] *= slope[j];
+            }
+        }
+    }
+}
+
+// Eight partial sums side by side, as a type of their own: a compiler may not
+// reorder a sum of floats by itself.
+typedef float lanes __attribute__((vector_size(32), aligned(4), may_alias));
+
+static void kernel_dot_rows(float *restrict y, const float *restrict x, const float *restrict w,
+                            int B, int N) {
+    for (int i = 0; i < B; i++, x += N) {
+        lanes s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+        int j = 0;
+        for (; j + 32 <= N; j += 32) {
+            s0 += *(const lanes *)(x + j) * *(const lanes *)(w + j);
+            s1 += *(const lanes *)(x + j + 8) * *(const lanes *)(w + j + 8);
+            s2 += *(const lanes *)(x + j + 16) * *(const lanes *)(w + j + 16);
+            s3 += *(const lanes *)(x + j + 24) * *(const lanes *)(w + j + 24);
+        }
+        for (; j + 8 <= N; j += 8) {
+            s0 += *(const lanes *)(x + j) * *(const lanes *)(w + j);
+        }
+        lanes s = (s0 + s1) + (s2 + s3);
+        float sum = ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
+        for (; j < N; j++) {
+            sum += x[j] * w[j];
+        }
+        y[i] = sum;
+    }
+}
+
+static void kernel_outer(float *restrict out, const float *restrict a, const float *restrict w,
+                         int B, int N) {
+    for (int i = 0; i < B; i++, out += N) {
+        for (int j = 0; j < N; j++) {
+            out[j] = a[i] * w[j];
+        }
+    }
+}
+
+static void kernel_add_rows(float *restrict sum, const float *restrict a, const float *restrict x,
+                            int B, int N) {
+    for (int i = 0; i < B; i++, x += N) {
+        if (a) {
+            for (int j = 0; j < N; j++) {
+                sum[j] = FMA(a[i], x[j], sum[j]);
+            }
+        } else {
+            for (int j = 0; j < N; j++) {
+                sum[j] += x[j];
+            }
+        }
+    }
+}
+
+// The moments of a weight without gradient shrink for ever; as denormals they
+// would slow the step down many times on some processors, so they become zero.
+static inline float flush(float x) {
+    return magnitude(x) < 0x1p-126f ? 0.0f : x;
+}
+
+static void kernel_adam_step(float *restrict p, float *restrict m, float *restrict v,
+                             const float *restrict g, size_t n, const struct vector_adam *a) {
+    const float beta1 = a->beta1, beta2 = a->beta2, step = a->step;
+    const float root_scale = a->root_scale, epsilon = a->epsilon, decay = a->decay;
+    for (size_t i = 0; i < n; i++) {
+        float grad = FMA(decay, p[i], g[i]);
+        float mean = flush(FMA(beta1, m[i], (1.0f - beta1) * grad));
+        float square = flush(FMA(beta2, v[i], (1.0f - beta2) * grad * grad));
+        m[i] = mean;
+        v[i] = square;
+        p[i] -= step * mean / FMA(__builtin_sqrtf(square), root_scale, epsilon);
+    }
+}
+
+static void kernel_polyak(float *restrict target, const float *restrict source, size_t n,
+                          float tau) {
+    for (size_t i = 0; i < n; i++) {
+        target[i] = FMA(tau, source[i], (1.0f - tau) * target[i]);
+    }
+}
+
+#define JOIN_(a, b) a##b
+#define JOIN(a, b) JOIN_(a, b)
+#define TEXT_(a) #a
+#define TEXT(a) TEXT_(a)
+
+const struct vector_table JOIN(vector_, VECTOR_ISA) = {
+    .isa = TEXT(VECTOR_ISA),
+    .exp = kernel_exp,
+    .tanh = kernel_tanh,
+    .softplus = kernel_softplus,
+    .bias = kernel_bias,
+    .bias_relu = kernel_bias_relu,
+    .bias_silu = kernel_bias_silu,
+    .relu_backward = kernel_relu_backward,
+    .silu_backward = kernel_silu_backward,
+    .dot_rows = kernel_dot_rows,
+    .outer = kernel_outer,
+    .add_rows = kernel_add_rows,
+    .adam_step = kernel_adam_step,
+    .polyak = kernel_polyak,
+};

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// What vector.c chooses from: one table of kernels a variant, made by compiling
+// vector_kernels.c again. The members are the functions of vector.h.
+#ifndef SPUR_COMMON_NN_VECTOR_TABLE_H
+#define SPUR_COMMON_NN_VECTOR_TABLE_H
+
+#include "common/nn/vector.h"
+
+struct vector_table {
+    const char *isa;
+    void (*exp)(float *, const float *, size_t);
+    void (*tanh)(float *, const float *, size_t);
+    void (*softplus)(float *, float *, const float *, size_t);
+    void (*bias)(float *, const float *, int, int);
+    void (*bias_relu)(float *, const float *, int, int);
+    void (*bias_silu)(float *, float *, const float *, int, int);
+    void (*relu_backward)(float *, float *, const float *, int, int);
+    void (*silu_backward)(float *, float *, const float *, int, int);
+    void (*dot_rows)(float *, const float *, const float *, int, int);
+    void (*outer)(float *, const float *, const float *, int, int);
+    void (*add_rows)(float *, const float *, const float *, int, int);
+    void (*adam_step)(float *, float *, float *, const float *, size_t, const struct vector_adam *);
+    void (*polyak)(float *, const float *, size_t, float);
+};
+
+extern const struct vector_table vector_baseline;
+extern const struct vector_table vector_avx2;
+extern const struct vector_table vector_avx512;
+
+#endif
