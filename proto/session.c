@@ -183,6 +183,13 @@ void session_sent(struct session *s, uint64_t now_ms, bool hello) {
     }
 }
 
+void session_restart(struct session *s, uint64_t now_ms) {
+    CHECK(!s->asks_only);
+    if (s->state == SESSION_UP) {
+        begin_opening(s, now_ms);
+    }
+}
+
 void session_ask(struct session *s, uint64_t now_ms) {
     CHECK(s->asks_only);
     if (s->state == SESSION_UP) {

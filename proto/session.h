@@ -81,6 +81,9 @@ enum session_verdict session_on_message(struct session *s, uint64_t now_ms,
                                         const struct wire_msg *msg);
 // After a message could be sent. hello: it was the Hello (or the question).
 void session_sent(struct session *s, uint64_t now_ms, bool hello);
+// Says Hello again although the peer is there: something that it sent is missing.
+// What is still on its way until the new Welcome is dropped as foreign.
+void session_restart(struct session *s, uint64_t now_ms);
 // asks_only: a question is due. Nothing happens while one is under way.
 void session_ask(struct session *s, uint64_t now_ms);
 // Why nothing goes on, for status; "" when up.
