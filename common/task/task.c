@@ -118,7 +118,8 @@ const struct task *task_find(const char *name) {
     return NULL;
 }
 
-// Levenshtein's distance: the fewest single letters to insert, delete or replace.
+// The fewest letters to take out or put in that make a of b. (Replacing counts
+// as both, so that half a name is near the whole one.)
 static int edit_distance(const char *a, const char *b) {
     int row[PLAIN_MAX]; // distances of a's first i letters to b's first 0..n
     int n = (int)strlen(b);
@@ -126,13 +127,13 @@ static int edit_distance(const char *a, const char *b) {
         row[j] = j;
     }
     for (int i = 0; a[i] != '\0'; i++) {
-        int diagonal = row[0];
+        int diagonal = row[0]; // of i letters and j
         row[0] = i + 1;
         for (int j = 0; j < n; j++) {
-            int replace = diagonal + (a[i] != b[j]);
-            int other = (row[j] < row[j + 1] ? row[j] : row[j + 1]) + 1;
-            diagonal = row[j + 1];
-            row[j + 1] = replace < other ? replace : other;
+            int above = row[j + 1];
+            int shorter = row[j] < above ? row[j] : above;
+            row[j + 1] = a[i] == b[j] ? diagonal : shorter + 1;
+            diagonal = above;
         }
     }
     return row[n];

@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: MIT
+// Shows, for every task, what the reference trajectories cannot: the start
+// distribution, how actions are scaled and clipped, the time limit, what happens
+// when the simulator breaks down, and that the termination rule on observations
+// (common/task) and the task's own agree on many real transitions.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "actor/env.h"
+#include "actor/env_inspect.h"
+#include "common/file.h"
+#include "common/rng.h"
+
+#define SEED 20260131
+#define RESETS 10000
+#define ROWS 20000
+#define STATE_MAX 64
+
+struct state {
+    double qpos[STATE_MAX], qvel[STATE_MAX];
+};
+
+static struct env *create(const struct task *task) {
+    char err[256];
+    struct env *env = env_create(task, err, sizeof err);
+    if (env == NULL) {
+        fail_msg("%s", err);
+    }
+    assert_true(env_dims(env).nq <= STATE_MAX && env_dims(env).nv <= STATE_MAX);
+    return env;
+}
+
+static struct state state_of(const struct env *env) {
+    struct state s = {0};
+    env_get_state(env, s.qpos, s.qvel);
+    return s;
+}
+
+static void random_action(float *action, int n, struct rng *rng) {
+    for (int i = 0; i < n; i++) {
+        action[i] = (float)rng_range(rng, -1.0, 1.0);
+    }
+}
+
+// ---- the start ----
+
+struct start_facts {
+    const char *task;
+    double noise; // half-width, of positions and velocities
+    double rest[STATE_MAX];
+};
+
+static const struct start_facts starts[] = {
+    {"inverted_pendulum", 0.01, {0}},
+    {"hopper", 0.005, {0, 1.25}},
+};
+
+// x (RESETS) has mean `rest` and is uniform within +-noise: its bounds are kept
+// and nearly reached, mean and spread are those of the distribution.
+static void check_uniform(const double *x, double rest, double noise, const char *what) {
+    double sum = 0, squares = 0, largest = 0;
+    for (int i = 0; i < RESETS; i++) {
+        double d = x[i] - rest;
+        sum += d;
+        squares += d * d;
+        largest = fmax(largest, fabs(d));
+    }
+    double mean = sum / RESETS, spread = sqrt(squares / RESETS - mean * mean);
+    double sigma = noise / sqrt(3.0);
+    // The last bit of `rest + noise` may lie outside.
+    if (largest > noise * (1 + 1e-12) || largest < 0.999 * noise ||
+        fabs(mean) > 4.5 * sigma / sqrt(RESETS) || fabs(spread / sigma - 1) > 0.03) {
+        fail_msg("%s: mean %g, spread %g (expected %g), largest %g (bound %g), seed %d", what, mean,
+                 spread, sigma, largest, noise, SEED);
+    }
+}
+
+static void starts_are_distributed_as_they_should(void **state) {
+    (void)state;
+    assert_int_equal(sizeof starts / sizeof starts[0], task_count());
+    for (size_t k = 0; k < sizeof starts / sizeof starts[0]; k++) {
+        struct env *env = create(task_find(starts[k].task));
+        struct env_dims dims = env_dims(env);
+        int n = dims.nq + dims.nv;
+        double *x = calloc((size_t)n * RESETS, sizeof *x); // (n, RESETS)
+        struct rng rng = rng_make(SEED, RNG_ENV_RESET, 0);
+        for (int r = 0; r < RESETS; r++) {
+            env_reset(env, &rng);
+            struct state s = state_of(env);
+            for (int i = 0; i < n; i++) {
+                x[i * RESETS + r] = i < dims.nq ? s.qpos[i] : s.qvel[i - dims.nq];
+            }
+        }
+        for (int i = 0; i < n; i++) {
+            char what[64];
+            snprintf(what, sizeof what, "%s: coordinate %d", starts[k].task, i);
+            check_uniform(x + i * RESETS, i < dims.nq ? starts[k].rest[i] : 0.0, starts[k].noise,
+                          what);
+        }
+        // Coordinates are independent of each other.
+        for (int i = 0; i < n; i++) {
+            for (int j = 0; j < i; j++) {
+                double rest_i = i < dims.nq ? starts[k].rest[i] : 0.0;
+                double rest_j = j < dims.nq ? starts[k].rest[j] : 0.0;
+                double sum = 0;
+                for (int r = 0; r < RESETS; r++) {
+                    sum += (x[i * RESETS + r] - rest_i) * (x[j * RESETS + r] - rest_j);
+                }
+                double correlation = sum / RESETS / (starts[k].noise * starts[k].noise / 3.0);
+                assert_true(fabs(correlation) < 0.05);
+            }
+        }
+        free(x);
+        env_destroy(&env);
+        assert_null(env);
+    }
+}
+
+// ---- the same again ----
+
+static void same_seed_same_bits(void **state) {
+    (void)state;
+    for (int k = 0; k < task_count(); k++) {
+        struct state last[2];
+        for (int run = 0; run < 2; run++) {
+            struct env *env = create(task_at(k));
+            struct rng reset = rng_make(SEED, RNG_ENV_RESET, 3),
+                       noise = rng_make(SEED, RNG_TEST, 0);
+            float action[TASK_ACT_DIM_MAX];
+            env_reset(env, &reset);
+            for (int t = 0; t < 500; t++) {
+                random_action(action, task_at(k)->act_dim, &noise);
+                struct env_step step = env_step(env, action);
+                if (step.terminated || step.truncated) {
+                    env_reset(env, &reset);
+                }
+            }
+            last[run] = state_of(env);
+            env_destroy(&env);
+        }
+        assert_memory_equal(&last[0], &last[1], sizeof last[0]);
+    }
+}
+
+// ---- actions ----
+
+// One step from the same start: by env_step with `action` in every place, or by
+// env_step_raw with `ctrl`.
+static struct env_step step_once(struct state *after, struct env *env, const float *action,
+                                 const double *ctrl) {
+    struct rng rng = rng_make(SEED, RNG_ENV_RESET, 1);
+    float a[TASK_ACT_DIM_MAX];
+    double c[TASK_ACT_DIM_MAX];
+    for (int i = 0; i < TASK_ACT_DIM_MAX; i++) {
+        a[i] = action != NULL ? *action : 0.0f;
+        c[i] = ctrl != NULL ? *ctrl : 0.0;
+    }
+    env_reset(env, &rng);
+    struct env_step step = action != NULL ? env_step(env, a) : env_step_raw(env, c);
+    *after = state_of(env);
+    return step;
+}
+
+static void actions_are_scaled_and_clipped(void **state) {
+    (void)state;
+    for (int k = 0; k < task_count(); k++) {
+        const struct task *task = task_at(k);
+        struct env *env = create(task);
+        static const float actions[] = {-1.0f, -0.3f, 0.0f, 1e-30f, 0.77f, 1.0f, 2.5f, -1e30f};
+        for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
+            float clipped = fminf(fmaxf(actions[i], -1.0f), 1.0f);
+            double ctrl = (double)clipped * (double)task->act_high;
+            struct state ours, raw;
+            struct env_step a = step_once(&ours, env, &actions[i], NULL);
+            struct env_step b = step_once(&raw, env, NULL, &ctrl);
+            assert_memory_equal(&ours, &raw, sizeof ours);
+            assert_true(a.reward == b.reward && !a.bad && !b.bad);
+        }
+        env_destroy(&env);
+    }
+}
+
+// Out of range, the simulator clamps what moves the joints, but the reward is
+// charged for the action as given.
+static void raw_actions_cost_as_given(void **state) {
+    (void)state;
+    struct env *env = create(task_find("hopper"));
+    struct state at_bound, beyond;
+    double one = 1.0, two = 2.0;
+    struct env_step a = step_once(&at_bound, env, NULL, &one);
+    struct env_step b = step_once(&beyond, env, NULL, &two);
+    assert_memory_equal(&at_bound, &beyond, sizeof beyond);
+    assert_true(fabs((a.reward - b.reward) - 1e-3 * (3 * 4 - 3 * 1)) < 1e-13);
+    env_destroy(&env);
+}
+
+// ---- the time limit ----
+
+// Steps with zero action until the end; returns how many, and the last one.
+static int run_to_end(struct env_step *last, struct env *env, int limit) {
+    struct rng rng = rng_make(SEED, RNG_ENV_RESET, 2);
+    float action[TASK_ACT_DIM_MAX] = {0};
+    env_reset(env, &rng);
+    for (int t = 1; t <= limit; t++) {
+        *last = env_step(env, action);
+        if (last->terminated || last->truncated) {
+            return t;
+        }
+    }
+    return -1;
+}
+
+static void time_runs_out_unless_the_task_ends_first(void **state) {
+    (void)state;
+    for (int k = 0; k < task_count(); k++) {
+        struct task task = *task_at(k); // with another horizon
+        struct env_step last;
+        struct env *env = create(&task);
+        int fall = run_to_end(&last, env, 1000);
+        assert_true(fall > 2 && fall < task.horizon);
+        assert_true(last.terminated && !last.truncated);
+
+        task.horizon = fall; // both at once: the task's end counts
+        assert_int_equal(run_to_end(&last, env, 1000), fall);
+        assert_true(last.terminated && !last.truncated);
+
+        task.horizon = fall - 1;
+        assert_int_equal(run_to_end(&last, env, 1000), fall - 1);
+        assert_true(!last.terminated && last.truncated);
+        env_destroy(&env);
+    }
+}
+
+// A pole held up by hand for a whole episode: truncated at step 1000 and not
+// before, and what is observed then is the state reached, not a new start.
+static void a_whole_episode_ends_with_its_true_observation(void **state) {
+    (void)state;
+    const struct task *task = task_find("inverted_pendulum");
+    struct env *env = create(task);
+    struct rng rng = rng_make(SEED, RNG_ENV_RESET, 5);
+    env_reset(env, &rng);
+    struct rng untouched = rng;
+    double episode_return = 0;
+    for (int t = 1; t <= 1000; t++) {
+        double o[4];
+        env_obs_f64(env, o);
+        // Gains found by trial; the cart is led to 0.3, far from every start.
+        float action = (float)((0.6 * (o[0] - 0.3) + 9.0 * o[1] + 1.0 * o[2] + 1.6 * o[3]) / 3.0);
+        struct env_step step = env_step(env, &action);
+        episode_return += step.reward;
+        assert_false(step.terminated || step.bad);
+        assert_int_equal(step.truncated, t == 1000);
+    }
+    assert_true(episode_return == 1000.0);
+    struct state s = state_of(env);
+    float obs[4];
+    env_obs(env, obs);
+    assert_true(obs[0] == (float)s.qpos[0] && obs[1] == (float)s.qpos[1]);
+    assert_true(obs[2] == (float)s.qvel[0] && obs[3] == (float)s.qvel[1]);
+    assert_true(obs[0] > 0.1f);
+    // No start state was drawn, and a reset starts the clock again.
+    assert_memory_equal(&rng, &untouched, sizeof rng);
+    env_reset(env, &rng);
+    float zero = 0;
+    assert_false(env_step(env, &zero).truncated);
+    env_destroy(&env);
+}
+
+// ---- breaking down ----
+
+static void a_broken_simulation_is_reported(void **state) {
+    (void)state;
+    static const double poison[] = {NAN, INFINITY, -INFINITY, 1e11, -1e300};
+    for (int k = 0; k < task_count(); k++) {
+        struct env *env = create(task_at(k));
+        struct env_dims dims = env_dims(env);
+        struct rng rng = rng_make(SEED, RNG_ENV_RESET, 6);
+        float zero[TASK_ACT_DIM_MAX] = {0};
+        for (int i = 0; i < dims.nq + dims.nv; i++) {
+            for (size_t j = 0; j < sizeof poison / sizeof poison[0]; j++) {
+                env_reset(env, &rng);
+                assert_false(env_step(env, zero).bad);
+                struct state s = state_of(env);
+                *(i < dims.nq ? &s.qpos[i] : &s.qvel[i - dims.nq]) = poison[j];
+                env_set_state(env, s.qpos, s.qvel);
+                // MuJoCo has put its own state back by now; the flag stays.
+                assert_true(env_step(env, zero).bad);
+                assert_true(env_step(env, zero).bad);
+            }
+        }
+        for (int i = 0; i < dims.nu; i++) {
+            float action[TASK_ACT_DIM_MAX] = {0};
+            action[i] = NAN;
+            env_reset(env, &rng);
+            assert_true(env_step(env, action).bad);
+        }
+        env_reset(env, &rng);
+        assert_false(env_step(env, zero).bad);
+        env_destroy(&env);
+    }
+    // Left to itself MuJoCo logs each of these to a file where it runs.
+    assert_false(file_exists("MUJOCO_LOG.TXT"));
+}
+
+static void a_task_without_environment_is_refused(void **state) {
+    (void)state;
+    struct task task = *task_at(0);
+    task.name = "juggler";
+    char err[256] = "";
+    assert_null(env_create(&task, err, sizeof err));
+    assert_non_null(strstr(err, "juggler"));
+}
+
+// ---- two termination rules ----
+
+// MBPO ends predicted episodes by looking at observations; the task itself looks
+// at its state, in double and before velocities are clipped. A random policy
+// must not tell them apart.
+static void the_rule_on_observations_agrees_with_the_task(void **state) {
+    (void)state;
+    for (int k = 0; k < task_count(); k++) {
+        const struct task *task = task_at(k);
+        struct env *env = create(task);
+        struct rng reset = rng_make(SEED, RNG_ENV_RESET, 7), noise = rng_make(SEED, RNG_EXPLORE, 7);
+        int agreed = 0, ends = 0;
+        env_reset(env, &reset);
+        for (int row = 0; row < ROWS; row++) {
+            float action[TASK_ACT_DIM_MAX], obs[TASK_OBS_DIM_MAX];
+            random_action(action, task->act_dim, &noise);
+            struct env_step step = env_step(env, action);
+            assert_false(step.bad);
+            env_obs(env, obs);
+            uint8_t predicted;
+            task->terminated(&predicted, obs, 1);
+            agreed += predicted == step.terminated;
+            ends += step.terminated;
+            if (step.terminated || step.truncated) {
+                env_reset(env, &reset);
+            }
+        }
+        print_message("%s: %d of %d rows agree, %d ends\n", task->name, agreed, ROWS, ends);
+        assert_true(ends > 200); // else the test shows little
+        assert_true(agreed >= ROWS - ROWS / 10000);
+        env_destroy(&env);
+    }
+}
+
+int main(void) {
+    // Somewhere empty, to see what is written.
+    char dir[] = "/tmp/test_env.XXXXXX";
+    if (mkdtemp(dir) == NULL || chdir(dir) != 0) {
+        perror(dir);
+        return 1;
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(starts_are_distributed_as_they_should),
+        cmocka_unit_test(same_seed_same_bits),
+        cmocka_unit_test(actions_are_scaled_and_clipped),
+        cmocka_unit_test(raw_actions_cost_as_given),
+        cmocka_unit_test(time_runs_out_unless_the_task_ends_first),
+        cmocka_unit_test(a_whole_episode_ends_with_its_true_observation),
+        cmocka_unit_test(a_broken_simulation_is_reported),
+        cmocka_unit_test(a_task_without_environment_is_refused),
+        cmocka_unit_test(the_rule_on_observations_agrees_with_the_task),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    unlink("MUJOCO_LOG.TXT");
+    rmdir(dir);
+    return failed;
+}

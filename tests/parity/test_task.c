@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+// Shows that tasks are found by their names, that a wrong name is answered with
+// the nearest right one, and that the termination rules on predicted states
+// hold at their limits, for every entry, and for numbers that are none.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <string.h>
+
+#include "common/task/task.h"
+
+static void names_are_found_in_any_spelling(void **state) {
+    (void)state;
+    static const char *const spellings[][2] = {
+        {"hopper", "hopper"},
+        {"Hopper", "hopper"},
+        {"HOPPER", "hopper"},
+        {"Hopper-v4", "hopper"},
+        {"hopper-V4", "hopper"},
+        {"inverted_pendulum", "inverted_pendulum"},
+        {"InvertedPendulum", "inverted_pendulum"},
+        {"InvertedPendulum-v4", "inverted_pendulum"},
+        {"invertedpendulum", "inverted_pendulum"},
+        {"Inverted_Pendulum-v4", "inverted_pendulum"},
+    };
+    for (size_t i = 0; i < sizeof spellings / sizeof spellings[0]; i++) {
+        const struct task *task = task_find(spellings[i][0]);
+        assert_non_null(task);
+        assert_string_equal(task->name, spellings[i][1]);
+    }
+    for (int i = 0; i < task_count(); i++) {
+        assert_ptr_equal(task_find(task_at(i)->name), task_at(i));
+        assert_ptr_equal(task_find(task_at(i)->title), task_at(i));
+    }
+}
+
+static void other_names_are_not(void **state) {
+    (void)state;
+    char endless[5000];
+    memset(endless, 'h', sizeof endless - 1);
+    endless[sizeof endless - 1] = '\0';
+    const char *const wrong[] = {"",        "-v4",       "_",        "hoper",   "hopper ",
+                                 " hopper", "hopper-v5", "hopper-v", "hopper2", endless};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        assert_null(task_find(wrong[i]));
+        assert_non_null(task_find(task_nearest(wrong[i])));
+    }
+}
+
+static void the_nearest_name_is_offered(void **state) {
+    (void)state;
+    assert_string_equal(task_nearest("hoper"), "hopper");
+    assert_string_equal(task_nearest("Hoppper-v4"), "hopper");
+    assert_string_equal(task_nearest("chopper"), "hopper");
+    assert_string_equal(task_nearest("InvertPendulum"), "inverted_pendulum");
+    assert_string_equal(task_nearest("pendulum"), "inverted_pendulum");
+    assert_string_equal(task_nearest("inverted"), "inverted_pendulum");
+}
+
+// ---- termination ----
+
+static int done_of(const struct task *task, const float *obs) {
+    uint8_t done = 77;
+    task->terminated(&done, obs, 1);
+    return done;
+}
+
+// base with entry i set to value ends (or not) as `done` says.
+static void entry_ends(const struct task *task, const float *base, int i, float value, int done) {
+    float obs[16];
+    memcpy(obs, base, (size_t)task->obs_dim * sizeof *obs);
+    obs[i] = value;
+    if (done_of(task, obs) != done) {
+        fail_msg("%s: obs[%d] = %.9g: done is not %d", task->name, i, (double)value, done);
+    }
+}
+
+static void inverted_pendulum_ends_by_angle(void **state) {
+    (void)state;
+    const struct task *task = task_find("inverted_pendulum");
+    const float base[4] = {0.5f, 0.0f, -3.0f, 7.0f};
+    for (int sign = -1; sign <= 1; sign += 2) {
+        entry_ends(task, base, 1, (float)sign * 0.2f, 0); // the limit itself is inside
+        entry_ends(task, base, 1, (float)sign * nextafterf(0.2f, 1.0f), 1);
+        entry_ends(task, base, 1, (float)sign * 3.0f, 1);
+        for (int i = 0; i < 4; i++) {
+            entry_ends(task, base, i, (float)sign * INFINITY, 1);
+            if (i != 1) { // only the angle has a limit
+                entry_ends(task, base, i, (float)sign * 1e30f, 0);
+            }
+        }
+    }
+    for (int i = 0; i < 4; i++) {
+        entry_ends(task, base, i, NAN, 1);
+    }
+}
+
+static void hopper_ends_low_leaning_or_huge(void **state) {
+    (void)state;
+    const struct task *task = task_find("hopper");
+    const float base[11] = {1.25f, 0.0f, -0.1f, -0.2f, 0.3f, 1, -2, 3, -4, 5, -6};
+    entry_ends(task, base, 0, 0.7f, 1); // limits themselves are outside
+    entry_ends(task, base, 0, nextafterf(0.7f, 1.0f), 0);
+    entry_ends(task, base, 0, 1e30f, 0); // the height has no upper limit
+    entry_ends(task, base, 0, INFINITY, 1);
+    entry_ends(task, base, 0, -1.0f, 1);
+    for (int sign = -1; sign <= 1; sign += 2) {
+        entry_ends(task, base, 1, (float)sign * 0.2f, 1);
+        entry_ends(task, base, 1, (float)sign * nextafterf(0.2f, 0.0f), 0);
+        // Both sides of the bound count, for every entry.
+        for (int i = 2; i < 11; i++) {
+            entry_ends(task, base, i, (float)sign * 100.0f, 1);
+            entry_ends(task, base, i, (float)sign * 99.99f, 0);
+            entry_ends(task, base, i, (float)sign * 1e9f, 1);
+            entry_ends(task, base, i, (float)sign * INFINITY, 1);
+        }
+    }
+    for (int i = 0; i < 11; i++) {
+        entry_ends(task, base, i, NAN, 1);
+    }
+}
+
+// A row's verdict is its own, whatever stands around it.
+static void rows_of_a_batch_are_independent(void **state) {
+    (void)state;
+    for (int k = 0; k < task_count(); k++) {
+        const struct task *task = task_at(k);
+        float obs[7 * 16] = {0};
+        uint8_t done[9];
+        memset(done, 77, sizeof done);
+        for (int b = 0; b < 7; b++) {
+            obs[b * task->obs_dim] = 1.0f; // high enough for a hopper
+            obs[b * task->obs_dim + 1] = b % 3 == 0 ? 0.5f : 0.1f;
+        }
+        task->terminated(done + 1, obs, 7);
+        for (int b = 0; b < 7; b++) {
+            assert_int_equal(done[1 + b], b % 3 == 0);
+        }
+        assert_int_equal(done[0], 77);
+        assert_int_equal(done[8], 77);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_are_found_in_any_spelling),
+        cmocka_unit_test(other_names_are_not),
+        cmocka_unit_test(the_nearest_name_is_offered),
+        cmocka_unit_test(inverted_pendulum_ends_by_angle),
+        cmocka_unit_test(hopper_ends_low_leaning_or_huge),
+        cmocka_unit_test(rows_of_a_batch_are_independent),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
