@@ -115,8 +115,14 @@ static void open_peer(struct app *app, enum client_peer peer) {
     static loop_message_fn *const handlers[CLIENT_PEERS] = {on_modelserver, on_learner};
     char err[512];
     const char *endpoint = peer == CLIENT_TO_LEARNER ? app->who.learner : app->who.modelserver;
-    if (net_open(&app->peers[peer], app->net, NET_DEALER, endpoint, err, sizeof(err))) {
+    int rc = net_open(&app->peers[peer], app->net, NET_DEALER, endpoint, err, sizeof(err));
+    if (rc == -EINVAL || rc == -ENAMETOOLONG) {
         die(EXIT_CODE_USAGE, "endpoints look like tcp://HOST:PORT or ipc://PATH", "%s", err);
+    }
+    if (rc) {
+        // A name that is not known yet, or too few descriptors: the session asks again later.
+        log_warn("%s", err);
+        return;
     }
     loop_add_socket(app->loop, app->peers[peer], handlers[peer], app);
 }
