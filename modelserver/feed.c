@@ -76,21 +76,24 @@ bool feed_next(const struct feed *f, struct wire_experience *out, const struct s
     return true;
 }
 
-struct feed_block *feed_sent(struct feed *f, const struct wire_experience *sent) {
+void feed_sent(struct feed *f, const struct wire_experience *sent) {
     CHECK(sent->seq == f->sent + 1);
     f->sent = sent->seq;
     f->model_rows[f->sent % FEED_WINDOW] = sent->kind == WIRE_MODEL ? sent->rows.rows : 0;
     if (sent->kind == WIRE_REAL) {
         f->real_next += sent->rows.rows;
         f->real_rows_sent += sent->rows.rows;
+    } else {
+        f->block_sent += sent->rows.rows;
+        f->model_rows_sent += sent->rows.rows;
+    }
+}
+
+struct feed_block *feed_take_done(struct feed *f) {
+    if (f->blocks == 0 || f->block_sent < f->block[0]->out.rows) {
         return NULL;
     }
-    f->block_sent += sent->rows.rows;
-    f->model_rows_sent += sent->rows.rows;
     struct feed_block *b = f->block[0];
-    if (f->block_sent < b->out.rows) {
-        return NULL;
-    }
     f->blocks--;
     memmove(f->block, f->block + 1, (size_t)f->blocks * sizeof(f->block[0]));
     f->block_sent = 0;

@@ -22,10 +22,9 @@
 struct feed_block {
     struct rollout_job job;
     struct rollout_rows out;
-    uint64_t
-        through_steps; // with this block, rollouts up to this real step are complete; 0: not yet
-    bool ends_fill;    // with it, D_model's first fill is complete
-    bool is_fill;
+    bool is_fill; // part of D_model's first fill, else of real steps' rollouts
+    // Those up to this real step are complete with this block; 0: not yet.
+    uint64_t through_steps;
 };
 
 struct feed {
@@ -44,15 +43,18 @@ void feed_init(struct feed *f, uint32_t obs_dim, uint32_t act_dim);
 // The learner said Hello and has real_rows of D_env. Numbering starts again;
 // rollout rows that were on their way are counted as unconfirmed.
 void feed_hello(struct feed *f, uint64_t real_rows);
-// Borrows b until feed_sent gives it back. There must be room.
+// Borrows b until feed_take_done gives it back. There must be room.
 void feed_add(struct feed *f, struct feed_block *b);
 bool feed_has_room(const struct feed *f);
 // The next message to send, of rows of D_env below real_rows or of the oldest
 // block. False: nothing there, or the window is full.
 bool feed_next(const struct feed *f, struct wire_experience *out, const struct store_columns *env,
                uint64_t real_rows);
-// That message was sent. Returns the block that it completed, or NULL.
-struct feed_block *feed_sent(struct feed *f, const struct wire_experience *sent);
+// That message was sent.
+void feed_sent(struct feed *f, const struct wire_experience *sent);
+// Gives the oldest block back if all its rows are sent (it may have none at
+// all), else NULL.
+struct feed_block *feed_take_done(struct feed *f);
 // Progress: everything up to seq was taken in. False when seq cannot be.
 bool feed_acked(struct feed *f, uint64_t seq);
 // Whether nothing at all waits to be sent.

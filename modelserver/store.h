@@ -63,6 +63,7 @@ struct store_batch {
     uint32_t rows, rows_max; // rows may be 0: a message that was handled but brought nothing
     float *obs, *act, *reward, *next_obs;
     uint8_t *flags;
+    void *owner; // the caller's
     // The answer: 0 and the actor as it is stored now, or a negative errno.
     // -ESTALE: out of order, because a batch before it failed.
     int error;

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+// Everybody who ever said Hello in this process: actors, evaluator, learner.
+//
+// Identity is an id and an incarnation; the routing id belongs to a connection
+// and is only how to reach the peer now. Entries are never removed, so pointers
+// to them stay good, and status can show who is lost or has left.
+#ifndef SPUR_MODELSERVER_REGISTRY_H
+#define SPUR_MODELSERVER_REGISTRY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/net.h"
+#include "common/stats.h"
+#include "proto/wire.h"
+
+#define REGISTRY_PEERS_MAX WIRE_ACTORS_MAX
+
+// Messages that a peer is owed, as bits. All but Welcome and Shutdown are
+// totals, so a message that waits is never out of date when it leaves.
+enum peer_due {
+    PEER_DUE_WELCOME = 1,
+    PEER_DUE_CREDIT = 2,
+    PEER_DUE_ACK = 4,
+    PEER_DUE_GRANT = 8,
+    PEER_DUE_EVAL = 16,
+    PEER_DUE_HEARTBEAT = 32,
+    PEER_DUE_SHUTDOWN = 64,
+};
+
+struct peer {
+    struct net_peer route;
+    bool has_route;
+    enum wire_role role;
+    enum wire_peer_state state;
+    char id[WIRE_STRING_MAX], host[WIRE_STRING_MAX], waiting[WIRE_STRING_MAX];
+    uint64_t pid, incarnation;
+    uint64_t heard_ms, sent_ms;
+    unsigned due;
+    // Actors. Rows and credit count in this incarnation.
+    bool registered;                // the store knows this incarnation
+    uint64_t index;                 // in the store, once registered
+    uint64_t seq_in, seq_stored;    // last message taken, last one stored
+    uint64_t rows_in, rows_stored;  // the same in rows
+    uint64_t credit, random_credit; // rows allowed in all, and of these with random actions
+    uint64_t steps, episodes;       // stored, of all incarnations
+    uint64_t policy_version, unacked_rows;
+    double last_return;
+    struct rate steps_rate;
+};
+
+struct registry;
+
+struct registry *registry_create(void);
+void registry_destroy(struct registry **r);
+
+struct peer *registry_by_route(struct registry *r, const struct net_peer *route); // NULL: nobody
+struct peer *registry_by_id(struct registry *r, const char *id);                  // NULL: nobody
+struct peer *registry_add(struct registry *r, const char *id);                    // NULL: full
+// Takes the route from whoever had it.
+void registry_set_route(struct registry *r, struct peer *p, const struct net_peer *route);
+void registry_clear_route(struct registry *r, struct peer *p);
+
+int registry_count(const struct registry *r);
+struct peer *registry_at(struct registry *r, int index);
+
+// Connected: heard of lately and not gone.
+bool peer_is_up(const struct peer *p);
+
+#endif
