@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 #include <math.h>
+#include <mujoco/mujoco.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -311,6 +312,41 @@ static void a_broken_simulation_is_reported(void **state) {
     assert_false(file_exists("MUJOCO_LOG.TXT"));
 }
 
+// An error inside MuJoCo, which would end the process, is the step's misfortune.
+static void fail_inside(const mjModel *model, mjData *data) {
+    (void)model;
+    (void)data;
+    mju_error("broken on purpose");
+}
+
+static void an_error_inside_mujoco_is_survived(void **state) {
+    (void)state;
+    for (int k = 0; k < task_count(); k++) {
+        struct env *env = create(task_at(k));
+        struct rng rng = rng_make(SEED, RNG_ENV_RESET, 8);
+        float zero[TASK_ACT_DIM_MAX] = {0};
+        env_reset(env, &rng);
+        mjcb_passive = fail_inside;
+        assert_true(env_step(env, zero).bad);
+        env_reset(env, &rng); // fails as well
+        mjcb_passive = NULL;
+        assert_true(env_step(env, zero).bad);
+        // The next episode is as good as any.
+        struct rng again = rng;
+        env_reset(env, &rng);
+        assert_false(env_step(env, zero).bad);
+        struct state after = state_of(env);
+        struct env *fresh = create(task_at(k));
+        env_reset(fresh, &again);
+        env_step(fresh, zero);
+        struct state expected = state_of(fresh);
+        assert_memory_equal(&after, &expected, sizeof after);
+        env_destroy(&env);
+        env_destroy(&fresh);
+    }
+    assert_false(file_exists("MUJOCO_LOG.TXT"));
+}
+
 static void a_task_without_environment_is_refused(void **state) {
     (void)state;
     struct task task = *task_at(0);
@@ -369,6 +405,7 @@ int main(void) {
         cmocka_unit_test(time_runs_out_unless_the_task_ends_first),
         cmocka_unit_test(a_whole_episode_ends_with_its_true_observation),
         cmocka_unit_test(a_broken_simulation_is_reported),
+        cmocka_unit_test(an_error_inside_mujoco_is_survived),
         cmocka_unit_test(a_task_without_environment_is_refused),
         cmocka_unit_test(the_rule_on_observations_agrees_with_the_task),
     };
