@@ -51,8 +51,8 @@ static void lay_out(struct sac *s) {
     s->memory_floats = used;
 }
 
-void sac_init(struct sac *s, const struct sac_config *config) {
-    CHECK(config->batch_size > 0 && config->initial_temperature > 0);
+// Shapes and sizes; no memory yet.
+static void set_shape(struct sac *s, const struct sac_config *config) {
     *s = (struct sac){.config = *config, .adam = adam_make(config->learning_rate)};
     s->policy =
         policy_make(config->obs_dim, config->act_dim, config->hidden_width, config->hidden_layers);
@@ -61,6 +61,17 @@ void sac_init(struct sac *s, const struct sac_config *config) {
     s->policy_n = policy_params(&s->policy);
     s->critic_n = critic_params(&s->critic);
     lay_out(s);
+}
+
+uint64_t sac_bytes(const struct sac_config *config) {
+    struct sac s;
+    set_shape(&s, config);
+    return s.memory_floats * sizeof(float);
+}
+
+void sac_init(struct sac *s, const struct sac_config *config) {
+    CHECK(config->batch_size > 0 && config->initial_temperature > 0);
+    set_shape(s, config);
     s->memory = xfloats(s->memory_floats);
     lay_out(s);
 

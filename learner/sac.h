@@ -68,6 +68,7 @@ struct sac {
 // Random weights from the seed, targets equal to the critics.
 void sac_init(struct sac *s, const struct sac_config *config);
 void sac_deinit(struct sac *s);
+uint64_t sac_bytes(const struct sac_config *config); // that an initialised one takes
 
 // One update from a batch of config.batch_size rows.
 void sac_update(struct sac_metrics *metrics, struct sac *s, const struct replay_batch *batch);

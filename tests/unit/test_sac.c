@@ -104,7 +104,8 @@ static double mean_value(const struct sac *s) {
 }
 
 // A reward of 1 for ever is worth 1 / (1 - 0.8) = 5, plus what entropy adds,
-// which a temperature near zero keeps small; a reward of 1 at the end is worth 1.
+// which a temperature near zero keeps small, and less what the minimum of two
+// critics takes off; a reward of 1 at the end is worth 1.
 static void test_only_termination_ends_the_value(void **state) {
     (void)state;
     struct sac_config config = base;
@@ -116,7 +117,7 @@ static void test_only_termination_ends_the_value(void **state) {
         sac_init(&s, &config);
         train(&s, &r, 1500);
         double value = mean_value(&s), want = terminated ? 1 : 5;
-        if (fabs(value - want) > 0.15) {
+        if (fabs(value - want) > 0.08 * want) {
             fail_msg("terminated %d: value %.3f, must be near %.1f", terminated, value, want);
         }
         sac_deinit(&s);

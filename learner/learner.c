@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: MIT
+#include "learner/learner.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "learner/core.h"
+
+// Progress is due after so many Experience messages, long before the limit.
+#define PROGRESS_EVERY_EXPERIENCE 16
+
+struct learner *learner_create(const struct learner_identity *who, const struct learner_io *io,
+                               const struct policy *policy, uint64_t now_ms) {
+    struct learner *l = xcalloc(1, sizeof(*l));
+    l->who = *who;
+    l->io = *io;
+    l->started_ms = l->checkpoint_ms = now_ms;
+    publish_init(&l->publish, policy);
+    session_init(&l->session, "spur-modelserver", who->modelserver, false, now_ms);
+    return l;
+}
+
+void learner_destroy(struct learner **l) {
+    if (!*l) {
+        return;
+    }
+    publish_deinit(&(*l)->publish);
+    free(*l);
+    *l = NULL;
+}
+
+// ---- saying ----
+
+static int say(struct learner *l, uint64_t now_ms, struct wire_msg *msg) {
+    msg->run_id = msg->type == WIRE_HELLO ? 0 : l->session.run_id;
+    int rc = l->io.to_server(l->io.arg, msg);
+    if (rc == 0) {
+        session_sent(&l->session, now_ms, msg->type == WIRE_HELLO);
+    }
+    return rc;
+}
+
+static void say_hello(struct learner *l, uint64_t now_ms) {
+    struct wire_msg msg = {.type = WIRE_HELLO};
+    struct wire_hello *hello = &msg.hello;
+    hello->role = WIRE_ROLE_LEARNER;
+    hello->incarnation = l->who.incarnation;
+    hello->pid = l->who.pid;
+    snprintf(hello->id, sizeof(hello->id), "learner");
+    snprintf(hello->host, sizeof(hello->host), "%s", l->who.host);
+    snprintf(hello->version, sizeof(hello->version), "%s", SPUR_VERSION);
+    snprintf(hello->task, sizeof(hello->task), "%s", l->who.task->name);
+    snprintf(hello->endpoint, sizeof(hello->endpoint), "%s", l->who.endpoint);
+    hello->obs_dim = (uint32_t)l->who.task->obs_dim;
+    hello->act_dim = (uint32_t)l->who.task->act_dim;
+    hello->updates = l->report.updates;
+    hello->policy_version = l->publish.version;
+    hello->real_rows = l->real_rows;
+    hello->model_rows = l->model_rows;
+    say(l, now_ms, &msg);
+}
+
+void core_waiting(const struct learner *l, uint64_t now_ms, char *out, size_t out_len) {
+    session_waiting(&l->session, now_ms, out, out_len);
+    if (out[0]) {
+        return;
+    }
+    const struct trainer_report *r = &l->report;
+    if (l->stage != STAGE_RUNNING) {
+        snprintf(out, out_len, "leaving");
+    } else if (r->idle && r->updates >= r->updates_allowed) {
+        snprintf(out, out_len, "%" PRIu64 " updates made, %" PRIu64 " granted: %.180s", r->updates,
+                 r->updates_allowed,
+                 l->grant.reason[0] ? l->grant.reason : "waiting for the model server");
+    } else if (r->idle) {
+        snprintf(out, out_len, "waiting for real rows from the model server");
+    }
+}
+
+static double mean(double sum, uint64_t n) {
+    return sum / (double)n;
+}
+
+static void say_progress(struct learner *l, uint64_t now_ms) {
+    const struct trainer_report *r = &l->report;
+    if (l->sum_n > 0) {
+        l->mean = (struct sac_metrics){
+            .critic_loss = mean(l->sum.critic_loss, l->sum_n),
+            .actor_loss = mean(l->sum.actor_loss, l->sum_n),
+            .temperature = mean(l->sum.temperature, l->sum_n),
+            .entropy = mean(l->sum.entropy, l->sum_n),
+            .q_mean = mean(l->sum.q_mean, l->sum_n),
+        };
+    }
+    struct wire_msg msg = {.type = WIRE_PROGRESS};
+    msg.progress = (struct wire_progress){
+        .experience_seq = r->session == l->conversation ? r->experience_seq : 0,
+        .updates = r->updates,
+        .policy_version = l->publish.version,
+        .real_rows = r->real_rows,
+        .model_rows = r->model_rows,
+        .model_capacity = r->model_capacity,
+        .updates_per_s = rate_per_s(&l->update_rate, now_ms),
+        .critic_loss = l->mean.critic_loss,
+        .actor_loss = l->mean.actor_loss,
+        .temperature = l->mean.temperature,
+        .entropy = l->mean.entropy,
+        .q_mean = l->mean.q_mean,
+    };
+    core_waiting(l, now_ms, msg.progress.waiting, sizeof(msg.progress.waiting));
+    if (say(l, now_ms, &msg) == 0) {
+        l->progress_due = false;
+        l->progress_seq = msg.progress.experience_seq;
+        l->progress_updates = r->updates;
+        l->sum = (struct sac_metrics){0};
+        l->sum_n = 0;
+    }
+}
+
+// Progress speaks of a policy that the server has: that goes first.
+void core_say_what_is_due(struct learner *l, uint64_t now_ms) {
+    if (l->session.state != SESSION_UP) {
+        return;
+    }
+    if (l->policy_due) {
+        struct wire_msg msg = {.type = WIRE_POLICY, .policy = publish_answer(&l->publish, 0)};
+        if (say(l, now_ms, &msg) != 0) {
+            return;
+        }
+        l->policy_due = false;
+    }
+    if (l->progress_due) {
+        say_progress(l, now_ms);
+    }
+}
+
+// ---- the trainer's commands ----
+
+bool core_submit(struct learner *l, struct trainer_command *command) {
+    if (l->io.submit(l->io.arg, command)) {
+        return true;
+    }
+    trainer_command_destroy(&command);
+    return false;
+}
+
+static struct trainer_command *plain_command(enum trainer_command_kind kind) {
+    return trainer_command_create(kind, NULL, 0, 0);
+}
+
+void core_submit_grant(struct learner *l) {
+    struct trainer_command *command = plain_command(TRAINER_GRANT);
+    command->updates_allowed = l->grant.updates_allowed;
+    command->model_capacity = l->model_capacity;
+    l->grant_pending = !core_submit(l, command);
+}
+
+void core_submit_checkpoint(struct learner *l, uint64_t now_ms) {
+    if (core_submit(l, plain_command(TRAINER_CHECKPOINT))) {
+        l->checkpoints_asked++;
+        l->checkpoint_ms = now_ms;
+        l->checkpoint_updates = l->report.updates;
+    }
+}
+
+static void submit_finish(struct learner *l) {
+    l->finish_pending = !core_submit(l, plain_command(TRAINER_FINISH));
+}
+
+// ---- time, and the worker ----
+
+void core_leave(struct learner *l, enum exit_code code) {
+    l->stage = STAGE_LEFT;
+    l->exit_code = code;
+}
+
+static void tick_session(struct learner *l, uint64_t now_ms) {
+    unsigned duties = session_on_tick(&l->session, now_ms);
+    if (duties & SESSION_SAY) {
+        log_warn("%s", l->session.line);
+    }
+    if (duties & SESSION_REOPEN) {
+        l->io.reopen(l->io.arg);
+    }
+    if (duties & SESSION_HELLO) {
+        say_hello(l, now_ms);
+    }
+    if (duties & SESSION_HEARTBEAT) {
+        l->progress_due = true;
+    }
+}
+
+static void tick_running(struct learner *l, uint64_t now_ms) {
+    if (l->grant_pending) {
+        core_submit_grant(l);
+    }
+    uint64_t done = l->report.checkpoints + l->report.checkpoint_failures;
+    if (now_ms - l->checkpoint_ms >= l->who.config->checkpoint.every_s * 1000 &&
+        done >= l->checkpoints_asked && l->report.updates > l->checkpoint_updates) {
+        core_submit_checkpoint(l, now_ms);
+    }
+}
+
+// Goodbye is a courtesy: it is tried for a second.
+static void tick_goodbye(struct learner *l, uint64_t now_ms) {
+    struct wire_msg msg = {.type = WIRE_GOODBYE};
+    if (l->session.run_id == 0 || say(l, now_ms, &msg) == 0 || now_ms - l->goodbye_ms > 1000) {
+        core_leave(l, l->exit_code);
+    }
+}
+
+void learner_on_tick(struct learner *l, uint64_t now_ms) {
+    if (l->stage == STAGE_LEFT) {
+        return;
+    }
+    tick_session(l, now_ms);
+    core_say_what_is_due(l, now_ms);
+    if (l->stage == STAGE_RUNNING) {
+        tick_running(l, now_ms);
+    } else if (l->stage == STAGE_FINISHING && l->finish_pending) {
+        submit_finish(l);
+    } else if (l->stage == STAGE_GOODBYE) {
+        tick_goodbye(l, now_ms);
+    }
+}
+
+static void begin_goodbye(struct learner *l, uint64_t now_ms, enum exit_code code) {
+    l->stage = STAGE_GOODBYE;
+    l->goodbye_ms = now_ms;
+    l->exit_code = code;
+}
+
+void learner_on_report(struct learner *l, uint64_t now_ms, const struct trainer_report *report,
+                       const float *params, uint64_t version, uint64_t updates) {
+    uint64_t before = l->report.updates;
+    if (l->conversation == 0) { // before any Welcome: what a checkpoint brought
+        before = report->updates;
+        l->model_rows = report->model_rows;
+        l->model_capacity = report->model_capacity;
+        l->checkpoint_updates = report->updates;
+    }
+    l->report = *report;
+    rate_add(&l->update_rate, now_ms, report->updates - before);
+    l->sum.critic_loss += report->sum.critic_loss;
+    l->sum.actor_loss += report->sum.actor_loss;
+    l->sum.temperature += report->sum.temperature;
+    l->sum.entropy += report->sum.entropy;
+    l->sum.q_mean += report->sum.q_mean;
+    l->sum_n += report->sum_n;
+    if (params) {
+        l->counters.policies_published += version > l->publish.version;
+        publish_take(&l->publish, version, updates, params);
+        l->policy_due = l->progress_due = true;
+    }
+    uint64_t seq = report->session == l->conversation ? report->experience_seq : 0;
+    if (seq >= l->progress_seq + PROGRESS_EVERY_EXPERIENCE ||
+        (report->idle && report->updates != l->progress_updates)) {
+        l->progress_due = true;
+    }
+    if (report->failed && l->stage < STAGE_GOODBYE) {
+        log_error("%s", report->text);
+        begin_goodbye(l, now_ms, EXIT_CODE_FAILURE);
+    } else if (report->finished && l->stage < STAGE_GOODBYE) {
+        begin_goodbye(l, now_ms, report->saved ? EXIT_CODE_OK : EXIT_CODE_IO);
+    }
+    core_say_what_is_due(l, now_ms);
+    if (l->stage == STAGE_GOODBYE) {
+        tick_goodbye(l, now_ms);
+    }
+}
+
+void learner_stop(struct learner *l, const char *why) {
+    if (l->stage != STAGE_RUNNING) {
+        return;
+    }
+    log_info("stopping: %s", why);
+    l->stage = STAGE_FINISHING;
+    submit_finish(l);
+}
+
+bool learner_finished(const struct learner *l, enum exit_code *exit_code) {
+    *exit_code = l->exit_code;
+    return l->stage == STAGE_LEFT;
+}

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: MIT
+#include "learner/trainer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/log.h"
+#include "learner/state.h"
+
+// Actors may be some rows beyond the budget when the run ends.
+#define REAL_ROWS_SLACK 65536
+
+struct trainer_command *trainer_command_create(enum trainer_command_kind kind,
+                                               const struct replay_rows *rows, int obs_dim,
+                                               int act_dim) {
+    size_t n = rows ? (size_t)rows->n : 0, O = (size_t)obs_dim, A = (size_t)act_dim;
+    struct trainer_command *command =
+        xmalloc(sizeof(*command) + n * (2 * O + A + 1) * sizeof(float) + n);
+    *command = (struct trainer_command){.kind = kind};
+    if (!rows) {
+        return command;
+    }
+    float *obs = (float *)(command + 1);
+    float *next_obs = obs + n * O, *act = next_obs + n * O, *reward = act + n * A;
+    uint8_t *terminated = (uint8_t *)(reward + n);
+    if (n > 0) {
+        memcpy(obs, rows->obs, n * O * sizeof(float));
+        memcpy(next_obs, rows->next_obs, n * O * sizeof(float));
+        memcpy(act, rows->act, n * A * sizeof(float));
+        memcpy(reward, rows->reward, n * sizeof(float));
+        memcpy(terminated, rows->terminated, n);
+    }
+    command->rows = (struct replay_rows){n, obs, act, reward, next_obs, terminated};
+    return command;
+}
+
+void trainer_command_destroy(struct trainer_command **command) {
+    free(*command);
+    *command = NULL;
+}
+
+uint64_t trainer_model_rows_max(const struct config *config) {
+    // The schedule is linear: its largest value stands at one of its ends.
+    uint64_t first = config_model_rows(config, 0);
+    uint64_t last = config_model_rows(config, config->run.steps);
+    return first > last ? first : last;
+}
+
+static struct sac_config sac_config_of(const struct config *c, const struct task *task) {
+    return (struct sac_config){
+        .obs_dim = task->obs_dim,
+        .act_dim = task->act_dim,
+        .hidden_width = c->sac.hidden_width,
+        .hidden_layers = c->sac.hidden_layers,
+        .batch_size = c->sac.batch_size,
+        .learning_rate = c->sac.learning_rate,
+        .discount = c->sac.discount,
+        .tau = c->sac.tau,
+        .target_entropy = c->sac.target_entropy,
+        .initial_temperature = c->sac.initial_temperature,
+        .seed = c->run.seed,
+    };
+}
+
+void trainer_memory(uint64_t *real, uint64_t *model, uint64_t *networks,
+                    const struct config *config, const struct task *task) {
+    *real = replay_bytes(task->obs_dim, task->act_dim, config->run.steps + REAL_ROWS_SLACK);
+    *model = replay_bytes(task->obs_dim, task->act_dim, trainer_model_rows_max(config));
+    struct sac_config sac = sac_config_of(config, task);
+    *networks = sac_bytes(&sac);
+}
+
+static void refresh(struct trainer *t) {
+    struct trainer_report *r = &t->report;
+    r->updates = t->sac.updates;
+    r->real_rows = t->real.len;
+    r->model_rows = t->model.len;
+    r->model_capacity = t->model.capacity;
+    r->idle = !trainer_can_update(t);
+}
+
+struct trainer *trainer_create(const struct config *config, const struct task *task,
+                               const char *run_dir, char *err, size_t err_len) {
+    struct trainer *t = xcalloc(1, sizeof(*t));
+    t->config = *config;
+    t->task = task;
+    int n = snprintf(t->run_dir, sizeof(t->run_dir), "%s", run_dir);
+    if (n < 0 || (size_t)n >= sizeof(t->run_dir)) {
+        snprintf(err, err_len, "run directory: the path is longer than %zu bytes",
+                 sizeof(t->run_dir));
+        goto fail;
+    }
+    uint64_t model_rows_max = trainer_model_rows_max(config);
+    if (model_rows_max > REPLAY_ROWS_MAX) {
+        snprintf(err, err_len, "D_model would hold %llu rows; lower rollout.retain_epochs",
+                 (unsigned long long)model_rows_max);
+        goto fail;
+    }
+    uint64_t real_rows_max = config->run.steps + REAL_ROWS_SLACK;
+    if (replay_init(&t->real, task->obs_dim, task->act_dim, real_rows_max, real_rows_max, err,
+                    err_len) < 0 ||
+        replay_init(&t->model, task->obs_dim, task->act_dim, model_rows_max,
+                    config_model_rows(config, 0), err, err_len) < 0) {
+        goto fail;
+    }
+    struct sac_config sac = sac_config_of(config, task);
+    sac_init(&t->sac, &sac);
+    replay_batch_init(&t->batch, config->sac.batch_size, task->obs_dim, task->act_dim);
+    double every = round(config->pacing.updates_per_step);
+    t->publish_every = every < 1 ? 1 : (uint64_t)every;
+    t->report.policy_version = 1;
+    if (state_load(t, err, err_len) < 0) {
+        goto fail;
+    }
+    refresh(t);
+    return t;
+fail:
+    trainer_destroy(&t);
+    return NULL;
+}
+
+void trainer_destroy(struct trainer **t) {
+    if (!*t) {
+        return;
+    }
+    replay_batch_deinit(&(*t)->batch);
+    sac_deinit(&(*t)->sac);
+    replay_deinit(&(*t)->model);
+    replay_deinit(&(*t)->real);
+    free(*t);
+    *t = NULL;
+}
+
+static void fail(struct trainer *t, const char *what) {
+    t->report.failed = true;
+    snprintf(t->report.text, sizeof(t->report.text),
+             "%s after %llu updates; learning stops here and the last good checkpoint is kept: "
+             "look at the losses in progress.csv, try a lower sac.learning_rate, and resume",
+             what, (unsigned long long)t->sac.updates);
+}
+
+static void save(struct trainer *t) {
+    t->report.saved = false;
+    if (t->report.failed) {
+        return;
+    }
+    if (!sac_finite(&t->sac)) {
+        fail(t, "a weight is not a finite number");
+        return;
+    }
+    char err[TRAINER_TEXT_MAX];
+    if (state_save(t, err, sizeof(err)) < 0) {
+        // The run goes on: the disk may have room again by the next one.
+        log_error("no checkpoint: %s", err);
+        snprintf(t->report.text, sizeof(t->report.text), "%s", err);
+        t->report.checkpoint_failures++;
+        return;
+    }
+    t->report.checkpoints++;
+    t->report.saved = true;
+}
+
+void trainer_handle(struct trainer *t, struct trainer_command *command) {
+    switch (command->kind) {
+    case TRAINER_EXPERIENCE:
+        replay_add(command->model ? &t->model : &t->real, &command->rows);
+        t->report.session = command->session;
+        t->report.experience_seq = command->seq;
+        break;
+    case TRAINER_GRANT:
+        t->report.updates_allowed = command->updates_allowed;
+        replay_resize(&t->model, command->model_capacity);
+        break;
+    case TRAINER_CHECKPOINT:
+        save(t);
+        break;
+    case TRAINER_FINISH:
+        save(t);
+        t->report.finished = true;
+        break;
+    }
+    trainer_command_destroy(&command);
+    refresh(t);
+}
+
+bool trainer_can_update(const struct trainer *t) {
+    return !t->report.failed && !t->report.finished && t->real.len > 0 &&
+           t->sac.updates < t->report.updates_allowed;
+}
+
+// Draws the batch of the next update: its number names the random streams.
+static void draw_batch(struct trainer *t) {
+    int B = t->batch.rows;
+    int n_real = t->model.len > 0 ? (int)(t->config.sac.real_ratio * B) : B;
+    struct rng rng = rng_make(t->config.run.seed, RNG_REPLAY_REAL, t->sac.updates + 1);
+    replay_sample(&t->batch, 0, n_real, &t->real, &rng);
+    rng = rng_make(t->config.run.seed, RNG_REPLAY_MODEL, t->sac.updates + 1);
+    replay_sample(&t->batch, n_real, B - n_real, &t->model, &rng);
+}
+
+static void add_sums(struct trainer_report *r, const struct sac_metrics *m) {
+    r->sum.critic_loss += m->critic_loss;
+    r->sum.actor_loss += m->actor_loss;
+    r->sum.temperature += m->temperature;
+    r->sum.entropy += m->entropy;
+    r->sum.q_mean += m->q_mean;
+    r->sum_n++;
+}
+
+void trainer_clear_sums(struct trainer_report *report) {
+    report->sum = (struct sac_metrics){0};
+    report->sum_n = 0;
+}
+
+bool trainer_update(struct trainer *t) {
+    CHECK(trainer_can_update(t));
+    struct sac_metrics metrics;
+    draw_batch(t);
+    sac_update(&metrics, &t->sac, &t->batch);
+    bool publish = t->sac.updates % t->publish_every == 0;
+    if (!sac_metrics_finite(&metrics)) {
+        fail(t, "a loss is not a finite number");
+    } else if (publish && !sac_finite(&t->sac)) {
+        fail(t, "a weight is not a finite number");
+    } else {
+        add_sums(&t->report, &metrics);
+        t->report.policy_version += publish;
+    }
+    refresh(t);
+    return publish && !t->report.failed;
+}

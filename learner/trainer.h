@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+// The learner's work: experience in, updates made, policies out.
+//
+// A trainer holds the copy of D_env, D_model and the SAC state. It is handed
+// commands in the order of their arrival and asked for one update at a time.
+// It has no thread, socket or clock: the worker runs it beside the loop, tests
+// run it by hand, and in lockstep its state is a function of its commands.
+//
+// Which rows an update sees is decided here: int(real_ratio * batch) from D_env,
+// the rest from D_model (MBPO, section 5); all from D_env while D_model is empty.
+//
+// It refuses to go on from losses or weights that are not finite: it stops
+// with a sentence and leaves the last good checkpoint alone.
+#ifndef SPUR_LEARNER_TRAINER_H
+#define SPUR_LEARNER_TRAINER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/config.h"
+#include "common/task/task.h"
+#include "learner/replay.h"
+#include "learner/sac.h"
+
+#define TRAINER_TEXT_MAX 512
+
+enum trainer_command_kind {
+    TRAINER_EXPERIENCE, // rows for D_env or D_model
+    TRAINER_GRANT,      // how many updates in all, and D_model's capacity
+    TRAINER_CHECKPOINT, // write one
+    TRAINER_FINISH,     // write the last one; no more commands come
+};
+
+// One allocation, rows included.
+struct trainer_command {
+    enum trainer_command_kind kind;
+    uint64_t session, seq;   // EXPERIENCE: which connection's numbering, and the number
+    bool model;              // EXPERIENCE: rows of D_model
+    struct replay_rows rows; // EXPERIENCE: point behind this struct
+    uint64_t updates_allowed, model_capacity; // GRANT
+};
+
+// rows: copied (NULL: none). Caller frees, or gives it to the trainer.
+struct trainer_command *trainer_command_create(enum trainer_command_kind kind,
+                                               const struct replay_rows *rows, int obs_dim,
+                                               int act_dim);
+void trainer_command_destroy(struct trainer_command **command);
+
+// Where the trainer stands; plain data, copied to the loop thread.
+struct trainer_report {
+    uint64_t session, experience_seq; // taken in up to here
+    uint64_t updates, updates_allowed, policy_version;
+    uint64_t real_rows, model_rows, model_capacity;
+    struct sac_metrics sum; // over sum_n updates since the figures were last taken
+    uint64_t sum_n;
+    uint64_t checkpoints, checkpoint_failures;
+    bool idle;                   // can make no update now
+    bool saved;                  // the last checkpoint that was asked for was written
+    bool finished;               // after TRAINER_FINISH
+    bool failed;                 // stopped by numbers that are not finite
+    char text[TRAINER_TEXT_MAX]; // the last failure, of updates or of a checkpoint
+};
+
+struct trainer {
+    struct config config; // a copy
+    const struct task *task;
+    char run_dir[CONFIG_STRING_MAX * 4];
+    struct replay real, model; // D_env's copy and D_model
+    struct sac sac;
+    struct replay_batch batch;
+    uint64_t publish_every; // updates between publications
+    struct trainer_report report;
+};
+
+// D_model's largest capacity over the whole run, in rows.
+uint64_t trainer_model_rows_max(const struct config *config);
+// Bytes that D_env's copy, D_model at its largest, and networks with moments
+// and scratch will take.
+void trainer_memory(uint64_t *real, uint64_t *model, uint64_t *networks,
+                    const struct config *config, const struct task *task);
+
+// Goes on from run_dir's checkpoint if there is one, else starts anew with
+// policy version 1. NULL with a sentence in err.
+struct trainer *trainer_create(const struct config *config, const struct task *task,
+                               const char *run_dir, char *err, size_t err_len);
+void trainer_destroy(struct trainer **t);
+
+// Takes command.
+void trainer_handle(struct trainer *t, struct trainer_command *command);
+// Whether an update is granted, and there are rows for it.
+bool trainer_can_update(const struct trainer *t);
+// One update. True when a policy was published with it: sac.policy_params, under
+// report.policy_version.
+bool trainer_update(struct trainer *t);
+
+// Sets the running sums of the figures back to nothing.
+void trainer_clear_sums(struct trainer_report *report);
+
+#endif

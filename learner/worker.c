@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+#include "learner/worker.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/queue.h"
+
+struct worker {
+    struct trainer *trainer; // the thread's alone
+    struct queue *commands;
+    atomic_bool stop;
+    worker_wake_fn *wake;
+    void *wake_arg;
+    pthread_t thread;
+
+    pthread_mutex_t lock; // over all below
+    struct trainer_report report;
+    float *params;                                // the newest publication
+    uint64_t published, published_updates, taken; // versions; `taken` is the loop's
+};
+
+// Leaves what the loop should know. Sums add up until they are taken.
+static void share(struct worker *w, bool published) {
+    struct trainer *t = w->trainer;
+    pthread_mutex_lock(&w->lock);
+    struct sac_metrics sum = w->report.sum;
+    uint64_t sum_n = w->report.sum_n;
+    w->report = t->report;
+    w->report.sum.critic_loss += sum.critic_loss;
+    w->report.sum.actor_loss += sum.actor_loss;
+    w->report.sum.temperature += sum.temperature;
+    w->report.sum.entropy += sum.entropy;
+    w->report.sum.q_mean += sum.q_mean;
+    w->report.sum_n += sum_n;
+    if (published) {
+        memcpy(w->params, t->sac.policy_params, t->sac.policy_n * sizeof(float));
+        w->published = t->report.policy_version;
+        w->published_updates = t->sac.updates;
+    }
+    pthread_mutex_unlock(&w->lock);
+    trainer_clear_sums(&t->report);
+}
+
+static void *run(void *arg) {
+    struct worker *w = arg;
+    struct trainer *t = w->trainer;
+    while (!atomic_load(&w->stop)) {
+        struct trainer_command *command =
+            queue_pop(w->commands, trainer_can_update(t) ? 0 : UINT32_MAX);
+        bool published = false, news = true;
+        if (command) {
+            trainer_handle(t, command);
+        } else if (trainer_can_update(t)) {
+            published = trainer_update(t);
+            news = published || t->report.idle;
+        }
+        share(w, published);
+        if (news) {
+            w->wake(w->wake_arg);
+        }
+    }
+    return NULL;
+}
+
+struct worker *worker_create(struct trainer *trainer, size_t commands_max, worker_wake_fn *wake,
+                             void *arg, char *err, size_t err_len) {
+    struct worker *w = xcalloc(1, sizeof(*w));
+    w->trainer = trainer;
+    w->commands = queue_create(commands_max);
+    w->wake = wake;
+    w->wake_arg = arg;
+    pthread_mutex_init(&w->lock, NULL);
+    w->params = xfloats(trainer->sac.policy_n);
+    share(w, true); // the policy to start from
+
+    // Signals are the loop thread's.
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(&w->thread, NULL, run, w);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc != 0) {
+        snprintf(err, err_len, "the training thread cannot be started: %s", strerror(rc));
+        pthread_mutex_destroy(&w->lock);
+        queue_destroy(&w->commands);
+        free(w->params);
+        free(w);
+        return NULL;
+    }
+    return w;
+}
+
+void worker_destroy(struct worker **w) {
+    if (!*w) {
+        return;
+    }
+    atomic_store(&(*w)->stop, true);
+    queue_close((*w)->commands);
+    pthread_join((*w)->thread, NULL);
+    struct trainer_command *command;
+    while ((command = queue_pop((*w)->commands, 0))) {
+        trainer_command_destroy(&command);
+    }
+    queue_destroy(&(*w)->commands);
+    pthread_mutex_destroy(&(*w)->lock);
+    free((*w)->params);
+    free(*w);
+    *w = NULL;
+}
+
+bool worker_submit(struct worker *w, struct trainer_command *command) {
+    return queue_push(w->commands, command);
+}
+
+bool worker_take(struct worker *w, struct trainer_report *report, float *params, uint64_t *version,
+                 uint64_t *updates) {
+    pthread_mutex_lock(&w->lock);
+    *report = w->report;
+    trainer_clear_sums(&w->report);
+    bool newer = w->published > w->taken;
+    if (newer) {
+        memcpy(params, w->params, w->trainer->sac.policy_n * sizeof(float));
+        *version = w->taken = w->published;
+        *updates = w->published_updates;
+    }
+    pthread_mutex_unlock(&w->lock);
+    return newer;
+}
