@@ -1,256 +1,25 @@
 // SPDX-License-Identifier: MIT
 // Shows that the actor's core keeps the protocol: credits, acknowledgements and
-// resending, versions, bounds, refusals, episodes, random streams; and the
-// evaluator its own. The other side is a fake server: a test's hands, and a list
-// of what was sent. The environment is a counter with five-step episodes, so
-// that every number can be foreseen.
+// resending, versions, bounds, refusals, episodes, random streams. The other
+// side is made by hand (actor_world.h).
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
-#include <errno.h>
 
-#include "actor/actor.h"
-#include "actor/env.h"
-#include "actor/evaluator.h"
 #include "common/check.h"
 #include "common/log.h"
-#include "common/nn/policy.h"
-
-#define RUN 42
-#define SEED 7
-#define OBS_DIM 3
-#define ACT_DIM 1
-#define EPISODE_STEPS 5
-#define BATCH_MAX 4
-#define UNACKED_MAX 12
-
-// ---- a task and an environment that can be foreseen ----
-
-static const struct task counter_task = {.name = "counter",
-                                         .title = "Counter-v0",
-                                         .obs_dim = OBS_DIM,
-                                         .act_dim = ACT_DIM,
-                                         .act_low = -1,
-                                         .act_high = 1,
-                                         .horizon = EPISODE_STEPS};
-
-const struct task *task_find(const char *name) {
-    return strcmp(name, counter_task.name) == 0 ? &counter_task : NULL;
-}
-
-const char *task_nearest(const char *name) {
-    (void)name;
-    return counter_task.name;
-}
-
-// obs = (start, steps in the episode, last action); reward = steps.
-struct env {
-    double start, steps, action;
-};
-static int bad_step_at; // the number of the step that the simulator breaks at; 0: none
-static int steps_taken;
-
-struct env *env_create(const struct task *task, char *err, size_t err_len) {
-    (void)err;
-    (void)err_len;
-    assert_ptr_equal(task, &counter_task);
-    return calloc(1, sizeof(struct env));
-}
-
-void env_destroy(struct env **env) {
-    free(*env);
-    *env = NULL;
-}
-
-void env_reset(struct env *env, struct rng *rng) {
-    *env = (struct env){.start = rng_uniform(rng)};
-}
-
-void env_obs(const struct env *env, float *obs) {
-    obs[0] = (float)env->start;
-    obs[1] = (float)env->steps;
-    obs[2] = (float)env->action;
-}
-
-struct env_step env_step(struct env *env, const float *action) {
-    steps_taken++;
-    env->steps++;
-    env->action = action[0];
-    return (struct env_step){.reward = env->steps,
-                             .truncated = env->steps >= EPISODE_STEPS,
-                             .bad = steps_taken == bad_step_at};
-}
-
-// ---- a server made by hand ----
-
-#define SENT_MAX 256
-
-struct sent {
-    enum client_peer to;
-    struct wire_msg msg;
-    float obs[BATCH_MAX * OBS_DIM], act[BATCH_MAX], next_obs[BATCH_MAX * OBS_DIM];
-    float reward[BATCH_MAX];
-    uint8_t flags[BATCH_MAX];
-    double returns[WIRE_EPISODES_MAX];
-};
-
-struct world {
-    struct sent *sent; // (SENT_MAX), since the last take
-    int count;
-    bool deaf; // sockets take nothing
-    int reopened;
-    struct client_io io;
-    struct client_identity who;
-    struct actor *actor;
-    struct evaluator *evaluator;
-    uint64_t now_ms;
-};
-
-static int world_send(void *arg, enum client_peer to, const struct wire_msg *msg) {
-    struct world *w = arg;
-    if (w->deaf) {
-        return -EAGAIN;
-    }
-    assert_true(w->count < SENT_MAX);
-    struct sent *s = &w->sent[w->count++];
-    s->to = to;
-    s->msg = *msg;
-    if (msg->type == WIRE_TRANSITIONS) {
-        const struct wire_rows *rows = &msg->transitions.rows;
-        assert_true(rows->rows > 0 && rows->rows <= BATCH_MAX);
-        memcpy(s->obs, rows->obs, rows->rows * OBS_DIM * sizeof(float));
-        memcpy(s->next_obs, rows->next_obs, rows->rows * OBS_DIM * sizeof(float));
-        memcpy(s->act, rows->act, rows->rows * sizeof(float));
-        memcpy(s->reward, rows->reward, rows->rows * sizeof(float));
-        memcpy(s->flags, rows->flags, rows->rows);
-    }
-    if (msg->type == WIRE_EVAL_REPORT) {
-        memcpy(s->returns, msg->eval_report.returns, msg->eval_report.episodes * sizeof(double));
-    }
-    return 0;
-}
-
-static void world_reopen(void *arg, enum client_peer peer) {
-    struct world *w = arg;
-    (void)peer;
-    w->reopened++;
-}
-
-static struct world *world_make(bool evaluate) {
-    struct world *w = xcalloc(1, sizeof(*w));
-    w->sent = xcalloc(SENT_MAX, sizeof(*w->sent));
-    w->now_ms = 1000;
-    w->io = (struct client_io){.arg = w, .send = world_send, .reopen = world_reopen};
-    w->who = (struct client_identity){.id = "actor-0",
-                                      .host = "here",
-                                      .version = "test",
-                                      .incarnation = 9,
-                                      .pid = 1,
-                                      .endpoint = "",
-                                      .modelserver = "ipc:///server",
-                                      .learner = "ipc:///learner"};
-    bad_step_at = 0;
-    steps_taken = 0;
-    if (evaluate) {
-        w->evaluator = evaluator_create(&w->who, &w->io, w->now_ms);
-    } else {
-        w->actor = actor_create(&w->who, &w->io, w->now_ms);
-    }
-    return w;
-}
-
-static void world_free(struct world *w) {
-    actor_destroy(&w->actor);
-    evaluator_destroy(&w->evaluator);
-    free(w->sent);
-    free(w);
-}
-
-static void hear(struct world *w, enum client_peer from, struct wire_msg *msg) {
-    msg->run_id = RUN;
-    if (w->actor) {
-        actor_on_message(w->actor, from, w->now_ms, msg);
-    } else {
-        evaluator_on_message(w->evaluator, w->now_ms, msg);
-    }
-}
-
-// Time passes in ticks of 50 ms.
-static void pass(struct world *w, uint64_t ms) {
-    for (uint64_t end = w->now_ms + ms; w->now_ms < end;) {
-        w->now_ms += 50;
-        if (w->actor) {
-            actor_on_tick(w->actor, w->now_ms);
-        } else {
-            evaluator_on_tick(w->evaluator, w->now_ms);
-        }
-    }
-}
+#include "tests/unit/actor_world.h"
 
 static void step(struct world *w) {
     for (int i = 0; i < 100 && actor_may_step(w->actor); i++) {
         actor_step(w->actor, w->now_ms);
     }
-}
-
-static int count_sent(const struct world *w, enum wire_type type) {
-    int n = 0;
-    for (int i = 0; i < w->count; i++) {
-        n += w->sent[i].msg.type == type;
-    }
-    return n;
-}
-
-static const struct sent *find_sent(const struct world *w, enum wire_type type, int which) {
-    for (int i = 0; i < w->count; i++) {
-        if (w->sent[i].msg.type == type && which-- == 0) {
-            return &w->sent[i];
-        }
-    }
-    fail_msg("no message of type %d was sent", (int)type);
-    return NULL;
-}
-
-static uint64_t rows_sent(const struct world *w) {
-    uint64_t rows = 0;
-    for (int i = 0; i < w->count; i++) {
-        if (w->sent[i].msg.type == WIRE_TRANSITIONS) {
-            rows += w->sent[i].msg.transitions.rows.rows;
-        }
-    }
-    return rows;
-}
-
-static void welcome_with(struct world *w, uint64_t next_seq, uint64_t steps, uint64_t episodes) {
-    struct wire_msg msg = {.type = WIRE_WELCOME};
-    msg.welcome = (struct wire_welcome){.seed = SEED,
-                                        .obs_dim = OBS_DIM,
-                                        .act_dim = ACT_DIM,
-                                        .horizon = EPISODE_STEPS,
-                                        .actor_index = 3,
-                                        .next_seq = next_seq,
-                                        .actor_steps = steps,
-                                        .actor_episodes = episodes,
-                                        .heartbeat_ms = 500,
-                                        .lost_after_ms = 3000,
-                                        .batch_rows_max = BATCH_MAX,
-                                        .unacked_rows_max = UNACKED_MAX};
-    snprintf(msg.welcome.task, sizeof(msg.welcome.task), "counter");
-    hear(w, CLIENT_TO_MODELSERVER, &msg);
-}
-
-static void welcome(struct world *w) {
-    pass(w, 50);
-    assert_int_equal(count_sent(w, WIRE_HELLO), 1);
-    welcome_with(w, 1, 0, 0);
-    w->count = 0;
 }
 
 static void credit(struct world *w, uint64_t allowed, uint64_t random, uint64_t min_version,
@@ -269,57 +38,11 @@ static void ack(struct world *w, uint64_t seq) {
     hear(w, CLIENT_TO_MODELSERVER, &msg);
 }
 
-static struct wire_policy make_policy(float *params, uint64_t version) {
-    struct policy shape = policy_make(OBS_DIM, ACT_DIM, 8, 1);
-    struct rng rng = rng_make(version, RNG_TEST, 0);
-    policy_init(params, &shape, &rng);
-    return (struct wire_policy){.version = version,
-                                .updates = version,
-                                .obs_dim = OBS_DIM,
-                                .act_dim = ACT_DIM,
-                                .hidden_width = 8,
-                                .hidden_layers = 1,
-                                .params_len = policy_params(&shape),
-                                .params = params};
-}
-
 static void give_policy(struct world *w, uint64_t version) {
     float params[256];
     struct wire_msg msg = {.type = WIRE_POLICY, .policy = make_policy(params, version)};
     hear(w, CLIENT_TO_LEARNER, &msg);
 }
-
-static uint64_t counter(struct world *w, const char *name) {
-    static struct wire_status status;
-    struct wire_actor_status line;
-    if (w->actor) {
-        actor_status(w->actor, w->now_ms, &status, &line);
-    } else {
-        evaluator_status(w->evaluator, w->now_ms, &status, &line);
-    }
-    for (uint32_t i = 0; i < status.counter_count; i++) {
-        if (strcmp(status.counters[i].name, name) == 0) {
-            return status.counters[i].value;
-        }
-    }
-    fail_msg("there is no counter %s", name);
-    return 0;
-}
-
-static struct wire_actor_status line_of(struct world *w) {
-    static struct wire_status status;
-    struct wire_actor_status line;
-    actor_status(w->actor, w->now_ms, &status, &line);
-    return line;
-}
-
-static bool finished(struct world *w, int *code) {
-    const char *why;
-    return w->actor ? actor_finished(w->actor, code, &why)
-                    : evaluator_finished(w->evaluator, code, &why);
-}
-
-// ---- the actor ----
 
 static void credits_are_respected(void **state) {
     (void)state;
@@ -750,96 +473,6 @@ static void tasks_that_differ_stop_the_actor(void **state) {
     world_free(w);
 }
 
-// ---- the evaluator ----
-
-static void request(struct world *w, uint64_t id, uint64_t version, uint32_t episodes) {
-    float params[256];
-    struct wire_msg msg = {.type = WIRE_EVAL_REQUEST};
-    msg.eval_request = (struct wire_eval_request){
-        .id = id, .env_steps = 100 * id, .seed = SEED, .episodes = episodes};
-    msg.eval_request.policy = make_policy(params, version);
-    snprintf(msg.eval_request.task, sizeof(msg.eval_request.task), "counter");
-    hear(w, CLIENT_TO_MODELSERVER, &msg);
-}
-
-static void evaluate(struct world *w) {
-    for (int i = 0; i < 1000 && evaluator_may_step(w->evaluator); i++) {
-        evaluator_step(w->evaluator, w->now_ms);
-    }
-    assert_false(evaluator_may_step(w->evaluator));
-}
-
-static void requests_are_answered(void **state) {
-    (void)state;
-    struct world *w = world_make(true);
-    welcome(w);
-    request(w, 1, 5, 40); // more episodes than lanes
-    evaluate(w);
-    const struct sent *s = find_sent(w, WIRE_EVAL_REPORT, 0);
-    assert_int_equal(s->msg.eval_report.id, 1);
-    assert_int_equal(s->msg.eval_report.env_steps, 100);
-    assert_int_equal(s->msg.eval_report.policy_version, 5);
-    assert_int_equal(s->msg.eval_report.episodes, 40);
-    for (int i = 0; i < 40; i++) {
-        assert_true(s->returns[i] == 15);
-    }
-    assert_int_equal(steps_taken, 40 * EPISODE_STEPS);
-
-    request(w, 1, 5, 40); // lost on the way: sent again, not played again
-    assert_int_equal(count_sent(w, WIRE_EVAL_REPORT), 2);
-    assert_int_equal(steps_taken, 40 * EPISODE_STEPS);
-    world_free(w);
-}
-
-static void the_newest_waiting_request_wins(void **state) {
-    (void)state;
-    struct world *w = world_make(true);
-    welcome(w);
-    request(w, 1, 5, 2);
-    request(w, 2, 6, 2);
-    request(w, 3, 7, 2);
-    evaluate(w);
-    assert_int_equal(count_sent(w, WIRE_EVAL_REPORT), 2);
-    assert_int_equal(find_sent(w, WIRE_EVAL_REPORT, 0)->msg.eval_report.id, 1);
-    assert_int_equal(find_sent(w, WIRE_EVAL_REPORT, 1)->msg.eval_report.id, 3);
-    assert_int_equal(counter(w, "requests_replaced"), 1);
-    world_free(w);
-}
-
-static void a_report_waits_for_the_socket(void **state) {
-    (void)state;
-    struct world *w = world_make(true);
-    welcome(w);
-    request(w, 1, 5, 1);
-    w->deaf = true;
-    evaluate(w);
-    w->deaf = false;
-    pass(w, 50);
-    assert_int_equal(count_sent(w, WIRE_EVAL_REPORT), 1);
-    pass(w, 500);
-    assert_int_equal(count_sent(w, WIRE_EVAL_REPORT), 1);
-    world_free(w);
-}
-
-static void impossible_requests_are_refused(void **state) {
-    (void)state;
-    struct world *w = world_make(true);
-    float params[256];
-    welcome(w);
-    request(w, 1, 5, 0);
-    struct wire_msg msg = {.type = WIRE_EVAL_REQUEST};
-    msg.eval_request = (struct wire_eval_request){.id = 2, .episodes = 1};
-    msg.eval_request.policy = make_policy(params, 1);
-    snprintf(msg.eval_request.task, sizeof(msg.eval_request.task), "humanoid");
-    hear(w, CLIENT_TO_MODELSERVER, &msg);
-    snprintf(msg.eval_request.task, sizeof(msg.eval_request.task), "counter");
-    msg.eval_request.policy.act_dim = 2;
-    hear(w, CLIENT_TO_MODELSERVER, &msg);
-    assert_int_equal(counter(w, "requests_refused"), 3);
-    assert_false(evaluator_may_step(w->evaluator));
-    world_free(w);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(credits_are_respected),
@@ -860,10 +493,6 @@ int main(void) {
         cmocka_unit_test(leaving_waits_for_acknowledgement),
         cmocka_unit_test(refusals_stop_or_wait),
         cmocka_unit_test(tasks_that_differ_stop_the_actor),
-        cmocka_unit_test(requests_are_answered),
-        cmocka_unit_test(the_newest_waiting_request_wins),
-        cmocka_unit_test(a_report_waits_for_the_socket),
-        cmocka_unit_test(impossible_requests_are_refused),
     };
     log_init("test_actor", LOG_ERROR, -1);
     return cmocka_run_group_tests(tests, NULL, NULL);

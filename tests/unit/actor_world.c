@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: MIT
+#include "tests/unit/actor_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <errno.h>
+
+#include "actor/env.h"
+#include "common/check.h"
+#include "common/nn/policy.h"
+
+// ---- a task and an environment that can be foreseen ----
+
+static const struct task counter_task = {.name = "counter",
+                                         .title = "Counter-v0",
+                                         .obs_dim = OBS_DIM,
+                                         .act_dim = ACT_DIM,
+                                         .act_low = -1,
+                                         .act_high = 1,
+                                         .horizon = EPISODE_STEPS};
+
+const struct task *task_find(const char *name) {
+    return strcmp(name, counter_task.name) == 0 ? &counter_task : NULL;
+}
+
+const char *task_nearest(const char *name) {
+    (void)name;
+    return counter_task.name;
+}
+
+struct env {
+    double start, steps, action;
+};
+int bad_step_at;
+int steps_taken;
+
+struct env *env_create(const struct task *task, char *err, size_t err_len) {
+    (void)err;
+    (void)err_len;
+    assert_ptr_equal(task, &counter_task);
+    return calloc(1, sizeof(struct env));
+}
+
+void env_destroy(struct env **env) {
+    free(*env);
+    *env = NULL;
+}
+
+void env_reset(struct env *env, struct rng *rng) {
+    *env = (struct env){.start = rng_uniform(rng)};
+}
+
+void env_obs(const struct env *env, float *obs) {
+    obs[0] = (float)env->start;
+    obs[1] = (float)env->steps;
+    obs[2] = (float)env->action;
+}
+
+struct env_step env_step(struct env *env, const float *action) {
+    steps_taken++;
+    env->steps++;
+    env->action = action[0];
+    return (struct env_step){.reward = env->steps,
+                             .truncated = env->steps >= EPISODE_STEPS,
+                             .bad = steps_taken == bad_step_at};
+}
+
+// ---- a server made by hand ----
+
+static int world_send(void *arg, enum client_peer to, const struct wire_msg *msg) {
+    struct world *w = arg;
+    if (w->deaf) {
+        return -EAGAIN;
+    }
+    assert_true(w->count < SENT_MAX);
+    struct sent *s = &w->sent[w->count++];
+    s->to = to;
+    s->msg = *msg;
+    if (msg->type == WIRE_TRANSITIONS) {
+        const struct wire_rows *rows = &msg->transitions.rows;
+        assert_true(rows->rows > 0 && rows->rows <= BATCH_MAX);
+        memcpy(s->obs, rows->obs, rows->rows * OBS_DIM * sizeof(float));
+        memcpy(s->next_obs, rows->next_obs, rows->rows * OBS_DIM * sizeof(float));
+        memcpy(s->act, rows->act, rows->rows * sizeof(float));
+        memcpy(s->reward, rows->reward, rows->rows * sizeof(float));
+        memcpy(s->flags, rows->flags, rows->rows);
+    }
+    if (msg->type == WIRE_EVAL_REPORT) {
+        memcpy(s->returns, msg->eval_report.returns, msg->eval_report.episodes * sizeof(double));
+    }
+    return 0;
+}
+
+static void world_reopen(void *arg, enum client_peer peer) {
+    struct world *w = arg;
+    (void)peer;
+    w->reopened++;
+}
+
+struct world *world_make(bool evaluate) {
+    struct world *w = xcalloc(1, sizeof(*w));
+    w->sent = xcalloc(SENT_MAX, sizeof(*w->sent));
+    w->now_ms = 1000;
+    w->io = (struct client_io){.arg = w, .send = world_send, .reopen = world_reopen};
+    w->who = (struct client_identity){.id = "actor-0",
+                                      .host = "here",
+                                      .version = "test",
+                                      .incarnation = 9,
+                                      .pid = 1,
+                                      .endpoint = "",
+                                      .modelserver = "ipc:///server",
+                                      .learner = "ipc:///learner"};
+    bad_step_at = 0;
+    steps_taken = 0;
+    if (evaluate) {
+        w->evaluator = evaluator_create(&w->who, &w->io, w->now_ms);
+    } else {
+        w->actor = actor_create(&w->who, &w->io, w->now_ms);
+    }
+    return w;
+}
+
+void world_free(struct world *w) {
+    actor_destroy(&w->actor);
+    evaluator_destroy(&w->evaluator);
+    free(w->sent);
+    free(w);
+}
+
+void hear(struct world *w, enum client_peer from, struct wire_msg *msg) {
+    msg->run_id = RUN;
+    if (w->actor) {
+        actor_on_message(w->actor, from, w->now_ms, msg);
+    } else {
+        evaluator_on_message(w->evaluator, w->now_ms, msg);
+    }
+}
+
+void pass(struct world *w, uint64_t ms) {
+    for (uint64_t end = w->now_ms + ms; w->now_ms < end;) {
+        w->now_ms += 50;
+        if (w->actor) {
+            actor_on_tick(w->actor, w->now_ms);
+        } else {
+            evaluator_on_tick(w->evaluator, w->now_ms);
+        }
+    }
+}
+
+int count_sent(const struct world *w, enum wire_type type) {
+    int n = 0;
+    for (int i = 0; i < w->count; i++) {
+        n += w->sent[i].msg.type == type;
+    }
+    return n;
+}
+
+const struct sent *find_sent(const struct world *w, enum wire_type type, int which) {
+    for (int i = 0; i < w->count; i++) {
+        if (w->sent[i].msg.type == type && which-- == 0) {
+            return &w->sent[i];
+        }
+    }
+    fail_msg("no message of type %d was sent", (int)type);
+    return NULL;
+}
+
+uint64_t rows_sent(const struct world *w) {
+    uint64_t rows = 0;
+    for (int i = 0; i < w->count; i++) {
+        if (w->sent[i].msg.type == WIRE_TRANSITIONS) {
+            rows += w->sent[i].msg.transitions.rows.rows;
+        }
+    }
+    return rows;
+}
+
+void welcome_with(struct world *w, uint64_t next_seq, uint64_t steps, uint64_t episodes) {
+    struct wire_msg msg = {.type = WIRE_WELCOME};
+    msg.welcome = (struct wire_welcome){.seed = SEED,
+                                        .obs_dim = OBS_DIM,
+                                        .act_dim = ACT_DIM,
+                                        .horizon = EPISODE_STEPS,
+                                        .actor_index = 3,
+                                        .next_seq = next_seq,
+                                        .actor_steps = steps,
+                                        .actor_episodes = episodes,
+                                        .heartbeat_ms = 500,
+                                        .lost_after_ms = 3000,
+                                        .batch_rows_max = BATCH_MAX,
+                                        .unacked_rows_max = UNACKED_MAX};
+    snprintf(msg.welcome.task, sizeof(msg.welcome.task), "counter");
+    hear(w, CLIENT_TO_MODELSERVER, &msg);
+}
+
+void welcome(struct world *w) {
+    pass(w, 50);
+    assert_int_equal(count_sent(w, WIRE_HELLO), 1);
+    welcome_with(w, 1, 0, 0);
+    w->count = 0;
+}
+
+struct wire_policy make_policy(float *params, uint64_t version) {
+    struct policy shape = policy_make(OBS_DIM, ACT_DIM, 8, 1);
+    struct rng rng = rng_make(version, RNG_TEST, 0);
+    policy_init(params, &shape, &rng);
+    return (struct wire_policy){.version = version,
+                                .updates = version,
+                                .obs_dim = OBS_DIM,
+                                .act_dim = ACT_DIM,
+                                .hidden_width = 8,
+                                .hidden_layers = 1,
+                                .params_len = policy_params(&shape),
+                                .params = params};
+}
+
+uint64_t counter(struct world *w, const char *name) {
+    static struct wire_status status;
+    struct wire_actor_status line;
+    if (w->actor) {
+        actor_status(w->actor, w->now_ms, &status, &line);
+    } else {
+        evaluator_status(w->evaluator, w->now_ms, &status, &line);
+    }
+    for (uint32_t i = 0; i < status.counter_count; i++) {
+        if (strcmp(status.counters[i].name, name) == 0) {
+            return status.counters[i].value;
+        }
+    }
+    fail_msg("there is no counter %s", name);
+    return 0;
+}
+
+struct wire_actor_status line_of(struct world *w) {
+    static struct wire_status status;
+    struct wire_actor_status line;
+    actor_status(w->actor, w->now_ms, &status, &line);
+    return line;
+}
+
+bool finished(struct world *w, int *code) {
+    const char *why;
+    return w->actor ? actor_finished(w->actor, code, &why)
+                    : evaluator_finished(w->evaluator, code, &why);
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+// The world around an actor or an evaluator, made by hand for tests: a server
+// that is the test's own hands and a list of what was sent, and an environment
+// that counts, with five-step episodes, so that every number can be foreseen.
+#ifndef SPUR_TESTS_UNIT_ACTOR_WORLD_H
+#define SPUR_TESTS_UNIT_ACTOR_WORLD_H
+
+#include "actor/actor.h"
+#include "actor/evaluator.h"
+
+#define RUN 42
+#define SEED 7
+#define OBS_DIM 3 // (start, steps in the episode, last action); reward = steps
+#define ACT_DIM 1
+#define EPISODE_STEPS 5
+#define BATCH_MAX 4
+#define UNACKED_MAX 12
+
+extern int bad_step_at; // the number of the step that the simulator breaks at; 0: none
+extern int steps_taken; // of all environments
+
+#define SENT_MAX 256
+
+// One message that was sent, with copies of what it borrowed.
+struct sent {
+    enum client_peer to;
+    struct wire_msg msg;
+    float obs[BATCH_MAX * OBS_DIM], act[BATCH_MAX], next_obs[BATCH_MAX * OBS_DIM];
+    float reward[BATCH_MAX];
+    uint8_t flags[BATCH_MAX];
+    double returns[WIRE_EPISODES_MAX];
+};
+
+struct world {
+    struct sent *sent; // (SENT_MAX), since the last take
+    int count;
+    bool deaf; // sockets take nothing
+    int reopened;
+    struct client_io io;
+    struct client_identity who;
+    struct actor *actor;
+    struct evaluator *evaluator;
+    uint64_t now_ms;
+};
+
+struct world *world_make(bool evaluate);
+void world_free(struct world *w);
+
+// What comes from outside. Time passes in ticks of 50 ms.
+void pass(struct world *w, uint64_t ms);
+void hear(struct world *w, enum client_peer from, struct wire_msg *msg);
+// After the Hello: for a fresh actor, and in general.
+void welcome(struct world *w);
+void welcome_with(struct world *w, uint64_t next_seq, uint64_t steps, uint64_t episodes);
+// params: room for 256.
+struct wire_policy make_policy(float *params, uint64_t version);
+
+// What was sent since count was last set to 0: how many, and number `which` of a type.
+int count_sent(const struct world *w, enum wire_type type);
+const struct sent *find_sent(const struct world *w, enum wire_type type, int which);
+uint64_t rows_sent(const struct world *w);
+
+// What the core says of itself.
+uint64_t counter(struct world *w, const char *name);
+struct wire_actor_status line_of(struct world *w);
+bool finished(struct world *w, int *code);
+
+#endif

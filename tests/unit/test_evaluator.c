@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+// Shows that the evaluator answers each request once, with the returns of whole
+// episodes, keeps the newest of those that wait, resends a lost report and
+// refuses what it cannot do. The other side is made by hand (actor_world.h).
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "common/log.h"
+#include "tests/unit/actor_world.h"
+
+static void request(struct world *w, uint64_t id, uint64_t version, uint32_t episodes) {
+    float params[256];
+    struct wire_msg msg = {.type = WIRE_EVAL_REQUEST};
+    msg.eval_request = (struct wire_eval_request){
+        .id = id, .env_steps = 100 * id, .seed = SEED, .episodes = episodes};
+    msg.eval_request.policy = make_policy(params, version);
+    snprintf(msg.eval_request.task, sizeof(msg.eval_request.task), "counter");
+    hear(w, CLIENT_TO_MODELSERVER, &msg);
+}
+
+static void evaluate(struct world *w) {
+    for (int i = 0; i < 1000 && evaluator_may_step(w->evaluator); i++) {
+        evaluator_step(w->evaluator, w->now_ms);
+    }
+    assert_false(evaluator_may_step(w->evaluator));
+}
+
+static void requests_are_answered(void **state) {
+    (void)state;
+    struct world *w = world_make(true);
+    welcome(w);
+    request(w, 1, 5, 40); // more episodes than lanes
+    evaluate(w);
+    const struct sent *s = find_sent(w, WIRE_EVAL_REPORT, 0);
+    assert_int_equal(s->msg.eval_report.id, 1);
+    assert_int_equal(s->msg.eval_report.env_steps, 100);
+    assert_int_equal(s->msg.eval_report.policy_version, 5);
+    assert_int_equal(s->msg.eval_report.episodes, 40);
+    for (int i = 0; i < 40; i++) {
+        assert_true(s->returns[i] == 15);
+    }
+    assert_int_equal(steps_taken, 40 * EPISODE_STEPS);
+
+    request(w, 1, 5, 40); // lost on the way: sent again, not played again
+    assert_int_equal(count_sent(w, WIRE_EVAL_REPORT), 2);
+    assert_int_equal(steps_taken, 40 * EPISODE_STEPS);
+    world_free(w);
+}
+
+static void the_newest_waiting_request_wins(void **state) {
+    (void)state;
+    struct world *w = world_make(true);
+    welcome(w);
+    request(w, 1, 5, 2);
+    request(w, 2, 6, 2);
+    request(w, 3, 7, 2);
+    evaluate(w);
+    assert_int_equal(count_sent(w, WIRE_EVAL_REPORT), 2);
+    assert_int_equal(find_sent(w, WIRE_EVAL_REPORT, 0)->msg.eval_report.id, 1);
+    assert_int_equal(find_sent(w, WIRE_EVAL_REPORT, 1)->msg.eval_report.id, 3);
+    assert_int_equal(counter(w, "requests_replaced"), 1);
+    world_free(w);
+}
+
+static void a_report_waits_for_the_socket(void **state) {
+    (void)state;
+    struct world *w = world_make(true);
+    welcome(w);
+    request(w, 1, 5, 1);
+    w->deaf = true;
+    evaluate(w);
+    w->deaf = false;
+    pass(w, 50);
+    assert_int_equal(count_sent(w, WIRE_EVAL_REPORT), 1);
+    pass(w, 500);
+    assert_int_equal(count_sent(w, WIRE_EVAL_REPORT), 1);
+    world_free(w);
+}
+
+static void impossible_requests_are_refused(void **state) {
+    (void)state;
+    struct world *w = world_make(true);
+    float params[256];
+    welcome(w);
+    request(w, 1, 5, 0);
+    struct wire_msg msg = {.type = WIRE_EVAL_REQUEST};
+    msg.eval_request = (struct wire_eval_request){.id = 2, .episodes = 1};
+    msg.eval_request.policy = make_policy(params, 1);
+    snprintf(msg.eval_request.task, sizeof(msg.eval_request.task), "humanoid");
+    hear(w, CLIENT_TO_MODELSERVER, &msg);
+    snprintf(msg.eval_request.task, sizeof(msg.eval_request.task), "counter");
+    msg.eval_request.policy.act_dim = 2;
+    hear(w, CLIENT_TO_MODELSERVER, &msg);
+    assert_int_equal(counter(w, "requests_refused"), 3);
+    assert_false(evaluator_may_step(w->evaluator));
+    world_free(w);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(requests_are_answered),
+        cmocka_unit_test(the_newest_waiting_request_wins),
+        cmocka_unit_test(a_report_waits_for_the_socket),
+        cmocka_unit_test(impossible_requests_are_refused),
+    };
+    log_init("test_evaluator", LOG_ERROR, -1);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
