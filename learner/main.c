@@ -190,6 +190,10 @@ static void load_config(struct app *app) {
         config_check(&app->config, err, sizeof(err)) < 0) {
         die(EXIT_CODE_CONFIG, "`spur config` prints a full one", "%s", err);
     }
+    if (app->config.compute.learner_threads == 0) {
+        int cores = process_cores();
+        app->config.compute.learner_threads = cores < SAC_SHARDS ? cores : SAC_SHARDS;
+    }
     app->task = task_find(app->config.run.task);
     if (!app->task) {
         die(EXIT_CODE_CONFIG, "`spur tasks` lists all",
@@ -226,15 +230,11 @@ static double mib(uint64_t bytes) {
 static void say_start(const struct app *app) {
     const struct config *c = &app->config;
     char slow[256];
-    log_info("spur-learner %s: task %s, seed %llu, BLAS kernels %s, 1 training thread, pid %d",
+    log_info("spur-learner %s: task %s, seed %llu, BLAS kernels %s, %d training threads, pid %d",
              SPUR_VERSION, app->task->name, (unsigned long long)c->run.seed, blas_core(),
-             (int)getpid());
+             c->compute.learner_threads, (int)getpid());
     if (blas_core_is_slow(slow, sizeof(slow))) {
         log_warn("%s", slow);
-    }
-    if (c->compute.learner_threads > 1) {
-        log_warn("compute.learner_threads is %d; an update runs on one thread",
-                 c->compute.learner_threads);
     }
     uint64_t real, model, networks;
     trainer_memory(&real, &model, &networks, c, app->task);

@@ -13,6 +13,10 @@
 // Only `terminated` cuts the target off: after a time limit the next state still
 // has a value. Noise comes from counter-based streams numbered by the update, so
 // the state after n updates is a function of seed and batches alone.
+//
+// The batch is worked on in SAC_SHARDS parts with gradients of their own, which
+// are summed in the order of the parts. Threads do them side by side, and the
+// bits do not depend on how many threads there are.
 #ifndef SPUR_LEARNER_SAC_H
 #define SPUR_LEARNER_SAC_H
 
@@ -20,10 +24,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/crew.h"
 #include "common/nn/adam.h"
 #include "common/nn/critic.h"
 #include "common/nn/policy.h"
 #include "learner/replay.h"
+
+#define SAC_SHARDS 2
 
 struct sac_config {
     int obs_dim, act_dim;
@@ -32,6 +39,7 @@ struct sac_config {
     double learning_rate, discount, tau;
     double target_entropy, initial_temperature;
     uint64_t seed;
+    int threads; // 0 or 1: this one alone; more than SAC_SHARDS are of no use
 };
 
 // Of one update; means over its batch.
@@ -55,12 +63,16 @@ struct sac {
     float *alpha; // log alpha, then its two moments
     uint64_t updates;
 
-    // Work.
-    float *policy_grad, *critic_grad;
-    float *policy_scratch, *critic_scratch;
-    float *noise, *act, *d_act;   // (B, A)
-    float *log_prob, *d_log_prob; // (B)
-    float *q, *target;            // (2, B), (B)
+    struct sac_shard {
+        int first, rows; // of the batch
+        float *policy_grad, *critic_grad;
+        float *policy_scratch, *critic_scratch;
+        float *noise, *act, *d_act;   // (rows, A)
+        float *log_prob, *d_log_prob; // (rows)
+        float *q, *target;            // (2, rows), (rows)
+        double critic_loss, q_sum, actor_loss_sum, log_prob_sum;
+    } shard[SAC_SHARDS];
+    struct crew *crew; // NULL: this thread alone
     float *memory;                // of all the above
     size_t memory_floats;
 };

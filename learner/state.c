@@ -21,7 +21,7 @@
 
 struct paths {
     char dir[PATH_MAX];
-    char next[PATH_MAX], newest[PATH_MAX], previous[PATH_MAX];
+    char next[PATH_MAX], newest[PATH_MAX], previous[PATH_MAX], unreadable[PATH_MAX];
     char model[PATH_MAX], policy[PATH_MAX];
 };
 
@@ -30,6 +30,7 @@ static int make_paths(struct paths *p, const char *run_dir, char *err, size_t er
     rc |= file_join(p->next, sizeof(p->next), p->dir, "learner.next.safetensors");
     rc |= file_join(p->newest, sizeof(p->newest), p->dir, "learner.safetensors");
     rc |= file_join(p->previous, sizeof(p->previous), p->dir, "learner.previous.safetensors");
+    rc |= file_join(p->unreadable, sizeof(p->unreadable), p->dir, "learner.unreadable.safetensors");
     rc |= file_join(p->model, sizeof(p->model), p->dir, "replay_model.safetensors");
     rc |= file_join(p->policy, sizeof(p->policy), run_dir, "policy.safetensors");
     if (rc != 0) {
@@ -56,7 +57,7 @@ static void meta_text(struct meta *m, const char *key, const char *value) {
 
 static void meta_number(struct meta *m, const char *key, double value) {
     char text[64];
-    snprintf(text, sizeof(text), "%.17g", value);
+    snprintf(text, sizeof(text), "%.16g", value);
     meta_text(m, key, text);
 }
 
@@ -319,13 +320,16 @@ static int load_one(struct trainer *t, uint64_t *mark, bool *unreadable, const c
     char why[TRAINER_TEXT_MAX];
     struct checkpoint *file = checkpoint_open(path, why, sizeof(why));
     int rc = 0;
-    if (file && check_meta(file, path, t, err, err_len) < 0) {
-        rc = -1;
-    } else if (file && take_learner(t, file, mark, why, sizeof(why)) == 0) {
-        rc = 1;
-    } else {
-        log_warn("%s does not read: %s", path, why);
+    if (!file) {
+        log_warn("left aside: %s", why);
         *unreadable = true;
+    } else if (check_meta(file, path, t, err, err_len) < 0) {
+        rc = -1;
+    } else if (take_learner(t, file, mark, why, sizeof(why)) < 0) {
+        log_warn("left aside: %s: %s", path, why);
+        *unreadable = true;
+    } else {
+        rc = 1;
     }
     checkpoint_close(&file);
     return rc;
@@ -371,12 +375,16 @@ int state_load(struct trainer *t, char *err, size_t err_len) {
                  p.dir);
         rc = -1;
     }
+    if (rc == 1 && path == p.previous && file_exists(p.newest)) {
+        // Else the next checkpoint would put it in the place of the one that reads.
+        rc = move_file(p.newest, p.unreadable, err, err_len) < 0 ? -1 : 1;
+    }
     if (rc == 1) {
         if (has_model && model_mark == mark) {
             take_model(t, model, p.model);
         } else {
-            log_warn("%s does not belong to %s (%s); D_model starts empty", p.model, path,
-                     model ? "another mark" : why);
+            log_warn("%s is not the one of %s (%s); D_model starts empty", p.model, path,
+                     model ? "it carries another mark" : why);
         }
         log_info("resumed from %s: %llu updates, policy version %llu, %llu model rows", path,
                  (unsigned long long)t->sac.updates, (unsigned long long)t->report.policy_version,

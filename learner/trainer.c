@@ -62,6 +62,7 @@ static struct sac_config sac_config_of(const struct config *c, const struct task
         .target_entropy = c->sac.target_entropy,
         .initial_temperature = c->sac.initial_temperature,
         .seed = c->run.seed,
+        .threads = c->compute.learner_threads,
     };
 }
 

@@ -9,7 +9,7 @@
 #include "common/nn/adam.h"
 #include "common/nn/normalizer.h"
 #include "common/rng.h"
-#include "modelserver/crew.h"
+#include "common/crew.h"
 
 #define HOLDOUT_BLOCK 512  // rows scored at once: activations stay in the cache
 #define BEST_AT_FIRST 1e10 // any finite error improves on it

@@ -49,11 +49,12 @@ static void fill(struct replay *r, reward_fn *reward, uint8_t terminated, uint64
 
 static struct sac_metrics train(struct sac *s, const struct replay *r, int updates) {
     struct replay_batch batch;
-    replay_batch_init(&batch, B, 2, 1);
+    int rows = s->config.batch_size;
+    replay_batch_init(&batch, rows, 2, 1);
     struct sac_metrics metrics = {0};
     for (int u = 0; u < updates; u++) {
         struct rng rng = rng_make(s->config.seed, RNG_REPLAY_MODEL, s->updates + 1);
-        replay_sample(&batch, 0, B, r, &rng);
+        replay_sample(&batch, 0, rows, r, &rng);
         sac_update(&metrics, s, &batch);
         assert_true(sac_metrics_finite(&metrics));
     }
@@ -241,6 +242,25 @@ static void test_same_bits(void **state) {
     replay_deinit(&r);
 }
 
+// A batch of an odd size falls into parts of different sizes.
+static void test_threads_do_not_change_bits(void **state) {
+    (void)state;
+    struct replay r;
+    fill(&r, bandit, 0, 1000);
+    struct sac_config config = base;
+    config.batch_size = base.batch_size - 1;
+    struct sac alone, crew;
+    sac_init(&alone, &config);
+    config.threads = SAC_SHARDS;
+    sac_init(&crew, &config);
+    train(&alone, &r, 50);
+    train(&crew, &r, 50);
+    check_equal(&alone, &crew);
+    sac_deinit(&alone);
+    sac_deinit(&crew);
+    replay_deinit(&r);
+}
+
 static void test_notices_what_is_not_finite(void **state) {
     (void)state;
     struct sac s;
@@ -268,6 +288,7 @@ int main(void) {
         cmocka_unit_test(test_entropy_reaches_the_target),
         cmocka_unit_test(test_targets_follow),
         cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_threads_do_not_change_bits),
         cmocka_unit_test(test_notices_what_is_not_finite),
     };
     return cmocka_run_group_tests_name("sac", tests, NULL, NULL);

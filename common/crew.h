@@ -6,8 +6,8 @@
 // crew size), so scratch may be kept per worker, and a job whose items do not
 // touch each other gives the same bits with any number of threads. The calling
 // thread is worker 0; a crew of one has no other thread at all.
-#ifndef SPUR_MODELSERVER_CREW_H
-#define SPUR_MODELSERVER_CREW_H
+#ifndef SPUR_COMMON_CREW_H
+#define SPUR_COMMON_CREW_H
 
 #define CREW_SIZE_MAX 32
 

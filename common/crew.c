@@ -3,7 +3,7 @@
 // A job is announced by raising `round`; whoever sees a new round does its
 // share and counts itself off. The jobs are milliseconds long, so a mutex and
 // two conditions cost nothing that could be measured.
-#include "modelserver/crew.h"
+#include "common/crew.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -72,7 +72,7 @@ struct crew *crew_create(int size) {
     for (int i = 1; i < size; i++) {
         c->members[i] = (struct crew_member){.crew = c, .worker = i};
         if (pthread_create(&c->members[i].thread, NULL, help, &c->members[i]) != 0) {
-            die(EXIT_CODE_FAILURE, "lower compute.modelserver_threads",
+            die(EXIT_CODE_FAILURE, "lower compute.modelserver_threads or compute.learner_threads",
                 "thread %d of %d could not be started", i, size);
         }
     }
