@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: MIT
+// Shows that mlp_forward computes the network and mlp_backward its gradient, for
+// parameters and inputs, both activations and odd shapes, by comparing with a
+// reference in double and its differences; and what the header says about
+// adding, skipping, dropped rows, blocks and equal bits.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/grad/reference.h"
+
+#define TOLERANCE 1e-5 // of the largest entry of a gradient
+
+// A network, an input, and the loss sum(c y).
+struct example {
+    struct mlp m;
+    int B;
+    size_t params_len, x_len, y_len;
+    float *params, *x, *y, *c, *scratch;
+    double *params64, *x64, *y64, *c64;
+};
+
+static struct example make(struct mlp m, int B, uint64_t seed) {
+    struct rng rng = rng_make(seed, RNG_TEST, 0);
+    struct example s = {.m = m, .B = B};
+    s.params_len = mlp_params(&m);
+    s.x_len = (size_t)(B * m.dims[0]);
+    s.y_len = (size_t)(B * m.dims[m.layers]);
+    s.params = normal_floats(&rng, s.params_len, 1.0 / sqrt(m.dims[1]));
+    s.x = normal_floats(&rng, s.x_len, 1);
+    s.c = normal_floats(&rng, s.y_len, 1);
+    s.y = garbage_floats(s.y_len);
+    s.scratch = garbage_floats(mlp_scratch(&m, B));
+    s.params64 = to_doubles(s.params, s.params_len);
+    s.x64 = to_doubles(s.x, s.x_len);
+    s.c64 = to_doubles(s.c, s.y_len);
+    s.y64 = to_doubles(s.y, s.y_len);
+    return s;
+}
+
+static void drop(struct example *s) {
+    void *all[] = {s->params, s->x, s->c, s->y, s->scratch, s->params64, s->x64, s->c64, s->y64};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        free(all[i]);
+    }
+}
+
+static double loss(const struct example *s, const double *params, const double *x) {
+    double sum = 0;
+    reference_mlp(s->y64, &s->m, params, x, s->B);
+    for (size_t i = 0; i < s->y_len; i++) {
+        sum += s->c64[i] * s->y64[i];
+    }
+    return sum;
+}
+
+static double loss_of_params(const double *params, const void *context) {
+    const struct example *s = context;
+    return loss(s, params, s->x64);
+}
+
+static double loss_of_x(const double *x, const void *context) {
+    const struct example *s = context;
+    return loss(s, s->params64, x);
+}
+
+static void check_shape(struct mlp m, int B, uint64_t seed) {
+    char what[128];
+    struct example s = make(m, B, seed);
+    float *dparams = zero_floats(s.params_len), *dx = garbage_floats(s.x_len);
+    mlp_forward(s.y, s.scratch, &m, s.params, s.x, B);
+    mlp_backward(dx, dparams, s.scratch, &m, s.params, s.x, s.c, B);
+    snprintf(what, sizeof(what), "%d-%dx%d-%d, activation %d, B %d, seed %d", m.dims[0],
+             m.layers - 1, m.dims[1], m.dims[m.layers], (int)m.activation, B, (int)seed);
+    reference_mlp(s.y64, &m, s.params64, s.x64, B);
+    check_close(what, s.y, s.y64, s.y_len, 1e-5);
+    check_gradient(what, dparams, s.params64, s.params_len, loss_of_params, &s, TOLERANCE);
+    check_gradient(what, dx, s.x64, s.x_len, loss_of_x, &s, TOLERANCE);
+    free(dparams);
+    free(dx);
+    drop(&s);
+}
+
+static void gradients_of_many_shapes(void **state) {
+    (void)state;
+    static const struct {
+        int in, width, hidden, out, B;
+    } shapes[] = {
+        {1, 1, 1, 1, 1},   {3, 17, 1, 3, 5},
+        {17, 3, 3, 1, 4},  {3, 17, 2, 17, 1},
+        {5, 1, 3, 2, 7},   {4, 0, 0, 3, 6},
+        {2, 0, 0, 1, 3},   {11, 40, 2, 1, 9},
+        {1, 17, 3, 1, 17}, {3, 5, MLP_LAYERS_MAX - 1, 2, 3},
+    };
+    for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+        for (int a = ACTIVATION_RELU; a <= ACTIVATION_SILU; a++) {
+            check_shape(mlp_make(shapes[i].in, shapes[i].width, shapes[i].hidden, shapes[i].out,
+                                 (enum activation)a),
+                        shapes[i].B, 100 + i);
+        }
+    }
+}
+
+static void backward_adds_and_skips(void **state) {
+    (void)state;
+    struct mlp m = mlp_make(3, 17, 2, 5, ACTIVATION_SILU);
+    struct example s = make(m, 6, 7);
+    float *once = zero_floats(s.params_len), *twice = zero_floats(s.params_len);
+    float *dx = garbage_floats(s.x_len), *dx_alone = garbage_floats(s.x_len);
+    mlp_forward(s.y, s.scratch, &m, s.params, s.x, s.B);
+    mlp_backward(dx, once, s.scratch, &m, s.params, s.x, s.c, s.B);
+    for (int i = 0; i < 2; i++) { // without dx
+        mlp_forward(s.y, s.scratch, &m, s.params, s.x, s.B);
+        mlp_backward(NULL, twice, s.scratch, &m, s.params, s.x, s.c, s.B);
+    }
+    for (size_t i = 0; i < s.params_len; i++) {
+        assert_true(fabs(twice[i] - 2.0 * once[i]) <= 1e-5 * (1 + fabs(once[i])));
+    }
+    // Without dparams the input's gradient is the same to the bit.
+    mlp_forward(s.y, s.scratch, &m, s.params, s.x, s.B);
+    mlp_backward(dx_alone, NULL, s.scratch, &m, s.params, s.x, s.c, s.B);
+    assert_memory_equal(dx, dx_alone, s.x_len * sizeof(float));
+    free(once);
+    free(twice);
+    free(dx);
+    free(dx_alone);
+    drop(&s);
+}
+
+// Dropping the rows whose dy is zero leaves the gradients as they are.
+static void dropped_rows_do_not_matter(void **state) {
+    (void)state;
+    for (int a = ACTIVATION_RELU; a <= ACTIVATION_SILU; a++) {
+        struct mlp m = mlp_make(3, 17, 3, 1, (enum activation)a);
+        struct example s = make(m, 9, 8);
+        float *all = garbage_floats(s.x_len), *kept = garbage_floats(s.x_len);
+        int rows = 0;
+        for (int i = 0; i < s.B; i++) {
+            s.c[i] = i % 3 == 1 || i == 8 ? s.c[i] : 0.0f;
+        }
+        mlp_forward(s.y, s.scratch, &m, s.params, s.x, s.B);
+        mlp_backward(all, NULL, s.scratch, &m, s.params, s.x, s.c, s.B);
+        mlp_forward(s.y, s.scratch, &m, s.params, s.x, s.B);
+        assert_int_equal(mlp_keep_rows(s.scratch, &m, s.c, s.B), 4);
+        float dy[4];
+        for (int i = 0; i < s.B; i++) {
+            if (s.c[i] != 0.0f) {
+                dy[rows++] = s.c[i];
+            }
+        }
+        mlp_backward(kept, NULL, s.scratch, &m, s.params, NULL, dy, rows);
+        const float *next = kept;
+        for (int i = 0; i < s.B; i++) {
+            for (int j = 0; j < 3; j++) {
+                double expected = s.c[i] != 0.0f ? (double)*next++ : 0.0;
+                assert_true(fabs(all[i * 3 + j] - expected) <= 1e-6);
+            }
+        }
+        memset(s.c, 0, s.y_len * sizeof(float));
+        assert_int_equal(mlp_keep_rows(s.scratch, &m, s.c, rows), 0);
+        free(all);
+        free(kept);
+        drop(&s);
+    }
+}
+
+static void blocks_give_the_same(void **state) {
+    (void)state;
+    int B = 2 * MLP_INFER_ROWS + 37;
+    for (int a = ACTIVATION_RELU; a <= ACTIVATION_SILU; a++) {
+        struct mlp m = mlp_make(5, 33, 2, 4, (enum activation)a);
+        struct example s = make(m, B, 9);
+        float *y = garbage_floats(s.y_len), *scratch = garbage_floats(mlp_infer_scratch(&m, B));
+        assert_int_equal(mlp_infer_scratch(&m, B), mlp_scratch(&m, MLP_INFER_ROWS));
+        mlp_forward(s.y, s.scratch, &m, s.params, s.x, B);
+        mlp_infer(y, scratch, &m, s.params, s.x, B);
+        reference_mlp(s.y64, &m, s.params64, s.x64, B);
+        check_close("forward", s.y, s.y64, s.y_len, 1e-5);
+        check_close("in blocks", y, s.y64, s.y_len, 1e-5);
+        free(y);
+        free(scratch);
+        drop(&s);
+    }
+}
+
+// The same inputs elsewhere in memory, at an odd address, with other garbage in
+// scratch: the same bits.
+static void same_bits_anywhere(void **state) {
+    (void)state;
+    for (int a = ACTIVATION_RELU; a <= ACTIVATION_SILU; a++) {
+        struct mlp m = mlp_make(11, 50, 2, 3, (enum activation)a);
+        struct example s = make(m, 33, 10);
+        size_t scratch_len = mlp_scratch(&m, s.B);
+        float *gradients[2], *outputs[2];
+        for (size_t shift = 0; shift < 2; shift++) {
+            float *params = zero_floats(s.params_len + shift) + shift;
+            float *x = zero_floats(s.x_len + shift) + shift;
+            float *scratch = zero_floats(scratch_len + shift) + shift;
+            memcpy(params, s.params, s.params_len * sizeof(float));
+            memcpy(x, s.x, s.x_len * sizeof(float));
+            gradients[shift] = zero_floats(s.params_len);
+            outputs[shift] = garbage_floats(s.y_len);
+            mlp_forward(outputs[shift], scratch, &m, params, x, s.B);
+            mlp_backward(NULL, gradients[shift], scratch, &m, params, x, s.c, s.B);
+            free(params - shift);
+            free(x - shift);
+            free(scratch - shift);
+        }
+        assert_memory_equal(outputs[0], outputs[1], s.y_len * sizeof(float));
+        assert_memory_equal(gradients[0], gradients[1], s.params_len * sizeof(float));
+        for (int i = 0; i < 2; i++) {
+            free(gradients[i]);
+            free(outputs[i]);
+        }
+        drop(&s);
+    }
+}
+
+static void a_nan_comes_through(void **state) {
+    (void)state;
+    for (int a = ACTIVATION_RELU; a <= ACTIVATION_SILU; a++) {
+        struct mlp m = mlp_make(3, 17, 2, 1, (enum activation)a);
+        struct example s = make(m, 2, 11);
+        s.x[4] = NAN;
+        mlp_forward(s.y, s.scratch, &m, s.params, s.x, s.B);
+        assert_true(isfinite(s.y[0]));
+        assert_true(isnan(s.y[1]));
+        drop(&s);
+    }
+}
+
+// Spread and limits of the two ways to start, and biases of zero.
+static void initial_weights(void **state) {
+    (void)state;
+    struct mlp m = mlp_make(20, 100, 2, 10, ACTIVATION_SILU);
+    float *p = garbage_floats(mlp_params(&m));
+    for (int way = 0; way < 2; way++) {
+        struct rng rng = rng_make(12, RNG_TEST, 0);
+        (way ? mlp_init_truncated : mlp_init_glorot)(p, &m, &rng);
+        for (int l = 0; l < m.layers; l++) {
+            int n = m.dims[l] * m.dims[l + 1];
+            const float *W = p + mlp_weight_offset(&m, l), *b = p + mlp_bias_offset(&m, l);
+            // A normal cut off at two sd keeps 0.8796 of its sd.
+            double sd = way ? 0.8796 / (2 * sqrt(m.dims[l]))
+                            : sqrt(6.0 / (m.dims[l] + m.dims[l + 1])) / sqrt(3);
+            double limit = way ? 1 / sqrt(m.dims[l]) : sd * sqrt(3);
+            double sum = 0, squares = 0, largest = 0;
+            for (int i = 0; i < n; i++) {
+                sum += (double)W[i];
+                squares += (double)W[i] * (double)W[i];
+                largest = fmax(largest, fabs(W[i]));
+            }
+            assert_true(largest <= limit * (1 + 1e-6) && largest > 0.9 * limit);
+            assert_true(fabs(sum / n) < 5 * sd / sqrt(n));
+            assert_true(fabs(sqrt(squares / n) / sd - 1) < 0.06);
+            for (int i = 0; i < m.dims[l + 1]; i++) {
+                assert_true(b[i] == 0.0f);
+            }
+        }
+    }
+    free(p);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gradients_of_many_shapes),
+        cmocka_unit_test(backward_adds_and_skips),
+        cmocka_unit_test(dropped_rows_do_not_matter),
+        cmocka_unit_test(blocks_give_the_same),
+        cmocka_unit_test(same_bits_anywhere),
+        cmocka_unit_test(a_nan_comes_through),
+        cmocka_unit_test(initial_weights),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

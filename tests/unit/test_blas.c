@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+// Shows that the three products are what their names say, that they may be called
+// from several threads at once with the same bits as from one, that OpenBLAS uses
+// no threads of its own whatever the environment says, and that slow kernels
+// forced by the environment are noticed. The last two run this program again in
+// another environment.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cblas.h>
+#include <cmocka.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/nn/blas.h"
+#include "common/rng.h"
+
+static char *program;
+
+enum { M = 9, N = 7, K = 33, SIDE = 256, THREADS = 4, ROUNDS = 20 };
+
+static void products(void **state) {
+    (void)state;
+    float a[M * K], b[K * N], at[K * M], bt[N * K], c[3][M * N];
+    struct rng rng = rng_make(1, RNG_TEST, 20);
+    rng_fill_normal(&rng, a, M * K);
+    rng_fill_normal(&rng, b, K * N);
+    for (int k = 0; k < K; k++) {
+        for (int i = 0; i < M; i++) {
+            at[k * M + i] = a[i * K + k];
+        }
+        for (int j = 0; j < N; j++) {
+            bt[j * K + k] = b[k * N + j];
+        }
+    }
+    for (int beta = 0; beta < 2; beta++) {
+        for (int i = 0; i < 3 * M * N; i++) {
+            c[i / (M * N)][i % (M * N)] = beta ? 1.0f : NAN; // not read when beta is 0
+        }
+        blas_gemm_nt(c[0], a, bt, M, N, K, (float)beta);
+        blas_gemm_nn(c[1], a, b, M, N, K, (float)beta);
+        blas_gemm_tn(c[2], at, b, M, N, K, (float)beta);
+        for (int i = 0; i < M * N; i++) {
+            double sum = beta;
+            for (int k = 0; k < K; k++) {
+                sum += (double)a[i / N * K + k] * (double)b[k * N + i % N];
+            }
+            for (int way = 0; way < 3; way++) {
+                assert_true(fabs(c[way][i] - sum) < 1e-5);
+            }
+        }
+    }
+}
+
+struct job {
+    const float *a, *b, *expected;
+    int differences;
+};
+
+static void *multiply(void *arg) {
+    struct job *job = arg;
+    float *c = malloc(sizeof(float) * SIDE * SIDE);
+    for (int i = 0; i < ROUNDS; i++) {
+        blas_gemm_nt(c, job->a, job->b, SIDE, SIDE, SIDE, 0);
+        job->differences += memcmp(c, job->expected, sizeof(float) * SIDE * SIDE) != 0;
+    }
+    free(c);
+    return NULL;
+}
+
+static void several_threads_same_bits(void **state) {
+    (void)state;
+    float *a = malloc(sizeof(float) * SIDE * SIDE), *b = malloc(sizeof(float) * SIDE * SIDE);
+    float *c = malloc(sizeof(float) * SIDE * SIDE);
+    struct rng rng = rng_make(2, RNG_TEST, 21);
+    rng_fill_normal(&rng, a, SIDE * SIDE);
+    rng_fill_normal(&rng, b, SIDE * SIDE);
+    blas_gemm_nt(c, a, b, SIDE, SIDE, SIDE, 0);
+    pthread_t threads[THREADS];
+    struct job jobs[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        jobs[i] = (struct job){.a = a, .b = b, .expected = c};
+        assert_int_equal(pthread_create(&threads[i], NULL, multiply, &jobs[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(jobs[i].differences, 0);
+    }
+    free(a);
+    free(b);
+    free(c);
+}
+
+// Runs this program with OPENBLAS_CORETYPE set to core, and gives what it says
+// about its kernels and threads.
+static void ask(char *out, size_t out_len, const char *core) {
+    char command[512];
+    snprintf(command, sizeof(command), "OPENBLAS_NUM_THREADS=4 OPENBLAS_CORETYPE=%s '%s' report",
+             core, program);
+    FILE *f = popen(command, "r");
+    assert_non_null(f);
+    size_t n = fread(out, 1, out_len - 1, f);
+    out[n] = '\0';
+    assert_int_equal(pclose(f), 0);
+}
+
+static void the_environment_is_noticed(void **state) {
+    (void)state;
+#if defined(__x86_64__)
+    char out[512];
+    __builtin_cpu_init();
+    ask(out, sizeof(out), "Nehalem");
+    assert_non_null(strstr(out, "core Nehalem, threads 1:"));
+    if (__builtin_cpu_supports("avx2")) {
+        assert_non_null(strstr(out, "OPENBLAS_CORETYPE=Nehalem"));
+        assert_non_null(strstr(out, "unset it"));
+    }
+    ask(out, sizeof(out), "Haswell");
+    if (__builtin_cpu_supports("avx2") && !__builtin_cpu_supports("avx512f")) {
+        assert_null(strstr(out, "unset it")); // as good as this processor gets
+    }
+#else
+    skip();
+#endif
+}
+
+static int report(void) {
+    char line[512] = "fine";
+    blas_core_is_slow(line, sizeof(line));
+    printf("core %s, threads %d: %s\n", blas_core(), openblas_get_num_threads(), line);
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    program = argv[0];
+    if (argc > 1) {
+        return report();
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(products),
+        cmocka_unit_test(several_threads_same_bits),
+        cmocka_unit_test(the_environment_is_noticed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: MIT
+// Shows that the element-wise kernels keep the accuracy that vector.h states, in
+// every variant that this processor can run, over the whole range of floats and
+// at its ends; that sums are right for all lengths; and that a value does not
+// depend on its place. By comparing with libm in double.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/nn/vector.h"
+#include "common/rng.h"
+
+#define COUNT 200003 // odd: the last elements take the scalar path
+
+static const char *const isas[] = {"baseline", "avx2", "avx512"};
+
+// Runs check once a variant.
+static void for_each_isa(void (*check)(void)) {
+    const char *best = vector_isa();
+    int run = 0;
+    for (size_t i = 0; i < sizeof(isas) / sizeof(isas[0]); i++) {
+        if (vector_use(isas[i])) {
+            assert_string_equal(vector_isa(), isas[i]);
+            check();
+            run++;
+        } else {
+            print_message("          (no %s here)\n", isas[i]);
+        }
+    }
+    assert_true(run > 0);
+    assert_true(vector_use(best));
+}
+
+// Floats of all magnitudes and both signs, many of them in (-30, 30), the ends
+// and what lies beside them first.
+static float *all_floats(void) {
+    static const float special[] = {
+        0.0f,     -0.0f,   1e-45f,      -1e-45f,    1e-40f,      0x1p-126f,   -0x1p-126f,
+        1e-20f,   0.625f,  0.62499994f, -0.625f,    0.34657359f, 86.9f,       87.1f,
+        -86.9f,   -87.1f,  88.72283f,   88.722839f, 88.73f,      89.0f,       89.1f,
+        -87.336f, -87.34f, -103.9f,     -103.98f,   -104.0f,     -105.0f,     1e4f,
+        -1e4f,    3e38f,   -3e38f,      INFINITY,   -INFINITY,   16777216.0f,
+    };
+    struct rng rng = rng_make(1, RNG_TEST, 10);
+    float *x = malloc(COUNT * sizeof(float));
+    memcpy(x, special, sizeof(special));
+    for (size_t i = sizeof(special) / sizeof(float); i < COUNT; i++) {
+        uint32_t bits = rng_u32(&rng);
+        memcpy(&x[i], &bits, sizeof(bits));
+        if (i % 2 == 0 || isnan(x[i])) {
+            x[i] = (float)rng_range(&rng, -30, 30);
+        } else if (i % 3 == 0) {
+            x[i] = (float)rng_range(&rng, -110, 95);
+        }
+    }
+    return x;
+}
+
+static void close_to(const char *what, float x, float got, double expected, double relative,
+                     double absolute) {
+    bool same = (double)got == expected; // infinities
+    if (expected > 3.4028235677973366e38) {
+        same = isinf(got) && got > 0; // larger than any float
+    }
+    if (!same && !(fabs(got - expected) <= relative * fabs(expected) + absolute)) {
+        fail_msg("%s of %.9g (%a) with %s: %.9g, expected %.17g", what, (double)x, (double)x,
+                 vector_isa(), (double)got, expected);
+    }
+}
+
+static double softplus(double x) {
+    return fmax(x, 0) + log1p(exp(-fabs(x)));
+}
+
+static double sigmoid(double x) {
+    return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x));
+}
+
+// Below the smallest normal float two units of the last place.
+#define DENORMAL_UNITS 2.81e-45
+
+static void check_functions(void) {
+    float *x = all_floats(), *y = malloc(COUNT * sizeof(float)), *z = malloc(COUNT * sizeof(float));
+    vector_exp(y, x, COUNT);
+    for (size_t i = 0; i < COUNT; i++) {
+        double expected = exp((double)x[i]);
+        // Right at the border of overflow either answer is within the tolerance.
+        bool border = fabs(expected - 3.4028235e38) < 1e32;
+        if (!border) {
+            close_to("exp", x[i], y[i], expected, 3e-7, DENORMAL_UNITS);
+        }
+    }
+    vector_tanh(y, x, COUNT);
+    for (size_t i = 0; i < COUNT; i++) {
+        close_to("tanh", x[i], y[i], tanh((double)x[i]), 1e-6, DENORMAL_UNITS);
+        assert_true(fabsf(y[i]) <= 1.0f && !signbit(y[i]) == !signbit(x[i]));
+    }
+    vector_softplus(y, z, x, COUNT);
+    for (size_t i = 0; i < COUNT; i++) {
+        close_to("softplus", x[i], y[i], softplus((double)x[i]), 1e-6, DENORMAL_UNITS);
+        close_to("sigmoid", x[i], z[i], sigmoid((double)x[i]), 1e-6, DENORMAL_UNITS);
+    }
+    float *alone = malloc(COUNT * sizeof(float));
+    vector_softplus(alone, NULL, x, COUNT);
+    assert_memory_equal(alone, y, COUNT * sizeof(float));
+    free(alone);
+    free(x);
+    free(y);
+    free(z);
+}
+
+static void check_silu(void) {
+    float *x = all_floats(), *y = malloc(COUNT * sizeof(float)), *z = malloc(COUNT * sizeof(float));
+    float *bias = calloc(COUNT, sizeof(float));
+    memcpy(y, x, COUNT * sizeof(float));
+    vector_bias_silu(y, z, bias, 1, COUNT);
+    for (size_t i = 0; i < COUNT; i++) {
+        double v = (double)x[i], s = sigmoid(v);
+        double expected = v == -INFINITY ? 0 : v * s;
+        double slope = isinf(v) ? (v > 0) : s * (1 + v * (1 - s));
+        close_to("SiLU", x[i], y[i], expected, 1e-6, 2e-36);
+        if (v != INFINITY) {
+            close_to("slope of SiLU", x[i], z[i], slope, 1e-6, 1e-6);
+        }
+    }
+    memcpy(z, x, COUNT * sizeof(float));
+    vector_bias_silu(z, NULL, bias, 1, COUNT);
+    assert_memory_equal(y, z, COUNT * sizeof(float));
+    free(x);
+    free(y);
+    free(z);
+    free(bias);
+}
+
+static void check_nan(void) {
+    for (size_t n = 1; n <= 40; n++) {
+        float x[40], y[40], z[40], zero[40] = {0};
+        for (size_t i = 0; i < n; i++) {
+            x[i] = i % 2 ? -NAN : NAN;
+        }
+        vector_exp(y, x, n);
+        assert_true(isnan(y[0]) && isnan(y[n - 1]));
+        vector_tanh(y, x, n);
+        assert_true(isnan(y[0]) && isnan(y[n - 1]));
+        vector_softplus(y, z, x, n);
+        assert_true(isnan(y[0]) && isnan(y[n - 1]) && isnan(z[0]) && isnan(z[n - 1]));
+        memcpy(y, x, sizeof(y));
+        vector_bias_silu(y, z, zero, 1, (int)n);
+        assert_true(isnan(y[0]) && isnan(y[n - 1]) && isnan(z[0]) && isnan(z[n - 1]));
+        memcpy(y, x, sizeof(y));
+        vector_bias_relu(y, zero, 1, (int)n);
+        assert_true(isnan(y[0]) && isnan(y[n - 1]));
+    }
+}
+
+// One value in all places of vectors of all lengths: always the same bits.
+static void check_places(void) {
+    float x[67], y[67], z[67], zero[67] = {0}, first[4] = {0};
+    for (size_t n = 1; n <= 67; n++) {
+        for (size_t i = 0; i < n; i++) {
+            x[i] = -0.7853982f;
+        }
+        float *results[] = {y, y, y, z};
+        for (int f = 0; f < 4; f++) {
+            switch (f) {
+            case 0:
+                vector_exp(y, x, n);
+                break;
+            case 1:
+                vector_tanh(y, x, n);
+                break;
+            case 2:
+                vector_softplus(y, NULL, x, n);
+                break;
+            default:
+                memcpy(y, x, sizeof(y));
+                vector_bias_silu(y, z, zero, 1, (int)n);
+            }
+            for (size_t i = 0; i < n; i++) {
+                if (n == 1) {
+                    first[f] = results[f][0];
+                }
+                assert_memory_equal(&results[f][i], &first[f], sizeof(float));
+            }
+        }
+    }
+}
+
+// Matrix-like kernels at all widths, against plain loops in double.
+static void check_rows(void) {
+    enum { ROWS = 5, WIDTH = 70 };
+    float x[ROWS * WIDTH], h[ROWS * WIDTH], w[WIDTH], a[ROWS], sums[WIDTH], y[ROWS];
+    struct rng rng = rng_make(2, RNG_TEST, 11);
+    rng_fill_normal(&rng, x, ROWS * WIDTH);
+    rng_fill_normal(&rng, w, WIDTH);
+    rng_fill_normal(&rng, a, ROWS);
+    for (int N = 1; N <= WIDTH; N++) {
+        vector_dot_rows(y, x, w, ROWS, N);
+        for (int i = 0; i < ROWS; i++) {
+            double sum = 0;
+            for (int j = 0; j < N; j++) {
+                sum += (double)x[i * N + j] * (double)w[j];
+            }
+            close_to("dot", 0, y[i], sum, 1e-6, 1e-5);
+        }
+        vector_outer(h, a, w, ROWS, N);
+        for (int i = 0; i < ROWS * N; i++) {
+            assert_true(h[i] == a[i / N] * w[i % N]);
+        }
+        for (int scaled = 0; scaled < 2; scaled++) {
+            memcpy(sums, w, sizeof(sums));
+            vector_add_rows(sums, scaled ? a : NULL, x, ROWS, N);
+            for (int j = 0; j < N; j++) {
+                double sum = (double)w[j];
+                for (int i = 0; i < ROWS; i++) {
+                    sum += (scaled ? (double)a[i] : 1) * (double)x[i * N + j];
+                }
+                close_to("sum of rows", 0, sums[j], sum, 1e-6, 1e-5);
+            }
+        }
+        memcpy(h, x, sizeof(h));
+        vector_bias(h, w, ROWS, N);
+        for (int i = 0; i < ROWS * N; i++) {
+            assert_true(h[i] == x[i] + w[i % N]);
+        }
+        memcpy(h, x, sizeof(h));
+        vector_bias_relu(h, w, ROWS, N);
+        for (int i = 0; i < ROWS * N; i++) {
+            assert_true(h[i] == fmaxf(x[i] + w[i % N], 0));
+        }
+    }
+}
+
+static void check_backward(void) {
+    enum { ROWS = 4, WIDTH = 37 };
+    float h[ROWS * WIDTH], dh[ROWS * WIDTH], alone[ROWS * WIDTH], start[ROWS * WIDTH], db[WIDTH];
+    struct rng rng = rng_make(3, RNG_TEST, 12);
+    rng_fill_normal(&rng, h, ROWS * WIDTH);
+    rng_fill_normal(&rng, start, ROWS * WIDTH);
+    h[3] = 0.0f; // a unit at zero is off
+    for (int silu = 0; silu < 2; silu++) {
+        void (*backward)(float *, float *, const float *, int, int) =
+            silu ? vector_silu_backward : vector_relu_backward;
+        memcpy(dh, start, sizeof(dh));
+        memcpy(alone, start, sizeof(dh));
+        for (int j = 0; j < WIDTH; j++) {
+            db[j] = 1.0f;
+        }
+        backward(dh, db, h, ROWS, WIDTH);
+        backward(alone, NULL, h, ROWS, WIDTH);
+        assert_memory_equal(dh, alone, sizeof(dh));
+        for (int j = 0; j < WIDTH; j++) {
+            double sum = 1;
+            for (int i = 0; i < ROWS; i++) {
+                int k = i * WIDTH + j;
+                float expected = silu ? start[k] * h[k] : h[k] > 0 ? start[k] : 0.0f;
+                assert_true(dh[k] == expected);
+                sum += (double)expected;
+            }
+            close_to("bias gradient", 0, db[j], sum, 1e-6, 1e-6);
+        }
+    }
+}
+
+// Moments without gradient end at zero, never among the denormals.
+static void check_adam_flushes(void) {
+    float p[9], m[9], v[9], g[9] = {0};
+    const struct vector_adam a = {
+        .beta1 = 0.9f, .beta2 = 0.9f, .step = 1e-3f, .root_scale = 1.0f, .epsilon = 1e-8f};
+    for (int i = 0; i < 9; i++) {
+        p[i] = 1.0f;
+        m[i] = i % 2 ? 1e-30f : -1e-30f;
+        v[i] = 1e-30f;
+    }
+    for (int t = 0; t < 400; t++) {
+        vector_adam_step(p, m, v, g, 9, &a);
+        for (int i = 0; i < 9; i++) {
+            assert_true(m[i] == 0 || fabsf(m[i]) >= 0x1p-126f);
+            assert_true(v[i] == 0 || v[i] >= 0x1p-126f);
+        }
+    }
+    assert_true(m[0] == 0 && m[8] == 0 && v[0] == 0 && v[8] == 0);
+    g[8] = NAN;
+    vector_adam_step(p, m, v, g, 9, &a);
+    assert_true(isnan(p[8]) && isnan(m[8]) && isfinite(p[7]));
+}
+
+static void functions_are_accurate(void **state) {
+    (void)state;
+    for_each_isa(check_functions);
+    for_each_isa(check_silu);
+}
+
+static void a_nan_stays_a_nan(void **state) {
+    (void)state;
+    for_each_isa(check_nan);
+}
+
+static void values_do_not_depend_on_their_place(void **state) {
+    (void)state;
+    for_each_isa(check_places);
+}
+
+static void rows_and_sums(void **state) {
+    (void)state;
+    for_each_isa(check_rows);
+    for_each_isa(check_backward);
+}
+
+static void adam_flushes_denormals(void **state) {
+    (void)state;
+    for_each_isa(check_adam_flushes);
+}
+
+static void unknown_variants_are_refused(void **state) {
+    (void)state;
+    const char *before = vector_isa();
+    assert_false(vector_use("mmx"));
+    assert_string_equal(vector_isa(), before);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(functions_are_accurate),
+        cmocka_unit_test(a_nan_stays_a_nan),
+        cmocka_unit_test(values_do_not_depend_on_their_place),
+        cmocka_unit_test(rows_and_sums),
+        cmocka_unit_test(adam_flushes_denormals),
+        cmocka_unit_test(unknown_variants_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
