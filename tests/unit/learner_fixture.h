@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+// What the learner's tests share: a small configuration, rows with a story, a
+// folder that goes away.
+#ifndef SPUR_TESTS_LEARNER_FIXTURE_H
+#define SPUR_TESTS_LEARNER_FIXTURE_H
+
+#include <dirent.h>
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "common/config.h"
+#include "common/file.h"
+#include "common/task/task.h"
+#include "learner/trainer.h"
+
+#define OBS 4
+#define ACT 1
+#define FIXTURE_ROWS_MAX 512
+
+static inline struct config fixture_config(void) {
+    struct config c;
+    char err[256];
+    config_defaults(&c);
+    const char *const sets[] = {
+        "run.task=inverted_pendulum",    "run.seed=7",          "run.steps=2000",
+        "run.explore_steps=100",         "sac.hidden_width=16", "sac.batch_size=40",
+        "pacing.updates_per_step=4",     "rollout.per_step=2",  "rollout.epoch_steps=100",
+        "rollout.schedule=[1, 2, 1, 3]",
+    };
+    for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
+        if (config_set(&c, sets[i], err, sizeof(err)) < 0) {
+            fail_msg("%s: %s", sets[i], err);
+        }
+    }
+    return c;
+}
+
+static inline const struct task *fixture_task(void) {
+    const struct task *task = task_find("inverted_pendulum");
+    assert_non_null(task);
+    assert_int_equal(task->obs_dim, OBS);
+    assert_int_equal(task->act_dim, ACT);
+    return task;
+}
+
+// Row k: numbers made from k; its reward is base + k, so that it can be found.
+struct fixture_rows {
+    float obs[FIXTURE_ROWS_MAX * OBS], next_obs[FIXTURE_ROWS_MAX * OBS];
+    float act[FIXTURE_ROWS_MAX * ACT], reward[FIXTURE_ROWS_MAX];
+    uint8_t flags[FIXTURE_ROWS_MAX]; // 0; for the test to set
+};
+
+static inline void fixture_fill(struct fixture_rows *out, uint64_t first, uint32_t n, float base) {
+    assert_true(n <= FIXTURE_ROWS_MAX);
+    memset(out, 0, sizeof(*out));
+    for (uint32_t i = 0; i < n; i++) {
+        struct rng rng = rng_make(99, RNG_TEST, first + i);
+        rng_fill_normal(&rng, out->obs + (size_t)i * OBS, OBS);
+        rng_fill_normal(&rng, out->next_obs + (size_t)i * OBS, OBS);
+        out->act[i] = (float)rng_range(&rng, -1, 1);
+        out->reward[i] = base + (float)(first + i);
+    }
+}
+
+static inline struct replay_rows fixture_replay(const struct fixture_rows *rows, uint32_t n) {
+    return (struct replay_rows){n, rows->obs, rows->act, rows->reward, rows->next_obs, rows->flags};
+}
+
+static inline void fixture_folder(char out[PATH_MAX]) {
+    const char *tmp = getenv("TMPDIR");
+    snprintf(out, PATH_MAX, "%s/spur-learner-XXXXXX", tmp ? tmp : "/tmp");
+    assert_non_null(mkdtemp(out));
+}
+
+// Removes a folder of files and of folders of files.
+static inline void fixture_remove(const char *dir) {
+    DIR *d = opendir(dir);
+    if (!d) {
+        return;
+    }
+    for (struct dirent *e; (e = readdir(d));) {
+        char path[PATH_MAX];
+        if (e->d_name[0] != '.' && file_join(path, sizeof(path), dir, e->d_name) == 0 &&
+            unlink(path) < 0) {
+            fixture_remove(path);
+        }
+    }
+    closedir(d);
+    rmdir(dir);
+}
+
+#endif

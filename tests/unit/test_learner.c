@@ -1,0 +1,586 @@
+// SPDX-License-Identifier: MIT
+// Shows what the learner's core says to the model server and to actors, by
+// calling it: a fake server hands it messages and reads what it sent, a real
+// trainer takes its commands at once. Order and totals must hold, and what is
+// missing, repeated, misshapen or foreign must be refused, counted and mended.
+#include "learner/learner.h"
+
+#include <errno.h>
+
+#include "tests/unit/learner_fixture.h"
+
+#define RUN_ID 42
+#define SENT_MAX 64
+
+struct sent {
+    bool to_server;
+    struct wire_msg msg;
+};
+
+struct rig {
+    char dir[PATH_MAX];
+    struct config config;
+    struct learner_identity who;
+    struct trainer *trainer;
+    struct learner *core;
+    uint64_t now_ms, version; // version: the last one handed to the core
+    int reopened, submitted;
+    bool deaf, full; // the server's socket, the commands' queue
+    struct sent sent[SENT_MAX];
+    int sent_count;
+};
+
+static int keep(struct rig *r, bool to_server, const struct wire_msg *msg) {
+    assert_true(r->sent_count < SENT_MAX);
+    r->sent[r->sent_count++] = (struct sent){to_server, *msg};
+    return 0;
+}
+
+static int to_server(void *arg, const struct wire_msg *msg) {
+    struct rig *r = arg;
+    return r->deaf ? -EAGAIN : keep(r, true, msg);
+}
+
+static int to_peer(void *arg, const struct net_peer *to, const struct wire_msg *msg) {
+    assert_int_equal(to->len, 5);
+    return keep(arg, false, msg);
+}
+
+static void reopen(void *arg) {
+    ((struct rig *)arg)->reopened++;
+}
+
+static bool take(void *arg, struct trainer_command *command) {
+    struct rig *r = arg;
+    if (r->full) {
+        return false;
+    }
+    r->submitted++;
+    trainer_handle(r->trainer, command);
+    return true;
+}
+
+// What the worker's thread would do, and what main does with its report.
+static void work(struct rig *r) {
+    bool published = false;
+    uint64_t updates = 0;
+    while (trainer_can_update(r->trainer)) {
+        if (trainer_update(r->trainer)) {
+            published = true;
+            updates = r->trainer->sac.updates;
+        }
+    }
+    struct trainer_report report = r->trainer->report;
+    trainer_clear_sums(&r->trainer->report);
+    published = published || r->version == 0; // the one to start from
+    r->version = report.policy_version;
+    learner_on_report(r->core, r->now_ms, &report, published ? r->trainer->sac.policy_params : NULL,
+                      r->version, updates);
+}
+
+static void tick(struct rig *r, uint64_t ms) {
+    r->now_ms += ms;
+    learner_on_tick(r->core, r->now_ms);
+}
+
+static void start(struct rig *r) {
+    static const struct learner_io io = {NULL, to_server, to_peer, reopen, take};
+    struct learner_io mine = io;
+    char err[1024];
+    mine.arg = r;
+    r->config = fixture_config();
+    r->now_ms = 1000;
+    r->trainer = trainer_create(&r->config, fixture_task(), r->dir, err, sizeof(err));
+    assert_non_null(r->trainer);
+    r->who = (struct learner_identity){.config = &r->config,
+                                       .task = fixture_task(),
+                                       .host = "here",
+                                       .modelserver = "ipc://server",
+                                       .endpoint = "ipc://own",
+                                       .incarnation = 5,
+                                       .pid = 6};
+    r->core = learner_create(&r->who, &mine, &r->trainer->sac.policy, r->now_ms);
+    work(r);
+}
+
+static struct rig *rig_create(void) {
+    struct rig *r = calloc(1, sizeof(*r));
+    assert_non_null(r);
+    fixture_folder(r->dir);
+    start(r);
+    return r;
+}
+
+static void rig_stop(struct rig *r) {
+    learner_destroy(&r->core);
+    trainer_destroy(&r->trainer);
+}
+
+static void rig_destroy(struct rig *r) {
+    rig_stop(r);
+    fixture_remove(r->dir);
+    free(r);
+}
+
+// The next message sent must be of that type and to the server or a peer.
+static const struct wire_msg *expect(struct rig *r, bool server, enum wire_type type) {
+    static struct wire_msg first;
+    if (r->sent_count == 0) {
+        fail_msg("nothing was sent; expected type %d", (int)type);
+    }
+    first = r->sent[0].msg;
+    if (first.type != type || r->sent[0].to_server != server) {
+        fail_msg("type %d was sent, expected %d", (int)first.type, (int)type);
+    }
+    r->sent_count--;
+    memmove(r->sent, r->sent + 1, (size_t)r->sent_count * sizeof(r->sent[0]));
+    return &first;
+}
+
+static void hear(struct rig *r, struct wire_msg *msg) {
+    if (msg->run_id == 0) {
+        msg->run_id = RUN_ID;
+    }
+    learner_on_server(r->core, r->now_ms, msg);
+}
+
+static struct wire_msg welcome(const struct rig *r) {
+    struct wire_msg msg = {.type = WIRE_WELCOME};
+    msg.welcome.seed = r->config.run.seed;
+    snprintf(msg.welcome.task, sizeof(msg.welcome.task), "%s", r->who.task->name);
+    msg.welcome.obs_dim = OBS;
+    msg.welcome.act_dim = ACT;
+    msg.welcome.heartbeat_ms = 500;
+    msg.welcome.lost_after_ms = 3000;
+    return msg;
+}
+
+// Hello and Welcome, and what is said after it.
+static void join(struct rig *r) {
+    tick(r, 20);
+    expect(r, true, WIRE_HELLO);
+    struct wire_msg msg = welcome(r);
+    hear(r, &msg);
+    expect(r, true, WIRE_POLICY);
+    expect(r, true, WIRE_PROGRESS);
+}
+
+static void experience(struct rig *r, uint64_t seq, bool model, uint64_t first, uint32_t n) {
+    static struct fixture_rows rows;
+    fixture_fill(&rows, first, n, 0);
+    if (n > 1) {
+        rows.flags[0] = WIRE_TERMINATED;
+        rows.flags[1] = WIRE_TRUNCATED;
+    }
+    struct wire_msg msg = {.type = WIRE_EXPERIENCE};
+    msg.experience = (struct wire_experience){
+        .seq = seq,
+        .kind = model ? WIRE_MODEL : WIRE_REAL,
+        .first_index = model ? 0 : first,
+        .rows = {n, OBS, ACT, rows.obs, rows.act, rows.reward, rows.next_obs, rows.flags},
+    };
+    hear(r, &msg);
+}
+
+static void grant(struct rig *r, uint64_t updates, uint64_t capacity) {
+    struct wire_msg msg = {.type = WIRE_GRANT};
+    msg.grant = (struct wire_grant){.updates_allowed = updates, .model_capacity = capacity};
+    snprintf(msg.grant.reason, sizeof(msg.grant.reason), "one more real step");
+    hear(r, &msg);
+}
+
+static struct wire_status status(struct rig *r) {
+    const struct net_peer peer = {.len = 5, .id = "peer"};
+    const struct wire_msg msg = {.type = WIRE_STATUS_REQUEST};
+    learner_on_peer(r->core, r->now_ms, &peer, &msg);
+    return expect(r, false, WIRE_STATUS)->status;
+}
+
+static uint64_t counter(struct rig *r, const char *name) {
+    struct wire_status s = status(r);
+    for (uint32_t i = 0; i < s.counter_count; i++) {
+        if (strcmp(s.counters[i].name, name) == 0) {
+            return s.counters[i].value;
+        }
+    }
+    fail_msg("no counter %s", name);
+    return 0;
+}
+
+// One lockstep turn: rows, grant, updates, then the policy before the progress.
+static void test_a_turn_in_order(void **state) {
+    (void)state;
+    struct rig *r = rig_create();
+    tick(r, 20);
+    const struct wire_hello *hello = &expect(r, true, WIRE_HELLO)->hello;
+    assert_int_equal(hello->role, WIRE_ROLE_LEARNER);
+    assert_string_equal(hello->task, "inverted_pendulum");
+    assert_string_equal(hello->endpoint, "ipc://own");
+    assert_int_equal(hello->incarnation, 5);
+    assert_int_equal(hello->updates, 0);
+    assert_int_equal(hello->policy_version, 1);
+    assert_int_equal(hello->real_rows, 0);
+
+    struct wire_msg w = welcome(r);
+    hear(r, &w);
+    const struct wire_policy *policy = &expect(r, true, WIRE_POLICY)->policy;
+    assert_int_equal(policy->version, 1);
+    assert_int_equal(policy->params_len, r->trainer->sac.policy_n);
+    assert_int_equal(expect(r, true, WIRE_PROGRESS)->progress.experience_seq, 0);
+
+    experience(r, 1, false, 0, 100);
+    experience(r, 2, true, 500, 50);
+    grant(r, 4, 200);
+    assert_int_equal(r->sent_count, 0);
+    work(r);
+    policy = &expect(r, true, WIRE_POLICY)->policy;
+    assert_int_equal(policy->version, 2);
+    assert_int_equal(policy->updates, 4);
+    const struct wire_progress *p = &expect(r, true, WIRE_PROGRESS)->progress;
+    assert_int_equal(p->experience_seq, 2);
+    assert_int_equal(p->updates, 4);
+    assert_int_equal(p->policy_version, 2);
+    assert_int_equal(p->real_rows, 100);
+    assert_int_equal(p->model_rows, 50);
+    assert_int_equal(p->model_capacity, 200);
+    assert_true(p->critic_loss > 0 && p->temperature > 0);
+    assert_non_null(strstr(p->waiting, "one more real step"));
+    assert_int_equal(r->sent_count, 0);
+
+    // The same grant again is only a sign of life.
+    int before = r->submitted;
+    grant(r, 4, 200);
+    assert_int_equal(r->submitted, before);
+    rig_destroy(r);
+}
+
+// Progress also without a publication: at the end of a grant, as a sign of
+// life, and while only rows come in.
+static void test_progress_is_said_in_time(void **state) {
+    (void)state;
+    struct rig *r = rig_create();
+    join(r);
+    experience(r, 1, false, 0, 100);
+    grant(r, 2, 200);
+    work(r);
+    assert_int_equal(expect(r, true, WIRE_PROGRESS)->progress.updates, 2);
+    tick(r, 499);
+    assert_int_equal(r->sent_count, 0);
+    tick(r, 2);
+    learner_on_tick(r->core, r->now_ms);
+    expect(r, true, WIRE_PROGRESS);
+    for (uint64_t seq = 2; seq <= 17; seq++) {
+        experience(r, seq, true, seq, 1);
+        work(r);
+    }
+    assert_int_equal(expect(r, true, WIRE_PROGRESS)->progress.experience_seq, 17);
+    assert_int_equal(r->sent_count, 0);
+    rig_destroy(r);
+}
+
+// Only TERMINATED cuts a value off; TRUNCATED is a time limit.
+static void test_time_limits_are_not_ends(void **state) {
+    (void)state;
+    struct rig *r = rig_create();
+    join(r);
+    experience(r, 1, false, 0, 3);
+    struct replay_rows rows = replay_part(&r->trainer->real, 0);
+    assert_int_equal(rows.n, 3);
+    assert_int_equal(rows.terminated[0], 1);
+    assert_int_equal(rows.terminated[1], 0);
+    assert_int_equal(rows.terminated[2], 0);
+    rig_destroy(r);
+}
+
+static void expect_start_over(struct rig *r, uint64_t real_rows) {
+    experience(r, 99, false, real_rows, 5); // on its way before the new Welcome: dropped
+    assert_int_equal(r->trainer->real.len, real_rows);
+    tick(r, 20);
+    assert_int_equal(expect(r, true, WIRE_HELLO)->hello.real_rows, real_rows);
+    struct wire_msg w = welcome(r);
+    hear(r, &w);
+    expect(r, true, WIRE_POLICY);
+    assert_int_equal(expect(r, true, WIRE_PROGRESS)->progress.experience_seq, 0);
+}
+
+static void test_holes_are_mended(void **state) {
+    (void)state;
+    struct rig *r = rig_create();
+    join(r);
+    experience(r, 1, false, 0, 10);
+    experience(r, 3, false, 20, 10); // 2 is missing
+    assert_int_equal(r->trainer->real.len, 10);
+    expect_start_over(r, 10);
+    // Numbers begin anew; rows that are known already are left out.
+    experience(r, 1, false, 8, 10);
+    assert_int_equal(r->trainer->real.len, 18);
+    assert_true(replay_part(&r->trainer->real, 0).reward[17] == 17);
+    experience(r, 1, false, 8, 10); // repeated: no harm
+    assert_int_equal(r->trainer->real.len, 18);
+    experience(r, 2, false, 0, 5); // all of it known
+    assert_int_equal(r->trainer->real.len, 18);
+    assert_int_equal(r->trainer->report.experience_seq, 2);
+    // A hole in D_env itself.
+    experience(r, 3, false, 30, 5);
+    expect_start_over(r, 18);
+    assert_int_equal(counter(r, "experience_missing"), 2);
+    assert_int_equal(counter(r, "real_rows_repeated"), 7);
+    assert_true(counter(r, "messages_foreign") >= 2);
+    rig_destroy(r);
+}
+
+static void test_other_shapes_are_refused(void **state) {
+    (void)state;
+    struct rig *r = rig_create();
+    join(r);
+    static float numbers[64];
+    static uint8_t flags[4];
+    struct wire_msg msg = {.type = WIRE_EXPERIENCE};
+    msg.experience = (struct wire_experience){
+        .seq = 1,
+        .kind = WIRE_REAL,
+        .rows = {2, OBS + 1, ACT, numbers, numbers, numbers, numbers, flags},
+    };
+    hear(r, &msg);
+    assert_int_equal(r->trainer->real.len, 0);
+    assert_int_equal(counter(r, "experience_refused_shape"), 1);
+    expect_start_over(r, 0);
+    rig_destroy(r);
+}
+
+// A queue that is full: rows are asked for again, a grant is kept.
+static void test_a_full_queue_loses_nothing(void **state) {
+    (void)state;
+    struct rig *r = rig_create();
+    join(r);
+    experience(r, 1, false, 0, 50);
+    r->full = true;
+    grant(r, 4, 200);
+    grant(r, 8, 200);
+    work(r);
+    assert_int_equal(r->sent_count, 0);
+    r->full = false;
+    tick(r, 20);
+    work(r);
+    assert_int_equal(expect(r, true, WIRE_POLICY)->policy.updates, 8);
+    expect(r, true, WIRE_PROGRESS);
+    r->full = true;
+    experience(r, 2, false, 50, 10);
+    assert_int_equal(counter(r, "experience_refused_full"), 1);
+    r->full = false;
+    expect_start_over(r, 50);
+    rig_destroy(r);
+}
+
+// A socket that takes nothing: the newest policy goes out later, once.
+static void test_the_newest_policy_wins(void **state) {
+    (void)state;
+    struct rig *r = rig_create();
+    join(r);
+    experience(r, 1, false, 0, 50);
+    r->deaf = true;
+    grant(r, 4, 200);
+    work(r);
+    grant(r, 8, 200);
+    work(r);
+    r->deaf = false;
+    tick(r, 20);
+    assert_int_equal(expect(r, true, WIRE_POLICY)->policy.version, 3);
+    assert_int_equal(expect(r, true, WIRE_PROGRESS)->progress.updates, 8);
+    assert_int_equal(r->sent_count, 0);
+    rig_destroy(r);
+}
+
+static void test_other_runs_are_not_joined(void **state) {
+    (void)state;
+    for (int wrong = 0; wrong < 3; wrong++) {
+        struct rig *r = rig_create();
+        tick(r, 20);
+        struct wire_msg w = welcome(r);
+        if (wrong == 0) {
+            snprintf(w.welcome.task, sizeof(w.welcome.task), "hopper");
+        } else if (wrong == 1) {
+            w.welcome.obs_dim++;
+        } else {
+            w.welcome.seed++;
+        }
+        hear(r, &w);
+        enum exit_code code;
+        assert_true(learner_finished(r->core, &code));
+        assert_int_equal(code, EXIT_CODE_PROTOCOL);
+        rig_destroy(r);
+    }
+}
+
+// Fenced out by a newer learner: its checkpoint is left alone.
+static void test_a_fatal_refusal_ends_it(void **state) {
+    (void)state;
+    struct rig *r = rig_create();
+    join(r);
+    struct wire_msg msg = {.type = WIRE_REFUSE};
+    msg.refuse.code = WIRE_REFUSED_FENCED;
+    msg.refuse.fatal = true;
+    hear(r, &msg);
+    enum exit_code code;
+    assert_true(learner_finished(r->core, &code));
+    assert_int_equal(code, EXIT_CODE_PROTOCOL);
+    assert_int_equal(r->trainer->report.checkpoints, 0);
+    rig_destroy(r);
+}
+
+static const struct wire_msg *ask(struct rig *r, uint64_t run_id, uint64_t have,
+                                  enum wire_type type) {
+    const struct net_peer peer = {.len = 5, .id = "peer"};
+    struct wire_msg msg = {.type = WIRE_POLICY_GET, .run_id = run_id};
+    msg.policy_get.have_version = have;
+    learner_on_peer(r->core, r->now_ms, &peer, &msg);
+    return expect(r, false, type);
+}
+
+static void test_answers_at_its_own_endpoint(void **state) {
+    (void)state;
+    struct rig *r = rig_create();
+    assert_int_equal(ask(r, RUN_ID, 0, WIRE_REFUSE)->refuse.code, WIRE_REFUSED_UNKNOWN);
+    join(r);
+    const struct wire_msg *msg = ask(r, RUN_ID, 0, WIRE_POLICY);
+    assert_int_equal(msg->policy.version, 1);
+    assert_int_equal(msg->policy.hidden_width, 16);
+    assert_int_equal(msg->policy.hidden_layers, 2);
+    assert_int_equal(msg->policy.params_len, r->trainer->sac.policy_n);
+    msg = ask(r, RUN_ID, 1, WIRE_POLICY);
+    assert_int_equal(msg->policy.version, 1);
+    assert_int_equal(msg->policy.params_len, 0);
+    assert_int_equal(ask(r, RUN_ID + 1, 0, WIRE_REFUSE)->refuse.code, WIRE_REFUSED_RUN);
+
+    const struct net_peer peer = {.len = 5, .id = "peer"};
+    const struct wire_msg stray = {.type = WIRE_TRANSITIONS, .run_id = RUN_ID};
+    learner_on_peer(r->core, r->now_ms, &peer, &stray);
+    assert_int_equal(expect(r, false, WIRE_REFUSE)->refuse.code, WIRE_REFUSED_MODE);
+    learner_on_garbage(r->core, &peer, -WIRE_REFUSED_SCHEMA, "another schema");
+    assert_int_equal(expect(r, false, WIRE_REFUSE)->refuse.code, WIRE_REFUSED_SCHEMA);
+    learner_on_garbage(r->core, NULL, -WIRE_REFUSED_FORMAT, "noise");
+    assert_int_equal(counter(r, "messages_refused_format"), 2);
+    assert_int_equal(counter(r, "messages_unexpected"), 1);
+    assert_int_equal(counter(r, "policies_asked_for"), 2);
+    assert_string_equal(status(r).state, "waiting");
+    rig_destroy(r);
+}
+
+// A server that is not there: said and tried again on a new socket, for ever.
+static void test_waits_for_the_server(void **state) {
+    (void)state;
+    struct rig *r = rig_create();
+    int hellos = 0;
+    for (int i = 0; i < 3000; i++) { // a minute
+        tick(r, 20);
+        while (r->sent_count > 0) {
+            expect(r, true, WIRE_HELLO);
+            hellos++;
+        }
+    }
+    assert_true(r->reopened >= 3);
+    assert_true(hellos > r->reopened);
+    assert_non_null(strstr(status(r).waiting, "ipc://server"));
+    struct wire_msg w = welcome(r); // to the Hello that is on its way
+    hear(r, &w);
+    expect(r, true, WIRE_POLICY);
+    expect(r, true, WIRE_PROGRESS);
+    rig_destroy(r);
+}
+
+static void test_checkpoints_when_told_and_in_time(void **state) {
+    (void)state;
+    struct rig *r = rig_create();
+    join(r);
+    struct wire_msg msg = {.type = WIRE_GRANT};
+    msg.grant = (struct wire_grant){.model_capacity = 200, .checkpoint_id = 3};
+    hear(r, &msg);
+    hear(r, &msg); // a total: once
+    work(r);
+    assert_int_equal(r->trainer->report.checkpoints, 1);
+    experience(r, 1, false, 0, 50);
+    grant(r, 4, 200);
+    work(r);
+    uint64_t every_ms = r->config.checkpoint.every_s * 1000;
+    for (uint64_t ms = 0; ms <= every_ms + 1000; ms += 1000) {
+        r->sent_count = 0;
+        tick(r, 1000);
+        work(r);
+        struct wire_msg alive = {.type = WIRE_HEARTBEAT};
+        hear(r, &alive);
+    }
+    assert_int_equal(r->trainer->report.checkpoints, 2);
+    rig_destroy(r);
+}
+
+// Shutdown: the last checkpoint, then Goodbye; and a new start goes on from it.
+static void test_shuts_down_and_resumes(void **state) {
+    (void)state;
+    struct rig *r = rig_create();
+    join(r);
+    experience(r, 1, false, 0, 50);
+    experience(r, 2, true, 100, 30);
+    grant(r, 4, 200);
+    work(r);
+    r->sent_count = 0;
+    enum exit_code code;
+    struct wire_msg msg = {.type = WIRE_SHUTDOWN};
+    msg.shutdown.done = true;
+    hear(r, &msg);
+    learner_stop(r->core, "again, which changes nothing");
+    assert_false(learner_finished(r->core, &code));
+    work(r);
+    expect(r, true, WIRE_GOODBYE);
+    assert_true(learner_finished(r->core, &code));
+    assert_int_equal(code, EXIT_CODE_OK);
+    char path[PATH_MAX];
+    assert_int_equal(file_join(path, sizeof(path), r->dir, "policy.safetensors"), 0);
+    assert_true(file_exists(path));
+
+    rig_stop(r);
+    r->version = 0;
+    start(r);
+    tick(r, 20);
+    const struct wire_hello *hello = &expect(r, true, WIRE_HELLO)->hello;
+    assert_int_equal(hello->updates, 4);
+    assert_int_equal(hello->policy_version, 2);
+    assert_int_equal(hello->real_rows, 0);
+    assert_int_equal(hello->model_rows, 30);
+    rig_destroy(r);
+}
+
+static void test_what_is_not_finite_ends_it(void **state) {
+    (void)state;
+    struct rig *r = rig_create();
+    join(r);
+    experience(r, 1, false, 0, 50);
+    r->trainer->sac.policy_params[0] = 1.0f / 0.0f;
+    grant(r, 4, 200);
+    work(r);
+    enum exit_code code;
+    assert_true(learner_finished(r->core, &code));
+    assert_int_equal(code, EXIT_CODE_FAILURE);
+    expect(r, true, WIRE_PROGRESS); // how far it came; no policy
+    expect(r, true, WIRE_GOODBYE);
+    rig_destroy(r);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_turn_in_order),
+        cmocka_unit_test(test_progress_is_said_in_time),
+        cmocka_unit_test(test_time_limits_are_not_ends),
+        cmocka_unit_test(test_holes_are_mended),
+        cmocka_unit_test(test_other_shapes_are_refused),
+        cmocka_unit_test(test_a_full_queue_loses_nothing),
+        cmocka_unit_test(test_the_newest_policy_wins),
+        cmocka_unit_test(test_other_runs_are_not_joined),
+        cmocka_unit_test(test_a_fatal_refusal_ends_it),
+        cmocka_unit_test(test_answers_at_its_own_endpoint),
+        cmocka_unit_test(test_waits_for_the_server),
+        cmocka_unit_test(test_checkpoints_when_told_and_in_time),
+        cmocka_unit_test(test_shuts_down_and_resumes),
+        cmocka_unit_test(test_what_is_not_finite_ends_it),
+    };
+    return cmocka_run_group_tests_name("learner", tests, NULL, NULL);
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+// Shows that the training thread takes commands in order while it updates, that
+// whoever takes its reports late finds the newest policy and all of the sums,
+// and that it gives the same bits as a trainer run by hand. Meant to be run
+// under the thread sanitizer too.
+#include "learner/worker.h"
+
+#include <stdatomic.h>
+#include <time.h>
+
+#include "common/check.h"
+#include "common/clock.h"
+#include "tests/unit/learner_fixture.h"
+
+static atomic_int woken;
+
+static void wake(void *arg) {
+    (void)arg;
+    atomic_fetch_add(&woken, 1);
+}
+
+static struct trainer_command *rows(uint64_t first, uint32_t n) {
+    static struct fixture_rows memory;
+    fixture_fill(&memory, first, n, 0);
+    struct replay_rows r = fixture_replay(&memory, n);
+    return trainer_command_create(TRAINER_EXPERIENCE, &r, OBS, ACT);
+}
+
+static struct trainer_command *grant(uint64_t updates) {
+    struct trainer_command *c = trainer_command_create(TRAINER_GRANT, NULL, OBS, ACT);
+    c->updates_allowed = updates;
+    c->model_capacity = 200;
+    return c;
+}
+
+static struct trainer *make(const struct config *config, const char *dir) {
+    char err[1024];
+    struct trainer *t = trainer_create(config, fixture_task(), dir, err, sizeof(err));
+    assert_non_null(t);
+    return t;
+}
+
+static void nap(void) {
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+static void test_same_as_by_hand(void **state) {
+    (void)state;
+    char dir[PATH_MAX], err[256];
+    fixture_folder(dir);
+    struct config config = fixture_config();
+    struct trainer *by_hand = make(&config, dir), *threaded = make(&config, dir);
+    trainer_handle(by_hand, rows(0, 100));
+    trainer_handle(by_hand, grant(200));
+    while (trainer_can_update(by_hand)) {
+        trainer_update(by_hand);
+    }
+
+    struct worker *w = worker_create(threaded, 16, wake, NULL, err, sizeof(err));
+    assert_non_null(w);
+    size_t n = by_hand->sac.policy_n;
+    float *params = xfloats(n);
+    struct trainer_report report;
+    uint64_t version = 0, updates = 0, newest = 0, sum_n = 0;
+    assert_true(worker_take(w, &report, params, &version, &updates));
+    assert_int_equal(version, 1); // the policy to start from
+    assert_true(worker_submit(w, rows(0, 100)));
+    assert_true(worker_submit(w, grant(200)));
+    uint64_t until = clock_ms() + 60000;
+    do {
+        if (worker_take(w, &report, params, &version, &updates)) {
+            assert_true(version > newest);
+            assert_int_equal(updates, (version - 1) * 4);
+            newest = version;
+        }
+        sum_n += report.sum_n;
+        nap();
+    } while ((report.updates < 200 || newest < 51) && clock_ms() < until);
+    assert_int_equal(report.updates, 200);
+    assert_int_equal(newest, 51);
+    assert_int_equal(sum_n, 200); // no update's figures are lost or told twice
+    assert_true(atomic_load(&woken) > 0);
+    assert_memory_equal(params, by_hand->sac.policy_params, n * sizeof(float));
+    worker_destroy(&w);
+    assert_memory_equal(threaded->sac.critic_params, by_hand->sac.critic_params,
+                        threaded->sac.critic_n * sizeof(float));
+    free(params);
+    trainer_destroy(&by_hand);
+    trainer_destroy(&threaded);
+    fixture_remove(dir);
+}
+
+// Commands come in while updates run: none waits for the end of the grant.
+static void test_data_do_not_wait_for_updates(void **state) {
+    (void)state;
+    char dir[PATH_MAX], err[256];
+    fixture_folder(dir);
+    struct config config = fixture_config();
+    struct trainer *t = make(&config, dir);
+    struct worker *w = worker_create(t, 16, wake, NULL, err, sizeof(err));
+    assert_non_null(w);
+    float *params = xfloats(t->sac.policy_n);
+    struct trainer_report report;
+    uint64_t version, updates, until = clock_ms() + 60000;
+    assert_true(worker_submit(w, rows(0, 50)));
+    assert_true(worker_submit(w, grant(UINT32_MAX)));
+    for (uint64_t i = 1; i <= 50; i++) {
+        struct trainer_command *command = rows(i * 50, 10);
+        while (!worker_submit(w, command) && clock_ms() < until) {
+            nap();
+        }
+    }
+    do {
+        worker_take(w, &report, params, &version, &updates);
+        nap();
+    } while (report.real_rows < 550 && clock_ms() < until);
+    assert_int_equal(report.real_rows, 550);
+    assert_true(report.updates < UINT32_MAX);
+    // Destroying it in the midst of updates, with commands waiting, is fine.
+    worker_submit(w, rows(0, 10));
+    worker_destroy(&w);
+    trainer_destroy(&t);
+    free(params);
+    fixture_remove(dir);
+}
+
+static void test_a_full_queue_says_so(void **state) {
+    (void)state;
+    char dir[PATH_MAX], err[256];
+    fixture_folder(dir);
+    struct config config = fixture_config();
+    struct trainer *t = make(&config, dir);
+    struct worker *w = worker_create(t, 2, wake, NULL, err, sizeof(err));
+    assert_non_null(w);
+    int refused = 0;
+    for (int i = 0; i < 2000; i++) { // a checkpoint each: slower than we are
+        struct trainer_command *c = trainer_command_create(TRAINER_CHECKPOINT, NULL, OBS, ACT);
+        if (!worker_submit(w, c)) {
+            trainer_command_destroy(&c);
+            refused++;
+        }
+    }
+    assert_true(refused > 0);
+    worker_destroy(&w);
+    trainer_destroy(&t);
+    fixture_remove(dir);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same_as_by_hand),
+        cmocka_unit_test(test_data_do_not_wait_for_updates),
+        cmocka_unit_test(test_a_full_queue_says_so),
+    };
+    return cmocka_run_group_tests_name("learner worker", tests, NULL, NULL);
+}

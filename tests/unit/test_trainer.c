@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: MIT
+// Shows what a trainer makes of commands (which rows an update sees, when a
+// policy is published, when it refuses to go on) and that its checkpoints are
+// the whole state: a trainer that is made again from them goes on with the same
+// bits. Checkpoints are then damaged in every way that a crash or a user can,
+// and what is loaded is compared with what must be.
+#include "learner/trainer.h"
+
+#include <math.h>
+
+#include "common/check.h"
+#include "tests/unit/learner_fixture.h"
+
+#define MODEL_BASE 10000.0f // rewards of model rows begin there
+
+struct run {
+    char dir[PATH_MAX];
+    struct config config;
+};
+
+static struct trainer *make(const struct run *run) {
+    char err[1024] = "";
+    struct trainer *t = trainer_create(&run->config, fixture_task(), run->dir, err, sizeof(err));
+    if (!t) {
+        fail_msg("%s", err);
+    }
+    return t;
+}
+
+static void add(struct trainer *t, bool model, uint64_t first, uint32_t n) {
+    static struct fixture_rows rows;
+    fixture_fill(&rows, first, n, model ? MODEL_BASE : 0);
+    struct replay_rows r = fixture_replay(&rows, n);
+    struct trainer_command *command = trainer_command_create(TRAINER_EXPERIENCE, &r, OBS, ACT);
+    command->model = model;
+    trainer_handle(t, command);
+}
+
+static void grant(struct trainer *t, uint64_t updates, uint64_t capacity) {
+    struct trainer_command *command = trainer_command_create(TRAINER_GRANT, NULL, OBS, ACT);
+    command->updates_allowed = updates;
+    command->model_capacity = capacity;
+    trainer_handle(t, command);
+}
+
+static void command(struct trainer *t, enum trainer_command_kind kind) {
+    trainer_handle(t, trainer_command_create(kind, NULL, OBS, ACT));
+}
+
+static void train_all(struct trainer *t) {
+    while (trainer_can_update(t)) {
+        trainer_update(t);
+    }
+}
+
+static void setup(struct run *run) {
+    fixture_folder(run->dir);
+    run->config = fixture_config();
+}
+
+static void test_batches_are_mixed(void **state) {
+    (void)state;
+    struct run run;
+    setup(&run);
+    struct trainer *t = make(&run);
+    grant(t, 100, 200);
+    assert_false(trainer_can_update(t)); // nothing to learn from
+    add(t, false, 0, 50);
+    assert_true(trainer_can_update(t));
+    trainer_update(t); // D_model is empty: all rows are real
+    for (int i = 0; i < 40; i++) {
+        assert_true(t->batch.reward[i] < 50);
+    }
+    add(t, true, 0, 200);
+    for (int u = 0; u < 20; u++) {
+        trainer_update(t); // int(0.05 * 40) = 2 real rows
+        for (int i = 0; i < 40; i++) {
+            assert_int_equal(t->batch.reward[i] < MODEL_BASE, i < 2);
+        }
+    }
+    trainer_destroy(&t);
+    fixture_remove(run.dir);
+}
+
+static void test_updates_stop_at_the_grant(void **state) {
+    (void)state;
+    struct run run;
+    setup(&run);
+    struct trainer *t = make(&run);
+    assert_int_equal(t->report.policy_version, 1);
+    add(t, false, 0, 50);
+    assert_false(trainer_can_update(t));
+    grant(t, 9, 200);
+    uint64_t published = 0;
+    while (trainer_can_update(t)) {
+        bool now = trainer_update(t);
+        assert_int_equal(now, t->sac.updates % 4 == 0);
+        published += now;
+        assert_int_equal(t->report.policy_version, 1 + published);
+    }
+    assert_int_equal(t->report.updates, 9);
+    assert_int_equal(published, 2);
+    assert_int_equal(t->report.sum_n, 9);
+    assert_true(t->report.idle);
+    trainer_destroy(&t);
+    fixture_remove(run.dir);
+}
+
+static void test_capacity_follows_the_grant(void **state) {
+    (void)state;
+    struct run run;
+    setup(&run);
+    struct trainer *t = make(&run);
+    assert_int_equal(t->model.capacity, 200); // 100 steps * 2 rollouts * k 1
+    assert_int_equal(t->model.reserved, 600); // k 3 at the end
+    add(t, true, 0, 300);
+    assert_int_equal(t->report.model_rows, 200);
+    grant(t, 0, 600);
+    add(t, true, 300, 350);
+    assert_int_equal(t->report.model_rows, 550);
+    assert_true(replay_part(&t->model, 0).reward[0] == MODEL_BASE + 100);
+    assert_int_equal(t->report.model_capacity, 600);
+    trainer_destroy(&t);
+    fixture_remove(run.dir);
+}
+
+static void check_same(const struct trainer *a, const struct trainer *b) {
+    struct sac_block x[SAC_BLOCKS], y[SAC_BLOCKS];
+    sac_blocks(x, &a->sac);
+    sac_blocks(y, &b->sac);
+    for (int i = 0; i < SAC_BLOCKS; i++) {
+        if (memcmp(x[i].data, y[i].data, x[i].n * sizeof(float)) != 0) {
+            fail_msg("block %s differs", x[i].name);
+        }
+    }
+    assert_int_equal(a->sac.updates, b->sac.updates);
+    assert_int_equal(a->report.policy_version, b->report.policy_version);
+    assert_int_equal(a->model.len, b->model.len);
+    assert_int_equal(a->model.added, b->model.added);
+    assert_int_equal(a->model.capacity, b->model.capacity);
+}
+
+// A killed run, made again from its checkpoint, against one that went through.
+static void test_resumes_with_the_same_bits(void **state) {
+    (void)state;
+    struct run run, through;
+    setup(&run);
+    setup(&through);
+    struct trainer *t = make(&run), *whole = make(&through);
+    struct trainer *both[2] = {t, whole};
+    for (int i = 0; i < 2; i++) {
+        add(both[i], false, 0, 60);
+        add(both[i], true, 0, 500); // comes round in its 200 rows
+        grant(both[i], 10, 450);
+        add(both[i], true, 500, 300);
+        train_all(both[i]);
+    }
+    command(t, TRAINER_CHECKPOINT);
+    assert_true(t->report.saved);
+    trainer_destroy(&t);
+
+    t = make(&run);
+    check_same(t, whole);
+    assert_int_equal(t->real.len, 0); // D_env comes from the store again
+    both[0] = t;
+    add(t, false, 0, 60);
+    for (int i = 0; i < 2; i++) {
+        add(both[i], true, 800, 100);
+        grant(both[i], 30, 450);
+        train_all(both[i]);
+    }
+    check_same(t, whole);
+    trainer_destroy(&t);
+    trainer_destroy(&whole);
+    fixture_remove(run.dir);
+    fixture_remove(through.dir);
+}
+
+// Makes checkpoints after 4 and after 8 updates, with 10 and 20 model rows.
+static void make_two_checkpoints(const struct run *run) {
+    struct trainer *t = make(run);
+    add(t, false, 0, 60);
+    for (uint64_t i = 1; i <= 2; i++) {
+        add(t, true, i * 10, 10);
+        grant(t, i * 4, 200);
+        train_all(t);
+        command(t, TRAINER_CHECKPOINT);
+    }
+    assert_int_equal(t->report.checkpoints, 2);
+    trainer_destroy(&t);
+}
+
+static void path_of(char out[PATH_MAX], const struct run *run, const char *name) {
+    assert_int_equal(file_join(out, PATH_MAX, run->dir, name), 0);
+}
+
+static void spoil(const struct run *run, const char *name) {
+    char path[PATH_MAX];
+    path_of(path, run, name);
+    assert_true(file_exists(path));
+    assert_int_equal(file_write_atomic(path, "garbage", 7), 0);
+}
+
+static void move(const struct run *run, const char *from, const char *to) {
+    char a[PATH_MAX], b[PATH_MAX];
+    path_of(a, run, from);
+    path_of(b, run, to);
+    assert_int_equal(rename(a, b), 0);
+}
+
+static void expect_loaded(const struct run *run, uint64_t updates, uint64_t model_rows) {
+    struct trainer *t = make(run);
+    assert_int_equal(t->sac.updates, updates);
+    assert_int_equal(t->report.policy_version, 1 + updates / 4);
+    assert_int_equal(t->report.model_rows, model_rows);
+    trainer_destroy(&t);
+}
+
+static void test_falls_back_to_the_older(void **state) {
+    (void)state;
+    struct run run;
+    setup(&run);
+    make_two_checkpoints(&run);
+    expect_loaded(&run, 8, 20);
+    spoil(&run, "checkpoint/learner.safetensors");
+    expect_loaded(&run, 4, 0); // D_model on disk is the newer one's
+    // The next checkpoint does not put the spoilt file in the good one's place.
+    struct trainer *t = make(&run);
+    command(t, TRAINER_CHECKPOINT);
+    trainer_destroy(&t);
+    expect_loaded(&run, 4, 0);
+    spoil(&run, "checkpoint/learner.safetensors");
+    expect_loaded(&run, 4, 0);
+    spoil(&run, "checkpoint/learner.previous.safetensors");
+    char err[1024];
+    assert_null(trainer_create(&run.config, fixture_task(), run.dir, err, sizeof(err)));
+    assert_non_null(strstr(err, "no checkpoint there reads"));
+    fixture_remove(run.dir);
+}
+
+static void test_spoilt_model_rows_are_left_out(void **state) {
+    (void)state;
+    struct run run;
+    setup(&run);
+    make_two_checkpoints(&run);
+    spoil(&run, "checkpoint/replay_model.safetensors");
+    expect_loaded(&run, 8, 0);
+    fixture_remove(run.dir);
+}
+
+// The crash that comes after D_model was replaced and before the learner files
+// moved up, and the one that comes a step earlier.
+static void test_crash_between_the_files(void **state) {
+    (void)state;
+    struct run run;
+    setup(&run);
+    make_two_checkpoints(&run);
+    move(&run, "checkpoint/learner.safetensors", "checkpoint/learner.next.safetensors");
+    expect_loaded(&run, 8, 20); // and the missing rename is done
+    char path[PATH_MAX];
+    path_of(path, &run, "checkpoint/learner.next.safetensors");
+    assert_false(file_exists(path));
+    expect_loaded(&run, 8, 20);
+
+    // D_model still belongs to the newest; `next` came first and goes.
+    move(&run, "checkpoint/learner.previous.safetensors", "checkpoint/learner.next.safetensors");
+    expect_loaded(&run, 8, 20);
+    assert_false(file_exists(path));
+    fixture_remove(run.dir);
+}
+
+static void expect_refused(const struct run *run, const struct config *config, const char *key) {
+    char err[1024] = "";
+    struct trainer *t = trainer_create(config, fixture_task(), run->dir, err, sizeof(err));
+    if (t || !strstr(err, key)) {
+        fail_msg("must name %s, says: %s", key, err);
+    }
+}
+
+static void test_refuses_what_does_not_fit(void **state) {
+    (void)state;
+    struct run run;
+    setup(&run);
+    make_two_checkpoints(&run);
+    struct config c = run.config;
+    c.sac.hidden_width = 32;
+    expect_refused(&run, &c, "hidden_width is 16 there and 32");
+    c = run.config;
+    c.run.seed = 8;
+    expect_refused(&run, &c, "seed");
+    const struct task *hopper = task_find("hopper");
+    char err[1024];
+    assert_null(trainer_create(&run.config, hopper, run.dir, err, sizeof(err)));
+    assert_non_null(strstr(err, "task is inverted_pendulum there and hopper"));
+
+    // Another learning rate is the user's business.
+    c = run.config;
+    c.sac.learning_rate = 1e-4;
+    struct trainer *t = trainer_create(&c, fixture_task(), run.dir, err, sizeof(err));
+    assert_non_null(t);
+    assert_int_equal(t->sac.updates, 8);
+    trainer_destroy(&t);
+    fixture_remove(run.dir);
+}
+
+// Rewards that overflow the loss: it stops, says so, and the good checkpoint stays.
+static void test_stops_at_what_is_not_finite(void **state) {
+    (void)state;
+    struct run run;
+    setup(&run);
+    make_two_checkpoints(&run);
+    struct trainer *t = make(&run);
+    static struct fixture_rows rows;
+    fixture_fill(&rows, 0, 50, 0);
+    for (int i = 0; i < 50; i++) {
+        rows.reward[i] = 3e38f;
+    }
+    struct replay_rows r = fixture_replay(&rows, 50);
+    trainer_handle(t, trainer_command_create(TRAINER_EXPERIENCE, &r, OBS, ACT));
+    grant(t, 100, 200);
+    int made = 0;
+    while (trainer_can_update(t) && made < 50) {
+        made++;
+        trainer_update(t);
+    }
+    assert_true(t->report.failed);
+    assert_true(made < 50);
+    assert_non_null(strstr(t->report.text, "not a finite number"));
+    command(t, TRAINER_FINISH);
+    assert_int_equal(t->report.checkpoints, 0);
+    assert_false(t->report.saved);
+    trainer_destroy(&t);
+    expect_loaded(&run, 8, 20);
+    fixture_remove(run.dir);
+}
+
+// A folder that cannot be written: counted, said, and training goes on.
+static void test_survives_a_full_disk(void **state) {
+    (void)state;
+    struct run run;
+    setup(&run);
+    struct trainer *t = make(&run);
+    char path[PATH_MAX];
+    path_of(path, &run, "checkpoint");
+    assert_int_equal(file_write_atomic(path, "in the way", 10), 0);
+    add(t, false, 0, 50);
+    grant(t, 8, 200);
+    command(t, TRAINER_CHECKPOINT);
+    assert_int_equal(t->report.checkpoint_failures, 1);
+    assert_non_null(strstr(t->report.text, "checkpoint"));
+    assert_true(trainer_can_update(t));
+    unlink(path);
+    command(t, TRAINER_CHECKPOINT);
+    assert_int_equal(t->report.checkpoints, 1);
+    trainer_destroy(&t);
+    fixture_remove(run.dir);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_batches_are_mixed),
+        cmocka_unit_test(test_updates_stop_at_the_grant),
+        cmocka_unit_test(test_capacity_follows_the_grant),
+        cmocka_unit_test(test_resumes_with_the_same_bits),
+        cmocka_unit_test(test_falls_back_to_the_older),
+        cmocka_unit_test(test_spoilt_model_rows_are_left_out),
+        cmocka_unit_test(test_crash_between_the_files),
+        cmocka_unit_test(test_refuses_what_does_not_fit),
+        cmocka_unit_test(test_stops_at_what_is_not_finite),
+        cmocka_unit_test(test_survives_a_full_disk),
+    };
+    return cmocka_run_group_tests_name("trainer", tests, NULL, NULL);
+}
