@@ -21,6 +21,7 @@
 #define WIRE_DIM_MAX 4096      // numbers in one row of a column
 #define WIRE_STRING_MAX 256    // bytes of any string, NUL included
 #define WIRE_PARAMS_MAX (12u << 20) // floats of a policy
+#define WIRE_LAYERS_MAX 11     // hidden layers of a policy
 #define WIRE_ACTORS_MAX 4096
 #define WIRE_COUNTERS_MAX 64
 #define WIRE_MEMBERS_MAX 32
@@ -133,6 +134,12 @@ struct wire_episode {
     double episode_return;
     bool terminated; // else truncated
     uint64_t policy_version;
+};
+
+// Of an actor: what its status shows at the server.
+struct wire_heartbeat {
+    uint64_t steps, policy_version, unacked_rows;
+    char waiting[WIRE_STRING_MAX];
 };
 
 struct wire_shutdown {
@@ -287,11 +294,7 @@ struct wire_msg {
         struct wire_policy_get policy_get;
         struct wire_policy policy;
         struct wire_status status;
-        // Heartbeat of an actor: what its status shows at the server.
-        struct {
-            uint64_t steps, policy_version, unacked_rows;
-            char waiting[WIRE_STRING_MAX];
-        } heartbeat;
+        struct wire_heartbeat heartbeat;
         // Goodbye, StatusRequest: nothing.
     };
 };
@@ -302,12 +305,23 @@ struct wire *wire_create(void);
 void wire_destroy(struct wire **wire);
 
 // *data (borrowed) is valid until the next wire_pack on the same wire. CHECKs
-// what unpack checks: a sender that builds a wrong message is a programmer error.
+// the form that unpack checks (limits, enums, dimensions, at least one row, at
+// most NET_MESSAGE_MAX bytes in all): a sender that builds a wrong message is a
+// programmer error. Numbers are the receiver's to check: environments diverge.
 void wire_pack(struct wire *wire, const void **data, size_t *len, const struct wire_msg *msg);
 
-// Pointers in *msg are aligned, and valid until the next wire_unpack on the same
-// wire. Returns 0, or a negative enum wire_refusal (-WIRE_REFUSED_SCHEMA, ...)
-// with a sentence in err.
+// Pointers in *msg are aligned to 16, and valid until the next wire_unpack on
+// the same wire. data itself may lie anywhere. Returns 0, or a negative enum
+// wire_refusal with a sentence in err:
+// -WIRE_REFUSED_SCHEMA, both versions in err, whatever else the bytes hold;
+// -WIRE_REFUSED_FORMAT, err names the field;
+// -WIRE_REFUSED_VALUE: the form is right but a number is not finite or an action
+//   is outside [-1, 1] by more than 1e-6. Then *msg is filled in all the same
+//   (type, run_id, seq, ...), so that the message can be answered and counted.
+// After the other two *msg is all zero. Measurements (the doubles of Progress
+// and Status) are the exception to "finite": a run that diverges must be able to
+// say so. Strings are free of NUL, and what is not printable UTF-8 in them
+// arrives as '?'.
 int wire_unpack(struct wire *wire, struct wire_msg *msg, const void *data, size_t len, char *err,
                 size_t err_len);
 

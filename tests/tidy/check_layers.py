@@ -30,7 +30,7 @@ DOORWAYS = {
     r"uv\.h": {"common/loop.c"},
     r"cblas\.h|openblas.*\.h": {"common/nn/blas.c"},
     r"mujoco/.*": {"actor/env_mujoco.c"},
-    r".*\.pb-c\.h|protobuf-c/.*": {"proto/wire.c", "proto/wire_status.c"},
+    r".*\.pb-c\.h|protobuf-c/.*": {f"proto/wire{part}.c" for part in ("", "_body", "_scan", "_status")},
     r"lmdb\.h": {"modelserver/store.c"},
     r"yaml\.h": {"common/config_yaml.c", "common/config.c"},
 }

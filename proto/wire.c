@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT
+// The way in and out. Unpacking goes through five gates, each of which trusts what the earlier ones
+// have passed:
+//
+//   schema   is it our version? (the only question that any bytes can be asked)
+//   scan     do the bytes parse, at what cost? strings, repetitions, numbers of parts (wire_scan.c)
+//   parse    protobuf-c, with memory from an arena that has a budget
+//   convert  into our structs: shapes against lengths (wire_body.c, wire_status.c)
+//   check    limits, enums, finite numbers (wire_check.c)
+//
+// Packing goes the same way back, and the last gate becomes the first.
+#include "proto/wire.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/log.h"
+#include "common/net.h"
+#include "proto/wire_parts.h"
+#include "spur.pb-c.h"
+
+// Beyond a message's own bytes: structs of a Status with all its actors, packed or unpacked.
+#define STRUCTS_BYTES_MAX ((size_t)24 << 20)
+
+struct wire {
+    struct arena packing, unpacking;
+};
+
+struct wire *wire_create(void) {
+    return xmalloc(sizeof(struct wire));
+}
+
+void wire_destroy(struct wire **wire) {
+    if (!*wire) {
+        return;
+    }
+    arena_deinit(&(*wire)->packing);
+    arena_deinit(&(*wire)->unpacking);
+    free(*wire);
+    *wire = NULL;
+}
+
+const char *wire_type_name(enum wire_type type) {
+    static const char *const names[] = {
+        [WIRE_HELLO] = "Hello",
+        [WIRE_WELCOME] = "Welcome",
+        [WIRE_REFUSE] = "Refuse",
+        [WIRE_TRANSITIONS] = "Transitions",
+        [WIRE_ACK] = "Ack",
+        [WIRE_CREDIT] = "Credit",
+        [WIRE_EPISODE] = "Episode",
+        [WIRE_HEARTBEAT] = "Heartbeat",
+        [WIRE_GOODBYE] = "Goodbye",
+        [WIRE_SHUTDOWN] = "Shutdown",
+        [WIRE_EVAL_REQUEST] = "EvalRequest",
+        [WIRE_EVAL_REPORT] = "EvalReport",
+        [WIRE_EXPERIENCE] = "Experience",
+        [WIRE_GRANT] = "Grant",
+        [WIRE_PROGRESS] = "Progress",
+        [WIRE_POLICY_GET] = "PolicyGet",
+        [WIRE_POLICY] = "Policy",
+        [WIRE_STATUS_REQUEST] = "StatusRequest",
+        [WIRE_STATUS] = "Status",
+    };
+    return type >= WIRE_HELLO && type <= WIRE_STATUS ? names[type] : "unknown";
+}
+
+int wire_refused(char *err, size_t err_len, enum wire_refusal code, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(err, err_len, fmt, args);
+    va_end(args);
+    return -(int)code;
+}
+
+// ---- text ----
+
+// Length of the UTF-8 character at p if it is printable, else 0. Reads no byte behind a NUL.
+static size_t printable(const unsigned char *p) {
+    if (p[0] < 0x80) {
+        return p[0] >= 0x20 && p[0] != 0x7f;
+    }
+    size_t len = p[0] >= 0xf0 && p[0] <= 0xf4 ? 4 : p[0] >= 0xe0 ? 3 : p[0] >= 0xc2 ? 2 : 0;
+    if (len == 0 || p[0] > 0xf4) {
+        return 0;
+    }
+    uint32_t character = p[0] & (0xffu >> (len + 1));
+    for (size_t i = 1; i < len; i++) {
+        if ((p[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+        character = character << 6 | (p[i] & 0x3f);
+    }
+    // The second set of control characters, overlong forms and surrogates are no text either.
+    bool shortest = len == 2 || (len == 3 && character >= 0x800) || character >= 0x10000;
+    bool surrogate = character >= 0xd800 && character <= 0xdfff;
+    return shortest && !surrogate && character >= 0xa0 && character <= 0x10ffff ? len : 0;
+}
+
+void wire_copy_text(char out[WIRE_STRING_MAX], const char *text) {
+    size_t n = 0;
+    const unsigned char *p = (const unsigned char *)text;
+    while (*p) {
+        size_t len = printable(p);
+        if (n + (len ? len : 1) >= WIRE_STRING_MAX) {
+            break;
+        }
+        if (len == 0) {
+            out[n++] = '?';
+            p++;
+        } else {
+            memcpy(out + n, p, len);
+            n += len;
+            p += len;
+        }
+    }
+    out[n] = '\0';
+}
+
+// ---- pack ----
+
+void wire_pack(struct wire *wire, const void **data, size_t *len, const struct wire_msg *msg) {
+    char err[256];
+    int rc = wire_check_form(msg, err, sizeof(err));
+    if (rc != 0) {
+        log_error("a message %s would be refused: %s", wire_type_name(msg->type), err);
+    }
+    CHECK(rc == 0);
+
+    struct arena *a = &wire->packing;
+    arena_reset(a, NET_MESSAGE_MAX + STRUCTS_BYTES_MAX);
+    Spur__Envelope envelope = SPUR__ENVELOPE__INIT;
+    envelope.schema = WIRE_SCHEMA;
+    envelope.run_id = msg->run_id;
+    wire_pack_body(a, &envelope, msg);
+
+    *len = protobuf_c_message_get_packed_size(&envelope.base);
+    CHECK(*len <= NET_MESSAGE_MAX);
+    uint8_t *bytes = arena_take(a, *len);
+    CHECK(bytes);
+    CHECK(protobuf_c_message_pack(&envelope.base, bytes) == *len);
+    *data = bytes;
+}
+
+// ---- unpack ----
+
+static void *take(void *arena, size_t size) {
+    return arena_take(arena, size);
+}
+
+// Everything goes at once, with the next message.
+static void give_back(void *arena, void *piece) {
+    (void)arena;
+    (void)piece;
+}
+
+static int unpack(struct wire *wire, struct wire_msg *msg, const void *data, size_t len, char *err,
+                  size_t err_len) {
+    if (len > NET_MESSAGE_MAX) {
+        return wire_refused(err, err_len, WIRE_REFUSED_FORMAT, "%zu bytes; at most %u", len,
+                            NET_MESSAGE_MAX);
+    }
+    uint32_t schema = 0;
+    int rc = wire_scan_schema(&schema, data, len, err, err_len);
+    if (rc != 0) {
+        return rc;
+    }
+    if (schema != WIRE_SCHEMA) {
+        return wire_refused(err, err_len, WIRE_REFUSED_SCHEMA,
+                            "the message has schema %u, this side speaks %d; %s", schema,
+                            WIRE_SCHEMA, "run the same version of spur on both sides");
+    }
+    rc = wire_scan(data, len, err, err_len);
+    if (rc != 0) {
+        return rc;
+    }
+
+    struct arena *a = &wire->unpacking;
+    arena_reset(a, len + STRUCTS_BYTES_MAX);
+    ProtobufCAllocator allocator = {.alloc = take, .free = give_back, .allocator_data = a};
+    Spur__Envelope *envelope = spur__envelope__unpack(&allocator, len, data);
+    if (!envelope) {
+        return wire_refused(err, err_len, WIRE_REFUSED_FORMAT,
+                            "%zu bytes that do not parse, or only with too much memory", len);
+    }
+    msg->run_id = envelope->run_id;
+    rc = wire_unpack_body(a, msg, envelope, err, err_len);
+    if (rc == 0) {
+        rc = wire_check_form(msg, err, err_len);
+    }
+    return rc == 0 ? wire_check_values(msg, err, err_len) : rc;
+}
+
+int wire_unpack(struct wire *wire, struct wire_msg *msg, const void *data, size_t len, char *err,
+                size_t err_len) {
+    memset(msg, 0, sizeof(*msg));
+    int rc = unpack(wire, msg, data, len, err, err_len);
+    if (rc != 0 && rc != -WIRE_REFUSED_VALUE) {
+        memset(msg, 0, sizeof(*msg)); // nothing of it may be used
+    }
+    return rc;
+}

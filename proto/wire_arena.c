@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+#include <stdlib.h>
+
+#include "proto/wire_parts.h"
+
+enum { ALIGNMENT = 16, BLOCK_BYTES_MIN = 64 << 10 };
+
+struct arena_block {
+    struct arena_block *older;
+    size_t size, used;
+    _Alignas(ALIGNMENT) unsigned char bytes[];
+};
+
+static struct arena_block *add_block(struct arena *a, size_t size) {
+    struct arena_block *block = malloc(sizeof(*block) + size);
+    if (block) {
+        block->older = a->blocks;
+        block->size = size;
+        block->used = 0;
+        a->blocks = block;
+    }
+    return block;
+}
+
+void arena_reset(struct arena *a, size_t budget) {
+    // The last message needed several blocks: the next like it shall find one that holds it all.
+    if (a->blocks && a->blocks->older) {
+        size_t size = 0;
+        for (struct arena_block *block = a->blocks; block; block = block->older) {
+            size += block->size;
+        }
+        arena_deinit(a);
+        add_block(a, size);
+    }
+    if (a->blocks) {
+        a->blocks->used = 0;
+    }
+    a->taken = 0;
+    a->budget = budget;
+}
+
+void *arena_take(struct arena *a, size_t size) {
+    if (size > a->budget - a->taken) {
+        return NULL;
+    }
+    size = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    struct arena_block *block = a->blocks;
+    if (!block || size > block->size - block->used) {
+        // Blocks double, so that many small pieces make few blocks.
+        size_t block_size = block ? 2 * block->size : BLOCK_BYTES_MIN;
+        if (block_size > a->budget) {
+            block_size = BLOCK_BYTES_MIN;
+        }
+        block = add_block(a, size > block_size ? size : block_size);
+        if (!block) {
+            return NULL;
+        }
+    }
+    void *piece = block->bytes + block->used;
+    block->used += size;
+    a->taken = size > a->budget - a->taken ? a->budget : a->taken + size;
+    return piece;
+}
+
+void arena_deinit(struct arena *a) {
+    while (a->blocks) {
+        struct arena_block *block = a->blocks;
+        a->blocks = block->older;
+        free(block);
+    }
+}

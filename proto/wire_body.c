@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: MIT
+// Every message but Status, from our structs to protobuf-c's and back.
+//
+// Messages of plain fields are one list each, which both directions share, so that a field cannot
+// be packed and forgotten on the other side. Columns are borrowed when packing and stay where
+// protobuf-c put them when unpacking: bytes are copied once each way. The machine is little-endian
+// as the wire is, and the arena's pieces are aligned, so a column is used as it came.
+#include <stdbool.h>
+
+#include "common/check.h"
+#include "proto/wire_parts.h"
+#include "spur.pb-c.h"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "columns are used as they came");
+_Static_assert(sizeof(float) == 4 && sizeof(double) == 8, "and are IEEE numbers");
+_Static_assert((int)SPUR__ROLE__ROLE_LEARNER == WIRE_ROLE_LEARNER, "enums are spur.proto's");
+_Static_assert((int)SPUR__REFUSAL__REFUSAL_FORMAT == WIRE_REFUSED_FORMAT, "likewise");
+_Static_assert((int)SPUR__EXPERIENCE_KIND__EXPERIENCE_MODEL == WIRE_MODEL, "likewise");
+
+// A body's field number is its type and BODY_FIRST.
+enum { BODY_FIRST = SPUR__ENVELOPE__BODY_HELLO - WIRE_HELLO };
+_Static_assert((int)SPUR__ENVELOPE__BODY_STATUS - BODY_FIRST == WIRE_STATUS, "types are in order");
+
+#define HELLO_FIELDS(NUM, ENUM, TEXT)                                                              \
+    ENUM(role)                                                                                     \
+    TEXT(id)                                                                                       \
+    NUM(incarnation) TEXT(host) NUM(pid) TEXT(version) TEXT(task) NUM(obs_dim) NUM(act_dim)        \
+        TEXT(endpoint) NUM(updates) NUM(policy_version) NUM(real_rows) NUM(model_rows)
+#define WELCOME_FIELDS(NUM, ENUM, TEXT)                                                            \
+    NUM(seed)                                                                                      \
+    TEXT(task)                                                                                     \
+    NUM(obs_dim) NUM(act_dim) NUM(horizon) NUM(actor_index) NUM(next_seq) NUM(actor_steps)         \
+        NUM(actor_episodes) NUM(heartbeat_ms) NUM(lost_after_ms) NUM(batch_rows_max)               \
+            NUM(unacked_rows_max)
+#define REFUSE_FIELDS(NUM, ENUM, TEXT) ENUM(code) NUM(fatal) TEXT(text)
+#define ACK_FIELDS(NUM, ENUM, TEXT) NUM(seq)
+#define CREDIT_FIELDS(NUM, ENUM, TEXT)                                                             \
+    NUM(steps_allowed)                                                                             \
+    NUM(random_steps) NUM(min_policy_version) NUM(newest_policy_version) TEXT(reason)
+#define EPISODE_FIELDS(NUM, ENUM, TEXT)                                                            \
+    NUM(length) NUM(episode_return) NUM(terminated) NUM(policy_version)
+#define HEARTBEAT_FIELDS(NUM, ENUM, TEXT)                                                          \
+    NUM(steps) NUM(policy_version) NUM(unacked_rows) TEXT(waiting)
+#define SHUTDOWN_FIELDS(NUM, ENUM, TEXT) NUM(done) TEXT(text)
+#define GRANT_FIELDS(NUM, ENUM, TEXT)                                                              \
+    NUM(updates_allowed) NUM(model_capacity) NUM(env_steps) NUM(checkpoint_id) TEXT(reason)
+#define PROGRESS_FIELDS(NUM, ENUM, TEXT)                                                           \
+    NUM(experience_seq)                                                                            \
+    NUM(updates)                                                                                   \
+    NUM(policy_version) NUM(real_rows) NUM(model_rows) NUM(model_capacity) NUM(updates_per_s)      \
+        NUM(critic_loss) NUM(actor_loss) NUM(temperature) NUM(entropy) NUM(q_mean) TEXT(waiting)
+#define POLICY_GET_FIELDS(NUM, ENUM, TEXT) NUM(have_version)
+
+// These hold more than plain fields; the rest is in the functions of their own.
+#define TRANSITIONS_FIELDS(NUM, ENUM, TEXT) NUM(seq) NUM(policy_version)
+#define EXPERIENCE_FIELDS(NUM, ENUM, TEXT)                                                         \
+    NUM(seq) ENUM(kind) NUM(first_index) NUM(model_version) NUM(policy_version)
+#define ROWS_FIELDS(NUM, ENUM, TEXT) NUM(rows) NUM(obs_dim) NUM(act_dim)
+#define POLICY_FIELDS(NUM, ENUM, TEXT)                                                             \
+    NUM(version)                                                                                   \
+    NUM(updates) NUM(obs_dim) NUM(act_dim) NUM(hidden_width) NUM(hidden_layers) NUM(params_len)
+#define EVAL_REQUEST_FIELDS(NUM, ENUM, TEXT)                                                       \
+    NUM(id) NUM(env_steps) NUM(seed) TEXT(task) NUM(episodes)
+#define EVAL_REPORT_FIELDS(NUM, ENUM, TEXT) NUM(id) NUM(env_steps) NUM(policy_version) NUM(episodes)
+
+// pack_NAME and unpack_NAME, from a list.
+#define PACKER(name, Pb, FIELDS)                                                                   \
+    static Spur__##Pb *pack_##name(struct arena *a, const struct wire_##name *m) {                 \
+        Spur__##Pb *p = arena_take(a, sizeof(*p));                                                 \
+        CHECK(p);                                                                                  \
+        spur__##name##__init(p);                                                                   \
+        FIELDS(WIRE_PACK_NUM, WIRE_PACK_ENUM, WIRE_PACK_TEXT)                                      \
+        return p;                                                                                  \
+    }
+#define UNPACKER(name, Pb, FIELDS)                                                                 \
+    static void unpack_##name(struct wire_##name *m, const Spur__##Pb *p) {                        \
+        FIELDS(WIRE_UNPACK_NUM, WIRE_UNPACK_ENUM, WIRE_UNPACK_TEXT)                                \
+    }
+#define BOTH(name, Pb, FIELDS) PACKER(name, Pb, FIELDS) UNPACKER(name, Pb, FIELDS)
+
+BOTH(hello, Hello, HELLO_FIELDS)
+BOTH(welcome, Welcome, WELCOME_FIELDS)
+BOTH(refuse, Refuse, REFUSE_FIELDS)
+BOTH(ack, Ack, ACK_FIELDS)
+BOTH(credit, Credit, CREDIT_FIELDS)
+BOTH(episode, Episode, EPISODE_FIELDS)
+BOTH(heartbeat, Heartbeat, HEARTBEAT_FIELDS)
+BOTH(shutdown, Shutdown, SHUTDOWN_FIELDS)
+BOTH(grant, Grant, GRANT_FIELDS)
+BOTH(progress, Progress, PROGRESS_FIELDS)
+BOTH(policy_get, PolicyGet, POLICY_GET_FIELDS)
+BOTH(transitions, Transitions, TRANSITIONS_FIELDS)
+BOTH(experience, Experience, EXPERIENCE_FIELDS)
+BOTH(rows, Rows, ROWS_FIELDS)
+BOTH(policy, Policy, POLICY_FIELDS)
+BOTH(eval_request, EvalRequest, EVAL_REQUEST_FIELDS)
+BOTH(eval_report, EvalReport, EVAL_REPORT_FIELDS)
+
+// ---- columns ----
+
+// Borrows. protobuf-c's struct has no const, but packing only reads.
+static ProtobufCBinaryData lend(const void *data, size_t len) {
+    return (ProtobufCBinaryData){.len = len, .data = (uint8_t *)(uintptr_t)data};
+}
+
+// The first thing that was wrong while taking columns.
+struct intake {
+    int rc;
+    char *err;
+    size_t err_len;
+};
+
+// Gives a column of rows x dim numbers of the given size if it has just that many, else NULL.
+static const void *take_column(struct intake *in, const ProtobufCBinaryData *bytes, uint64_t rows,
+                               uint32_t dim, size_t size, const char *name) {
+    // Checked before it is multiplied: rows may be anything here.
+    bool fits = rows <= WIRE_PARAMS_MAX && dim <= WIRE_DIM_MAX;
+    if (fits && bytes->len == rows * dim * size) {
+        return bytes->len ? bytes->data : NULL;
+    }
+    if (in->rc == 0) {
+        in->rc = wire_refused(in->err, in->err_len, WIRE_REFUSED_FORMAT,
+                              "%s: %zu bytes, but %llu x %u numbers of %zu bytes were announced%s",
+                              name, bytes->len, (unsigned long long)rows, dim, size,
+                              fits ? "" : ", which is too many");
+    }
+    return NULL;
+}
+
+static Spur__Rows *pack_whole_rows(struct arena *a, const struct wire_rows *m) {
+    Spur__Rows *p = pack_rows(a, m);
+    size_t rows = m->rows;
+    p->obs = lend(m->obs, rows * m->obs_dim * sizeof(float));
+    p->act = lend(m->act, rows * m->act_dim * sizeof(float));
+    p->reward = lend(m->reward, rows * sizeof(float));
+    p->next_obs = lend(m->next_obs, rows * m->obs_dim * sizeof(float));
+    p->flags = lend(m->flags, rows);
+    return p;
+}
+
+static int unpack_whole_rows(struct wire_rows *m, const Spur__Rows *p, char *err, size_t err_len) {
+    if (!p) {
+        return wire_refused(err, err_len, WIRE_REFUSED_FORMAT, "rows: missing");
+    }
+    unpack_rows(m, p);
+    struct intake in = {.err = err, .err_len = err_len};
+    m->obs = take_column(&in, &p->obs, p->rows, p->obs_dim, sizeof(float), "rows.obs");
+    m->act = take_column(&in, &p->act, p->rows, p->act_dim, sizeof(float), "rows.act");
+    m->reward = take_column(&in, &p->reward, p->rows, 1, sizeof(float), "rows.reward");
+    m->next_obs =
+        take_column(&in, &p->next_obs, p->rows, p->obs_dim, sizeof(float), "rows.next_obs");
+    m->flags = take_column(&in, &p->flags, p->rows, 1, 1, "rows.flags");
+    return in.rc;
+}
+
+static Spur__Policy *pack_whole_policy(struct arena *a, const struct wire_policy *m) {
+    Spur__Policy *p = pack_policy(a, m);
+    p->params = lend(m->params, m->params_len * sizeof(float));
+    return p;
+}
+
+static int unpack_whole_policy(struct wire_policy *m, const Spur__Policy *p, char *err,
+                               size_t err_len) {
+    if (!p) {
+        return wire_refused(err, err_len, WIRE_REFUSED_FORMAT, "policy: missing");
+    }
+    unpack_policy(m, p);
+    struct intake in = {.err = err, .err_len = err_len};
+    m->params = take_column(&in, &p->params, p->params_len, 1, sizeof(float), "policy.params");
+    return in.rc;
+}
+
+static Spur__EvalReport *pack_whole_eval_report(struct arena *a, const struct wire_eval_report *m) {
+    Spur__EvalReport *p = pack_eval_report(a, m);
+    p->n_returns = p->n_lengths = m->episodes;
+    p->returns = (double *)(uintptr_t)m->returns;
+    p->lengths = (double *)(uintptr_t)m->lengths;
+    return p;
+}
+
+static int unpack_whole_eval_report(struct wire_eval_report *m, const Spur__EvalReport *p,
+                                    char *err, size_t err_len) {
+    unpack_eval_report(m, p);
+    if (p->n_returns != p->episodes || p->n_lengths != p->episodes) {
+        return wire_refused(err, err_len, WIRE_REFUSED_FORMAT,
+                            "eval_report: %zu returns and %zu lengths for %u episodes",
+                            p->n_returns, p->n_lengths, p->episodes);
+    }
+    m->returns = p->returns;
+    m->lengths = p->lengths;
+    return 0;
+}
+
+// ---- bodies ----
+
+void wire_pack_body(struct arena *a, struct Spur__Envelope *p, const struct wire_msg *msg) {
+    p->body_case = (int)msg->type + BODY_FIRST;
+    switch (msg->type) {
+    case WIRE_HELLO:
+        p->hello = pack_hello(a, &msg->hello);
+        break;
+    case WIRE_WELCOME:
+        p->welcome = pack_welcome(a, &msg->welcome);
+        break;
+    case WIRE_REFUSE:
+        p->refuse = pack_refuse(a, &msg->refuse);
+        break;
+    case WIRE_TRANSITIONS:
+        p->transitions = pack_transitions(a, &msg->transitions);
+        p->transitions->rows = pack_whole_rows(a, &msg->transitions.rows);
+        break;
+    case WIRE_ACK:
+        p->ack = pack_ack(a, &msg->ack);
+        break;
+    case WIRE_CREDIT:
+        p->credit = pack_credit(a, &msg->credit);
+        break;
+    case WIRE_EPISODE:
+        p->episode = pack_episode(a, &msg->episode);
+        break;
+    case WIRE_HEARTBEAT:
+        p->heartbeat = pack_heartbeat(a, &msg->heartbeat);
+        break;
+    case WIRE_GOODBYE:
+        p->goodbye = arena_take(a, sizeof(*p->goodbye));
+        CHECK(p->goodbye);
+        spur__goodbye__init(p->goodbye);
+        break;
+    case WIRE_SHUTDOWN:
+        p->shutdown = pack_shutdown(a, &msg->shutdown);
+        break;
+    case WIRE_EVAL_REQUEST:
+        p->eval_request = pack_eval_request(a, &msg->eval_request);
+        p->eval_request->policy = pack_whole_policy(a, &msg->eval_request.policy);
+        break;
+    case WIRE_EVAL_REPORT:
+        p->eval_report = pack_whole_eval_report(a, &msg->eval_report);
+        break;
+    case WIRE_EXPERIENCE:
+        p->experience = pack_experience(a, &msg->experience);
+        p->experience->rows = pack_whole_rows(a, &msg->experience.rows);
+        break;
+    case WIRE_GRANT:
+        p->grant = pack_grant(a, &msg->grant);
+        break;
+    case WIRE_PROGRESS:
+        p->progress = pack_progress(a, &msg->progress);
+        break;
+    case WIRE_POLICY_GET:
+        p->policy_get = pack_policy_get(a, &msg->policy_get);
+        break;
+    case WIRE_POLICY:
+        p->policy = pack_whole_policy(a, &msg->policy);
+        break;
+    case WIRE_STATUS_REQUEST:
+        p->status_request = arena_take(a, sizeof(*p->status_request));
+        CHECK(p->status_request);
+        spur__status_request__init(p->status_request);
+        break;
+    case WIRE_STATUS:
+        p->status = wire_pack_status(a, &msg->status);
+        break;
+    }
+}
+
+int wire_unpack_body(struct arena *a, struct wire_msg *msg, const struct Spur__Envelope *p,
+                     char *err, size_t err_len) {
+    msg->type = (int)p->body_case - BODY_FIRST;
+    switch (p->body_case) {
+    case SPUR__ENVELOPE__BODY_HELLO:
+        unpack_hello(&msg->hello, p->hello);
+        return 0;
+    case SPUR__ENVELOPE__BODY_WELCOME:
+        unpack_welcome(&msg->welcome, p->welcome);
+        return 0;
+    case SPUR__ENVELOPE__BODY_REFUSE:
+        unpack_refuse(&msg->refuse, p->refuse);
+        return 0;
+    case SPUR__ENVELOPE__BODY_TRANSITIONS:
+        unpack_transitions(&msg->transitions, p->transitions);
+        return unpack_whole_rows(&msg->transitions.rows, p->transitions->rows, err, err_len);
+    case SPUR__ENVELOPE__BODY_ACK:
+        unpack_ack(&msg->ack, p->ack);
+        return 0;
+    case SPUR__ENVELOPE__BODY_CREDIT:
+        unpack_credit(&msg->credit, p->credit);
+        return 0;
+    case SPUR__ENVELOPE__BODY_EPISODE:
+        unpack_episode(&msg->episode, p->episode);
+        return 0;
+    case SPUR__ENVELOPE__BODY_HEARTBEAT:
+        unpack_heartbeat(&msg->heartbeat, p->heartbeat);
+        return 0;
+    case SPUR__ENVELOPE__BODY_SHUTDOWN:
+        unpack_shutdown(&msg->shutdown, p->shutdown);
+        return 0;
+    case SPUR__ENVELOPE__BODY_EVAL_REQUEST:
+        unpack_eval_request(&msg->eval_request, p->eval_request);
+        return unpack_whole_policy(&msg->eval_request.policy, p->eval_request->policy, err,
+                                   err_len);
+    case SPUR__ENVELOPE__BODY_EVAL_REPORT:
+        return unpack_whole_eval_report(&msg->eval_report, p->eval_report, err, err_len);
+    case SPUR__ENVELOPE__BODY_EXPERIENCE:
+        unpack_experience(&msg->experience, p->experience);
+        return unpack_whole_rows(&msg->experience.rows, p->experience->rows, err, err_len);
+    case SPUR__ENVELOPE__BODY_GRANT:
+        unpack_grant(&msg->grant, p->grant);
+        return 0;
+    case SPUR__ENVELOPE__BODY_PROGRESS:
+        unpack_progress(&msg->progress, p->progress);
+        return 0;
+    case SPUR__ENVELOPE__BODY_POLICY_GET:
+        unpack_policy_get(&msg->policy_get, p->policy_get);
+        return 0;
+    case SPUR__ENVELOPE__BODY_POLICY:
+        return unpack_whole_policy(&msg->policy, p->policy, err, err_len);
+    case SPUR__ENVELOPE__BODY_STATUS:
+        return wire_unpack_status(a, &msg->status, p->status, err, err_len);
+    case SPUR__ENVELOPE__BODY_GOODBYE:
+    case SPUR__ENVELOPE__BODY_STATUS_REQUEST:
+        return 0;
+    default:
+        return wire_refused(err, err_len, WIRE_REFUSED_FORMAT, "an envelope without a message");
+    }
+}
