@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+// What the sub-commands of `spur` share.
+//
+// A sub-command is a function that gets its own part of the command line
+// (argv[0] is "spur NAME", for messages) and returns an exit code of
+// common/check.h. What it prints for people to read goes to standard output,
+// what went wrong to standard error.
+#ifndef SPUR_CLI_CLI_H
+#define SPUR_CLI_CLI_H
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/config.h"
+#include "common/task/task.h"
+
+int cmd_config(int argc, char **argv);
+int cmd_eval(int argc, char **argv);
+int cmd_run(int argc, char **argv);
+int cmd_status(int argc, char **argv);
+int cmd_tasks(int argc, char **argv);
+
+// Prints "argv0: text" and where to find help; returns EXIT_CODE_USAGE.
+int cli_usage_error(char **argv, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+// Prints "spur: text", and the hint unless it is NULL; returns code.
+int cli_fail(int code, const char *hint, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+// The next option by getopt_long (long options only, "-h" for --help), or -1 at
+// the end. '?' has been told to the user: return EXIT_CODE_USAGE.
+int cli_next_option(int argc, char **argv, const struct option *options);
+// A whole number within [min, max] of an option. false: told to the user.
+bool cli_parse_number(uint64_t *out, char **argv, const char *option, const char *text,
+                      uint64_t min, uint64_t max);
+
+// ---- tasks and configurations (source.c) ----
+
+#define CLI_SETS_MAX 64
+
+// What the user asked for: a task's name or a file, and overrides.
+struct cli_source {
+    const char *name;               // NULL: nothing given
+    const char *sets[CLI_SETS_MAX]; // "section.key=value", borrowed
+    int set_count;
+};
+
+// False, and told to the user, when there are too many.
+bool cli_source_set(struct cli_source *source, char **argv, const char *assignment);
+
+// Whether name is a file to read (ends in .yaml, or has a slash) or a task.
+bool cli_is_file(const char *name);
+
+// The configuration of a task (from inside the program) or of a file, without
+// overrides. 0, or an exit code, told to the user.
+int cli_load(struct config *c, const char *name);
+// cli_load, the overrides, config_check, and the task it names.
+int cli_resolve(struct config *c, const struct task **task, const struct cli_source *source);
+// Finds a task or tells which there are. NULL: told to the user.
+const struct task *cli_find_task(const char *name);
+
+#endif

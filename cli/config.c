@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+// `spur config`: the configuration that a run would use, and its memory.
+#include <stdio.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "common/check.h"
+#include "common/config_memory.h"
+
+static const char help[] =
+    "usage: spur config TASK|FILE [--set section.key=value]...\n"
+    "       spur config --doc\n"
+    "\n"
+    "Prints the configuration that `spur run` would use, as YAML with each key's meaning, unit\n"
+    "and range, and at the end the memory that the run will need, by part. The output is a file\n"
+    "that `spur run` reads.\n"
+    "\n"
+    "  TASK                    as `spur tasks` lists them\n"
+    "  FILE                    a file ending in .yaml, or a path\n"
+    "  --set section.key=value overrides one key; may be given many times\n"
+    "  --doc                   prints docs/configuration.md\n";
+
+static const struct option options[] = {
+    {"set", required_argument, NULL, 's'},
+    {"doc", no_argument, NULL, 'd'},
+    {"help", no_argument, NULL, 'h'},
+    {0},
+};
+
+int cmd_config(int argc, char **argv) {
+    struct cli_source source = {0};
+    bool doc = false;
+    for (int option; (option = cli_next_option(argc, argv, options)) != -1;) {
+        switch (option) {
+        case 's':
+            if (!cli_source_set(&source, argv, optarg)) {
+                return EXIT_CODE_USAGE;
+            }
+            break;
+        case 'd':
+            doc = true;
+            break;
+        case 'h':
+            fputs(help, stdout);
+            return EXIT_CODE_OK;
+        default:
+            return EXIT_CODE_USAGE;
+        }
+    }
+    if (doc) {
+        config_document(stdout);
+        return EXIT_CODE_OK;
+    }
+    if (argc - optind != 1) {
+        return cli_usage_error(argv, "expected one task or file, found %d", argc - optind);
+    }
+    source.name = argv[optind];
+
+    struct config c;
+    const struct task *task;
+    int rc = cli_resolve(&c, &task, &source);
+    if (rc != 0) {
+        return rc;
+    }
+    config_print(&c, stdout, true);
+    struct config_memory memory;
+    config_memory(&memory, &c, task->obs_dim, task->act_dim);
+    printf("\n# Memory, predicted:\n");
+    config_memory_print(&memory, stdout, "#   ");
+    return EXIT_CODE_OK;
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+// Figures for people.
+#ifndef SPUR_CLI_TEXT_H
+#define SPUR_CLI_TEXT_H
+
+#include <stdint.h>
+
+#define TEXT_LEN 48
+
+// Each writes into out and returns it.
+const char *text_count(char out[TEXT_LEN], uint64_t n);        // "125,000"
+const char *text_duration(char out[TEXT_LEN], double seconds); // "2 min 31 s"; "?" if not finite
+// Four or so digits: "0.0123", "12.3", "1,240"; "-" if not finite.
+const char *text_figure(char out[TEXT_LEN], double x);
+
+#endif
