@@ -36,11 +36,14 @@ void log_tail_print(const char *run_dir, const char *process, int lines_max) {
     if (!text) {
         return;
     }
-    // A ring of the last lines that name it.
+    // A ring of the last lines that are the process's own, as the log marks them;
+    // before it knows its name, a program goes by spur-something.
+    char mark[64];
+    snprintf(mark, sizeof(mark), " %s ", process);
     const char *lines[LINES_MAX];
     int count = 0;
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
-        if (strstr(line, process)) {
+        if (strstr(line, mark) || strstr(line, "Z spur-")) {
             lines[count++ % lines_max] = line;
         }
     }

@@ -3,7 +3,7 @@
 #ifndef SPUR_CLI_LOG_TAIL_H
 #define SPUR_CLI_LOG_TAIL_H
 
-// Prints the last lines of RUN_DIR/log that name the process to standard error,
+// Prints the last lines of RUN_DIR/log of the process to standard error,
 // at most lines_max, and where the rest is.
 void log_tail_print(const char *run_dir, const char *process, int lines_max);
 

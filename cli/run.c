@@ -197,8 +197,13 @@ int cmd_run(int argc, char **argv) {
                text, dir.path, dir.config.run.task);
         return EXIT_CODE_OK;
     }
-    rc = announce(&dir);
+    // What is too large leaves no directory behind; what runs already is not
+    // announced as if it began.
+    rc = dir.resumed ? rundir_open(&dir) : 0;
     if (rc == 0) {
+        rc = announce(&dir);
+    }
+    if (rc == 0 && !dir.resumed) {
         rc = rundir_open(&dir);
     }
     if (rc == 0) {

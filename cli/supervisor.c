@@ -135,10 +135,9 @@ static void on_exit_of(void *arg, int exit_status, int term_signal) {
     char how[96];
     uint64_t now = loop_now_ms(s->loop);
     child_describe_end(how, sizeof(how), exit_status, term_signal);
-    log_info("%s %s", c->name, how);
     c->handle = NULL;
-
     if (s->stage != STAGE_RUN) {
+        log_info("%s %s", c->name, how);
         if (running(s) == 0) {
             loop_stop(s->loop);
         } else if (s->stage == STAGE_SERVER && c->role == CHILD_MODELSERVER) {
@@ -148,6 +147,7 @@ static void on_exit_of(void *arg, int exit_status, int term_signal) {
     }
     switch (child_judge(c, now, exit_status, term_signal)) {
     case CHILD_RUN_OVER:
+        log_info("%s has ended the run", c->name);
         s->result.end = SUPERVISOR_DONE;
         enter(s, STAGE_LEAVE);
         break;
@@ -155,6 +155,8 @@ static void on_exit_of(void *arg, int exit_status, int term_signal) {
         if (exit_status != 0 || term_signal != 0) {
             say(s, "%s %s; it is started again in %llu s", c->name, how,
                 (unsigned long long)(c->again_ms - now) / 1000);
+        } else {
+            log_info("%s has left; if the run is not over soon, it is started again", c->name);
         }
         break;
     case CHILD_AWAY:
