@@ -8,8 +8,9 @@
 #include <stdint.h>
 
 struct adam {
-    float learning_rate;
-    float beta1, beta2, epsilon; // 0.9, 0.999, 1e-8
+    // In double, because 1 - beta2 of a float is wrong in the fifth digit.
+    double learning_rate;
+    double beta1, beta2, epsilon; // 0.9, 0.999, 1e-8
 };
 struct adam adam_make(double learning_rate);
 

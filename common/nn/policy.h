@@ -23,7 +23,8 @@ size_t policy_params(const struct policy *p);
 size_t policy_scratch(const struct policy *p, int B);
 void policy_init(float *params, const struct policy *p, struct rng *rng);
 
-// act (B, A) in (-1, 1), log_prob (B) or NULL; noise (B, A) ~ N(0, 1).
+// act (B, A) in [-1, 1] (tanh rounds to its ends), log_prob (B) or NULL; noise (B,
+// A) ~ N(0, 1).
 void policy_sample(float *act, float *log_prob, float *scratch, const struct policy *p,
                    const float *params, const float *obs, const float *noise, int B);
 // act (B, A) = tanh(mu(obs)): the deterministic policy of evaluations.

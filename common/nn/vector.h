@@ -60,8 +60,9 @@ void vector_add_rows(float *sum, const float *a, const float *x, int B, int N);
 // One step of Adam; adam.h says which.
 struct vector_adam {
     float beta1, beta2;
-    float step;       // learning rate / (1 - beta1^t)
-    float root_scale; // 1 / sqrt(1 - beta2^t)
+    float gain1, gain2; // 1 - beta1, 1 - beta2
+    float step;         // learning rate / (1 - beta1^t)
+    float root_scale;   // 1 / sqrt(1 - beta2^t)
     float epsilon, decay;
 };
 void vector_adam_step(float *p, float *m, float *v, const float *g, size_t n,

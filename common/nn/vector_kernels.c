@@ -286,12 +286,12 @@ static inline float flush(float x) {
 
 static void kernel_adam_step(float *restrict p, float *restrict m, float *restrict v,
                              const float *restrict g, size_t n, const struct vector_adam *a) {
-    const float beta1 = a->beta1, beta2 = a->beta2, step = a->step;
-    const float root_scale = a->root_scale, epsilon = a->epsilon, decay = a->decay;
+    const float beta1 = a->beta1, beta2 = a->beta2, gain1 = a->gain1, gain2 = a->gain2;
+    const float step = a->step, root_scale = a->root_scale, epsilon = a->epsilon, decay = a->decay;
     for (size_t i = 0; i < n; i++) {
         float grad = FMA(decay, p[i], g[i]);
-        float mean = flush(FMA(beta1, m[i], (1.0f - beta1) * grad));
-        float square = flush(FMA(beta2, v[i], (1.0f - beta2) * grad * grad));
+        float mean = flush(FMA(beta1, m[i], gain1 * grad));
+        float square = flush(FMA(beta2, v[i], gain2 * grad * grad));
         m[i] = mean;
         v[i] = square;
         p[i] -= step * mean / FMA(__builtin_sqrtf(square), root_scale, epsilon);

@@ -272,8 +272,13 @@ static void check_backward(void) {
 // Moments without gradient end at zero, never among the denormals.
 static void check_adam_flushes(void) {
     float p[9], m[9], v[9], g[9] = {0};
-    const struct vector_adam a = {
-        .beta1 = 0.9f, .beta2 = 0.9f, .step = 1e-3f, .root_scale = 1.0f, .epsilon = 1e-8f};
+    const struct vector_adam a = {.beta1 = 0.9f,
+                                  .beta2 = 0.9f,
+                                  .gain1 = 0.1f,
+                                  .gain2 = 0.1f,
+                                  .step = 1e-3f,
+                                  .root_scale = 1.0f,
+                                  .epsilon = 1e-8f};
     for (int i = 0; i < 9; i++) {
         p[i] = 1.0f;
         m[i] = i % 2 ? 1e-30f : -1e-30f;

@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Writes golden.safetensors: inputs and PyTorch's answers for test_golden.c.
+
+    python3 make_golden.py golden.safetensors        (needs PyTorch, any version from 1.13 on)
+
+Inputs are float32, the answers are computed from them in float64, with
+PyTorch's own layers, distributions, autograd and optimisers wherever it has
+them, so that a difference seen in the test is the error of spur's float code.
+The file is committed; run this again only to change what is tested.
+"""
+import json
+import struct
+import sys
+
+import torch
+import torch.nn.functional as F
+
+torch.manual_seed(20240607)
+O, A, H, B = 5, 2, 16, 12  # observation, action, hidden width, batch
+tensors = {}
+
+
+def put(name, t):
+    """Keeps t (float32 stays, float64 stays) and returns it in float64."""
+    t = t.detach().clone()
+    tensors[name] = t
+    return t.double()
+
+
+def network(name, dims, scale=0.5):
+    """A flat block as in mlp.h (weight (out, in), bias (out), layer by layer), stored and returned with a gradient."""
+    parts = [torch.randn(n, dtype=torch.float32) * scale / fan_in**0.5
+             for fan_in, out in zip(dims, dims[1:]) for n in (fan_in * out, out)]
+    return put(name, torch.cat(parts)).requires_grad_()
+
+
+def run(flat, dims, x, activation):
+    at = 0
+    for i, (fan_in, out) in enumerate(zip(dims, dims[1:])):
+        weight = flat[at:at + fan_in * out].view(out, fan_in)
+        bias = flat[at + fan_in * out:at + (fan_in + 1) * out]
+        at += (fan_in + 1) * out
+        x = F.linear(x, weight, bias)
+        if i < len(dims) - 2:
+            x = activation(x)
+    assert at == flat.numel()
+    return x
+
+
+def policy():
+    dims = [O, H, H, 2 * A]
+    params = network("policy.params", dims, 2.0)
+    obs = put("policy.obs", torch.randn(B, O))
+    noise = put("policy.noise", torch.randn(B, A))
+    d_act = put("policy.d_act", torch.randn(B, A))
+    d_log_prob = put("policy.d_log_prob", torch.randn(B))
+    mu, log_std = run(params, dims, obs, F.relu).chunk(2, -1)
+    std = log_std.clamp(-20, 2).exp()
+    normal = torch.distributions.Normal(mu, std)
+    # PyTorch's own squashed distribution, at the reparameterised sample.
+    squash = torch.distributions.transforms.TanhTransform(cache_size=1)
+    squashed = torch.distributions.TransformedDistribution(normal, [squash])
+    act = squash(mu + std * noise)
+    log_prob = squashed.log_prob(act).sum(-1)
+    put("policy.act", act)
+    put("policy.log_prob", log_prob)
+    put("policy.mean", torch.tanh(mu))
+    ((act * d_act).sum() + (log_prob * d_log_prob).sum()).backward()
+    put("policy.gradient", params.grad)
+
+
+def critic():
+    dims = [O + A, H, H, 1]
+    params = torch.cat([network("unused", dims, 2.0), network("unused", dims, 2.0)]).detach()
+    del tensors["unused"]
+    params = put("critic.params", params.float()).requires_grad_()
+    obs = put("critic.obs", torch.randn(B, O))
+    act = put("critic.act", torch.rand(B, A) * 2 - 1).requires_grad_()
+    y = put("critic.y", torch.randn(B))
+    q1, q2 = (run(half, dims, torch.cat([obs, act], -1), F.relu).squeeze(-1) for half in params.chunk(2))
+    put("critic.q", torch.stack([q1, q2]))
+    loss = 0.5 * F.mse_loss(q1, y) + 0.5 * F.mse_loss(q2, y)
+    put("critic.loss", loss.view(1))
+    put("critic.gradient", torch.autograd.grad(loss, params, retain_graph=True)[0])
+    q_min = torch.min(q1, q2)
+    put("critic.q_min", q_min)
+    put("critic.d_act", torch.autograd.grad(q_min.sum(), act)[0])
+
+
+def ensemble():
+    members, T = 3, 1 + O
+    dims = [O + A, H, H, 2 * T]
+    networks = torch.cat([network("unused", dims, 1.5) for _ in range(members)])
+    del tensors["unused"]
+    size = networks.numel() // members
+    # Bounds close enough to the raw log-variances that both matter.
+    bounds = torch.cat([0.5 + 0.3 * torch.randn(T), -1.0 + 0.3 * torch.randn(T)])
+    params = put("ensemble.params", torch.cat([networks, bounds]).float()).requires_grad_()
+    highest, lowest = params[-2 * T:-T], params[-T:]
+    x = put("ensemble.x", torch.randn(members, B, O + A))
+    y = put("ensemble.y", torch.randn(members, B, T))
+    total, losses, mses, means, logvars = 0, [], [], [], []
+    for k in range(members):
+        mean, raw = run(params[k * size:(k + 1) * size], dims, x[k], F.silu).chunk(2, -1)
+        logvar = highest - F.softplus(highest - raw)
+        logvar = lowest + F.softplus(logvar - lowest)
+        loss = ((mean - y[k])**2 * torch.exp(-logvar) + logvar).mean()
+        losses.append(loss)
+        mses.append(F.mse_loss(mean, y[k]))
+        means.append(mean)
+        logvars.append(logvar)
+        total = total + loss
+    put("ensemble.losses", torch.stack(losses))
+    put("ensemble.mses", torch.stack(mses))
+    put("ensemble.mean", torch.stack(means))
+    put("ensemble.logvar", torch.stack(logvars))
+    terms = 0.01 * highest.sum() - 0.01 * lowest.sum()
+    put("ensemble.bounds_loss", terms.view(1))
+    put("ensemble.gradient", torch.autograd.grad(total + terms, params)[0])
+
+
+def optimiser():
+    n = 100
+    for decay in (0.0, 1e-2):
+        name = "adam.decayed" if decay else "adam.plain"
+        p = put(name + ".start", torch.randn(n)).requires_grad_()
+        adam = torch.optim.Adam([p], lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=decay)
+        for t in (1, 2, 3):
+            p.grad = put(f"{name}.g{t}", torch.randn(n) * 10.0**-t)
+            adam.step()
+            put(f"{name}.p{t}", p)
+        put(name + ".m3", adam.state[p]["exp_avg"])
+        put(name + ".v3", adam.state[p]["exp_avg_sq"])
+    target = put("polyak.target", torch.randn(n))
+    source = put("polyak.source", torch.randn(n))
+    put("polyak.result", target.lerp(source, 0.005))
+
+
+def normaliser():
+    x = torch.randn(40, 7) * torch.tensor([1.0, 10.0, 0.1, 5.0, 1.0, 1e-3, 1.0])
+    x = x + torch.tensor([0.0, 100.0, -3.0, 0.0, 0.0, 1.0, 0.0])
+    x[:, 4] = 2.5  # a constant column
+    x = put("normalizer.x", x)
+    mean, std = x.mean(0), x.std(0, unbiased=False)
+    std[std < 1e-12] = 1.0
+    put("normalizer.mean", mean)
+    put("normalizer.std", std)
+    put("normalizer.y", (x - mean) / std)
+
+
+def write(path):
+    """The safetensors format by hand: it is short, and float64 stays aligned in front."""
+    header = {"__metadata__": {"made_by": "make_golden.py", "torch": torch.__version__}}
+    data = b""
+    for name, t in sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0])):
+        raw = t.contiguous().numpy().astype({4: "<f4", 8: "<f8"}[t.element_size()]).tobytes()
+        header[name] = {"dtype": {4: "F32", 8: "F64"}[t.element_size()], "shape": list(t.shape),
+                        "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as out:
+        out.write(struct.pack("<Q", len(text)) + text + data)
+
+
+policy()
+critic()
+ensemble()
+optimiser()
+normaliser()
+write(sys.argv[1])
