@@ -36,15 +36,17 @@ struct peer {
     char id[WIRE_STRING_MAX], host[WIRE_STRING_MAX], waiting[WIRE_STRING_MAX];
     uint64_t pid, incarnation;
     uint64_t heard_ms, sent_ms;
-    unsigned due;
+    unsigned due; // enum peer_due bits
+    bool owed;    // in the list of peers to whom something is due
     // Actors. Rows and credit count in this incarnation.
-    bool registered;                // the store knows this incarnation
+    bool registering, registered;   // the store knows this incarnation
     uint64_t index;                 // in the store, once registered
     uint64_t seq_in, seq_stored;    // last message taken, last one stored
     uint64_t rows_in, rows_stored;  // the same in rows
     uint64_t credit, random_credit; // rows allowed in all, and of these with random actions
     uint64_t steps, episodes;       // stored, of all incarnations
     uint64_t policy_version, unacked_rows;
+    uint64_t policy_told; // newest version that a Credit named
     double last_return;
     struct rate steps_rate;
 };

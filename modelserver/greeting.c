@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+//
+// Hello: who may come in, and as what. A newer incarnation of an id takes the
+// older one's place, an older one is turned away for good, and places of which
+// there is one (learner, evaluator, the actor of lockstep) are free only while
+// their holder is not up.
+#include "modelserver/core.h"
+
+#include <stdio.h>
+
+#include "common/log.h"
+
+// What speaks against this Hello, whoever it comes from. False: refused.
+static bool hello_is_sound(struct modelserver *ms, const struct net_peer *from,
+                           const struct wire_hello *h) {
+    const struct task *task = h->task[0] ? task_find(h->task) : ms->task;
+    if (task != ms->task || (h->obs_dim && h->obs_dim != (uint32_t)ms->task->obs_dim) ||
+        (h->act_dim && h->act_dim != (uint32_t)ms->task->act_dim)) {
+        ms_refuse(ms, from, WIRE_REFUSED_TASK, true,
+                  "%s has task %s (%u, %u); this run's is %s (%d, %d)", h->id, h->task, h->obs_dim,
+                  h->act_dim, ms->task->name, ms->task->obs_dim, ms->task->act_dim);
+        return false;
+    }
+    if (h->id[0] == '\0') {
+        ms_refuse(ms, from, WIRE_REFUSED_FORMAT, true, "a Hello without an id");
+        return false;
+    }
+    if (h->role == WIRE_ROLE_LEARNER && h->real_rows > ms->steps) {
+        ms_refuse(ms, from, WIRE_REFUSED_RUN, true,
+                  "%s has %llu real rows, the store only %llu: it belongs to another run", h->id,
+                  (unsigned long long)h->real_rows, (unsigned long long)ms->steps);
+        return false;
+    }
+    return true;
+}
+
+// Whether the place that this peer wants is taken by another one. p: its own
+// entry, or NULL.
+static bool place_is_free(struct modelserver *ms, const struct net_peer *from,
+                          const struct wire_hello *h, const struct peer *p) {
+    if (p && p->role != h->role) {
+        ms_refuse(ms, from, WIRE_REFUSED_MODE, true, "%s: the id is another kind of process's",
+                  h->id);
+        return false;
+    }
+    if (p && h->incarnation < p->incarnation) {
+        ms_refuse(ms, from, WIRE_REFUSED_FENCED, true,
+                  "%s: a newer start of the same id is here (%llu, this is %llu)", h->id,
+                  (unsigned long long)p->incarnation, (unsigned long long)h->incarnation);
+        return false;
+    }
+    const struct peer *holder = NULL;
+    if (h->role == WIRE_ROLE_LEARNER) {
+        holder = ms->learner;
+    } else if (h->role == WIRE_ROLE_EVALUATOR) {
+        holder = ms->evaluator;
+    } else if (ms->config.pacing.mode == PACING_LOCKSTEP && ms->actors_up > 0) {
+        holder = ms->actor_up[0];
+    }
+    if (holder && holder != p && peer_is_up(holder)) {
+        bool actor = h->role == WIRE_ROLE_ACTOR;
+        ms_refuse(ms, from, WIRE_REFUSED_MODE, actor,
+                  actor ? "%s: in lockstep there is one actor, and %s is here"
+                        : "%s: %s has this place; it is free when that one goes",
+                  h->id, holder->id);
+        return false;
+    }
+    return true;
+}
+
+void greeting_hello(struct modelserver *ms, uint64_t now_ms, const struct net_peer *from,
+                    const struct wire_hello *h) {
+    struct peer *p = registry_by_id(ms->registry, h->id);
+    if (!hello_is_sound(ms, from, h) || !place_is_free(ms, from, h, p)) {
+        return;
+    }
+    bool begins = !p || h->incarnation > p->incarnation;
+    if (!p) {
+        p = registry_add(ms->registry, h->id);
+    }
+    if (!p) {
+        ms_refuse(ms, from, WIRE_REFUSED_FULL, false, "%s: %d ids are known already", h->id,
+                  REGISTRY_PEERS_MAX);
+        return;
+    }
+    if (begins) {
+        log_info("%s is here: pid %llu on %s, version %s", h->id, (unsigned long long)h->pid,
+                 h->host, h->version);
+    }
+    registry_set_route(ms->registry, p, from);
+    p->role = h->role;
+    p->incarnation = h->incarnation;
+    p->pid = h->pid;
+    snprintf(p->host, sizeof(p->host), "%s", h->host);
+    p->heard_ms = now_ms;
+    p->state = WIRE_PEER_CONNECTED;
+    if (h->role == WIRE_ROLE_ACTOR) {
+        ingest_hello(ms, now_ms, p, begins);
+        return;
+    }
+    if (h->role == WIRE_ROLE_LEARNER) {
+        ms->learner = p;
+        supply_hello(ms, now_ms, h, begins);
+    } else {
+        ms->evaluator = p;
+        ms_owe(ms, p, ms->eval_out.policy ? PEER_DUE_EVAL : 0);
+    }
+    ms_owe(ms, p, PEER_DUE_WELCOME | (ms->shutdown_told ? PEER_DUE_SHUTDOWN : 0));
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+// The model server's files beside the store: its checkpoint, and the best policy.
+//
+// The checkpoint (safetensors) holds what store, task and seed do not say: the
+// ensemble with its Adam moments, the normaliser, the elites and their errors,
+// and struct ms_state. It is written whole or not at all.
+#ifndef SPUR_MODELSERVER_SAVED_H
+#define SPUR_MODELSERVER_SAVED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "modelserver/fit.h"
+#include "modelserver/modelserver.h"
+
+struct saved_run {
+    const char *task;
+    uint64_t run_id, seed;
+};
+
+// fit must not be training. 0, or -1 with a sentence in err.
+int saved_write(const char *path, const struct saved_run *run, const struct ms_save_job *job,
+                const struct fit_state *fit, size_t normalizer_len, char *err, size_t err_len);
+// Fills state, the ensemble's training state and, when *has_model, the model
+// (whose params and normalizer point to room for them). A checkpoint of another
+// run or other shapes is an error.
+int saved_read(const char *path, const struct saved_run *run, struct ms_state *state,
+               const struct fit_state *fit, struct model *model, bool *has_model,
+               size_t normalizer_len, char *err, size_t err_len);
+
+// A policy by itself, for `spur eval` and for others: tensors policy.L.weight
+// (out, in) and policy.L.bias (out), what it is in the metadata.
+int saved_policy_write(const char *path, const struct task *task, const struct policy *shape,
+                       const float *params, uint64_t version, const struct progress_row *row,
+                       char *err, size_t err_len);
+
+#endif

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+// The threads that do the model server's work, so that its loop never waits:
+// one for the disk (store, learning curve), one for training and checkpoints,
+// one for rollouts.
+//
+// Work goes in by workers_ functions and comes back by workers_take, both on
+// the loop's thread; a callback, on any thread, says that something is there.
+// Each thread does its work in the order it was given. Stores that wait
+// together become one transaction.
+#ifndef SPUR_MODELSERVER_WORKERS_H
+#define SPUR_MODELSERVER_WORKERS_H
+
+#include "modelserver/fit.h"
+#include "modelserver/modelserver.h"
+#include "modelserver/rollout.h"
+#include "modelserver/saved.h"
+
+#define WORKERS_PATH_MAX 4096
+
+enum work_kind { WORK_STORE, WORK_EVALUATION, WORK_FIT, WORK_SAVE, WORK_ROLLOUT };
+
+// One piece of work, and what became of it.
+struct work {
+    enum work_kind kind;
+    union {
+        struct store_batch *batch;
+        struct ms_fit_job *fit;
+        struct ms_save_job *save;
+        struct feed_block *block;
+        struct {
+            struct progress_row row;
+            float *best; // copy of the policy's parameters, or NULL
+            uint64_t best_version;
+        } evaluation;
+    };
+    bool failed;   // EVALUATION, SAVE: err says why
+    char err[512]; // also of STORE
+};
+
+// All borrowed, and used by the threads alone until workers_destroy.
+struct workers_setup {
+    struct store *store;
+    struct fit *fit;
+    struct rollout *rollout;
+    const struct task *task;
+    struct policy policy;
+    struct saved_run run;
+    size_t normalizer_len;
+    char progress_path[WORKERS_PATH_MAX], best_path[WORKERS_PATH_MAX],
+        checkpoint_path[WORKERS_PATH_MAX];
+    void (*ready)(void *arg); // something can be taken
+    void *arg;
+};
+
+struct workers;
+struct workers *workers_create(const struct workers_setup *setup);
+// Interrupts a training, waits for the rest of what was given. Results can be
+// taken until workers_destroy, which does this first if it was not done.
+void workers_join(struct workers *w);
+void workers_destroy(struct workers **workers);
+
+void workers_store(struct workers *w, struct store_batch *batch);
+void workers_evaluation(struct workers *w, const struct ms_evaluation *evaluation); // copies
+void workers_fit(struct workers *w, struct ms_fit_job *job);
+void workers_save(struct workers *w, struct ms_save_job *job);
+void workers_rollout(struct workers *w, struct feed_block *block);
+// The training under way, and all to come, end with FIT_STOPPED.
+void workers_interrupt(struct workers *w);
+
+// The next result, or NULL. To be given back.
+struct work *workers_take(struct workers *w);
+void workers_give_back(struct workers *w, struct work *work);
+
+#endif
