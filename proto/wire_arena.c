@@ -46,10 +46,10 @@ void *arena_take(struct arena *a, size_t size) {
     size = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     struct arena_block *block = a->blocks;
     if (!block || size > block->size - block->used) {
-        // Blocks double, so that many small pieces make few blocks.
+        // Blocks double, so that many small pieces make few blocks, but not beyond the budget.
         size_t block_size = block ? 2 * block->size : BLOCK_BYTES_MIN;
-        if (block_size > a->budget) {
-            block_size = BLOCK_BYTES_MIN;
+        if (block_size > a->budget - a->taken) {
+            block_size = a->budget - a->taken;
         }
         block = add_block(a, size > block_size ? size : block_size);
         if (!block) {
