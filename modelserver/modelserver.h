@@ -65,7 +65,8 @@ enum ms_counter {
 };
 
 // What the core itself must find again after a restart, besides the store and
-// the model. All words, so that a checkpoint holds it as one tensor.
+// the model. All words, so that a checkpoint holds them as plain numbers. Up to
+// rollout_rows they follow from the seed alone in lockstep.
 struct ms_state {
     uint64_t trainings;     // that ended well: the next one's number
     uint64_t trained_for;   // training point of the last; 0: none
@@ -73,11 +74,11 @@ struct ms_state {
     // The fill of D_model that is under way or done.
     uint64_t filled, fill_number, fill_total, fill_done;
     uint64_t rollouts, rollout_rows; // totals
-    uint64_t wall_ms;                // time spent on the run
-    uint64_t checkpoint_id;
+    // From here on it depends on the clock, also in lockstep.
+    uint64_t wall_ms;       // time spent on the run
+    uint64_t checkpoint_id; // asked of the learner last
     uint64_t counters[MS_COUNTER_COUNT];
 };
-#define MS_STATE_WORDS (sizeof(struct ms_state) / sizeof(uint64_t))
 
 struct ms_fit_job {
     struct model *out;

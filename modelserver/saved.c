@@ -2,6 +2,7 @@
 #include "modelserver/saved.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,6 +15,15 @@
 // The model's numbers that are not floats, in one tensor.
 enum { INFO_VERSION, INFO_ENV_ROWS, INFO_EPOCHS, INFO_MEMBERS, INFO_ELITES, INFO_COUNT };
 
+// struct ms_state is words throughout; these are its three parts.
+enum {
+    STATE_WORDS = offsetof(struct ms_state, wall_ms) / sizeof(uint64_t),
+    CLOCK_WORDS = offsetof(struct ms_state, counters) / sizeof(uint64_t) - STATE_WORDS,
+};
+_Static_assert(sizeof(struct ms_state) ==
+                   (STATE_WORDS + CLOCK_WORDS + MS_COUNTER_COUNT) * sizeof(uint64_t),
+               "words without gaps");
+
 static const char *print_u64(char out[NUMBER_MAX], uint64_t value) {
     snprintf(out, NUMBER_MAX, "%" PRIu64, value);
     return out;
@@ -21,9 +31,11 @@ static const char *print_u64(char out[NUMBER_MAX], uint64_t value) {
 
 int saved_write(const char *path, const struct saved_run *run, const struct ms_save_job *job,
                 const struct fit_state *fit, size_t normalizer_len, char *err, size_t err_len) {
-    struct tensor tensors[9];
+    struct tensor tensors[11];
     int n = 0;
-    tensors[n++] = tensor_u64("state", (const uint64_t *)(const void *)&job->state, MS_STATE_WORDS);
+    tensors[n++] = tensor_u64("state", &job->state.trainings, STATE_WORDS);
+    tensors[n++] = tensor_u64("clock", &job->state.wall_ms, CLOCK_WORDS);
+    tensors[n++] = tensor_u64("counters", job->state.counters, MS_COUNTER_COUNT);
     tensors[n++] = tensor_f32("ensemble.weights", fit->weights, fit->params);
     tensors[n++] = tensor_f32("ensemble.adam_m", fit->adam_m, fit->params);
     tensors[n++] = tensor_f32("ensemble.adam_v", fit->adam_v, fit->params);
@@ -115,9 +127,10 @@ int saved_read(const char *path, const struct saved_run *run, struct ms_state *s
     }
     *has_model = checkpoint_find(c, "model.info") != NULL;
     int rc = check_meta(c, path, run, err, err_len);
+    rc = rc ? rc : checkpoint_copy_u64(c, "state", &state->trainings, STATE_WORDS, err, err_len);
+    rc = rc ? rc : checkpoint_copy_u64(c, "clock", &state->wall_ms, CLOCK_WORDS, err, err_len);
     rc = rc ? rc
-            : checkpoint_copy_u64(c, "state", (uint64_t *)(void *)state, MS_STATE_WORDS, err,
-                                  err_len);
+            : checkpoint_copy_u64(c, "counters", state->counters, MS_COUNTER_COUNT, err, err_len);
     rc = rc ? rc
             : checkpoint_copy_f32(c, "ensemble.weights", fit->weights, fit->params, err, err_len);
     rc =
