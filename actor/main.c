@@ -21,6 +21,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/net.h"
+#include "common/process.h"
 
 #define TICK_MS 50
 
@@ -38,8 +39,9 @@ struct app {
     struct actor *actor;
     struct evaluator *evaluator;
     bool reopen[CLIENT_PEERS]; // asked for by the core, done by the tick
-    int signals;
+    uint64_t stop_ms;          // of the first signal to stop
     int exit_code;
+    bool stopped; // loop_stop was called
 };
 
 // ---- one core, whichever it is ----
@@ -161,7 +163,8 @@ static void io_reopen(void *arg, enum client_peer peer) {
 static void settle(struct app *app) {
     const char *why;
     loop_idle_set(app->idle, core_may_step(app));
-    if (core_finished(app, &app->exit_code, &why)) {
+    if (!app->stopped && core_finished(app, &app->exit_code, &why)) {
+        app->stopped = true;
         if (app->exit_code == EXIT_CODE_OK) {
             log_info("leaving: %s", why);
         } else {
@@ -251,7 +254,7 @@ static void on_idle(void *arg) {
 
 static void on_signal(void *arg) {
     struct app *app = arg;
-    if (++app->signals > 1) {
+    if (process_stop_again(&app->stop_ms, loop_now_ms(app->loop))) {
         _exit(EXIT_CODE_FAILURE); // asked twice: at once
     }
     core_leave(app, "stopped by a signal");

@@ -17,7 +17,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-enum { PATH_LEN_MAX = 4096, CPUS_MAX = 16384 };
+enum { PATH_LEN_MAX = 4096, CPUS_MAX = 16384, ECHO_MS = 300 };
 
 int process_die_with(pid_t parent) {
     if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0) {
@@ -25,6 +25,14 @@ int process_die_with(pid_t parent) {
     }
     // It may have ended before the line above; then we have another parent already.
     return getppid() == parent ? 0 : -ESRCH;
+}
+
+bool process_stop_again(uint64_t *first_ms, uint64_t now_ms) {
+    if (*first_ms == 0) {
+        *first_ms = now_ms ? now_ms : 1;
+        return false;
+    }
+    return now_ms - *first_ms >= ECHO_MS;
 }
 
 // ---- cgroups ----

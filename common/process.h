@@ -3,6 +3,7 @@
 #ifndef SPUR_COMMON_PROCESS_H
 #define SPUR_COMMON_PROCESS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -13,6 +14,11 @@
 // which therefore must be one that lives on. Async-signal-safe: may be called
 // between fork and exec, and survives exec.
 int process_die_with(pid_t parent);
+
+// Whether a signal to stop is a second request, and not an echo of the first:
+// the children of a process of several threads may get SIGTERM once a thread when
+// it is killed, all within milliseconds. *first_ms: 0 before the first signal.
+bool process_stop_again(uint64_t *first_ms, uint64_t now_ms);
 
 // Cores that this process may use: its affinity mask, cut to the cgroup's CPU
 // quota (rounded down: a thread too many is throttled in the midst of a

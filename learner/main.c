@@ -45,8 +45,8 @@ struct app {
     struct trainer *trainer;
     struct worker *worker;
     struct learner *core;
-    float *params; // the policy on its way from worker to core
-    int signals;
+    float *params;    // the policy on its way from worker to core
+    uint64_t stop_ms; // of the first signal to stop
     enum exit_code exit_code;
 };
 
@@ -163,7 +163,7 @@ static void on_tick(void *arg) {
 
 static void on_signal(void *arg) {
     struct app *app = arg;
-    if (++app->signals > 1) {
+    if (process_stop_again(&app->stop_ms, loop_now_ms(app->loop))) {
         _exit(EXIT_CODE_FAILURE); // asked twice: at once; files are whole at any instant
     }
     learner_stop(app->core, "stopped by a signal");

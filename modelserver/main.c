@@ -51,7 +51,7 @@ struct app {
     struct rollout *rollout;
     struct workers *workers;
     struct modelserver *core;
-    int signals;
+    uint64_t stop_ms; // of the first signal to stop
 };
 
 // ---- the core's way out ----
@@ -160,7 +160,7 @@ static void on_tick(void *arg) {
 
 static void on_signal(void *arg) {
     struct app *app = arg;
-    if (++app->signals > 1) {
+    if (process_stop_again(&app->stop_ms, loop_now_ms(app->loop))) {
         _exit(EXIT_CODE_FAILURE); // asked twice: at once; files are whole at any instant
     }
     ms_stop(app->core, loop_now_ms(app->loop), false, "stopped by a signal");
