@@ -96,6 +96,10 @@ bool child_init(struct child *c, enum child_role role, int number, const struct 
     return true;
 }
 
+const char *child_program(const struct child *c) {
+    return programs[c->role];
+}
+
 bool child_is_vital(const struct child *c) {
     return c->role == CHILD_MODELSERVER || c->role == CHILD_LEARNER;
 }

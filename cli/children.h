@@ -44,7 +44,8 @@ enum child_verdict {
 // False, and told to the user, if the programs cannot be found.
 bool child_init(struct child *c, enum child_role role, int number, const struct rundir *dir,
                 const struct endpoints *e);
-bool child_is_vital(const struct child *c); // nothing goes on without it
+const char *child_program(const struct child *c); // "spur-actor"
+bool child_is_vital(const struct child *c);       // nothing goes on without it
 
 // It has ended by itself: decides what follows and sets again_ms.
 enum child_verdict child_judge(struct child *c, uint64_t now_ms, int exit_status, int term_signal);

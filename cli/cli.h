@@ -15,6 +15,7 @@
 #include "common/config.h"
 #include "common/task/task.h"
 
+int cmd_bench(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_eval(int argc, char **argv);
 int cmd_run(int argc, char **argv);

@@ -26,7 +26,7 @@ static char *read_tail(const char *path) {
     return text;
 }
 
-void log_tail_print(const char *run_dir, const char *process, int lines_max) {
+void log_tail_print(const char *run_dir, const char *process, const char *program, int lines_max) {
     CHECK(lines_max <= LINES_MAX);
     char path[4096];
     if (file_join(path, sizeof(path), run_dir, "log") < 0) {
@@ -36,14 +36,14 @@ void log_tail_print(const char *run_dir, const char *process, int lines_max) {
     if (!text) {
         return;
     }
-    // A ring of the last lines that are the process's own, as the log marks them;
-    // before it knows its name, a program goes by spur-something.
-    char mark[64];
-    snprintf(mark, sizeof(mark), " %s ", process);
+    // A ring of the last lines that are the process's own, as the log marks them.
+    char own_name[64], program_name[64];
+    snprintf(own_name, sizeof(own_name), "Z %s ", process);
+    snprintf(program_name, sizeof(program_name), "Z %s ", program);
     const char *lines[LINES_MAX];
     int count = 0;
     for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
-        if (strstr(line, mark) || strstr(line, "Z spur-")) {
+        if (strstr(line, own_name) || strstr(line, program_name)) {
             lines[count++ % lines_max] = line;
         }
     }

@@ -49,6 +49,13 @@ static void put_text(json_t *object, const char *name, const char *text) {
     put(object, name, json_string(utf8(safe, text)));
 }
 
+// All 64 bits count, and many readers of JSON have only 53.
+static void put_id(json_t *object, const char *name, uint64_t id) {
+    char text[17];
+    snprintf(text, sizeof(text), "%016llx", (unsigned long long)id);
+    put_text(object, name, text);
+}
+
 static json_t *pacing(const struct wire_status *s) {
     json_t *o = json_object();
     put_text(o, "mode", s->pacing_mode);
@@ -117,7 +124,7 @@ static json_t *actor(const struct wire_actor_status *a) {
     put_text(o, "role", status_role(a->role));
     put_text(o, "state", status_peer_state(a->state));
     put_count(o, "pid", a->pid);
-    put_count(o, "incarnation", a->incarnation);
+    put_id(o, "incarnation", a->incarnation);
     put_count(o, "index", a->index);
     put_count(o, "steps", a->steps);
     put_count(o, "episodes", a->episodes);
@@ -132,14 +139,12 @@ static json_t *actor(const struct wire_actor_status *a) {
 }
 
 static json_t *whole(const struct wire_status *s) {
-    char run_id[17];
-    snprintf(run_id, sizeof(run_id), "%016llx", (unsigned long long)s->run_id);
     json_t *o = json_object(), *actors = json_array(), *counters = json_object();
     put_count(o, "schema", JSON_SCHEMA);
     put_text(o, "daemon", s->daemon);
     put_text(o, "version", s->version);
     put_text(o, "task", s->task);
-    put_text(o, "run_id", run_id);
+    put_id(o, "run_id", s->run_id);
     put_count(o, "seed", s->seed);
     put_count(o, "pid", s->pid);
     put_number(o, "uptime_s", s->uptime_s);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <ctype.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,12 +15,19 @@
 
 enum { ACTORS_SHOWN_MAX = 40 };
 
+// The line's label says "waiting" already.
+static const char *for_what(const char *waiting) {
+    static const char label[] = "waiting ";
+    bool doubled = strncmp(waiting, label, strlen(label)) == 0;
+    return waiting + (doubled ? strlen(label) : 0);
+}
+
 static void print_head(const struct wire_status *s, FILE *out) {
     fprintf(out, "%s %s, task %s, seed %llu, run %016llx, process %llu, up %s\n", s->daemon,
             s->version, s->task[0] ? s->task : "not known yet", (unsigned long long)s->seed,
             (unsigned long long)s->run_id, (unsigned long long)s->pid, DURATION(s->uptime_s));
     fprintf(out, "state      %s\n", s->state);
-    fprintf(out, "waiting    %s\n", s->waiting[0] ? s->waiting : "nobody");
+    fprintf(out, "waiting    %s\n", s->waiting[0] ? for_what(s->waiting) : "nobody");
 }
 
 static void print_data(const struct wire_status *s, FILE *out) {
@@ -52,7 +60,7 @@ static void print_learner(const struct wire_status *s, FILE *out) {
             FIGURE(s->critic_loss), FIGURE(s->actor_loss), FIGURE(s->temperature),
             FIGURE(s->entropy), FIGURE(s->q_mean));
     if (s->learner_waiting[0]) {
-        fprintf(out, "           waiting: %s\n", s->learner_waiting);
+        fprintf(out, "           waiting: %s\n", for_what(s->learner_waiting));
     }
 }
 
@@ -96,7 +104,7 @@ static void print_actors(const struct wire_status *s, FILE *out) {
         fprintf(out, "%-14.32s %-12.32s %-9s %-9s %9s %8s %9s %7.1f %7s %7.1f %8s  %s\n", a->id,
                 a->host, status_role(a->role), status_peer_state(a->state), COUNT(a->steps),
                 FIGURE(a->steps_per_s), COUNT(a->policy_version), a->policy_age_s,
-                COUNT(a->unacked_rows), a->heard_s, FIGURE(a->last_return), a->waiting);
+                COUNT(a->unacked_rows), a->heard_s, FIGURE(a->last_return), for_what(a->waiting));
     }
     if (shown < s->actor_count) {
         fprintf(out, "... and %u more: --json lists them all\n", s->actor_count - shown);

@@ -126,7 +126,9 @@ void summary_sentence(const struct summary *s, char *out, size_t out_len) {
     text_count(step, s->solved ? s->solved_env_steps : s->env_steps);
     text_count(best, s->best_env_steps);
     text_duration(wall, s->wall_seconds);
-    snprintf(out, out_len, "%s at step %s; best return %.1f at step %s, last %.1f; %s",
-             s->solved ? "solved" : (s->spent ? "budget spent, not solved" : "not finished"), step,
+    const char *how = s->solved  ? "solved at"
+                      : s->spent ? "budget spent, not solved at"
+                                 : "not finished; evaluated up to";
+    snprintf(out, out_len, "%s step %s; best return %.1f at step %s, last %.1f; %s", how, step,
              s->return_best, best, s->return_last, wall);
 }

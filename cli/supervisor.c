@@ -106,7 +106,7 @@ static void enter(struct supervisor *s, enum stage stage) {
 
 static void fail(struct supervisor *s, const struct child *c, int exit_code, const char *how) {
     say(s, "%s %s: the run is stopped", c->name, how);
-    log_tail_print(s->dir->path, c->name, TAIL_LINES);
+    log_tail_print(s->dir->path, c->name, child_program(c), TAIL_LINES);
     s->result.end = SUPERVISOR_FAILED;
     s->result.exit_code = exit_code > 0 ? exit_code : EXIT_CODE_FAILURE;
     enter(s, STAGE_SERVER);

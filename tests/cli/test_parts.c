@@ -1,0 +1,466 @@
+// SPDX-License-Identifier: MIT
+// Shows the parts of `spur` that need no processes: what is said of a run that
+// ended, which children are started again, the live line, a status as text and
+// JSON (also with hostile strings in it), the memory prediction, and policy
+// files that are not what they should be.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/children.h"
+#include "cli/display.h"
+#include "cli/endpoints.h"
+#include "cli/policy_file.h"
+#include "cli/status.h"
+#include "cli/summary.h"
+#include "cli/text.h"
+#include "common/check.h"
+#include "common/config_memory.h"
+#include "common/file.h"
+#include "common/nn/checkpoint.h"
+#include "common/nn/policy.h"
+
+static char dir[] = "/tmp/spur-test-cli-XXXXXX";
+static char err[1024];
+
+static int make_dir(void **state) {
+    (void)state;
+    return mkdtemp(dir) ? 0 : -1;
+}
+
+static int remove_dir(void **state) {
+    (void)state;
+    char command[300];
+    snprintf(command, sizeof(command), "rm -r '%s'", dir);
+    return system(command);
+}
+
+static const char *in_dir(const char *name) {
+    static char path[512];
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    return path;
+}
+
+// ---- figures ----
+
+static void figures(void **state) {
+    (void)state;
+    char t[TEXT_LEN];
+    assert_string_equal(text_count(t, 0), "0");
+    assert_string_equal(text_count(t, 999), "999");
+    assert_string_equal(text_count(t, 1000), "1,000");
+    assert_string_equal(text_count(t, UINT64_MAX), "18,446,744,073,709,551,615");
+    assert_string_equal(text_duration(t, 59.4), "59 s");
+    assert_string_equal(text_duration(t, 151), "2 min 31 s");
+    assert_string_equal(text_duration(t, 7260), "2 h 1 min");
+    assert_string_equal(text_duration(t, NAN), "?");
+    assert_string_equal(text_figure(t, 0.01234), "0.0123");
+    assert_string_equal(text_figure(t, -1240.4), "-1,240");
+    assert_string_equal(text_figure(t, INFINITY), "-");
+}
+
+// ---- summary ----
+
+static void write_progress(const char *text) {
+    assert_int_equal(file_write_atomic(in_dir("progress.csv"), text, strlen(text)), 0);
+}
+
+static void summary_of_a_run(void **state) {
+    (void)state;
+    struct config c;
+    struct summary s;
+    config_defaults(&c);
+    c.eval.target = 950;
+    c.eval.solved_evaluations = 2;
+    c.run.steps = 5000;
+    unlink(in_dir("progress.csv"));
+    assert_int_equal(summary_read(&s, dir, &c, err, sizeof(err)), 0);
+    assert_int_equal(s.evaluations, 0);
+
+    // Columns by name; the last line is still being written.
+    write_progress("wall_seconds,env_steps,x,return_mean\n1.5,250,0,960\n2,500,0,10\n3,750,0,950\n"
+                   "4,1000,0,990.5\n5,1250,0,99");
+    assert_int_equal(summary_read(&s, dir, &c, err, sizeof(err)), 0);
+    assert_int_equal(s.evaluations, 4);
+    assert_true(s.solved);
+    assert_int_equal(s.solved_env_steps, 1000);
+    assert_true(s.return_best == 990.5 && s.return_last == 990.5 && s.wall_seconds == 4);
+    assert_false(s.spent);
+    assert_true(summary_finished(&s, &c));
+    c.run.stop_when_solved = false;
+    assert_false(summary_finished(&s, &c));
+    c.run.steps = 1000;
+    assert_int_equal(summary_read(&s, dir, &c, err, sizeof(err)), 0);
+    assert_true(summary_finished(&s, &c));
+
+    write_progress("env_steps,wall_seconds,return_mean\n250,1,nan\n");
+    assert_int_equal(summary_read(&s, dir, &c, err, sizeof(err)), -1);
+    assert_non_null(strstr(err, "progress.csv:2: not a row of numbers"));
+    write_progress("a,b\n");
+    assert_int_equal(summary_read(&s, dir, &c, err, sizeof(err)), -1);
+    assert_non_null(strstr(err, "progress.csv:1: the columns env_steps"));
+}
+
+// ---- children ----
+
+static struct child child_of(enum child_role role) {
+    return (struct child){.role = role, .started_ms = 1000};
+}
+
+static void children_are_judged(void **state) {
+    (void)state;
+    struct child c = child_of(CHILD_MODELSERVER);
+    assert_int_equal(child_judge(&c, 2000, 0, 0), CHILD_RUN_OVER);
+    assert_int_equal(child_judge(&c, 2000, EXIT_CODE_IO, 0), CHILD_FATAL);
+
+    c = child_of(CHILD_LEARNER);
+    for (int i = 0; i < CHILD_CRASHES_MAX; i++) {
+        assert_int_equal(child_judge(&c, 2000, 0, SIGKILL), CHILD_AGAIN);
+        assert_true(c.again_ms > 2000);
+    }
+    assert_int_equal(child_judge(&c, 2000, 0, SIGKILL), CHILD_FATAL);
+    // Having lived for long it gets a new chance.
+    assert_int_equal(child_judge(&c, 1000 + CHILD_STEADY_MS, 0, SIGKILL), CHILD_AGAIN);
+
+    c = child_of(CHILD_ACTOR);
+    uint64_t pause = 0;
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(child_judge(&c, 2000, 0, SIGKILL), CHILD_AGAIN);
+        assert_true(c.again_ms - 2000 >= pause && c.again_ms - 2000 <= CHILD_PAUSE_MS_MAX);
+        pause = c.again_ms - 2000;
+    }
+    assert_int_equal(pause, CHILD_PAUSE_MS_MAX);
+    assert_int_equal(child_judge(&c, 2000, 0, 0), CHILD_AWAY);
+    assert_int_equal(c.again_ms, 0);
+    assert_int_equal(child_judge(&c, 2000, EXIT_CODE_PROTOCOL, 0), CHILD_FATAL);
+}
+
+// ---- status ----
+
+static struct wire_status full_status(struct wire_actor_status *actor) {
+    struct wire_status s = {.daemon = "modelserver",
+                            .version = "0.1.0",
+                            .task = "hopper",
+                            .run_id = UINT64_MAX,
+                            .seed = 3,
+                            .pid = 77,
+                            .uptime_s = 100,
+                            .state = "learning",
+                            .env_steps = 12340,
+                            .env_steps_budget = 125000,
+                            .explore_steps = 5000,
+                            .episodes = 310,
+                            .env_steps_per_s = 9.81,
+                            .env_rows = 12340,
+                            .model_rows = 400000,
+                            .model_capacity = 400000,
+                            .has_pacing = true,
+                            .pacing_mode = "ratio",
+                            .updates_per_step = 20,
+                            .updates_per_step_achieved = 19.98,
+                            .has_learner = true,
+                            .learner_state = WIRE_PEER_CONNECTED,
+                            .updates = 146800,
+                            .updates_per_s = 331,
+                            .critic_loss = NAN,
+                            .has_model = true,
+                            .members = 3,
+                            .holdout_mse = {0.5, 0.25, 0.75},
+                            .elites = 2,
+                            .elite = {1, 0},
+                            .rollout_length = 1,
+                            .has_eval = true,
+                            .evaluations = 8,
+                            .eval_return_last = 1012.3,
+                            .eval_return_best = 1100,
+                            .actor_count = 1,
+                            .actors = actor,
+                            .counter_count = 2};
+    snprintf(s.counters[0].name, sizeof(s.counters[0].name), "transitions_duplicate");
+    s.counters[0].value = 3;
+    snprintf(s.counters[1].name, sizeof(s.counters[1].name), "rows_refused_value");
+    *actor = (struct wire_actor_status){.id = "actor-0",
+                                        .host = "h\x1b[31m\xff",
+                                        .pid = 5,
+                                        .role = WIRE_ROLE_ACTOR,
+                                        .state = WIRE_PEER_LOST,
+                                        .steps = 12340,
+                                        .waiting = "waiting for credit"};
+    return s;
+}
+
+static void status_as_text(void **state) {
+    (void)state;
+    struct wire_actor_status actor;
+    struct wire_status s = full_status(&actor);
+    char *text;
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+    status_print_text(&s, out);
+    fclose(out);
+    const char *const parts[] = {"task hopper, seed 3",
+                                 "12,340 of 125,000, 9.81/s, 310 episodes",
+                                 "D_model 400,000 of 400,000 rows",
+                                 "ratio: 20.0 updates a step wanted, 20.0 achieved",
+                                 "connected: 146,800 updates, 331/s",
+                                 "critic -,",
+                                 "holdout error: 0.5 0.25 0.75; elites: 1 0",
+                                 "8 of them",
+                                 "lost ",
+                                 "transitions_duplicate 3; 1 of 2 are 0",
+                                 "waiting    nobody"};
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        if (!strstr(text, parts[i])) {
+            fail_msg("\"%s\" is missing in:\n%s", parts[i], text);
+        }
+    }
+    assert_null(strchr(text, '\x1b')); // a peer's name does not steer the terminal
+    free(text);
+}
+
+static void status_as_json(void **state) {
+    (void)state;
+    struct wire_actor_status actor;
+    struct wire_status s = full_status(&actor);
+    memcpy(s.counters[1].name, "\xff\xfe", 3);
+    char *text;
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+    status_print_json(&s, out);
+    fclose(out);
+    json_t *o = json_loads(text, 0, NULL);
+    assert_non_null(o);
+    json_t *learner = json_object_get(o, "learner"), *model = json_object_get(o, "model");
+    json_t *first = json_array_get(json_object_get(o, "actors"), 0);
+    assert_string_equal(json_string_value(json_object_get(o, "run_id")), "ffffffffffffffff");
+    assert_int_equal(json_integer_value(json_object_get(o, "env_steps")), 12340);
+    assert_true(json_is_null(json_object_get(learner, "critic_loss"))); // JSON has no NaN
+    assert_int_equal(json_integer_value(json_object_get(learner, "updates")), 146800);
+    assert_int_equal(json_array_size(json_object_get(model, "holdout_mse")), 3);
+    assert_string_equal(json_string_value(json_object_get(first, "state")), "lost");
+    assert_string_equal(json_string_value(json_object_get(first, "host")), "h\x1b[31m?");
+    assert_int_equal(json_integer_value(
+                         json_object_get(json_object_get(o, "counters"), "transitions_duplicate")),
+                     3);
+    json_decref(o);
+    free(text);
+
+    s.has_learner = s.has_model = s.has_eval = s.has_pacing = false;
+    out = open_memstream(&text, &len);
+    status_print_json(&s, out);
+    fclose(out);
+    o = json_loads(text, 0, NULL);
+    assert_true(json_is_null(json_object_get(o, "learner")));
+    assert_true(json_is_null(json_object_get(o, "evaluation")));
+    json_decref(o);
+    free(text);
+}
+
+// docs/status.md names every key that the JSON has.
+static void expect_documented(json_t *o, const char *page) {
+    const char *key;
+    json_t *value;
+    json_object_foreach(o, key, value) {
+        char quoted[128];
+        snprintf(quoted, sizeof(quoted), "`%s`", key);
+        if (!strstr(page, quoted)) {
+            fail_msg("docs/status.md does not tell of %s", quoted);
+        }
+        if (json_is_object(value) && strcmp(key, "counters") != 0) {
+            expect_documented(value, page);
+        }
+        if (json_is_object(json_array_get(value, 0))) {
+            expect_documented(json_array_get(value, 0), page);
+        }
+    }
+}
+
+static void status_json_is_documented(void **state) {
+    (void)state;
+    struct wire_actor_status actor;
+    struct wire_status s = full_status(&actor);
+    char *text, *page, path[1024];
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+    status_print_json(&s, out);
+    fclose(out);
+    const char *root = getenv("SPUR_SOURCE_ROOT");
+    snprintf(path, sizeof(path), "%s/docs/status.md", root ? root : ".");
+    assert_int_equal(file_read_all(&page, &len, path, 1 << 20), 0);
+    json_t *o = json_loads(text, 0, NULL);
+    expect_documented(o, page);
+    json_decref(o);
+    free(text);
+    free(page);
+}
+
+static void the_live_line(void **state) {
+    (void)state;
+    struct wire_actor_status actor;
+    struct wire_status s = full_status(&actor);
+    char line[512];
+    display_line(line, sizeof(line), &s, 754);
+    assert_string_equal(line, "learning 12,340/125,000 | ep 310 | return 1,012 best 1,100 | model "
+                              "err 0.375 k 1 | upd 146,800 (20.0/step) | 9.81 step/s 331 upd/s | "
+                              "left 12 min 34 s");
+    s = (struct wire_status){.state = "exploring", .env_steps_budget = 5000};
+    display_line(line, sizeof(line), &s, NAN);
+    assert_string_equal(line, "exploring 0/5,000 | ep 0 | 0 step/s");
+}
+
+// ---- memory ----
+
+static uint64_t bytes_of(const struct config_memory *m, const char *what) {
+    for (int i = 0; i < m->count; i++) {
+        if (strcmp(m->parts[i].what, what) == 0) {
+            return m->parts[i].bytes;
+        }
+    }
+    fail_msg("no part \"%s\"", what);
+    return 0;
+}
+
+static void memory_is_predicted(void **state) {
+    (void)state;
+    struct config c;
+    struct config_memory m;
+    config_defaults(&c);
+    config_memory(&m, &c, 11, 3);
+    // 6,000,000 rows of 2 * 11 + 3 + 1 floats and a byte.
+    assert_int_equal(bytes_of(&m, "D_model"), 6000000ull * 105);
+    assert_int_equal(bytes_of(&m, "D_env, in memory"), 125000ull * 105);
+    uint64_t sum = 0;
+    for (int i = 0; i < m.count; i++) {
+        sum += m.parts[i].bytes;
+    }
+    assert_int_equal(m.total, sum);
+    uint64_t one_actor = m.total;
+    c.run.actors = 3;
+    config_memory(&m, &c, 11, 3);
+    assert_true(m.total > one_actor);
+    char text[CONFIG_BYTES_LEN];
+    assert_string_equal(config_format_bytes(text, 1536), "1.5 KiB");
+    assert_string_equal(config_format_bytes(text, 6ull << 30), "6.0 GiB");
+}
+
+// ---- endpoints ----
+
+static void endpoints_of_a_run(void **state) {
+    (void)state;
+    struct endpoints e;
+    char back[NET_ENDPOINT_MAX];
+    assert_int_equal(endpoints_private(&e), 0);
+    assert_int_equal(strncmp(e.modelserver, "ipc:///", 7), 0);
+    assert_true(strlen(e.modelserver) - strlen("ipc://") < 107);
+    assert_int_equal(endpoints_write(&e, dir), 0);
+    assert_int_equal(endpoints_read(back, dir, err, sizeof(err)), 0);
+    assert_string_equal(back, e.modelserver);
+    endpoints_unwrite(dir);
+    assert_int_equal(endpoints_read(back, dir, err, sizeof(err)), -1);
+    assert_non_null(strstr(err, "no run is going on in"));
+    // What a killed process leaves in the folder goes with it.
+    char folder[PATH_MAX], left[PATH_MAX];
+    snprintf(folder, sizeof(folder), "%s", e.folder);
+    assert_int_equal(file_join(left, sizeof(left), folder, "actor-0"), 0);
+    assert_int_equal(file_write_atomic(left, "", 0), 0);
+    endpoints_remove(&e);
+    assert_false(file_exists(folder));
+
+    assert_int_equal(endpoints_listen(&e, "tcp://127.0.0.1:7100"), 0);
+    assert_string_equal(e.learner, "tcp://127.0.0.1:7101");
+    assert_int_equal(endpoints_listen(&e, "tcp://*:7100"), 0);
+    assert_string_equal(e.learner_bind, "tcp://*:7101");
+    assert_string_equal(e.learner, "tcp://127.0.0.1:7101");
+    const char *const wrong[] = {"127.0.0.1:7100", "tcp://:1",   "tcp://a",       "tcp://a:0",
+                                 "tcp://a:65535",  "tcp://a:1x", "ipc:///tmp/x:5"};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        assert_int_equal(endpoints_listen(&e, wrong[i]), EXIT_CODE_USAGE);
+    }
+}
+
+// ---- policy files ----
+
+// Writes a policy for inverted_pendulum (4 -> 3 -> 2), faulty in one way or none.
+enum fault { FAULT_NONE, FAULT_TASK, FAULT_DIMS, FAULT_SHAPE, FAULT_NAN, FAULT_META };
+
+static const char *write_policy(enum fault fault) {
+    float w0[12] = {0}, b0[3] = {0}, w1[6] = {0}, b1[2] = {0};
+    if (fault == FAULT_NAN) {
+        b1[1] = NAN;
+    }
+    uint64_t shape0[2] = {3, 4}, shape1[2] = {2, 3};
+    if (fault == FAULT_SHAPE) {
+        shape0[0] = 4;
+        shape0[1] = 3;
+    }
+    struct tensor tensors[] = {
+        tensor_make("policy.0.weight", TENSOR_F32, w0, 2, shape0),
+        tensor_f32("policy.0.bias", b0, 3),
+        tensor_make("policy.1.weight", TENSOR_F32, w1, 2, shape1),
+        tensor_f32("policy.1.bias", b1, 2),
+    };
+    struct checkpoint_meta meta[] = {
+        {"task", fault == FAULT_TASK ? "no_such_task" : "inverted_pendulum"},
+        {"obs_dim", fault == FAULT_DIMS ? "5" : "4"},
+        {"act_dim", "1"},
+        {"hidden_width", "3"},
+        {"hidden_layers", fault == FAULT_META ? "-1" : "1"},
+        {"version", "7"},
+        {"updates", "70"},
+    };
+    const char *path = in_dir("policy.safetensors");
+    assert_int_equal(checkpoint_write(path, tensors, 4, meta, 7, err, sizeof(err)), 0);
+    return path;
+}
+
+static void policy_files(void **state) {
+    (void)state;
+    struct policy_file f;
+    assert_int_equal(policy_file_load(&f, write_policy(FAULT_NONE), err, sizeof(err)), 0);
+    assert_string_equal(f.task->name, "inverted_pendulum");
+    assert_int_equal(f.policy.version, 7);
+    assert_int_equal(f.policy.params_len, 12 + 3 + 6 + 2);
+    policy_file_deinit(&f);
+    const struct {
+        enum fault fault;
+        const char *part;
+    } wrong[] = {
+        {FAULT_TASK, "no_such_task"},      {FAULT_DIMS, "5 observations"},
+        {FAULT_SHAPE, "the shape (3, 4)"}, {FAULT_NAN, "not finite"},
+        {FAULT_META, "hidden_layers"},
+    };
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        assert_int_equal(policy_file_load(&f, write_policy(wrong[i].fault), err, sizeof(err)), -1);
+        if (!strstr(err, wrong[i].part)) {
+            fail_msg("\"%s\" does not tell of \"%s\"", err, wrong[i].part);
+        }
+        assert_null(f.params);
+    }
+    assert_int_equal(policy_file_load(&f, "/nonexistent", err, sizeof(err)), -1);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(figures),
+        cmocka_unit_test(summary_of_a_run),
+        cmocka_unit_test(children_are_judged),
+        cmocka_unit_test(status_as_text),
+        cmocka_unit_test(status_as_json),
+        cmocka_unit_test(status_json_is_documented),
+        cmocka_unit_test(the_live_line),
+        cmocka_unit_test(memory_is_predicted),
+        cmocka_unit_test(endpoints_of_a_run),
+        cmocka_unit_test(policy_files),
+    };
+    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
