@@ -9,11 +9,15 @@
 struct pacing pacing_make(const struct config *config) {
     CHECK(config->pacing.updates_per_step > 0);
     CHECK(config->model.train_every_steps > 0);
+    // With less slack than two updates are worth in steps, both sides could round
+    // down to nothing and wait for each other.
+    uint64_t slack = config->pacing.slack_steps;
+    uint64_t slack_min = (uint64_t)ceil(1 / config->pacing.updates_per_step);
     return (struct pacing){.mode = config->pacing.mode,
                            .updates_per_step = config->pacing.updates_per_step,
                            .explore = config->run.explore_steps,
                            .steps_max = config->run.steps,
-                           .slack = config->pacing.slack_steps,
+                           .slack = slack > slack_min ? slack : slack_min,
                            .train_every = config->model.train_every_steps};
 }
 

@@ -19,7 +19,7 @@ struct pacing {
     double updates_per_step; // G
     uint64_t explore;        // E
     uint64_t steps_max;      // of the run
-    uint64_t slack;          // ratio, in steps
+    uint64_t slack;          // ratio, in steps; at least 1 / G
     uint64_t train_every;    // F
 };
 struct pacing pacing_make(const struct config *config);

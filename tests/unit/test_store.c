@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: MIT
+// Shows that the store keeps every acknowledged transition, each once, in order:
+// over restarts, over a SIGKILL at any instant, and over a disk that is full.
+//
+// Rows are made from (actor, place), so that each can be told from every other.
+// The kill is a real one: a child commits batches and says after each which one
+// is stored; it is killed in the midst, and the parent compares.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "modelserver/store.h"
+#include "proto/wire.h"
+
+enum { O = 3, A = 2, ROWS_MAX = 4096, BATCH = 16 };
+
+static char dir[64];
+static char err[512];
+
+static int make_dir(void **state) {
+    (void)state;
+    snprintf(dir, sizeof(dir), "/tmp/spur-store-XXXXXX");
+    return mkdtemp(dir) ? 0 : -1;
+}
+
+static int remove_dir(void **state) {
+    (void)state;
+    char path[96];
+    const char *const files[] = {"data.mdb", "lock.mdb"};
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof(path), "%s/%s", dir, files[i]);
+        unlink(path);
+    }
+    return rmdir(dir);
+}
+
+static struct store_meta some_meta(void) {
+    return (struct store_meta){
+        .run_id = 77, .seed = 5, .task = "hopper", .obs_dim = O, .act_dim = A};
+}
+
+static struct store *must_open(uint64_t rows_max) {
+    struct store_meta meta = some_meta();
+    struct store *s;
+    if (store_open(&s, dir, &meta, rows_max, err, sizeof(err)) != 0) {
+        fail_msg("%s", err);
+    }
+    return s;
+}
+
+// Row number i of an actor.
+static float number(uint64_t actor, uint64_t i, int j) {
+    return (float)(1000 * actor + i) + (float)j / 16;
+}
+
+static void fill(struct store_batch *b, const char *id, uint64_t actor, uint64_t incarnation,
+                 uint64_t seq, uint64_t first, uint32_t rows) {
+    snprintf(b->id, sizeof(b->id), "%s", id);
+    b->index = STORE_NEW_ACTOR;
+    b->incarnation = incarnation;
+    b->seq = seq;
+    b->rows = rows;
+    for (uint32_t r = 0; r < rows; r++) {
+        for (int j = 0; j < O; j++) {
+            b->obs[r * O + (uint32_t)j] = number(actor, first + r, j);
+            b->next_obs[r * O + (uint32_t)j] = number(actor, first + r, j) + 0.5f;
+        }
+        for (int j = 0; j < A; j++) {
+            b->act[r * A + (uint32_t)j] = (float)j - 0.5f;
+        }
+        b->reward[r] = -number(actor, first + r, 0);
+        b->flags[r] = (first + r) % 10 == 9 ? WIRE_TRUNCATED : 0;
+    }
+}
+
+static int commit_one(struct store *s, struct store_batch *b) {
+    return store_commit(s, &b, 1, err, sizeof(err));
+}
+
+static void check_row(const struct store *s, uint64_t place, uint64_t actor, uint64_t i) {
+    const struct store_columns *c = store_columns(s);
+    for (int j = 0; j < O; j++) {
+        assert_true(c->obs[place * O + (uint64_t)j] == number(actor, i, j));
+        assert_true(c->next_obs[place * O + (uint64_t)j] == number(actor, i, j) + 0.5f);
+    }
+    assert_true(c->act[place * A + 1] == 0.5f);
+    assert_true(c->reward[place] == -number(actor, i, 0));
+    assert_int_equal(c->flags[place], i % 10 == 9 ? WIRE_TRUNCATED : 0);
+}
+
+static void rows_and_actors_survive(void **state) {
+    (void)state;
+    struct store *s = must_open(ROWS_MAX);
+    struct store_batch *a = store_batch_create(BATCH, O, A), *b = store_batch_create(BATCH, O, A);
+    fill(a, "actor-a", 1, 100, 1, 0, 12);
+    fill(b, "actor-b", 2, 200, 1, 0, 7);
+    struct store_batch *both[] = {a, b};
+    assert_int_equal(store_commit(s, both, 2, err, sizeof(err)), 2);
+    assert_int_equal(a->actor.index, 0);
+    assert_int_equal(b->actor.index, 1);
+    assert_int_equal(a->actor.episodes, 2); // rows 0..9 and 10..11
+    assert_true(a->actor.in_episode);
+    fill(a, "actor-a", 1, 100, 2, 12, 8); // ends with row 19: an episode's end
+    assert_int_equal(commit_one(s, a), 1);
+    assert_false(a->actor.in_episode);
+    store_close(&s);
+
+    struct store_meta meta = some_meta();
+    meta.run_id = 12345;
+    assert_int_equal(store_open(&s, dir, &meta, ROWS_MAX, err, sizeof(err)), 0);
+    assert_int_equal(meta.run_id, 77); // the store's own
+    assert_int_equal(store_rows(s), 27);
+    for (uint64_t i = 0; i < 27; i++) {
+        bool of_b = i >= 12 && i < 19;
+        check_row(s, i, of_b ? 2 : 1, of_b ? i - 12 : i < 12 ? i : i - 7);
+    }
+    assert_int_equal(store_actor_count(s), 2);
+    const struct store_actor *actor = store_actor_at(s, 0);
+    assert_string_equal(actor->id, "actor-a");
+    assert_int_equal(actor->incarnation, 100);
+    assert_int_equal(actor->seq, 2);
+    assert_int_equal(actor->steps, 20);
+    assert_int_equal(actor->episodes, 2);
+    store_close(&s);
+    store_batch_destroy(&a);
+    store_batch_destroy(&b);
+}
+
+static void order_is_kept(void **state) {
+    (void)state;
+    struct store *s = must_open(ROWS_MAX);
+    struct store_batch *b = store_batch_create(BATCH, O, A);
+    fill(b, "a", 1, 5, 1, 0, 3);
+    assert_int_equal(commit_one(s, b), 1);
+    assert_int_equal(commit_one(s, b), 0); // the same again
+    assert_int_equal(b->error, -ESTALE);
+    fill(b, "a", 1, 5, 3, 3, 3); // one is missing
+    assert_int_equal(commit_one(s, b), 0);
+    assert_int_equal(b->error, -ESTALE);
+    fill(b, "a", 1, 4, 2, 3, 3); // of an older start
+    assert_int_equal(commit_one(s, b), 0);
+    fill(b, "a", 1, 5, 2, 0, 0); // handled, but without rows
+    assert_int_equal(commit_one(s, b), 1);
+    assert_int_equal(b->actor.seq, 2);
+    fill(b, "a", 1, 6, 0, 0, 0); // a new start is made known
+    assert_int_equal(commit_one(s, b), 1);
+    assert_int_equal(b->actor.seq, 0);
+    assert_int_equal(b->actor.steps_incarnation, 0);
+    assert_int_equal(b->actor.steps, 3);
+    fill(b, "a", 1, 6, 1, 3, 2);
+    b->index = 0;
+    assert_int_equal(commit_one(s, b), 1);
+    assert_int_equal(b->actor.episodes, 2); // a new start begins a new episode
+    assert_int_equal(store_rows(s), 5);
+    store_close(&s);
+    store_batch_destroy(&b);
+}
+
+static void a_failed_batch_takes_its_followers_along(void **state) {
+    (void)state;
+    struct store *s = must_open(8);
+    struct store_batch *b[3];
+    for (uint64_t i = 0; i < 3; i++) {
+        b[i] = store_batch_create(BATCH, O, A);
+        fill(b[i], "a", 1, 5, i + 1, i * 3, i == 1 ? 6 : 3);
+    }
+    assert_int_equal(store_commit(s, b, 3, err, sizeof(err)), 1);
+    assert_int_equal(b[0]->error, 0);
+    assert_int_equal(b[1]->error, -ENOBUFS); // 3 + 6 rows, room for 8
+    assert_int_equal(b[2]->error, -ESTALE);
+    assert_int_equal(store_rows(s), 3);
+    store_close(&s);
+    s = must_open(8);
+    assert_int_equal(store_actor_at(s, 0)->seq, 1);
+    store_close(&s);
+    for (int i = 0; i < 3; i++) {
+        store_batch_destroy(&b[i]);
+    }
+}
+
+static void another_run_is_refused(void **state) {
+    (void)state;
+    struct store *s = must_open(ROWS_MAX);
+    store_close(&s);
+    struct store_meta meta = some_meta();
+    snprintf(meta.task, sizeof(meta.task), "inverted_pendulum");
+    assert_int_equal(store_open(&s, dir, &meta, ROWS_MAX, err, sizeof(err)), -1);
+    assert_non_null(strstr(err, "hopper"));
+    assert_non_null(strstr(err, "inverted_pendulum"));
+    meta = some_meta();
+    meta.obs_dim = 4;
+    assert_int_equal(store_open(&s, dir, &meta, ROWS_MAX, err, sizeof(err)), -1);
+    meta = some_meta();
+    meta.seed = 6;
+    assert_int_equal(store_open(&s, dir, &meta, ROWS_MAX, err, sizeof(err)), -1);
+    assert_non_null(strstr(err, "seed"));
+    assert_null(s);
+    meta = some_meta();
+    char inside_a_file[96];
+    snprintf(inside_a_file, sizeof(inside_a_file), "%s/data.mdb/store", dir);
+    assert_int_equal(store_open(&s, inside_a_file, &meta, ROWS_MAX, err, sizeof(err)), -1);
+    assert_non_null(strstr(err, inside_a_file));
+}
+
+static void a_full_disk_stores_nothing_and_heals(void **state) {
+    (void)state;
+    struct store *s = must_open(ROWS_MAX);
+    struct store_batch *b = store_batch_create(1024, O, A);
+    fill(b, "a", 1, 5, 1, 0, 100);
+    assert_int_equal(commit_one(s, b), 1);
+
+    struct rlimit before, small;
+    getrlimit(RLIMIT_FSIZE, &before);
+    small = before;
+    small.rlim_cur = 16 << 10;
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &small);
+    fill(b, "a", 1, 5, 2, 100, 1024);
+    assert_int_equal(commit_one(s, b), 0);
+    assert_true(b->error < 0 && b->error != -ESTALE);
+    assert_non_null(strstr(err, "took nothing"));
+    assert_int_equal(store_rows(s), 100);
+    setrlimit(RLIMIT_FSIZE, &before);
+
+    assert_int_equal(commit_one(s, b), 1); // the same batch, sent again
+    assert_int_equal(store_rows(s), 1124);
+    for (uint64_t i = 0; i < 1124; i++) {
+        check_row(s, i, 1, i);
+    }
+    store_close(&s);
+    store_batch_destroy(&b);
+}
+
+_Noreturn static void commit_until_killed(int told) {
+    struct store_meta meta = some_meta();
+    struct store *s;
+    CHECK(store_open(&s, dir, &meta, ROWS_MAX, err, sizeof(err)) == 0);
+    struct store_batch *b = store_batch_create(BATCH, O, A);
+    for (uint64_t seq = 1; seq <= ROWS_MAX / 4; seq++) {
+        fill(b, "a", 1, 5, seq, (seq - 1) * 4, 4);
+        CHECK(commit_one(s, b) == 1);
+        CHECK(write(told, &seq, sizeof(seq)) == sizeof(seq));
+    }
+    _exit(0);
+}
+
+static void a_kill_loses_nothing_that_was_acknowledged(void **state) {
+    (void)state;
+    int pipes[2];
+    assert_int_equal(pipe(pipes), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        commit_until_killed(pipes[1]);
+    }
+    uint64_t seq = 0;
+    while (seq < 20) { // let it get going, then strike wherever it is
+        assert_int_equal(read(pipes[0], &seq, sizeof(seq)), sizeof(seq));
+    }
+    kill(child, SIGKILL);
+    close(pipes[1]);
+    waitpid(child, NULL, 0);
+    while (read(pipes[0], &seq, sizeof(seq)) == sizeof(seq)) {
+    }
+    close(pipes[0]);
+
+    struct store *s = must_open(ROWS_MAX);
+    const struct store_actor *a = store_actor_at(s, 0);
+    assert_true(a->seq >= seq);
+    assert_int_equal(store_rows(s), a->seq * 4); // whole batches, each once
+    assert_int_equal(a->steps, a->seq * 4);
+    for (uint64_t i = 0; i < store_rows(s); i++) {
+        check_row(s, i, 1, i);
+    }
+    store_close(&s);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(rows_and_actors_survive, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(order_is_kept, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_failed_batch_takes_its_followers_along, make_dir,
+                                        remove_dir),
+        cmocka_unit_test_setup_teardown(another_run_is_refused, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_full_disk_stores_nothing_and_heals, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_kill_loses_nothing_that_was_acknowledged, make_dir,
+                                        remove_dir),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
