@@ -1,0 +1,51 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Shows that `spur bench` measures every case, tells what bounds each, leaves nothing behind, and keeps its JSON's promises.
+
+Runs it for a second in an empty folder. Speeds are not judged: the machine may be busy. A folder that cannot be written must be said of the
+store's cases alone.
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+spur = sys.argv[1]
+
+
+def bench(folder, *args):
+    out = subprocess.run([spur, "bench", "--seconds", "1", *args], cwd=folder, capture_output=True, text=True, timeout=240)
+    assert out.returncode == 0, (out.returncode, out.stderr)
+    return out.stdout
+
+
+def check_json(text):
+    data = json.loads(text)
+    assert data["schema"] == 1 and data["cores"] >= 1 and data["rounds"] == 5, data
+    cases = {case["name"]: case for case in data["cases"]}
+    for name in ["sgemm_256", "sac_updates", "ensemble_steps", "rollout_rows", "env_steps_inverted_pendulum", "env_steps_hopper",
+                 "transitions_1", "transitions_256"]:
+        case = cases[name]
+        assert case["measured"], case
+        assert len(case["rounds"]) == data["rounds"], case
+        assert 0 < case["min"] <= case["median"] <= case["max"], case
+        if case["limit"]:
+            assert case["limit"] in cases and case["share_of_limit"] > 0, case
+        else:
+            assert "no limit" in case["note"], case
+    assert cases["transitions_1"]["limit"].startswith("disk_sync_"), cases["transitions_1"]
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        check_json(bench(folder, "--json"))
+        assert os.listdir(folder) == [], os.listdir(folder)
+        text = bench(folder, "--dir", os.path.join(folder, "missing"))
+        assert text.count("not measured: no folder can be made in") == 4, text
+        wrong = subprocess.run([spur, "bench", "--seconds", "never"], capture_output=True, text=True)
+        assert wrong.returncode == 64 and "never" in wrong.stderr, wrong
+    print("bench is as documented")
+
+
+main()
