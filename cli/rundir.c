@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -91,11 +92,24 @@ static int take_existing(struct rundir *r, const struct cli_source *source) {
 
 // ---- finding ----
 
+// A link (runs/latest) is followed at once: it may point elsewhere tomorrow.
+static int take_path(struct rundir *r, const char *path) {
+    char real[PATH_MAX];
+    struct stat st;
+    bool link = lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && realpath(path, real);
+    int n = snprintf(r->path, sizeof(r->path), "%s", link ? real : path);
+    if (n < 0 || (size_t)n >= sizeof(r->path)) {
+        return cli_fail(EXIT_CODE_IO, NULL, "%s: the path is too long", path);
+    }
+    return 0;
+}
+
 int rundir_find(struct rundir *r, const struct cli_source *source, const char *path) {
     *r = (struct rundir){.lock_fd = -1, .log_fd = -1};
     if (path) {
-        if (snprintf(r->path, sizeof(r->path), "%s", path) >= (int)sizeof(r->path)) {
-            return cli_fail(EXIT_CODE_IO, NULL, "%s: the path is too long", path);
+        int rc = take_path(r, path);
+        if (rc != 0) {
+            return rc;
         }
         if (!rundir_join(r->config_path, r->path, "config.yaml")) {
             return EXIT_CODE_IO;
@@ -148,15 +162,17 @@ static int write_config(const struct rundir *r) {
 // runs/latest is a convenience of `spur status`: where it cannot be made, or
 // where there is no folder runs, nothing is lost.
 static void point_latest_at(const struct rundir *r) {
-    char target[PATH_MAX];
-    if (strncmp(r->path, "runs/", 5) == 0 && !strchr(r->path + 5, '/')) {
-        snprintf(target, sizeof(target), "%s", r->path + 5);
-    } else if (!file_exists("runs") || !realpath(r->path, target)) {
+    char runs[PATH_MAX], target[PATH_MAX];
+    if (!realpath("runs", runs) || !realpath(r->path, target)) {
         return;
     }
+    // Relative where it can be, so that the folder may be moved.
+    size_t len = strlen(runs);
+    bool inside = strncmp(target, runs, len) == 0 && target[len] == '/';
     char fresh[64];
     snprintf(fresh, sizeof(fresh), "runs/.latest.%d", (int)getpid());
-    if (symlink(target, fresh) == 0 && rename(fresh, "runs/latest") < 0) {
+    if (symlink(inside ? target + len + 1 : target, fresh) == 0 &&
+        rename(fresh, "runs/latest") < 0) {
         unlink(fresh);
     }
 }

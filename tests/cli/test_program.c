@@ -246,6 +246,20 @@ static void one_run_a_directory(void **state) {
            "r holds a run with run.task inverted_pendulum, not hopper");
 }
 
+static void latest_is_followed(void **state) {
+    (void)state;
+    expect("mkdir -p runs/one && $spur config inverted_pendulum > runs/one/config.yaml && "
+           "ln -sfn one runs/latest",
+           0, "");
+    // As a run directory the link is followed, and then made anew, not upon itself.
+    expect("rm -f over *.pid; (sleep 1; kill -INT $(cat runs/one/lock)) & "
+           "./spur run --run-dir runs/latest",
+           0, "/runs/one (taken up again)");
+    expect("readlink runs/latest", 0, "one\n");
+    expect_run("kill -INT $pid", 0, "to go on", "run directory: r");
+    expect("readlink runs/latest", 0, "/r\n");
+}
+
 static void a_run_that_is_over(void **state) {
     (void)state;
     write_file("r/progress.csv", "env_steps,wall_seconds,return_mean,return_std\n1000,10,960,3\n"
@@ -267,6 +281,7 @@ int main(void) {
         cmocka_unit_test(a_failure_ends_the_run),
         cmocka_unit_test(the_parent_dies),
         cmocka_unit_test(one_run_a_directory),
+        cmocka_unit_test(latest_is_followed),
         cmocka_unit_test(a_run_that_is_over),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
