@@ -59,6 +59,7 @@ struct net_socket {
     enum net_kind kind;
     bool connected;
     int fd;
+    ino_t ipc_inode; // of the file that was bound; 0: none
     char endpoint[NET_ENDPOINT_MAX];
 };
 
@@ -361,14 +362,29 @@ int net_open(struct net_socket **out, struct net *net, enum net_kind kind, const
     if (kind == NET_ROUTER) {
         size_t len = sizeof(s->endpoint);
         CHECK(zmq_getsockopt(s->zmq, ZMQ_LAST_ENDPOINT, s->endpoint, &len) == 0);
+        struct stat st;
+        if (strncmp(s->endpoint, "ipc://", 6) == 0 && lstat(s->endpoint + 6, &st) == 0) {
+            s->ipc_inode = st.st_ino;
+        }
     }
     *out = s;
     return 0;
 }
 
-// Stops listening and waits until the library's thread has done so: it closes the port and removes
-// the ipc file in its own time, which could else hit a successor's.
+// Removes the ipc file that was bound, if it still is that one. While we listen nobody takes the
+// path for a dead process's; the library itself leaves the file.
+static void remove_ipc_file(const struct net_socket *s) {
+    struct stat st;
+    const char *path = s->endpoint + strlen("ipc://");
+    if (s->ipc_inode != 0 && lstat(path, &st) == 0 && st.st_ino == s->ipc_inode) {
+        unlink(path);
+    }
+}
+
+// Stops listening and waits until the library's thread has done so: it closes the port in its own
+// time, until when it could not be bound again.
 static void unbind(struct net_socket *s) {
+    remove_ipc_file(s);
     if (zmq_unbind(s->zmq, s->endpoint) != 0) {
         return;
     }
@@ -423,6 +439,10 @@ int net_send(struct net_socket *socket, const struct net_peer *to, const void *d
         if (rc != 0) {
             return rc;
         }
+    } else if (!net_connected(socket)) {
+        // For some milliseconds after the connection went, the library would still take messages
+        // into its queue, which is lost with it.
+        return -EAGAIN;
     }
     return send_part(socket, data, len, 0);
 }

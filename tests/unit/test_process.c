@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+// Shows that the limits of cgroups are found where Linux keeps them, from copies of its files in a
+// folder: version 1 and 2, set on the group itself, on one above, or seen from inside a container;
+// and that a process notices a parent that is gone already.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/file.h"
+#include "common/process.h"
+
+static char root[64];
+
+static int set_up(void **state) {
+    (void)state;
+    snprintf(root, sizeof(root), "/tmp/spur-test-process-XXXXXX");
+    return mkdtemp(root) ? 0 : -1;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof(command), "rm -r '%s'", root);
+    return system(command);
+}
+
+// Writes text to a file below root, with its folders.
+static void place(const char *path, const char *text) {
+    char whole[256], folder[256];
+    snprintf(whole, sizeof(whole), "%s%s", root, path);
+    snprintf(folder, sizeof(folder), "%s", whole);
+    *strrchr(folder, '/') = '\0';
+    assert_int_equal(file_make_dirs(folder), 0);
+    FILE *file = fopen(whole, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static void assert_limits(double cores, uint64_t memory) {
+    double got = process_cgroup_cores(root);
+    if (got < cores - 1e-9 || got > cores + 1e-9) {
+        fail_msg("%g cores, not %g", got, cores);
+    }
+    assert_int_equal(process_cgroup_memory(root), memory);
+}
+
+static void no_cgroup_means_no_limit(void **state) {
+    (void)state;
+    assert_limits(0, 0);
+    place("/proc/self/cgroup", "0::/\n");
+    assert_limits(0, 0);
+}
+
+static void version_2(void **state) {
+    (void)state;
+    place("/proc/self/cgroup", "0::/user/job\n");
+    place("/sys/fs/cgroup/user/job/cpu.max", "max 100000\n");
+    place("/sys/fs/cgroup/user/job/memory.max", "max\n");
+    assert_limits(0, 0);
+    place("/sys/fs/cgroup/user/job/cpu.max", "350000 100000\n");
+    place("/sys/fs/cgroup/user/job/memory.max", "2147483648\n");
+    assert_limits(3.5, UINT64_C(2) << 30);
+    place("/sys/fs/cgroup/user/cpu.max", "100000 50000\n"); // tighter, and above
+    place("/sys/fs/cgroup/user/memory.max", "3221225472\n");
+    assert_limits(2, UINT64_C(2) << 30);
+}
+
+static void version_1(void **state) {
+    (void)state;
+    place("/proc/self/cgroup", "12:cpuset:/other\n5:memory:/job\n4:cpu,cpuacct:/job\n0::/\n");
+    place("/sys/fs/cgroup/cpu/job/cpu.cfs_quota_us", "-1\n");
+    place("/sys/fs/cgroup/cpu/job/cpu.cfs_period_us", "100000\n");
+    place("/sys/fs/cgroup/memory/job/memory.limit_in_bytes", "9223372036854771712\n");
+    assert_limits(0, 0);
+    place("/sys/fs/cgroup/cpu/job/cpu.cfs_quota_us", "150000\n");
+    place("/sys/fs/cgroup/memory/job/memory.limit_in_bytes", "536870912\n");
+    assert_limits(1.5, 512 << 20);
+}
+
+// The path is the host's and does not exist here: the mount point is the container's own group.
+static void inside_a_container(void **state) {
+    (void)state;
+    place("/proc/self/cgroup", "5:memory:/docker/0123\n4:cpuacct,cpu:/docker/0123\n");
+    place("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "200000\n");
+    place("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n");
+    place("/sys/fs/cgroup/memory/memory.limit_in_bytes", "1073741824\n");
+    assert_limits(2, 1 << 30);
+}
+
+static void this_machine_has_sane_limits(void **state) {
+    (void)state;
+    assert_in_range(process_cores(), 1, 16384);
+    uint64_t rss = process_rss(), limit = process_memory_limit();
+    assert_true(rss > 100 << 10);
+    assert_true(limit > rss);
+    enum { MORE = 32 << 20 };
+    volatile char *more = malloc(MORE); // volatile: else the writes could be left out
+    for (int i = 0; i < MORE; i += 1024) {
+        more[i] = 1;
+    }
+    assert_true(process_rss() > rss + MORE / 4 * 3);
+    free((void *)more);
+}
+
+static void a_parent_that_is_gone_is_noticed(void **state) {
+    (void)state;
+    pid_t self = getpid(), pid = fork();
+    if (pid == 0) {
+        int right = process_die_with(self), wrong = process_die_with(self + 1);
+        _exit(right == 0 && wrong == -ESRCH ? 0 : 1);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(no_cgroup_means_no_limit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(version_2, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(version_1, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(inside_a_container, set_up, tear_down),
+        cmocka_unit_test(this_machine_has_sane_limits),
+        cmocka_unit_test(a_parent_that_is_gone_is_noticed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
