@@ -18,8 +18,7 @@ enum {
     TICK_MS = 250,       // status is asked for and shown so often
     ASK_AGAIN_MS = 2000, // an answer that does not come
     SERVER_LEAVE_MS = 30000,
-    LEAVE_MS = 10000, // for the others, once the model server is gone
-    TERM_MS = 10000,  // from SIGTERM to SIGKILL
+    TERM_MS = 20000, // from SIGTERM to SIGKILL
     TAIL_LINES = 8,
 };
 
@@ -28,8 +27,7 @@ enum {
 enum stage {
     STAGE_RUN,
     STAGE_SERVER, // the model server was asked to end the run
-    STAGE_LEAVE,  // it is gone; the others have been told and are leaving
-    STAGE_TERM,   // they were told again, by SIGTERM
+    STAGE_TERM,   // it is gone, having told the others; SIGTERM tells those who had not joined yet
     STAGE_KILL,
 };
 
@@ -83,7 +81,6 @@ static void signal_all(struct supervisor *s, int signal_number) {
 static void enter(struct supervisor *s, enum stage stage) {
     static const uint64_t limit_ms[] = {
         [STAGE_SERVER] = SERVER_LEAVE_MS,
-        [STAGE_LEAVE] = LEAVE_MS,
         [STAGE_TERM] = TERM_MS,
         [STAGE_KILL] = UINT32_MAX, // the kernel sees to that
     };
@@ -141,7 +138,7 @@ static void on_exit_of(void *arg, int exit_status, int term_signal) {
         if (running(s) == 0) {
             loop_stop(s->loop);
         } else if (s->stage == STAGE_SERVER && c->role == CHILD_MODELSERVER) {
-            enter(s, STAGE_LEAVE);
+            enter(s, STAGE_TERM);
         }
         return;
     }
@@ -149,7 +146,7 @@ static void on_exit_of(void *arg, int exit_status, int term_signal) {
     case CHILD_RUN_OVER:
         log_info("%s has ended the run", c->name);
         s->result.end = SUPERVISOR_DONE;
-        enter(s, STAGE_LEAVE);
+        enter(s, STAGE_TERM);
         break;
     case CHILD_AGAIN:
         if (exit_status != 0 || term_signal != 0) {
