@@ -1,0 +1,67 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Shows that `lockstep` gives the same bits: two runs of one seed leave equal tensors in every
+checkpoint of learner and model server and equal learning curves, while another seed does not."""
+import os
+
+from harness import check, end, endpoints, main, progress, read, tensors, wait_for
+
+# Tensors of time spent and of what was refused or sent again: not the algorithm's.
+CLOCK = ("clock", "counters")
+SETS = {"pacing.mode": "lockstep", "run.steps": 300, "checkpoint.every_s": 600}
+
+
+def all_tensors(run_dir):
+    """{file: tensors} of everything in the run directory that holds tensors."""
+    found = {}
+    for folder, _, files in os.walk(run_dir):
+        for name in files:
+            if name.endswith(".safetensors"):
+                path = os.path.join(folder, name)
+                found[os.path.relpath(path, run_dir)] = {k: v for k, v in tensors(path).items() if k not in CLOCK}
+    return found
+
+
+def curve(run_dir):
+    """{step: how its policy did}. The other columns say how things stood when the report came in, which
+    depends on the clock."""
+    return {row["env_steps"]: (row["return_mean"], row["return_std"], row["updates"]) for row in progress(run_dir)}
+
+
+def same_seed_same_bits(stage):
+    dirs = {}
+    for name, seed in (("first", 5), ("second", 5), ("other", 6)):
+        dirs[name] = stage.path(name)
+        run = stage.run(dirs[name], seed=seed, sets=SETS)
+        check(end(run, 30) == 0, f"the {name} run fails:\n{read(run.output)[-2000:]}")
+    first, second, other = (all_tensors(dirs[name]) for name in ("first", "second", "other"))
+    check(first.keys() == second.keys(), f"{sorted(first)} in the one, {sorted(second)} in the other")
+    for kind in ("learner", "modelserver"):
+        check(any(kind in path for path in first), f"no checkpoint of the {kind} among {sorted(first)}")
+    for path in first:
+        check(first[path].keys() == second[path].keys(), f"{path}: other tensors")
+        for tensor, value in first[path].items():
+            check(value == second[path][tensor], f"{path}: {tensor} differs between two runs of one seed")
+    # An evaluation that finds the evaluator busy is skipped, but for the last.
+    one, two = curve(dirs["first"]), curve(dirs["second"])
+    check(300 in one and 300 in two, f"no evaluation at the end: {one}, {two}")
+    for step in one.keys() & two.keys():
+        check(one[step] == two[step], f"step {step}: {one[step]} and {two[step]}")
+    differing = [p for p in first if p in other and first[p] != other[p]]
+    check(differing, "another seed gives the same bits: nothing was compared")
+
+
+def a_second_actor_is_refused(stage):
+    run_dir = stage.path("run-dir")
+    run = stage.run(run_dir, sets={**SETS, "run.steps": 100000, "eval.every_steps": 100000})
+    where = wait_for("the run's endpoints", lambda: endpoints(run_dir), 10)
+    wait_for("the run's own actor", lambda: "joined run" in read(os.path.join(run_dir, "log")), 10)
+    code, text = stage.call("spur-actor", "--modelserver", where["modelserver"], "--id", "second", seconds=10)
+    check(code == 76, f"a second actor in lockstep exits with {code}:\n{text}")
+    check("lockstep" in text, f"and does not say why:\n{text}")
+    run.terminate()
+    check(end(run, 20) == 0, "the run did not end well")
+    stage.no_orphans()
+
+
+main(same_seed_same_bits, a_second_actor_is_refused)

@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Shows that a whole run works with real processes: a short InvertedPendulum run ends by itself,
+leaves what the issue of a run is (progress, policy, checkpoints, configuration), its policy can be
+evaluated, and its status is what the documentation says."""
+import os
+import re
+
+from harness import SOURCE, check, end, endpoints, lines_of, main, progress, read, status, tensors, wait_for
+
+STEPS, EVERY, EXPLORE, G = 2000, 250, 500, 8
+# Some seconds long, so that there is something to watch.
+SETS = {"run.steps": STEPS, "run.explore_steps": EXPLORE, "eval.every_steps": EVERY, "pacing.updates_per_step": G,
+        "model.train_every_steps": 250, "sac.hidden_width": 32}
+
+
+TYPES = {
+    "integer": lambda v: type(v) is int,
+    "number": lambda v: type(v) in (int, float),
+    "text": lambda v: isinstance(v, str),
+    "boolean": lambda v: isinstance(v, bool),
+    "id": lambda v: isinstance(v, str) and re.fullmatch("[0-9a-f]{16}", v),
+    "object": lambda v: isinstance(v, dict),
+    "list": lambda v: isinstance(v, list),
+}
+
+
+def documented():
+    """{(part, key): type} of docs/status.md: the rows of its tables; part "" is the whole."""
+    keys, part = {}, ""
+    for line in lines_of(os.path.join(SOURCE, "docs", "status.md")):
+        if line.startswith("## "):
+            part = line[3:].strip()
+        row = re.match(r"\| (`[^|]+`) \| ([^|]+) \|", line)
+        if row:
+            names, types = re.findall("`([^`]+)`", row[1]), row[2].strip().split(", ")
+            for i, name in enumerate(names):
+                keys[part, name] = types[min(i, len(types) - 1)]
+    return keys
+
+
+def check_documented(state, keys):
+    """One status against the documentation: the same names, and the types that it says."""
+    parts = {"": [state], "actors": state["actors"]}
+    for part in ("pacing", "learner", "model", "evaluation"):
+        parts[part] = [state[part]] if state[part] else []
+    for part, objects in parts.items():
+        names = {name for where, name in keys if where == part}
+        for o in objects:
+            check(set(o) == names, f"{part or 'the whole'}: only one of JSON and docs/status.md has {sorted(set(o) ^ names)}")
+            for name, value in o.items():
+                check(value is None or TYPES[keys[part, name]](value),
+                      f"{part}.{name} is {value!r}, but docs/status.md says {keys[part, name]}")
+
+
+def a_run_ends_by_itself(stage):
+    run_dir = stage.path("run-dir")
+    run = stage.run(run_dir, sets=SETS)
+    where = wait_for("the run's endpoints", lambda: endpoints(run_dir), 10)
+    seen = []
+
+    def watch():
+        state = status(stage, where["modelserver"])
+        if state:
+            seen.append(state)
+        return run.poll() is not None
+    wait_for("the run's end", watch, 40)
+    text = read(run.output)
+    check(run.returncode == 0, f"spur run exits with {run.returncode}:\n{text[-2000:]}")
+    stage.no_orphans()
+    check(not os.listdir(stage.sockets), "sockets are left behind")
+    check(not os.path.exists(os.path.join(run_dir, "endpoints")), "the endpoints of a run that is over are still told")
+    check(run_dir in text, "the last words do not say where the run directory is")
+
+    rows = progress(run_dir)
+    steps = [int(row["env_steps"]) for row in rows]
+    # An evaluator that cannot keep up skips some, never the last.
+    check(len(steps) > 2 and steps == sorted(set(steps)) and steps[-1] == STEPS, f"evaluations at {steps}")
+    check(all(step % EVERY == 0 for step in steps), f"evaluations at {steps}")
+    check(all(row["return_mean"] > 0 for row in rows), "an evaluation without return")
+    check(rows[-1]["updates"] == G * (STEPS - EXPLORE), f"{rows[-1]['updates']} updates for {STEPS - EXPLORE} steps of learning")
+    names = lines_of(os.path.join(run_dir, "progress.csv"))[0]
+    check(names.startswith("env_steps,wall_seconds,return_mean,return_std"), f"progress.csv begins with {names}")
+
+    policy = tensors(os.path.join(run_dir, "policy.safetensors"))
+    check(policy["policy.0.weight"][:2] == ("F32", [32, 4]), f"the policy's first layer is {policy['policy.0.weight'][:2]}")
+    for name in ("config.yaml", "log"):
+        check(os.path.getsize(os.path.join(run_dir, name)) > 0, f"{name} is empty")
+
+    check(len(seen) > 2, "no status while the run went on")
+    keys = documented()
+    check(len(keys) > 60, f"only {len(keys)} keys found in docs/status.md")
+    for state in seen:
+        check_documented(state, keys)
+    check(any(s["learner"]["updates"] > 0 for s in seen if s["learner"]), "no status ever told of an update")
+
+    code, text = stage.call("spur", "eval", run_dir, "--episodes", 3)
+    check(code == 0 and "return" in text, f"spur eval: {code}\n{text}")
+
+
+def resuming_a_finished_run_ends_at_once(stage):
+    run_dir = stage.path("run-dir")
+    sets = {"run.steps": 210, "eval.every_steps": 210}
+    check(end(stage.run(run_dir, sets=sets), 30) == 0, "the run fails")
+    rows = progress(run_dir)
+    check(len(rows) == 1, f"{len(rows)} evaluations")
+    again = stage.run(run_dir, sets=sets)
+    check(end(again, 20) == 0, f"taking up a finished run fails:\n{read(again.output)}")
+    check(progress(run_dir) == rows, "a finished run was evaluated again")
+    stage.no_orphans()
+
+
+main(a_run_ends_by_itself, resuming_a_finished_run_ends_at_once)

@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Shows how a run is stopped: one SIGINT ends it cleanly with checkpoints and it can be taken up again,
+a second one ends it at once, and however it ends, nothing of it stays behind."""
+import glob
+import os
+import signal
+import time
+
+from harness import check, end, endpoints, main, read, status, wait_for
+
+LONG = {"run.steps": 1000000, "eval.every_steps": 1000000}
+
+
+def learning(stage, run_dir, seconds=20):
+    """Waits until updates are made; gives the status."""
+    def ready():
+        # Anew each time: a run that was killed has left its own behind.
+        where = endpoints(run_dir)
+        state = status(stage, where["modelserver"]) if where else None
+        return state if state and state["learner"] and state["learner"]["updates"] > 20 else None
+    return wait_for("updates", ready, seconds)
+
+
+def interrupted_and_taken_up_again(stage):
+    run_dir = stage.path("run-dir")
+    run = stage.run(run_dir, sets=LONG)
+    learning(stage, run_dir)
+    began = time.monotonic()
+    run.send_signal(signal.SIGINT)
+    code = end(run, 20)
+    check(code == 0, f"SIGINT: exit code {code}:\n{read(run.output)[-2000:]}")
+    stage.no_orphans(1)
+    check(glob.glob(os.path.join(run_dir, "checkpoint", "learner*.safetensors")), "no checkpoint of the learner")
+    check(os.path.exists(os.path.join(run_dir, "policy.safetensors")), "no policy")
+    check(time.monotonic() - began < 10, "it took more than 10 s")
+
+    run = stage.start("spur", "run", "--run-dir", run_dir)
+    state = learning(stage, run_dir)
+    check(state["env_steps"] > 200, f"it began anew: {state['env_steps']} steps")
+    before = state["learner"]["updates"]
+    where = endpoints(run_dir)
+    wait_for("it goes on", lambda: status(stage, where["modelserver"])["learner"]["updates"] > before, 10)
+    run.send_signal(signal.SIGTERM)
+    check(end(run, 20) == 0, f"SIGTERM: exit code {run.returncode}")
+    stage.no_orphans(1)
+
+
+def twice_means_at_once(stage):
+    run_dir = stage.path("run-dir")
+    run = stage.run(run_dir, sets=LONG)
+    learning(stage, run_dir)
+    # A model server that stands still cannot end in an orderly way.
+    os.kill(stage.find("spur-modelserver"), signal.SIGSTOP)
+    run.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    check(run.poll() is None, "nothing to wait for, it seems")
+    run.send_signal(signal.SIGINT)
+    code = end(run, 2)
+    check(code != 0, "an interrupted stop counts as success")
+    stage.no_orphans(2)
+
+
+def killed(stage):
+    run_dir = stage.path("run-dir")
+    run = stage.run(run_dir, sets=LONG)
+    learning(stage, run_dir)
+    check(len(stage.processes()) >= 5, f"only {stage.processes()}")
+    run.kill()
+    end(run, 2)
+    stage.no_orphans(10)
+    check(glob.glob(os.path.join(run_dir, "checkpoint", "learner*.safetensors")), "the learner left without a checkpoint")
+
+    # The lock went with it: the run can be taken up.
+    run = stage.start("spur", "run", "--run-dir", run_dir)
+    learning(stage, run_dir)
+    run.send_signal(signal.SIGINT)
+    check(end(run, 20) == 0, f"exit code {run.returncode}:\n{read(run.output)[-2000:]}")
+    stage.no_orphans(1)
+
+
+main(interrupted_and_taken_up_again, twice_means_at_once, killed)
