@@ -13,6 +13,7 @@
 #include "common/check.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/process.h"
 
 enum {
     TICK_MS = 250,       // status is asked for and shown so often
@@ -41,6 +42,7 @@ struct supervisor {
     int child_count;
     enum stage stage;
     uint64_t deadline_ms;
+    uint64_t signal_ms; // of the first signal to stop; 0: none yet
     struct supervisor_result result;
     struct display display;
     struct wire_status status;
@@ -111,11 +113,12 @@ static void fail(struct supervisor *s, const struct child *c, int exit_code, con
 
 static void on_stop_signal(void *arg) {
     struct supervisor *s = arg;
+    bool again = process_stop_again(&s->signal_ms, loop_now_ms(s->loop));
     if (s->stage == STAGE_RUN) {
         say(s, "stopping; a checkpoint is made first (once more to stop at once)");
         s->result.end = SUPERVISOR_STOPPED;
         enter(s, STAGE_SERVER);
-    } else if (s->stage != STAGE_KILL) {
+    } else if (s->stage != STAGE_KILL && again) {
         say(s, "stopping at once");
         if (s->result.end != SUPERVISOR_FAILED) {
             s->result.end = SUPERVISOR_KILLED;
