@@ -304,7 +304,8 @@ static void block_done(struct modelserver *ms, struct feed_block *b) {
 static void feed_learner(struct modelserver *ms, uint64_t now_ms) {
     struct peer *p = ms->learner;
     // Rows must not overtake the Welcome, nor a Grant that makes room for them.
-    while (supply_learner_up(ms) && !(p->due & (PEER_DUE_WELCOME | PEER_DUE_GRANT))) {
+    while (supply_learner_up(ms) && !ms->shutdown_told &&
+           !(p->due & (PEER_DUE_WELCOME | PEER_DUE_GRANT))) {
         struct feed_block *done = feed_take_done(&ms->feed);
         if (done) {
             block_done(ms, done);

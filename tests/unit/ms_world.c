@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: MIT
+#include "tests/unit/ms_world.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/log.h"
+
+static struct net_peer route_of(uint8_t peer) {
+    return (struct net_peer){.len = 1, .id = {peer}};
+}
+
+// ---- hooks ----
+
+static int world_send(void *arg, const struct net_peer *to, const struct wire_msg *m) {
+    struct world *w = arg;
+    if (to->id[0] == w->gone) {
+        return -EHOSTUNREACH;
+    }
+    if (w->sockets_full) {
+        return -EAGAIN;
+    }
+    CHECK(w->sent_count < WORLD_SENT_MAX);
+    struct sent *s = &w->sent[w->sent_count++];
+    *s = (struct sent){.to = to->id[0], .type = m->type};
+    if (m->type == WIRE_WELCOME) {
+        s->a = m->welcome.actor_index;
+        s->b = m->welcome.next_seq;
+        s->c = m->welcome.actor_steps;
+    } else if (m->type == WIRE_ACK) {
+        s->a = m->ack.seq;
+    } else if (m->type == WIRE_CREDIT) {
+        s->a = m->credit.steps_allowed;
+        s->b = m->credit.random_steps;
+        s->c = m->credit.min_policy_version;
+        snprintf(s->text, sizeof(s->text), "%.60s", m->credit.reason);
+    } else if (m->type == WIRE_EXPERIENCE) {
+        s->a = m->experience.kind;
+        s->b = m->experience.rows.rows;
+        s->c = m->experience.kind == WIRE_REAL ? m->experience.first_index
+                                               : m->experience.policy_version;
+        w->experience_seq = m->experience.seq;
+        *(s->a == WIRE_REAL ? &w->real_rows : &w->model_rows) += s->b;
+    } else if (m->type == WIRE_GRANT) {
+        s->a = m->grant.updates_allowed;
+        s->b = m->grant.model_capacity;
+        s->c = m->grant.env_steps;
+    } else if (m->type == WIRE_EVAL_REQUEST) {
+        s->a = m->eval_request.id;
+        s->b = m->eval_request.env_steps;
+        s->c = m->eval_request.policy.version;
+    } else if (m->type == WIRE_REFUSE) {
+        s->a = m->refuse.code;
+        s->b = m->refuse.fatal;
+        snprintf(s->text, sizeof(s->text), "%.60s", m->refuse.text);
+    } else if (m->type == WIRE_SHUTDOWN) {
+        s->a = m->shutdown.done;
+    }
+    return 0;
+}
+
+static void world_store(void *arg, struct store_batch *batch) {
+    struct world *w = arg;
+    CHECK(w->batch_count < WORLD_BATCHES_MAX);
+    w->batches[w->batch_count++] = batch;
+}
+
+static void world_fit(void *arg, struct ms_fit_job *job) {
+    struct world *w = arg;
+    CHECK(!w->fit);
+    w->fit = job;
+    w->fits++;
+}
+
+static void world_rollout(void *arg, struct feed_block *block) {
+    struct world *w = arg;
+    CHECK(!w->block);
+    w->block = block;
+    w->rollouts++;
+}
+
+static void world_save(void *arg, struct ms_save_job *job) {
+    struct world *w = arg;
+    CHECK(!w->save);
+    CHECK(!w->fit);
+    w->save = job;
+    w->saved_state = job->state;
+    w->saves++;
+}
+
+static void world_evaluated(void *arg, const struct ms_evaluation *evaluation) {
+    struct world *w = arg;
+    w->evaluation = *evaluation;
+    w->evaluations++;
+}
+
+// ---- life ----
+
+void world_init(struct world *w, enum pacing_mode mode) {
+    *w = (struct world){.now = 1000, .prompt = true};
+    log_init("test", LOG_ERROR, -1);
+    config_defaults(&w->config);
+    struct config *c = &w->config;
+    snprintf(c->run.task, sizeof(c->run.task), "inverted_pendulum");
+    c->run.steps = 60;
+    c->run.explore_steps = 20;
+    c->pacing.mode = mode;
+    c->pacing.updates_per_step = 2;
+    c->pacing.slack_steps = 4;
+    c->model.train_every_steps = 10;
+    c->model.hidden_width = 8;
+    c->model.hidden_layers = 1;
+    c->rollout.per_step = 3;
+    c->rollout.schedule = (struct config_list){4, {0, 1, 2, 2}};
+    c->rollout.epoch_steps = 50;
+    c->sac.hidden_width = 8;
+    c->eval.every_steps = 10;
+    c->eval.target = 100;
+    c->eval.solved_evaluations = 2;
+    c->run.stop_when_solved = false;
+    c->network.batch_rows_max = 8;
+    w->task = task_find(c->run.task);
+    w->sent = xcalloc(WORLD_SENT_MAX, sizeof(*w->sent));
+    snprintf(w->dir, sizeof(w->dir), "/tmp/spur-ms-XXXXXX");
+    CHECK(mkdtemp(w->dir));
+    w->version = 1;
+    world_start(w);
+}
+
+void world_start(struct world *w) {
+    struct store_meta meta = {.run_id = 42,
+                              .seed = w->config.run.seed,
+                              .obs_dim = (uint32_t)w->task->obs_dim,
+                              .act_dim = (uint32_t)w->task->act_dim};
+    snprintf(meta.task, sizeof(meta.task), "%s", w->task->name);
+    char err[512];
+    if (store_open(&w->store, w->dir, &meta, w->config.run.steps, err, sizeof(err)) != 0) {
+        die(EXIT_CODE_FAILURE, NULL, "%s", err);
+    }
+    w->run_id = meta.run_id;
+    struct ms_setup setup = {.config = &w->config,
+                             .task = w->task,
+                             .run_id = meta.run_id,
+                             .pid = 1,
+                             .hooks = {w, world_send, world_store, world_fit, world_rollout,
+                                       world_save, world_evaluated},
+                             .env = store_columns(w->store),
+                             .env_rows = store_rows(w->store),
+                             .actor_count = store_actor_count(w->store),
+                             .state = w->saves > 0 ? &w->saved_state : NULL};
+    setup.actors = setup.actor_count > 0 ? store_actor_at(w->store, 0) : NULL;
+    struct ensemble e = ms_ensemble(&w->config, w->task);
+    struct model_slots slots;
+    model_slots_init(&slots, &e);
+    struct model *m = model_take(&slots);
+    m->version = w->saved_state.trainings;
+    m->env_rows = w->saved_state.trained_for;
+    m->members = w->config.model.members;
+    m->elites = w->config.model.elites;
+    setup.model = m->version > 0 ? m : NULL;
+    w->ms = ms_create(&setup, w->now);
+    model_slots_deinit(&slots);
+}
+
+static void drop_jobs(struct world *w) {
+    for (int i = 0; i < w->batch_count; i++) {
+        store_batch_destroy(&w->batches[i]);
+    }
+    w->batch_count = 0;
+    w->fit = NULL;
+    w->block = NULL;
+    w->save = NULL;
+}
+
+void world_restart(struct world *w) {
+    drop_jobs(w);
+    ms_destroy(&w->ms);
+    store_close(&w->store);
+    world_start(w);
+}
+
+void world_deinit(struct world *w) {
+    drop_jobs(w);
+    ms_destroy(&w->ms);
+    store_close(&w->store);
+    const char *const files[] = {"data.mdb", "lock.mdb"};
+    for (int i = 0; i < 2; i++) {
+        char path[96];
+        snprintf(path, sizeof(path), "%s/%s", w->dir, files[i]);
+        unlink(path);
+    }
+    rmdir(w->dir);
+    free(w->sent);
+}
+
+// ---- jobs ----
+
+void world_end_stores(struct world *w) {
+    struct store_batch *batches[WORLD_BATCHES_MAX];
+    int n = w->batch_count;
+    memcpy(batches, w->batches, (size_t)n * sizeof(batches[0]));
+    w->batch_count = 0;
+    char err[256] = "";
+    if (w->store_fails) {
+        snprintf(err, sizeof(err), "the store took nothing: the disk is full");
+    } else if (n > 0) {
+        store_commit(w->store, batches, n, err, sizeof(err));
+    }
+    for (int i = 0; i < n; i++) {
+        batches[i]->error = w->store_fails ? -ENOSPC : batches[i]->error;
+        ms_on_stored(w->ms, w->now, batches[i], err);
+    }
+}
+
+void world_end_fit(struct world *w) {
+    struct ms_fit_job *job = w->fit;
+    w->fit = NULL;
+    job->result = w->fit_result;
+    struct model *m = job->out;
+    m->version = job->number + 1;
+    m->env_rows = job->rows;
+    m->epochs = 7;
+    m->members = w->config.model.members;
+    m->elites = w->config.model.elites;
+    for (int i = 0; i < m->members; i++) {
+        m->holdout_mse[i] = (float)(i + 1);
+        if (i < m->elites) {
+            m->elite[i] = i;
+        }
+    }
+    ms_on_fit(w->ms, w->now, job);
+}
+
+void world_end_rollout(struct world *w) {
+    struct feed_block *b = w->block;
+    w->block = NULL;
+    b->out.rows = b->job.count * b->job.length;
+    b->out.not_finite = b->out.terminated = 0;
+    ms_on_rollout(w->ms, w->now, b);
+}
+
+void world_end_save(struct world *w) {
+    struct ms_save_job *job = w->save;
+    w->save = NULL;
+    ms_on_save(w->ms, w->now, job);
+}
+
+void world_settle(struct world *w) {
+    while (w->batch_count > 0 || w->fit || w->block || w->save) {
+        if (w->batch_count > 0) {
+            world_end_stores(w);
+        } else if (w->fit) {
+            world_end_fit(w);
+        } else if (w->block) {
+            world_end_rollout(w);
+        } else {
+            world_end_save(w);
+        }
+    }
+}
+
+static void end_prompt_jobs(struct world *w) {
+    if (w->prompt) {
+        world_settle(w);
+    }
+}
+
+void world_tick(struct world *w, uint64_t ms) {
+    w->now += ms;
+    ms_on_tick(w->ms, w->now);
+    end_prompt_jobs(w);
+}
+
+// ---- messages in ----
+
+void world_message(struct world *w, uint8_t peer, struct wire_msg *msg) {
+    struct net_peer from = route_of(peer);
+    msg->run_id = msg->type == WIRE_HELLO ? 0 : w->run_id;
+    ms_on_message(w->ms, w->now, &from, msg);
+    end_prompt_jobs(w);
+}
+
+void world_hello(struct world *w, uint8_t peer, enum wire_role role, const char *id,
+                 uint64_t incarnation) {
+    struct wire_msg msg = {.type = WIRE_HELLO, .hello = {.role = role, .incarnation = incarnation}};
+    snprintf(msg.hello.id, sizeof(msg.hello.id), "%s", id);
+    if (role == WIRE_ROLE_LEARNER) {
+        msg.hello.updates = w->updates;
+        msg.hello.policy_version = w->version;
+        msg.hello.real_rows = w->real_rows;
+        msg.hello.model_rows = w->model_rows;
+    }
+    world_message(w, peer, &msg);
+}
+
+void world_rows(struct world *w, uint8_t peer, uint64_t seq, uint32_t rows) {
+    static float zeros[64 * 16];
+    static uint8_t flags[64];
+    struct wire_msg msg = {.type = WIRE_TRANSITIONS, .transitions = {.seq = seq}};
+    msg.transitions.rows = (struct wire_rows){.rows = rows,
+                                              .obs_dim = (uint32_t)w->task->obs_dim,
+                                              .act_dim = (uint32_t)w->task->act_dim,
+                                              .obs = zeros,
+                                              .act = zeros,
+                                              .reward = zeros,
+                                              .next_obs = zeros,
+                                              .flags = flags};
+    world_message(w, peer, &msg);
+}
+
+void world_policy(struct world *w, uint8_t peer, uint64_t version, uint64_t updates) {
+    static float params[65536];
+    struct policy p = ms_policy(&w->config, w->task);
+    struct wire_msg msg = {.type = WIRE_POLICY,
+                           .policy = {.version = version,
+                                      .updates = updates,
+                                      .obs_dim = (uint32_t)w->task->obs_dim,
+                                      .act_dim = (uint32_t)w->task->act_dim,
+                                      .hidden_width = (uint32_t)w->config.sac.hidden_width,
+                                      .hidden_layers = (uint32_t)w->config.sac.hidden_layers,
+                                      .params_len = policy_params(&p),
+                                      .params = params}};
+    world_message(w, peer, &msg);
+}
+
+void world_progress(struct world *w, uint8_t peer) {
+    struct wire_msg msg = {.type = WIRE_PROGRESS,
+                           .progress = {.experience_seq = w->experience_seq,
+                                        .updates = w->updates,
+                                        .policy_version = w->version,
+                                        .real_rows = w->real_rows,
+                                        .model_rows = w->model_rows}};
+    world_message(w, peer, &msg);
+}
+
+void world_learn(struct world *w, uint8_t peer) {
+    const struct sent *grant = world_last(w, peer, WIRE_GRANT);
+    while (grant && w->updates < grant->a) {
+        w->updates++;
+        if (w->updates % 2 == 0) { // G of them
+            world_policy(w, peer, ++w->version, w->updates);
+            world_progress(w, peer);
+        }
+        grant = world_last(w, peer, WIRE_GRANT);
+    }
+    world_progress(w, peer);
+}
+
+// ---- messages out ----
+
+static bool fits(const struct sent *s, uint8_t peer, enum wire_type type) {
+    return (peer == 0 || s->to == peer) && (type == 0 || s->type == type);
+}
+
+const struct sent *world_next(struct world *w, uint8_t peer, enum wire_type type) {
+    while (w->seen < w->sent_count) {
+        const struct sent *s = &w->sent[w->seen++];
+        if (fits(s, peer, type)) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
+const struct sent *world_last(const struct world *w, uint8_t peer, enum wire_type type) {
+    for (int i = w->sent_count - 1; i >= 0; i--) {
+        if (fits(&w->sent[i], peer, type)) {
+            return &w->sent[i];
+        }
+    }
+    return NULL;
+}
+
+int world_count(const struct world *w, uint8_t peer, enum wire_type type) {
+    int n = 0;
+    for (int i = 0; i < w->sent_count; i++) {
+        n += fits(&w->sent[i], peer, type);
+    }
+    return n;
+}
+
+const struct wire_status *world_status(struct world *w) {
+    static struct wire_status status;
+    ms_status(w->ms, w->now, &status);
+    return &status;
+}
+
+uint64_t world_counter(struct world *w, const char *name) {
+    const struct wire_status *s = world_status(w);
+    for (uint32_t i = 0; i < s->counter_count; i++) {
+        if (strcmp(s->counters[i].name, name) == 0) {
+            return s->counters[i].value;
+        }
+    }
+    CHECK(!"a counter of that name");
+    return 0;
+}

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: MIT
+// Shows that training the ensemble is MBPO's: bootstrap, shared holdout,
+// normaliser, early stop, best weights a member, elites, warm start.
+//
+// The rules are written down a second time here, plainly, over the whole block
+// of parameters and with ensemble_adam, and two trainings in a row must agree
+// with fit's to the last digits of a float. Then what only fit does: the same
+// bits on any number of threads, interruption, and data that break the weights.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/nn/normalizer.h"
+#include "modelserver/fit.h"
+
+enum { O = 3, A = 1, IN = O + A, T = O + 1, ROWS = 700, MEMBERS = 4 };
+
+static struct config config;
+static struct ensemble e;
+static float obs[ROWS * O], act[ROWS * A], reward[ROWS], next_obs[ROWS * O];
+static uint8_t flags[ROWS];
+static const struct store_columns env = {.obs_dim = O,
+                                         .act_dim = A,
+                                         .obs = obs,
+                                         .act = act,
+                                         .reward = reward,
+                                         .next_obs = next_obs,
+                                         .flags = flags};
+static atomic_bool never;
+
+// A world that is easy to learn: smooth, with a little noise.
+static int make_world(void **state) {
+    (void)state;
+    config.run.seed = 11;
+    config.model.members = MEMBERS;
+    config.model.elites = 3;
+    config.model.learning_rate = 3e-3;
+    config.model.weight_decay = (struct config_list){3, {1e-4, 2e-4, 3e-4}};
+    config.model.batch_size = 64;
+    config.model.holdout_ratio = 0.2;
+    config.model.holdout_rows_max = 5000;
+    config.model.improvement = 0.01;
+    config.model.patience_epochs = 2;
+    config.model.epochs_max = 40;
+    e = ensemble_make(MEMBERS, O, A, 24, 2);
+    struct rng rng = rng_make(1, RNG_TEST, 0);
+    for (int i = 0; i < ROWS; i++) {
+        float a = act[i] = (float)rng_range(&rng, -1, 1);
+        float *s = obs + i * O, *n = next_obs + i * O;
+        for (int j = 0; j < O; j++) {
+            s[j] = (float)rng_range(&rng, -2, 2) * (j == 1 ? 10 : 1);
+        }
+        n[0] = s[0] + 0.3f * a + 0.01f * (float)rng_normal(&rng);
+        n[1] = s[1] - s[0] + 0.01f * (float)rng_normal(&rng);
+        n[2] = s[2] + sinf(s[0]) * a;
+        reward[i] = s[0] * s[0] - a;
+    }
+    return 0;
+}
+
+static struct model new_model(void) {
+    return (struct model){.refs = 1,
+                          .params = xfloats(ensemble_params(&e)),
+                          .normalizer = xfloats(normalizer_floats(IN))};
+}
+
+static void free_model(struct model *m) {
+    free(m->params);
+    free(m->normalizer);
+}
+
+// ---- the rules again ----
+
+struct plain {
+    float *p, *m, *v;
+    uint64_t t;
+};
+
+static float mse_of(const float *params, int member, const float *x, const float *y, int n) {
+    float *mean = xfloats((size_t)n * T), *scratch = xfloats(ensemble_scratch(&e, n));
+    ensemble_predict(mean, NULL, scratch, &e, params, member, x, n);
+    double sum = 0;
+    for (int i = 0; i < n * T; i++) {
+        sum += ((double)mean[i] - (double)y[i]) * ((double)mean[i] - (double)y[i]);
+    }
+    free(mean);
+    free(scratch);
+    return (float)(sum / (n * T));
+}
+
+static void plain_step(struct plain *s, uint32_t *const rows[], uint32_t first, uint32_t n,
+                       const float *x, const float *y) {
+    size_t size = ensemble_params(&e);
+    float *xb = xfloats(n * IN), *yb = xfloats(n * T), *g = xfloats(size);
+    float *scratch = xfloats(ensemble_scratch(&e, (int)n)), decay[3];
+    for (int i = 0; i < MEMBERS; i++) {
+        for (uint32_t r = 0; r < n; r++) {
+            memcpy(xb + r * IN, x + rows[i][first + r] * IN, IN * sizeof(float));
+            memcpy(yb + r * T, y + rows[i][first + r] * T, T * sizeof(float));
+        }
+        float *part = xfloats(size); // shared bounds are summed member by member
+        ensemble_member_loss(NULL, part, scratch, &e, s->p, i, xb, yb, (int)n);
+        for (size_t j = 0; j < size; j++) {
+            g[j] += part[j];
+        }
+        free(part);
+    }
+    ensemble_bounds_loss(g, &e, s->p);
+    for (int l = 0; l < 3; l++) {
+        decay[l] = (float)config.model.weight_decay.v[l];
+    }
+    struct adam adam = adam_make(config.model.learning_rate);
+    ensemble_adam(s->p, s->m, s->v, g, &e, &adam, decay, ++s->t);
+    free(xb);
+    free(yb);
+    free(g);
+    free(scratch);
+}
+
+static int plain_train(struct plain *s, uint64_t number, float best[MEMBERS]) {
+    static uint32_t order[ROWS];
+    static float x[ROWS * IN], y[ROWS * T], normalizer[2 * IN];
+    uint32_t holdout = ROWS / 5, n = ROWS - holdout;
+    struct rng rng = rng_make(11, RNG_MODEL_SPLIT, number);
+    rng_permutation(&rng, order, ROWS);
+    for (int i = 0; i < ROWS; i++) {
+        memcpy(x + i * IN, obs + order[i] * O, O * sizeof(float));
+        x[i * IN + O] = act[order[i]];
+        y[i * T] = reward[order[i]];
+        for (int j = 0; j < O; j++) {
+            y[i * T + 1 + j] =
+                next_obs[order[i] * O + (uint32_t)j] - obs[order[i] * O + (uint32_t)j];
+        }
+    }
+    normalizer_fit(normalizer, x + holdout * IN, n, IN);
+    normalizer_apply(x, normalizer, x, ROWS, IN);
+    const float *xt = x + holdout * IN, *yt = y + holdout * T;
+
+    uint32_t *rows[MEMBERS];
+    struct rng shuffle[MEMBERS];
+    size_t size = mlp_params(&e.net);
+    float *kept = xfloats(MEMBERS * size);
+    for (uint64_t i = 0; i < MEMBERS; i++) {
+        rows[i] = xmalloc(n * sizeof(uint32_t));
+        rng = rng_make(11, RNG_MODEL_BOOTSTRAP, number * 64 + i);
+        for (uint32_t r = 0; r < n; r++) {
+            rows[i][r] = rng_below(&rng, n);
+        }
+        shuffle[i] = rng_make(11, RNG_MODEL_SHUFFLE, number * 64 + i);
+        best[i] = 1e10f;
+    }
+    int epochs = 0;
+    for (int idle = 0; idle <= config.model.patience_epochs && epochs < 40; epochs++) {
+        for (int i = 0; i < MEMBERS; i++) {
+            for (uint32_t k = n; k > 1; k--) {
+                uint32_t j = rng_below(&shuffle[i], k), row = rows[i][k - 1];
+                rows[i][k - 1] = rows[i][j];
+                rows[i][j] = row;
+            }
+        }
+        for (uint32_t first = 0; first < n; first += 64) {
+            plain_step(s, rows, first, n - first < 64 ? n - first : 64, xt, yt);
+        }
+        idle++;
+        for (int i = 0; i < MEMBERS; i++) {
+            float mse = mse_of(s->p, i, x, y, (int)holdout);
+            if ((best[i] - mse) / best[i] > 0.01f) {
+                best[i] = mse;
+                idle = 0;
+                memcpy(kept + (size_t)i * size, s->p + ensemble_member_offset(&e, i),
+                       size * sizeof(float));
+            }
+        }
+    }
+    for (int i = 0; i < MEMBERS; i++) {
+        memcpy(s->p + ensemble_member_offset(&e, i), kept + (size_t)i * size, size * sizeof(float));
+        free(rows[i]);
+    }
+    free(kept);
+    return epochs;
+}
+
+static void assert_close(const float *a, const float *b, size_t n, const char *what) {
+    for (size_t i = 0; i < n; i++) {
+        if (fabsf(a[i] - b[i]) > 1e-6f + 1e-5f * fabsf(b[i])) {
+            fail_msg("%s[%zu]: %.9g, expected %.9g", what, i, (double)a[i], (double)b[i]);
+        }
+    }
+}
+
+static void two_trainings_follow_the_rules(void **state) {
+    (void)state;
+    size_t n = ensemble_params(&e);
+    struct plain plain = {xfloats(n), xfloats(n), xfloats(n), 0};
+    ensemble_init(plain.p, &e, 11);
+    struct fit *fit = fit_create(&config, &e, ROWS, 1);
+    struct model m = new_model();
+    for (uint64_t number = 0; number < 2; number++) {
+        float best[MEMBERS];
+        int epochs = plain_train(&plain, number, best);
+        assert_int_equal(fit_train(fit, &m, &env, ROWS, number, &never), FIT_DONE);
+        assert_int_equal(m.epochs, epochs);
+        assert_int_equal(m.version, number + 1);
+        assert_int_equal(m.env_rows, ROWS);
+        assert_close(m.params, plain.p, n, "params");
+        assert_close(m.holdout_mse, best, MEMBERS, "holdout_mse");
+        struct fit_state left = fit_state(fit);
+        assert_close(left.adam_m, plain.m, n, "adam_m");
+        assert_int_equal(*left.adam_steps, plain.t);
+        for (int i = 0; i < 3; i++) { // elites: the lowest three, best first
+            int better = 0;
+            for (int j = 0; j < MEMBERS; j++) {
+                better += m.holdout_mse[j] < m.holdout_mse[m.elite[i]];
+            }
+            assert_int_equal(better, i);
+        }
+    }
+    // It also learns: targets have a variance of several units.
+    assert_true(m.holdout_mse[m.elite[0]] < 0.2f);
+    fit_destroy(&fit);
+    free_model(&m);
+    free(plain.p);
+    free(plain.m);
+    free(plain.v);
+}
+
+static void threads_do_not_show(void **state) {
+    (void)state;
+    size_t bytes = ensemble_params(&e) * sizeof(float);
+    struct model one = new_model(), three = new_model();
+    struct fit *a = fit_create(&config, &e, ROWS, 1), *b = fit_create(&config, &e, ROWS, 3);
+    for (uint64_t number = 0; number < 2; number++) {
+        fit_train(a, &one, &env, ROWS - 100 + number * 100, number, &never);
+        fit_train(b, &three, &env, ROWS - 100 + number * 100, number, &never);
+        assert_memory_equal(one.params, three.params, bytes);
+        assert_memory_equal(fit_state(a).adam_v, fit_state(b).adam_v, bytes);
+        assert_memory_equal(one.elite, three.elite, 3 * sizeof(int));
+    }
+    fit_destroy(&a);
+    fit_destroy(&b);
+    free_model(&one);
+    free_model(&three);
+}
+
+static void a_stop_changes_nothing(void **state) {
+    (void)state;
+    size_t bytes = ensemble_params(&e) * sizeof(float);
+    struct fit *fit = fit_create(&config, &e, ROWS, 2);
+    struct model m = new_model(), again = new_model();
+    fit_train(fit, &m, &env, ROWS, 0, &never);
+    atomic_bool now = true;
+    assert_int_equal(fit_train(fit, &again, &env, ROWS, 1, &now), FIT_STOPPED);
+    assert_memory_equal(fit_state(fit).weights, m.params, bytes);
+    // Done over, it is the training that it would have been.
+    struct fit *other = fit_create(&config, &e, ROWS, 1);
+    fit_train(other, &m, &env, ROWS, 0, &never);
+    fit_train(other, &m, &env, ROWS, 1, &never);
+    assert_int_equal(fit_train(fit, &again, &env, ROWS, 1, &never), FIT_DONE);
+    assert_memory_equal(again.params, m.params, bytes);
+    fit_destroy(&fit);
+    fit_destroy(&other);
+    free_model(&m);
+    free_model(&again);
+}
+
+static void broken_weights_are_thrown_away(void **state) {
+    (void)state;
+    size_t bytes = ensemble_params(&e) * sizeof(float);
+    struct fit *fit = fit_create(&config, &e, ROWS, 1);
+    struct model m = new_model(), broken = new_model();
+    fit_train(fit, &m, &env, ROWS, 0, &never);
+    float before = reward[3];
+    reward[3] = 1e38f; // finite, but its square is not
+    assert_int_equal(fit_train(fit, &broken, &env, ROWS, 1, &never), FIT_BROKEN);
+    reward[3] = before;
+    assert_memory_equal(fit_state(fit).weights, m.params, bytes);
+    assert_int_equal(fit_train(fit, &broken, &env, ROWS, 1, &never), FIT_DONE);
+    fit_destroy(&fit);
+    free_model(&m);
+    free_model(&broken);
+}
+
+static void few_rows_and_a_capped_holdout(void **state) {
+    (void)state;
+    struct fit *fit = fit_create(&config, &e, ROWS, 1);
+    struct model m = new_model();
+    assert_int_equal(fit_train(fit, &m, &env, 2, 0, &never),
+                     FIT_DONE); // one trains, one is held out
+    fit_destroy(&fit);
+    struct config capped = config;
+    capped.model.holdout_rows_max = 3; // others are then left for the training
+    capped.model.epochs_max = 1;
+    fit = fit_create(&capped, &e, ROWS, 1);
+    assert_int_equal(fit_train(fit, &m, &env, ROWS, 0, &never), FIT_DONE);
+    assert_int_equal(*fit_state(fit).adam_steps, (ROWS - 3 + 63) / 64);
+    fit_destroy(&fit);
+    free_model(&m);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_trainings_follow_the_rules),
+        cmocka_unit_test(threads_do_not_show),
+        cmocka_unit_test(a_stop_changes_nothing),
+        cmocka_unit_test(broken_weights_are_thrown_away),
+        cmocka_unit_test(few_rows_and_a_capped_holdout),
+    };
+    return cmocka_run_group_tests(tests, make_world, NULL);
+}

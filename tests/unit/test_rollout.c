@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: MIT
+// Shows that branched rollouts are what the algorithm asks for.
+//
+// The model is made by hand: a member's networks are all zero but for the last
+// bias, so member m predicts the reward m and a fixed step, with almost no
+// spread. So each row tells by its reward which member was drawn for it, and
+// where it must lead.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "common/nn/normalizer.h"
+#include "common/rng.h"
+#include "modelserver/rollout.h"
+#include "proto/wire.h"
+
+enum { MEMBERS = 4, ENV_ROWS = 50, COUNT = 600, K = 6 };
+
+static const struct task *task;
+static struct ensemble e;
+static struct policy p;
+static struct model model;
+static struct policy_version policy;
+static struct rollout *rollout;
+static struct rollout_rows out;
+static struct store_columns env;
+static int O, A;
+
+// The step of a member: the pole's angle grows by 0.05 each time, so that from
+// 0.02 the rule (0.2) ends a rollout at its fourth step; the rest moves a little.
+static float step_of(int member, int j) {
+    return j == 1 ? 0.05f : 0.1f * (float)(member + 1);
+}
+
+static void set_bias(int member, int j, float mean, float raw_logvar) {
+    int last = e.net.layers - 1;
+    float *bias = model.params + ensemble_member_offset(&e, member) + mlp_bias_offset(&e.net, last);
+    bias[j] = mean;
+    bias[e.target_dim + j] = raw_logvar;
+}
+
+static int make_world(void **state) {
+    (void)state;
+    task = task_find("inverted_pendulum");
+    CHECK(task);
+    O = task->obs_dim;
+    A = task->act_dim;
+    e = ensemble_make(MEMBERS, O, A, 16, 2);
+    p = policy_make(O, A, 16, 2);
+    model = (struct model){.refs = 1, .version = 1, .members = MEMBERS, .elites = 3};
+    model.elite[0] = 3;
+    model.elite[1] = 0;
+    model.elite[2] = 2;
+    model.params = xfloats(ensemble_params(&e));
+    model.normalizer = xfloats(normalizer_floats(e.in_dim));
+    normalizer_identity(model.normalizer, e.in_dim);
+    for (int j = 0; j < e.target_dim; j++) {
+        model.params[ensemble_max_logvar_offset(&e) + (size_t)j] = 0.5f;
+        model.params[ensemble_min_logvar_offset(&e) + (size_t)j] = -40;
+        for (int m = 0; m < MEMBERS; m++) {
+            set_bias(m, j, j == 0 ? (float)m : step_of(m, j - 1), -35);
+        }
+    }
+    policy = (struct policy_version){.refs = 1, .version = 9, .params = xfloats(policy_params(&p))};
+    struct rng rng = rng_make(3, RNG_POLICY_INIT, 0);
+    policy_init(policy.params, &p, &rng);
+
+    float *obs = xfloats(ENV_ROWS * (size_t)O);
+    for (int i = 0; i < ENV_ROWS; i++) {
+        obs[i * O] = (float)i; // the cart's place names the start state
+        obs[i * O + 1] = 0.02f;
+    }
+    env = (struct store_columns){.obs_dim = (uint32_t)O, .act_dim = (uint32_t)A, .obs = obs};
+    rollout = rollout_create(&e, &p, task, 21);
+    rollout_rows_init(&out, ROLLOUT_BLOCK * K, (uint32_t)O, (uint32_t)A);
+    return 0;
+}
+
+static int free_world(void **state) {
+    (void)state;
+    free(model.params);
+    free(model.normalizer);
+    free(policy.params);
+    free((float *)(uintptr_t)env.obs);
+    rollout_destroy(&rollout);
+    rollout_rows_deinit(&out);
+    return 0;
+}
+
+static struct rollout_job some_job(uint64_t number, uint32_t length) {
+    return (struct rollout_job){.number = number,
+                                .total = COUNT,
+                                .count = COUNT,
+                                .length = length,
+                                .env_rows = ENV_ROWS,
+                                .model = &model,
+                                .policy = &policy};
+}
+
+static void elites_are_drawn_row_by_row(void **state) {
+    (void)state;
+    struct rollout_job job = some_job(1, 1);
+    rollout_run(rollout, &out, &job, &env);
+    assert_int_equal(out.rows, COUNT);
+    int drawn[MEMBERS] = {0};
+    for (uint32_t i = 0; i < out.rows; i++) {
+        int m = (int)lroundf(out.reward[i]);
+        assert_in_range(m, 0, MEMBERS - 1);
+        drawn[m]++;
+        for (int j = 0; j < O; j++) {
+            float from = out.obs[i * (uint32_t)O + (uint32_t)j];
+            float to = out.next_obs[i * (uint32_t)O + (uint32_t)j];
+            assert_true(fabsf(to - from - step_of(m, j)) < 1e-4f);
+        }
+        for (int j = 0; j < A; j++) {
+            assert_true(fabsf(out.act[i * (uint32_t)A + (uint32_t)j]) <= 1);
+        }
+    }
+    assert_int_equal(drawn[1], 0); // not an elite
+    // Each of three with probability 1/3: 200 of 600, sd 11.5.
+    assert_in_range(drawn[0], 150, 250);
+    assert_in_range(drawn[2], 150, 250);
+    assert_in_range(drawn[3], 150, 250);
+}
+
+static void starts_are_uniform_over_all_of_d_env(void **state) {
+    (void)state;
+    int seen[ENV_ROWS] = {0};
+    for (uint64_t number = 0; number < 10; number++) {
+        struct rollout_job job = some_job(number, 1);
+        job.env_rows = ENV_ROWS - 1; // the newest row is not stored yet
+        rollout_run(rollout, &out, &job, &env);
+        for (uint32_t i = 0; i < out.rows; i++) {
+            seen[(int)out.obs[i * (uint32_t)O]]++;
+        }
+    }
+    assert_int_equal(seen[ENV_ROWS - 1], 0);
+    for (int i = 0; i < ENV_ROWS - 1; i++) { // 6000 draws: 122 each, sd 11
+        assert_in_range(seen[i], 70, 180);
+    }
+}
+
+static void rollouts_go_on_until_the_rule_ends_them(void **state) {
+    (void)state;
+    struct rollout_job job = some_job(2, K);
+    rollout_run(rollout, &out, &job, &env);
+    // 0.02 -> 0.07 -> 0.12 -> 0.17 -> 0.22: four rows each, the fourth terminated.
+    assert_int_equal(out.rows, 4 * COUNT);
+    assert_int_equal(out.terminated, COUNT);
+    for (uint32_t i = 0; i < out.rows; i++) {
+        assert_int_equal(out.flags[i], i >= 3 * COUNT ? WIRE_TERMINATED : 0);
+        if (i >= COUNT) { // nobody dropped out before, so rows keep their places
+            const float *was = out.next_obs + (i - COUNT) * (uint32_t)O;
+            assert_memory_equal(out.obs + i * (uint32_t)O, was, (size_t)O * sizeof(float));
+        }
+    }
+    job.length = 2;
+    rollout_run(rollout, &out, &job, &env);
+    assert_int_equal(out.rows, 2 * COUNT);
+    assert_int_equal(out.terminated, 0);
+}
+
+static void members_change_within_a_rollout(void **state) {
+    (void)state;
+    struct rollout_job job = some_job(3, 3);
+    rollout_run(rollout, &out, &job, &env);
+    int changes = 0;
+    for (uint32_t i = COUNT; i < 3 * COUNT; i++) {
+        changes += lroundf(out.reward[i]) != lroundf(out.reward[i - COUNT]);
+    }
+    assert_in_range(changes, 700, 900); // two of three draws differ: 800 of 1200
+}
+
+static void blocks_do_not_show(void **state) {
+    (void)state;
+    struct rollout_job job = some_job(4, 1);
+    rollout_run(rollout, &out, &job, &env);
+    size_t obs_bytes = COUNT * (size_t)O * sizeof(float),
+           act_bytes = COUNT * (size_t)A * sizeof(float);
+    float *obs = xmalloc(obs_bytes), *next = xmalloc(obs_bytes), *act = xmalloc(act_bytes);
+    memcpy(obs, out.obs, obs_bytes);
+    memcpy(next, out.next_obs, obs_bytes);
+    memcpy(act, out.act, act_bytes);
+    rollout_run(rollout, &out, &job, &env); // the same number, the same bits
+    assert_memory_equal(out.next_obs, next, obs_bytes);
+    assert_memory_equal(out.act, act, act_bytes);
+    for (uint64_t first = 0; first < COUNT; first += 200) {
+        job.first = first;
+        job.count = 200;
+        rollout_run(rollout, &out, &job, &env);
+        assert_int_equal(out.rows, 200);
+        for (size_t i = 0; i < 200 * (size_t)O; i++) {
+            assert_true(out.obs[i] == obs[first * (size_t)O + i]);
+            assert_true(fabsf(out.next_obs[i] - next[first * (size_t)O + i]) < 1e-5f);
+        }
+        for (size_t i = 0; i < 200 * (size_t)A; i++) {
+            assert_true(fabsf(out.act[i] - act[first * (size_t)A + i]) < 1e-5f);
+        }
+    }
+    job = some_job(5, 1);
+    rollout_run(rollout, &out, &job, &env);
+    assert_memory_not_equal(out.next_obs, next, obs_bytes); // another number, other rows
+    free(obs);
+    free(next);
+    free(act);
+}
+
+static void noise_has_the_models_spread(void **state) {
+    (void)state;
+    for (int m = 0; m < MEMBERS; m++) {
+        set_bias(m, 0, 5, -2); // log-variance -2, far from both bounds
+    }
+    struct rollout_job job = some_job(6, 1);
+    rollout_run(rollout, &out, &job, &env);
+    double sum = 0, squares = 0;
+    for (uint32_t i = 0; i < out.rows; i++) {
+        sum += (double)out.reward[i];
+        squares += (double)out.reward[i] * (double)out.reward[i];
+    }
+    double mean = sum / COUNT, sd = sqrt(squares / COUNT - mean * mean);
+    // The upper bound's softplus takes a little off: 0.5 - softplus(2.5) = -2.079.
+    double expected = exp(0.5 * (0.5 - log1p(exp(2.5))));
+    assert_true(fabs(mean - 5) < 4 * expected / sqrt(COUNT));
+    assert_true(fabs(sd / expected - 1) < 0.12);
+    for (int m = 0; m < MEMBERS; m++) {
+        set_bias(m, 0, (float)m, -35);
+    }
+}
+
+static void what_is_not_finite_is_dropped_and_counted(void **state) {
+    (void)state;
+    set_bias(2, 1, INFINITY, -35);
+    struct rollout_job job = some_job(7, 3);
+    rollout_run(rollout, &out, &job, &env);
+    set_bias(2, 1, step_of(2, 0), -35);
+    assert_true(out.not_finite > 300); // about 1 - (2/3)^3 of the rollouts come upon it
+    assert_true(out.rows < 3 * COUNT);
+    for (size_t i = 0; i < out.rows * (size_t)O; i++) {
+        assert_true(isfinite(out.next_obs[i]));
+    }
+    for (uint32_t i = 0; i < out.rows; i++) {
+        assert_true(lroundf(out.reward[i]) != 2);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(elites_are_drawn_row_by_row),
+        cmocka_unit_test(starts_are_uniform_over_all_of_d_env),
+        cmocka_unit_test(rollouts_go_on_until_the_rule_ends_them),
+        cmocka_unit_test(members_change_within_a_rollout),
+        cmocka_unit_test(blocks_do_not_show),
+        cmocka_unit_test(noise_has_the_models_spread),
+        cmocka_unit_test(what_is_not_finite_is_dropped_and_counted),
+    };
+    return cmocka_run_group_tests(tests, make_world, free_world);
+}
