@@ -40,10 +40,15 @@ def actors_join_are_lost_and_leave(stage):
     run, where = start(stage, "--actors", 2)
     wait_for("steps of two actors", lambda: steps(stage, where) > 300, 20)
 
-    # One of the run's own is killed. `spur run` may start it again, under the same name: then the
-    # line is soon another process's.
+    # One of the run's own is killed: another takes its name, and goes on in its numbers.
     pid = stage.find("spur-actor", "--id actor-1")
     check(pid, f"no actor-1 among {stage.processes()}")
+    before = actor_line(stage, where, "actor-1")["steps"]
+    os.kill(pid, signal.SIGKILL)
+    wait_for("another actor-1", lambda: stage.find("spur-actor", "--id actor-1") not in (0, pid), 5)
+    wait_for("its steps", lambda: actor_line(stage, where, "actor-1")["steps"] > before, 10)
+
+    # One started by hand joins.
     hand = stage.start("spur-actor", "--modelserver", where["modelserver"], "--learner", where["learner"],
                        "--id", "by-hand", "--bind", f"ipc://{stage.sockets}/by-hand")
     line = wait_for("the actor by hand", lambda: (actor_line(stage, where, "by-hand") or {}).get("steps", 0) > 5

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 
-spur = sys.argv[1]
+spur = os.path.abspath(sys.argv[1])  # a path within the build folder
 
 
 def bench(folder, *args):

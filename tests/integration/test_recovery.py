@@ -1,0 +1,50 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Shows that any process of a run may be killed at any instant and the run goes on to its end: `spur run` starts
+it again, nothing that was acknowledged is lost or stored twice, and the updates made are what the steps ask for."""
+import os
+import signal
+
+from harness import check, end, endpoints, main, progress, read, status, tensors, wait_for
+
+STEPS, EXPLORE, G = 12000, 500, 4
+SETS = {"run.steps": STEPS, "run.explore_steps": EXPLORE, "pacing.updates_per_step": G, "eval.every_steps": 3000,
+        "model.train_every_steps": 250, "sac.hidden_width": 32, "network.lost_after_ms": 1000, "network.heartbeat_ms": 200}
+VICTIMS = (("spur-modelserver", "--config"), ("spur-learner", "--config"), ("spur-actor", "--learner"),
+           ("spur-actor", "--evaluate"))
+
+
+def everybody_is_killed_once(stage):
+    run_dir = stage.path("run-dir")
+    run = stage.run(run_dir, sets=SETS)
+
+    def state():
+        where = endpoints(run_dir)
+        return status(stage, where["modelserver"]) if where else None
+
+    def steps():
+        now = state()
+        return now["env_steps"] if now else 0
+
+    wait_for("learning", lambda: steps() > EXPLORE, 15)
+    seen = 0
+    for words in VICTIMS:
+        pid = stage.find(*words)
+        check(pid, f"no {words} among {stage.processes()}")
+        os.kill(pid, signal.SIGKILL)
+        wait_for(f"another {words[0]}", lambda: stage.find(*words) not in (0, pid), 5)
+        before = max(seen, steps())
+        wait_for(f"steps after {words[0]} was killed", lambda: steps() > before, 15)
+        seen = steps()
+        check(seen >= before, f"{seen} steps stored after {before}")
+        check(run.poll() is None, f"the run ended before all were killed: {read(run.output)[-1000:]}")
+    check(end(run, 60) == 0, f"the run fails:\n{read(run.output)[-2000:]}")
+    stage.no_orphans()
+
+    last = progress(run_dir)[-1]
+    check(last["env_steps"] == STEPS, f"the last evaluation is at {last['env_steps']} steps")
+    updates = int.from_bytes(tensors(os.path.join(run_dir, "checkpoint", "learner.safetensors"))["updates"][2], "little")
+    check(updates == G * (STEPS - EXPLORE), f"{updates} updates for {STEPS - EXPLORE} steps of learning")
+
+
+main(everybody_is_killed_once)
