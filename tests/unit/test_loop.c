@@ -199,7 +199,7 @@ static void answer(void *arg, const struct net_peer *from, const void *data, siz
 static void again(void *arg, const struct net_peer *from, const void *data, size_t len) {
     struct world *w = arg;
     (void)from;
-    if (++w->messages == w->wanted) {
+    if (++w->messages >= w->wanted) {
         loop_stop(w->loop);
         return;
     }
@@ -215,7 +215,7 @@ static void ping_pong(struct world *w, const char *endpoint) {
     loop_add_timer(w->loop, 1, 1, say, w);
     w->wanted = 5000;
     loop_run(w->loop);
-    assert_int_equal(w->messages, 5000);
+    assert_true(w->messages >= 5000); // more than one may have been under way
     loop_remove_socket(w->loop, w->server);
     loop_remove_socket(w->loop, w->client);
 }
