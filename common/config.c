@@ -254,7 +254,9 @@ static int set_string(struct config *c, const struct config_key *key,
             return -1;
         }
     }
-    memcpy(field_of(c, key), value->text[0], len + 1);
+    // Zeros behind the text, so that equal configurations are equal bytes.
+    memset(field_of(c, key), 0, CONFIG_STRING_MAX);
+    memcpy(field_of(c, key), value->text[0], len);
     return 0;
 }
 
@@ -311,6 +313,7 @@ void config_defaults(struct config *c) {
 // ---- formatting ----
 
 void config_format_number(double x, char *out, size_t out_len) {
+    CHECK(out);
     if (x == floor(x) && fabs(x) < 1e15) {
         snprintf(out, out_len, "%.0f", x);
         return;
@@ -325,7 +328,8 @@ void config_format_number(double x, char *out, size_t out_len) {
 
 static void format_string(const char *s, char *out, size_t out_len) {
     // Whatever YAML could take for something else goes into quotes.
-    bool plain = s[0] != '\0' && !isdigit((unsigned char)s[0]) && s[0] != '-' && s[0] != '.';
+    bool plain = s[0] != '\0' && !isdigit((unsigned char)s[0]) && s[0] != '-' && s[0] != '.' &&
+                 strcmp(s, "null") != 0;
     for (const char *p = s; *p; p++) {
         plain = plain && (isalnum((unsigned char)*p) || strchr("_-.", *p));
     }

@@ -227,11 +227,15 @@ static void printed_reads_back(void **state) {
                                "pacing.mode=lockstep",
                                "eval.target=-1e9",
                                "run.stop_when_solved=false"};
-    for (int comments = 0; comments < 2; comments++) {
+    for (int round = 0; round < 3; round++) {
+        bool comments = round > 0;
         struct config c, back;
         config_defaults(&c);
         for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
             assert_int_equal(config_set(&c, odd[i], err, sizeof(err)), 0);
+        }
+        if (round == 2) {
+            assert_int_equal(config_set(&c, "run.task=\"null\"", err, sizeof(err)), 0);
         }
         char *text;
         size_t len;
