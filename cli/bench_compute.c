@@ -61,10 +61,10 @@ static void bound(struct bench_case *c, int peak, double gflop, int threads) {
     c->limit = peak;
     c->cost = gflop / threads;
     if (peak == BENCH_NO_LIMIT) {
-        snprintf(c->note, sizeof(c->note), "%.3g MFLOP each; no limit: the peak is not measured",
+        snprintf(c->note, sizeof(c->note), "%.4g MFLOP each; no limit: the peak is not measured",
                  gflop * 1e3);
     } else {
-        snprintf(c->note, sizeof(c->note), "%.3g MFLOP each; limit: the peak of %d core%s",
+        snprintf(c->note, sizeof(c->note), "%.4g MFLOP each; limit: the peak of %d core%s",
                  gflop * 1e3, threads, threads > 1 ? "s" : "");
     }
 }

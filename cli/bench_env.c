@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Environment steps as an actor makes them (observe, let the policy decide,
-// step, keep the row) beside a bare loop of env_step with a fixed action: what
-// the simulator alone allows.
+// step, keep the row) beside a bare loop of env_step: what the simulator alone
+// allows. The bare loop's actions are drawn beforehand, as spread out as an
+// untrained policy's: what a step costs depends on what the body does.
 #include "cli/bench.h"
 
 #include <stdio.h>
@@ -12,17 +13,20 @@
 #include "common/check.h"
 #include "common/config.h"
 
+#define ACTIONS 1024 // of the bare loop, over and over
+
 struct env_bench {
     struct env *env;
     struct rng rng;
-    float act[TASK_ACT_DIM_MAX];
+    float *act; // (ACTIONS, act_dim)
+    size_t act_dim, steps;
     struct stepper *stepper;
     struct pilot pilot;
 };
 
 static void bare_step(void *state) {
     struct env_bench *s = state;
-    struct env_step step = env_step(s->env, s->act);
+    struct env_step step = env_step(s->env, s->act + s->steps++ % ACTIONS * s->act_dim);
     if (step.terminated || step.truncated || step.bad) {
         env_reset(s->env, &s->rng);
     }
@@ -47,6 +51,7 @@ static void env_close(void *state) {
     env_destroy(&s->env);
     stepper_destroy(&s->stepper);
     pilot_deinit(&s->pilot);
+    free(s->act);
     free(s);
 }
 
@@ -95,6 +100,11 @@ static void add_task(struct bench *b, const struct task *task) {
         return;
     }
     s->rng = rng_make(1, RNG_BENCH, 4);
+    s->act_dim = (size_t)task->act_dim;
+    s->act = xfloats(ACTIONS * s->act_dim);
+    for (size_t i = 0; i < ACTIONS * s->act_dim; i++) {
+        s->act[i] = (float)rng_range(&s->rng, -1, 1);
+    }
     env_reset(s->env, &s->rng);
     bare->run = bare_run;
     full->run = actor_run;
