@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What the processes say to each other, as plain structs.
 //
-// wire.c packs them with protobuf-c (spur.proto; *.pb-c.h is included by wire.c
-// alone) and unpacks them again, and everything that a peer could get wrong is
+// wire*.c pack them with protobuf-c (spur.proto; *.pb-c.h is included by these
+// alone) and unpack them again, and everything that a peer could get wrong is
 // checked there: schema version, lengths, shapes against row counts, enums,
 // strings without NUL, finite numbers, flags. What wire_unpack passes may be
 // used without further checks, except against the task at hand (dimensions).
