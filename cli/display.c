@@ -76,13 +76,16 @@ void display_line(char *out, size_t out_len, const struct wire_status *s, double
     out[0] = '\0';
     add(out, out_len, "%s %s/%s", s->state, text_count(a, s->env_steps),
         text_count(b, s->env_steps_budget));
-    add(out, out_len, " | ep %s", text_count(a, s->episodes));
+    // What matters most comes first: narrow terminals cut the line.
+    if (isfinite(left_s)) {
+        add(out, out_len, " | left %s", text_duration(a, left_s));
+    }
     if (s->has_eval && s->evaluations > 0) {
         add(out, out_len, " | return %s best %s", text_figure(a, s->eval_return_last),
             text_figure(b, s->eval_return_best));
     }
     if (s->has_model && s->members > 0) {
-        add(out, out_len, " | model err %s k %llu%s", text_figure(a, elite_error(s)),
+        add(out, out_len, " | err %s k %llu%s", text_figure(a, elite_error(s)),
             (unsigned long long)s->rollout_length, s->model_training_now ? " training" : "");
     }
     if (s->has_learner && s->updates > 0) {
@@ -93,9 +96,7 @@ void display_line(char *out, size_t out_len, const struct wire_status *s, double
     if (s->has_learner && s->updates > 0) {
         add(out, out_len, " %s upd/s", text_figure(a, s->updates_per_s));
     }
-    if (isfinite(left_s)) {
-        add(out, out_len, " | left %s", text_duration(a, left_s));
-    }
+    add(out, out_len, " | ep %s", text_count(a, s->episodes));
 }
 
 static int terminal_columns(void) {

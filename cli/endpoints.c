@@ -3,9 +3,11 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -57,7 +59,9 @@ void endpoints_remove(struct endpoints *e) {
         return;
     }
     for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
-        if (entry->d_name[0] != '.') {
+        struct stat st;
+        if (fstatat(dirfd(folder), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            S_ISSOCK(st.st_mode)) {
             unlinkat(dirfd(folder), entry->d_name, 0);
         }
     }
@@ -137,6 +141,22 @@ void endpoints_unwrite(const char *run_dir) {
     if (rundir_join(path, run_dir, "endpoints")) {
         unlink(path);
     }
+}
+
+void endpoints_clear(const char *run_dir) {
+    char endpoint[NET_ENDPOINT_MAX], err[256];
+    static const char scheme[] = "ipc://", socket[] = "/modelserver";
+    if (endpoints_read(endpoint, run_dir, err, sizeof(err)) == 0 &&
+        strncmp(endpoint, scheme, strlen(scheme)) == 0) {
+        struct endpoints e = {0};
+        snprintf(e.folder, sizeof(e.folder), "%s", endpoint + strlen(scheme));
+        char *end = strstr(e.folder, socket), *name = strstr(e.folder, "/spur-");
+        if (end && end[strlen(socket)] == '\0' && name && !memchr(name + 1, '/', end - name - 1)) {
+            *end = '\0';
+            endpoints_remove(&e);
+        }
+    }
+    endpoints_unwrite(run_dir);
 }
 
 int endpoints_read(char out[NET_ENDPOINT_MAX], const char *run_dir, char *err, size_t err_len) {

@@ -26,12 +26,15 @@ int endpoints_listen(struct endpoints *e, const char *address);
 // Where the actor or evaluator `name` answers for its status: a socket in the
 // private folder; "" with TCP, where ports are few.
 void endpoints_of(char out[NET_ENDPOINT_MAX], const struct endpoints *e, const char *name);
-// Removes the private folder and the sockets that killed processes left in it.
+// Removes the private folder with the sockets that killed processes left in it.
 void endpoints_remove(struct endpoints *e);
 
 // RUN_DIR/endpoints: "modelserver: ipc://...\nlearner: ...\n".
 int endpoints_write(const struct endpoints *e, const char *run_dir);
 void endpoints_unwrite(const char *run_dir);
+// After a spur that was killed: removes the file and the folder that it names.
+// The caller holds the run directory's lock, so nobody uses them any more.
+void endpoints_clear(const char *run_dir);
 // The model server's, into out. 0, or -1 with a sentence in err.
 int endpoints_read(char out[NET_ENDPOINT_MAX], const char *run_dir, char *err, size_t err_len);
 

@@ -56,15 +56,21 @@ static void print_learner(const struct wire_status *s, FILE *out) {
     fprintf(out, "learner    %s: %s updates, %s/s, policy version %s\n",
             status_peer_state(s->learner_state), COUNT(s->updates), FIGURE(s->updates_per_s),
             COUNT(s->policy_version));
-    fprintf(out, "           losses: critic %s, actor %s; temperature %s, entropy %s, Q %s\n",
-            FIGURE(s->critic_loss), FIGURE(s->actor_loss), FIGURE(s->temperature),
-            FIGURE(s->entropy), FIGURE(s->q_mean));
+    if (s->updates > 0) {
+        fprintf(out, "           losses: critic %s, actor %s; temperature %s, entropy %s, Q %s\n",
+                FIGURE(s->critic_loss), FIGURE(s->actor_loss), FIGURE(s->temperature),
+                FIGURE(s->entropy), FIGURE(s->q_mean));
+    }
     if (s->learner_waiting[0]) {
         fprintf(out, "           waiting: %s\n", for_what(s->learner_waiting));
     }
 }
 
 static void print_model(const struct wire_status *s, FILE *out) {
+    if (s->members == 0) {
+        fprintf(out, "model      none yet%s\n", s->model_training_now ? "; training now" : "");
+        return;
+    }
     fprintf(out, "model      version %s, %s and %s steps old; %s trainings, the last %s epochs%s\n",
             COUNT(s->model_version), DURATION(s->model_age_s), COUNT(s->model_age_steps),
             COUNT(s->model_trainings), COUNT(s->model_epochs),

@@ -15,6 +15,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "cli/children.h"
@@ -310,12 +312,13 @@ static void the_live_line(void **state) {
     struct wire_status s = full_status(&actor);
     char line[512];
     display_line(line, sizeof(line), &s, 754);
-    assert_string_equal(line, "learning 12,340/125,000 | ep 310 | return 1,012 best 1,100 | model "
-                              "err 0.375 k 1 | upd 146,800 (20.0/step) | 9.81 step/s 331 upd/s | "
-                              "left 12 min 34 s");
+    assert_string_equal(line,
+                        "learning 12,340/125,000 | left 12 min 34 s | return 1,012 best 1,100 "
+                        "| err 0.375 k 1 | upd 146,800 (20.0/step) | 9.81 step/s 331 upd/s | "
+                        "ep 310");
     s = (struct wire_status){.state = "exploring", .env_steps_budget = 5000};
     display_line(line, sizeof(line), &s, NAN);
-    assert_string_equal(line, "exploring 0/5,000 | ep 0 | 0 step/s");
+    assert_string_equal(line, "exploring 0/5,000 | 0 step/s | ep 0");
 }
 
 // ---- memory ----
@@ -355,6 +358,14 @@ static void memory_is_predicted(void **state) {
 
 // ---- endpoints ----
 
+static void leave_socket(const char *path) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    close(fd);
+}
+
 static void endpoints_of_a_run(void **state) {
     (void)state;
     struct endpoints e;
@@ -372,9 +383,27 @@ static void endpoints_of_a_run(void **state) {
     char folder[PATH_MAX], left[PATH_MAX];
     snprintf(folder, sizeof(folder), "%s", e.folder);
     assert_int_equal(file_join(left, sizeof(left), folder, "actor-0"), 0);
-    assert_int_equal(file_write_atomic(left, "", 0), 0);
+    leave_socket(left);
     endpoints_remove(&e);
     assert_false(file_exists(folder));
+
+    // So it does when spur itself was killed, and the run is taken up again.
+    assert_int_equal(endpoints_private(&e), 0);
+    snprintf(folder, sizeof(folder), "%s", e.folder);
+    leave_socket(e.modelserver + strlen("ipc://"));
+    assert_int_equal(endpoints_write(&e, dir), 0);
+    endpoints_clear(dir);
+    assert_false(file_exists(folder));
+    assert_int_equal(endpoints_read(back, dir, err, sizeof(err)), -1);
+    // But nothing that is no socket, and no folder of another name.
+    assert_int_equal(endpoints_private(&e), 0);
+    assert_int_equal(file_join(left, sizeof(left), e.folder, "letter"), 0);
+    assert_int_equal(file_write_atomic(left, "", 0), 0);
+    assert_int_equal(endpoints_write(&e, dir), 0);
+    endpoints_clear(dir);
+    assert_true(file_exists(left));
+    unlink(left);
+    rmdir(e.folder);
 
     assert_int_equal(endpoints_listen(&e, "tcp://127.0.0.1:7100"), 0);
     assert_string_equal(e.learner, "tcp://127.0.0.1:7101");
