@@ -130,11 +130,14 @@ enum child_verdict child_judge(struct child *c, uint64_t now_ms, int exit_status
         // it does not, somebody stopped the learner alone.
         return c->role == CHILD_LEARNER ? again_in(c, now_ms, CHILD_LEARNER_AWAY_MS) : CHILD_AWAY;
     }
-    bool hopeless =
-        term_signal == 0 && (exit_status == EXIT_CODE_USAGE || exit_status == EXIT_CODE_CONFIG ||
-                             exit_status == EXIT_CODE_PROTOCOL || child_is_vital(c));
+    // A predecessor whose spur was killed may still be writing its checkpoint.
+    bool busy = term_signal == 0 && exit_status == EXIT_CODE_TEMPFAIL;
+    bool hopeless = term_signal == 0 && !busy &&
+                    (exit_status == EXIT_CODE_USAGE || exit_status == EXIT_CODE_CONFIG ||
+                     exit_status == EXIT_CODE_PROTOCOL || child_is_vital(c));
     c->crashes++;
-    if (hopeless || (child_is_vital(c) && c->crashes > CHILD_CRASHES_MAX)) {
+    if (hopeless ||
+        (child_is_vital(c) && c->crashes > (busy ? CHILD_BUSY_MAX : CHILD_CRASHES_MAX))) {
         return CHILD_FATAL;
     }
     return again_in(c, now_ms, pause_ms(c));

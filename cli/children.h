@@ -19,6 +19,7 @@ enum child_role { CHILD_MODELSERVER, CHILD_LEARNER, CHILD_EVALUATOR, CHILD_ACTOR
 #define CHILD_PAUSE_MS_MAX 30000    // up to this
 #define CHILD_STEADY_MS 60000       // having lived so long, it starts over with a short pause
 #define CHILD_CRASHES_MAX 3         // of model server or learner, one after the other
+#define CHILD_BUSY_MAX 6            // times that it finds its run directory in use: a minute in all
 #define CHILD_LEARNER_AWAY_MS 30000 // the run should be over by then
 
 struct child {

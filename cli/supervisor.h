@@ -6,6 +6,8 @@
 //   modelserver, exit code 0   the run is over: the others have been told
 //   modelserver or learner,    started again, a few times: they go on from
 //     killed by a signal       their checkpoint
+//   either of them, code 75    the run directory is still in use by an earlier
+//                              one: tried again for a minute
 //   actor or evaluator,        started again with a growing pause, for ever;
 //     killed or failed         the run goes on meanwhile
 //   actor or evaluator, 0      somebody asked it to leave: it stays away

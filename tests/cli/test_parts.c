@@ -134,6 +134,12 @@ static void children_are_judged(void **state) {
     // Having lived for long it gets a new chance.
     assert_int_equal(child_judge(&c, 1000 + CHILD_STEADY_MS, 0, SIGKILL), CHILD_AGAIN);
 
+    c = child_of(CHILD_MODELSERVER);
+    for (int i = 0; i < CHILD_BUSY_MAX; i++) {
+        assert_int_equal(child_judge(&c, 2000, EXIT_CODE_TEMPFAIL, 0), CHILD_AGAIN);
+    }
+    assert_int_equal(child_judge(&c, 2000, EXIT_CODE_TEMPFAIL, 0), CHILD_FATAL);
+
     c = child_of(CHILD_ACTOR);
     uint64_t pause = 0;
     for (int i = 0; i < 100; i++) {
