@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 
-from harness import (ACK, REFUSE, WELCOME, Dealer, block, check, counter, end, endpoints, envelope, fields, floats, main,
+from harness import (ACK, CREDIT, REFUSE, WELCOME, Dealer, block, check, counter, end, endpoints, envelope, fields, floats, main,
                      number, read, status, wait_for)
 
 LONG = {"run.steps": 1000000, "eval.every_steps": 1000000}
@@ -72,6 +72,10 @@ def wrong_messages(stage):
     check(next_of(actor, REFUSE)[1] == 6, "not a number")
     actor.send(envelope(TRANSITIONS, transitions(2, act=1.5), run_id=run_id))
     check(next_of(actor, REFUSE)[1] == 6, "an action out of range")
+    # What follows is taken, once there is credit for it.
+    check(next_of(actor, ACK)[1] <= 2, "acknowledged what was never sent")
+    while next_of(actor, CREDIT).get(1, 0) < 1:
+        pass
     actor.send(envelope(TRANSITIONS, transitions(3), run_id=run_id))
     while next_of(actor, ACK)[1] < 3:
         pass
