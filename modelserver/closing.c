@@ -9,7 +9,7 @@
 
 #include "common/log.h"
 
-static void save_when_due(struct modelserver *ms, uint64_t now_ms) {
+void closing_save(struct modelserver *ms, uint64_t now_ms) {
     if (ms->phase == MS_RUNNING &&
         now_ms - ms->saved_ms >= ms->config.checkpoint.every_s * UINT64_C(1000)) {
         ms->save_wanted = true;
@@ -59,7 +59,7 @@ static int others_up(struct modelserver *ms) {
     return up;
 }
 
-static void stop_when_done(struct modelserver *ms, uint64_t now_ms) {
+void closing_advance(struct modelserver *ms, uint64_t now_ms) {
     if (ms->phase != MS_STOPPING) {
         return;
     }
@@ -83,6 +83,7 @@ static void stop_when_done(struct modelserver *ms, uint64_t now_ms) {
     }
     if (!ms->saved_last) {
         ms->saved_last = ms->save_wanted = true;
+        closing_save(ms, now_ms);
     } else if (!ms->save_wanted && !ms->save_running) {
         ms->phase = MS_STOPPED;
     }
@@ -98,9 +99,4 @@ bool ms_failed(const struct modelserver *ms) {
 
 const char *ms_end_text(const struct modelserver *ms) {
     return ms->shutdown.text;
-}
-
-void closing_advance(struct modelserver *ms, uint64_t now_ms) {
-    stop_when_done(ms, now_ms);
-    save_when_due(ms, now_ms);
 }

@@ -38,7 +38,8 @@ struct modelserver {
     int owed_count;
     struct pacing pacing;
     struct ms_state state;
-    uint64_t wall_ms_before; // spent before this process
+    uint64_t wall_ms_before;          // spent before this process
+    uint64_t now_ms, refusal_said_ms; // so that a log line is not said for every bad message
     struct progress_history history;
 
     // Real steps.
@@ -137,16 +138,15 @@ void greeting_hello(struct modelserver *ms, uint64_t now_ms, const struct net_pe
 
 // ---- closing.c ----
 
+void closing_save(struct modelserver *ms, uint64_t now_ms); // when it is due and possible
 void closing_advance(struct modelserver *ms, uint64_t now_ms);
 
 // ---- ingest.c ----
 
-void ingest_hello(struct modelserver *ms, uint64_t now_ms, struct peer *p, bool begins);
-void ingest_transitions(struct modelserver *ms, uint64_t now_ms, struct peer *p,
-                        const struct wire_transitions *t);
+void ingest_hello(struct modelserver *ms, struct peer *p, bool begins);
+void ingest_transitions(struct modelserver *ms, struct peer *p, const struct wire_transitions *t);
 // A message with rows that cannot be taken: handled, so acknowledged, not stored.
-void ingest_refused_rows(struct modelserver *ms, uint64_t now_ms, struct peer *p, uint64_t seq,
-                         uint32_t rows);
+void ingest_refused_rows(struct modelserver *ms, struct peer *p, uint64_t seq, uint32_t rows);
 void ingest_gone(struct modelserver *ms, struct peer *p);
 void ingest_back(struct modelserver *ms, struct peer *p);
 void ingest_credit(struct modelserver *ms); // shares out what pacing allows
@@ -161,8 +161,7 @@ void ingest_fill_credit(struct modelserver *ms, const struct peer *p, struct wir
 struct pacing_view supply_view(const struct modelserver *ms);
 uint64_t supply_capacity(const struct modelserver *ms); // of D_model, in rows, now
 bool supply_learner_up(const struct modelserver *ms);
-void supply_hello(struct modelserver *ms, uint64_t now_ms, const struct wire_hello *hello,
-                  bool begins);
+void supply_hello(struct modelserver *ms, const struct wire_hello *hello, bool begins);
 void supply_policy(struct modelserver *ms, uint64_t now_ms, const struct wire_policy *policy);
 void supply_progress(struct modelserver *ms, uint64_t now_ms, const struct wire_progress *progress);
 void supply_advance(struct modelserver *ms, uint64_t now_ms); // training, rollouts, feed, grant

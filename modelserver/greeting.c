@@ -95,12 +95,12 @@ void greeting_hello(struct modelserver *ms, uint64_t now_ms, const struct net_pe
     p->heard_ms = now_ms;
     p->state = WIRE_PEER_CONNECTED;
     if (h->role == WIRE_ROLE_ACTOR) {
-        ingest_hello(ms, now_ms, p, begins);
+        ingest_hello(ms, p, begins);
         return;
     }
     if (h->role == WIRE_ROLE_LEARNER) {
         ms->learner = p;
-        supply_hello(ms, now_ms, h, begins);
+        supply_hello(ms, h, begins);
     } else {
         ms->evaluator = p;
         ms_owe(ms, p, ms->eval_out.policy ? PEER_DUE_EVAL : 0);

@@ -37,14 +37,13 @@ static struct store_batch *take_batch(struct modelserver *ms, struct peer *p, ui
     return b;
 }
 
-void ingest_hello(struct modelserver *ms, uint64_t now_ms, struct peer *p, bool begins) {
-    (void)now_ms;
+void ingest_hello(struct modelserver *ms, struct peer *p, bool begins) {
     if (begins) {
         // The entry's index is the id's and stays; `registered` again once the
         // store knows the new incarnation.
         p->registered = p->registering = false;
         p->seq_in = p->seq_stored = 0;
-        p->rows_in = p->rows_stored = p->credit = p->random_credit = 0;
+        p->rows_in = p->rows_stored = p->credit = p->random_credit = p->credit_told = 0;
     }
     ingest_back(ms, p);
     if (p->registered) {
@@ -103,9 +102,7 @@ static bool in_order(struct modelserver *ms, struct peer *p, uint64_t seq) {
     return false;
 }
 
-void ingest_refused_rows(struct modelserver *ms, uint64_t now_ms, struct peer *p, uint64_t seq,
-                         uint32_t rows) {
-    (void)now_ms;
+void ingest_refused_rows(struct modelserver *ms, struct peer *p, uint64_t seq, uint32_t rows) {
     if (!p->registered || !in_order(ms, p, seq)) {
         return;
     }
@@ -152,8 +149,17 @@ static void copy_rows(struct store_batch *b, const struct wire_rows *rows) {
     memcpy(b->flags, rows->flags, n);
 }
 
-void ingest_transitions(struct modelserver *ms, uint64_t now_ms, struct peer *p,
-                        const struct wire_transitions *t) {
+// Rows beyond all credit that the actor ever had. Credit that was withdrawn while
+// it was lost counts: whoever got it instead may use it too, so steps can exceed
+// what pacing allows by as much, and wait until the learner has caught up. Were
+// such rows sent back, two actors could block each other for ever, each with a
+// message that does not fit any more.
+static bool has_no_leave(const struct modelserver *ms, const struct peer *p, uint64_t rows) {
+    return p->rows_in + rows > p->credit_told &&
+           ms->steps + ms->rows_pending + rows > ms->steps_granted;
+}
+
+void ingest_transitions(struct modelserver *ms, struct peer *p, const struct wire_transitions *t) {
     if (!rows_are_sound(ms, p, t) || !in_order(ms, p, t->seq)) {
         return;
     }
@@ -161,12 +167,11 @@ void ingest_transitions(struct modelserver *ms, uint64_t now_ms, struct peer *p,
         ms_refuse(ms, &p->route, WIRE_REFUSED_VALUE, false,
                   "%s: an action outside [-1, 1] in message %llu", p->id,
                   (unsigned long long)t->seq);
-        ingest_refused_rows(ms, now_ms, p, t->seq, t->rows.rows);
+        ingest_refused_rows(ms, p, t->seq, t->rows.rows);
         return;
     }
-    if (ms->steps + ms->rows_pending + t->rows.rows > ms->steps_granted) {
-        // Credit that was withdrawn while the actor was lost. It keeps the rows
-        // and sends them again until there is leave for them.
+    if (has_no_leave(ms, p, t->rows.rows)) {
+        // It keeps the rows and sends them again until there is leave for them.
         ms_count(ms, MS_transitions_deferred, 1);
         return;
     }
@@ -200,7 +205,7 @@ static void stored(struct modelserver *ms, uint64_t now_ms, struct peer *p,
         p->registering = false;
         p->registered = true;
         p->seq_in = p->seq_stored;
-        p->rows_in = p->credit = p->rows_stored;
+        p->rows_in = p->credit = p->credit_told = p->rows_stored;
         ms_owe(ms, p, PEER_DUE_WELCOME | PEER_DUE_CREDIT);
     } else {
         ms_owe(ms, p, PEER_DUE_ACK);
@@ -281,6 +286,7 @@ void ingest_credit(struct modelserver *ms) {
         }
         uint64_t more = portion - has < left ? portion - has : left;
         p->credit = p->rows_in + has + more;
+        p->credit_told = p->credit > p->credit_told ? p->credit : p->credit_told;
         left -= more;
         if (ms->steps < ms->config.run.explore_steps) {
             p->random_credit = p->credit; // the limit ends with exploration

@@ -81,6 +81,9 @@ static void recall_actors(struct modelserver *ms, const struct ms_setup *setup, 
         p->index = a->index;
         p->seq_in = p->seq_stored = a->seq;
         p->rows_in = p->rows_stored = p->credit = a->steps_incarnation;
+        // What the process before allowed is not known, but no more than this
+        // can be on its way.
+        p->credit_told = p->rows_in + (uint64_t)ms->config.network.unacked_rows_max;
         p->steps = a->steps;
         p->episodes = a->episodes;
     }
@@ -198,7 +201,9 @@ void ms_refuse(struct modelserver *ms, const struct net_peer *to, enum wire_refu
     vsnprintf(msg.refuse.text, sizeof(msg.refuse.text), fmt, args);
     va_end(args);
     ms_count(ms, MS_refused_schema + (code - WIRE_REFUSED_SCHEMA), 1);
-    log_warn("refused a message (%s)", msg.refuse.text);
+    if (log_due(&ms->refusal_said_ms, ms->now_ms, 1000)) {
+        log_warn("refused a message (%s)", msg.refuse.text);
+    }
     if (ms->hooks.send(ms->hooks.arg, to, &msg) != 0) {
         ms_count(ms, MS_sends_failed, 1); // it will ask again
     }
@@ -330,7 +335,7 @@ static bool on_peer_message(struct modelserver *ms, uint64_t now_ms, struct peer
         ms_count(ms, MS_refusals_received, 1);
         log_warn("%s refused a message: %s", p->id, msg->refuse.text);
     } else if (msg->type == WIRE_TRANSITIONS && actor) {
-        ingest_transitions(ms, now_ms, p, &msg->transitions);
+        ingest_transitions(ms, p, &msg->transitions);
     } else if (msg->type == WIRE_EPISODE && actor) {
         p->last_return = msg->episode.episode_return;
     } else if (msg->type == WIRE_POLICY && learner) {
@@ -358,7 +363,9 @@ static struct peer *known_sender(struct modelserver *ms, uint64_t now_ms,
                                  const struct net_peer *from, const struct wire_msg *msg) {
     struct peer *p = registry_by_route(ms->registry, from);
     if (!p || p->state == WIRE_PEER_LEFT) {
-        if (msg->type != WIRE_REFUSE && msg->type != WIRE_GOODBYE) { // no answer to these
+        if (msg->type == WIRE_REFUSE || msg->type == WIRE_GOODBYE) {
+            ms_count(ms, MS_messages_ignored, 1);
+        } else {
             ms_refuse(ms, from, WIRE_REFUSED_UNKNOWN, false, "%s from a stranger: say Hello first",
                       wire_type_name(msg->type));
         }
@@ -376,6 +383,7 @@ static struct peer *known_sender(struct modelserver *ms, uint64_t now_ms,
 
 void ms_on_message(struct modelserver *ms, uint64_t now_ms, const struct net_peer *from,
                    const struct wire_msg *msg) {
+    ms->now_ms = now_ms;
     if (msg->type == WIRE_STATUS_REQUEST) {
         answer_status(ms, now_ms, from);
         return;
@@ -394,12 +402,13 @@ void ms_on_message(struct modelserver *ms, uint64_t now_ms, const struct net_pee
 
 void ms_on_unparsable(struct modelserver *ms, uint64_t now_ms, const struct net_peer *from,
                       enum wire_refusal code, const char *text, const struct wire_msg *msg) {
+    ms->now_ms = now_ms;
     ms_refuse(ms, from, code, code == WIRE_REFUSED_SCHEMA, "%s", text);
     struct peer *p = registry_by_route(ms->registry, from);
     if (code == WIRE_REFUSED_VALUE && msg->type == WIRE_TRANSITIONS && p &&
         p->role == WIRE_ROLE_ACTOR && msg->run_id == ms->run_id) {
         peer_heard(ms, p, now_ms);
-        ingest_refused_rows(ms, now_ms, p, msg->transitions.seq, msg->transitions.rows.rows);
+        ingest_refused_rows(ms, p, msg->transitions.seq, msg->transitions.rows.rows);
         ms_advance(ms, now_ms);
     }
 }
@@ -431,6 +440,7 @@ void ms_on_tick(struct modelserver *ms, uint64_t now_ms) {
 }
 
 void ms_advance(struct modelserver *ms, uint64_t now_ms) {
+    closing_save(ms, now_ms); // first: it must not wait behind one training after the other
     supply_advance(ms, now_ms);
     evaluation_advance(ms, now_ms);
     ingest_credit(ms);

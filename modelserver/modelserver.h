@@ -51,6 +51,8 @@
     X(model_rows_not_finite)  /* predictions dropped */                                            \
     X(model_rows_unconfirmed) /* rows of rollouts on their way when the learner said Hello */      \
     X(trainings_broken)       /* trainings thrown away: weights not finite */                      \
+    X(messages_ignored)       /* of strangers, and with no answer to give */                       \
+    X(progress_stale)         /* of a connection before */                                         \
     X(policies_stale)         /* versions that came too late */                                    \
     X(policies_rewound)       /* versions of a learner that went on from an older checkpoint */    \
     X(eval_requests_replaced)                                                                      \

@@ -44,6 +44,7 @@ struct peer {
     uint64_t seq_in, seq_stored;    // last message taken, last one stored
     uint64_t rows_in, rows_stored;  // the same in rows
     uint64_t credit, random_credit; // rows allowed in all, and of these with random actions
+    uint64_t credit_told;           // the most it ever was allowed, withdrawn or not
     uint64_t steps, episodes;       // stored, of all incarnations
     uint64_t policy_version, unacked_rows;
     uint64_t policy_told; // newest version that a Credit named

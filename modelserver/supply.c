@@ -72,9 +72,7 @@ static void empty_fill(struct modelserver *ms) {
     }
 }
 
-void supply_hello(struct modelserver *ms, uint64_t now_ms, const struct wire_hello *h,
-                  bool begins) {
-    (void)now_ms;
+void supply_hello(struct modelserver *ms, const struct wire_hello *h, bool begins) {
     uint64_t unconfirmed = ms->feed.model_rows_unconfirmed;
     feed_hello(&ms->feed, h->real_rows);
     ms_count(ms, MS_model_rows_unconfirmed, ms->feed.model_rows_unconfirmed - unconfirmed);
@@ -139,7 +137,8 @@ void supply_policy(struct modelserver *ms, uint64_t now_ms, const struct wire_po
 
 void supply_progress(struct modelserver *ms, uint64_t now_ms, const struct wire_progress *p) {
     if (!feed_acked(&ms->feed, p->experience_seq)) {
-        return; // of the connection before
+        ms_count(ms, MS_progress_stale, 1); // of the connection before
+        return;
     }
     if (p->updates > ms->updates) {
         rate_add(&ms->updates_rate, now_ms, p->updates - ms->updates);

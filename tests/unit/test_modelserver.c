@@ -248,15 +248,22 @@ static void a_lost_actors_credit_goes_to_others(void **state) {
     for (uint64_t seq = 2; seq <= 15; seq++) {
         world_rows(&w, OTHER, seq, 1);
     }
-    // Back again, with rows from credit that is not its own any more: they wait
-    // until there is leave for them, and are not lost.
+    // Back again, with rows from credit that is not its own any more: they are taken,
+    // and so is what the other made of it.
     world_rows(&w, ACTOR, 1, 8);
     assert_int_equal(world_status(&w)->actors[0].state, WIRE_PEER_CONNECTED);
-    assert_int_equal(world_counter(&w, "transitions_deferred"), 1);
-    assert_int_equal(world_status(&w)->env_steps, 18);
-    world_rows(&w, ACTOR, 1, 2); // two more fit into exploration
-    assert_int_equal(world_status(&w)->env_steps, 20);
+    assert_int_equal(world_status(&w)->env_steps, 26);
     assert_int_equal(world_last(&w, ACTOR, WIRE_ACK)->a, 1);
+    world_rows(&w, OTHER, 16, 2);
+    assert_int_equal(world_status(&w)->env_steps, 28);
+    assert_int_equal(world_counter(&w, "transitions_deferred"), 0);
+
+    // Rows that nobody ever allowed must wait.
+    world_rows(&w, ACTOR, 2, 8);
+    assert_int_equal(world_status(&w)->env_steps, 36);
+    world_rows(&w, ACTOR, 3, 8);
+    assert_int_equal(world_counter(&w, "transitions_deferred"), 1);
+    assert_int_equal(world_status(&w)->env_steps, 36);
 }
 
 static void a_store_that_fails_is_said_and_survived(void **state) {
