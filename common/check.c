@@ -9,14 +9,12 @@
 
 #include "common/log.h"
 
-void check_failed(const char *file, int line, const char *fact)
-{
+void check_failed(const char *file, int line, const char *fact) {
     log_error("%s:%d: this must hold but does not: %s (a bug in spur)", file, line, fact);
     abort();
 }
 
-void die(enum exit_code code, const char *hint, const char *fmt, ...)
-{
+void die(enum exit_code code, const char *hint, const char *fmt, ...) {
     char text[2048];
     va_list args;
     va_start(args, fmt);
@@ -29,13 +27,11 @@ void die(enum exit_code code, const char *hint, const char *fmt, ...)
     exit(code);
 }
 
-void *xmalloc(size_t size)
-{
+void *xmalloc(size_t size) {
     return xcalloc(1, size);
 }
 
-void *xcalloc(size_t n, size_t size)
-{
+void *xcalloc(size_t n, size_t size) {
     void *p = calloc(n ? n : 1, size ? size : 1);
     if (!p) {
         die(EXIT_CODE_FAILURE, "see the predicted memory of `spur config`, or lower replay sizes",
@@ -44,14 +40,12 @@ void *xcalloc(size_t n, size_t size)
     return p;
 }
 
-char *xstrdup(const char *s)
-{
+char *xstrdup(const char *s) {
     size_t len = strlen(s) + 1;
     return memcpy(xmalloc(len), s, len);
 }
 
-float *xfloats(size_t n)
-{
+float *xfloats(size_t n) {
     size_t bytes = (n * sizeof(float) + 63) / 64 * 64;
     float *p = aligned_alloc(64, bytes ? bytes : 64);
     if (!p || n > SIZE_MAX / sizeof(float) - 64) {

@@ -11,8 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int sync_folder_of(const char *path)
-{
+static int sync_folder_of(const char *path) {
     char dir[PATH_MAX];
     snprintf(dir, sizeof(dir), "%s", path);
     char *slash = strrchr(dir, '/');
@@ -32,8 +31,7 @@ static int sync_folder_of(const char *path)
     return rc;
 }
 
-static int write_fully(int fd, const char *data, size_t len)
-{
+static int write_fully(int fd, const char *data, size_t len) {
     while (len > 0) {
         ssize_t n = write(fd, data, len);
         if (n < 0) {
@@ -48,8 +46,7 @@ static int write_fully(int fd, const char *data, size_t len)
     return 0;
 }
 
-int file_writev_atomic(const char *path, const struct iovec *iov, int iov_count)
-{
+int file_writev_atomic(const char *path, const struct iovec *iov, int iov_count) {
     char temporary[PATH_MAX];
     int n = snprintf(temporary, sizeof(temporary), "%s.tmp.%d", path, (int)getpid());
     if (n < 0 || (size_t)n >= sizeof(temporary)) {
@@ -79,14 +76,12 @@ int file_writev_atomic(const char *path, const struct iovec *iov, int iov_count)
     return sync_folder_of(path);
 }
 
-int file_write_atomic(const char *path, const void *data, size_t len)
-{
+int file_write_atomic(const char *path, const void *data, size_t len) {
     struct iovec iov = {.iov_base = (void *)data, .iov_len = len};
     return file_writev_atomic(path, &iov, 1);
 }
 
-int file_read_all(char **data, size_t *len, const char *path, size_t len_max)
-{
+int file_read_all(char **data, size_t *len, const char *path, size_t len_max) {
     *data = NULL;
     *len = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -147,8 +142,7 @@ out:
     return rc;
 }
 
-int file_make_dirs(const char *path)
-{
+int file_make_dirs(const char *path) {
     char partial[PATH_MAX];
     if (strlen(path) >= sizeof(partial)) {
         return -ENAMETOOLONG;
@@ -175,20 +169,17 @@ int file_make_dirs(const char *path)
     return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 }
 
-bool file_exists(const char *path)
-{
+bool file_exists(const char *path) {
     struct stat st;
     return stat(path, &st) == 0;
 }
 
-int file_join(char *out, size_t out_len, const char *dir, const char *name)
-{
+int file_join(char *out, size_t out_len, const char *dir, const char *name) {
     int n = snprintf(out, out_len, "%s/%s", dir, name);
     return n < 0 || (size_t)n >= out_len ? -ENAMETOOLONG : 0;
 }
 
-int file_dir_writable(const char *dir)
-{
+int file_dir_writable(const char *dir) {
     // Asking by doing: access() is wrong for root and for read-only mounts.
     char path[PATH_MAX];
     int n = snprintf(path, sizeof(path), "%s/.writable.%d", dir, (int)getpid());
@@ -204,8 +195,7 @@ int file_dir_writable(const char *dir)
     return 0;
 }
 
-int file_lock(const char *path, int *pid)
-{
+int file_lock(const char *path, int *pid) {
     *pid = 0;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0) {

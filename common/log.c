@@ -12,20 +12,17 @@ static char log_name[64] = "spur";
 static enum log_level log_level_max = LOG_INFO;
 static int log_fd = STDERR_FILENO;
 
-void log_init(const char *program, enum log_level level, int fd)
-{
+void log_init(const char *program, enum log_level level, int fd) {
     snprintf(log_name, sizeof(log_name), "%s", program);
     log_level_max = level;
     log_fd = fd < 0 ? STDERR_FILENO : fd;
 }
 
-const char *log_program(void)
-{
+const char *log_program(void) {
     return log_name;
 }
 
-void log_line(enum log_level level, const char *fmt, ...)
-{
+void log_line(enum log_level level, const char *fmt, ...) {
     static const char *const names[] = {"error", "warn ", "info ", "debug"};
     if (level > log_level_max) {
         return;
@@ -37,8 +34,8 @@ void log_line(enum log_level level, const char *fmt, ...)
 
     char line[4096];
     size_t len = strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%S", &utc);
-    len += (size_t)snprintf(line + len, sizeof(line) - len, ".%03ldZ %s %s ",
-                            now.tv_nsec / 1000000, log_name, names[level]);
+    len += (size_t)snprintf(line + len, sizeof(line) - len, ".%03ldZ %s %s ", now.tv_nsec / 1000000,
+                            log_name, names[level]);
     va_list args;
     va_start(args, fmt);
     int wanted = vsnprintf(line + len, sizeof(line) - len - 1, fmt, args);
@@ -55,8 +52,7 @@ void log_line(enum log_level level, const char *fmt, ...)
     (void)written;
 }
 
-bool log_due(uint64_t *last_ms, uint64_t now_ms, uint64_t interval_ms)
-{
+bool log_due(uint64_t *last_ms, uint64_t now_ms, uint64_t interval_ms) {
     if (*last_ms != 0 && now_ms - *last_ms < interval_ms) {
         return false;
     }

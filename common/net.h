@@ -41,7 +41,7 @@ struct net_frame {
 };
 void net_frame_close(struct net_frame *frame);
 
-struct net;        // a ZeroMQ context, one a process
+struct net; // a ZeroMQ context, one a process
 struct net_socket;
 
 struct net *net_create(void);

@@ -16,8 +16,7 @@ struct queue {
     void **items;
 };
 
-struct queue *queue_create(size_t len_max)
-{
+struct queue *queue_create(size_t len_max) {
     CHECK(len_max > 0);
     struct queue *q = xcalloc(1, sizeof(*q));
     pthread_condattr_t attr;
@@ -31,8 +30,7 @@ struct queue *queue_create(size_t len_max)
     return q;
 }
 
-void queue_destroy(struct queue **q)
-{
+void queue_destroy(struct queue **q) {
     if (!*q) {
         return;
     }
@@ -43,8 +41,7 @@ void queue_destroy(struct queue **q)
     *q = NULL;
 }
 
-bool queue_push(struct queue *q, void *item)
-{
+bool queue_push(struct queue *q, void *item) {
     CHECK(item);
     pthread_mutex_lock(&q->lock);
     bool room = !q->closed && q->len < q->len_max;
@@ -56,8 +53,7 @@ bool queue_push(struct queue *q, void *item)
     return room;
 }
 
-void *queue_pop(struct queue *q, uint32_t timeout_ms)
-{
+void *queue_pop(struct queue *q, uint32_t timeout_ms) {
     struct timespec deadline;
     clock_gettime(CLOCK_MONOTONIC, &deadline);
     deadline.tv_sec += timeout_ms / 1000;
@@ -83,24 +79,21 @@ void *queue_pop(struct queue *q, uint32_t timeout_ms)
     return item;
 }
 
-void queue_close(struct queue *q)
-{
+void queue_close(struct queue *q) {
     pthread_mutex_lock(&q->lock);
     q->closed = true;
     pthread_cond_broadcast(&q->not_empty);
     pthread_mutex_unlock(&q->lock);
 }
 
-bool queue_closed(struct queue *q)
-{
+bool queue_closed(struct queue *q) {
     pthread_mutex_lock(&q->lock);
     bool closed = q->closed;
     pthread_mutex_unlock(&q->lock);
     return closed;
 }
 
-size_t queue_len(struct queue *q)
-{
+size_t queue_len(struct queue *q) {
     pthread_mutex_lock(&q->lock);
     size_t len = q->len;
     pthread_mutex_unlock(&q->lock);

@@ -7,14 +7,12 @@
 
 #define PHILOX_ROUNDS 10
 
-struct rng rng_make(uint64_t seed, enum rng_use use, uint64_t sub)
-{
+struct rng rng_make(uint64_t seed, enum rng_use use, uint64_t sub) {
     CHECK(sub < (UINT64_C(1) << 40));
     return (struct rng){.seed = seed, .stream = (uint64_t)use << 40 | sub};
 }
 
-void rng_block(uint32_t out[4], uint64_t seed, uint64_t stream, uint64_t block)
-{
+void rng_block(uint32_t out[4], uint64_t seed, uint64_t stream, uint64_t block) {
     uint32_t c0 = (uint32_t)block, c1 = (uint32_t)(block >> 32);
     uint32_t c2 = (uint32_t)stream, c3 = (uint32_t)(stream >> 32);
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
@@ -34,31 +32,26 @@ void rng_block(uint32_t out[4], uint64_t seed, uint64_t stream, uint64_t block)
     out[3] = c3;
 }
 
-uint32_t rng_u32(struct rng *r)
-{
+uint32_t rng_u32(struct rng *r) {
     uint32_t words[4];
     rng_block(words, r->seed, r->stream, r->index / 4);
     return words[r->index++ % 4];
 }
 
-uint64_t rng_u64(struct rng *r)
-{
+uint64_t rng_u64(struct rng *r) {
     uint64_t high = rng_u32(r);
     return high << 32 | rng_u32(r);
 }
 
-double rng_uniform(struct rng *r)
-{
+double rng_uniform(struct rng *r) {
     return (double)(rng_u64(r) >> 11) * 0x1p-53;
 }
 
-double rng_range(struct rng *r, double lo, double hi)
-{
+double rng_range(struct rng *r, double lo, double hi) {
     return lo + (hi - lo) * rng_uniform(r);
 }
 
-uint32_t rng_below(struct rng *r, uint32_t n)
-{
+uint32_t rng_below(struct rng *r, uint32_t n) {
     CHECK(n > 0);
     // Lemire's method: the high half of a product, with the few values that
     // would favour some results rejected.
@@ -72,8 +65,7 @@ uint32_t rng_below(struct rng *r, uint32_t n)
 }
 
 // Box-Muller on two words; the first is moved into (0, 1] for the logarithm.
-static void normal_pair(double out[2], uint32_t a, uint32_t b)
-{
+static void normal_pair(double out[2], uint32_t a, uint32_t b) {
     const double two_pi = 6.283185307179586476925286766559;
     double radius = sqrt(-2.0 * log(((double)a + 1.0) * 0x1p-32));
     double angle = two_pi * ((double)b * 0x1p-32);
@@ -81,8 +73,7 @@ static void normal_pair(double out[2], uint32_t a, uint32_t b)
     out[1] = radius * sin(angle);
 }
 
-double rng_normal(struct rng *r)
-{
+double rng_normal(struct rng *r) {
     double pair[2];
     uint32_t a = rng_u32(r);
     uint32_t b = rng_u32(r);
@@ -90,8 +81,7 @@ double rng_normal(struct rng *r)
     return pair[0];
 }
 
-void rng_fill_normal(struct rng *r, float *out, size_t n)
-{
+void rng_fill_normal(struct rng *r, float *out, size_t n) {
     r->index += r->index % 2;
     for (size_t i = 0; i < n;) {
         uint32_t words[4];
@@ -108,8 +98,7 @@ void rng_fill_normal(struct rng *r, float *out, size_t n)
     }
 }
 
-void rng_permutation(struct rng *r, uint32_t *out, uint32_t n)
-{
+void rng_permutation(struct rng *r, uint32_t *out, uint32_t n) {
     for (uint32_t i = 0; i < n; i++) {
         uint32_t j = rng_below(r, i + 1);
         out[i] = out[j];

@@ -16,12 +16,12 @@
 #include <stdint.h>
 
 enum rng_use {
-    RNG_ENV_RESET = 1, // start states of actors; sub = actor index
-    RNG_EXPLORE,       // uniform actions before learning; sub = actor index
-    RNG_ACT,           // the acting policy's noise; sub = actor index
-    RNG_EVAL_RESET,    // start states of evaluations; sub = episode
-    RNG_MODEL_INIT,    // sub = member
-    RNG_MODEL_SPLIT,   // holdout permutation; sub = training number
+    RNG_ENV_RESET = 1,   // start states of actors; sub = actor index
+    RNG_EXPLORE,         // uniform actions before learning; sub = actor index
+    RNG_ACT,             // the acting policy's noise; sub = actor index
+    RNG_EVAL_RESET,      // start states of evaluations; sub = episode
+    RNG_MODEL_INIT,      // sub = member
+    RNG_MODEL_SPLIT,     // holdout permutation; sub = training number
     RNG_MODEL_BOOTSTRAP, // sub = training number * 64 + member
     RNG_MODEL_SHUFFLE,   // sub = training number * 64 + member
     RNG_ROLLOUT_START,
@@ -53,10 +53,10 @@ void rng_block(uint32_t out[4], uint64_t seed, uint64_t stream, uint64_t block);
 
 uint32_t rng_u32(struct rng *r);
 uint64_t rng_u64(struct rng *r);
-double rng_uniform(struct rng *r);                  // [0, 1), 53 bits
+double rng_uniform(struct rng *r);                     // [0, 1), 53 bits
 double rng_range(struct rng *r, double lo, double hi); // [lo, hi)
-uint32_t rng_below(struct rng *r, uint32_t n);      // 0..n-1, unbiased; n > 0
-double rng_normal(struct rng *r);                   // N(0, 1), Box-Muller, two words
+uint32_t rng_below(struct rng *r, uint32_t n);         // 0..n-1, unbiased; n > 0
+double rng_normal(struct rng *r);                      // N(0, 1), Box-Muller, two words
 
 // out[0..n) ~ N(0, 1). Uses ceil(n / 2) * 2 words, from an even index on.
 void rng_fill_normal(struct rng *r, float *out, size_t n);

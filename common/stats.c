@@ -4,8 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-void rate_add(struct rate *r, uint64_t now_ms, uint64_t n)
-{
+void rate_add(struct rate *r, uint64_t now_ms, uint64_t n) {
     uint64_t second = now_ms / 1000;
     int slot = (int)(second % RATE_SLOTS);
     if (r->first_ms == 0) {
@@ -18,8 +17,7 @@ void rate_add(struct rate *r, uint64_t now_ms, uint64_t n)
     r->count[slot] += n;
 }
 
-double rate_per_s(const struct rate *r, uint64_t now_ms)
-{
+double rate_per_s(const struct rate *r, uint64_t now_ms) {
     if (r->first_ms == 0) {
         return 0;
     }
@@ -37,8 +35,7 @@ double rate_per_s(const struct rate *r, uint64_t now_ms)
     return (double)sum / (span_s > 0.5 ? span_s : 0.5);
 }
 
-double stats_mean(const double *x, int n)
-{
+double stats_mean(const double *x, int n) {
     double sum = 0;
     for (int i = 0; i < n; i++) {
         sum += x[i];
@@ -46,8 +43,7 @@ double stats_mean(const double *x, int n)
     return n > 0 ? sum / n : 0;
 }
 
-double stats_std(const double *x, int n)
-{
+double stats_std(const double *x, int n) {
     double mean = stats_mean(x, n), sum = 0;
     for (int i = 0; i < n; i++) {
         sum += (x[i] - mean) * (x[i] - mean);
@@ -55,14 +51,12 @@ double stats_std(const double *x, int n)
     return n > 0 ? sqrt(sum / n) : 0;
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
+static int compare_doubles(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-double stats_median(double *x, int n)
-{
+double stats_median(double *x, int n) {
     if (n == 0) {
         return 0;
     }

@@ -73,7 +73,7 @@ struct sac {
         double critic_loss, q_sum, actor_loss_sum, log_prob_sum;
     } shard[SAC_SHARDS];
     struct crew *crew; // NULL: this thread alone
-    float *memory;                // of all the above
+    float *memory;     // of all the above
     size_t memory_floats;
 };
 

@@ -16,12 +16,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define WIRE_SCHEMA 1          // version of spur.proto; peers of another one are refused
-#define WIRE_ROWS_MAX 16384    // rows in one message
-#define WIRE_DIM_MAX 4096      // numbers in one row of a column
-#define WIRE_STRING_MAX 256    // bytes of any string, NUL included
+#define WIRE_SCHEMA 1               // version of spur.proto; peers of another one are refused
+#define WIRE_ROWS_MAX 16384         // rows in one message
+#define WIRE_DIM_MAX 4096           // numbers in one row of a column
+#define WIRE_STRING_MAX 256         // bytes of any string, NUL included
 #define WIRE_PARAMS_MAX (12u << 20) // floats of a policy
-#define WIRE_LAYERS_MAX 11     // hidden layers of a policy
+#define WIRE_LAYERS_MAX 11          // hidden layers of a policy
 #define WIRE_ACTORS_MAX 4096
 #define WIRE_COUNTERS_MAX 64
 #define WIRE_MEMBERS_MAX 32
@@ -56,13 +56,13 @@ const char *wire_type_name(enum wire_type type);
 // not know the sender.
 struct wire_hello {
     enum wire_role role;
-    char id[WIRE_STRING_MAX];      // unique in the run: "actor-0", "learner"
-    uint64_t incarnation;          // larger for every start of the same id; fences older ones out
+    char id[WIRE_STRING_MAX]; // unique in the run: "actor-0", "learner"
+    uint64_t incarnation;     // larger for every start of the same id; fences older ones out
     char host[WIRE_STRING_MAX];
     uint64_t pid;
-    char version[WIRE_STRING_MAX]; // of the software, for people
-    char task[WIRE_STRING_MAX];    // empty: whatever the run's task is
-    uint32_t obs_dim, act_dim;     // 0 when task is empty
+    char version[WIRE_STRING_MAX];  // of the software, for people
+    char task[WIRE_STRING_MAX];     // empty: whatever the run's task is
+    uint32_t obs_dim, act_dim;      // 0 when task is empty
     char endpoint[WIRE_STRING_MAX]; // where the sender itself answers StatusRequest; may be empty
     // Learner only: where its state stands.
     uint64_t updates, policy_version, real_rows, model_rows;
@@ -72,10 +72,10 @@ struct wire_welcome {
     uint64_t seed;
     char task[WIRE_STRING_MAX];
     uint32_t obs_dim, act_dim, horizon;
-    uint32_t actor_index;      // numbers the random streams; kept per id for the whole run
-    uint64_t next_seq;         // first sequence number not stored yet for this incarnation
-    uint64_t actor_steps;      // transitions of this id stored so far, all incarnations
-    uint64_t actor_episodes;   // episodes that this id has begun, for the reset stream
+    uint32_t actor_index;    // numbers the random streams; kept per id for the whole run
+    uint64_t next_seq;       // first sequence number not stored yet for this incarnation
+    uint64_t actor_steps;    // transitions of this id stored so far, all incarnations
+    uint64_t actor_episodes; // episodes that this id has begun, for the reset stream
     uint32_t heartbeat_ms, lost_after_ms;
     uint32_t batch_rows_max, unacked_rows_max;
 };
@@ -193,7 +193,7 @@ struct wire_progress {
     uint64_t real_rows, model_rows, model_capacity;
     double updates_per_s;
     double critic_loss, actor_loss, temperature, entropy, q_mean; // means since the last Progress
-    char waiting[WIRE_STRING_MAX]; // for what; empty: working
+    char waiting[WIRE_STRING_MAX];                                // for what; empty: working
 };
 
 // ---- status ----

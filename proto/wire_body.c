@@ -24,14 +24,15 @@ _Static_assert((int)SPUR__ENVELOPE__BODY_STATUS - BODY_FIRST == WIRE_STATUS, "ty
 #define HELLO_FIELDS(NUM, ENUM, TEXT)                                                              \
     ENUM(role)                                                                                     \
     TEXT(id)                                                                                       \
-    NUM(incarnation) TEXT(host) NUM(pid) TEXT(version) TEXT(task) NUM(obs_dim) NUM(act_dim)        \
-        TEXT(endpoint) NUM(updates) NUM(policy_version) NUM(real_rows) NUM(model_rows)
+    NUM(incarnation)                                                                               \
+    TEXT(host) NUM(pid) TEXT(version) TEXT(task) NUM(obs_dim) NUM(act_dim) TEXT(endpoint)          \
+        NUM(updates) NUM(policy_version) NUM(real_rows) NUM(model_rows)
 #define WELCOME_FIELDS(NUM, ENUM, TEXT)                                                            \
     NUM(seed)                                                                                      \
     TEXT(task)                                                                                     \
-    NUM(obs_dim) NUM(act_dim) NUM(horizon) NUM(actor_index) NUM(next_seq) NUM(actor_steps)         \
-        NUM(actor_episodes) NUM(heartbeat_ms) NUM(lost_after_ms) NUM(batch_rows_max)               \
-            NUM(unacked_rows_max)
+    NUM(obs_dim)                                                                                   \
+    NUM(act_dim) NUM(horizon) NUM(actor_index) NUM(next_seq) NUM(actor_steps) NUM(actor_episodes)  \
+        NUM(heartbeat_ms) NUM(lost_after_ms) NUM(batch_rows_max) NUM(unacked_rows_max)
 #define REFUSE_FIELDS(NUM, ENUM, TEXT) ENUM(code) NUM(fatal) TEXT(text)
 #define ACK_FIELDS(NUM, ENUM, TEXT) NUM(seq)
 #define CREDIT_FIELDS(NUM, ENUM, TEXT)                                                             \
@@ -47,8 +48,9 @@ _Static_assert((int)SPUR__ENVELOPE__BODY_STATUS - BODY_FIRST == WIRE_STATUS, "ty
 #define PROGRESS_FIELDS(NUM, ENUM, TEXT)                                                           \
     NUM(experience_seq)                                                                            \
     NUM(updates)                                                                                   \
-    NUM(policy_version) NUM(real_rows) NUM(model_rows) NUM(model_capacity) NUM(updates_per_s)      \
-        NUM(critic_loss) NUM(actor_loss) NUM(temperature) NUM(entropy) NUM(q_mean) TEXT(waiting)
+    NUM(policy_version)                                                                            \
+    NUM(real_rows) NUM(model_rows) NUM(model_capacity) NUM(updates_per_s) NUM(critic_loss)         \
+        NUM(actor_loss) NUM(temperature) NUM(entropy) NUM(q_mean) TEXT(waiting)
 #define POLICY_GET_FIELDS(NUM, ENUM, TEXT) NUM(have_version)
 
 // These hold more than plain fields; the rest is in the functions of their own.

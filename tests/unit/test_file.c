@@ -20,8 +20,7 @@
 static char dir[] = "/tmp/spur-test-file-XXXXXX";
 static char path[256];
 
-static int make_dir(void **state)
-{
+static int make_dir(void **state) {
     (void)state;
     if (!mkdtemp(dir)) {
         return -1;
@@ -29,16 +28,14 @@ static int make_dir(void **state)
     return file_join(path, sizeof(path), dir, "a/b/data");
 }
 
-static int remove_dir(void **state)
-{
+static int remove_dir(void **state) {
     (void)state;
     char command[300];
     snprintf(command, sizeof(command), "rm -r '%s'", dir);
     return system(command);
 }
 
-static int entries_in(const char *folder)
-{
+static int entries_in(const char *folder) {
     int n = 0;
     DIR *d = opendir(folder);
     assert_non_null(d);
@@ -49,8 +46,7 @@ static int entries_in(const char *folder)
     return n - 2;
 }
 
-static void replaced_whole(void **state)
-{
+static void replaced_whole(void **state) {
     (void)state;
     char folder[256];
     file_join(folder, sizeof(folder), dir, "a/b");
@@ -67,8 +63,7 @@ static void replaced_whole(void **state)
     assert_int_equal(entries_in(folder), 1); // no temporary left
 }
 
-static void refusals(void **state)
-{
+static void refusals(void **state) {
     (void)state;
     char *data;
     size_t len;
@@ -84,8 +79,7 @@ static void refusals(void **state)
     assert_true(file_dir_writable("/proc") < 0);
 }
 
-static void a_lock_names_its_holder(void **state)
-{
+static void a_lock_names_its_holder(void **state) {
     (void)state;
     char lock[256];
     file_join(lock, sizeof(lock), dir, "lock");
@@ -106,8 +100,7 @@ static void a_lock_names_its_holder(void **state)
     close(fd);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(replaced_whole),
         cmocka_unit_test(refusals),

@@ -15,8 +15,7 @@
 
 static int items[100];
 
-static void order_and_refusal(void **state)
-{
+static void order_and_refusal(void **state) {
     (void)state;
     struct queue *q = queue_create(3);
     assert_true(queue_push(q, &items[0]));
@@ -35,8 +34,7 @@ static void order_and_refusal(void **state)
     assert_null(q);
 }
 
-static void waits_as_long_as_asked(void **state)
-{
+static void waits_as_long_as_asked(void **state) {
     (void)state;
     struct queue *q = queue_create(1);
     uint64_t start = clock_ms();
@@ -45,16 +43,14 @@ static void waits_as_long_as_asked(void **state)
     queue_destroy(&q);
 }
 
-static void *close_later(void *arg)
-{
+static void *close_later(void *arg) {
     struct queue *q = arg;
     queue_pop(q, 30);
     queue_close(q);
     return NULL;
 }
 
-static void closing_wakes(void **state)
-{
+static void closing_wakes(void **state) {
     (void)state;
     struct queue *q = queue_create(1);
     pthread_t thread;
@@ -67,8 +63,7 @@ static void closing_wakes(void **state)
 
 enum { MANY = 20000 };
 
-static void *produce(void *arg)
-{
+static void *produce(void *arg) {
     struct queue *q = arg;
     for (uintptr_t i = 1; i <= MANY;) {
         if (queue_push(q, (void *)i)) {
@@ -78,8 +73,7 @@ static void *produce(void *arg)
     return NULL;
 }
 
-static void nothing_is_lost_between_threads(void **state)
-{
+static void nothing_is_lost_between_threads(void **state) {
     (void)state;
     struct queue *q = queue_create(8);
     pthread_t threads[2];
@@ -98,8 +92,7 @@ static void nothing_is_lost_between_threads(void **state)
     queue_destroy(&q);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(order_and_refusal),
         cmocka_unit_test(waits_as_long_as_asked),

@@ -13,8 +13,7 @@
 
 #include "common/rng.h"
 
-static void known_answers(void **state)
-{
+static void known_answers(void **state) {
     (void)state;
     // Random123's kat_vectors: counter 0, key 0; all ones; digits of pi.
     uint32_t out[4];
@@ -29,8 +28,7 @@ static void known_answers(void **state)
     assert_memory_equal(out, pi, sizeof(pi));
 }
 
-static void a_stream_is_a_position(void **state)
-{
+static void a_stream_is_a_position(void **state) {
     (void)state;
     struct rng a = rng_make(7, RNG_TEST, 3);
     for (int i = 0; i < 1000; i++) {
@@ -54,8 +52,7 @@ static void a_stream_is_a_position(void **state)
     }
 }
 
-static void normals_in_bulk_do_not_depend_on_the_pieces(void **state)
-{
+static void normals_in_bulk_do_not_depend_on_the_pieces(void **state) {
     (void)state;
     float whole[64], parts[64];
     struct rng r = rng_make(1, RNG_TEST, 0);
@@ -67,8 +64,7 @@ static void normals_in_bulk_do_not_depend_on_the_pieces(void **state)
     assert_memory_equal(whole, parts, sizeof(whole));
 }
 
-static void moments(void **state)
-{
+static void moments(void **state) {
     (void)state;
     enum { N = 200000 };
     struct rng r = rng_make(11, RNG_TEST, 1);
@@ -96,8 +92,7 @@ static void moments(void **state)
     assert_true(fabs(sum / N - 1) < 5 * sqrt(3.0 / N));
 }
 
-static void below_is_uniform(void **state)
-{
+static void below_is_uniform(void **state) {
     (void)state;
     enum { N = 70000, K = 7 };
     struct rng r = rng_make(5, RNG_TEST, 2);
@@ -113,8 +108,7 @@ static void below_is_uniform(void **state)
     assert_int_equal(rng_below(&r, 1), 0);
 }
 
-static void permutations_are_permutations(void **state)
-{
+static void permutations_are_permutations(void **state) {
     (void)state;
     struct rng r = rng_make(5, RNG_TEST, 3);
     int first_of[5] = {0};
@@ -133,8 +127,7 @@ static void permutations_are_permutations(void **state)
     }
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_answers),
         cmocka_unit_test(a_stream_is_a_position),

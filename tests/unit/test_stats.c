@@ -11,8 +11,7 @@
 
 #include "common/stats.h"
 
-static void a_rate_follows_and_forgets(void **state)
-{
+static void a_rate_follows_and_forgets(void **state) {
     (void)state;
     struct rate r = {0};
     assert_true(rate_per_s(&r, 5000) == 0);
@@ -31,8 +30,7 @@ static void a_rate_follows_and_forgets(void **state)
     assert_true(fabs(rate_per_s(&young, now + 2000) - 52.5) < 3);
 }
 
-static void moments(void **state)
-{
+static void moments(void **state) {
     (void)state;
     double x[] = {4, 1, 3, 2};
     assert_true(stats_mean(x, 4) == 2.5);
@@ -42,8 +40,7 @@ static void moments(void **state)
     assert_true(stats_mean(x, 0) == 0 && stats_std(x, 0) == 0 && stats_median(x, 0) == 0);
 }
 
-int main(void)
-{
+int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_rate_follows_and_forgets),
         cmocka_unit_test(moments),
