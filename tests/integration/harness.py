@@ -9,7 +9,6 @@ only the test's own processes are ever ended.
 import atexit
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -163,6 +162,19 @@ def read(path):
 
 def lines_of(path):
     return read(path).splitlines() if os.path.exists(path) else []
+
+
+def free_ports():
+    """A port of the loopback interface that is free, and so is the next one."""
+    while True:
+        with socket.socket() as one, socket.socket() as two:
+            one.bind(("127.0.0.1", 0))
+            port = one.getsockname()[1]
+            try:
+                two.bind(("127.0.0.1", port + 1))
+                return port
+            except (OSError, OverflowError):
+                continue
 
 
 # ---- status ----

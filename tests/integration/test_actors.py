@@ -7,7 +7,7 @@ import os
 import signal
 import time
 
-from harness import check, end, endpoints, main, read, status, wait_for
+from harness import check, end, endpoints, free_ports, main, read, status, wait_for
 
 # Long enough to be looked at.
 LONG = {"run.steps": 1000000, "run.explore_steps": 300, "eval.every_steps": 1000000, "pacing.updates_per_step": 1}
@@ -77,12 +77,16 @@ def actors_join_are_lost_and_leave(stage):
 
 
 def the_older_of_two_is_fenced(stage):
-    run, where = start(stage)
+    # As on another host: over TCP.
+    port = free_ports()
+    run, where = start(stage, "--listen", f"tcp://127.0.0.1:{port}")
+    check(where["modelserver"] == f"tcp://127.0.0.1:{port}", f"it listens at {where}")
     first = stage.start("spur-actor", "--modelserver", where["modelserver"], "--learner", where["learner"], "--id", "twin")
     wait_for("the first", lambda: actor_line(stage, where, "twin"), 10)
     second = stage.start("spur-actor", "--modelserver", where["modelserver"], "--learner", where["learner"], "--id", "twin")
     check(end(first, 10) == 76, f"the older one exits with {first.returncode}:\n{read(first.output)}")
     check(second.poll() is None, "the newer one ended")
+    wait_for("steps of the newer one", lambda: actor_line(stage, where, "twin")["steps"] > 0, 10)
     second.terminate()
     check(end(second, 5) == 0, f"the newer one exits with {second.returncode}")
     stop(stage, run)

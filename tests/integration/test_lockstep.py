@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Shows that `lockstep` gives the same bits: two runs of one seed leave equal tensors in every
-checkpoint of learner and model server and equal learning curves, while another seed does not."""
+"""Shows that `lockstep` gives the same bits: two runs of one seed, on one thread and on two, leave equal tensors
+in every checkpoint of learner and model server and equal learning curves, while another seed does not."""
 import os
 
 from harness import check, end, endpoints, main, progress, read, tensors, wait_for
@@ -30,9 +30,10 @@ def curve(run_dir):
 
 def same_seed_same_bits(stage):
     dirs = {}
-    for name, seed in (("first", 5), ("second", 5), ("other", 6)):
+    for name, seed, threads in (("first", 5, 1), ("second", 5, 2), ("other", 6, 1)):
         dirs[name] = stage.path(name)
-        run = stage.run(dirs[name], seed=seed, sets=SETS)
+        run = stage.run(dirs[name], seed=seed, sets={**SETS, "compute.learner_threads": threads,
+                                                     "compute.modelserver_threads": threads})
         check(end(run, 30) == 0, f"the {name} run fails:\n{read(run.output)[-2000:]}")
     first, second, other = (all_tensors(dirs[name]) for name in ("first", "second", "other"))
     check(first.keys() == second.keys(), f"{sorted(first)} in the one, {sorted(second)} in the other")

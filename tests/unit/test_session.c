@@ -119,6 +119,16 @@ static void unknown_means_hello_once(void **state) {
     assert_int_equal(hear(&s, 1260, WIRE_WELCOME, RUN), SESSION_WELCOMED);
 }
 
+static void the_owner_may_begin_anew(void **state) {
+    (void)state;
+    struct session s = up();
+    session_restart(&s, 1500);
+    assert_int_equal(hear(&s, 1510, WIRE_CREDIT, RUN), SESSION_HANDLED); // of before
+    assert_int_equal(session_on_tick(&s, 1520), SESSION_HELLO);          // on the same socket
+    session_sent(&s, 1520, true);
+    assert_int_equal(hear(&s, 1530, WIRE_WELCOME, RUN), SESSION_WELCOMED);
+}
+
 static void refusals_for_now_are_retried_ever_later(void **state) {
     (void)state;
     struct session s = fresh(false);
@@ -189,6 +199,7 @@ int main(void) {
         cmocka_unit_test(unreachable_peer_is_named),
         cmocka_unit_test(silence_loses_the_connection),
         cmocka_unit_test(unknown_means_hello_once),
+        cmocka_unit_test(the_owner_may_begin_anew),
         cmocka_unit_test(refusals_for_now_are_retried_ever_later),
         cmocka_unit_test(fatal_refusal_stops),
         cmocka_unit_test(other_runs_are_dropped),
