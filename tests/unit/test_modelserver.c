@@ -253,6 +253,7 @@ static void a_lost_actors_credit_goes_to_others(void **state) {
     world_rows(&w, ACTOR, 1, 8);
     assert_int_equal(world_status(&w)->actors[0].state, WIRE_PEER_CONNECTED);
     assert_int_equal(world_status(&w)->env_steps, 26);
+    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 8); // but it gets no more
     assert_int_equal(world_last(&w, ACTOR, WIRE_ACK)->a, 1);
     world_rows(&w, OTHER, 16, 2);
     assert_int_equal(world_status(&w)->env_steps, 28);
@@ -658,6 +659,30 @@ static void a_stopped_run_goes_on(void **state) {
     assert_int_equal(w.updates, 80);
 }
 
+static void rows_on_their_way_go_before_the_end(void **state) {
+    (void)state;
+    w.prompt = false;
+    meet_actor();
+    world_settle(&w);
+    meet_learner();
+    for (uint64_t seq = 1; seq <= 20; seq++) {
+        world_rows(&w, ACTOR, seq, 1);
+        world_end_stores(&w);
+    }
+    world_end_fit(&w);
+    assert_non_null(w.block);
+    w.seen = w.sent_count;
+    ms_stop(w.ms, w.now, false, "stopped by a signal");
+    world_tick(&w, 20);
+    assert_null(world_last(&w, LEARNER, WIRE_SHUTDOWN));
+    world_end_rollout(&w);
+    const struct sent *s = world_next(&w, LEARNER, WIRE_EXPERIENCE);
+    assert_non_null(s);
+    assert_int_equal(s->a, WIRE_MODEL);
+    assert_non_null(world_next(&w, LEARNER, WIRE_SHUTDOWN));
+    assert_null(w.block); // and nothing new is begun
+}
+
 static void a_broken_first_training_ends_the_run(void **state) {
     (void)state;
     w.fit_result = FIT_BROKEN;
@@ -805,6 +830,7 @@ int main(void) {
         RATIO(a_run_ends_when_it_is_solved),
         LOCKSTEP(a_stopped_run_goes_on),
         RATIO(a_stopped_run_goes_on),
+        RATIO(rows_on_their_way_go_before_the_end),
         RATIO(a_broken_first_training_ends_the_run),
         RATIO(status_tells_the_whole),
         RATIO(ratio_holds_from_many_seeds),

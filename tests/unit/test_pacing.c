@@ -25,7 +25,8 @@ struct walk {
     struct pacing p;
     struct pacing_view v;
     uint64_t trained_for;
-    uint64_t training; // point of the one that runs; 0: none
+    uint64_t training;      // point of the one that runs; 0: none
+    uint32_t training_left; // so many times it is asked before it ends
 };
 
 static struct pacing some_pacing(enum pacing_mode mode, double G, uint64_t slack) {
@@ -47,8 +48,9 @@ static void look(struct walk *w) {
     }
 }
 
-// One event of the given kind, if it is possible now.
-static bool happen(struct walk *w, uint32_t kind) {
+// One event of the given kind, if it is possible now. Trainings take their time
+// unless in a hurry.
+static bool happen(struct walk *w, uint32_t kind, bool hurry) {
     struct pacing_view *v = &w->v;
     look(w);
     switch (kind) {
@@ -67,9 +69,10 @@ static bool happen(struct walk *w, uint32_t kind) {
     case 2: // a training begins, or ends
         if (w->training == 0 && v->training_point > 0) {
             w->training = v->training_point;
+            w->training_left = 150;
             return true;
         }
-        if (w->training > 0) {
+        if (w->training > 0 && (hurry || w->training_left-- == 0)) {
             w->trained_for = w->training;
             w->training = 0;
             v->has_model = true;
@@ -119,8 +122,9 @@ static void walk_through(enum pacing_mode mode, double G, uint64_t slack, uint64
         uint32_t first = rng_below(&rng, 2) ? favourite : rng_below(&rng, 4);
         bool any = false;
         for (uint32_t i = 0; i < 4 && !any; i++) {
-            any = happen(&w, (first + i) % 4);
+            any = happen(&w, (first + i) % 4, false);
         }
+        any = any || happen(&w, 2, true); // all wait for the training
         if (!any) {
             print_error("seed %llu, G %g, slack %llu: all wait at S %llu, U %llu\n",
                         (unsigned long long)seed, G, (unsigned long long)slack,

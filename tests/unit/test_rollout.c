@@ -250,6 +250,48 @@ static void what_is_not_finite_is_dropped_and_counted(void **state) {
     }
 }
 
+// With weights at random and inputs that need the normaliser: every row must be
+// what one of the elites predicts for it.
+static void rows_are_an_elites_prediction(void **state) {
+    (void)state;
+    float *by_hand = model.params;
+    model.params = xfloats(ensemble_params(&e));
+    ensemble_init(model.params, &e, 5);
+    for (int j = 0; j < e.target_dim; j++) {
+        model.params[ensemble_max_logvar_offset(&e) + (size_t)j] = -20; // hardly any noise
+        model.params[ensemble_min_logvar_offset(&e) + (size_t)j] = -40;
+    }
+    model.normalizer[0] = 25; // mean and std of the cart's place
+    model.normalizer[e.in_dim] = 15;
+    struct rollout_job job = some_job(8, 2);
+    rollout_run(rollout, &out, &job, &env);
+    assert_true(out.rows > COUNT);
+    float *x = xfloats((size_t)e.in_dim), *mean = xfloats((size_t)e.target_dim);
+    float *scratch = xfloats(ensemble_scratch(&e, 1));
+    for (size_t i = 0; i < out.rows; i++) {
+        memcpy(x, out.obs + i * (size_t)O, (size_t)O * sizeof(float));
+        memcpy(x + O, out.act + i * (size_t)A, (size_t)A * sizeof(float));
+        normalizer_apply(x, model.normalizer, x, 1, e.in_dim);
+        float nearest = INFINITY;
+        for (int k = 0; k < model.elites; k++) {
+            ensemble_predict(mean, NULL, scratch, &e, model.params, model.elite[k], x, 1);
+            float error = fabsf(out.reward[i] - mean[0]);
+            for (size_t j = 0; j < (size_t)O; j++) {
+                float step = out.next_obs[i * (size_t)O + j] - out.obs[i * (size_t)O + j];
+                error += fabsf(step - mean[1 + j]);
+            }
+            nearest = fminf(nearest, error);
+        }
+        assert_true(nearest < 2e-3f);
+    }
+    free(x);
+    free(mean);
+    free(scratch);
+    free(model.params);
+    model.params = by_hand;
+    normalizer_identity(model.normalizer, e.in_dim);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(elites_are_drawn_row_by_row),
@@ -258,6 +300,7 @@ int main(void) {
         cmocka_unit_test(members_change_within_a_rollout),
         cmocka_unit_test(blocks_do_not_show),
         cmocka_unit_test(noise_has_the_models_spread),
+        cmocka_unit_test(rows_are_an_elites_prediction),
         cmocka_unit_test(what_is_not_finite_is_dropped_and_counted),
     };
     return cmocka_run_group_tests(tests, make_world, free_world);
