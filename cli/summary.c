@@ -98,7 +98,7 @@ int summary_read(struct summary *s, const char *run_dir, const struct config *c,
     for (int number = 2; end; number++) {
         line = end + 1;
         end = strchr(line, '\n');
-        double value[WANTED];
+        double value[WANTED] = {0};
         if (end && !read_row(value, column, line, end)) {
             snprintf(err, err_len, "%s:%d: not a row of numbers", path, number);
             rc = -1;
