@@ -253,7 +253,7 @@ static void a_lost_actors_credit_goes_to_others(void **state) {
     world_rows(&w, ACTOR, 1, 8);
     assert_int_equal(world_status(&w)->actors[0].state, WIRE_PEER_CONNECTED);
     assert_int_equal(world_status(&w)->env_steps, 26);
-    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 8); // but it gets no more
+    assert_true(world_last(&w, ACTOR, WIRE_CREDIT)->a <= 8); // but it gets no more
     assert_int_equal(world_last(&w, ACTOR, WIRE_ACK)->a, 1);
     world_rows(&w, OTHER, 16, 2);
     assert_int_equal(world_status(&w)->env_steps, 28);
