@@ -176,7 +176,3 @@ uint64_t spool_rows(const struct spool *s) {
 uint64_t spool_open_ms(const struct spool *s, uint64_t now_ms) {
     return s->open.rows > 0 ? now_ms - s->open_since_ms : 0;
 }
-
-uint32_t spool_open_rows(const struct spool *s) {
-    return s->open.rows;
-}

@@ -49,6 +49,5 @@ uint64_t spool_in_flight(const struct spool *s); // messages sent, not acknowled
 uint64_t spool_rows(const struct spool *s);      // rows not acknowledged, open ones included
 // Age of the open message's first row; 0 if it has none.
 uint64_t spool_open_ms(const struct spool *s, uint64_t now_ms);
-uint32_t spool_open_rows(const struct spool *s);
 
 #endif
