@@ -19,7 +19,7 @@ struct evaluation {
     const struct task *task;
     struct pilot pilot;
     uint64_t seed;
-    uint32_t episodes, begun, done;
+    uint32_t episodes, begun;
     double returns[WIRE_EPISODES_MAX], lengths[WIRE_EPISODES_MAX];
     uint64_t steps, broken;
 
@@ -84,7 +84,7 @@ int evaluation_begin(struct evaluation *e, const struct wire_policy *policy, uin
     }
     e->seed = seed;
     e->episodes = episodes;
-    e->begun = e->done = 0;
+    e->begun = 0;
     e->live = 0;
     while (e->live < EVALUATION_LANES_MAX && e->begun < episodes) {
         begin_episode(e, &e->lanes[e->live++]);
@@ -94,7 +94,6 @@ int evaluation_begin(struct evaluation *e, const struct wire_policy *policy, uin
 
 // The lane's episode is over: the next one, or the last live lane takes its place.
 static void end_episode(struct evaluation *e, int i) {
-    e->done++;
     if (e->begun < e->episodes) {
         begin_episode(e, &e->lanes[i]);
         return;
@@ -142,10 +141,6 @@ const double *evaluation_lengths(const struct evaluation *e) {
 
 uint32_t evaluation_episodes(const struct evaluation *e) {
     return e->episodes;
-}
-
-uint32_t evaluation_done(const struct evaluation *e) {
-    return e->done;
 }
 
 uint64_t evaluation_steps(const struct evaluation *e) {

@@ -34,7 +34,6 @@ bool evaluation_step(struct evaluation *e);
 const double *evaluation_returns(const struct evaluation *e);
 const double *evaluation_lengths(const struct evaluation *e);
 uint32_t evaluation_episodes(const struct evaluation *e);
-uint32_t evaluation_done(const struct evaluation *e);  // episodes over so far
 uint64_t evaluation_steps(const struct evaluation *e); // since it was created
 // Episodes cut short because the simulator gave a bad step, since it was created.
 uint64_t evaluation_broken(const struct evaluation *e);
