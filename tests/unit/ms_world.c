@@ -350,6 +350,39 @@ void world_learn(struct world *w, uint8_t peer) {
     world_progress(w, peer);
 }
 
+void world_meet_actor(struct world *w) {
+    world_hello(w, ACTOR, WIRE_ROLE_ACTOR, "actor-0", 1);
+}
+
+void world_meet_learner(struct world *w) {
+    world_hello(w, LEARNER, WIRE_ROLE_LEARNER, "learner", 1);
+    world_policy(w, LEARNER, w->version, w->updates);
+    world_progress(w, LEARNER);
+}
+
+uint64_t world_walk(struct world *w, uint64_t seq, uint64_t steps) {
+    const struct sent *credit = world_last(w, ACTOR, WIRE_CREDIT);
+    while (world_status(w)->env_steps < steps && credit && credit->a > world_status(w)->env_steps) {
+        world_rows(w, ACTOR, seq++, 1);
+        credit = world_last(w, ACTOR, WIRE_CREDIT);
+    }
+    return seq;
+}
+
+void world_report(struct world *w, double value) {
+    const struct sent *s = world_last(w, EVALUATOR, WIRE_EVAL_REQUEST);
+    CHECK(s);
+    double returns[2] = {value - 1, value + 1}, lengths[2] = {5, 5};
+    struct wire_msg msg = {.type = WIRE_EVAL_REPORT,
+                           .eval_report = {.id = s->a,
+                                           .env_steps = s->b,
+                                           .policy_version = s->c,
+                                           .episodes = 2,
+                                           .returns = returns,
+                                           .lengths = lengths}};
+    world_message(w, EVALUATOR, &msg);
+}
+
 // ---- messages out ----
 
 static bool fits(const struct sent *s, uint8_t peer, enum wire_type type) {

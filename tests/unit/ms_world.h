@@ -20,6 +20,9 @@ struct sent {
     char text[64];
 };
 
+// Who is who in the tests: a routing id's only byte.
+enum { ACTOR = 10, OTHER = 11, LEARNER = 20, EVALUATOR = 30, STRANGER = 40 };
+
 struct world {
     struct config config;
     const struct task *task;
@@ -74,6 +77,15 @@ void world_policy(struct world *w, uint8_t peer, uint64_t version, uint64_t upda
 void world_progress(struct world *w, uint8_t peer);
 // The learner makes all updates that it may, publishing as it goes.
 void world_learn(struct world *w, uint8_t peer);
+
+// The same for the usual ones.
+void world_meet_actor(struct world *w);   // actor-0
+void world_meet_learner(struct world *w); // with its policy
+// The actor takes steps one by one until S is `steps`, as far as it may. seq: of
+// its next message; returns the one after.
+uint64_t world_walk(struct world *w, uint64_t seq, uint64_t steps);
+// The evaluator answers the last request: two episodes, value -+ 1.
+void world_report(struct world *w, double value);
 
 // The next message to peer (0: to anyone) of that type (0: any) that was not
 // looked at, or NULL. Steps over others.

@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: MIT
+// Shows when the model server asks for evaluations, how a run ends and goes on
+// after it was stopped, and that it comes to its end, within the bounds of ratio,
+// in every order of events.
+//
+// The core is driven by calls in a world with a clock of its own (ms_world.h).
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "common/rng.h"
+#include "tests/unit/ms_world.h"
+
+static struct world w;
+
+static int ratio_world(void **state) {
+    (void)state;
+    world_init(&w, PACING_RATIO);
+    return 0;
+}
+
+static int lockstep_world(void **state) {
+    (void)state;
+    world_init(&w, PACING_LOCKSTEP);
+    return 0;
+}
+
+static int end_world(void **state) {
+    (void)state;
+    world_deinit(&w);
+    return 0;
+}
+
+static void evaluations_take_turns(void **state) {
+    (void)state;
+    world_meet_learner(&w);
+    world_meet_actor(&w);
+    uint64_t seq = world_walk(&w, 1, 10);
+    assert_null(world_last(&w, EVALUATOR, WIRE_EVAL_REQUEST));
+    world_hello(&w, EVALUATOR, WIRE_ROLE_EVALUATOR, "evaluator", 1);
+    assert_int_equal(world_last(&w, EVALUATOR, WIRE_EVAL_REQUEST)->b, 10);
+    seq = world_walk(&w, seq, 20);
+    while (world_status(&w)->env_steps < 40) {
+        seq = world_walk(&w, seq, 40);
+        world_learn(&w, LEARNER);
+    }
+    // One is out, the newest waits: 20 and 30 were replaced.
+    assert_int_equal(world_count(&w, EVALUATOR, WIRE_EVAL_REQUEST), 1);
+    assert_int_equal(world_counter(&w, "eval_requests_replaced"), 2);
+    // Lost and back: it gets the same request again.
+    world_hello(&w, 31, WIRE_ROLE_EVALUATOR, "evaluator", 2);
+    assert_int_equal(world_last(&w, 31, WIRE_EVAL_REQUEST)->b, 10);
+    world_hello(&w, EVALUATOR, WIRE_ROLE_EVALUATOR, "evaluator", 3);
+    world_report(&w, 50);
+    assert_int_equal(w.evaluations, 1);
+    assert_int_equal(w.evaluation.row.env_steps, 10);
+    assert_true(w.evaluation.row.return_mean == 50 && w.evaluation.row.return_std == 1);
+    assert_non_null(w.evaluation.best);
+    assert_int_equal(world_last(&w, EVALUATOR, WIRE_EVAL_REQUEST)->b, 40);
+    world_report(&w, 40);
+    assert_int_equal(w.evaluation.row.rollout_length, 2);
+    assert_null(w.evaluation.best); // not better than 50
+    assert_int_equal(world_status(&w)->evaluations, 2);
+    world_report(&w, 40); // again
+    assert_int_equal(world_counter(&w, "eval_reports_stale"), 1);
+}
+
+static void a_run_ends_when_its_budget_is_spent(void **state) {
+    (void)state;
+    world_meet_learner(&w);
+    world_meet_actor(&w);
+    world_hello(&w, EVALUATOR, WIRE_ROLE_EVALUATOR, "evaluator", 1);
+    uint64_t seq = 1;
+    while (world_status(&w)->env_steps < 60 || w.updates < 80) {
+        seq = world_walk(&w, seq, 60);
+        world_learn(&w, LEARNER);
+    }
+    assert_int_equal(w.updates, 80); // G (60 - 20), no slack at the end
+    assert_int_equal(world_last(&w, LEARNER, WIRE_GRANT)->a, 80);
+    world_report(&w, 1); // of the one that was out
+    assert_int_equal(ms_phase(w.ms), MS_RUNNING);
+    assert_int_equal(world_last(&w, EVALUATOR, WIRE_EVAL_REQUEST)->b, 60);
+    assert_int_equal(world_last(&w, EVALUATOR, WIRE_EVAL_REQUEST)->c, w.version);
+    world_report(&w, 2);
+    assert_int_equal(ms_phase(w.ms), MS_STOPPING);
+    for (uint8_t peer = ACTOR; peer <= EVALUATOR; peer += 10) {
+        assert_int_equal(world_last(&w, peer, WIRE_SHUTDOWN)->a, 1);
+    }
+    int saves = w.saves;
+    struct wire_msg bye = {.type = WIRE_GOODBYE};
+    world_message(&w, ACTOR, &bye);
+    world_message(&w, EVALUATOR, &bye);
+    assert_int_equal(ms_phase(w.ms), MS_STOPPING); // the learner saves its checkpoint
+    world_tick(&w, 2000);
+    assert_int_equal(ms_phase(w.ms), MS_STOPPING);
+    world_message(&w, LEARNER, &bye);
+    world_tick(&w, 20);
+    assert_int_equal(ms_phase(w.ms), MS_STOPPED);
+    assert_int_equal(w.saves, saves + 1);
+    assert_int_equal(w.saved_state.rollout_steps, 60);
+    assert_string_equal(ms_end_text(w.ms), "step budget spent");
+}
+
+static void a_run_ends_when_it_is_solved(void **state) {
+    (void)state;
+    world_deinit(&w);
+    world_init(&w, PACING_LOCKSTEP);
+    w.config.run.stop_when_solved = true;
+    world_restart(&w);
+    world_meet_learner(&w);
+    world_meet_actor(&w);
+    world_hello(&w, EVALUATOR, WIRE_ROLE_EVALUATOR, "evaluator", 1);
+    uint64_t seq = world_walk(&w, 1, 10);
+    world_report(&w, 150); // one is not enough
+    seq = world_walk(&w, seq, 20);
+    world_report(&w, 99); // and they must be in a row
+    while (world_status(&w)->env_steps < 30) {
+        seq = world_walk(&w, seq, 30);
+        world_learn(&w, LEARNER);
+    }
+    // In lockstep the next step waits for what may end the run.
+    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 30);
+    assert_non_null(strstr(world_status(&w)->waiting, "evaluation"));
+    world_report(&w, 101);
+    while (world_status(&w)->env_steps < 40) {
+        seq = world_walk(&w, seq, 40);
+        world_learn(&w, LEARNER);
+    }
+    world_report(&w, 100);
+    assert_int_equal(ms_phase(w.ms), MS_STOPPING);
+    assert_string_equal(ms_end_text(w.ms), "solved");
+    assert_int_equal(world_last(&w, LEARNER, WIRE_SHUTDOWN)->a, 1);
+    // Nobody answers: it does not wait for ever.
+    for (int i = 0; i < 50 && ms_phase(w.ms) != MS_STOPPED; i++) {
+        world_tick(&w, 500);
+    }
+    assert_int_equal(ms_phase(w.ms), MS_STOPPED);
+}
+
+static void a_stopped_run_goes_on(void **state) {
+    (void)state;
+    world_meet_learner(&w);
+    world_meet_actor(&w);
+    uint64_t seq = world_walk(&w, 1, 20);
+    for (int i = 0; i < 3; i++) {
+        seq = world_walk(&w, seq, 60);
+        world_learn(&w, LEARNER);
+    }
+    uint64_t S = world_status(&w)->env_steps;
+    ms_stop(w.ms, w.now, false, "stopped by a signal");
+    world_tick(&w, 20);
+    assert_int_equal(world_last(&w, LEARNER, WIRE_SHUTDOWN)->a, 0);
+    world_rows(&w, ACTOR, seq++, 1); // what the actor still has is taken in
+    assert_int_equal(world_last(&w, ACTOR, WIRE_ACK)->a, seq - 1);
+    struct wire_msg bye = {.type = WIRE_GOODBYE};
+    world_message(&w, ACTOR, &bye);
+    world_message(&w, LEARNER, &bye);
+    world_tick(&w, 20);
+    assert_int_equal(ms_phase(w.ms), MS_STOPPED);
+
+    int fits = w.fits;
+    uint64_t model_rows = w.model_rows, real_rows = w.real_rows;
+    world_restart(&w);
+    assert_int_equal(world_status(&w)->env_steps, S + 1);
+    world_hello(&w, ACTOR, WIRE_ROLE_ACTOR, "actor-0", 2);
+    world_hello(&w, LEARNER, WIRE_ROLE_LEARNER, "learner", 2);
+    world_policy(&w, LEARNER, w.version, w.updates);
+    assert_int_equal(w.fits, fits);                 // nothing is trained twice,
+    assert_int_equal(w.model_rows, model_rows + 6); // rolled out only for the new step,
+    assert_int_equal(w.real_rows, real_rows + 1);   // and sent twice
+    seq = 1;
+    while (world_status(&w)->env_steps < 60 || w.updates < 80) {
+        uint64_t before = world_status(&w)->env_steps + w.updates;
+        const struct sent *credit = world_last(&w, ACTOR, WIRE_CREDIT);
+        while (credit->a >= seq) {
+            world_rows(&w, ACTOR, seq++, 1);
+            credit = world_last(&w, ACTOR, WIRE_CREDIT);
+        }
+        world_learn(&w, LEARNER);
+        assert_true(world_status(&w)->env_steps + w.updates > before);
+    }
+    assert_int_equal(w.updates, 80);
+}
+
+static void rows_on_their_way_go_before_the_end(void **state) {
+    (void)state;
+    w.prompt = false;
+    world_meet_actor(&w);
+    world_settle(&w);
+    world_meet_learner(&w);
+    for (uint64_t seq = 1; seq <= 20; seq++) {
+        world_rows(&w, ACTOR, seq, 1);
+        world_end_stores(&w);
+    }
+    world_end_fit(&w);
+    assert_non_null(w.block);
+    w.seen = w.sent_count;
+    ms_stop(w.ms, w.now, false, "stopped by a signal");
+    world_tick(&w, 20);
+    assert_null(world_last(&w, LEARNER, WIRE_SHUTDOWN));
+    world_end_rollout(&w);
+    const struct sent *s = world_next(&w, LEARNER, WIRE_EXPERIENCE);
+    assert_non_null(s);
+    assert_int_equal(s->a, WIRE_MODEL);
+    assert_non_null(world_next(&w, LEARNER, WIRE_SHUTDOWN));
+    assert_null(w.block); // and nothing new is begun
+}
+
+static void a_broken_first_training_ends_the_run(void **state) {
+    (void)state;
+    w.fit_result = FIT_BROKEN;
+    world_meet_learner(&w);
+    world_meet_actor(&w);
+    world_walk(&w, 1, 20);
+    assert_int_equal(ms_phase(w.ms), MS_STOPPING);
+    assert_true(ms_failed(w.ms));
+    assert_int_equal(world_counter(&w, "trainings_broken"), 1);
+}
+
+// ---- everything at random ----
+
+// Peers, jobs and the clock go on in a random order, connections break and come
+// back; at every moment the ratio must hold, and the run must come to its end.
+static void ratio_holds_whatever_happens(uint64_t seed) {
+    struct rng rng = rng_make(seed, RNG_TEST, 1);
+    w.prompt = false;
+    world_meet_actor(&w);
+    world_meet_learner(&w);
+    world_hello(&w, EVALUATOR, WIRE_ROLE_EVALUATOR, "evaluator", 1);
+    uint64_t seq = 1, rows = 0, incarnation = 1;
+    for (int i = 0; i < 20000 && ms_phase(w.ms) == MS_RUNNING; i++) {
+        uint32_t what = rng_below(&rng, 11);
+        const struct sent *credit = world_last(&w, ACTOR, WIRE_CREDIT);
+        const struct sent *grant = world_last(&w, LEARNER, WIRE_GRANT);
+        const struct sent *ack = world_last(&w, ACTOR, WIRE_ACK);
+        if (what == 0 && w.batch_count > 0) {
+            world_end_stores(&w);
+        } else if (what == 1 && w.fit) {
+            world_end_fit(&w);
+        } else if (what == 2 && w.block) {
+            world_end_rollout(&w);
+        } else if (what == 3 && w.save) {
+            world_end_save(&w);
+        } else if (what == 4 && credit && rows < credit->a) {
+            world_rows(&w, ACTOR, seq++, 1);
+            rows++;
+        } else if (what == 5 && grant && w.updates < grant->a) {
+            w.updates++;
+            if (w.updates % 2 == 0) {
+                world_policy(&w, LEARNER, ++w.version, w.updates);
+            }
+            world_progress(&w, LEARNER);
+        } else if (what == 6) {
+            world_tick(&w, 100);
+        } else if (what == 7 && rng_below(&rng, 20) == 0) {
+            world_hello(&w, LEARNER, WIRE_ROLE_LEARNER, "learner", 1); // a new connection
+        } else if (what == 8 && rng_below(&rng, 20) == 0 && ack && w.batch_count == 0) {
+            world_hello(&w, ACTOR, WIRE_ROLE_ACTOR, "actor-0", ++incarnation); // a new start
+            world_end_stores(&w);
+            seq = 1;
+            rows = 0;
+            w.seen = w.sent_count;
+        } else if (what == 9 && w.evaluations < world_count(&w, EVALUATOR, WIRE_EVAL_REQUEST)) {
+            world_report(&w, 1);
+        } else {
+            struct wire_msg beat = {.type = WIRE_HEARTBEAT};
+            world_message(&w, ACTOR, &beat);
+            world_message(&w, EVALUATOR, &beat);
+            world_progress(&w, LEARNER);
+        }
+        double S = (double)world_status(&w)->env_steps, U = (double)w.updates;
+        double even = S > 20 ? 2 * (S - 20) : 0;
+        if (U > even + 8 || U < even - 8) {
+            fail_msg("seed %llu, event %d: S %g, U %g", (unsigned long long)seed, i, S, U);
+        }
+    }
+    if (ms_phase(w.ms) == MS_RUNNING) {
+        fail_msg("seed %llu: no end; S %llu, U %llu: %s", (unsigned long long)seed,
+                 (unsigned long long)world_status(&w)->env_steps, (unsigned long long)w.updates,
+                 world_status(&w)->waiting);
+    }
+    assert_int_equal(store_rows(w.store), 60);
+    assert_int_equal(w.updates, 80);
+}
+
+static void ratio_holds_from_many_seeds(void **state) {
+    (void)state;
+    for (uint64_t seed = 0; seed < 25; seed++) {
+        ratio_holds_whatever_happens(seed);
+        world_deinit(&w);
+        world_init(&w, PACING_RATIO);
+    }
+}
+
+#define LOCKSTEP(test) cmocka_unit_test_setup_teardown(test, lockstep_world, end_world)
+#define RATIO(test) cmocka_unit_test_setup_teardown(test, ratio_world, end_world)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        RATIO(evaluations_take_turns),
+        RATIO(a_run_ends_when_its_budget_is_spent),
+        RATIO(a_run_ends_when_it_is_solved),
+        LOCKSTEP(a_stopped_run_goes_on),
+        RATIO(a_stopped_run_goes_on),
+        RATIO(rows_on_their_way_go_before_the_end),
+        RATIO(a_broken_first_training_ends_the_run),
+        RATIO(ratio_holds_from_many_seeds),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

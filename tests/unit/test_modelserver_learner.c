@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MIT
+// Shows what the model server gives its learner, and when: Algorithm 2's order in
+// lockstep, everything side by side within its bounds in ratio, and what a learner
+// that returns is sent again.
+//
+// The core is driven by calls in a world with a clock of its own (ms_world.h).
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "tests/unit/ms_world.h"
+
+static struct world w;
+
+static int ratio_world(void **state) {
+    (void)state;
+    world_init(&w, PACING_RATIO);
+    return 0;
+}
+
+static int lockstep_world(void **state) {
+    (void)state;
+    world_init(&w, PACING_LOCKSTEP);
+    return 0;
+}
+
+static int end_world(void **state) {
+    (void)state;
+    world_deinit(&w);
+    return 0;
+}
+
+static void expect_refusal(uint8_t peer, enum wire_refusal code, bool fatal) {
+    const struct sent *s = world_last(&w, peer, WIRE_REFUSE);
+    assert_non_null(s);
+    assert_int_equal(s->a, code);
+    assert_int_equal(s->b, fatal);
+}
+
+// Steps through a whole run and checks every message to the learner between two
+// steps: real row, rollouts, grant, in that order and amount.
+static void lockstep_is_algorithm_2(void **state) {
+    (void)state;
+    world_meet_learner(&w);
+    world_meet_actor(&w);
+    uint64_t seq = world_walk(&w, 1, 19);
+    assert_int_equal(w.fits, 0);
+    assert_int_equal(w.rollouts, 0);
+    seq = world_walk(&w, seq, 20);
+    assert_int_equal(w.fits, 1); // at E
+    // F * M = 30 rollouts of 2 steps, in one block; no update yet.
+    assert_int_equal(w.model_rows, 60);
+    assert_int_equal(world_last(&w, LEARNER, WIRE_GRANT)->a, 0);
+    for (uint64_t S = 21; S <= 60; S++) {
+        const struct sent *credit = world_last(&w, ACTOR, WIRE_CREDIT);
+        assert_int_equal(credit->a, S); // one more, with the newest policy
+        assert_int_equal(credit->c, w.version);
+        w.seen = w.sent_count;
+        uint64_t fits = (uint64_t)w.fits, version = w.version;
+        world_rows(&w, ACTOR, seq++, 1);
+        assert_int_equal((uint64_t)w.fits - fits, S % 10 == 0);
+        const struct sent *s = world_next(&w, LEARNER, WIRE_EXPERIENCE);
+        assert_int_equal(s->a, WIRE_REAL);
+        assert_int_equal(s->b, 1);
+        assert_int_equal(s->c, S - 1);
+        s = world_next(&w, LEARNER, 0);
+        assert_int_equal(s->type, WIRE_EXPERIENCE);
+        assert_int_equal(s->a, WIRE_MODEL);
+        assert_int_equal(s->b, 6);       // M rollouts of k steps
+        assert_int_equal(s->c, version); // with the policy of the last publication
+        s = world_next(&w, LEARNER, 0);
+        assert_int_equal(s->type, WIRE_GRANT);
+        assert_int_equal(s->a, 2 * (S - 20)); // G (S - E)
+        assert_null(world_next(&w, LEARNER, 0));
+        // No step before the updates are made and their policy is here.
+        assert_true(world_last(&w, ACTOR, WIRE_CREDIT)->a == S);
+        w.updates += 1;
+        world_progress(&w, LEARNER);
+        w.updates += 1;
+        world_progress(&w, LEARNER); // both made, but the policy is still on its way
+        assert_true(world_last(&w, ACTOR, WIRE_CREDIT)->a == S);
+        world_policy(&w, LEARNER, ++w.version, w.updates);
+        world_progress(&w, LEARNER);
+    }
+    assert_int_equal(w.real_rows, 60);
+    assert_int_equal(w.model_rows, 60 + 40 * 6);
+}
+
+static void lockstep_has_one_actor(void **state) {
+    (void)state;
+    world_meet_actor(&w);
+    world_hello(&w, OTHER, WIRE_ROLE_ACTOR, "actor-1", 1);
+    expect_refusal(OTHER, WIRE_REFUSED_MODE, true);
+    struct wire_msg bye = {.type = WIRE_GOODBYE};
+    world_message(&w, ACTOR, &bye);
+    assert_int_equal(world_status(&w)->actors[0].state, WIRE_PEER_LEFT);
+    world_hello(&w, OTHER, WIRE_ROLE_ACTOR, "actor-1", 1); // the place is free
+    assert_non_null(world_last(&w, OTHER, WIRE_WELCOME));
+}
+
+static void ratio_collects_while_the_model_trains(void **state) {
+    (void)state;
+    w.prompt = false;
+    world_meet_actor(&w);
+    world_settle(&w);
+    world_meet_learner(&w);
+    uint64_t seq = 1;
+    for (uint64_t S = 1; S <= 20; S++) {
+        world_rows(&w, ACTOR, seq++, 1);
+        world_end_stores(&w);
+    }
+    assert_non_null(w.fit); // under way
+    assert_int_equal(w.fit->rows, 20);
+    assert_true(world_status(&w)->model_training_now);
+    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 24); // slack 4
+    for (uint64_t S = 21; S <= 24; S++) {
+        world_rows(&w, ACTOR, seq++, 1);
+        world_end_stores(&w);
+    }
+    assert_non_null(strstr(world_status(&w)->waiting, "actors wait for the learner"));
+    assert_int_equal(world_last(&w, LEARNER, WIRE_GRANT)->a, 0);
+    world_end_fit(&w);
+    world_settle(&w);
+    // G (24 - 20) + G slack, once the fill and the rollouts are there.
+    assert_int_equal(world_last(&w, LEARNER, WIRE_GRANT)->a, 16);
+    world_learn(&w, LEARNER);
+    assert_int_equal(w.updates, 16);
+    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 32); // 20 + 16 / 2 + 4
+    // The next training is due at 30 and is not over: 40 is the end.
+    for (uint64_t S = 25; S <= 30; S++) {
+        world_rows(&w, ACTOR, seq++, 1);
+        world_end_stores(&w);
+        world_learn(&w, LEARNER);
+        while (w.block) {
+            world_end_rollout(&w);
+        }
+    }
+    assert_non_null(w.fit);
+    for (uint64_t S = 31; S <= 40; S++) {
+        world_rows(&w, ACTOR, seq++, 1);
+        world_end_stores(&w);
+        while (w.block) {
+            world_end_rollout(&w);
+        }
+        world_learn(&w, LEARNER);
+    }
+    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 40);
+    world_tick(&w, 600); // a heartbeat: the reason is that of now
+    assert_non_null(strstr(world_last(&w, ACTOR, WIRE_CREDIT)->text, "training"));
+    world_end_fit(&w);
+    assert_int_equal(world_status(&w)->model_version, 2);
+    assert_true(world_last(&w, ACTOR, WIRE_CREDIT)->a > 40);
+}
+
+static void a_learner_that_returns_gets_what_it_lacks(void **state) {
+    (void)state;
+    world_meet_learner(&w);
+    world_meet_actor(&w);
+    uint64_t seq = world_walk(&w, 1, 20);
+    for (int i = 0; i < 5; i++) {
+        seq = world_walk(&w, seq, 60);
+        world_learn(&w, LEARNER);
+    }
+    uint64_t S = world_status(&w)->env_steps;
+    assert_true(S > 25);
+    // It comes back from a checkpoint of long ago: real rows from there on.
+    w.seen = w.sent_count;
+    w.updates = 4;
+    w.version = 3;
+    w.real_rows = 10;
+    world_hello(&w, 21, WIRE_ROLE_LEARNER, "learner", 2);
+    assert_non_null(world_next(&w, 21, WIRE_WELCOME));
+    const struct sent *s = world_next(&w, 21, WIRE_EXPERIENCE);
+    assert_int_equal(s->a, WIRE_REAL);
+    assert_int_equal(s->c, 10);
+    assert_int_equal(s->b, S - 10);
+    world_policy(&w, 21, 3, 4); // older than what was known, and right
+    assert_int_equal(world_counter(&w, "policies_rewound"), 1);
+    assert_int_equal(world_status(&w)->policy_version, 3);
+    world_policy(&w, 21, 2, 2);
+    assert_int_equal(world_counter(&w, "policies_stale"), 1);
+    assert_int_equal(world_status(&w)->policy_version, 3);
+
+    // And once more, with nothing: D_model is filled again before any update.
+    w.updates = w.real_rows = w.model_rows = 0;
+    w.version = 1;
+    w.prompt = false;
+    world_hello(&w, 22, WIRE_ROLE_LEARNER, "learner", 3);
+    world_policy(&w, 22, 1, 0);
+    assert_int_equal(world_last(&w, 22, WIRE_GRANT)->a, 0);
+    world_settle(&w);
+    assert_true(w.model_rows >= 60);
+    assert_true(world_last(&w, 22, WIRE_GRANT)->a > 0);
+    assert_int_equal(w.real_rows, S);
+
+    struct wire_msg hello = {
+        .type = WIRE_HELLO,
+        .hello = {
+            .role = WIRE_ROLE_LEARNER, .incarnation = 4, .id = "learner", .real_rows = S + 1}};
+    world_message(&w, 23, &hello); // it knows rows that this store never had
+    expect_refusal(23, WIRE_REFUSED_RUN, true);
+}
+
+static void the_feed_keeps_its_window(void **state) {
+    (void)state;
+    world_meet_learner(&w);
+    world_meet_actor(&w);
+    uint64_t seq = world_walk(&w, 1, 20);
+    uint64_t before = w.experience_seq;
+    // The learner takes nothing in any more; each step is one message or more.
+    w.updates = 1000;
+    for (int i = 0; i < 40; i++) {
+        seq = world_walk(&w, seq, 60);
+        struct wire_msg msg = {
+            .type = WIRE_PROGRESS,
+            .progress = {.experience_seq = before, .updates = w.updates, .policy_version = 1}};
+        world_message(&w, LEARNER, &msg);
+    }
+    assert_int_equal(world_status(&w)->env_steps, 60);
+    assert_int_equal(w.experience_seq, before + FEED_WINDOW);
+    world_progress(&w, LEARNER); // now it does
+    assert_true(w.experience_seq > before + FEED_WINDOW);
+}
+
+#define LOCKSTEP(test) cmocka_unit_test_setup_teardown(test, lockstep_world, end_world)
+#define RATIO(test) cmocka_unit_test_setup_teardown(test, ratio_world, end_world)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        LOCKSTEP(lockstep_is_algorithm_2),
+        LOCKSTEP(lockstep_has_one_actor),
+        RATIO(ratio_collects_while_the_model_trains),
+        RATIO(a_learner_that_returns_gets_what_it_lacks),
+        RATIO(the_feed_keeps_its_window),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
