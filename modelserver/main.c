@@ -344,7 +344,7 @@ static void start_core(struct app *app) {
 
 static void greet(const struct app *app) {
     char slow[256];
-    log_info("spur-modelserver %s, task %s, seed %llu, run %llx", SPUR_VERSION, app->task->name,
+    log_info("spur-modelserver %s, task %s, seed %llu, run %016llx", SPUR_VERSION, app->task->name,
              (unsigned long long)app->meta.seed, (unsigned long long)app->meta.run_id);
     log_info("matrix products: OpenBLAS %s; %d training thread%s", blas_core(), app->threads,
              app->threads == 1 ? "" : "s");

@@ -372,7 +372,7 @@ static struct peer *known_sender(struct modelserver *ms, uint64_t now_ms,
         return NULL;
     }
     if (msg->type != WIRE_REFUSE && msg->run_id != ms->run_id) {
-        ms_refuse(ms, from, WIRE_REFUSED_RUN, false, "%s of run %llx; this is run %llx",
+        ms_refuse(ms, from, WIRE_REFUSED_RUN, false, "%s of run %016llx; this is run %016llx",
                   wire_type_name(msg->type), (unsigned long long)msg->run_id,
                   (unsigned long long)ms->run_id);
         return NULL;
