@@ -76,7 +76,7 @@
       "mean return at which an evaluation counts as solved")                                       \
     X(eval, solved_evaluations, INT, "3", 1, 1000, "",                                             \
       "so many in a row and the task counts as solved")                                            \
-    X(checkpoint, every_s, U64, "300", 1, 86400, "s",                                               \
+    X(checkpoint, every_s, U64, "300", 1, 86400, "s",                                              \
       "between two checkpoints; one more is made at the end")                                      \
     X(network, heartbeat_ms, U64, "500", 10, 60000, "ms", "a silent process says it is alive")     \
     X(network, lost_after_ms, U64, "3000", 100, 600000, "ms",                                      \
