@@ -130,6 +130,10 @@ enum child_verdict child_judge(struct child *c, uint64_t now_ms, int exit_status
         // it does not, somebody stopped the learner alone.
         return c->role == CHILD_LEARNER ? again_in(c, now_ms, CHILD_LEARNER_AWAY_MS) : CHILD_AWAY;
     }
+    // Another actor under the same id took this one's place.
+    if (term_signal == 0 && exit_status == EXIT_CODE_PROTOCOL && c->role == CHILD_ACTOR) {
+        return CHILD_AWAY;
+    }
     // A predecessor whose spur was killed may still be writing its checkpoint.
     bool busy = term_signal == 0 && exit_status == EXIT_CODE_TEMPFAIL;
     bool hopeless = term_signal == 0 && !busy &&

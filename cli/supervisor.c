@@ -160,7 +160,8 @@ static void on_exit_of(void *arg, int exit_status, int term_signal) {
         }
         break;
     case CHILD_AWAY:
-        log_info("%s was asked to leave; it stays away", c->name);
+        log_info("%s %s; it stays away", c->name,
+                 exit_status == 0 ? "was asked to leave" : "was replaced or refused, see above");
         break;
     case CHILD_FATAL:
         fail(s, c, term_signal ? EXIT_CODE_FAILURE : exit_status, how);
