@@ -25,8 +25,9 @@
 #include "common/rng.h"
 #include "proto/wire.h"
 
-#define STEPS 3000000  // rows that may be stored in all: 0.3 GiB
-#define ROWS_LARGE 256 // in the large messages
+#define ROWS_MAX 500000 // in one measurement, however fast the disk is
+#define STEPS 6000000   // rows that may be stored in all, those of two cases in six rounds: 0.6 GiB
+#define ROWS_LARGE 256  // in the large messages
 #define WELCOME_MS_MAX 10000
 #define ACK_MS_MAX 10000
 #define LEAVE_MS_MAX 5000
@@ -53,7 +54,8 @@ struct store_bench {
     uint64_t run_id, steps_allowed;
     uint32_t rows; // in a message, now
     uint64_t seq, acked, rows_sent, rows_acked;
-    float *columns; // (ROWS_LARGE) rows of noise, column by column
+    uint64_t rows_end; // of this measurement
+    float *columns;    // (ROWS_LARGE) rows of noise, column by column
     uint8_t *flags;
 };
 
@@ -85,7 +87,8 @@ static int say_hello(struct store_bench *s) {
 
 static bool may_send(const struct store_bench *s) {
     uint64_t unacked = s->seq - s->acked;
-    return s->sending && s->rows_sent + s->rows <= s->steps_allowed && unacked < UNACKED_MAX &&
+    uint64_t rows = s->rows_sent + s->rows;
+    return s->sending && rows <= s->steps_allowed && rows <= s->rows_end && unacked < UNACKED_MAX &&
            (unacked + 1) * s->rows <= UNACKED_ROWS_MAX;
 }
 
@@ -143,10 +146,10 @@ static void on_message(void *arg, const struct net_peer *from, const void *data,
             s->acked = msg.ack.seq;
             s->acked_ms = clock_ms();
         }
-        if (s->acked == s->seq && !s->sending) {
+        send_rows(s);
+        if (s->acked == s->seq && (!s->sending || s->rows_sent + s->rows > s->rows_end)) {
             loop_stop(s->loop);
         }
-        send_rows(s);
         break;
     case WIRE_REFUSE:
         trouble(s, "the model server refuses", msg.refuse.text);
@@ -201,6 +204,7 @@ static bool loop_for(struct store_bench *s, uint64_t ms) {
 static double transitions_measure(struct store_bench *s, uint32_t rows, double seconds) {
     uint64_t begin_ns = clock_ns(), before = s->rows_acked;
     s->rows = rows;
+    s->rows_end = s->rows_acked + ROWS_MAX;
     s->sending = true;
     s->acked_ms = clock_ms();
     send_rows(s);
