@@ -40,7 +40,7 @@ test-asan:
 	    TEST_ARGS="--timeout-multiplier 4"
 
 test-tsan:
-	@$(MAKE) --no-print-directory test BUILD=build-tsan SETUP="-Db_sanitize=thread -Db_lundef=false" \
+	@TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp" $(MAKE) --no-print-directory test BUILD=build-tsan SETUP="-Db_sanitize=thread -Db_lundef=false" \
 	    TEST_ARGS="--timeout-multiplier 6 --suite threads"
 
 test-all: test test-clang test-asan test-tsan

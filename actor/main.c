@@ -7,7 +7,6 @@
 // and status are answered within milliseconds; when nothing may be done the
 // process sleeps.
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,18 +14,19 @@
 
 #include "actor/actor.h"
 #include "actor/evaluator.h"
-#include "actor/options.h"
 #include "common/check.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/net.h"
+#include "common/options.h"
 #include "common/process.h"
 
 #define TICK_MS 50
 
 struct app {
     struct options options;
+    char id[128];
     struct client_identity who;
     char host[128];
     struct loop *loop;
@@ -261,45 +261,62 @@ static void on_signal(void *arg) {
     settle(app);
 }
 
-static void open_log(const struct options *o) {
-    enum log_level level = o->verbose ? LOG_DEBUG : LOG_INFO;
-    int fd = -1;
-    log_init(o->id, level, -1);
-    if (!o->log_path) {
-        return;
+static const struct task *find_task(const char *name) {
+    char all[512] = "";
+    const struct task *task = task_find(name);
+    if (task) {
+        return task;
     }
-    fd = open(o->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    if (fd < 0) {
-        die(EXIT_CODE_IO, NULL, "--log %s cannot be opened: %s", o->log_path, strerror(errno));
+    for (int i = 0; i < task_count(); i++) {
+        size_t len = strlen(all);
+        snprintf(all + len, sizeof(all) - len, "%s%s", i ? ", " : "", task_at(i)->name);
     }
-    log_init(o->id, level, fd);
+    die(EXIT_CODE_USAGE, NULL, "--task %s: there is no such task; nearest: %s; all: %s", name,
+        task_nearest(name), all);
 }
 
+// Who this is, before anything is logged under that name.
 static void identify(struct app *app) {
     if (gethostname(app->host, sizeof(app->host))) {
         snprintf(app->host, sizeof(app->host), "unknown");
     }
     app->host[sizeof(app->host) - 1] = '\0';
+    const char *id = app->options.id;
+    if (!id) {
+        snprintf(app->id, sizeof(app->id), "%.64s-%d", app->host, (int)getpid());
+    } else if (*id == '\0' || strlen(id) >= sizeof(app->id)) {
+        die(EXIT_CODE_USAGE, NULL, "--id: 1 to %zu characters, not %zu", sizeof(app->id) - 1,
+            strlen(id));
+    } else {
+        snprintf(app->id, sizeof(app->id), "%s", id);
+    }
     app->who = (struct client_identity){
-        .id = app->options.id,
+        .id = app->id,
         .host = app->host,
         .version = SPUR_VERSION,
         // Grows with every start of the same id, on machines whose clocks agree.
         .incarnation = (uint64_t)(clock_wall_s() * 1e9),
         .pid = (uint64_t)getpid(),
-        .task = app->options.task,
+        .task = app->options.task ? find_task(app->options.task) : NULL,
         .endpoint = "",
         .modelserver = app->options.modelserver,
         .learner = app->options.evaluate ? NULL : app->options.learner,
     };
 }
 
+static const struct options_spec command_line = {
+    .program = "spur-actor",
+    .about = "Steps the run's environment with the newest policy and streams what it sees to the\n"
+             "model server. May join a run and leave it at any time.",
+    .needs = OPTION_MODELSERVER,
+    .takes = OPTION_LEARNER | OPTION_EVALUATE | OPTION_ID | OPTION_TASK | OPTION_BIND,
+};
+
 int main(int argc, char **argv) {
     static struct app app;
-    log_init("spur-actor", LOG_INFO, -1);
-    options_parse(&app.options, argc, argv);
-    open_log(&app.options);
+    options_parse(&app.options, &command_line, argc, argv);
     identify(&app);
+    options_open_log(&app.options, app.id);
 
     app.net = net_create();
     app.loop = loop_create();

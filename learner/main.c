@@ -5,7 +5,6 @@
 // The loop's thread answers within milliseconds whatever the worker does; the
 // worker wakes it when there is something to say.
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,9 +20,9 @@
 #include "common/loop.h"
 #include "common/net.h"
 #include "common/nn/blas.h"
+#include "common/options.h"
 #include "common/process.h"
 #include "learner/learner.h"
-#include "learner/options.h"
 #include "learner/trainer.h"
 #include "learner/worker.h"
 #include "proto/wire.h"
@@ -171,18 +170,6 @@ static void on_signal(void *arg) {
 
 // ---- start ----
 
-static void open_log(const struct options *o) {
-    enum log_level level = o->verbose ? LOG_DEBUG : LOG_INFO;
-    int fd = -1;
-    if (o->log_path) {
-        fd = open(o->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-        if (fd < 0) {
-            die(EXIT_CODE_IO, NULL, "--log %s cannot be opened: %s", o->log_path, strerror(errno));
-        }
-    }
-    log_init("learner", level, fd);
-}
-
 static void load_config(struct app *app) {
     char err[1024];
     config_defaults(&app->config);
@@ -290,14 +277,17 @@ static void start(struct app *app) {
              app->options.modelserver);
 }
 
+static const struct options_spec command_line = {
+    .program = "spur-learner",
+    .about = "Trains the policy of a run from the rows that the model server sends, and gives it\n"
+             "out. Goes on from DIR/checkpoint if there is one.",
+    .needs = OPTION_CONFIG | OPTION_RUN_DIR | OPTION_MODELSERVER | OPTION_BIND,
+};
+
 int main(int argc, char **argv) {
     static struct app app;
-    log_init("learner", LOG_INFO, -1);
-    options_parse(&app.options, argc, argv);
-    open_log(&app.options);
-    if (app.options.parent && process_die_with(app.options.parent) < 0) {
-        die(EXIT_CODE_FAILURE, NULL, "the process that started it is gone");
-    }
+    options_parse(&app.options, &command_line, argc, argv);
+    options_open_log(&app.options, "learner");
     load_config(&app);
     claim_run_dir(&app);
     say_start(&app);

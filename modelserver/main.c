@@ -5,7 +5,6 @@
 // The loop's thread answers within milliseconds whatever the workers do; they
 // wake it when a result is there.
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,9 +22,9 @@
 #include "common/net.h"
 #include "common/nn/blas.h"
 #include "common/nn/normalizer.h"
+#include "common/options.h"
 #include "common/process.h"
 #include "modelserver/modelserver.h"
-#include "modelserver/options.h"
 #include "modelserver/saved.h"
 #include "modelserver/workers.h"
 #include "proto/wire.h"
@@ -168,17 +167,6 @@ static void on_signal(void *arg) {
 }
 
 // ---- start ----
-
-static void open_log(const struct options *o) {
-    int fd = -1;
-    if (o->log_path) {
-        fd = open(o->log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-        if (fd < 0) {
-            die(EXIT_CODE_IO, NULL, "--log %s cannot be opened: %s", o->log_path, strerror(errno));
-        }
-    }
-    log_init("modelserver", o->verbose ? LOG_DEBUG : LOG_INFO, fd);
-}
 
 static void load_config(struct app *app) {
     char err[1024];
@@ -372,10 +360,17 @@ static void shut(struct app *app) {
     close(app->lock);
 }
 
+static const struct options_spec command_line = {
+    .program = "spur-modelserver",
+    .about = "Stores a run's real transitions, trains its model, feeds its learner and paces\n"
+             "everybody. Goes on from DIR if there is a run in it.",
+    .needs = OPTION_CONFIG | OPTION_RUN_DIR | OPTION_BIND,
+};
+
 int main(int argc, char *argv[]) {
     struct app app = {0};
-    options_parse(&app.options, argc, argv);
-    open_log(&app.options);
+    options_parse(&app.options, &command_line, argc, argv);
+    options_open_log(&app.options, "modelserver");
     load_config(&app);
     predict_memory(&app);
     claim_run_dir(&app);
