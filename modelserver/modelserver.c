@@ -185,8 +185,9 @@ int ms_send(struct modelserver *ms, struct peer *p, uint64_t now_ms, struct wire
     } else if (rc == -EAGAIN) {
         ms_count(ms, MS_sends_delayed, 1);
     } else {
+        // The connection is gone, but its last words may still be queued here: they
+        // are known by the route, which therefore stays.
         ms_count(ms, MS_sends_failed, 1);
-        registry_clear_route(ms->registry, p);
         ms_peer_gone(ms, p, WIRE_PEER_LOST);
     }
     return rc;
@@ -377,7 +378,9 @@ static struct peer *known_sender(struct modelserver *ms, uint64_t now_ms,
                   (unsigned long long)ms->run_id);
         return NULL;
     }
-    peer_heard(ms, p, now_ms);
+    if (msg->type != WIRE_GOODBYE) {
+        peer_heard(ms, p, now_ms);
+    }
     return p;
 }
 

@@ -98,13 +98,6 @@ void registry_set_route(struct registry *r, struct peer *p, const struct net_pee
     rebuild(r);
 }
 
-void registry_clear_route(struct registry *r, struct peer *p) {
-    if (p->has_route) {
-        p->has_route = false;
-        rebuild(r);
-    }
-}
-
 int registry_count(const struct registry *r) {
     return r->count;
 }

@@ -62,7 +62,6 @@ struct peer *registry_by_id(struct registry *r, const char *id);                
 struct peer *registry_add(struct registry *r, const char *id);                    // NULL: full
 // Takes the route from whoever had it.
 void registry_set_route(struct registry *r, struct peer *p, const struct net_peer *route);
-void registry_clear_route(struct registry *r, struct peer *p);
 
 int registry_count(const struct registry *r);
 struct peer *registry_at(struct registry *r, int index);

@@ -273,6 +273,23 @@ static void full_sockets_delay_and_lose_nothing(void **state) {
     assert_int_equal(world_counter(&w, "sends_failed"), 1);
 }
 
+// Its connection is gone when the server next writes to it, while what it sent
+// before is still queued.
+static void the_last_words_of_a_leaving_actor_count(void **state) {
+    (void)state;
+    world_meet_actor(&w);
+    world_rows(&w, ACTOR, 1, 2);
+    w.gone = ACTOR;
+    world_rows(&w, ACTOR, 2, 2); // the acknowledgement fails
+    assert_int_equal(world_status(&w)->actors[0].state, WIRE_PEER_LOST);
+    world_rows(&w, ACTOR, 3, 2);
+    struct wire_msg bye = {.type = WIRE_GOODBYE};
+    world_message(&w, ACTOR, &bye);
+    assert_int_equal(world_status(&w)->env_steps, 6);
+    assert_int_equal(world_status(&w)->actors[0].state, WIRE_PEER_LEFT);
+    assert_int_equal(world_counter(&w, "refused_unknown"), 0);
+}
+
 static void status_tells_the_whole(void **state) {
     (void)state;
     world_meet_learner(&w);
@@ -323,6 +340,7 @@ int main(void) {
         RATIO(a_lost_actors_credit_goes_to_others),
         RATIO(a_store_that_fails_is_said_and_survived),
         RATIO(full_sockets_delay_and_lose_nothing),
+        RATIO(the_last_words_of_a_leaving_actor_count),
         RATIO(status_tells_the_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
