@@ -86,9 +86,9 @@
     X(network, unacked_rows_max, INT, "16384", 1, 1e7, "rows",                                     \
       "transitions that an actor keeps until they are acknowledged; then it waits")                \
     X(compute, learner_threads, INT, "0", 0, 1024, "threads",                                      \
-      "0: decided from the cores there are")                                                       \
+      "threads of an update, 2 at most; 0: 2 where there are two cores")                           \
     X(compute, modelserver_threads, INT, "0", 0, 1024, "threads",                                  \
-      "0: decided from the cores there are")
+      "that train the ensemble, one a member at most; 0: all cores but two, at least 1")
 
 enum config_kind {
     CONFIG_STRING,

@@ -183,11 +183,12 @@ static void load_config(struct app *app) {
     }
     app->ensemble = ms_ensemble(&app->config, app->task);
     app->policy = ms_policy(&app->config, app->task);
-    // Left to itself the model server trains on one core: the learner beside it
-    // is what a run waits for.
-    app->threads = app->config.compute.modelserver_threads;
-    app->threads = app->threads < 1 ? 1 : app->threads;
-    app->threads = app->threads > app->ensemble.members ? app->ensemble.members : app->threads;
+    // Left to itself it leaves two cores to the learner, which a run waits for, and
+    // trains on the others; the number does not change the result.
+    int threads = app->config.compute.modelserver_threads;
+    threads = threads == 0 ? process_cores() - 2 : threads;
+    threads = threads < app->ensemble.members ? threads : app->ensemble.members;
+    app->threads = threads < 1 ? 1 : threads;
 }
 
 static void join_path(char *out, size_t out_len, const struct app *app, const char *name) {
