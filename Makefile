@@ -19,7 +19,7 @@ run: build
 	$(BUILD)/bin/spur run $(TASK) --seed $(SEED) $(ARGS)
 
 build: packages $(BUILD)/build.ninja
-	@ninja -C $(BUILD) -j $(JOBS) --quiet
+	@ninja -C $(BUILD) -n | grep -q "no work to do" || ninja -C $(BUILD) -j $(JOBS) --quiet
 
 test: build
 	@deploy/run-tests $(BUILD)
