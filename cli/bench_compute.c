@@ -15,6 +15,7 @@
 #include "common/task/task.h"
 #include "learner/replay.h"
 #include "learner/sac.h"
+#include "learner/trainer.h"
 #include "modelserver/rollout.h"
 
 #define ROWS 20000
@@ -119,20 +120,8 @@ static void add_sac(struct bench *b, int peak, const struct config *config, cons
     struct bench_case *c =
         bench_add(b, threads > 1 ? "sac_updates_2_threads" : "sac_updates", "updates/s");
     struct sac_bench *s = xcalloc(1, sizeof(*s));
-    struct sac_config sac = {
-        .obs_dim = task->obs_dim,
-        .act_dim = task->act_dim,
-        .hidden_width = config->sac.hidden_width,
-        .hidden_layers = config->sac.hidden_layers,
-        .batch_size = config->sac.batch_size,
-        .learning_rate = config->sac.learning_rate,
-        .discount = config->sac.discount,
-        .tau = config->sac.tau,
-        .target_entropy = config->sac.target_entropy,
-        .initial_temperature = config->sac.initial_temperature,
-        .seed = 1,
-        .threads = threads,
-    };
+    struct sac_config sac = trainer_sac_config(config, task);
+    sac.threads = threads;
     c->run = sac_run;
     c->state = s;
     c->close = sac_close;

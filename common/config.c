@@ -16,6 +16,7 @@
 
 #include "common/check.h"
 #include "common/config_keys.h"
+#include "common/spelling.h"
 
 // The table's kind must be the field's type.
 #define C_TYPE_STRING char *
@@ -60,34 +61,13 @@ bool config_section_known(const char *section) {
     return false;
 }
 
-// Levenshtein's distance; what is longer than the row is cut, it is far anyway.
-static int edit_distance(const char *a, const char *b) {
-    enum { LEN_MAX = 64 };
-    int row[LEN_MAX + 1];
-    int n = (int)strnlen(b, LEN_MAX);
-    for (int j = 0; j <= n; j++) {
-        row[j] = j;
-    }
-    for (int i = 0; a[i] && i < LEN_MAX; i++) {
-        int diagonal = row[0];
-        row[0] = i + 1;
-        for (int j = 0; j < n; j++) {
-            int change = diagonal + (tolower((unsigned char)a[i]) != tolower((unsigned char)b[j]));
-            int shift = 1 + (row[j] < row[j + 1] ? row[j] : row[j + 1]);
-            diagonal = row[j + 1];
-            row[j + 1] = change < shift ? change : shift;
-        }
-    }
-    return row[n];
-}
-
 // A wrong section costs at most 3, so that a key in the wrong place is found
 // where it belongs; a missing one costs 1.
 static int section_distance(const char *given, const char *section) {
     if (given[0] == '\0') {
         return 1;
     }
-    int d = edit_distance(given, section);
+    int d = spelling_distance(given, section);
     return d < 3 ? d : 3;
 }
 
@@ -96,7 +76,7 @@ const struct config_key *config_key_nearest(const char *section, const char *nam
     int best_distance = INT32_MAX;
     for (int i = 0; i < config_key_count; i++) {
         int d = section_distance(section, config_keys[i].section) +
-                edit_distance(name, config_keys[i].name);
+                spelling_distance(name, config_keys[i].name);
         if (d < best_distance) {
             best_distance = d;
             best = &config_keys[i];
@@ -109,7 +89,7 @@ const char *config_section_nearest(const char *section) {
     const char *best = config_keys[0].section;
     int best_distance = INT32_MAX;
     for (int i = 0; i < config_key_count; i++) {
-        int d = edit_distance(section, config_keys[i].section);
+        int d = spelling_distance(section, config_keys[i].section);
         if (d < best_distance) {
             best_distance = d;
             best = config_keys[i].section;

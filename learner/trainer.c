@@ -49,7 +49,7 @@ uint64_t trainer_model_rows_max(const struct config *config) {
     return first > last ? first : last;
 }
 
-static struct sac_config sac_config_of(const struct config *c, const struct task *task) {
+struct sac_config trainer_sac_config(const struct config *c, const struct task *task) {
     return (struct sac_config){
         .obs_dim = task->obs_dim,
         .act_dim = task->act_dim,
@@ -70,7 +70,7 @@ void trainer_memory(uint64_t *real, uint64_t *model, uint64_t *networks,
                     const struct config *config, const struct task *task) {
     *real = replay_bytes(task->obs_dim, task->act_dim, config->run.steps + REAL_ROWS_SLACK);
     *model = replay_bytes(task->obs_dim, task->act_dim, trainer_model_rows_max(config));
-    struct sac_config sac = sac_config_of(config, task);
+    struct sac_config sac = trainer_sac_config(config, task);
     *networks = sac_bytes(&sac);
 }
 
@@ -112,7 +112,7 @@ struct trainer *trainer_create(const struct config *config, const struct task *t
                     config_model_rows(config, 0), err, err_len) < 0) {
         goto fail;
     }
-    struct sac_config sac = sac_config_of(config, task);
+    struct sac_config sac = trainer_sac_config(config, task);
     sac_init(&t->sac, &sac);
     replay_batch_init(&t->batch, config->sac.batch_size, task->obs_dim, task->act_dim);
     double every = round(config->pacing.updates_per_step);

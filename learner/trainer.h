@@ -73,6 +73,8 @@ struct trainer {
     struct trainer_report report;
 };
 
+// What a configuration says to SAC.
+struct sac_config trainer_sac_config(const struct config *config, const struct task *task);
 // D_model's largest capacity over the whole run, in rows.
 uint64_t trainer_model_rows_max(const struct config *config);
 // Bytes that D_env's copy, D_model at its largest, and networks with moments

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/check.h"
+#include "common/spelling.h"
 
 // ---- termination of predicted states ----
 //
@@ -118,27 +119,6 @@ const struct task *task_find(const char *name) {
     return NULL;
 }
 
-// The fewest letters to take out or put in that make a of b. (Replacing counts
-// as both, so that half a name is near the whole one.)
-static int edit_distance(const char *a, const char *b) {
-    int row[PLAIN_MAX]; // distances of a's first i letters to b's first 0..n
-    int n = (int)strlen(b);
-    for (int j = 0; j <= n; j++) {
-        row[j] = j;
-    }
-    for (int i = 0; a[i] != '\0'; i++) {
-        int diagonal = row[0]; // of i letters and j
-        row[0] = i + 1;
-        for (int j = 0; j < n; j++) {
-            int above = row[j + 1];
-            int shorter = row[j] < above ? row[j] : above;
-            row[j + 1] = a[i] == b[j] ? diagonal : shorter + 1;
-            diagonal = above;
-        }
-    }
-    return row[n];
-}
-
 const char *task_nearest(const char *name) {
     CHECK(name != NULL);
     char wanted[PLAIN_MAX], have[PLAIN_MAX];
@@ -146,7 +126,7 @@ const char *task_nearest(const char *name) {
     int best = 0, best_distance = 2 * PLAIN_MAX;
     for (int i = 0; i < TASK_COUNT; i++) {
         CHECK(plain_name(have, tasks[i].title));
-        int distance = edit_distance(wanted, have);
+        int distance = spelling_distance(wanted, have);
         if (distance < best_distance) {
             best = i;
             best_distance = distance;

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// Shows that the distance counts letters put in and taken out, both ways alike,
+// and that letters beyond the limit are not looked at.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "common/spelling.h"
+
+static void distances(void **state) {
+    (void)state;
+    const struct {
+        const char *a, *b;
+        int distance;
+    } cases[] = {
+        {"", "", 0},
+        {"hopper", "Hopper", 0},
+        {"hoper", "hopper", 1},
+        {"hoppper", "hopper", 1},
+        {"happer", "hopper", 2},
+        {"", "abc", 3},
+        {"pendulum", "invertedpendulum", 8},
+        {"ab", "ba", 2},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(spelling_distance(cases[i].a, cases[i].b), cases[i].distance);
+        assert_int_equal(spelling_distance(cases[i].b, cases[i].a), cases[i].distance);
+    }
+}
+
+static void long_words_are_cut(void **state) {
+    (void)state;
+    char a[3 * SPELLING_LEN_MAX + 1], b[2 * SPELLING_LEN_MAX + 1];
+    memset(a, 'x', sizeof(a));
+    memset(b, 'x', sizeof(b));
+    a[sizeof(a) - 1] = b[sizeof(b) - 1] = '\0';
+    assert_int_equal(spelling_distance(a, b), 0);
+    memset(b, 'y', sizeof(b) - 1);
+    assert_int_equal(spelling_distance(a, b), 2 * SPELLING_LEN_MAX);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(distances),
+        cmocka_unit_test(long_words_are_cut),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
