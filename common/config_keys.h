@@ -60,7 +60,7 @@
       "D_model keeps the rollouts of so many epochs")                                              \
     X(sac, hidden_width, INT, "256", 1, 4096, "units", "hidden width of policy and critics")       \
     X(sac, hidden_layers, INT, "2", 1, 11, "layers", "hidden layers of policy and critics")        \
-    X(sac, batch_size, INT, "256", 1, 65536, "rows", "rows in one update")                         \
+    X(sac, batch_size, INT, "256", 2, 65536, "rows", "rows in one update")                         \
     X(sac, learning_rate, F64, "0.0003", 1e-8, 1, "",                                              \
       "Adam's, for policy, critics and temperature")                                               \
     X(sac, discount, F64, "0.99", 0, 1, "", "gamma")                                               \

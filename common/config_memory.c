@@ -4,7 +4,7 @@
 #include "common/check.h"
 
 // A process before it holds anything of the run: program, libraries, buffers of
-// the matrix library, stacks. Measured, rounded up.
+// the matrix library, stacks. Estimates, on the safe side of what small runs showed.
 #define PROCESS_BYTES (48ull << 20)
 #define ACTOR_BYTES (32ull << 20)
 // Rollouts that the model server may have sent ahead of the learner's

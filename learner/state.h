@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // A trainer's state in files, so that a killed learner goes on where it was.
 //
-//   RUN_DIR/checkpoint/learner.safetensors           weights, targets, moments, temperature,
-//   counters RUN_DIR/checkpoint/learner.previous.safetensors  the one before
+//   RUN_DIR/checkpoint/learner.safetensors           weights, moments, temperature, counters
+//   RUN_DIR/checkpoint/learner.previous.safetensors  the one before
 //   RUN_DIR/checkpoint/replay_model.safetensors      D_model, oldest row first
 //   RUN_DIR/policy.safetensors                       the policy alone, for others
 //
