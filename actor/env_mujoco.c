@@ -155,6 +155,9 @@ static void check_agreement(const struct env *env) {
     }
     CHECK(env->task->obs_dim <= TASK_OBS_DIM_MAX);
     CHECK(env->row->observe(obs, &env->view) == env->task->obs_dim);
+    for (const struct env_named *named = env->row->named; named->kind != NULL; named++) {
+        CHECK(strcmp(env_model_name(env, named->kind, named->index), named->name) == 0);
+    }
 }
 
 struct env *env_create(const struct task *task, char *err, size_t err_len) {
@@ -193,9 +196,19 @@ struct env *env_create(const struct task *task, char *err, size_t err_len) {
                 .nq = load.model->nq,
                 .nv = load.model->nv,
                 .nu = load.model->nu,
+                .nbody = load.model->nbody,
                 .dt = load.model->opt.timestep * row->frame_skip,
                 .qpos = load.data->qpos,
                 .qvel = load.data->qvel,
+                .body_mass = load.model->body_mass,
+                .xpos = load.data->xpos,
+                .xipos = load.data->xipos,
+                .site_xpos = load.data->site_xpos,
+                .cinert = load.data->cinert,
+                .cvel = load.data->cvel,
+                .qfrc_actuator = load.data->qfrc_actuator,
+                .qfrc_constraint = load.data->qfrc_constraint,
+                .cfrc_ext = load.data->cfrc_ext,
             },
     };
     check_agreement(env);
@@ -272,7 +285,7 @@ struct env_step env_step_raw(struct env *env, const double *ctrl) {
 
     struct env_step step = {
         .reward = env->row->reward(env->parts, marks, &env->view, ctrl),
-        .terminated = env->row->terminated(&env->view),
+        .terminated = env->row->terminated != NULL && env->row->terminated(&env->view),
         .bad = env->bad,
     };
     step.truncated = !step.terminated && env->steps >= env->task->horizon;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What makes a MuJoCo model a task: one row of env_tasks.c.
+// What makes a MuJoCo model a task: one row of a family's table (env_tasks.h).
 //
 // The row names the model and holds small functions of the simulator's state:
 // where an episode starts, what is observed, what is paid, what ends it. They
@@ -15,15 +15,37 @@
 
 #define ENV_MARKS_MAX 4 // numbers kept from before a step
 #define ENV_PARTS_MAX 8 // named parts of a reward
+#define ENV_NAMED_MAX 4 // bodies and sites that a row refers to
 
 // The simulator's state, borrowed from it: current whenever a row's function
 // runs. As after Gymnasium's steps, only qpos and qvel belong to the end of the
 // step; what is derived from them lags behind (see env_mujoco.c).
 struct env_view {
-    int nq, nv, nu;
+    int nq, nv, nu, nbody;
     double dt;          // seconds in one environment step
     const double *qpos; // (nq)
     const double *qvel; // (nv)
+
+    // Of the model. Body 0 is the world.
+    const double *body_mass; // (nbody)
+
+    // Derived, in MuJoCo's conventions: spatial vectors are rotation, then
+    // translation, about the centre of mass of the kinematic tree.
+    const double *xpos;            // (nbody, 3) origins of the bodies' frames
+    const double *xipos;           // (nbody, 3) centres of mass
+    const double *site_xpos;       // (nsite, 3)
+    const double *cinert;          // (nbody, 10) inertia
+    const double *cvel;            // (nbody, 6) velocity
+    const double *qfrc_actuator;   // (nv) what the motors do to each coordinate
+    const double *qfrc_constraint; // (nv) what limits and contacts do
+    const double *cfrc_ext;        // (nbody, 6) contact forces; 0 before the first step
+};
+
+// A body or site that a row's functions know by its index.
+struct env_named {
+    const char *kind; // "body", "site"
+    int index;
+    const char *name;
 };
 
 struct env_task {
@@ -35,7 +57,7 @@ struct env_task {
     // qvel (nv) hold.
     void (*start)(double *qpos, double *qvel, const struct env_task *task,
                   const struct env_view *view, struct rng *rng);
-    double qpos_noise, qvel_noise; // for start: half-widths of uniform noise
+    double qpos_noise, qvel_noise; // for start: how wide
 
     // Returns how many numbers it wrote.
     int (*observe)(double *obs, const struct env_view *view);
@@ -45,10 +67,12 @@ struct env_task {
     // action: (nu), as given, before the simulator clamps it.
     double (*reward)(double parts[ENV_PARTS_MAX], const double marks[ENV_MARKS_MAX],
                      const struct env_view *view, const double *action);
-    // Written such that a state with a NaN ends the episode.
+    // Written such that a state with a NaN ends the episode. NULL: none does.
     bool (*terminated)(const struct env_view *view);
 
     const char *part_names[ENV_PARTS_MAX + 1]; // NULL behind the last one
+    // Checked against the model when an environment is made. NULL kind behind the last one.
+    struct env_named named[ENV_NAMED_MAX + 1];
 };
 
 // NULL when the task has no row.

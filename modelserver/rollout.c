@@ -190,7 +190,7 @@ static void sample(struct rollout *r, const struct rollout_job *job, uint32_t n,
         }
         r->finite[i] = finite;
     }
-    r->task->terminated(r->done, r->next, (int)n);
+    task_terminated(r->task, r->done, r->next, (int)n);
 }
 
 // Writes the finite rows to out and moves those that go on to the front.

@@ -3,7 +3,6 @@
 
 #include <ctype.h>
 #include <math.h>
-#include <stdbool.h>
 #include <string.h>
 
 #include "common/check.h"
@@ -17,12 +16,10 @@
 // where a number lies within a rounding error of a limit.
 
 // Ends when the pole leans by more than 0.2 rad.
-static void inverted_pendulum_terminated(uint8_t *done, const float *next_obs, int B) {
-    for (int b = 0; b < B; b++) {
-        const float *o = next_obs + (size_t)b * 4;
-        bool finite = isfinite(o[0]) && isfinite(o[1]) && isfinite(o[2]) && isfinite(o[3]);
-        done[b] = !(finite && fabsf(o[1]) <= 0.2f);
-    }
+static bool inverted_pendulum_terminated(const struct task *task, const float *o) {
+    (void)task;
+    bool finite = isfinite(o[0]) && isfinite(o[1]) && isfinite(o[2]) && isfinite(o[3]);
+    return !(finite && fabsf(o[1]) <= 0.2f);
 }
 
 // Ends when the torso is low (o[0], height), leans (o[1], angle), or when any
@@ -30,14 +27,18 @@ static void inverted_pendulum_terminated(uint8_t *done, const float *next_obs, i
 // |o| < 100, which lets a model run away downwards; here both sides are bounded,
 // as in the task. (Real observations never come near: velocities are clipped to
 // 10 in them. The bound is for predictions.)
-static void hopper_terminated(uint8_t *done, const float *next_obs, int B) {
+static bool hopper_terminated(const struct task *task, const float *o) {
+    bool healthy = isfinite(o[0]) && o[0] > 0.7f && fabsf(o[1]) < 0.2f;
+    for (int i = 1; i < task->obs_dim; i++) {
+        healthy = healthy && fabsf(o[i]) < 100.0f;
+    }
+    return !healthy;
+}
+
+void task_terminated(const struct task *task, uint8_t *done, const float *next_obs, int B) {
     for (int b = 0; b < B; b++) {
-        const float *o = next_obs + (size_t)b * 11;
-        bool healthy = isfinite(o[0]) && o[0] > 0.7f && fabsf(o[1]) < 0.2f;
-        for (int i = 1; i < 11; i++) {
-            healthy = healthy && fabsf(o[i]) < 100.0f;
-        }
-        done[b] = !healthy;
+        const float *row = next_obs + (size_t)b * (size_t)task->obs_dim;
+        done[b] = task->terminated != NULL && task->terminated(task, row);
     }
 }
 
@@ -81,26 +82,24 @@ const struct task *task_at(int index) {
 
 #define PLAIN_MAX 64 // longer names are cut: none of ours is that long
 
-// What counts of a name: "Inverted_Pendulum-v4" -> "invertedpendulum". Returns
-// whether all of it fitted.
+// What counts of a name: "Inverted_Pendulum-v4" -> "invertedpendulum",
+// "Walker2d-v5" -> "walker2dv5". Returns whether all of it fitted.
 static bool plain_name(char plain[PLAIN_MAX], const char *name) {
-    size_t len = strlen(name);
-    if (len >= 3 && name[len - 3] == '-' && tolower((unsigned char)name[len - 2]) == 'v' &&
-        name[len - 1] == '4') {
-        len -= 3;
-    }
     size_t n = 0;
-    for (size_t i = 0; i < len; i++) {
-        if (name[i] == '_') {
+    for (const char *c = name; *c != '\0'; c++) {
+        if (*c == '_' || *c == '-') {
             continue;
         }
         if (n == PLAIN_MAX - 1) {
             plain[n] = '\0';
             return false;
         }
-        plain[n++] = (char)tolower((unsigned char)name[i]);
+        plain[n++] = (char)tolower((unsigned char)*c);
     }
     plain[n] = '\0';
+    if (n > 2 && strcmp(plain + n - 2, "v4") == 0) {
+        plain[n - 2] = '\0';
+    }
     return true;
 }
 

@@ -8,6 +8,7 @@
 #ifndef SPUR_COMMON_TASK_TASK_H
 #define SPUR_COMMON_TASK_TASK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,12 +21,15 @@ struct task {
     int obs_dim, act_dim;
     float act_low, act_high; // the environment's bounds; policies act in [-1, 1]
     int horizon;             // steps until truncation
-    // done[i] = 1 where next_obs row i ends the episode. (B, obs_dim) in.
-    void (*terminated)(uint8_t *done, const float *next_obs, int B);
+    // Whether a predicted observation (obs_dim) ends the episode; NULL: none does.
+    bool (*terminated)(const struct task *task, const float *next_obs);
 };
 
-// Finds by name or title, upper and lower case alike, "-v4" and underscores
-// optional. NULL when there is none.
+// done[b] = 1 where row b of next_obs (B, obs_dim) ends the episode, 0 elsewhere.
+void task_terminated(const struct task *task, uint8_t *done, const float *next_obs, int B);
+
+// Finds by name or title; upper and lower case, underscores and hyphens make no
+// difference, and "-v4" may be left out. NULL when there is none.
 const struct task *task_find(const char *name);
 int task_count(void);
 const struct task *task_at(int index);

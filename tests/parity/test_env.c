@@ -376,7 +376,7 @@ static void the_rule_on_observations_agrees_with_the_task(void **state) {
             assert_false(step.bad);
             env_obs(env, obs);
             uint8_t predicted;
-            task->terminated(&predicted, obs, 1);
+            task_terminated(task, &predicted, obs, 1);
             agreed += predicted == step.terminated;
             ends += step.terminated;
             if (step.terminated || step.truncated) {

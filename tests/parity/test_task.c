@@ -65,7 +65,7 @@ static void the_nearest_name_is_offered(void **state) {
 
 static int done_of(const struct task *task, const float *obs) {
     uint8_t done = 77;
-    task->terminated(&done, obs, 1);
+    task_terminated(task, &done, obs, 1);
     return done;
 }
 
@@ -136,7 +136,7 @@ static void rows_of_a_batch_are_independent(void **state) {
             obs[b * task->obs_dim] = 1.0f; // high enough for a hopper
             obs[b * task->obs_dim + 1] = b % 3 == 0 ? 0.5f : 0.1f;
         }
-        task->terminated(done + 1, obs, 7);
+        task_terminated(task, done + 1, obs, 7);
         for (int b = 0; b < 7; b++) {
             assert_int_equal(done[1 + b], b % 3 == 0);
         }

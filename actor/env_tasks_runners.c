@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+// Robots in a plane, paid for how fast they get along.
+#include <math.h>
+#include <stddef.h>
+
+#include "actor/env_tasks.h"
+
+// ---- hopper: q = x, height, angle, thigh, leg, foot ----
+
+static int hopper_observe(double *obs, const struct env_view *view) {
+    return env_observe_state(obs, view, 1, 10.0);
+}
+
+static double hopper_reward(double parts[ENV_PARTS_MAX], const double marks[ENV_MARKS_MAX],
+                            const struct env_view *view, const double *action) {
+    double x_velocity = (view->qpos[0] - marks[0]) / view->dt;
+    double ctrl_cost = 1e-3 * env_sum_squares(action, view->nu);
+    double healthy_reward = 1.0;
+    parts[0] = x_velocity;
+    parts[1] = x_velocity; // weighted by 1
+    parts[2] = ctrl_cost;
+    parts[3] = healthy_reward;
+    return x_velocity + healthy_reward - ctrl_cost;
+}
+
+static bool hopper_terminated(const struct env_view *view) {
+    const double *q = view->qpos, *v = view->qvel;
+    bool healthy = q[1] > 0.7 && fabs(q[2]) < 0.2;
+    // The bound is on the state itself, before velocities are clipped for the
+    // observation.
+    for (int i = 2; i < view->nq; i++) {
+        healthy = healthy && fabs(q[i]) < 100.0;
+    }
+    for (int i = 0; i < view->nv; i++) {
+        healthy = healthy && fabs(v[i]) < 100.0;
+    }
+    return !healthy;
+}
+
+// ---- the table ----
+
+const struct env_task env_tasks_runners[] = {
+    {
+        .name = "hopper",
+        .model = "hopper.xml",
+        .frame_skip = 4,
+        .start = env_start_uniform,
+        .qpos_noise = 5e-3,
+        .qvel_noise = 5e-3,
+        .observe = hopper_observe,
+        .mark = env_mark_x,
+        .reward = hopper_reward,
+        .part_names = {"x_velocity", "reward_forward", "ctrl_cost", "healthy_reward"},
+        .terminated = hopper_terminated,
+    },
+    {.name = NULL},
+};
