@@ -1,34 +1,113 @@
 // SPDX-License-Identifier: MIT
 //
-// A job is announced by raising `round`; whoever sees a new round does its
-// share and counts itself off. The jobs are milliseconds long, so a mutex and
-// two conditions cost nothing that could be measured.
+// A job is announced by raising `round`; whoever sees a new round does its share
+// and counts itself off `busy`. Jobs are fractions of a millisecond, and waking a
+// sleeping thread takes tens of microseconds, so whoever waits first watches the
+// word that it waits for. It does so for a bounded time, which halves whenever it
+// was in vain and doubles whenever it was not: on a core that others want,
+// spinning only delays what is waited for. A crew larger than the machine does
+// not spin at all. Then it sleeps.
+//
+// Sleepers count themselves in `asleep`, then look again under the lock; wakers
+// change the word, then look at `asleep`. Both are sequentially consistent, so
+// one of the two sees the other, and the lock is taken only to wake somebody.
 #include "common/crew.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
 #include "common/check.h"
+#include "common/clock.h"
+#include "common/process.h"
+
+#define SPIN_NS_MAX 50000
+#define SPIN_NS_MIN 1000
+#define SPIN_LOOKS 32 // between two looks at the clock
 
 struct crew_member {
     struct crew *crew;
     int worker;
+    uint64_t spin_ns; // before it sleeps; 0: at once
     pthread_t thread;
 };
 
 struct crew {
     int size;
-    struct crew_member members[CREW_SIZE_MAX];
-    pthread_mutex_t lock;
-    pthread_cond_t begins, ends;
-    unsigned long round;
-    int busy; // helpers that have not finished this round
-    bool closing;
-    crew_fn *fn;
+    struct crew_member members[CREW_SIZE_MAX]; // the first is the caller
+    crew_fn *fn;                               // the job; written before `round`, read after it
     void *arg;
     int items;
+    bool closing; // there is no job any more
+    atomic_uint round;
+    atomic_uint busy; // helpers that have not finished this round
+    atomic_int asleep;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
 };
+
+static inline void relax(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+// True as soon as *word is not `from` any more, false when the time is over.
+static bool changes_soon(atomic_uint *word, unsigned from, uint64_t spin_ns) {
+    uint64_t begin_ns = clock_ns();
+    do {
+        for (int i = 0; i < SPIN_LOOKS; i++) {
+            if (atomic_load_explicit(word, memory_order_acquire) != from) {
+                return true;
+            }
+            relax();
+        }
+    } while (clock_ns() - begin_ns < spin_ns);
+    return false;
+}
+
+static bool spin(struct crew_member *me, atomic_uint *word, unsigned from) {
+    if (me->spin_ns == 0) {
+        return false;
+    }
+    bool changed = changes_soon(word, from, me->spin_ns);
+    uint64_t next_ns = changed ? me->spin_ns * 2 : me->spin_ns / 2;
+    if (next_ns >= SPIN_NS_MIN && next_ns <= SPIN_NS_MAX) {
+        me->spin_ns = next_ns;
+    }
+    return changed;
+}
+
+// Returns when *word is not `from` any more, with its new value.
+static unsigned wait_for_change(struct crew_member *me, atomic_uint *word, unsigned from) {
+    struct crew *c = me->crew;
+    if (!spin(me, word, from)) {
+        pthread_mutex_lock(&c->lock);
+        atomic_fetch_add(&c->asleep, 1);
+        while (atomic_load(word) == from) {
+            pthread_cond_wait(&c->changed, &c->lock);
+        }
+        atomic_fetch_sub(&c->asleep, 1);
+        pthread_mutex_unlock(&c->lock);
+    }
+    return atomic_load(word);
+}
+
+// After a word was changed.
+static void wake_sleepers(struct crew *c) {
+    if (atomic_load(&c->asleep) > 0) {
+        pthread_mutex_lock(&c->lock);
+        pthread_cond_broadcast(&c->changed);
+        pthread_mutex_unlock(&c->lock);
+    }
+}
+
+static void announce(struct crew *c) {
+    atomic_store(&c->busy, (unsigned)c->size - 1);
+    atomic_fetch_add(&c->round, 1);
+    wake_sleepers(c);
+}
 
 static void do_share(struct crew *c, int worker) {
     for (int item = worker; item < c->items; item += c->size) {
@@ -39,26 +118,17 @@ static void do_share(struct crew *c, int worker) {
 static void *help(void *arg) {
     struct crew_member *me = arg;
     struct crew *c = me->crew;
-    unsigned long seen = 0;
-    pthread_mutex_lock(&c->lock);
+    unsigned seen = 0;
     for (;;) {
-        while (c->round == seen && !c->closing) {
-            pthread_cond_wait(&c->begins, &c->lock);
-        }
+        seen = wait_for_change(me, &c->round, seen);
         if (c->closing) {
-            break;
+            return NULL;
         }
-        seen = c->round;
-        pthread_mutex_unlock(&c->lock);
         do_share(c, me->worker);
-        pthread_mutex_lock(&c->lock);
-        c->busy--;
-        if (c->busy == 0) {
-            pthread_cond_signal(&c->ends);
+        if (atomic_fetch_sub(&c->busy, 1) == 1) {
+            wake_sleepers(c);
         }
     }
-    pthread_mutex_unlock(&c->lock);
-    return NULL;
 }
 
 struct crew *crew_create(int size) {
@@ -67,10 +137,12 @@ struct crew *crew_create(int size) {
     struct crew *c = xmalloc(sizeof(*c));
     c->size = size;
     CHECK(pthread_mutex_init(&c->lock, NULL) == 0);
-    CHECK(pthread_cond_init(&c->begins, NULL) == 0);
-    CHECK(pthread_cond_init(&c->ends, NULL) == 0);
+    CHECK(pthread_cond_init(&c->changed, NULL) == 0);
+    uint64_t spin_ns = size <= process_cores() ? SPIN_NS_MAX : 0;
+    for (int i = 0; i < size; i++) {
+        c->members[i] = (struct crew_member){.crew = c, .worker = i, .spin_ns = spin_ns};
+    }
     for (int i = 1; i < size; i++) {
-        c->members[i] = (struct crew_member){.crew = c, .worker = i};
         if (pthread_create(&c->members[i].thread, NULL, help, &c->members[i]) != 0) {
             die(EXIT_CODE_FAILURE, "lower compute.modelserver_threads or compute.learner_threads",
                 "thread %d of %d could not be started", i, size);
@@ -84,15 +156,12 @@ void crew_destroy(struct crew **crew) {
     if (!c) {
         return;
     }
-    pthread_mutex_lock(&c->lock);
     c->closing = true;
-    pthread_cond_broadcast(&c->begins);
-    pthread_mutex_unlock(&c->lock);
+    announce(c);
     for (int i = 1; i < c->size; i++) {
         pthread_join(c->members[i].thread, NULL);
     }
-    pthread_cond_destroy(&c->begins);
-    pthread_cond_destroy(&c->ends);
+    pthread_cond_destroy(&c->changed);
     pthread_mutex_destroy(&c->lock);
     free(c);
     *crew = NULL;
@@ -109,18 +178,13 @@ void crew_run(struct crew *c, crew_fn *fn, void *arg, int items) {
         }
         return;
     }
-    pthread_mutex_lock(&c->lock);
     c->fn = fn;
     c->arg = arg;
     c->items = items;
-    c->busy = c->size - 1;
-    c->round++;
-    pthread_cond_broadcast(&c->begins);
-    pthread_mutex_unlock(&c->lock);
+    announce(c);
     do_share(c, 0);
-    pthread_mutex_lock(&c->lock);
-    while (c->busy > 0) {
-        pthread_cond_wait(&c->ends, &c->lock);
+    unsigned left = atomic_load(&c->busy);
+    while (left > 0) {
+        left = wait_for_change(&c->members[0], &c->busy, left);
     }
-    pthread_mutex_unlock(&c->lock);
 }

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT
+// Shows that a crew does every item once, on the worker that its number names, in
+// crews smaller and larger than the machine; that what one job wrote the next one
+// sees on any thread, whether the threads slept in between or not; and that an
+// idle crew leaves the processor alone.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/crew.h"
+
+enum { ITEMS = 7, SHORT_ROUNDS = 2000 };
+
+struct job {
+    int size; // of the crew
+    int count[ITEMS], worker[ITEMS];
+};
+
+static void count_item(void *arg, int item, int worker) {
+    struct job *job = arg;
+    job->count[item]++;
+    job->worker[item] = worker;
+}
+
+static void pause_ms(long ms) {
+    nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
+}
+
+static void every_item_once(void **state) {
+    (void)state;
+    const int sizes[] = {1, 2, 3, 5, CREW_SIZE_MAX};
+    for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
+        struct job job = {.size = sizes[s]};
+        struct crew *crew = crew_create(job.size);
+        assert_int_equal(crew_size(crew), job.size);
+        crew_run(crew, count_item, &job, 0); // nothing to do is a job too
+        for (int round = 1; round <= ITEMS; round++) {
+            crew_run(crew, count_item, &job, round);
+            for (int i = 0; i < ITEMS; i++) {
+                assert_int_equal(job.count[i], i < round ? round - i : 0);
+                assert_int_equal(job.worker[i], i < round ? i % job.size : 0);
+            }
+        }
+        crew_destroy(&crew);
+        assert_null(crew);
+        crew_destroy(&crew);
+    }
+}
+
+// Item i adds what its left neighbour had in the round before.
+struct chain {
+    uint32_t now[ITEMS], before[ITEMS];
+};
+
+static void add_neighbour(void *arg, int item, int worker) {
+    (void)worker;
+    struct chain *c = arg;
+    c->now[item] = 3 * c->before[item] + c->before[(item + ITEMS - 1) % ITEMS] + 1;
+}
+
+static void rounds_are_ordered(void **state) {
+    (void)state;
+    for (int size = 1; size <= 4; size++) {
+        struct crew *crew = crew_create(size);
+        struct chain got = {0}, expected = {0};
+        for (int round = 0; round < SHORT_ROUNDS; round++) {
+            crew_run(crew, add_neighbour, &got, ITEMS);
+            memcpy(got.before, got.now, sizeof(got.now));
+            for (int i = 0; i < ITEMS; i++) {
+                add_neighbour(&expected, i, 0);
+            }
+            memcpy(expected.before, expected.now, sizeof(expected.now));
+            if (round % 500 == 0) {
+                pause_ms(2); // long enough for all to fall asleep
+            }
+        }
+        assert_memory_equal(got.now, expected.now, sizeof(got.now));
+        crew_destroy(&crew);
+    }
+}
+
+static double cpu_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void idle_crews_sleep(void **state) {
+    (void)state;
+    struct crew *crew = crew_create(2);
+    struct job job = {.size = 2};
+    crew_run(crew, count_item, &job, ITEMS);
+    double before = cpu_s();
+    pause_ms(400);
+    double used = cpu_s() - before;
+    print_message("an idle crew used %.3f ms of 400\n", used * 1e3);
+    assert_true(used < 0.04);
+    crew_destroy(&crew);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_item_once),
+        cmocka_unit_test(rounds_are_ordered),
+        cmocka_unit_test(idle_crews_sleep),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
