@@ -94,7 +94,7 @@ static bool may_send(const struct store_bench *s) {
 
 // Sends while there is credit for a whole message and the socket takes it.
 static void send_rows(struct store_bench *s) {
-    size_t O = (size_t)s->dir.task->obs_dim, A = (size_t)s->dir.task->act_dim;
+    size_t O = (size_t)s->dir.task.obs_dim, A = (size_t)s->dir.task.act_dim;
     const float *next_obs = s->columns + ROWS_LARGE * O, *act = next_obs + ROWS_LARGE * O;
     while (may_send(s)) {
         struct wire_msg msg = {.type = WIRE_TRANSITIONS};
@@ -240,8 +240,8 @@ static int write_config(struct store_bench *s) {
     c->network.heartbeat_ms = 60000;
     c->network.lost_after_ms = 600000; // between the rounds this actor is silent
     c->network.batch_rows_max = ROWS_LARGE;
-    s->dir.task = task_find(c->run.task);
-    CHECK(s->dir.task);
+    char err[256];
+    CHECK(task_configure(&s->dir.task, c, err, sizeof(err)) == 0);
     FILE *f = rundir_join(s->dir.config_path, s->dir.path, "config.yaml")
                   ? fopen(s->dir.config_path, "w")
                   : NULL;
@@ -344,7 +344,7 @@ static void store_close_one(void *state) {
 // Appends the bytes of so many rows to a file and syncs it, over and over.
 static double disk_measure(struct store_bench *s, uint32_t rows, double seconds) {
     char path[PATH_MAX];
-    size_t len = rows * row_bytes(s->dir.task);
+    size_t len = rows * row_bytes(&s->dir.task);
     char *bytes = xcalloc(len, 1);
     for (size_t done = 0; done < len; done += sizeof(float) * ROWS_LARGE) {
         size_t n =
@@ -434,7 +434,7 @@ void bench_add_store(struct bench *b, const char *where) {
     s->wire = wire_create();
     loop_add_timer(s->loop, TICK_MS, TICK_MS, on_tick, s);
     if (make_folder(s, where) == 0 && write_config(s) == 0) {
-        size_t floats = ROWS_LARGE * (row_bytes(s->dir.task) / sizeof(float) + 1);
+        size_t floats = ROWS_LARGE * (row_bytes(&s->dir.task) / sizeof(float) + 1);
         s->columns = xfloats(floats);
         s->flags = xcalloc(ROWS_LARGE, 1);
         struct rng rng = rng_make(1, RNG_BENCH, 5);

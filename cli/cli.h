@@ -55,9 +55,9 @@ bool cli_is_file(const char *name);
 // The configuration of a task (from inside the program) or of a file, without
 // overrides. 0, or an exit code, told to the user.
 int cli_load(struct config *c, const char *name);
-// cli_load, the overrides, config_check, and the task it names.
-int cli_resolve(struct config *c, const struct task **task, const struct cli_source *source);
-// Finds a task or tells which there are. NULL: told to the user.
-const struct task *cli_find_task(const char *name);
+// cli_load, the overrides, config_check, and the task it names, which borrows from c.
+int cli_resolve(struct config *c, struct task *task, const struct cli_source *source);
+// Sets run.task, in the one spelling of a built-in task if it is one.
+void cli_name_task(struct config *c, const char *name);
 
 #endif

@@ -57,14 +57,14 @@ int cmd_config(int argc, char **argv) {
     source.name = argv[optind];
 
     struct config c;
-    const struct task *task;
+    struct task task;
     int rc = cli_resolve(&c, &task, &source);
     if (rc != 0) {
         return rc;
     }
     config_print(&c, stdout, true);
     struct config_memory memory;
-    config_memory(&memory, &c, task->obs_dim, task->act_dim);
+    config_memory(&memory, &c, task.obs_dim, task.act_dim);
     printf("\n# Memory, predicted:\n");
     config_memory_print(&memory, stdout, "#   ");
     return EXIT_CODE_OK;

@@ -103,14 +103,14 @@ static int parse(struct request *r, int argc, char **argv) {
 static int announce(const struct rundir *dir) {
     const struct config *c = &dir->config;
     char steps[TEXT_LEN], needed[CONFIG_BYTES_LEN], limit[CONFIG_BYTES_LEN];
-    printf("spur %s: %s (%s), seed %llu, %s steps, %s, %d actor%s\n", SPUR_VERSION, dir->task->name,
-           dir->task->title, (unsigned long long)c->run.seed, text_count(steps, c->run.steps),
+    printf("spur %s: %s (%s), seed %llu, %s steps, %s, %d actor%s\n", SPUR_VERSION, dir->task.name,
+           dir->task.title, (unsigned long long)c->run.seed, text_count(steps, c->run.steps),
            c->pacing.mode == PACING_LOCKSTEP ? "lockstep" : "ratio", c->run.actors,
            c->run.actors == 1 ? "" : "s");
     printf("run directory: %s (%s)\n", dir->path, dir->resumed ? "taken up again" : "new");
 
     struct config_memory memory;
-    config_memory(&memory, c, dir->task->obs_dim, dir->task->act_dim);
+    config_memory(&memory, c, dir->task.obs_dim, dir->task.act_dim);
     uint64_t limit_bytes = process_memory_limit();
     printf("memory, predicted at most: ");
     config_memory_print_short(&memory, stdout);

@@ -29,7 +29,7 @@ bool rundir_join(char out[PATH_MAX], const char *dir, const char *name) {
 static int refuse_difference(const struct rundir *r, const struct config *wanted) {
     for (int i = 0; i < config_key_count; i++) {
         const struct config_key *key = &config_keys[i];
-        char has[1024], wants[1024];
+        char has[2048], wants[2048];
         config_key_format(&r->config, key, has, sizeof(has));
         config_key_format(wanted, key, wants, sizeof(wants));
         if (strcmp(has, wants) != 0 && strcmp(key->name, "actors") != 0) {
@@ -53,22 +53,13 @@ static int check_against(struct rundir *r, const struct cli_source *source) {
             return rc;
         }
     } else if (source->name) {
-        const struct task *task = cli_find_task(source->name);
-        if (!task) {
-            return EXIT_CODE_CONFIG;
-        }
-        snprintf(wanted.run.task, sizeof(wanted.run.task), "%s", task->name);
+        cli_name_task(&wanted, source->name);
     }
     for (int i = 0; i < source->set_count; i++) {
         if (config_set(&wanted, source->sets[i], err, sizeof(err)) < 0) {
             return cli_fail(EXIT_CODE_CONFIG, NULL, "%s", err);
         }
     }
-    const struct task *task = cli_find_task(wanted.run.task);
-    if (!task) {
-        return EXIT_CODE_CONFIG;
-    }
-    snprintf(wanted.run.task, sizeof(wanted.run.task), "%s", task->name);
     int rc = refuse_difference(r, &wanted);
     if (rc != 0) {
         return rc;
@@ -146,7 +137,7 @@ static int write_config(const struct rundir *r) {
     strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", gmtime_r(&now, &utc));
     fprintf(
         out, "# The configuration of this run: spur %s, task %s (%s), seed %llu, begun %s UTC.\n",
-        SPUR_VERSION, r->task->name, r->task->title, (unsigned long long)r->config.run.seed, date);
+        SPUR_VERSION, r->task.name, r->task.title, (unsigned long long)r->config.run.seed, date);
     fprintf(out, "# A run keeps it for life; the copy here is what its processes read.\n\n");
     config_print(&r->config, out, true);
     CHECK(fclose(out) == 0);

@@ -19,8 +19,8 @@ struct rundir {
     char path[PATH_MAX];
     char config_path[PATH_MAX];
     struct config config;
-    const struct task *task;
-    bool resumed; // it held a run already
+    struct task task; // borrows from config
+    bool resumed;     // it held a run already
     int lock_fd, log_fd;
 };
 

@@ -26,21 +26,18 @@ bool cli_is_file(const char *name) {
     return strchr(name, '/') || (len > 5 && strcmp(name + len - 5, ".yaml") == 0);
 }
 
-const struct task *cli_find_task(const char *name) {
+void cli_name_task(struct config *c, const char *name) {
     const struct task *task = task_find(name);
-    if (task) {
-        return task;
+    memset(c->run.task, 0, sizeof(c->run.task));
+    snprintf(c->run.task, sizeof(c->run.task), "%s", task ? task->name : name);
+}
+
+static int configure(struct task *task, const struct config *c) {
+    char err[2048];
+    if (task_configure(task, c, err, sizeof(err)) < 0) {
+        return cli_fail(EXIT_CODE_CONFIG, NULL, "%s", err);
     }
-    char all[1024];
-    size_t n = 0;
-    all[0] = '\0';
-    for (int i = 0; i < task_count() && n < sizeof(all); i++) {
-        n += (size_t)snprintf(all + n, sizeof(all) - n, "%s%s", i ? ", " : "", task_at(i)->name);
-    }
-    cli_fail(EXIT_CODE_CONFIG, NULL,
-             "there is no task \"%.60s\"; did you mean %s? The tasks are: %s", name,
-             task_nearest(name), all);
-    return NULL;
+    return 0;
 }
 
 int cli_load(struct config *c, const char *name) {
@@ -52,12 +49,14 @@ int cli_load(struct config *c, const char *name) {
         }
         return 0;
     }
-    const struct task *task = cli_find_task(name);
-    if (!task) {
-        return EXIT_CODE_CONFIG;
+    struct task task;
+    cli_name_task(c, name);
+    int rc = configure(&task, c);
+    if (rc != 0) {
+        return rc;
     }
     char file[128];
-    snprintf(file, sizeof(file), "%s.yaml", task->name);
+    snprintf(file, sizeof(file), "%s.yaml", task.name);
     for (int i = 0; i < cli_configs_count; i++) {
         const struct embed_file *f = &cli_configs[i];
         if (strcmp(f->name, file) == 0) {
@@ -68,10 +67,10 @@ int cli_load(struct config *c, const char *name) {
         }
     }
     return cli_fail(EXIT_CODE_CONFIG, "write a file of your own and name it in place of the task",
-                    "there is no configuration for the task %s in this program", task->name);
+                    "there is no configuration for the task %s in this program", task.name);
 }
 
-int cli_resolve(struct config *c, const struct task **task, const struct cli_source *source) {
+int cli_resolve(struct config *c, struct task *task, const struct cli_source *source) {
     int rc = cli_load(c, source->name);
     if (rc != 0) {
         return rc;
@@ -85,11 +84,8 @@ int cli_resolve(struct config *c, const struct task **task, const struct cli_sou
     if (config_check(c, err, sizeof(err)) < 0) {
         return cli_fail(EXIT_CODE_CONFIG, NULL, "%s", err);
     }
-    *task = cli_find_task(c->run.task);
-    if (!*task) {
-        return EXIT_CODE_CONFIG;
-    }
-    // One spelling from here on, whichever the user chose.
-    snprintf(c->run.task, sizeof(c->run.task), "%s", (*task)->name);
-    return 0;
+    char name[CONFIG_STRING_MAX];
+    memcpy(name, c->run.task, sizeof(name));
+    cli_name_task(c, name); // one spelling from here on, whichever the user chose
+    return configure(task, c);
 }

@@ -25,7 +25,7 @@
 #define C_TYPE_F64 double
 #define C_TYPE_BOOL bool
 #define C_TYPE_LIST struct config_list
-#define C_TYPE_ENUM enum pacing_mode
+#define C_TYPE_NAME enum pacing_mode : 1, enum task_termination
 #define ASSERT_TYPE(section, key, kind, ...)                                                       \
     _Static_assert(_Generic(((struct config *)0)->section.key, C_TYPE_##kind : 1, default : 0),    \
                    #section "." #key " is not a " #kind);
@@ -37,8 +37,9 @@ CONFIG_KEYS(ASSERT_TYPE)
 const struct config_key config_keys[] = {CONFIG_KEYS(ROW)};
 const int config_key_count = (int)(sizeof(config_keys) / sizeof(config_keys[0]));
 
-static const char *const mode_names[] = {[PACING_LOCKSTEP] = "lockstep", [PACING_RATIO] = "ratio"};
-enum { MODE_COUNT = sizeof(mode_names) / sizeof(mode_names[0]) };
+// The enums of names, which are set and read as integers of this size.
+_Static_assert(sizeof(enum pacing_mode) == sizeof(int), "names are stored as int");
+_Static_assert(sizeof(enum task_termination) == sizeof(int), "names are stored as int");
 
 // ---- finding ----
 
@@ -108,8 +109,38 @@ static const void *const_field_of(const struct config *c, const struct config_ke
     return (const char *)c + key->offset;
 }
 
-static const char *expected_text(enum config_kind kind) {
-    switch (kind) {
+// ---- names ----
+
+// The index-th of a key's names; false when there are fewer.
+static bool name_at(char *out, size_t out_len, const struct config_key *key, int index) {
+    const char *p = key->unit;
+    for (; index > 0; index--) {
+        p = strchr(p, '|');
+        if (!p) {
+            return false;
+        }
+        p++;
+    }
+    snprintf(out, out_len, "%.*s", (int)strcspn(p, "|"), p);
+    return true;
+}
+
+// "rule, never or learned"
+static void list_names(char *out, size_t out_len, const struct config_key *key) {
+    char name[32], after[32];
+    size_t n = 0;
+    for (int i = 0; name_at(name, sizeof(name), key, i) && n < out_len; i++) {
+        bool last = !name_at(after, sizeof(after), key, i + 1);
+        n += (size_t)snprintf(out + n, out_len - n, "%s%s",
+                              i == 0 ? ""
+                              : last ? " or "
+                                     : ", ",
+                              name);
+    }
+}
+
+static const char *expected_text(char *out, size_t out_len, const struct config_key *key) {
+    switch (key->kind) {
     case CONFIG_STRING:
         return "text";
     case CONFIG_U64:
@@ -121,15 +152,17 @@ static const char *expected_text(enum config_kind kind) {
         return "true or false";
     case CONFIG_LIST:
         return "a list of numbers, as in [1, 2.5]";
-    case CONFIG_ENUM:
-        return "lockstep or ratio";
+    case CONFIG_NAME:
+        list_names(out, out_len, key);
+        return out;
     }
     return "";
 }
 
 static int refuse_type(const struct config_key *key, const struct config_value *value, char *why,
                        size_t why_len) {
-    const char *expected = expected_text(key->kind);
+    char names[96];
+    const char *expected = expected_text(names, sizeof(names), key);
     switch (value->kind) {
     case CONFIG_VALUE_NOTHING:
         snprintf(why, why_len, "expected %s, found nothing", expected);
@@ -196,8 +229,8 @@ static int set_list(struct config *c, const struct config_key *key,
     if (value->kind != CONFIG_VALUE_LIST) {
         return refuse_type(key, value, why, why_len);
     }
-    if (value->n < 1 || value->n > CONFIG_LIST_MAX) {
-        snprintf(why, why_len, "expected 1 to %d numbers in the list, found %d", CONFIG_LIST_MAX,
+    if (value->n > CONFIG_LIST_MAX) {
+        snprintf(why, why_len, "expected at most %d numbers in the list, found %d", CONFIG_LIST_MAX,
                  value->n);
         return -1;
     }
@@ -252,9 +285,10 @@ static int set_name(struct config *c, const struct config_key *key,
             return 0;
         }
     }
-    for (int i = 0; key->kind == CONFIG_ENUM && i < MODE_COUNT; i++) {
-        if (strcmp(value->text[0], mode_names[i]) == 0) {
-            *(enum pacing_mode *)field_of(c, key) = (enum pacing_mode)i;
+    char name[32];
+    for (int i = 0; key->kind == CONFIG_NAME && name_at(name, sizeof(name), key, i); i++) {
+        if (strcmp(value->text[0], name) == 0) {
+            memcpy(field_of(c, key), &i, sizeof(i));
             return 0;
         }
     }
@@ -273,7 +307,7 @@ int config_key_set(struct config *c, const struct config_key *key, const struct 
     case CONFIG_LIST:
         return set_list(c, key, value, why, why_len);
     case CONFIG_BOOL:
-    case CONFIG_ENUM:
+    case CONFIG_NAME:
         return set_name(c, key, value, why, why_len);
     }
     return -1;
@@ -362,15 +396,21 @@ void config_key_format(const struct config *c, const struct config_key *key, cha
     case CONFIG_LIST:
         format_list(field, out, out_len);
         break;
-    case CONFIG_ENUM:
-        snprintf(out, out_len, "%s", mode_names[*(const enum pacing_mode *)field]);
+    case CONFIG_NAME: {
+        int index;
+        memcpy(&index, field, sizeof(index));
+        bool known = name_at(out, out_len, key, index);
+        CHECK(known);
         break;
+    }
     }
 }
 
 void config_key_range(const struct config_key *key, char *out, size_t out_len) {
-    if (key->kind == CONFIG_STRING || key->kind == CONFIG_BOOL || key->kind == CONFIG_ENUM) {
-        snprintf(out, out_len, "%s", key->kind == CONFIG_STRING ? "" : expected_text(key->kind));
+    if (key->kind == CONFIG_STRING || key->kind == CONFIG_BOOL || key->kind == CONFIG_NAME) {
+        char names[96];
+        snprintf(out, out_len, "%s",
+                 key->kind == CONFIG_STRING ? "" : expected_text(names, sizeof(names), key));
         return;
     }
     char low[40], high[40];
@@ -383,7 +423,7 @@ const char *config_kind_name(enum config_kind kind) {
     static const char *const names[] = {
         [CONFIG_STRING] = "text", [CONFIG_U64] = "integer",  [CONFIG_INT] = "integer",
         [CONFIG_F64] = "number",  [CONFIG_BOOL] = "boolean", [CONFIG_LIST] = "list of numbers",
-        [CONFIG_ENUM] = "name",
+        [CONFIG_NAME] = "name",
     };
     return names[kind];
 }

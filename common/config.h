@@ -15,11 +15,19 @@
 #include <stdio.h>
 
 #define CONFIG_STRING_MAX 256
-#define CONFIG_LIST_MAX 16
+#define CONFIG_LIST_MAX 48
+
+#define CONFIG_ENV_WIRE "wire" // task.env of environments that actors bring along
 
 enum pacing_mode {
     PACING_LOCKSTEP, // Algorithm 2's order exactly, one actor, same bits every time
     PACING_RATIO,    // the same ratio in the long run, bounded slack, everything overlaps
+};
+
+enum task_termination {
+    TASK_TERMINATION_RULE,    // the task's own, on predicted observations
+    TASK_TERMINATION_NEVER,   // rollouts end at k alone
+    TASK_TERMINATION_LEARNED, // a head of the ensemble decides
 };
 
 struct config_list {
@@ -36,6 +44,13 @@ struct config {
         int actors;             // started by `spur run`
         bool stop_when_solved;  // end at eval.solved_evaluations in a row >= eval.target
     } run;
+    struct {
+        char env[CONFIG_STRING_MAX]; // "": built in; a file; or CONFIG_ENV_WIRE
+        int obs_dim, act_dim;        // of an env of the user's; 0 for a built-in task
+        int horizon;                 // 0: the task's own
+        enum task_termination termination;
+        struct config_list healthy; // (index, low, high)...: the rule of an env of the user's
+    } task;
     struct {
         enum pacing_mode mode;
         double updates_per_step; // G, the update-to-data ratio

@@ -12,7 +12,8 @@
 //
 // kind names the C type of c->section.key (config.c asserts it) and what YAML
 // may hold there. default is YAML. min and max bound numbers, and the items of
-// lists; they are ignored elsewhere. Integers stay below 2^53 so that a double
+// lists; they are ignored elsewhere. A NAME is one of those that its unit lists,
+// "lockstep|ratio", in the order of the field's enum. Integers stay below 2^53 so that a double
 // holds each of them and no reader of JSON or CSV rounds one.
 #define CONFIG_KEYS(X)                                                                             \
     X(run, task, STRING, "hopper", 0, 0, "", "the task to learn, as `spur tasks` lists them")      \
@@ -24,7 +25,20 @@
     X(run, actors, INT, "1", 0, 4096, "", "actors that `spur run` starts; others may join")        \
     X(run, stop_when_solved, BOOL, "true", 0, 0, "",                                               \
       "end at eval.solved_evaluations in a row at or above eval.target")                           \
-    X(pacing, mode, ENUM, "ratio", 0, 0, "",                                                       \
+    X(task, env, STRING, "\"\"", 0, 0, "",                                                         \
+      "an environment of your own: FILE.yaml (a description), FILE.so (a plug-in), or wire "       \
+      "(actors bring it); empty: run.task is built in")                                            \
+    X(task, obs_dim, INT, "0", 0, 512, "numbers",                                                  \
+      "of an observation; for task.env, which fills it in where it is a file")                     \
+    X(task, act_dim, INT, "0", 0, 64, "numbers", "of an action; likewise")                         \
+    X(task, horizon, INT, "0", 0, 1e9, "steps",                                                    \
+      "after which an episode is truncated; 0: as the task says")                                  \
+    X(task, termination, NAME, "rule", 0, 0, "rule|never|learned",                                 \
+      "what ends a rollout of the model: the task's rule, nothing, or a head of the ensemble")     \
+    X(task, healthy, LIST, "[]", -1e9, 1e9, "",                                                    \
+      "the rule of task.env: triples of an observation's index and its bounds, outside of which "  \
+      "the episode ends")                                                                          \
+    X(pacing, mode, NAME, "ratio", 0, 0, "lockstep|ratio",                                         \
       "lockstep: the paper's order exactly, one actor, the same bits every time; "                 \
       "ratio: the same ratio in the long run, everything overlaps")                                \
     X(pacing, updates_per_step, F64, "20", 0.01, 1000, "updates/step",                             \
@@ -97,7 +111,7 @@ enum config_kind {
     CONFIG_F64,
     CONFIG_BOOL,
     CONFIG_LIST,
-    CONFIG_ENUM, // names in config_key_enum_name
+    CONFIG_NAME,
 };
 
 struct config_key {

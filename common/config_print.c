@@ -6,14 +6,19 @@
 #include "common/config.h"
 #include "common/config_keys.h"
 
-enum { COMMENT_COLUMN = 34, VALUE_LEN = 1024 };
+enum { COMMENT_COLUMN = 34, VALUE_LEN = 2048 };
+
+// What a key's numbers count; a NAME has its choices in the same place.
+static const char *unit_of(const struct config_key *key) {
+    return key->kind == CONFIG_NAME ? "" : key->unit;
+}
 
 // "k at ... (steps, between 1 and 5)" into out.
 static void describe(const struct config_key *key, char *out, size_t out_len) {
     char range[96];
     config_key_range(key, range, sizeof(range));
-    bool unit = key->unit[0] != '\0', ranged = range[0] != '\0';
-    snprintf(out, out_len, "%s%s%s%s%s%s", key->meaning, unit || ranged ? " (" : "", key->unit,
+    bool unit = unit_of(key)[0] != '\0', ranged = range[0] != '\0';
+    snprintf(out, out_len, "%s%s%s%s%s%s", key->meaning, unit || ranged ? " (" : "", unit_of(key),
              unit && ranged ? ", " : "", range, unit || ranged ? ")" : "");
 }
 
@@ -69,6 +74,6 @@ void config_document(FILE *out) {
         char range[96];
         config_key_range(key, range, sizeof(range));
         fprintf(out, "| `%s.%s` | %s | `%s` | %s | %s | %s |\n", key->section, key->name,
-                config_kind_name(key->kind), key->def, range, key->unit, key->meaning);
+                config_kind_name(key->kind), key->def, range, unit_of(key), key->meaning);
     }
 }

@@ -53,6 +53,44 @@ static int check_schedule(const struct config *c, char *err, size_t err_len) {
     return 0;
 }
 
+// The environment of one's own: what it says of itself must be whole.
+static int check_task(const struct config *c, char *err, size_t err_len) {
+    const struct config_list *h = &c->task.healthy;
+    bool own = c->task.env[0] != '\0';
+    if (!own && (c->task.obs_dim > 0 || c->task.act_dim > 0 || h->n > 0)) {
+        return refuse(
+            err, err_len,
+            "task.obs_dim, task.act_dim and task.healthy go with task.env; a task that is "
+            "built in has its own");
+    }
+    if (own && (c->task.obs_dim < 1 || c->task.act_dim < 1 || c->task.horizon < 1)) {
+        return refuse(err, err_len,
+                      "task.env is \"%.60s\", but task.obs_dim, task.act_dim or task.horizon is 0: "
+                      "an environment that actors bring must be described by all three",
+                      c->task.env);
+    }
+    if (h->n % 3 != 0) {
+        return refuse(err, err_len,
+                      "task.healthy has %d values: it needs three a range: the observation's "
+                      "index, its lower and its upper bound",
+                      h->n);
+    }
+    for (int i = 0; i < h->n; i += 3) {
+        if (h->v[i] != floor(h->v[i]) || h->v[i] < 0 || h->v[i] >= c->task.obs_dim) {
+            return refuse(err, err_len,
+                          "task.healthy: there is no observation %g, they are numbered 0 to %d",
+                          h->v[i], c->task.obs_dim - 1);
+        }
+        if (h->v[i + 1] >= h->v[i + 2]) {
+            return refuse(err, err_len,
+                          "task.healthy: the range of observation %g is the wrong way round: %g to "
+                          "%g",
+                          h->v[i], h->v[i + 1], h->v[i + 2]);
+        }
+    }
+    return 0;
+}
+
 int config_check(const struct config *c, char *err, size_t err_len) {
     if (c->run.task[0] == '\0') {
         return refuse(err, err_len, "run.task is empty: name a task, see `spur tasks`");
@@ -91,7 +129,7 @@ int config_check(const struct config *c, char *err, size_t err_len) {
                       "network.batch_rows_max, %d rows",
                       c->network.unacked_rows_max, c->network.batch_rows_max);
     }
-    return check_schedule(c, err, err_len);
+    return check_task(c, err, err_len) < 0 ? -1 : check_schedule(c, err, err_len);
 }
 
 // ---- the schedule ----

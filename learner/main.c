@@ -32,7 +32,7 @@
 struct app {
     struct options options;
     struct config config;
-    const struct task *task;
+    struct task task; // borrows from config
     struct learner_identity who;
     char host[128];
     int lock;
@@ -174,18 +174,13 @@ static void load_config(struct app *app) {
     char err[1024];
     config_defaults(&app->config);
     if (config_load(&app->config, app->options.config, err, sizeof(err)) < 0 ||
-        config_check(&app->config, err, sizeof(err)) < 0) {
+        config_check(&app->config, err, sizeof(err)) < 0 ||
+        task_configure(&app->task, &app->config, err, sizeof(err)) < 0) {
         die(EXIT_CODE_CONFIG, "`spur config` prints a full one", "%s", err);
     }
     if (app->config.compute.learner_threads == 0) {
         int cores = process_cores();
         app->config.compute.learner_threads = cores < SAC_SHARDS ? cores : SAC_SHARDS;
-    }
-    app->task = task_find(app->config.run.task);
-    if (!app->task) {
-        die(EXIT_CODE_CONFIG, "`spur tasks` lists all",
-            "run.task: there is no task %s; nearest: %s", app->config.run.task,
-            task_nearest(app->config.run.task));
     }
 }
 
@@ -218,13 +213,13 @@ static void say_start(const struct app *app) {
     const struct config *c = &app->config;
     char slow[256];
     log_info("spur-learner %s: task %s, seed %llu, BLAS kernels %s, %d training threads, pid %d",
-             SPUR_VERSION, app->task->name, (unsigned long long)c->run.seed, blas_core(),
+             SPUR_VERSION, app->task.name, (unsigned long long)c->run.seed, blas_core(),
              c->compute.learner_threads, (int)getpid());
     if (blas_core_is_slow(slow, sizeof(slow))) {
         log_warn("%s", slow);
     }
     uint64_t real, model, networks;
-    trainer_memory(&real, &model, &networks, c, app->task);
+    trainer_memory(&real, &model, &networks, c, &app->task);
     log_info("memory at most: D_env %.1f MiB, D_model %.1f MiB, networks %.1f MiB", mib(real),
              mib(model), mib(networks));
     uint64_t limit = process_memory_limit();
@@ -237,7 +232,7 @@ static void say_start(const struct app *app) {
 
 static void start(struct app *app) {
     char err[1024];
-    app->trainer = trainer_create(&app->config, app->task, app->options.run_dir, err, sizeof(err));
+    app->trainer = trainer_create(&app->config, &app->task, app->options.run_dir, err, sizeof(err));
     if (!app->trainer) {
         die(EXIT_CODE_CONFIG, NULL, "%s", err);
     }
@@ -254,7 +249,7 @@ static void start(struct app *app) {
     app->host[sizeof(app->host) - 1] = '\0';
     app->who = (struct learner_identity){
         .config = &app->config,
-        .task = app->task,
+        .task = &app->task,
         .host = app->host,
         .modelserver = app->options.modelserver,
         .endpoint = net_endpoint(app->own),

@@ -7,14 +7,15 @@
 #include "modelserver/core.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "common/log.h"
 
 // What speaks against this Hello, whoever it comes from. False: refused.
 static bool hello_is_sound(struct modelserver *ms, const struct net_peer *from,
                            const struct wire_hello *h) {
-    const struct task *task = h->task[0] ? task_find(h->task) : ms->task;
-    if (task != ms->task || (h->obs_dim && h->obs_dim != (uint32_t)ms->task->obs_dim) ||
+    if ((h->task[0] && strcmp(h->task, ms->task->name) != 0) ||
+        (h->obs_dim && h->obs_dim != (uint32_t)ms->task->obs_dim) ||
         (h->act_dim && h->act_dim != (uint32_t)ms->task->act_dim)) {
         ms_refuse(ms, from, WIRE_REFUSED_TASK, true,
                   "%s has task %s (%u, %u); this run's is %s (%d, %d)", h->id, h->task, h->obs_dim,

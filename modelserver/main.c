@@ -34,7 +34,7 @@
 struct app {
     struct options options;
     struct config config;
-    const struct task *task;
+    struct task task; // borrows from config
     struct ensemble ensemble;
     struct policy policy;
     int threads; // that train
@@ -172,17 +172,12 @@ static void load_config(struct app *app) {
     char err[1024];
     config_defaults(&app->config);
     if (config_load(&app->config, app->options.config, err, sizeof(err)) < 0 ||
-        config_check(&app->config, err, sizeof(err)) < 0) {
+        config_check(&app->config, err, sizeof(err)) < 0 ||
+        task_configure(&app->task, &app->config, err, sizeof(err)) < 0) {
         die(EXIT_CODE_CONFIG, "`spur config` prints a full one", "%s", err);
     }
-    app->task = task_find(app->config.run.task);
-    if (!app->task) {
-        die(EXIT_CODE_CONFIG, "`spur tasks` lists all",
-            "run.task: there is no task %s; nearest: %s", app->config.run.task,
-            task_nearest(app->config.run.task));
-    }
-    app->ensemble = ms_ensemble(&app->config, app->task);
-    app->policy = ms_policy(&app->config, app->task);
+    app->ensemble = ms_ensemble(&app->config, &app->task);
+    app->policy = ms_policy(&app->config, &app->task);
     // Left to itself it leaves two cores to the learner, which a run waits for, and
     // trains on the others; the number does not change the result.
     int threads = app->config.compute.modelserver_threads;
@@ -234,14 +229,14 @@ static uint64_t rows_max(const struct config *c) {
 // Everything large is allocated before the run, so its size is known before.
 static void predict_memory(const struct app *app) {
     const struct config *c = &app->config;
-    uint32_t o = (uint32_t)app->task->obs_dim, a = (uint32_t)app->task->act_dim;
+    uint32_t o = (uint32_t)app->task.obs_dim, a = (uint32_t)app->task.act_dim;
     uint64_t sum = 0, limit = process_memory_limit();
     char text[512] = "";
     part(text, sizeof(text), "D_env", store_memory_bytes(rows_max(c), o, a), &sum);
     part(text, sizeof(text), "training",
          fit_memory_bytes(c, &app->ensemble, rows_max(c), app->threads), &sum);
     part(text, sizeof(text), "rollouts", rollout_memory_bytes(&app->ensemble, &app->policy), &sum);
-    part(text, sizeof(text), "buffers", ms_memory_bytes(c, app->task), &sum);
+    part(text, sizeof(text), "buffers", ms_memory_bytes(c, &app->task), &sum);
     log_info("memory: %.1f MiB predicted (%s); disk: at most %.1f MiB", (double)sum / (1 << 20),
              text, (double)store_disk_bytes(rows_max(c), o, a) / (1 << 20));
     if (sum > limit) {
@@ -261,10 +256,10 @@ static void open_socket(struct app *app) {
 static void open_store(struct app *app) {
     char dir[PATH_MAX], err[1024];
     join_path(dir, sizeof(dir), app, "store");
-    snprintf(app->meta.task, sizeof(app->meta.task), "%s", app->task->name);
+    snprintf(app->meta.task, sizeof(app->meta.task), "%s", app->task.name);
     app->meta.seed = app->config.run.seed;
-    app->meta.obs_dim = (uint32_t)app->task->obs_dim;
-    app->meta.act_dim = (uint32_t)app->task->act_dim;
+    app->meta.obs_dim = (uint32_t)app->task.obs_dim;
+    app->meta.act_dim = (uint32_t)app->task.act_dim;
     CHECK(getrandom(&app->meta.run_id, sizeof(app->meta.run_id), 0) == sizeof(app->meta.run_id));
     app->meta.run_id = app->meta.run_id >> 12 | 1; // not 0, and exact as a double
     if (store_open(&app->store, dir, &app->meta, rows_max(&app->config), err, sizeof(err)) != 0) {
@@ -276,9 +271,9 @@ static void open_store(struct app *app) {
 static void start_core(struct app *app) {
     char err[1024];
     struct workers_setup workers = {.store = app->store,
-                                    .task = app->task,
+                                    .task = &app->task,
                                     .policy = app->policy,
-                                    .run = {app->task->name, app->meta.run_id, app->meta.seed},
+                                    .run = {app->task.name, app->meta.run_id, app->meta.seed},
                                     .normalizer_len = normalizer_floats(app->ensemble.in_dim),
                                     .ready = worker_ready,
                                     .arg = app};
@@ -287,12 +282,12 @@ static void start_core(struct app *app) {
     join_path(workers.checkpoint_path, sizeof(workers.checkpoint_path), app,
               "checkpoint/modelserver.safetensors");
     app->fit = fit_create(&app->config, &app->ensemble, store_rows_max(app->store), app->threads);
-    app->rollout = rollout_create(&app->ensemble, &app->policy, app->task, app->config.run.seed);
+    app->rollout = rollout_create(&app->ensemble, &app->policy, &app->task, app->config.run.seed);
     workers.fit = app->fit;
     workers.rollout = app->rollout;
 
     struct ms_setup setup = {.config = &app->config,
-                             .task = app->task,
+                             .task = &app->task,
                              .run_id = app->meta.run_id,
                              .pid = (uint64_t)getpid(),
                              .hooks = {.arg = app,
@@ -333,7 +328,7 @@ static void start_core(struct app *app) {
 
 static void greet(const struct app *app) {
     char slow[256];
-    log_info("spur-modelserver %s, task %s, seed %llu, run %016llx", SPUR_VERSION, app->task->name,
+    log_info("spur-modelserver %s, task %s, seed %llu, run %016llx", SPUR_VERSION, app->task.name,
              (unsigned long long)app->meta.seed, (unsigned long long)app->meta.run_id);
     log_info("matrix products: OpenBLAS %s; %d training thread%s", blas_core(), app->threads,
              app->threads == 1 ? "" : "s");

@@ -36,9 +36,10 @@ static bool hopper_terminated(const struct task *task, const float *o) {
 }
 
 void task_terminated(const struct task *task, uint8_t *done, const float *next_obs, int B) {
+    bool by_rule = task->termination == TASK_TERMINATION_RULE && task->terminated != NULL;
     for (int b = 0; b < B; b++) {
         const float *row = next_obs + (size_t)b * (size_t)task->obs_dim;
-        done[b] = task->terminated != NULL && task->terminated(task, row);
+        done[b] = by_rule && task->terminated(task, row);
     }
 }
 

@@ -2,9 +2,10 @@
 // What a task *is*, to those who never see its simulator: dimensions, action
 // bounds, time limit, and the termination rule on predicted states.
 //
-// The environments themselves (common facts: Gymnasium's v4 tasks) live in
-// actor/. Termination rules follow MBPO's static functions, with one known slip
-// of its code put right: Hopper's bound of 100 is on |obs|, not on obs.
+// The environments themselves live in actor/: built in, or the user's own, which a
+// configuration describes to the other processes (its section `task`). Termination rules follow
+// MBPO's static functions, with one known slip of its code put right: Hopper's bound of 100 is on
+// |obs|, not on obs.
 #ifndef SPUR_COMMON_TASK_TASK_H
 #define SPUR_COMMON_TASK_TASK_H
 
@@ -12,8 +13,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/config.h"
+
 #define TASK_OBS_DIM_MAX 512
 #define TASK_ACT_DIM_MAX 64
+#define TASK_RANGES_MAX (CONFIG_LIST_MAX / 3)
+
+// An episode goes on while low < obs[index] < high.
+struct task_range {
+    int index;
+    float low, high;
+};
 
 struct task {
     const char *name;  // "hopper": what users type, config file's name
@@ -23,9 +33,18 @@ struct task {
     int horizon;             // steps until truncation
     // Whether a predicted observation (obs_dim) ends the episode; NULL: none does.
     bool (*terminated)(const struct task *task, const float *next_obs);
+    int ranges; // of an environment of the user's, whose rule they are
+    struct task_range range[TASK_RANGES_MAX];
+    enum task_termination termination; // whether the model uses the rule at all
 };
 
-// done[b] = 1 where row b of next_obs (B, obs_dim) ends the episode, 0 elsewhere.
+// The task of a run: a built-in one, or what the configuration says of the user's own
+// (task.env). Borrows the configuration's text. Returns 0, or -1 with a sentence: no such
+// task, the nearest, and all there are.
+int task_configure(struct task *task, const struct config *c, char *err, size_t err_len);
+
+// done[b] = 1 where row b of next_obs (B, obs_dim) ends a rollout by task->termination,
+// 0 elsewhere. Where that is learnt, none does by what is known here.
 void task_terminated(const struct task *task, uint8_t *done, const float *next_obs, int B);
 
 // Finds by name or title; upper and lower case, underscores and hyphens make no

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+// Shows how a configuration describes an environment of the user's own to those
+// who never see it, what is refused of it, and which predicted rows end a
+// rollout under each kind of termination.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <string.h>
+
+#include "common/task/task.h"
+
+static void configure(struct config *c, const char *const *assignments) {
+    char err[512];
+    config_defaults(c);
+    for (; *assignments; assignments++) {
+        if (config_set(c, *assignments, err, sizeof(err)) < 0) {
+            fail_msg("%s", err);
+        }
+    }
+}
+
+static const char *const pendulum[] = {"run.task=my_pendulum",
+                                       "task.env=wire",
+                                       "task.obs_dim=4",
+                                       "task.act_dim=1",
+                                       "task.horizon=500",
+                                       "task.healthy=[1, -0.2, 0.2]",
+                                       NULL};
+
+static void is_what_the_configuration_says(void **state) {
+    (void)state;
+    struct config c;
+    struct task t;
+    char err[512];
+    configure(&c, pendulum);
+    assert_int_equal(config_check(&c, err, sizeof(err)), 0);
+    assert_int_equal(task_configure(&t, &c, err, sizeof(err)), 0);
+    assert_string_equal(t.name, "my_pendulum");
+    assert_int_equal(t.obs_dim, 4);
+    assert_int_equal(t.act_dim, 1);
+    assert_int_equal(t.horizon, 500);
+}
+
+static void expect_broken(const char *assignment, const char *part) {
+    struct config c;
+    char err[512];
+    configure(&c, pendulum);
+    assert_int_equal(config_set(&c, assignment, err, sizeof(err)), 0);
+    assert_int_equal(config_check(&c, err, sizeof(err)), -1);
+    if (!strstr(err, part)) {
+        fail_msg("%s: says \"%s\", not \"%s\"", assignment, err, part);
+    }
+}
+
+static void what_is_not_whole_is_refused(void **state) {
+    (void)state;
+    expect_broken("task.horizon=0", "described by all three");
+    expect_broken("task.act_dim=0", "described by all three");
+    expect_broken("task.healthy=[1, -0.2]", "it needs three a range");
+    expect_broken("task.healthy=[4, -1, 1]", "no observation 4, they are numbered 0 to 3");
+    expect_broken("task.healthy=[0.5, -1, 1]", "no observation 0.5");
+    expect_broken("task.healthy=[1, 0.2, -0.2]", "the wrong way round: 0.2 to -0.2");
+    expect_broken("task.env=\"\"", "go with task.env");
+}
+
+static void names_do_not_clash(void **state) {
+    (void)state;
+    struct config c;
+    struct task t;
+    char err[2048];
+    configure(&c, pendulum);
+    assert_int_equal(config_set(&c, "run.task=Hopper-v4", err, sizeof(err)), 0);
+    assert_int_equal(task_configure(&t, &c, err, sizeof(err)), -1);
+    assert_non_null(strstr(err, "built in"));
+    config_defaults(&c);
+    assert_int_equal(config_set(&c, "run.task=hoper", err, sizeof(err)), 0);
+    assert_int_equal(task_configure(&t, &c, err, sizeof(err)), -1);
+    assert_non_null(strstr(err, "did you mean hopper?"));
+}
+
+static void termination_is_the_rule_or_nothing(void **state) {
+    (void)state;
+    static const float obs[5][4] = {
+        {0, 0.1f, 0, 0}, {0, 0.3f, 0, 0}, {0, -0.2f, 0, 0}, {9, 0, NAN, 0}, {0, NAN, 0, 0}};
+    static const uint8_t by_range[5] = {0, 1, 1, 0, 1}, none[5] = {0};
+    struct config c;
+    struct task t;
+    char err[512];
+    uint8_t done[5];
+    configure(&c, pendulum);
+    assert_int_equal(task_configure(&t, &c, err, sizeof(err)), 0);
+    task_terminated(&t, done, obs[0], 5);
+    assert_memory_equal(done, by_range, sizeof(done));
+    t.termination = TASK_TERMINATION_NEVER;
+    task_terminated(&t, done, obs[0], 5);
+    assert_memory_equal(done, none, sizeof(done));
+
+    config_defaults(&c); // a built-in task: its own rule, unless it is switched off
+    assert_int_equal(task_configure(&t, &c, err, sizeof(err)), 0);
+    float low[11] = {0.1f}, high[11] = {1.2f};
+    task_terminated(&t, done, low, 1);
+    task_terminated(&t, done + 1, high, 1);
+    assert_int_equal(done[0], 1);
+    assert_int_equal(done[1], 0);
+    assert_int_equal(config_set(&c, "task.termination=never", err, sizeof(err)), 0);
+    assert_int_equal(task_configure(&t, &c, err, sizeof(err)), 0);
+    task_terminated(&t, done, low, 1);
+    assert_int_equal(done[0], 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(is_what_the_configuration_says),
+        cmocka_unit_test(what_is_not_whole_is_refused),
+        cmocka_unit_test(names_do_not_clash),
+        cmocka_unit_test(termination_is_the_rule_or_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
