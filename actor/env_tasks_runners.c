@@ -11,18 +11,6 @@ static int hopper_observe(double *obs, const struct env_view *view) {
     return env_observe_state(obs, view, 1, 10.0);
 }
 
-static double hopper_reward(double parts[ENV_PARTS_MAX], const double marks[ENV_MARKS_MAX],
-                            const struct env_view *view, const double *action) {
-    double x_velocity = (view->qpos[0] - marks[0]) / view->dt;
-    double ctrl_cost = 1e-3 * env_sum_squares(action, view->nu);
-    double healthy_reward = 1.0;
-    parts[0] = x_velocity;
-    parts[1] = x_velocity; // weighted by 1
-    parts[2] = ctrl_cost;
-    parts[3] = healthy_reward;
-    return x_velocity + healthy_reward - ctrl_cost;
-}
-
 static bool hopper_terminated(const struct env_view *view) {
     const double *q = view->qpos, *v = view->qvel;
     bool healthy = q[1] > 0.7 && fabs(q[2]) < 0.2;
@@ -35,6 +23,49 @@ static bool hopper_terminated(const struct env_view *view) {
         healthy = healthy && fabs(v[i]) < 100.0;
     }
     return !healthy;
+}
+
+static double hopper_pay(double parts[ENV_PARTS_MAX], const double marks[ENV_MARKS_MAX],
+                         double healthy_reward, const struct env_view *view, const double *action) {
+    double x_velocity = (view->qpos[0] - marks[0]) / view->dt;
+    double ctrl_cost = 1e-3 * env_sum_squares(action, view->nu);
+    parts[0] = x_velocity;
+    parts[1] = x_velocity; // weighted by 1
+    parts[2] = ctrl_cost;
+    parts[3] = healthy_reward;
+    return x_velocity + healthy_reward - ctrl_cost;
+}
+
+static double hopper_reward(double parts[ENV_PARTS_MAX], const double marks[ENV_MARKS_MAX],
+                            const struct env_view *view, const double *action) {
+    return hopper_pay(parts, marks, 1.0, view, action);
+}
+
+static double hopper_v5_reward(double parts[ENV_PARTS_MAX], const double marks[ENV_MARKS_MAX],
+                               const struct env_view *view, const double *action) {
+    return hopper_pay(parts, marks, hopper_terminated(view) ? 0.0 : 1.0, view, action);
+}
+
+// ---- swimmer: q = x, y, angle, two joints ----
+
+static int swimmer_observe(double *obs, const struct env_view *view) {
+    return env_observe_state(obs, view, 2, INFINITY);
+}
+
+static void swimmer_mark(double marks[ENV_MARKS_MAX], const struct env_view *view) {
+    marks[0] = view->qpos[0];
+    marks[1] = view->qpos[1];
+}
+
+static double swimmer_reward(double parts[ENV_PARTS_MAX], const double marks[ENV_MARKS_MAX],
+                             const struct env_view *view, const double *action) {
+    double x_velocity = (view->qpos[0] - marks[0]) / view->dt;
+    double ctrl_cost = 1e-4 * env_sum_squares(action, view->nu);
+    parts[0] = x_velocity;
+    parts[1] = (view->qpos[1] - marks[1]) / view->dt;
+    parts[2] = x_velocity; // weighted by 1
+    parts[3] = ctrl_cost;
+    return x_velocity - ctrl_cost;
 }
 
 // ---- the table ----
@@ -52,6 +83,31 @@ const struct env_task env_tasks_runners[] = {
         .reward = hopper_reward,
         .part_names = {"x_velocity", "reward_forward", "ctrl_cost", "healthy_reward"},
         .terminated = hopper_terminated,
+    },
+    {
+        .name = "hopper_v5",
+        .model = "hopper.xml",
+        .frame_skip = 4,
+        .start = env_start_uniform,
+        .qpos_noise = 5e-3,
+        .qvel_noise = 5e-3,
+        .observe = hopper_observe,
+        .mark = env_mark_x,
+        .reward = hopper_v5_reward,
+        .part_names = {"x_velocity", "reward_forward", "ctrl_cost", "healthy_reward"},
+        .terminated = hopper_terminated,
+    },
+    {
+        .name = "swimmer",
+        .model = "swimmer.xml",
+        .frame_skip = 4,
+        .start = env_start_uniform,
+        .qpos_noise = 0.1,
+        .qvel_noise = 0.1,
+        .observe = swimmer_observe,
+        .mark = swimmer_mark,
+        .reward = swimmer_reward,
+        .part_names = {"x_velocity", "y_velocity", "reward_forward", "ctrl_cost"},
     },
     {.name = NULL},
 };

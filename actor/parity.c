@@ -117,8 +117,12 @@ static bool open_task(struct parity *p, const json_t *root) {
         return parity_refuse(p, "there is no task \"%.64s\"; the nearest is %s", name,
                              task_nearest(name));
     }
+    char name_v5[80];
+    snprintf(name_v5, sizeof name_v5, "%s-v5", p->task->name);
+    const struct task *task_v5 = task_find(name_v5); // none: that of a v5 task itself
     p->env = env_create(p->task, p->err, sizeof p->err);
-    if (p->env == NULL) {
+    p->env_v5 = env_create(task_v5 != NULL ? task_v5 : p->task, p->err, sizeof p->err);
+    if (p->env == NULL || p->env_v5 == NULL) {
         return false;
     }
     p->dims = env_dims(p->env);
@@ -180,6 +184,7 @@ static enum exit_code check_file(const char *path) {
         code = EXIT_CODE_FAILURE;
     }
     env_destroy(&p->env);
+    env_destroy(&p->env_v5);
     free(p);
     json_decref(root);
     return code;

@@ -45,9 +45,9 @@ struct parity {
     const char *path;
     struct env *env;
     const struct task *task;
+    struct env *env_v5; // of the v5 class, for rewards and flags
     struct env_dims dims;
     bool has_comp;
-    int alive_part; // index of the reward for being alive, -1 without one
     struct measure measures[Q_COUNT];
     char where[80]; // in the file, for messages: "trajectory public-1"
     long step;      // in the trajectory; -1 elsewhere

@@ -16,20 +16,15 @@
 
 // ---- the task's own numbers ----
 
-// The parts of the reward must be the file's columns, and in their order.
+// The parts of the reward must be the file's columns, and in their order. A file
+// may be without.
 static bool check_components(struct parity *p, const json_t *root) {
     const double *values;
     const char *const *names;
     int n = env_reward_parts(&values, &names, p->env);
-    p->alive_part = -1;
-    for (int i = 0; i < n; i++) {
-        if (strcmp(names[i], "reward_alive") == 0 || strcmp(names[i], "healthy_reward") == 0) {
-            p->alive_part = i;
-        }
-    }
     snprintf(p->where, sizeof p->where, "components");
     const json_t *components = json_object_get(root, "components");
-    if (components == NULL) {
+    if (components == NULL || (json_is_array(components) && json_array_size(components) == 0)) {
         return true;
     }
     if (!json_is_array(components) || json_array_size(components) != (size_t)n) {

@@ -90,7 +90,7 @@ static bool find_arrays(struct trajectory *tr, struct parity *p, const json_t *o
         int parts = env_reward_parts(&values, &names, p->env);
         ok = get_rows(&tr->comp, p, object, "comp", T, (size_t)parts);
     }
-    if (ok && json_object_get(object, "reward_v5") != NULL && p->alive_part >= 0) {
+    if (ok && json_object_get(object, "reward_v5") != NULL) {
         ok = get_rows(&tr->reward_v5, p, object, "reward_v5", 0, T) &&
              get_flags(&tr->terminated_v5, p, object, "terminated_v5", T);
     }
@@ -120,15 +120,17 @@ static void restart(struct parity *p, const json_t *qpos, const json_t *qvel) {
     read_row(q, qpos, (size_t)p->dims.nq);
     read_row(v, qvel, (size_t)p->dims.nv);
     env_set_state(p->env, q, v);
+    env_set_state(p->env_v5, q, v);
 }
 
-// Gymnasium's v5 classes walk through the same states, and pay for being alive
-// only where the episode goes on.
+// Gymnasium's v5 class walks through the same states, and pays and ends by rules
+// of its own: our v5 task does the step alongside.
 static void compare_v5(struct parity *p, const struct trajectory *tr, size_t t,
-                       const struct env_step *step, const double *parts) {
-    double reward = step->reward - (step->terminated ? parts[p->alive_part] : 0.0);
-    parity_compare(p, Q_REWARD_V5, reward, json_number_value(json_array_get(tr->reward_v5, t)));
-    parity_compare(p, Q_TERMINATED_V5, step->terminated,
+                       const double *action) {
+    struct env_step step = env_step_raw(p->env_v5, action);
+    parity_compare(p, Q_REWARD_V5, step.reward,
+                   json_number_value(json_array_get(tr->reward_v5, t)));
+    parity_compare(p, Q_TERMINATED_V5, step.terminated,
                    json_is_true(json_array_get(tr->terminated_v5, t)));
 }
 
@@ -155,7 +157,7 @@ static void replay(struct parity *p, const struct trajectory *tr) {
             compare_row(p, Q_COMP, parts, json_array_get(tr->comp, t), (size_t)n);
         }
         if (tr->reward_v5 != NULL) {
-            compare_v5(p, tr, t, &step, parts);
+            compare_v5(p, tr, t, action);
         }
     }
 }

@@ -28,6 +28,8 @@ struct task_range {
 struct task {
     const char *name;  // "hopper": what users type, config file's name
     const char *title; // "Hopper-v4"
+    // Where Gymnasium's v5 class is the same task, its title; NULL where it has a row of its own.
+    const char *title_v5;
     int obs_dim, act_dim;
     float act_low, act_high; // the environment's bounds; policies act in [-1, 1]
     int horizon;             // steps until truncation

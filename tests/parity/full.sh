@@ -7,4 +7,9 @@ if [ ! -d "$dir" ]; then
     echo "skipped: no reference files in $dir"
     exit 77
 fi
-exec "$1" "$dir/InvertedPendulum.json" "$dir/Hopper.json"
+for task in Hopper InvertedDoublePendulum InvertedPendulum Pusher Pusher_v5 Reacher Swimmer; do
+    set -- "$@" "$dir/$task.json"
+done
+program="$1"
+shift 2
+exec "$program" "$@"

@@ -97,8 +97,9 @@ static void line_says(const char *quantity, const char *word) {
 
 static void reference_files_pass(void **state) {
     (void)state;
-    static const char *const names[] = {"inverted_pendulum.json", "hopper.json"};
-    for (int i = 0; i < 2; i++) {
+    static const char *const names[] = {"hopper.json", "inverted_pendulum.json",
+                                        "inverted_double_pendulum.json", "reacher.json"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         json_t *root = load(names[i]);
         if (run_on(root) != 0) {
             fail_msg("%s", output);
