@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One environment to step, whatever is behind it (MuJoCo now; env_mujoco.c is
-// the only file that includes mujoco.h).
+// One environment to step, whatever is behind it (MuJoCo now: env_mujoco.c
+// steps it, env_render.c draws it, no other file includes mujoco.h).
 //
 // Semantics are Gymnasium's v4 tasks': the action in [-1, 1] is scaled to the
 // task's bounds; `terminated` (the task ended the episode) and `truncated` (the

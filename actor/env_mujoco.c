@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Environments in MuJoCo: the one file that includes mujoco.h.
+// Environments in MuJoCo: the file that steps it (env_render.c draws it).
 //
 // A model is compiled from the MJCF text inside the binary; what is observed and
 // paid comes from the task's row (env_task.h). This file is the mechanics, and
@@ -28,6 +28,7 @@
 #include <string.h>
 
 #include "actor/env_inspect.h"
+#include "actor/env_simulator.h"
 #include "actor/env_task.h"
 #include "common/check.h"
 #include "common/embed.h"
@@ -68,8 +69,7 @@ static void install_handlers(void) {
     mju_user_warning = on_warning;
 }
 
-// Runs fn(arg). False when MuJoCo gave up in it; error_text says why.
-static bool guarded(void (*fn)(void *arg), void *arg) {
+bool simulator_guarded(void (*fn)(void *arg), void *arg) {
     jmp_buf target;
     if (setjmp(target) != 0) {
         error_target = NULL;
@@ -79,6 +79,10 @@ static bool guarded(void (*fn)(void *arg), void *arg) {
     fn(arg);
     error_target = NULL;
     return true;
+}
+
+const char *simulator_error(void) {
+    return error_text;
 }
 
 // ---- the start of an episode ----
@@ -97,7 +101,7 @@ static void begin_episode(struct env *env) {
     env->steps = 0;
     env->bad = false;
     memset(env->parts, 0, sizeof env->parts);
-    if (!guarded(simulator_forward, env)) {
+    if (!simulator_guarded(simulator_forward, env)) {
         complain(env);
     }
 }
@@ -171,7 +175,7 @@ struct env *env_create(const struct task *task, char *err, size_t err_len) {
     }
     struct load load = {.file = find_model_file(row->model)};
     CHECK(load.file != NULL);
-    if (!guarded(load_model, &load)) {
+    if (!simulator_guarded(load_model, &load)) {
         snprintf(err, err_len, "%s: MuJoCo failed on the model: %s", row->model, error_text);
         return NULL;
     }
@@ -179,7 +183,7 @@ struct env *env_create(const struct task *task, char *err, size_t err_len) {
         snprintf(err, err_len, "%s: the model does not compile: %s", row->model, load.err);
         return NULL;
     }
-    if (!guarded(make_data, &load) || load.data == NULL) {
+    if (!simulator_guarded(make_data, &load) || load.data == NULL) {
         snprintf(err, err_len, "%s: MuJoCo has no memory for the simulation", row->model);
         mj_deleteModel(load.model);
         return NULL;
@@ -277,7 +281,7 @@ struct env_step env_step_raw(struct env *env, const double *ctrl) {
         env->row->mark(marks, &env->view);
     }
     memcpy(env->data->ctrl, ctrl, (size_t)env->model->nu * sizeof *ctrl);
-    if (!guarded(simulator_step, env)) {
+    if (!simulator_guarded(simulator_step, env)) {
         complain(env);
     }
     env->bad = env->bad || simulator_warned(env);
@@ -345,6 +349,14 @@ int env_frame_skip(const struct env *env) {
 
 double env_dt(const struct env *env) {
     return env->view.dt;
+}
+
+const mjModel *env_simulator_model(const struct env *env) {
+    return env->model;
+}
+
+const mjData *env_simulator_data(const struct env *env) {
+    return env->data;
 }
 
 // ---- the compiled model by name ----

@@ -14,6 +14,7 @@ static const struct command {
     {"run", cmd_run, "train on a task: starts all processes on this machine"},
     {"status", cmd_status, "show a running system"},
     {"eval", cmd_eval, "evaluate the policy of a run directory"},
+    {"render", cmd_render, "film the policy of a run directory"},
     {"config", cmd_config, "print a configuration, resolved, and the memory it needs"},
     {"tasks", cmd_tasks, "list the tasks"},
     {"bench", cmd_bench, "measure this machine, beside its own limits"},

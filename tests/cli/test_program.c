@@ -105,7 +105,7 @@ static void command_lines(void **state) {
     expect("$spur run hopper --frobnicate", EXIT_CODE_USAGE, "spur run --help");
     expect("$spur tasks", 0, "Hopper-v4");
     expect("$spur config", EXIT_CODE_USAGE, "expected one task or file, found 0");
-    const char *const commands[] = {"run", "status", "eval", "config", "tasks"};
+    const char *const commands[] = {"run", "status", "eval", "render", "config", "tasks"};
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         char line[64];
         snprintf(line, sizeof(line), "$spur %s --help", commands[i]);

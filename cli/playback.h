@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+// What `spur eval` and `spur render` have in common: which saved policy plays how
+// many episodes, from which start states.
+#ifndef SPUR_CLI_PLAYBACK_H
+#define SPUR_CLI_PLAYBACK_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cli/cli.h"
+#include "cli/policy_file.h"
+
+// Lines of their help. Their options are --episodes 'n', --seed 's', --policy 'p'.
+#define PLAYBACK_HELP                                                                              \
+    "  RUN_DIR         a run directory\n"                                                          \
+    "  --policy WHICH  newest (default) or best of the run, by its own evaluations; or a file,\n"  \
+    "                  and RUN_DIR may then be left out\n"
+
+struct playback {
+    const char *run_dir; // NULL: none
+    const char *policy;  // as given; NULL: newest
+    uint64_t episodes, seed;
+    bool has_episodes, has_seed;
+
+    char path[PATH_MAX]; // of the policy's file
+    struct policy_file file;
+};
+
+// Takes one of those options from optarg. False when it is none of them, or is
+// refused, which the user has been told.
+bool playback_option(struct playback *p, int option, char **argv);
+// Takes what is left of the command line, looks into the run directory for what
+// was left open, and loads the policy. 0, or an exit code, told to the user.
+int playback_load(struct playback *p, int argc, char **argv);
+void playback_deinit(struct playback *p); // takes zeroed ones, too
+
+#endif

@@ -1,0 +1,242 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Shows that `spur render` shows something: on every task the whole robot is in the picture and lit, it moves from
+frame to frame, step and return are written in the corner, camera and size do what they say, the episode is that of
+`spur eval`, and what cannot be done is said.
+
+The policies are random numbers, the frames small PNG files. The robot is told by its colours: they are warm, and
+nothing else is. Where nothing can be drawn (no EGL), the test says so and is skipped.
+
+test_render.py SPUR: all of that. test_render.py SPUR mp4: the film; skipped without ffmpeg.
+"""
+import json
+import os
+import random
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import zlib
+
+SPUR = os.path.abspath(sys.argv[1])
+SKIPPED = 77
+WIDTH, HEIGHT = 160, 120
+
+
+# Mesa draws small pictures fastest without threads of its own.
+ENV = {**os.environ, "LP_NUM_THREADS": "0"}
+
+
+def spur(*args, code=0, path=None):
+    env = {**ENV, "PATH": path} if path else ENV
+    result = subprocess.run([SPUR, *map(str, args)], capture_output=True, text=True, timeout=100, env=env)
+    text = result.stdout + result.stderr
+    if "built without EGL" in text or "EGL offers no OpenGL" in text:
+        print(f"skipped: {text.strip()}")
+        sys.exit(SKIPPED)
+    assert result.returncode == code, (args, result.returncode, text)
+    return text
+
+
+# ---- a run directory with a policy ----
+
+def write_tensors(path, tensors, meta):
+    header, data = {"__metadata__": meta}, b""
+    for name, (shape, values) in tensors.items():
+        block = struct.pack(f"<{len(values)}f", *values)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(block)]}
+        data += block
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text + data)
+
+
+def make_run(folder, task, obs_dim, act_dim, width=8):
+    run = os.path.join(folder, task)
+    os.mkdir(run)
+    with open(os.path.join(run, "config.yaml"), "w", encoding="utf-8") as f:
+        f.write(f"run:\n  task: {task}\n")
+    rng = random.Random(1)
+    dims, tensors = [obs_dim, width, width, 2 * act_dim], {}
+    for i, (n_in, n_out) in enumerate(zip(dims, dims[1:])):
+        tensors[f"policy.{i}.weight"] = ([n_out, n_in], [rng.gauss(0, n_in ** -0.5) for _ in range(n_in * n_out)])
+        tensors[f"policy.{i}.bias"] = ([n_out], [rng.gauss(0, 1) for _ in range(n_out)])
+    meta = {"task": task, "obs_dim": str(obs_dim), "act_dim": str(act_dim), "hidden_width": str(width),
+            "hidden_layers": "2", "version": "3", "updates": "10"}
+    write_tensors(os.path.join(run, "policy.safetensors"), tensors, meta)
+    return run
+
+
+def tasks():
+    """{name: (obs_dim, act_dim)} of all tasks."""
+    found = {}
+    for line in spur("tasks").splitlines():
+        words = line.split()
+        if len(words) > 4 and words[2].isdigit():
+            found[words[0]] = (int(words[2]), int(words[3]))
+    assert len(found) >= 2, found
+    return found
+
+
+# ---- pictures ----
+
+class Picture:
+    def __init__(self, path):
+        with open(path, "rb") as f:
+            data = f.read()
+        assert data[:8] == b"\x89PNG\r\n\x1a\n", path
+        chunks, at = {}, 8
+        while at < len(data):
+            length, name = struct.unpack(">I4s", data[at:at + 8])
+            assert zlib.crc32(data[at + 4:at + 8 + length]) == struct.unpack(">I", data[at + 8 + length:at + 12 + length])[0]
+            chunks[name] = data[at + 8:at + 8 + length]
+            at += 12 + length
+        assert list(chunks) == [b"IHDR", b"IDAT", b"IEND"], list(chunks)
+        self.width, self.height = struct.unpack(">II", chunks[b"IHDR"][:8])
+        raw, row = zlib.decompress(chunks[b"IDAT"]), 3 * self.width + 1
+        assert len(raw) == row * self.height and not any(raw[::row])
+        self.rows = [raw[y * row + 1:(y + 1) * row] for y in range(self.height)]
+
+    def pixel(self, x, y):
+        return tuple(self.rows[y][3 * x:3 * x + 3])
+
+    def robot(self):
+        """{(x, y): colour} of its pixels."""
+        found = {}
+        for y in range(self.height):
+            for x in range(self.width):
+                red, green, blue = self.pixel(x, y)
+                if red > 30 and 2 * red > 3 * blue:
+                    found[x, y] = (red, green, blue)
+        return found
+
+    def text(self):
+        """The white pixels of the upper left quarter."""
+        return {(x, y) for y in range(self.height // 2) for x in range(self.width // 2) if min(self.pixel(x, y)) > 150}
+
+
+def pictures(run, *args, steps=6, size=(WIDTH, HEIGHT)):
+    frames = tempfile.mkdtemp(dir=run)
+    said = spur("render", run, "--png", frames, "--size", f"{size[0]}x{size[1]}", "--steps", steps, "--fps", 1000, *args)
+    names = sorted(os.listdir(frames))
+    assert names == [f"{i:06}.png" for i in range(len(names))], names
+    found = [Picture(os.path.join(frames, name)) for name in names]
+    assert all((p.width, p.height) == size for p in found)
+    return found, said
+
+
+# ---- what is shown ----
+
+def every_task(folder):
+    for task, (obs_dim, act_dim) in tasks().items():
+        run = make_run(folder, task, obs_dim, act_dim)
+        frames, said = pictures(run)
+        steps = int(re.search(r"episode 1: return \S+, length (\d+)", said).group(1))
+        assert len(frames) == steps + 1 >= 3, (task, said)
+        robots = [frame.robot() for frame in frames]
+        for robot in robots:
+            assert len(robot) > 0.002 * WIDTH * HEIGHT, (task, len(robot))
+            brightness = sum(max(colour) for colour in robot.values()) / len(robot)
+            assert brightness > 90, (task, brightness)
+            edge = [(x, y) for x, y in robot if x in (0, WIDTH - 1) or y in (0, HEIGHT - 1)]
+            assert not edge, (task, "cut off at", edge[:5])
+        moved = set(robots[0]) ^ set(robots[-1])
+        shaded = [p for p in set(robots[0]) & set(robots[-1]) if robots[0][p] != robots[-1][p]]
+        assert moved or shaded, (task, "nothing moves")
+        assert all(a.text() != b.text() for a, b in zip(frames, frames[1:])), (task, "the text stays the same")
+        print(f"{task}: {len(frames)} frames, {len(robots[0])} pixels of robot, {len(moved)} of them change")
+
+
+def camera_and_size(folder):
+    run = os.path.join(folder, "hopper")
+    count = {}
+    for view in ("auto", "side", "front", "top", "90,-12,2", "90,-12,0.5"):
+        frames, _ = pictures(run, "--camera", view, steps=1)
+        count[view] = len(frames[0].robot())
+    assert count["90,-12,0.5"] < 0.5 * count["side"] and count["90,-12,2"] > 1.2 * count["side"], count
+    assert len({count["side"], count["front"], count["top"]}) == 3, count
+    frames, _ = pictures(run, steps=1, size=(64, 128))
+    robot = frames[0].robot()
+    assert robot and not [x for x, _ in robot if x in (0, 63)], "a narrow picture shows the whole robot, too"
+
+
+def same_episodes_as_eval(folder):
+    run = os.path.join(folder, "inverted_pendulum")
+    for seed in (1, 5):
+        evaluated = json.loads(spur("eval", run, "--episodes", 2, "--seed", seed, "--json"))
+        _, said = pictures(run, "--episodes", 2, "--seed", seed, steps=1000)
+        shown = [(float(r), int(n)) for r, n in re.findall(r"return (\S+), length (\d+)$", said, re.M)]
+        assert shown == list(zip(evaluated["returns"], evaluated["lengths"])), (shown, evaluated)
+        assert evaluated["length_min"] <= evaluated["length_mean"] <= evaluated["length_max"] == max(evaluated["lengths"])
+    # Real time: Hopper takes 125 steps a second, so at most 50 frames a second is every third step.
+    frames, said = pictures(os.path.join(folder, "hopper"), "--fps", 50, steps=6)
+    assert len(frames) == 3 and "41.67 a second" in said, (len(frames), said)
+
+
+def refusals(folder):
+    run = os.path.join(folder, "hopper")
+    usage = {"--size": ("640", "641x480", "640x480x3", "32x32", "8192x64"), "--camera": ("behind", "1", "1,2,0", "nan,0"),
+             "--fps": ("0", "x"), "--episodes": ("0",), "--steps": ("0",)}
+    for option, values in usage.items():
+        for value in values:
+            assert f'found "{value}"' in spur("render", run, option, value, code=64)
+    assert "expected one run directory, found 0" in spur("render", code=64)
+    assert "is it a run directory?" in spur("render", folder, code=78)
+    assert "policy_best.safetensors is not there" in spur("render", run, "--policy", "best", code=74)
+    # The policy of one task under the name of another: its shape gives it away.
+    shape = os.path.join(folder, "shape.safetensors")
+    with open(os.path.join(run, "policy.safetensors"), "rb") as f, open(shape, "wb") as out:
+        out.write(f.read().replace(b'"task": "hopper"', b'"task":"hopper" ').replace(b'"11"', b'"12"'))
+    assert "12 observations and 3 actions, but hopper has 11 and 3" in spur("render", "--policy", shape, code=74)
+    # A folder for frames, and a place for a film, that cannot be.
+    assert "the folder cannot be made" in spur("render", run, "--png", os.path.join(shape, "frames"), code=1)
+    assert "cannot be written" in spur("render", run, "--out", os.path.join(shape, "a.mp4"), code=1)
+    # Without ffmpeg.
+    film = os.path.join(folder, "none.mp4")
+    said = spur("render", run, "--out", film, code=1, path="/nowhere")
+    assert "needs the program ffmpeg" in said and "--png" in said, said
+    assert not [name for name in os.listdir(folder) if name.startswith("none.mp4")]
+
+
+def film(folder):
+    if not shutil.which("ffmpeg"):
+        print("skipped: MP4 is not tested, there is no ffmpeg")
+        sys.exit(SKIPPED)
+    run = make_run(folder, "hopper", 11, 3)
+    said = spur("render", run, "--steps", 8, "--size", f"{WIDTH}x{HEIGHT}")
+    path = os.path.join(run, "render.mp4")
+    with open(path, "rb") as f:
+        data = f.read()
+    # Boxes: what it is, then the index in front of the frames (+faststart).
+    assert data[4:8] == b"ftyp" and 0 < data.find(b"moov") < data.find(b"mdat"), data[:64]
+    assert "41.67 a second" in said and not os.path.exists(path + ".part"), said
+    if shutil.which("ffprobe"):
+        probe = subprocess.run(["ffprobe", "-v", "error", "-count_frames", "-of", "json", "-show_entries",
+                                "stream=width,height,codec_name,nb_read_frames", path], capture_output=True, text=True, check=True)
+        stream = json.loads(probe.stdout)["streams"][0]
+        frames = int(re.search(r"(\d+) frames of", said).group(1))
+        assert (stream["width"], stream["height"], stream["codec_name"]) == (WIDTH, HEIGHT, "h264"), stream
+        assert int(stream["nb_read_frames"]) == frames >= 3, (stream, said)
+    # An ffmpeg that fails leaves nothing behind.
+    bad = os.path.join(folder, "bin")
+    os.mkdir(bad)
+    with open(os.path.join(bad, "ffmpeg"), "w", encoding="utf-8") as f:
+        f.write("#!/bin/sh\nexit 3\n")
+    os.chmod(os.path.join(bad, "ffmpeg"), 0o755)
+    os.unlink(path)
+    said = spur("render", run, "--steps", 8, code=1, path=f"{bad}:{os.environ['PATH']}")
+    assert "ffmpeg" in said and not [name for name in os.listdir(run) if "mp4" in name], (said, os.listdir(run))
+    print("the film is one")
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        for test in [film] if sys.argv[2:] == ["mp4"] else [every_task, camera_and_size, same_episodes_as_eval, refusals]:
+            test(folder)
+            print(f"ok {test.__name__}", flush=True)
+
+
+main()
