@@ -6,6 +6,9 @@
 
 #include "actor/env.h"
 
+// The model of a task as MJCF text, which the program carries; NULL when it has none.
+const char *env_model_text(const struct task *task);
+
 // Field of the compiled model by name: "nq", "opt.timestep", "stat.extent",
 // "body_pos". Returns how many numbers it has and writes the first max of them;
 // -1: this MuJoCo has no such field. Integers come out as equal doubles.

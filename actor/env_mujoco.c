@@ -149,6 +149,11 @@ static const struct embed_file *find_model_file(const char *name) {
     return NULL;
 }
 
+const char *env_model_text(const struct task *task) {
+    const struct env_task *row = env_task_find(task->name);
+    return row == NULL ? NULL : (const char *)find_model_file(row->model)->data;
+}
+
 // The model, the row and the task must be about the same thing.
 static void check_agreement(const struct env *env) {
     double obs[TASK_OBS_DIM_MAX];

@@ -40,6 +40,21 @@ static int configure(struct task *task, const struct config *c) {
     return 0;
 }
 
+// The file of a task. One of Gymnasium's v5 classes learns with the numbers of v4.
+static const struct embed_file *find_file(const char *task) {
+    size_t len = strlen(task);
+    if (len > 3 && strcmp(task + len - 3, "_v5") == 0) {
+        len -= 3;
+    }
+    for (int i = 0; i < cli_configs_count; i++) {
+        const char *file = cli_configs[i].name;
+        if (strncmp(file, task, len) == 0 && strcmp(file + len, ".yaml") == 0) {
+            return &cli_configs[i];
+        }
+    }
+    return NULL;
+}
+
 int cli_load(struct config *c, const char *name) {
     char err[1024];
     config_defaults(c);
@@ -55,19 +70,17 @@ int cli_load(struct config *c, const char *name) {
     if (rc != 0) {
         return rc;
     }
-    char file[128];
-    snprintf(file, sizeof(file), "%s.yaml", task.name);
-    for (int i = 0; i < cli_configs_count; i++) {
-        const struct embed_file *f = &cli_configs[i];
-        if (strcmp(f->name, file) == 0) {
-            if (config_parse(c, (const char *)f->data, f->len, file, err, sizeof(err)) < 0) {
-                return cli_fail(EXIT_CODE_CONFIG, NULL, "%s", err);
-            }
-            return 0;
-        }
+    const struct embed_file *file = find_file(c->run.task);
+    if (!file) {
+        return cli_fail(EXIT_CODE_CONFIG,
+                        "write a file of your own and name it in place of the task",
+                        "there is no configuration for the task %s in this program", task.name);
     }
-    return cli_fail(EXIT_CODE_CONFIG, "write a file of your own and name it in place of the task",
-                    "there is no configuration for the task %s in this program", task.name);
+    if (config_parse(c, (const char *)file->data, file->len, file->name, err, sizeof(err)) < 0) {
+        return cli_fail(EXIT_CODE_CONFIG, NULL, "%s", err);
+    }
+    cli_name_task(c, name); // the file may be another's
+    return 0;
 }
 
 int cli_resolve(struct config *c, struct task *task, const struct cli_source *source) {

@@ -104,6 +104,9 @@ static void command_lines(void **state) {
     expect("$spur run hopper --seed 1x", EXIT_CODE_USAGE, "--seed: expected a whole number");
     expect("$spur run hopper --frobnicate", EXIT_CODE_USAGE, "spur run --help");
     expect("$spur tasks", 0, "Hopper-v4");
+    expect("$spur tasks --mjcf Pusher-v5", 0, "<mujoco model=\"pusher_v5\">");
+    expect("$spur tasks --mjcf reacher_v5", 0, "<mujoco model=\"reacher\">");
+    expect("$spur tasks --mjcf Hoper-v4", EXIT_CODE_CONFIG, "did you mean hopper?");
     expect("$spur config", EXIT_CODE_USAGE, "expected one task or file, found 0");
     const char *const commands[] = {"run", "status", "eval", "render", "config", "tasks"};
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
@@ -119,6 +122,12 @@ static void configurations(void **state) {
            "resolved.yaml - && tail -1 resolved.yaml",
            0, "#   all ");
     expect("$spur config HOPPER-v4 --set run.seed=1e3", 0, "seed: 1000 ");
+    // Every task has a configuration, the v5 ones that of v4, and all are accepted.
+    expect("for t in $($spur tasks | awk 'NR > 1 { print $1 }'); do"
+           " $spur config $t | grep -q \"^  task: $t \" || echo none for $t; done; echo seen",
+           0, "seen");
+    assert_null(strstr(output, "none for"));
+    expect("$spur config Reacher-v5", 0, "task: reacher_v5 ");
     expect("$spur config hoper", EXIT_CODE_CONFIG,
            "there is no task \"hoper\"; did you mean hopper? The tasks are: ");
     write_file("bad.yaml", "run:\n  task: hopper\nmodel:\n  hiden_width: 3\n");

@@ -288,6 +288,42 @@ static void a_task_without_environment_is_refused(void **state) {
     assert_non_null(strstr(err, "juggler"));
 }
 
+// ---- Gymnasium's v5 classes ----
+
+// What v5 observes is what v4 does without the numbers that are always 0.
+static void v5_observes_the_same_without_zeros(void **state) {
+    (void)state;
+    static const char *const names[] = {"inverted_double_pendulum", "reacher"};
+    for (int k = 0; k < 2; k++) {
+        const struct task *v4 = task_find(names[k]);
+        char name[64];
+        snprintf(name, sizeof name, "%s-v5", names[k]);
+        const struct task *v5 = task_find(name);
+        assert_true(v5->obs_dim < v4->obs_dim);
+        struct env *env[2] = {create(v4), create(v5)};
+        struct rng noise = rng_make(SEED, RNG_EXPLORE, 9);
+        for (int i = 0; i < 2; i++) {
+            struct rng reset = rng_make(SEED, RNG_ENV_RESET, 9);
+            env_reset(env[i], &reset);
+        }
+        for (int t = 0; t < 40; t++) {
+            float action[TASK_ACT_DIM_MAX];
+            double obs[2][TASK_OBS_DIM_MAX];
+            random_action(action, v4->act_dim, &noise);
+            for (int i = 0; i < 2; i++) {
+                env_step(env[i], action);
+                env_obs_f64(env[i], obs[i]);
+            }
+            assert_memory_equal(obs[0], obs[1], (size_t)v5->obs_dim * sizeof(double));
+            for (int i = v5->obs_dim; i < v4->obs_dim; i++) {
+                assert_true(obs[0][i] == 0.0);
+            }
+        }
+        env_destroy(&env[0]);
+        env_destroy(&env[1]);
+    }
+}
+
 // ---- two termination rules ----
 
 // MBPO ends predicted episodes by looking at observations; the task itself looks
@@ -352,6 +388,7 @@ int main(void) {
         cmocka_unit_test(a_broken_simulation_is_reported),
         cmocka_unit_test(an_error_inside_mujoco_is_survived),
         cmocka_unit_test(a_task_without_environment_is_refused),
+        cmocka_unit_test(v5_observes_the_same_without_zeros),
         cmocka_unit_test(the_rule_on_observations_agrees_with_the_task),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
