@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define BENCH_CASES_MAX 24
+#define BENCH_CASES_MAX 64
 #define BENCH_ROUNDS 5
 #define BENCH_TEXT_MAX 256
 #define BENCH_NO_LIMIT (-1)
