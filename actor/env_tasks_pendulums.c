@@ -75,8 +75,8 @@ static double double_pendulum_pay(double parts[ENV_PARTS_MAX], double alive_bonu
     const double *v = view->qvel;
     double x = tip[0], z = tip[2];
     parts[0] = alive_bonus;
-    parts[1] = 0.01 * x * x + (z - 2.0) * (z - 2.0);
-    parts[2] = 1e-3 * v[1] * v[1] + 5e-3 * v[2] * v[2];
+    parts[1] = 0.01 * (x * x) + (z - 2.0) * (z - 2.0);
+    parts[2] = 1e-3 * (v[1] * v[1]) + 5e-3 * (v[2] * v[2]);
     parts[3] = x;
     parts[4] = z;
     return parts[0] - parts[1] - parts[2];
