@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Arms that reach for a target or push a puck.
 //
-// Both are paid by distances between bodies. v4 takes them before the step (so
-// an action is paid one step late), v5 after it; and since positions of bodies
-// lag behind qpos by an evaluation of the simulator, neither can be had from the
-// observation alone. No state ends an episode.
+// Both are paid by distances between bodies. v4 takes them before the step, so
+// that an action is paid one step late; v5 after it. Positions of bodies lag
+// behind qpos by an evaluation of the simulator, in rewards as in observations.
+// No state ends an episode.
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
