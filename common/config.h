@@ -24,6 +24,11 @@ enum pacing_mode {
     PACING_RATIO,    // the same ratio in the long run, bounded slack, everything overlaps
 };
 
+enum model_stop {
+    MODEL_STOP_PAPER,  // patience alone
+    MODEL_STOP_BUDGET, // patience, within a number of gradient steps
+};
+
 enum task_termination {
     TASK_TERMINATION_RULE,    // the task's own, on predicted observations
     TASK_TERMINATION_NEVER,   // rollouts end at k alone
@@ -68,6 +73,8 @@ struct config {
         double improvement;              // 0.01: a member improved if its holdout MSE fell by more
         int patience_epochs; // stop after more than this many epochs without any improving
         int epochs_max;      // 0: no bound
+        enum model_stop stop;
+        uint64_t steps_max; // MODEL_STOP_BUDGET: gradient steps of a member in one training
     } model;
     struct {
         uint64_t per_step;           // M, rollouts a real step

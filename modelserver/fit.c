@@ -19,6 +19,7 @@ struct fit {
     struct adam adam;
     float decay[MLP_LAYERS_MAX];
     int elites, batch, patience, epochs_max;
+    uint64_t steps_max; // UINT64_MAX: no bound
     double holdout_ratio, improvement;
     uint64_t holdout_max, rows_max, seed;
     size_t params, member_params;
@@ -68,6 +69,7 @@ struct fit *fit_create(const struct config *config, const struct ensemble *e, ui
     f->batch = config->model.batch_size;
     f->patience = config->model.patience_epochs;
     f->epochs_max = config->model.epochs_max;
+    f->steps_max = config->model.stop == MODEL_STOP_BUDGET ? config->model.steps_max : UINT64_MAX;
     f->holdout_ratio = config->model.holdout_ratio;
     f->holdout_max = config->model.holdout_rows_max;
     f->improvement = config->model.improvement;
@@ -336,13 +338,20 @@ static void swap(float **a, float **b) {
     *b = t;
 }
 
+// Whether another epoch may be begun after so many, the last `idle` of them in vain.
+static bool goes_on(const struct fit *f, int epochs, int idle) {
+    uint64_t steps = (f->train + (uint64_t)f->batch - 1) / (uint64_t)f->batch; // an epoch
+    return idle <= f->patience && (f->epochs_max == 0 || epochs < f->epochs_max) &&
+           (epochs == 0 || ((uint64_t)epochs + 1) * steps <= f->steps_max);
+}
+
 enum fit_result fit_train(struct fit *f, struct model *out, const struct store_columns *d,
                           uint64_t rows, uint64_t number, const atomic_bool *stop) {
     CHECK(rows >= 2);
     CHECK(rows <= f->rows_max);
     prepare(f, d, (uint32_t)rows, number);
     int epochs = 0, idle = 0;
-    while (idle <= f->patience && (f->epochs_max == 0 || epochs < f->epochs_max)) {
+    while (goes_on(f, epochs, idle)) {
         if (!run_epoch(f, stop)) {
             return FIT_STOPPED;
         }

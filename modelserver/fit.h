@@ -10,7 +10,8 @@
 // holdout error (squared error of the means) of each member; a member whose
 // error fell by more than `improvement` relative to its best keeps these
 // weights as its best. After more than `patience_epochs` epochs in a row
-// without any such member, training stops, every member gets its best weights
+// without any such member (with model.stop budget: or when another epoch would
+// exceed model.steps_max gradient steps), training stops, every member gets its best weights
 // back, and the `elites` members with the lowest error are chosen. The bounds
 // of the log-variance and Adam's moments are not set back, and weights, bounds
 // and moments go on from training to training.

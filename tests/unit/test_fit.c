@@ -305,6 +305,29 @@ static void few_rows_and_a_capped_holdout(void **state) {
     free_model(&m);
 }
 
+// Of three epochs' steps two epochs fit when one step is missing; one is always made.
+static void a_budget_counts_whole_epochs(void **state) {
+    (void)state;
+    struct model m = new_model();
+    struct config budget = config;
+    budget.model.stop = MODEL_STOP_BUDGET;
+    budget.model.patience_epochs = 1000;
+    budget.model.epochs_max = 0;
+    const uint64_t holdout = 3, epoch = (ROWS - holdout + 63) / 64;
+    budget.model.holdout_rows_max = holdout;
+    const struct {
+        uint64_t steps_max, taken;
+    } cases[] = {{3 * epoch, 3 * epoch}, {3 * epoch - 1, 2 * epoch}, {1, epoch}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        budget.model.steps_max = cases[i].steps_max;
+        struct fit *fit = fit_create(&budget, &e, ROWS, 1);
+        assert_int_equal(fit_train(fit, &m, &env, ROWS, 0, &never), FIT_DONE);
+        assert_int_equal(*fit_state(fit).adam_steps, cases[i].taken);
+        fit_destroy(&fit);
+    }
+    free_model(&m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_trainings_follow_the_rules),
@@ -312,6 +335,7 @@ int main(void) {
         cmocka_unit_test(a_stop_changes_nothing),
         cmocka_unit_test(broken_weights_are_thrown_away),
         cmocka_unit_test(few_rows_and_a_capped_holdout),
+        cmocka_unit_test(a_budget_counts_whole_epochs),
     };
     return cmocka_run_group_tests(tests, make_world, NULL);
 }
