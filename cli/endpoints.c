@@ -43,6 +43,8 @@ int endpoints_private(struct endpoints *e) {
     snprintf(e->learner, sizeof(e->learner), "ipc://%.100s/learner", e->folder);
     memcpy(e->modelserver_bind, e->modelserver, sizeof(e->modelserver));
     memcpy(e->learner_bind, e->learner, sizeof(e->learner));
+    memcpy(e->modelserver_join, e->modelserver, sizeof(e->modelserver));
+    memcpy(e->learner_join, e->learner, sizeof(e->learner));
     return 0;
 }
 
@@ -115,8 +117,8 @@ int endpoints_listen(struct endpoints *e, const char *address) {
                 "  Use it in a network that you trust.\n",
                 e->modelserver_bind);
     }
-    printf("actors join with: spur-actor --modelserver tcp://%s:%u --learner tcp://%s:%u\n", name,
-           port, name, port + 1);
+    snprintf(e->modelserver_join, sizeof(e->modelserver_join), "tcp://%s:%u", name, port);
+    snprintf(e->learner_join, sizeof(e->learner_join), "tcp://%s:%u", name, port + 1);
     return 0;
 }
 

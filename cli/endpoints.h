@@ -15,6 +15,8 @@ struct endpoints {
     // To bind, and to connect to from this machine.
     char modelserver_bind[NET_ENDPOINT_MAX], learner_bind[NET_ENDPOINT_MAX];
     char modelserver[NET_ENDPOINT_MAX], learner[NET_ENDPOINT_MAX];
+    // What those who join by hand connect to; from other hosts too, with TCP.
+    char modelserver_join[NET_ENDPOINT_MAX], learner_join[NET_ENDPOINT_MAX];
     char folder[PATH_MAX]; // of the ipc sockets; empty for TCP
 };
 

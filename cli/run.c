@@ -102,11 +102,12 @@ static int parse(struct request *r, int argc, char **argv) {
 // Prints what is going to happen, and refuses what the machine cannot hold.
 static int announce(const struct rundir *dir) {
     const struct config *c = &dir->config;
+    int actors = supervisor_actors(c);
     char steps[TEXT_LEN], needed[CONFIG_BYTES_LEN], limit[CONFIG_BYTES_LEN];
     printf("spur %s: %s (%s), seed %llu, %s steps, %s, %d actor%s\n", SPUR_VERSION, dir->task.name,
            dir->task.title, (unsigned long long)c->run.seed, text_count(steps, c->run.steps),
-           c->pacing.mode == PACING_LOCKSTEP ? "lockstep" : "ratio", c->run.actors,
-           c->run.actors == 1 ? "" : "s");
+           c->pacing.mode == PACING_LOCKSTEP ? "lockstep" : "ratio", actors,
+           actors == 1 ? "" : "s");
     printf("run directory: %s (%s)\n", dir->path, dir->resumed ? "taken up again" : "new");
 
     struct config_memory memory;
@@ -125,6 +126,22 @@ static int announce(const struct rundir *dir) {
                         "this run needs %s of memory, and there are %s", needed, limit);
     }
     return 0;
+}
+
+// How others join, where the user must know.
+static void print_join(const struct config *c, const struct endpoints *e) {
+    const char *server = e->modelserver_join, *learner = e->learner_join;
+    if (task_is_brought(c)) {
+        printf(
+            "its environment is yours to bring; docs/environments.md says how. Actors join with:\n"
+            "  python3 -m spur_actor --env MODULE:FUNCTION --modelserver %s --learner %s\n"
+            "and one that evaluates with:\n"
+            "  python3 -m spur_actor --env MODULE:FUNCTION --modelserver %s --evaluate\n",
+            server, learner, server);
+    } else if (e->folder[0] == '\0') {
+        printf("actors join with: spur-actor --modelserver %s --learner %s\n", server, learner);
+    }
+    fflush(stdout);
 }
 
 // The last word. Returns the exit code.
@@ -163,6 +180,7 @@ static int supervise(const struct request *r, const struct rundir *dir) {
     }
     rc = endpoints_write(&e, dir->path);
     if (rc == 0) {
+        print_join(&dir->config, &e);
         struct supervisor_result result = supervisor_run(dir, &e);
         endpoints_unwrite(dir->path);
         rc = conclude(dir, &result);

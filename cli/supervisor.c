@@ -239,15 +239,20 @@ static void on_tick(void *arg) {
 
 // ---- the whole ----
 
+int supervisor_actors(const struct config *c) {
+    return task_is_brought(c) ? 0 : c->run.actors;
+}
+
 static bool init_children(struct supervisor *s, const struct endpoints *e) {
-    int actors = s->dir->config.run.actors;
-    s->child_count = 3 + actors;
-    s->children = xcalloc((size_t)s->child_count, sizeof(*s->children));
-    bool found = child_init(&s->children[0], CHILD_MODELSERVER, 0, s->dir, e) &&
-                 child_init(&s->children[1], CHILD_LEARNER, 0, s->dir, e) &&
-                 child_init(&s->children[2], CHILD_EVALUATOR, 0, s->dir, e);
+    int actors = supervisor_actors(&s->dir->config);
+    s->children = xcalloc(3 + (size_t)actors, sizeof(*s->children));
+    bool found = child_init(&s->children[s->child_count++], CHILD_MODELSERVER, 0, s->dir, e) &&
+                 child_init(&s->children[s->child_count++], CHILD_LEARNER, 0, s->dir, e);
+    if (found && !task_is_brought(&s->dir->config)) {
+        found = child_init(&s->children[s->child_count++], CHILD_EVALUATOR, 0, s->dir, e);
+    }
     for (int i = 0; i < actors && found; i++) {
-        found = child_init(&s->children[3 + i], CHILD_ACTOR, i, s->dir, e);
+        found = child_init(&s->children[s->child_count++], CHILD_ACTOR, i, s->dir, e);
     }
     for (int i = 0; i < s->child_count; i++) {
         s->children[i].owner = s;

@@ -17,9 +17,12 @@ static bool hello_is_sound(struct modelserver *ms, const struct net_peer *from,
     if ((h->task[0] && strcmp(h->task, ms->task->name) != 0) ||
         (h->obs_dim && h->obs_dim != (uint32_t)ms->task->obs_dim) ||
         (h->act_dim && h->act_dim != (uint32_t)ms->task->act_dim)) {
-        ms_refuse(ms, from, WIRE_REFUSED_TASK, true,
-                  "%s has task %s (%u, %u); this run's is %s (%d, %d)", h->id, h->task, h->obs_dim,
-                  h->act_dim, ms->task->name, ms->task->obs_dim, ms->task->act_dim);
+        ms_refuse(
+            ms, from, WIRE_REFUSED_TASK, true,
+            "%.64s brings %.48s with %u observations and %u actions; this run's task is %.48s "
+            "with %d and %d",
+            h->id, h->task[0] ? h->task : "an environment", h->obs_dim, h->act_dim, ms->task->name,
+            ms->task->obs_dim, ms->task->act_dim);
         return false;
     }
     if (h->id[0] == '\0') {

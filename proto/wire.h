@@ -62,7 +62,7 @@ struct wire_hello {
     uint64_t pid;
     char version[WIRE_STRING_MAX];  // of the software, for people
     char task[WIRE_STRING_MAX];     // empty: whatever the run's task is
-    uint32_t obs_dim, act_dim;      // 0 when task is empty
+    uint32_t obs_dim, act_dim;      // of the environment; 0: whatever the run's are
     char endpoint[WIRE_STRING_MAX]; // where the sender itself answers StatusRequest; may be empty
     // Learner only: where its state stands.
     uint64_t updates, policy_version, real_rows, model_rows;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The task of a run, from its configuration: a built-in one, or the user's own.
 #include <stdio.h>
+#include <string.h>
 
 #include "common/task/task.h"
 
@@ -66,4 +67,8 @@ int task_configure(struct task *task, const struct config *c, char *err, size_t 
     task->termination = c->task.termination;
     task->horizon = c->task.horizon > 0 ? c->task.horizon : task->horizon;
     return 0;
+}
+
+bool task_is_brought(const struct config *c) {
+    return strcmp(c->task.env, "wire") == 0;
 }

@@ -45,6 +45,10 @@ struct task {
 // task, the nearest, and all there are.
 int task_configure(struct task *task, const struct config *c, char *err, size_t err_len);
 
+// Whether actors bring the environment over the wire (task.env: wire): no program of spur's own can
+// step it.
+bool task_is_brought(const struct config *c);
+
 // done[b] = 1 where row b of next_obs (B, obs_dim) ends a rollout by task->termination,
 // 0 elsewhere. Where that is learnt, none does by what is known here.
 void task_terminated(const struct task *task, uint8_t *done, const float *next_obs, int B);
