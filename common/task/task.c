@@ -33,6 +33,15 @@ static bool inverted_double_pendulum_terminated(const struct task *task, const f
     return !(height > 1.0f);
 }
 
+// Ends when the torso is low or high (o[0], height), or when any number is none.
+static bool ant_terminated(const struct task *task, const float *o) {
+    bool healthy = o[0] >= 0.2f && o[0] <= 1.0f;
+    for (int i = 0; i < task->obs_dim; i++) {
+        healthy = healthy && isfinite(o[i]);
+    }
+    return !healthy;
+}
+
 // Ends when the torso is low (o[0], height), leans (o[1], angle), or when any
 // number but the height leaves (-100, 100). MBPO's own code tests o < 100, not
 // |o| < 100, which lets a model run away downwards; here both sides are bounded,
@@ -44,6 +53,24 @@ static bool hopper_terminated(const struct task *task, const float *o) {
         healthy = healthy && fabsf(o[i]) < 100.0f;
     }
     return !healthy;
+}
+
+// Ends when the torso is low or high (o[0], height) ...
+static bool humanoid_terminated(const struct task *task, const float *o) {
+    (void)task;
+    return !(o[0] > 1.0f && o[0] < 2.0f);
+}
+
+// ... where MBPO counts the limits themselves as healthy.
+static bool humanoid_truncated_obs_terminated(const struct task *task, const float *o) {
+    (void)task;
+    return !(o[0] >= 1.0f && o[0] <= 2.0f);
+}
+
+// Ends when the torso is low or high (o[0], height), or leans (o[1], angle).
+static bool walker2d_terminated(const struct task *task, const float *o) {
+    (void)task;
+    return !(o[0] > 0.8f && o[0] < 2.0f && fabsf(o[1]) < 1.0f);
 }
 
 void task_terminated(const struct task *task, uint8_t *done, const float *next_obs, int B) {
@@ -58,87 +85,41 @@ void task_terminated(const struct task *task, uint8_t *done, const float *next_o
 
 static const struct task tasks[] = {
     {
-        .name = "inverted_pendulum",
-        .title = "InvertedPendulum-v4",
-        .obs_dim = 4,
-        .act_dim = 1,
-        .act_low = -3.0f,
-        .act_high = 3.0f,
-        .horizon = 1000,
-        .terminated = inverted_pendulum_terminated,
-    },
-    {
-        .name = "inverted_pendulum_v5",
-        .title = "InvertedPendulum-v5",
-        .obs_dim = 4,
-        .act_dim = 1,
-        .act_low = -3.0f,
-        .act_high = 3.0f,
-        .horizon = 1000,
-        .terminated = inverted_pendulum_terminated,
-    },
-    {
-        .name = "inverted_double_pendulum",
-        .title = "InvertedDoublePendulum-v4",
-        .obs_dim = 11,
-        .act_dim = 1,
+        .name = "ant",
+        .title = "Ant-v4",
+        .obs_dim = 27,
+        .act_dim = 8,
         .act_low = -1.0f,
         .act_high = 1.0f,
         .horizon = 1000,
-        .terminated = inverted_double_pendulum_terminated,
+        .terminated = ant_terminated,
     },
     {
-        .name = "inverted_double_pendulum_v5",
-        .title = "InvertedDoublePendulum-v5",
-        .obs_dim = 9,
-        .act_dim = 1,
+        .name = "ant_truncated_obs",
+        .title = "AntTruncatedObs-v2",
+        .obs_dim = 27,
+        .act_dim = 8,
         .act_low = -1.0f,
         .act_high = 1.0f,
         .horizon = 1000,
-        .terminated = inverted_double_pendulum_terminated,
+        .terminated = ant_terminated,
     },
     {
-        .name = "reacher",
-        .title = "Reacher-v4",
-        .obs_dim = 11,
-        .act_dim = 2,
+        .name = "ant_v5",
+        .title = "Ant-v5",
+        .obs_dim = 105,
+        .act_dim = 8,
         .act_low = -1.0f,
         .act_high = 1.0f,
-        .horizon = 50,
+        .horizon = 1000,
+        .terminated = ant_terminated,
     },
     {
-        .name = "reacher_v5",
-        .title = "Reacher-v5",
-        .obs_dim = 10,
-        .act_dim = 2,
-        .act_low = -1.0f,
-        .act_high = 1.0f,
-        .horizon = 50,
-    },
-    {
-        .name = "pusher",
-        .title = "Pusher-v4",
-        .obs_dim = 23,
-        .act_dim = 7,
-        .act_low = -2.0f,
-        .act_high = 2.0f,
-        .horizon = 100,
-    },
-    {
-        .name = "pusher_v5",
-        .title = "Pusher-v5",
-        .obs_dim = 23,
-        .act_dim = 7,
-        .act_low = -2.0f,
-        .act_high = 2.0f,
-        .horizon = 100,
-    },
-    {
-        .name = "swimmer",
-        .title = "Swimmer-v4",
-        .title_v5 = "Swimmer-v5",
-        .obs_dim = 8,
-        .act_dim = 2,
+        .name = "half_cheetah",
+        .title = "HalfCheetah-v4",
+        .title_v5 = "HalfCheetah-v5",
+        .obs_dim = 17,
+        .act_dim = 6,
         .act_low = -1.0f,
         .act_high = 1.0f,
         .horizon = 1000,
@@ -162,6 +143,142 @@ static const struct task tasks[] = {
         .act_high = 1.0f,
         .horizon = 1000,
         .terminated = hopper_terminated,
+    },
+    {
+        .name = "humanoid",
+        .title = "Humanoid-v4",
+        .obs_dim = 376,
+        .act_dim = 17,
+        .act_low = -0.4f,
+        .act_high = 0.4f,
+        .horizon = 1000,
+        .terminated = humanoid_terminated,
+    },
+    {
+        .name = "humanoid_truncated_obs",
+        .title = "HumanoidTruncatedObs-v2",
+        .obs_dim = 45,
+        .act_dim = 17,
+        .act_low = -0.4f,
+        .act_high = 0.4f,
+        .horizon = 1000,
+        .terminated = humanoid_truncated_obs_terminated,
+    },
+    {
+        .name = "humanoid_v5",
+        .title = "Humanoid-v5",
+        .obs_dim = 348,
+        .act_dim = 17,
+        .act_low = -0.4f,
+        .act_high = 0.4f,
+        .horizon = 1000,
+        .terminated = humanoid_terminated,
+    },
+    {
+        .name = "inverted_double_pendulum",
+        .title = "InvertedDoublePendulum-v4",
+        .obs_dim = 11,
+        .act_dim = 1,
+        .act_low = -1.0f,
+        .act_high = 1.0f,
+        .horizon = 1000,
+        .terminated = inverted_double_pendulum_terminated,
+    },
+    {
+        .name = "inverted_double_pendulum_v5",
+        .title = "InvertedDoublePendulum-v5",
+        .obs_dim = 9,
+        .act_dim = 1,
+        .act_low = -1.0f,
+        .act_high = 1.0f,
+        .horizon = 1000,
+        .terminated = inverted_double_pendulum_terminated,
+    },
+    {
+        .name = "inverted_pendulum",
+        .title = "InvertedPendulum-v4",
+        .obs_dim = 4,
+        .act_dim = 1,
+        .act_low = -3.0f,
+        .act_high = 3.0f,
+        .horizon = 1000,
+        .terminated = inverted_pendulum_terminated,
+    },
+    {
+        .name = "inverted_pendulum_v5",
+        .title = "InvertedPendulum-v5",
+        .obs_dim = 4,
+        .act_dim = 1,
+        .act_low = -3.0f,
+        .act_high = 3.0f,
+        .horizon = 1000,
+        .terminated = inverted_pendulum_terminated,
+    },
+    {
+        .name = "pusher",
+        .title = "Pusher-v4",
+        .obs_dim = 23,
+        .act_dim = 7,
+        .act_low = -2.0f,
+        .act_high = 2.0f,
+        .horizon = 100,
+    },
+    {
+        .name = "pusher_v5",
+        .title = "Pusher-v5",
+        .obs_dim = 23,
+        .act_dim = 7,
+        .act_low = -2.0f,
+        .act_high = 2.0f,
+        .horizon = 100,
+    },
+    {
+        .name = "reacher",
+        .title = "Reacher-v4",
+        .obs_dim = 11,
+        .act_dim = 2,
+        .act_low = -1.0f,
+        .act_high = 1.0f,
+        .horizon = 50,
+    },
+    {
+        .name = "reacher_v5",
+        .title = "Reacher-v5",
+        .obs_dim = 10,
+        .act_dim = 2,
+        .act_low = -1.0f,
+        .act_high = 1.0f,
+        .horizon = 50,
+    },
+    {
+        .name = "swimmer",
+        .title = "Swimmer-v4",
+        .title_v5 = "Swimmer-v5",
+        .obs_dim = 8,
+        .act_dim = 2,
+        .act_low = -1.0f,
+        .act_high = 1.0f,
+        .horizon = 1000,
+    },
+    {
+        .name = "walker2d",
+        .title = "Walker2d-v4",
+        .obs_dim = 17,
+        .act_dim = 6,
+        .act_low = -1.0f,
+        .act_high = 1.0f,
+        .horizon = 1000,
+        .terminated = walker2d_terminated,
+    },
+    {
+        .name = "walker2d_v5",
+        .title = "Walker2d-v5",
+        .obs_dim = 17,
+        .act_dim = 6,
+        .act_low = -1.0f,
+        .act_high = 1.0f,
+        .horizon = 1000,
+        .terminated = walker2d_terminated,
     },
 };
 
@@ -208,13 +325,12 @@ const struct task *task_find(const char *name) {
         return NULL;
     }
     for (int i = 0; i < TASK_COUNT; i++) {
-        CHECK(plain_name(have, tasks[i].title));
-        if (strcmp(wanted, have) == 0) {
-            return &tasks[i];
-        }
-        if (tasks[i].title_v5 != NULL && plain_name(have, tasks[i].title_v5) &&
-            strcmp(wanted, have) == 0) {
-            return &tasks[i];
+        const char *const names[] = {tasks[i].name, tasks[i].title, tasks[i].title_v5};
+        for (int k = 0; k < 3 && names[k] != NULL; k++) {
+            CHECK(plain_name(have, names[k]));
+            if (strcmp(wanted, have) == 0) {
+                return &tasks[i];
+            }
         }
     }
     return NULL;
@@ -226,8 +342,11 @@ const char *task_nearest(const char *name) {
     plain_name(wanted, name);
     int best = 0, best_distance = 2 * PLAIN_MAX;
     for (int i = 0; i < TASK_COUNT; i++) {
-        CHECK(plain_name(have, tasks[i].title));
+        CHECK(plain_name(have, tasks[i].name));
         int distance = spelling_distance(wanted, have);
+        if (strstr(have, wanted) != NULL) {
+            distance -= PLAIN_MAX; // a part of a name is nearer than any likeness
+        }
         if (distance < best_distance) {
             best = i;
             best_distance = distance;

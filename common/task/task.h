@@ -2,10 +2,13 @@
 // What a task *is*, to those who never see its simulator: dimensions, action
 // bounds, time limit, and the termination rule on predicted states.
 //
-// The environments themselves live in actor/: built in, or the user's own, which a
-// configuration describes to the other processes (its section `task`). Termination rules follow
-// MBPO's static functions, with one known slip of its code put right: Hopper's bound of 100 is on
-// |obs|, not on obs.
+// The environments themselves live in actor/. Built in are Gymnasium's v4 tasks, its v5
+// where observation, reward or model differ, and MBPO's two of its own; or an environment
+// is the user's, which a configuration describes to the other processes (its section
+// `task`). Termination rules follow MBPO's static functions, with two known slips of its
+// code put right: Hopper's bound of 100 is on |obs|, not on obs, and a NaN ends an episode
+// in every task that ends at all. Tasks that MBPO does not have are judged by their own
+// rule on what is observed.
 #ifndef SPUR_COMMON_TASK_TASK_H
 #define SPUR_COMMON_TASK_TASK_H
 

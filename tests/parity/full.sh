@@ -7,9 +7,4 @@ if [ ! -d "$dir" ]; then
     echo "skipped: no reference files in $dir"
     exit 77
 fi
-for task in Hopper InvertedDoublePendulum InvertedPendulum Pusher Pusher_v5 Reacher Swimmer; do
-    set -- "$@" "$dir/$task.json"
-done
-program="$1"
-shift 2
-exec "$program" "$@"
+exec "$1" "$dir"/*.json

@@ -30,6 +30,11 @@ static void names_are_found_in_any_spelling(void **state) {
         {"inverted_pendulum_v5", "inverted_pendulum_v5"},
         {"Reacher-v5", "reacher_v5"},
         {"swimmer-v5", "swimmer"}, // the same in both
+        {"HalfCheetah-v5", "half_cheetah"},
+        {"Walker2d_v5", "walker2d_v5"},
+        {"walker2d-v4", "walker2d"},
+        {"AntTruncatedObs-v2", "ant_truncated_obs"}, // as MBPO calls it
+        {"HumanoidTruncatedObs", "humanoid_truncated_obs"},
         {"Swimmer_v4", "swimmer"},
     };
     for (size_t i = 0; i < sizeof spellings / sizeof spellings[0]; i++) {
@@ -64,6 +69,8 @@ static void the_nearest_name_is_offered(void **state) {
     assert_string_equal(task_nearest("InvertPendulum"), "inverted_pendulum");
     assert_string_equal(task_nearest("pendulum"), "inverted_pendulum");
     assert_string_equal(task_nearest("inverted"), "inverted_pendulum");
+    assert_string_equal(task_nearest("cheetah"), "half_cheetah");
+    assert_string_equal(task_nearest("Wlaker2d"), "walker2d");
 }
 
 // ---- termination ----
@@ -76,7 +83,7 @@ static int done_of(const struct task *task, const float *obs) {
 
 // base with entry i set to value ends (or not) as `done` says.
 static void entry_ends(const struct task *task, const float *base, int i, float value, int done) {
-    float obs[16];
+    float obs[TASK_OBS_DIM_MAX];
     memcpy(obs, base, (size_t)task->obs_dim * sizeof *obs);
     obs[i] = value;
     if (done_of(task, obs) != done) {
@@ -164,8 +171,72 @@ static void inverted_double_pendulum_ends_low(void **state) {
     }
 }
 
+static void walker2d_ends_low_high_or_leaning(void **state) {
+    (void)state;
+    static const char *const names[] = {"walker2d", "walker2d_v5"};
+    for (int k = 0; k < 2; k++) {
+        const struct task *task = task_find(names[k]);
+        const float base[17] = {1.25f, 0.0f, -0.1f, -0.2f, 0.3f, 1, -2, 3, -4, 5, -6};
+        entry_ends(task, base, 0, 0.8f, 1); // limits themselves are outside
+        entry_ends(task, base, 0, nextafterf(0.8f, 1.0f), 0);
+        entry_ends(task, base, 0, nextafterf(2.0f, 1.0f), 0);
+        entry_ends(task, base, 0, 2.0f, 1);
+        for (int sign = -1; sign <= 1; sign += 2) {
+            entry_ends(task, base, 1, (float)sign, 1);
+            entry_ends(task, base, 1, (float)sign * nextafterf(1.0f, 0.0f), 0);
+            for (int i = 2; i < 17; i++) { // MBPO bounds nothing else
+                entry_ends(task, base, i, (float)sign * 1e9f, 0);
+            }
+        }
+        entry_ends(task, base, 0, NAN, 1);
+        entry_ends(task, base, 1, NAN, 1);
+    }
+}
+
+static void ant_ends_low_high_or_not_finite(void **state) {
+    (void)state;
+    static const char *const names[] = {"ant", "ant_truncated_obs", "ant_v5"};
+    for (int k = 0; k < 3; k++) {
+        const struct task *task = task_find(names[k]);
+        const float base[TASK_OBS_DIM_MAX] = {0.75f, 1.0f};
+        entry_ends(task, base, 0, 0.2f, 0); // limits themselves are inside
+        entry_ends(task, base, 0, nextafterf(0.2f, 0.0f), 1);
+        entry_ends(task, base, 0, 1.0f, 0);
+        entry_ends(task, base, 0, nextafterf(1.0f, 2.0f), 1);
+        entry_ends(task, base, 0, -0.5f, 1);
+        for (int i = 0; i < task->obs_dim; i++) {
+            entry_ends(task, base, i, NAN, 1);
+            entry_ends(task, base, i, INFINITY, 1);
+            entry_ends(task, base, i, -INFINITY, 1);
+            if (i > 0) {
+                entry_ends(task, base, i, 1e30f, 0);
+            }
+        }
+    }
+}
+
+static void humanoid_ends_low_or_high(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        int done_at_limit;
+    } variants[] = {{"humanoid", 1}, {"humanoid_truncated_obs", 0}, {"humanoid_v5", 1}};
+    for (int k = 0; k < 3; k++) {
+        const struct task *task = task_find(variants[k].name);
+        const float base[TASK_OBS_DIM_MAX] = {1.4f, 1.0f};
+        entry_ends(task, base, 0, 1.0f, variants[k].done_at_limit);
+        entry_ends(task, base, 0, 2.0f, variants[k].done_at_limit);
+        entry_ends(task, base, 0, nextafterf(1.0f, 0.0f), 1);
+        entry_ends(task, base, 0, nextafterf(1.0f, 2.0f), 0);
+        entry_ends(task, base, 0, nextafterf(2.0f, 1.0f), 0);
+        entry_ends(task, base, 0, nextafterf(2.0f, 3.0f), 1);
+        entry_ends(task, base, 0, NAN, 1);
+        entry_ends(task, base, task->obs_dim - 1, 1e30f, 0); // only the height counts
+    }
+}
+
 // NaN ends an episode in every task that can end; nothing is written beyond the
-// batch. (test_env.c judges batches of real observations.)
+// batch. (test_rules.c judges batches of real observations.)
 static void nan_ends_whatever_can_end(void **state) {
     (void)state;
     static float obs[7 * TASK_OBS_DIM_MAX];
@@ -193,6 +264,9 @@ int main(void) {
         cmocka_unit_test(inverted_pendulum_ends_by_angle),
         cmocka_unit_test(hopper_ends_low_leaning_or_huge),
         cmocka_unit_test(inverted_double_pendulum_ends_low),
+        cmocka_unit_test(walker2d_ends_low_high_or_leaning),
+        cmocka_unit_test(ant_ends_low_high_or_not_finite),
+        cmocka_unit_test(humanoid_ends_low_or_high),
         cmocka_unit_test(nan_ends_whatever_can_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
