@@ -16,7 +16,7 @@
 #include "cli/text.h"
 #include "common/check.h"
 #include "common/clock.h"
-#include "common/nn/blas.h"
+#include "common/nn/gemm.h"
 #include "common/process.h"
 #include "common/stats.h"
 
@@ -175,8 +175,8 @@ static void print_json(const struct bench *b) {
         json_array_append_new(cases, case_json(b, &b->cases[i]));
     }
     json_t *root = json_pack("{s:i, s:s, s:s, s:i, s:i, s:o}", "schema", JSON_SCHEMA, "version",
-                             SPUR_VERSION, "blas", blas_core(), "cores", process_cores(), "rounds",
-                             BENCH_ROUNDS, "cases", cases);
+                             SPUR_VERSION, "kernels", gemm_name(), "cores", process_cores(),
+                             "rounds", BENCH_ROUNDS, "cases", cases);
     CHECK(root);
     json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     putchar('\n');
@@ -212,7 +212,7 @@ int cmd_bench(int argc, char **argv) {
         return cli_usage_error(argv, "takes no arguments, found \"%.60s\"", argv[optind]);
     }
     char slow[256];
-    if (blas_core_is_slow(slow, sizeof(slow))) {
+    if (gemm_is_slow(slow, sizeof(slow))) {
         fprintf(stderr, "spur: %s\n", slow);
     }
 

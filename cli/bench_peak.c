@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "common/check.h"
-#include "common/nn/blas.h"
+#include "common/nn/gemm.h"
 #include "common/rng.h"
 
 #define PEAK_ROUNDS 100000
@@ -128,7 +128,7 @@ struct gemm {
 
 static void gemm_step(void *state) {
     struct gemm *g = state;
-    blas_gemm_nt(g->C, g->A, g->B, GEMM_DIM, GEMM_DIM, GEMM_DIM, 0);
+    gemm_forward(g->C, g->A, g->B, NULL, GEMM_DIM, GEMM_DIM, GEMM_DIM, false);
 }
 
 static double gemm_run(struct bench_case *c, double seconds) {
@@ -148,8 +148,8 @@ int bench_add_peak(struct bench *b) {
     c->close = free;
     c->limit = peak;
     c->cost = 1;
-    snprintf(c->what, sizeof(c->what), "matrix product 256 x 256 x 256, one core (OpenBLAS, %s)",
-             blas_core());
+    snprintf(c->what, sizeof(c->what), "matrix products 256 x 256 x 256, one core (%s)",
+             gemm_name());
     snprintf(c->note, sizeof(c->note), "%s",
              peak == BENCH_NO_LIMIT ? "no limit: this processor's peak is not measured"
                                     : "limit: multiply-adds from registers");

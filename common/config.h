@@ -35,6 +35,13 @@ enum task_termination {
     TASK_TERMINATION_LEARNED, // a head of the ensemble decides
 };
 
+enum compute_kernels {
+    COMPUTE_AUTO, // the best that the processor has
+    COMPUTE_OPENBLAS,
+    COMPUTE_AVX2,
+    COMPUTE_AVX512,
+};
+
 struct config_list {
     int n;
     double v[CONFIG_LIST_MAX];
@@ -106,6 +113,7 @@ struct config {
         int unacked_rows_max; // rows an actor keeps while they are not acknowledged
     } network;
     struct {
+        enum compute_kernels kernels;             // of matrix products
         int learner_threads, modelserver_threads; // 0: decided from the cores there are
     } compute;
 };

@@ -19,7 +19,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/net.h"
-#include "common/nn/blas.h"
+#include "common/nn/gemm.h"
 #include "common/options.h"
 #include "common/process.h"
 #include "learner/learner.h"
@@ -178,6 +178,7 @@ static void load_config(struct app *app) {
         task_configure(&app->task, &app->config, err, sizeof(err)) < 0) {
         die(EXIT_CODE_CONFIG, "`spur config` prints a full one", "%s", err);
     }
+    gemm_start(app->config.compute.kernels);
     if (app->config.compute.learner_threads == 0) {
         int cores = process_cores();
         app->config.compute.learner_threads = cores < SAC_SHARDS ? cores : SAC_SHARDS;
@@ -212,10 +213,10 @@ static double mib(uint64_t bytes) {
 static void say_start(const struct app *app) {
     const struct config *c = &app->config;
     char slow[256];
-    log_info("spur-learner %s: task %s, seed %llu, BLAS kernels %s, %d training threads, pid %d",
-             SPUR_VERSION, app->task.name, (unsigned long long)c->run.seed, blas_core(),
+    log_info("spur-learner %s: task %s, seed %llu, products by %s, %d training threads, pid %d",
+             SPUR_VERSION, app->task.name, (unsigned long long)c->run.seed, gemm_name(),
              c->compute.learner_threads, (int)getpid());
-    if (blas_core_is_slow(slow, sizeof(slow))) {
+    if (gemm_is_slow(slow, sizeof(slow))) {
         log_warn("%s", slow);
     }
     uint64_t real, model, networks;

@@ -20,7 +20,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/net.h"
-#include "common/nn/blas.h"
+#include "common/nn/gemm.h"
 #include "common/nn/normalizer.h"
 #include "common/options.h"
 #include "common/process.h"
@@ -176,6 +176,7 @@ static void load_config(struct app *app) {
         task_configure(&app->task, &app->config, err, sizeof(err)) < 0) {
         die(EXIT_CODE_CONFIG, "`spur config` prints a full one", "%s", err);
     }
+    gemm_start(app->config.compute.kernels);
     app->ensemble = ms_ensemble(&app->config, &app->task);
     app->policy = ms_policy(&app->config, &app->task);
     // Left to itself it leaves two cores to the learner, which a run waits for, and
@@ -330,9 +331,9 @@ static void greet(const struct app *app) {
     char slow[256];
     log_info("spur-modelserver %s, task %s, seed %llu, run %016llx", SPUR_VERSION, app->task.name,
              (unsigned long long)app->meta.seed, (unsigned long long)app->meta.run_id);
-    log_info("matrix products: OpenBLAS %s; %d training thread%s", blas_core(), app->threads,
+    log_info("matrix products by %s; %d training thread%s", gemm_name(), app->threads,
              app->threads == 1 ? "" : "s");
-    if (blas_core_is_slow(slow, sizeof(slow))) {
+    if (gemm_is_slow(slow, sizeof(slow))) {
         log_warn("%s", slow);
     }
     log_info("%llu real steps stored, of %llu", (unsigned long long)store_rows(app->store),

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "common/check.h"
-#include "common/nn/blas.h"
+#include "common/nn/gemm.h"
 #include "common/nn/vector.h"
 
 // Scratch is a row of buffers, each starting on a cache line:
@@ -111,15 +111,24 @@ void mlp_init_truncated(float *params, const struct mlp *m, struct rng *rng) {
     }
 }
 
-// z (B, out) = x (B, in) W^T, without the bias. A product with one row or one
-// column is a handful of dot products, which OpenBLAS would pack matrices for.
-static void multiply(float *z, const float *x, const float *W, int B, int in, int out) {
+// z (B, out) = x (B, in) W^T + b, through ReLU if so said; b may be NULL. A product
+// with one row or one column is a handful of dot products, for which nothing need
+// be rearranged.
+static void affine(float *z, const float *x, const float *W, const float *b, int B, int in, int out,
+                   bool relu) {
+    if (out > 1 && B > 1) {
+        gemm_forward(z, x, W, b, B, out, in, relu);
+        return;
+    }
     if (out == 1) {
         vector_dot_rows(z, x, W, B, in);
-    } else if (B == 1) {
-        vector_dot_rows(z, W, x, out, in);
     } else {
-        blas_gemm_nt(z, x, W, B, out, in, 0.0f);
+        vector_dot_rows(z, W, x, out, in);
+    }
+    if (b && relu) {
+        vector_bias_relu(z, b, B, out);
+    } else if (b) {
+        vector_bias(z, b, B, out);
     }
 }
 
@@ -130,15 +139,14 @@ static void forward(float *y, float *scratch, const struct mlp *m, const float *
         const float *W = params + mlp_weight_offset(m, l);
         const float *b = params + mlp_bias_offset(m, l);
         if (l == m->layers - 1) {
-            multiply(y, x, W, B, in, out);
-            vector_bias(y, b, B, out);
+            affine(y, x, W, b, B, in, out, false);
             return;
         }
         float *h = scratch + layer_offset(m, l, B);
-        multiply(h, x, W, B, in, out);
         if (m->activation == ACTIVATION_RELU) {
-            vector_bias_relu(h, b, B, out);
+            affine(h, x, W, b, B, in, out, true);
         } else {
+            affine(h, x, W, NULL, B, in, out, false);
             vector_bias_silu(h, keep_slopes ? h + buffer_floats(B, out) : NULL, b, B, out);
         }
         x = h;
@@ -169,16 +177,20 @@ static void add_weight_gradient(float *dW, const float *dz, const float *x, int 
     if (out == 1) {
         vector_add_rows(dW, dz, x, B, in);
     } else {
-        blas_gemm_tn(dW, dz, x, out, in, B, 1.0f);
+        gemm_weights(dW, dz, x, B, out, in);
     }
 }
 
-// dx (B, in) = dz (B, out) W (out, in)
-static void input_gradient(float *dx, const float *dz, const float *W, int B, int in, int out) {
-    if (out == 1) {
-        vector_outer(dx, dz, W, B, in);
-    } else {
-        blas_gemm_nn(dx, dz, W, B, in, out, 0.0f);
+// dx (B, in) = dz (B, out) W (out, in), through the ReLU that gave h (NULL: none).
+static void input_gradient(float *dx, float *db, const float *dz, const float *W, const float *h,
+                           int B, int in, int out) {
+    if (out > 1) {
+        gemm_back(dx, db, dz, W, h, B, out, in);
+        return;
+    }
+    vector_outer(dx, dz, W, B, in);
+    if (h) {
+        vector_relu_backward(dx, db, h, B, in);
     }
 }
 
@@ -202,16 +214,16 @@ void mlp_backward(float *dx, float *dparams, float *scratch, const struct mlp *m
         }
         if (l == 0) {
             if (dx) {
-                input_gradient(dx, dz, W, B, in, out);
+                input_gradient(dx, NULL, dz, W, NULL, B, in, out);
             }
             return;
         }
         float *dh = spare[l % 2];
         float *db = dparams ? dparams + mlp_bias_offset(m, l - 1) : NULL;
-        input_gradient(dh, dz, W, B, in, out);
         if (m->activation == ACTIVATION_RELU) {
-            vector_relu_backward(dh, db, h, B, in);
+            input_gradient(dh, db, dz, W, h, B, in, out);
         } else {
+            input_gradient(dh, NULL, dz, W, NULL, B, in, out);
             vector_silu_backward(dh, db, h + buffer_floats(B, in), B, in);
         }
         dz = dh;

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+#include "common/nn/gemm.h"
+
+#include <stdio.h>
+
+#include "common/check.h"
+#include "common/nn/blas.h"
+#include "common/nn/gemm_table.h"
+#include "common/nn/vector.h"
+
+// ---- the portable base: OpenBLAS, and a pass of its own for what is not a product ----
+
+static void openblas_forward(float *y, const float *x, const float *W, const float *b, int B,
+                             int out, int in, bool relu) {
+    blas_gemm_nt(y, x, W, B, out, in, 0.0f);
+    if (b && relu) {
+        vector_bias_relu(y, b, B, out);
+    } else if (b) {
+        vector_bias(y, b, B, out);
+    }
+}
+
+static void openblas_back(float *dx, float *db, const float *dz, const float *W, const float *h,
+                          int B, int out, int in) {
+    blas_gemm_nn(dx, dz, W, B, in, out, 0.0f);
+    if (h) {
+        vector_relu_backward(dx, db, h, B, in);
+    }
+}
+
+static void openblas_weights(float *dW, const float *dz, const float *x, int B, int out, int in) {
+    blas_gemm_tn(dW, dz, x, out, in, B, 1.0f);
+}
+
+const struct gemm_table gemm_openblas = {COMPUTE_OPENBLAS, openblas_forward, openblas_back,
+                                         openblas_weights};
+
+// ---- the choice ----
+
+// The best first.
+static const struct gemm_table *const all[] = {
+#ifdef SPUR_VECTOR_X86
+    &gemm_avx512,
+    &gemm_avx2,
+#endif
+    &gemm_openblas,
+};
+
+static const struct gemm_table *table = &gemm_openblas;
+
+static bool processor_has(const struct gemm_table *t) {
+#ifdef SPUR_VECTOR_X86
+    __builtin_cpu_init();
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (t == &gemm_avx2) {
+        return avx2;
+    }
+    if (t == &gemm_avx512) {
+        return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+    }
+#endif
+    return t == &gemm_openblas;
+}
+
+bool gemm_use(enum compute_kernels kernels) {
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        if ((kernels == COMPUTE_AUTO || kernels == all[i]->kernels) && processor_has(all[i])) {
+            table = all[i];
+            return true;
+        }
+    }
+    return false;
+}
+
+// Before main, so that no thread ever sees the choice change.
+__attribute__((constructor)) static void choose(void) {
+    gemm_use(COMPUTE_AUTO);
+}
+
+void gemm_start(enum compute_kernels kernels) {
+    if (!gemm_use(kernels)) {
+        die(EXIT_CODE_CONFIG, "set it to auto", "compute.kernels: this processor does not have %s",
+            kernels == COMPUTE_AVX2 ? "AVX2 and FMA" : "AVX-512 (F, VL, DQ and BW)");
+    }
+}
+
+const char *gemm_name(void) {
+    static char openblas[64];
+    switch (table->kernels) {
+    case COMPUTE_AVX512:
+        return "AVX-512 kernels";
+    case COMPUTE_AVX2:
+        return "AVX2 kernels";
+    default:
+        snprintf(openblas, sizeof(openblas), "OpenBLAS %s", blas_core());
+        return openblas;
+    }
+}
+
+bool gemm_is_slow(char *out, size_t out_len) {
+    return table == &gemm_openblas && blas_core_is_slow(out, out_len);
+}
+
+void gemm_forward(float *y, const float *x, const float *W, const float *b, int B, int out, int in,
+                  bool relu) {
+    table->forward(y, x, W, b, B, out, in, relu);
+}
+
+void gemm_back(float *dx, float *db, const float *dz, const float *W, const float *h, int B,
+               int out, int in) {
+    table->back(dx, db, dz, W, h, B, out, in);
+}
+
+void gemm_weights(float *dW, const float *dz, const float *x, int B, int out, int in) {
+    table->weights(dW, dz, x, B, out, in);
+}

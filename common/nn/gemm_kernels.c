@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: MIT
+// Products of our own. Compiled once a variant, with the instructions that it may
+// use; everything is static but its table.
+//
+// C (M, N) = A (M, K) B (K, N) is worked on in panels of two vectors of columns.
+// A panel of B is copied into one contiguous piece, K_BLOCK deep, which stays in
+// the first-level cache while all rows of A pass by, a tile of rows at a time;
+// the tile's part of C is in registers throughout. A's numbers are broadcast from
+// where they are, at any stride, so that A transposed costs nothing. The copy is
+// 1/M of the work, and where B is transposed it is where that happens.
+//
+// Nothing is read or written beyond the operands: partial vectors are masked, and
+// the copy of a panel is filled up with zeros.
+#include <immintrin.h>
+#include <stddef.h>
+
+#include "common/nn/gemm_table.h"
+
+#ifdef __AVX512F__
+
+#define LANES 16
+#define TILE_ROWS 14 // times two vectors: 28 of 32 registers
+typedef __m512 vec;
+
+static inline vec v_zero(void) {
+    return _mm512_setzero_ps();
+}
+static inline vec v_all(float x) {
+    return _mm512_set1_ps(x);
+}
+static inline vec v_load(const float *p) {
+    return _mm512_loadu_ps(p);
+}
+static inline void v_store(float *p, vec v) {
+    _mm512_storeu_ps(p, v);
+}
+static inline __mmask16 first_lanes(int n) {
+    return (__mmask16)((1u << n) - 1);
+}
+static inline vec v_load_first(const float *p, int n) {
+    return _mm512_maskz_loadu_ps(first_lanes(n), p);
+}
+static inline void v_store_first(float *p, vec v, int n) {
+    _mm512_mask_storeu_ps(p, first_lanes(n), v);
+}
+static inline vec v_add(vec a, vec b) {
+    return _mm512_add_ps(a, b);
+}
+static inline vec v_fma(vec a, vec b, vec c) {
+    return _mm512_fmadd_ps(a, b, c);
+}
+// max(v, 0); a NaN passes.
+static inline vec v_relu(vec v) {
+    return _mm512_max_ps(_mm512_setzero_ps(), v);
+}
+// v where h > 0, else 0
+static inline vec v_where_positive(vec v, vec h) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(h, _mm512_setzero_ps(), _CMP_GT_OQ), v);
+}
+
+// r[i][j] becomes r[j][i].
+static inline void transpose(vec r[LANES]) {
+    vec t[LANES];
+    for (int i = 0; i < 16; i += 4) {
+        vec a = _mm512_unpacklo_ps(r[i], r[i + 1]), b = _mm512_unpackhi_ps(r[i], r[i + 1]);
+        vec c = _mm512_unpacklo_ps(r[i + 2], r[i + 3]), d = _mm512_unpackhi_ps(r[i + 2], r[i + 3]);
+        t[i] = (vec)_mm512_unpacklo_pd((__m512d)a, (__m512d)c);
+        t[i + 1] = (vec)_mm512_unpackhi_pd((__m512d)a, (__m512d)c);
+        t[i + 2] = (vec)_mm512_unpacklo_pd((__m512d)b, (__m512d)d);
+        t[i + 3] = (vec)_mm512_unpackhi_pd((__m512d)b, (__m512d)d);
+    }
+    // t[4 i + j] has columns j, j + 4, j + 8, j + 12 of rows 4 i ... 4 i + 3.
+    for (int j = 0; j < 4; j++) {
+        vec a = _mm512_shuffle_f32x4(t[j], t[j + 4], 0x88);
+        vec b = _mm512_shuffle_f32x4(t[j], t[j + 4], 0xdd);
+        vec c = _mm512_shuffle_f32x4(t[j + 8], t[j + 12], 0x88);
+        vec d = _mm512_shuffle_f32x4(t[j + 8], t[j + 12], 0xdd);
+        r[j] = _mm512_shuffle_f32x4(a, c, 0x88);
+        r[j + 4] = _mm512_shuffle_f32x4(b, d, 0x88);
+        r[j + 8] = _mm512_shuffle_f32x4(a, c, 0xdd);
+        r[j + 12] = _mm512_shuffle_f32x4(b, d, 0xdd);
+    }
+}
+
+#else // AVX2 and FMA
+
+#define LANES 8
+#define TILE_ROWS 6 // times two vectors: 12 of 16 registers
+typedef __m256 vec;
+
+static inline vec v_zero(void) {
+    return _mm256_setzero_ps();
+}
+static inline vec v_all(float x) {
+    return _mm256_set1_ps(x);
+}
+static inline vec v_load(const float *p) {
+    return _mm256_loadu_ps(p);
+}
+static inline void v_store(float *p, vec v) {
+    _mm256_storeu_ps(p, v);
+}
+static inline __m256i first_lanes(int n) {
+    static const int ones[2 * LANES] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    return _mm256_loadu_si256((const __m256i *)(ones + LANES - n));
+}
+static inline vec v_load_first(const float *p, int n) {
+    return _mm256_maskload_ps(p, first_lanes(n));
+}
+static inline void v_store_first(float *p, vec v, int n) {
+    if (n == LANES) { // masked stores are slow on some processors
+        v_store(p, v);
+    } else {
+        _mm256_maskstore_ps(p, first_lanes(n), v);
+    }
+}
+static inline vec v_add(vec a, vec b) {
+    return _mm256_add_ps(a, b);
+}
+static inline vec v_fma(vec a, vec b, vec c) {
+    return _mm256_fmadd_ps(a, b, c);
+}
+static inline vec v_relu(vec v) {
+    return _mm256_max_ps(_mm256_setzero_ps(), v);
+}
+static inline vec v_where_positive(vec v, vec h) {
+    return _mm256_and_ps(_mm256_cmp_ps(h, _mm256_setzero_ps(), _CMP_GT_OQ), v);
+}
+
+static inline void transpose(vec r[LANES]) {
+    vec t[LANES];
+    for (int i = 0; i < 8; i += 4) {
+        vec a = _mm256_unpacklo_ps(r[i], r[i + 1]), b = _mm256_unpackhi_ps(r[i], r[i + 1]);
+        vec c = _mm256_unpacklo_ps(r[i + 2], r[i + 3]), d = _mm256_unpackhi_ps(r[i + 2], r[i + 3]);
+        t[i] = (vec)_mm256_unpacklo_pd((__m256d)a, (__m256d)c);
+        t[i + 1] = (vec)_mm256_unpackhi_pd((__m256d)a, (__m256d)c);
+        t[i + 2] = (vec)_mm256_unpacklo_pd((__m256d)b, (__m256d)d);
+        t[i + 3] = (vec)_mm256_unpackhi_pd((__m256d)b, (__m256d)d);
+    }
+    for (int j = 0; j < 4; j++) {
+        r[j] = _mm256_permute2f128_ps(t[j], t[j + 4], 0x20);
+        r[j + 4] = _mm256_permute2f128_ps(t[j], t[j + 4], 0x31);
+    }
+}
+
+#endif
+
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+#define PANEL (2 * LANES) // columns of a panel
+#define K_BLOCK 256       // its depth: 32 KiB with AVX-512
+
+// What happens to a tile of C between the registers and memory.
+enum {
+    FROM_C = 1, // the sums go on from what C holds: not the first block of K
+    ADD_C = 2,  // C is added at the end
+    BIAS = 4,
+    RELU = 8,
+    MASK = 16 // zero where h is not positive; rows are summed up
+};
+
+struct product {
+    const float *A; // A(m, k) = A[m * A_row + k * A_step]
+    ptrdiff_t A_row, A_step;
+    float *C; // (M, N)
+    int M, N;
+    int flags;         // of the last block of K
+    const float *bias; // (N)
+    const float *h;    // (M, N)
+    float *db;         // (N), or NULL
+};
+
+// One tile: `rows` rows from m, `vectors` vectors of columns from n of which the
+// last has `last` lanes; K steps from k. rows and vectors are constants wherever
+// this is inlined.
+static inline __attribute__((always_inline)) void tile(const struct product *p, const float *panel,
+                                                       float *sums, int m, int n, int last, int k,
+                                                       int K, int flags, int rows, int vectors) {
+    vec c[TILE_ROWS][2];
+    float *C = p->C + (ptrdiff_t)m * p->N + n;
+    const int lanes[2] = {vectors == 2 ? LANES : last, last};
+    UNROLL
+    for (int i = 0; i < rows; i++) {
+        UNROLL
+        for (int j = 0; j < vectors; j++) {
+            c[i][j] = flags & FROM_C ? v_load_first(C + i * (ptrdiff_t)p->N + j * LANES, lanes[j])
+                                     : v_zero();
+        }
+    }
+    const float *A = p->A + m * p->A_row + k * p->A_step;
+    const ptrdiff_t A_row = p->A_row, A_step = p->A_step;
+    for (int s = 0; s < K; s++) {
+        vec b[2];
+        UNROLL
+        for (int j = 0; j < vectors; j++) {
+            b[j] = v_load(panel + j * LANES);
+        }
+        UNROLL
+        for (int i = 0; i < rows; i++) {
+            vec a = v_all(A[i * A_row]);
+            UNROLL
+            for (int j = 0; j < vectors; j++) {
+                c[i][j] = v_fma(a, b[j], c[i][j]);
+            }
+        }
+        A += A_step;
+        panel += PANEL;
+    }
+    UNROLL
+    for (int j = 0; j < vectors; j++) {
+        vec bias = flags & BIAS ? v_load_first(p->bias + n + j * LANES, lanes[j]) : v_zero();
+        vec sum = v_load(sums + j * LANES);
+        UNROLL
+        for (int i = 0; i < rows; i++) {
+            ptrdiff_t at = i * (ptrdiff_t)p->N + j * LANES;
+            vec v = c[i][j];
+            if (flags & ADD_C) {
+                v = v_add(v_load_first(C + at, lanes[j]), v);
+            }
+            if (flags & BIAS) {
+                v = v_add(v, bias);
+            }
+            if (flags & RELU) {
+                v = v_relu(v);
+            }
+            if (flags & MASK) {
+                v = v_where_positive(v, v_load_first(p->h + (C - p->C) + at, lanes[j]));
+                sum = v_add(sum, v);
+            }
+            v_store_first(C + at, v, lanes[j]);
+        }
+        v_store(sums + j * LANES, sum);
+    }
+}
+
+#define TILE_CASE(rows)                                                                            \
+    case rows:                                                                                     \
+        if (vectors == 2) {                                                                        \
+            tile(p, panel, sums, m, n, last, k, K, flags, rows, 2);                                \
+        } else {                                                                                   \
+            tile(p, panel, sums, m, n, last, k, K, flags, rows, 1);                                \
+        }                                                                                          \
+        break;
+
+static void any_tile(const struct product *p, const float *panel, float *sums, int m, int n,
+                     int last, int k, int K, int flags, int rows, int vectors) {
+    switch (rows) {
+        TILE_CASE(1)
+        TILE_CASE(2)
+        TILE_CASE(3)
+        TILE_CASE(4)
+        TILE_CASE(5)
+        TILE_CASE(6)
+#if TILE_ROWS > 6
+        TILE_CASE(7)
+        TILE_CASE(8)
+        TILE_CASE(9)
+        TILE_CASE(10)
+        TILE_CASE(11)
+        TILE_CASE(12)
+        TILE_CASE(13)
+        TILE_CASE(14)
+#endif
+    }
+}
+
+// All rows of one panel, in tiles of even height so that the last is no splinter.
+static void pass_rows(const struct product *p, const float *panel, float *sums, int n, int columns,
+                      int k, int K, int flags) {
+    int vectors = columns > LANES ? 2 : 1;
+    int last = columns - (vectors - 1) * LANES;
+    int tiles = (p->M + TILE_ROWS - 1) / TILE_ROWS;
+    for (int t = 0, m = 0; t < tiles; t++) {
+        int end = (int)((long)p->M * (t + 1) / tiles);
+        any_tile(p, panel, sums, m, n, last, k, K, flags, end - m, vectors);
+        m = end;
+    }
+}
+
+// panel (K, PANEL) = the columns from B on of a matrix with `stride` columns.
+static void copy_panel(float *panel, const float *B, ptrdiff_t stride, int columns, int K) {
+    int first = columns < LANES ? columns : LANES, second = columns - first;
+    for (int k = 0; k < K; k++, B += stride, panel += PANEL) {
+        v_store(panel, v_load_first(B, first));
+        v_store(panel + LANES, v_load_first(B + first, second));
+    }
+}
+
+// panel (K, PANEL) = the same of a transposed matrix: its rows from B on, of
+// `stride` columns each.
+static void transpose_panel(float *panel, const float *B, ptrdiff_t stride, int columns, int K) {
+    for (int half = 0; half < PANEL; half += LANES) {
+        for (int k = 0; k < K; k += LANES) {
+            int deep = K - k < LANES ? K - k : LANES;
+            const float *from = B + half * stride + k;
+            vec r[LANES];
+            UNROLL
+            for (int i = 0; i < LANES; i++) {
+                r[i] = half + i < columns ? v_load_first(from + i * stride, deep) : v_zero();
+            }
+            transpose(r);
+            for (int i = 0; i < deep; i++) {
+                v_store(panel + (ptrdiff_t)(k + i) * PANEL + half, r[i]);
+            }
+        }
+    }
+}
+
+// Brings n numbers into the second-level cache. Weights and gradients often come
+// from behind it. In the order of memory the processor runs ahead of these reads;
+// at the strides of panels it does not, and every line is waited for.
+static void sweep(const float *p, ptrdiff_t n) {
+    for (ptrdiff_t i = 0; i < n; i += 16) {
+        (void)*(const volatile float *)(p + i);
+    }
+}
+
+// C = A B, with B (K, N) or, transposed, B (N, K).
+static void multiply(const struct product *p, const float *B, bool transposed, int K) {
+    float panel[K_BLOCK * PANEL] __attribute__((aligned(64)));
+    sweep(B, (ptrdiff_t)K * p->N);
+    if (p->flags & ADD_C) {
+        sweep(p->C, (ptrdiff_t)p->M * p->N);
+    }
+    for (int n = 0; n < p->N; n += PANEL) {
+        float sums[PANEL] __attribute__((aligned(64))) = {0};
+        int columns = p->N - n < PANEL ? p->N - n : PANEL;
+        for (int k = 0; k < K; k += K_BLOCK) {
+            bool ends = K - k <= K_BLOCK;
+            int deep = ends ? K - k : K_BLOCK;
+            if (transposed) {
+                transpose_panel(panel, B + (ptrdiff_t)n * K + k, K, columns, deep);
+            } else {
+                copy_panel(panel, B + (ptrdiff_t)k * p->N + n, p->N, columns, deep);
+            }
+            int flags = p->flags;
+            if (!(flags & ADD_C)) {
+                flags = (k > 0 ? FROM_C : 0) | (ends ? flags : 0);
+            }
+            pass_rows(p, panel, sums, n, columns, k, deep, flags);
+        }
+        if (p->db) {
+            for (int j = 0; j < columns; j++) {
+                p->db[n + j] += sums[j];
+            }
+        }
+    }
+}
+
+static void forward(float *y, const float *x, const float *W, const float *b, int B, int out,
+                    int in, bool relu) {
+    struct product p = {.A = x,
+                        .A_row = in,
+                        .A_step = 1,
+                        .C = y,
+                        .M = B,
+                        .N = out,
+                        .bias = b,
+                        .flags = b ? BIAS | (relu ? RELU : 0) : 0};
+    multiply(&p, W, true, in);
+}
+
+static void back(float *dx, float *db, const float *dz, const float *W, const float *h, int B,
+                 int out, int in) {
+    struct product p = {.A = dz,
+                        .A_row = out,
+                        .A_step = 1,
+                        .C = dx,
+                        .M = B,
+                        .N = in,
+                        .h = h,
+                        .db = h ? db : NULL,
+                        .flags = h ? MASK : 0};
+    multiply(&p, W, false, out);
+}
+
+static void weights(float *dW, const float *dz, const float *x, int B, int out, int in) {
+    struct product p = {
+        .A = dz, .A_row = 1, .A_step = out, .C = dW, .M = out, .N = in, .flags = ADD_C};
+    multiply(&p, x, false, B);
+}
+
+#ifdef __AVX512F__
+const struct gemm_table gemm_avx512 = {COMPUTE_AVX512, forward, back, weights};
+#else
+const struct gemm_table gemm_avx2 = {COMPUTE_AVX2, forward, back, weights};
+#endif
