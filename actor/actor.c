@@ -20,11 +20,12 @@ struct actor {
     const struct client_identity *who;
     enum phase phase;
     int exit_code;
-    char why[WIRE_STRING_MAX];
+    char why[512];
     uint64_t leave_by_ms, started_ms;
 
     // Set by the first Welcome.
-    const struct task *task;
+    const struct task *task; // run_task, from then on
+    struct task run_task;
     struct stepper *stepper;
     struct spool *spool;
     struct pilot pilot;
@@ -39,6 +40,7 @@ struct actor {
     uint64_t rewound_ms;
 
     uint64_t steps; // rows made by this incarnation
+    uint64_t bad;   // a bad step adds ACTOR_BAD_WEIGHT, a good one takes 1 away
     double last_return;
     struct rate rate;
     struct {
@@ -237,19 +239,17 @@ void actor_leave(struct actor *a, uint64_t now_ms, const char *why) {
 // What must be known to act. False: it cannot, and the actor is finished.
 static bool prepare(struct actor *a, const struct wire_welcome *w) {
     char err[512];
-    const struct task *task = task_find(w->task);
-    if (!task) {
-        fail(a, EXIT_CODE_PROTOCOL,
-             "the run's task is %.60s, which this build does not have (nearest: %s); build all "
-             "programs from the same source",
-             w->task, task_nearest(w->task));
+    const struct task *task = &a->run_task;
+    if (client_task(&a->run_task, &a->server, w->task, w->horizon, err, sizeof(err)) < 0) {
+        fail(a, EXIT_CODE_PROTOCOL, "%s", err);
         return false;
     }
     if (w->obs_dim != (uint32_t)task->obs_dim || w->act_dim != (uint32_t)task->act_dim) {
         fail(a, EXIT_CODE_PROTOCOL,
-             "the run's %s has %u observations and %u actions, here it has %d and %d; build all "
-             "programs from the same source",
-             task->name, w->obs_dim, w->act_dim, task->obs_dim, task->act_dim);
+             "the run's %s has %u observations and %u actions, here it has %d and %d; %s",
+             task->name, w->obs_dim, w->act_dim, task->obs_dim, task->act_dim,
+             task->env ? "take the file that the run was begun with"
+                       : "build all programs from the same source");
         return false;
     }
     a->stepper = stepper_create(task, w->seed, w->actor_index, w->actor_steps, w->actor_episodes,
@@ -448,11 +448,27 @@ static void report_episode(struct actor *a, uint64_t now_ms, const struct steppe
     }
 }
 
+// The simulator cannot be trusted: what it made until now is sent, if it is taken at once.
+static void leave_broken(struct actor *a, uint64_t now_ms) {
+    struct wire_msg msg = {.type = WIRE_GOODBYE};
+    spool_seal(a->spool);
+    send_rows(a, now_ms);
+    if (client_up(&a->server)) {
+        client_send(&a->server, now_ms, &msg); // if it is lost, silence tells the server as much
+    }
+    fail(
+        a, EXIT_CODE_CONFIG,
+        "the environment %.60s is broken: %llu of its steps were bad, too many in a row; the lines "
+        "before this one say what is wrong with them",
+        a->task->name, (unsigned long long)a->count.steps_bad);
+}
+
 static void step_once(struct actor *a, uint64_t now_ms) {
     struct stepper_row row;
     switch (stepper_step(a->stepper, next_is_random(a) ? NULL : &a->pilot, &row)) {
     case STEPPER_ROW:
         a->steps++;
+        a->bad -= a->bad > 0;
         rate_add(&a->rate, now_ms, 1);
         spool_push(a->spool, &row, now_ms);
         if (row.flags) {
@@ -465,6 +481,10 @@ static void step_once(struct actor *a, uint64_t now_ms) {
         log_warn("the simulator of %s gave a bad step (number %llu of this actor): dropped, a "
                  "new episode begins",
                  a->task->name, (unsigned long long)a->count.steps_bad);
+        a->bad += ACTOR_BAD_WEIGHT;
+        if (a->bad >= ACTOR_BAD_MAX) {
+            leave_broken(a, now_ms);
+        }
         break;
     case STEPPER_BAD_POLICY:
         a->count.policies_broken++;

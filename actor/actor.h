@@ -13,7 +13,8 @@
 // - Random streams are indexed by the actor's own step and episode numbers, so
 //   that a restarted actor goes on in its streams and never repeats a draw.
 // - A step that the simulator itself calls bad is dropped and counted, and a new
-//   episode begins; a non-finite number never leaves the process.
+//   episode begins; a non-finite number never leaves the process. An environment
+//   with too many of them is broken, and the actor leaves.
 #ifndef SPUR_ACTOR_ACTOR_H
 #define SPUR_ACTOR_ACTOR_H
 
@@ -30,6 +31,9 @@
 #define ACTOR_LEAVE_MS 2000       // for the last acknowledgements when leaving
 #define ACTOR_POLICY_GAP_MS 20    // between questions for a policy that is newer but not required
 #define ACTOR_POLICY_RETRY_MS 100 // after an answer without a policy
+// Left when more than one step in 50 is bad for long, or 20 in a row are.
+#define ACTOR_BAD_WEIGHT 50
+#define ACTOR_BAD_MAX 1000
 
 struct actor;
 

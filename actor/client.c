@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "actor/client.h"
 
+#include <limits.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/check.h"
 #include "common/log.h"
@@ -68,6 +70,28 @@ int client_send(struct client *c, uint64_t now_ms, struct wire_msg *msg) {
 
 bool client_up(const struct client *c) {
     return c->session.state == SESSION_UP;
+}
+
+int client_task(struct task *task, const struct client *c, const char *name, uint32_t horizon,
+                char *err, size_t err_len) {
+    const struct task *brought = c->who->task;
+    const struct task *found = task_find(name);
+    if (brought && brought->env && strcmp(brought->name, name) == 0) {
+        found = brought;
+    }
+    if (!found) {
+        snprintf(
+            err, err_len,
+            "the run's task is %.60s, which is not built in: start this process with --env "
+            "FILE, the environment that the run was begun with (its config.yaml has the name); "
+            "or, if it should be built in (nearest: %s), build all programs from the same "
+            "source",
+            name, task_nearest(name));
+        return -1;
+    }
+    *task = *found;
+    task->horizon = horizon > 0 && horizon <= INT_MAX ? (int)horizon : task->horizon;
+    return 0;
 }
 
 void client_status(const struct client *c, uint64_t now_ms, struct wire_status *status,

@@ -51,6 +51,11 @@ bool client_on_tick(struct client *c, uint64_t now_ms);
 int client_send(struct client *c, uint64_t now_ms, struct wire_msg *msg);
 bool client_up(const struct client *c);
 
+// The run's task, in full, by its name in a message: the one that this process brought along
+// (who->task), or a built-in one; with the run's time limit. 0, or -1 with what to do about it.
+int client_task(struct task *task, const struct client *c, const char *name, uint32_t horizon,
+                char *err, size_t err_len);
+
 // Fills in what a core's status says about the process and its own line.
 void client_status(const struct client *c, uint64_t now_ms, struct wire_status *status,
                    struct wire_actor_status *line);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Environments in MuJoCo: the file that steps it (env_render.c draws it).
 //
-// A model is compiled from the MJCF text inside the binary; what is observed and
-// paid comes from the task's row (env_task.h). This file is the mechanics, and
+// A model is compiled from the MJCF text inside the binary, or from the user's file;
+// what is observed and paid comes from the task's row (env_task.h). This file is the mechanics, and
 // the mechanics decide whether a trajectory is the reference's to the last bit:
 //
 //   reset: mj_resetData (which also clears the solver's warm start), start
@@ -16,7 +16,7 @@
 // never pass for a transition: such a step is `bad`, and so is every later one
 // until env_reset. And its errors would end the process: they are caught by a
 // long jump to the caller here, and make the step bad as well.
-#include "actor/env.h"
+#include "actor/env_mujoco.h"
 
 #include <math.h>
 #include <mujoco/mujoco.h>
@@ -28,16 +28,16 @@
 #include <string.h>
 
 #include "actor/env_inspect.h"
+#include "actor/env_kind.h"
 #include "actor/env_simulator.h"
-#include "actor/env_task.h"
 #include "common/check.h"
 #include "common/embed.h"
 #include "common/log.h"
 
 EMBED_TABLE(env_models);
 
-struct env {
-    const struct task *task;
+struct mujoco {
+    struct env env;
     const struct env_task *row;
     mjModel *model;
     mjData *data;
@@ -45,7 +45,17 @@ struct env {
     int steps;            // since the reset
     bool bad;             // since the reset
     double parts[ENV_PARTS_MAX];
+    // What an action in [-1, 1] means to each actuator: middle + half * action.
+    double middle[TASK_ACT_DIM_MAX], half[TASK_ACT_DIM_MAX];
 };
+
+static const struct env_kind mujoco_kind;
+
+// For the functions of env.h and env_inspect.h that know MuJoCo alone.
+static struct mujoco *mujoco_of(const struct env *env) {
+    CHECK(env->kind == &mujoco_kind);
+    return (struct mujoco *)env;
+}
 
 // ---- MuJoCo's errors and warnings ----
 
@@ -88,35 +98,35 @@ const char *simulator_error(void) {
 // ---- the start of an episode ----
 
 static void simulator_forward(void *arg) {
-    struct env *env = arg;
-    mj_forward(env->model, env->data);
+    struct mujoco *s = arg;
+    mj_forward(s->model, s->data);
 }
 
-static void complain(struct env *env) {
-    log_warn("%s: MuJoCo gave up: %s; the episode is dropped", env->task->name, error_text);
-    env->bad = true;
+static void complain(struct mujoco *s) {
+    log_warn("%s: MuJoCo gave up: %s; the episode is dropped", s->env.task->name, error_text);
+    s->bad = true;
 }
 
-static void begin_episode(struct env *env) {
-    env->steps = 0;
-    env->bad = false;
-    memset(env->parts, 0, sizeof env->parts);
-    if (!simulator_guarded(simulator_forward, env)) {
-        complain(env);
+static void begin_episode(struct mujoco *s) {
+    s->steps = 0;
+    s->bad = false;
+    memset(s->parts, 0, sizeof s->parts);
+    if (!simulator_guarded(simulator_forward, s)) {
+        complain(s);
     }
 }
 
 // ---- create and destroy ----
 
 struct load {
-    const struct embed_file *file;
+    const char *path;              // of the user's file; NULL:
+    const struct embed_file *file; // inside the program
     mjModel *model;
     mjData *data;
     char err[512];
 };
 
-static void load_model(void *arg) {
-    struct load *load = arg;
+static void load_embedded(struct load *load) {
     const char *name = load->file->name;
     // The way into the compiler that needs no file: 2 MB, too much for a stack.
     mjVFS *vfs = xmalloc(sizeof *vfs);
@@ -133,6 +143,15 @@ static void load_model(void *arg) {
     load->model = mj_loadXML(name, vfs, load->err, sizeof load->err);
     mj_deleteVFS(vfs);
     free(vfs);
+}
+
+static void load_model(void *arg) {
+    struct load *load = arg;
+    if (load->path != NULL) {
+        load->model = mj_loadXML(load->path, NULL, load->err, sizeof load->err);
+    } else {
+        load_embedded(load);
+    }
 }
 
 static void make_data(void *arg) {
@@ -154,49 +173,73 @@ const char *env_model_text(const struct task *task) {
     return row == NULL ? NULL : (const char *)find_model_file(row->model)->data;
 }
 
-// The model, the row and the task must be about the same thing.
-static void check_agreement(const struct env *env) {
-    double obs[TASK_OBS_DIM_MAX];
-    CHECK(env->model->nu == env->task->act_dim);
-    for (int i = 0; i < env->model->nu; i++) {
-        CHECK((float)env->model->actuator_ctrlrange[2 * i] == env->task->act_low);
-        CHECK((float)env->model->actuator_ctrlrange[2 * i + 1] == env->task->act_high);
+static int load_all(struct load *load, const char *name, char *err, size_t err_len) {
+    if (!simulator_guarded(load_model, load)) {
+        snprintf(err, err_len, "%s: MuJoCo failed on the model: %s", name, error_text);
+        return -1;
     }
-    CHECK(env->task->obs_dim <= TASK_OBS_DIM_MAX);
-    CHECK(env->row->observe(obs, &env->view) == env->task->obs_dim);
-    for (const struct env_named *named = env->row->named; named->kind != NULL; named++) {
-        CHECK(strcmp(env_model_name(env, named->kind, named->index), named->name) == 0);
+    if (load->model == NULL) {
+        load->err[strcspn(load->err, "\n")] = load->err[0] == '\n' ? ' ' : '\0';
+        snprintf(err, err_len, "%s: the model does not compile: %s", name, load->err);
+        return -1;
+    }
+    if (!simulator_guarded(make_data, load) || load->data == NULL) {
+        snprintf(err, err_len, "%s: MuJoCo has no memory for the simulation", name);
+        mj_deleteModel(load->model);
+        return -1;
+    }
+    return 0;
+}
+
+// The model, the row and the task must be about the same thing.
+static void check_agreement(const struct mujoco *s) {
+    const struct task *task = s->env.task;
+    double obs[TASK_OBS_DIM_MAX];
+    CHECK(s->model->nu == task->act_dim);
+    CHECK(task->obs_dim <= TASK_OBS_DIM_MAX && task->act_dim <= TASK_ACT_DIM_MAX);
+    CHECK(s->row->observe(obs, &s->view) == task->obs_dim);
+    for (int i = 0; i < s->model->nu && task->env == NULL; i++) {
+        CHECK((float)s->model->actuator_ctrlrange[2 * i] == task->act_low);
+        CHECK((float)s->model->actuator_ctrlrange[2 * i + 1] == task->act_high);
+    }
+    for (const struct env_named *named = s->row->named; named->kind != NULL; named++) {
+        CHECK(strcmp(env_model_name(&s->env, named->kind, named->index), named->name) == 0);
     }
 }
 
-struct env *env_create(const struct task *task, char *err, size_t err_len) {
+// As floats, which Gymnasium's bounds are; their sums and products are exact in double.
+static void take_bounds(struct mujoco *s) {
+    for (int i = 0; i < s->model->nu; i++) {
+        double low = (double)(float)s->model->actuator_ctrlrange[2 * i];
+        double high = (double)(float)s->model->actuator_ctrlrange[2 * i + 1];
+        s->middle[i] = 0.5 * (high + low);
+        s->half[i] = 0.5 * (high - low);
+    }
+}
+
+static void mujoco_destroy(struct env *env) {
+    struct mujoco *s = mujoco_of(env);
+    mj_deleteData(s->data);
+    mj_deleteModel(s->model);
+    if (s->row->release != NULL) {
+        s->row->release(s->row->context);
+    }
+    free(s);
+}
+
+struct env *env_mujoco_create(const struct task *task, const struct env_task *row, const char *mjcf,
+                              char *err, size_t err_len) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, install_handlers);
 
-    const struct env_task *row = env_task_find(task->name);
-    if (row == NULL) {
-        snprintf(err, err_len, "%s: the task has no environment in this program", task->name);
+    struct load load = {.path = mjcf, .file = mjcf == NULL ? find_model_file(row->model) : NULL};
+    CHECK(load.path != NULL || load.file != NULL);
+    if (load_all(&load, mjcf == NULL ? row->model : mjcf, err, err_len) < 0) {
         return NULL;
     }
-    struct load load = {.file = find_model_file(row->model)};
-    CHECK(load.file != NULL);
-    if (!simulator_guarded(load_model, &load)) {
-        snprintf(err, err_len, "%s: MuJoCo failed on the model: %s", row->model, error_text);
-        return NULL;
-    }
-    if (load.model == NULL) {
-        snprintf(err, err_len, "%s: the model does not compile: %s", row->model, load.err);
-        return NULL;
-    }
-    if (!simulator_guarded(make_data, &load) || load.data == NULL) {
-        snprintf(err, err_len, "%s: MuJoCo has no memory for the simulation", row->model);
-        mj_deleteModel(load.model);
-        return NULL;
-    }
-
-    struct env *env = xmalloc(sizeof *env);
-    *env = (struct env){
-        .task = task,
+    struct mujoco *s = xmalloc(sizeof *s);
+    *s = (struct mujoco){
+        .env = {.kind = &mujoco_kind, .task = task},
         .row = row,
         .model = load.model,
         .data = load.data,
@@ -218,46 +261,51 @@ struct env *env_create(const struct task *task, char *err, size_t err_len) {
                 .qfrc_actuator = load.data->qfrc_actuator,
                 .qfrc_constraint = load.data->qfrc_constraint,
                 .cfrc_ext = load.data->cfrc_ext,
+                .sensordata = load.data->sensordata,
+                .context = row->context,
             },
     };
-    check_agreement(env);
-    begin_episode(env); // at rest
-    return env;
-}
-
-void env_destroy(struct env **env) {
-    if (*env == NULL) {
-        return;
+    if (row->bind != NULL && row->bind(row->context, &s->env, err, err_len) < 0) {
+        mj_deleteData(s->data);
+        mj_deleteModel(s->model);
+        free(s);
+        return NULL;
     }
-    mj_deleteData((*env)->data);
-    mj_deleteModel((*env)->model);
-    free(*env);
-    *env = NULL;
+    check_agreement(s);
+    take_bounds(s);
+    begin_episode(s); // at rest
+    return &s->env;
 }
 
 // ---- reset ----
 
-void env_reset(struct env *env, struct rng *rng) {
-    mj_resetData(env->model, env->data);
-    env->row->start(env->data->qpos, env->data->qvel, env->row, &env->view, rng);
-    begin_episode(env);
+static void mujoco_reset(struct env *env, struct rng *rng) {
+    struct mujoco *s = mujoco_of(env);
+    mj_resetData(s->model, s->data);
+    s->row->start(s->data->qpos, s->data->qvel, s->row, &s->view, rng);
+    begin_episode(s);
 }
 
 void env_set_state(struct env *env, const double *qpos, const double *qvel) {
-    mj_resetData(env->model, env->data);
-    memmove(env->data->qpos, qpos, (size_t)env->model->nq * sizeof *qpos);
-    memmove(env->data->qvel, qvel, (size_t)env->model->nv * sizeof *qvel);
-    begin_episode(env);
+    struct mujoco *s = mujoco_of(env);
+    mj_resetData(s->model, s->data);
+    memmove(s->data->qpos, qpos, (size_t)s->model->nq * sizeof *qpos);
+    memmove(s->data->qvel, qvel, (size_t)s->model->nv * sizeof *qvel);
+    begin_episode(s);
 }
 
 // ---- step ----
 
 static void simulator_step(void *arg) {
-    struct env *env = arg;
-    for (int i = 0; i < env->row->frame_skip; i++) {
-        mj_step(env->model, env->data);
+    struct mujoco *s = arg;
+    for (int i = 0; i < s->row->frame_skip; i++) {
+        mj_step(s->model, s->data);
     }
-    mj_rnePostConstraint(env->model, env->data);
+    if (s->row->forward) {
+        mj_forward(s->model, s->data);
+    } else {
+        mj_rnePostConstraint(s->model, s->data);
+    }
 }
 
 // MuJoCo tests a state when the next step begins; the last one of an
@@ -271,97 +319,96 @@ static bool state_ok(const double *x, int n) {
     return true;
 }
 
-static bool simulator_warned(const struct env *env) {
+static bool simulator_warned(const struct mujoco *s) {
     for (int i = 0; i < mjNWARNING; i++) {
-        if (env->data->warning[i].number > 0) {
+        if (s->data->warning[i].number > 0) {
             return true;
         }
     }
-    return !state_ok(env->data->qpos, env->model->nq) || !state_ok(env->data->qvel, env->model->nv);
+    return !state_ok(s->data->qpos, s->model->nq) || !state_ok(s->data->qvel, s->model->nv);
 }
 
 struct env_step env_step_raw(struct env *env, const double *ctrl) {
+    struct mujoco *s = mujoco_of(env);
     double marks[ENV_MARKS_MAX] = {0};
-    if (env->row->mark != NULL) {
-        env->row->mark(marks, &env->view);
+    if (s->row->mark != NULL) {
+        s->row->mark(marks, &s->view);
     }
-    memcpy(env->data->ctrl, ctrl, (size_t)env->model->nu * sizeof *ctrl);
-    if (!simulator_guarded(simulator_step, env)) {
-        complain(env);
+    memcpy(s->data->ctrl, ctrl, (size_t)s->model->nu * sizeof *ctrl);
+    if (!simulator_guarded(simulator_step, s)) {
+        complain(s);
     }
-    env->bad = env->bad || simulator_warned(env);
-    env->steps++;
+    s->bad = s->bad || simulator_warned(s);
+    s->steps++;
 
     struct env_step step = {
-        .reward = env->row->reward(env->parts, marks, &env->view, ctrl),
-        .terminated = env->row->terminated != NULL && env->row->terminated(&env->view),
-        .bad = env->bad,
+        .reward = s->row->reward(s->parts, marks, &s->view, ctrl),
+        .terminated = s->row->terminated != NULL && s->row->terminated(&s->view),
+        .bad = s->bad,
     };
-    step.truncated = !step.terminated && env->steps >= env->task->horizon;
+    step.truncated = !step.terminated && s->steps >= env->task->horizon;
     return step;
 }
 
-struct env_step env_step(struct env *env, const float *action) {
+static struct env_step mujoco_step(struct env *env, const float *action) {
+    const struct mujoco *s = mujoco_of(env);
     double ctrl[TASK_ACT_DIM_MAX];
-    // In double, where products of floats are exact: what the simulator gets is
-    // the bound itself at +-1, and a * bound in between when bounds are symmetric.
-    double middle = 0.5 * ((double)env->task->act_high + (double)env->task->act_low);
-    double half = 0.5 * ((double)env->task->act_high - (double)env->task->act_low);
-    for (int i = 0; i < env->task->act_dim; i++) {
-        // A NaN passes both comparisons, for the simulator to refuse.
-        double a = action[i] < -1.0f ? -1.0 : action[i] > 1.0f ? 1.0 : (double)action[i];
-        ctrl[i] = middle + half * a;
+    for (int i = 0; i < s->model->nu; i++) {
+        ctrl[i] = s->middle[i] + s->half[i] * (double)action[i];
     }
     return env_step_raw(env, ctrl);
 }
 
+static void mujoco_observe(const struct env *env, double *obs) {
+    const struct mujoco *s = mujoco_of(env);
+    s->row->observe(obs, &s->view);
+}
+
+static const struct env_kind mujoco_kind = {
+    .destroy = mujoco_destroy,
+    .reset = mujoco_reset,
+    .step = mujoco_step,
+    .observe = mujoco_observe,
+};
+
 // ---- looking at it ----
 
-void env_obs_f64(const struct env *env, double *obs) {
-    env->row->observe(obs, &env->view);
-}
-
-void env_obs(const struct env *env, float *obs) {
-    double wide[TASK_OBS_DIM_MAX];
-    env_obs_f64(env, wide);
-    for (int i = 0; i < env->task->obs_dim; i++) {
-        obs[i] = (float)wide[i];
-    }
-}
-
 struct env_dims env_dims(const struct env *env) {
-    return (struct env_dims){.nq = env->model->nq, .nv = env->model->nv, .nu = env->model->nu};
+    const mjModel *m = mujoco_of(env)->model;
+    return (struct env_dims){.nq = m->nq, .nv = m->nv, .nu = m->nu};
 }
 
 void env_get_state(const struct env *env, double *qpos, double *qvel) {
-    memcpy(qpos, env->data->qpos, (size_t)env->model->nq * sizeof *qpos);
-    memcpy(qvel, env->data->qvel, (size_t)env->model->nv * sizeof *qvel);
+    const struct mujoco *s = mujoco_of(env);
+    memcpy(qpos, s->data->qpos, (size_t)s->model->nq * sizeof *qpos);
+    memcpy(qvel, s->data->qvel, (size_t)s->model->nv * sizeof *qvel);
 }
 
 int env_reward_parts(const double **values, const char *const **names, const struct env *env) {
+    const struct mujoco *s = mujoco_of(env);
     int n = 0;
-    while (env->row->part_names[n] != NULL) {
+    while (s->row->part_names[n] != NULL) {
         n++;
     }
-    *values = env->parts;
-    *names = env->row->part_names;
+    *values = s->parts;
+    *names = s->row->part_names;
     return n;
 }
 
 int env_frame_skip(const struct env *env) {
-    return env->row->frame_skip;
+    return mujoco_of(env)->row->frame_skip;
 }
 
 double env_dt(const struct env *env) {
-    return env->view.dt;
+    return mujoco_of(env)->view.dt;
 }
 
 const mjModel *env_simulator_model(const struct env *env) {
-    return env->model;
+    return env->kind == &mujoco_kind ? mujoco_of(env)->model : NULL;
 }
 
 const mjData *env_simulator_data(const struct env *env) {
-    return env->data;
+    return env->kind == &mujoco_kind ? mujoco_of(env)->data : NULL;
 }
 
 // ---- the compiled model by name ----
@@ -406,7 +453,7 @@ static int statistic_values(double *out, int max, const mjStatistic *stat, const
 }
 
 int env_model_values(double *out, int max, const struct env *env, const char *field) {
-    const mjModel *m = env->model;
+    const mjModel *m = mujoco_of(env)->model;
     if (strncmp(field, "opt.", 4) == 0) {
         return option_values(out, max, &m->opt, field + 4);
     }
@@ -430,6 +477,6 @@ int env_model_values(double *out, int max, const struct env *env, const char *fi
 const char *env_model_name(const struct env *env, const char *kind, int index) {
     int type = mju_str2Type(kind);
     CHECK(type > 0);
-    const char *name = mj_id2name(env->model, type, index);
+    const char *name = mj_id2name(mujoco_of(env)->model, type, index);
     return name == NULL ? "" : name;
 }

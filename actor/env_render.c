@@ -249,6 +249,10 @@ static void aim_now(double aim[3], const struct env_render *r) {
     }
 }
 
+bool env_render_possible(const struct env *env) {
+    return env_simulator_model(env) != NULL;
+}
+
 struct env_camera env_camera_default(const struct env *env) {
     const mjModel *m = env_simulator_model(env);
     int robot = find_robot(m);

@@ -27,6 +27,9 @@ struct env_camera {
     double zoom; // > 1 is nearer than what shows the whole robot
 };
 
+// Whether it can be drawn: it is in MuJoCo, not in a plug-in. The other functions expect that.
+bool env_render_possible(const struct env *env);
+
 // One chosen by the model's shape: from the side, flat robots more from above.
 struct env_camera env_camera_default(const struct env *env);
 

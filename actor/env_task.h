@@ -10,12 +10,13 @@
 #define SPUR_ACTOR_ENV_TASK_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "common/rng.h"
 
-#define ENV_MARKS_MAX 4 // numbers kept from before a step
-#define ENV_PARTS_MAX 8 // named parts of a reward
-#define ENV_NAMED_MAX 4 // bodies and sites that a row refers to
+#define ENV_MARKS_MAX 4  // numbers kept from before a step
+#define ENV_PARTS_MAX 16 // named parts of a reward
+#define ENV_NAMED_MAX 4  // bodies and sites that a row refers to
 
 // The simulator's state, borrowed from it: current whenever a row's function
 // runs. As after Gymnasium's steps, only qpos and qvel belong to the end of the
@@ -39,6 +40,9 @@ struct env_view {
     const double *qfrc_actuator;   // (nv) what the motors do to each coordinate
     const double *qfrc_constraint; // (nv) what limits and contacts do
     const double *cfrc_ext;        // (nbody, 6) contact forces; 0 before the first step
+    const double *sensordata;      // (nsensordata)
+
+    void *context; // the row's
 };
 
 // A body or site that a row's functions know by its index.
@@ -47,6 +51,8 @@ struct env_named {
     int index;
     const char *name;
 };
+
+struct env; // for bind
 
 struct env_task {
     const char *name;  // that of its struct task
@@ -73,6 +79,15 @@ struct env_task {
     const char *part_names[ENV_PARTS_MAX + 1]; // NULL behind the last one
     // Checked against the model when an environment is made. NULL kind behind the last one.
     struct env_named named[ENV_NAMED_MAX + 1];
+
+    // Of a row that is made from a file (env_description.h); NULL and false in tables.
+    void *context;
+    // Looks names up in the compiled model (env_inspect.h) and completes row and task.
+    // 0, or -1 with a sentence in err.
+    int (*bind)(void *context, const struct env *env, char *err, size_t err_len);
+    void (*release)(void *context); // with its environment
+    // What is derived from the state is computed again after a step, in place of lagging behind.
+    bool forward;
 };
 
 // NULL when the task has no row.

@@ -26,7 +26,9 @@ struct evaluator {
     char why[WIRE_STRING_MAX];
     uint64_t started_ms;
 
-    struct evaluation *evaluation; // of the last request's task
+    uint32_t horizon;              // of the run, by its Welcome
+    struct task task;              // of the last request
+    struct evaluation *evaluation; // of it
     bool running, waiting;
     struct wire_eval_request current; // without parameters: the evaluation has them
     struct request next;              // while `waiting`
@@ -117,18 +119,15 @@ static void keep_waiting(struct evaluator *e, const struct wire_eval_request *re
 
 // Environments of the request's task. False: a sentence is in err.
 static bool prepare(struct evaluator *e, const char *task_name, char *err, size_t err_len) {
-    const struct task *task = task_find(task_name);
-    if (!task) {
-        snprintf(err, err_len, "there is no task %.60s in this build (nearest: %s)", task_name,
-                 task_nearest(task_name));
-        return false;
-    }
-    if (e->evaluation && evaluation_task(e->evaluation) == task) {
+    if (e->evaluation && strcmp(e->task.name, task_name) == 0) {
         return true;
     }
     evaluation_destroy(&e->evaluation);
     e->report_ready = false;
-    e->evaluation = evaluation_create(task, err, err_len);
+    if (client_task(&e->task, &e->server, task_name, e->horizon, err, err_len) < 0) {
+        return false;
+    }
+    e->evaluation = evaluation_create(&e->task, err, err_len);
     return e->evaluation != NULL;
 }
 
@@ -178,6 +177,7 @@ void evaluator_on_message(struct evaluator *e, uint64_t now_ms, const struct wir
         finish(e, EXIT_CODE_PROTOCOL, "%s", e->server.session.text);
         break;
     case SESSION_WELCOMED:
+        e->horizon = msg->welcome.horizon;
         log_info("evaluating for run %016llx at %s: task %s", (unsigned long long)msg->run_id,
                  e->who->modelserver, msg->welcome.task);
         break;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "actor/actor.h"
+#include "actor/env.h"
 #include "actor/evaluator.h"
 #include "common/check.h"
 #include "common/clock.h"
@@ -28,6 +29,7 @@ struct app {
     struct options options;
     char id[128];
     struct client_identity who;
+    struct env_file env; // --env
     char host[128];
     struct loop *loop;
     struct net *net;
@@ -275,6 +277,23 @@ static const struct task *find_task(const char *name) {
         task_nearest(name), all);
 }
 
+// The task to insist on: that of the file --env, a built-in one, or none.
+static const struct task *choose_task(struct app *app) {
+    char err[1024];
+    const char *env = app->options.env, *name = app->options.task;
+    if (!env) {
+        return name ? find_task(name) : NULL;
+    }
+    if (env_file_read(&app->env, env, err, sizeof(err)) < 0) {
+        die(EXIT_CODE_CONFIG, NULL, "--env %s", err);
+    }
+    if (name && strcmp(name, app->env.name) != 0) {
+        die(EXIT_CODE_USAGE, NULL, "--task %s: the environment of --env calls itself %s", name,
+            app->env.name);
+    }
+    return &app->env.task;
+}
+
 // Who this is, before anything is logged under that name.
 static void identify(struct app *app) {
     if (gethostname(app->host, sizeof(app->host))) {
@@ -297,7 +316,7 @@ static void identify(struct app *app) {
         // Grows with every start of the same id, on machines whose clocks agree.
         .incarnation = (uint64_t)(clock_wall_s() * 1e9),
         .pid = (uint64_t)getpid(),
-        .task = app->options.task ? find_task(app->options.task) : NULL,
+        .task = choose_task(app),
         .endpoint = "",
         .modelserver = app->options.modelserver,
         .learner = app->options.evaluate ? NULL : app->options.learner,
@@ -309,7 +328,7 @@ static const struct options_spec command_line = {
     .about = "Steps the run's environment with the newest policy and streams what it sees to the\n"
              "model server. May join a run and leave it at any time.",
     .needs = OPTION_MODELSERVER,
-    .takes = OPTION_LEARNER | OPTION_EVALUATE | OPTION_ID | OPTION_TASK | OPTION_BIND,
+    .takes = OPTION_LEARNER | OPTION_EVALUATE | OPTION_ID | OPTION_TASK | OPTION_ENV | OPTION_BIND,
 };
 
 int main(int argc, char **argv) {

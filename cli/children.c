@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "actor/env.h"
 #include "common/check.h"
 
 static const char *const programs[] = {
@@ -62,6 +63,10 @@ static void set_args(struct child *c, const struct rundir *dir, const struct end
             c->args[n++] = e->learner;
         } else {
             c->args[n++] = "--evaluate";
+        }
+        if (env_is_file(dir->config.task.env)) {
+            c->args[n++] = "--env";
+            c->args[n++] = dir->config.task.env;
         }
         c->args[n++] = "--id";
         c->args[n++] = c->name;

@@ -40,9 +40,10 @@ bool cli_parse_number(uint64_t *out, char **argv, const char *option, const char
 
 #define CLI_SETS_MAX 64
 
-// What the user asked for: a task's name or a file, and overrides.
+// What the user asked for: a task's name or a file, an environment, and overrides.
 struct cli_source {
     const char *name;               // NULL: nothing given
+    const char *env;                // --env, task.env for short; NULL: not given
     const char *sets[CLI_SETS_MAX]; // "section.key=value", borrowed
     int set_count;
 };
@@ -54,9 +55,13 @@ bool cli_source_set(struct cli_source *source, char **argv, const char *assignme
 bool cli_is_file(const char *name);
 
 // The configuration of a task (from inside the program) or of a file, without
-// overrides. 0, or an exit code, told to the user.
+// overrides; the defaults for NULL. 0, or an exit code, told to the user.
 int cli_load(struct config *c, const char *name);
-// cli_load, the overrides, config_check, and the task it names, which borrows from c.
+// The source's overrides. A task.env that is a file becomes an absolute path, and
+// run.task and the rest of section task are filled in from it. 0, or an exit code, told
+// to the user.
+int cli_override(struct config *c, const struct cli_source *source);
+// cli_load, cli_override, config_check, and the task it names, which borrows from c.
 int cli_resolve(struct config *c, struct task *task, const struct cli_source *source);
 // Sets run.task, in the one spelling of a built-in task if it is one.
 void cli_name_task(struct config *c, const char *name);

@@ -8,7 +8,7 @@
 #include "common/config_memory.h"
 
 static const char help[] =
-    "usage: spur config TASK|FILE [--set section.key=value]...\n"
+    "usage: spur config TASK|FILE [--env FILE] [--set section.key=value]...\n"
     "       spur config --doc\n"
     "\n"
     "Prints the configuration that `spur run` would use, as YAML with each key's meaning, unit\n"
@@ -17,10 +17,12 @@ static const char help[] =
     "\n"
     "  TASK                    as `spur tasks` lists them\n"
     "  FILE                    a file ending in .yaml, or a path\n"
+    "  --env FILE              task.env: an environment of your own; TASK may then be left out\n"
     "  --set section.key=value overrides one key; may be given many times\n"
     "  --doc                   prints docs/configuration.md\n";
 
 static const struct option options[] = {
+    {"env", required_argument, NULL, 'v'},
     {"set", required_argument, NULL, 's'},
     {"doc", no_argument, NULL, 'd'},
     {"help", no_argument, NULL, 'h'},
@@ -37,6 +39,9 @@ int cmd_config(int argc, char **argv) {
                 return EXIT_CODE_USAGE;
             }
             break;
+        case 'v':
+            source.env = optarg;
+            break;
         case 'd':
             doc = true;
             break;
@@ -51,10 +56,10 @@ int cmd_config(int argc, char **argv) {
         config_document(stdout);
         return EXIT_CODE_OK;
     }
-    if (argc - optind != 1) {
+    if (argc - optind != 1 && (argc != optind || !source.env)) {
         return cli_usage_error(argv, "expected one task or file, found %d", argc - optind);
     }
-    source.name = argv[optind];
+    source.name = optind < argc ? argv[optind] : NULL;
 
     struct config c;
     struct task task;

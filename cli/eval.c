@@ -23,9 +23,13 @@ static const char help[] =
     "                  return_mean, _std, _min, _max, length_mean, _min, _max, returns, lengths\n";
 
 static const struct option options[] = {
-    {"policy", required_argument, NULL, 'p'}, {"episodes", required_argument, NULL, 'n'},
-    {"seed", required_argument, NULL, 's'},   {"json", no_argument, NULL, 'j'},
-    {"help", no_argument, NULL, 'h'},         {0},
+    {"env", required_argument, NULL, 'v'},
+    {"policy", required_argument, NULL, 'p'},
+    {"episodes", required_argument, NULL, 'n'},
+    {"seed", required_argument, NULL, 's'},
+    {"json", no_argument, NULL, 'j'},
+    {"help", no_argument, NULL, 'h'},
+    {0},
 };
 
 // Of the values x: mean, population standard deviation, extremes.

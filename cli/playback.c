@@ -19,6 +19,9 @@ bool playback_option(struct playback *p, int option, char **argv) {
     case 'p':
         p->policy = optarg;
         return true;
+    case 'v':
+        p->env = optarg;
+        return true;
     default:
         return false;
     }
@@ -55,22 +58,27 @@ static int find_policy(struct playback *p) {
 
 // What the command line leaves open comes from the run.
 static int fill_in(struct playback *p) {
-    struct config c;
-    config_defaults(&c);
+    char path[PATH_MAX];
+    struct cli_source source = {.env = p->env};
     if (p->run_dir) {
-        char path[PATH_MAX], err[1024];
         if (!rundir_join(path, p->run_dir, "config.yaml")) {
             return EXIT_CODE_IO;
         }
-        if (config_load(&c, path, err, sizeof(err)) < 0) {
-            return cli_fail(EXIT_CODE_CONFIG, "is it a run directory?", "%s", err);
+        if (!file_exists(path)) {
+            return cli_fail(EXIT_CODE_CONFIG, "is it a run directory?", "%s is not there", path);
         }
+        source.name = path;
     }
+    int rc = cli_resolve(&p->config, &p->task, &source);
+    if (rc != 0) {
+        return rc;
+    }
+    const struct config *c = &p->config;
     if (!p->has_episodes) {
-        p->episodes = (uint64_t)c.eval.episodes;
+        p->episodes = (uint64_t)c->eval.episodes;
     }
     if (!p->has_seed) {
-        p->seed = c.run.seed;
+        p->seed = c->run.seed;
     }
     return find_policy(p);
 }
@@ -86,7 +94,7 @@ int playback_load(struct playback *p, int argc, char **argv) {
         return rc;
     }
     char err[1024];
-    if (policy_file_load(&p->file, p->path, err, sizeof(err)) < 0) {
+    if (policy_file_load(&p->file, p->path, &p->task, err, sizeof(err)) < 0) {
         return cli_fail(EXIT_CODE_IO, NULL, "%s", err);
     }
     return 0;

@@ -11,19 +11,24 @@
 #include "cli/cli.h"
 #include "cli/policy_file.h"
 
-// Lines of their help. Their options are --episodes 'n', --seed 's', --policy 'p'.
+// Lines of their help. Their options are --env 'v', --episodes 'n', --seed 's', --policy 'p'.
 #define PLAYBACK_HELP                                                                              \
     "  RUN_DIR         a run directory\n"                                                          \
     "  --policy WHICH  newest (default) or best of the run, by its own evaluations; or a file,\n"  \
-    "                  and RUN_DIR may then be left out\n"
+    "                  and RUN_DIR may then be left out\n"                                         \
+    "  --env FILE      the environment of your own that it was trained on, where it is no more\n"  \
+    "                  where the run found it, or RUN_DIR is left out\n"
 
 struct playback {
     const char *run_dir; // NULL: none
     const char *policy;  // as given; NULL: newest
+    const char *env;     // as given; NULL: the run's
     uint64_t episodes, seed;
     bool has_episodes, has_seed;
 
-    char path[PATH_MAX]; // of the policy's file
+    struct config config; // of the run, or the defaults
+    struct task task;     // of the run, or of --env; borrows from config
+    char path[PATH_MAX];  // of the policy's file
     struct policy_file file;
 };
 

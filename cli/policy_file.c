@@ -30,16 +30,18 @@ static int read_number(uint64_t *out, const struct checkpoint *c, const char *ke
 }
 
 // Task and shapes from the metadata.
-static int read_meta(struct policy_file *f, const struct checkpoint *c, const char *path, char *err,
-                     size_t err_len) {
+static int read_meta(struct policy_file *f, const struct checkpoint *c, const char *path,
+                     const struct task *own, char *err, size_t err_len) {
     const char *name = checkpoint_meta_value(c, "task");
     if (!name) {
         snprintf(err, err_len, "%s: the metadata name no task: is this a policy of spur's?", path);
         return -1;
     }
-    f->task = task_find(name);
+    f->task = own && strcmp(own->name, name) == 0 ? own : task_find(name);
     if (!f->task) {
-        snprintf(err, err_len, "%s: it is for the task \"%.60s\", which this program does not know",
+        snprintf(err, err_len,
+                 "%s: it is for the task \"%.60s\", which is not built in: name its run directory, "
+                 "or give its environment with --env FILE",
                  path, name);
         return -1;
     }
@@ -117,13 +119,14 @@ static int read_tensors(struct policy_file *f, const struct checkpoint *c, const
     return 0;
 }
 
-int policy_file_load(struct policy_file *f, const char *path, char *err, size_t err_len) {
+int policy_file_load(struct policy_file *f, const char *path, const struct task *own, char *err,
+                     size_t err_len) {
     *f = (struct policy_file){0};
     struct checkpoint *c = checkpoint_open(path, err, err_len);
     if (!c) {
         return -1;
     }
-    int rc = read_meta(f, c, path, err, err_len);
+    int rc = read_meta(f, c, path, own, err, err_len);
     if (rc == 0) {
         rc = read_tensors(f, c, path, err, err_len);
     }

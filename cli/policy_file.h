@@ -17,8 +17,10 @@ struct policy_file {
 };
 
 // Checks everything: metadata, the task, the shape of each tensor, finite
-// numbers. 0, or -1 with a sentence in err.
-int policy_file_load(struct policy_file *f, const char *path, char *err, size_t err_len);
+// numbers. own: a task of the user's that the file may be for (borrowed); NULL: it
+// must be built in. 0, or -1 with a sentence in err.
+int policy_file_load(struct policy_file *f, const char *path, const struct task *own, char *err,
+                     size_t err_len);
 void policy_file_deinit(struct policy_file *f); // takes zeroed ones, too
 
 #endif

@@ -38,17 +38,12 @@ static const char help[] =
     "  --steps N       ends each episode after N steps at the latest\n";
 
 static const struct option options[] = {
-    {"policy", required_argument, NULL, 'p'},
-    {"episodes", required_argument, NULL, 'n'},
-    {"seed", required_argument, NULL, 's'},
-    {"out", required_argument, NULL, 'o'},
-    {"png", required_argument, NULL, 'g'},
-    {"size", required_argument, NULL, 'z'},
-    {"camera", required_argument, NULL, 'c'},
-    {"fps", required_argument, NULL, 'f'},
-    {"steps", required_argument, NULL, 't'},
-    {"help", no_argument, NULL, 'h'},
-    {0},
+    {"env", required_argument, NULL, 'v'},      {"policy", required_argument, NULL, 'p'},
+    {"episodes", required_argument, NULL, 'n'}, {"seed", required_argument, NULL, 's'},
+    {"out", required_argument, NULL, 'o'},      {"png", required_argument, NULL, 'g'},
+    {"size", required_argument, NULL, 'z'},     {"camera", required_argument, NULL, 'c'},
+    {"fps", required_argument, NULL, 'f'},      {"steps", required_argument, NULL, 't'},
+    {"help", no_argument, NULL, 'h'},           {0},
 };
 
 struct request {
@@ -240,6 +235,13 @@ static int prepare(struct show *s) {
     const struct request *r = s->request;
     s->env = env_create(s->task, s->err, sizeof(s->err));
     if (!s->env) {
+        return -1;
+    }
+    if (!env_render_possible(s->env)) {
+        snprintf(s->err, sizeof(s->err),
+                 "%s is a plug-in, of which there is no picture: MuJoCo "
+                 "draws what it simulates",
+                 s->task->name);
         return -1;
     }
     if (pilot_load(&s->pilot, &r->playback.file.policy, s->task, 1, 0, s->err, sizeof(s->err)) !=

@@ -15,7 +15,7 @@
 #include "common/process.h"
 
 static const char help[] =
-    "usage: spur run TASK|FILE [--seed N] [--run-dir DIR] [--actors N]\n"
+    "usage: spur run TASK|FILE [--env FILE] [--seed N] [--run-dir DIR] [--actors N]\n"
     "                [--set section.key=value]... [--listen tcp://HOST:PORT]\n"
     "       spur run --run-dir DIR\n"
     "\n"
@@ -24,6 +24,9 @@ static const char help[] =
     "\n"
     "  TASK                    as `spur tasks` lists them\n"
     "  FILE                    a configuration: a file ending in .yaml, or a path\n"
+    "  --env FILE              task.env: an environment of your own, described in a .yaml file or\n"
+    "                          compiled as a .so; a TASK then gives its settings, and may be left\n"
+    "                          out\n"
     "  --seed N                run.seed; the same seed in lockstep gives the same bits\n"
     "  --run-dir DIR           default: runs/TASK-seedN\n"
     "  --actors N              run.actors; may differ when a run is taken up again\n"
@@ -33,13 +36,10 @@ static const char help[] =
     "Ctrl-C once stops all processes with a checkpoint, twice at once.\n";
 
 static const struct option options[] = {
-    {"seed", required_argument, NULL, 'e'},
-    {"run-dir", required_argument, NULL, 'd'},
-    {"actors", required_argument, NULL, 'a'},
-    {"set", required_argument, NULL, 's'},
-    {"listen", required_argument, NULL, 'l'},
-    {"help", no_argument, NULL, 'h'},
-    {0},
+    {"env", required_argument, NULL, 'v'},     {"seed", required_argument, NULL, 'e'},
+    {"run-dir", required_argument, NULL, 'd'}, {"actors", required_argument, NULL, 'a'},
+    {"set", required_argument, NULL, 's'},     {"listen", required_argument, NULL, 'l'},
+    {"help", no_argument, NULL, 'h'},          {0},
 };
 
 struct request {
@@ -70,6 +70,9 @@ static int parse(struct request *r, int argc, char **argv) {
         case 'a':
             ok = set_number(r, argv, r->actors, "--actors", "run.actors", 4096);
             break;
+        case 'v':
+            r->source.env = optarg;
+            break;
         case 'd':
             r->run_dir = optarg;
             break;
@@ -93,7 +96,7 @@ static int parse(struct request *r, int argc, char **argv) {
         return cli_usage_error(argv, "expected one task or file, found %d", argc - optind);
     }
     r->source.name = optind < argc ? argv[optind] : NULL;
-    if (!r->help && !r->source.name && !r->run_dir) {
+    if (!r->help && !r->source.name && !r->source.env && !r->run_dir) {
         return cli_usage_error(argv, "expected a task or a file; `spur tasks` lists the tasks");
     }
     return 0;

@@ -52,15 +52,16 @@ static int check_against(struct rundir *r, const struct cli_source *source) {
         if (rc != 0) {
             return rc;
         }
-    } else if (source->name) {
+    }
+    int rc = cli_override(&wanted, source);
+    if (rc != 0) {
+        return rc;
+    }
+    // Beside an environment of the user's own, a task says where the other settings are from.
+    if (source->name && !cli_is_file(source->name) && !source->env) {
         cli_name_task(&wanted, source->name);
     }
-    for (int i = 0; i < source->set_count; i++) {
-        if (config_set(&wanted, source->sets[i], err, sizeof(err)) < 0) {
-            return cli_fail(EXIT_CODE_CONFIG, NULL, "%s", err);
-        }
-    }
-    int rc = refuse_difference(r, &wanted);
+    rc = refuse_difference(r, &wanted);
     if (rc != 0) {
         return rc;
     }
@@ -108,7 +109,7 @@ int rundir_find(struct rundir *r, const struct cli_source *source, const char *p
         if (file_exists(r->config_path)) {
             return take_existing(r, source);
         }
-        if (!source->name) {
+        if (!source->name && !source->env) {
             return cli_fail(EXIT_CODE_USAGE, "name a task to begin a new run there",
                             "%s holds no run to take up", r->path);
         }

@@ -17,6 +17,7 @@
 #include "common/check.h"
 #include "common/config_keys.h"
 #include "common/spelling.h"
+#include "common/yaml_doc.h"
 
 // The table's kind must be the field's type.
 #define C_TYPE_STRING char *
@@ -184,16 +185,6 @@ static int refuse_type(const struct config_key *key, const struct config_value *
     return -1;
 }
 
-// Decimal numbers only: no hexadecimal, infinities or NaN, no blanks.
-static bool parse_number(double *x, const char *text) {
-    if (text[0] == '\0' || text[strspn(text, "0123456789+-.eE")] != '\0') {
-        return false;
-    }
-    char *end;
-    *x = strtod(text, &end);
-    return *end == '\0' && isfinite(*x);
-}
-
 static int check_range(const struct config_key *key, double x, const char *text, char *why,
                        size_t why_len) {
     if (x >= key->min && x <= key->max) {
@@ -208,7 +199,7 @@ static int check_range(const struct config_key *key, double x, const char *text,
 static int set_number(struct config *c, const struct config_key *key,
                       const struct config_value *value, char *why, size_t why_len) {
     double x;
-    if (value->kind != CONFIG_VALUE_SCALAR || value->quoted || !parse_number(&x, value->text[0])) {
+    if (value->kind != CONFIG_VALUE_SCALAR || value->quoted || !yaml_number(&x, value->text[0])) {
         return refuse_type(key, value, why, why_len);
     }
     if (key->kind != CONFIG_F64 && x != floor(x)) {
@@ -239,7 +230,7 @@ static int set_list(struct config *c, const struct config_key *key,
     }
     struct config_list list = {.n = value->n};
     for (int i = 0; i < value->n; i++) {
-        if (!value->text[i] || !parse_number(&list.v[i], value->text[i])) {
+        if (!value->text[i] || !yaml_number(&list.v[i], value->text[i])) {
             snprintf(why, why_len, "expected a number as item %d of the list, found %s%.60s%s",
                      i + 1, value->text[i] ? "\"" : "",
                      value->text[i] ? value->text[i] : "no number", value->text[i] ? "\"" : "");

@@ -38,6 +38,8 @@ static const struct {
      "name in the run, one a process (default: host-pid)"},
     {"task", "NAME", KIND_STRING, OPTION_TASK, offsetof(struct options, task),
      "insist on this task (default: whatever the run's is)"},
+    {"env", "FILE", KIND_STRING, OPTION_ENV, offsetof(struct options, env),
+     "an environment of your own: FILE.yaml or FILE.so, that the run was begun with"},
     {"parent", "PID", KIND_PID, 0, offsetof(struct options, parent),
      "end when this process is no longer the parent"},
     {"log", "FILE", KIND_STRING, 0, offsetof(struct options, log_path),

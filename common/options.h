@@ -16,6 +16,7 @@ enum option_bit {
     OPTION_ID = 1 << 5,
     OPTION_TASK = 1 << 6,
     OPTION_EVALUATE = 1 << 7,
+    OPTION_ENV = 1 << 8,
 };
 
 struct options_spec {
@@ -26,7 +27,7 @@ struct options_spec {
 
 // Strings are argv's; NULL when not given.
 struct options {
-    const char *config, *run_dir, *modelserver, *learner, *bind, *id, *task, *log_path;
+    const char *config, *run_dir, *modelserver, *learner, *bind, *id, *task, *env, *log_path;
     bool evaluate, verbose;
     int parent; // pid to end with; 0: nobody's child
 };

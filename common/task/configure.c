@@ -13,8 +13,7 @@ static void list_tasks(char *out, size_t out_len) {
     }
 }
 
-// Written such that a NaN ends the episode.
-static bool outside_ranges(const struct task *task, const float *next_obs) {
+bool task_outside_ranges(const struct task *task, const float *next_obs) {
     for (int i = 0; i < task->ranges; i++) {
         const struct task_range *r = &task->range[i];
         if (!(r->low < next_obs[r->index] && next_obs[r->index] < r->high)) {
@@ -29,11 +28,12 @@ static void own_task(struct task *task, const struct config *c) {
     *task = (struct task){
         .name = c->run.task,
         .title = c->run.task,
+        .env = c->task.env,
         .obs_dim = c->task.obs_dim,
         .act_dim = c->task.act_dim,
         .act_low = -1.0f,
         .act_high = 1.0f,
-        .terminated = outside_ranges,
+        .terminated = task_outside_ranges,
         .ranges = h->n / 3,
     };
     for (int i = 0; i < task->ranges; i++) {

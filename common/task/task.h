@@ -22,6 +22,8 @@
 #define TASK_ACT_DIM_MAX 64
 #define TASK_RANGES_MAX (CONFIG_LIST_MAX / 3)
 
+#define TASK_RANGE_END 1e9 // stands for no bound
+
 // An episode goes on while low < obs[index] < high.
 struct task_range {
     int index;
@@ -33,6 +35,7 @@ struct task {
     const char *title; // "Hopper-v4"
     // Where Gymnasium's v5 class is the same task, its title; NULL where it has a row of its own.
     const char *title_v5;
+    const char *env; // of the user's own: task.env; NULL: built in
     int obs_dim, act_dim;
     float act_low, act_high; // the environment's bounds; policies act in [-1, 1]
     int horizon;             // steps until truncation
@@ -51,6 +54,9 @@ int task_configure(struct task *task, const struct config *c, char *err, size_t 
 // Whether actors bring the environment over the wire (task.env: wire): no program of spur's own can
 // step it.
 bool task_is_brought(const struct config *c);
+
+// Whether an observation (obs_dim) leaves one of task->range; a NaN does.
+bool task_outside_ranges(const struct task *task, const float *obs);
 
 // done[b] = 1 where row b of next_obs (B, obs_dim) ends a rollout by task->termination,
 // 0 elsewhere. Where that is learnt, none does by what is known here.

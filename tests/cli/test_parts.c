@@ -464,7 +464,7 @@ static const char *write_policy(enum fault fault) {
 static void policy_files(void **state) {
     (void)state;
     struct policy_file f;
-    assert_int_equal(policy_file_load(&f, write_policy(FAULT_NONE), err, sizeof(err)), 0);
+    assert_int_equal(policy_file_load(&f, write_policy(FAULT_NONE), NULL, err, sizeof(err)), 0);
     assert_string_equal(f.task->name, "inverted_pendulum");
     assert_int_equal(f.policy.version, 7);
     assert_int_equal(f.policy.params_len, 12 + 3 + 6 + 2);
@@ -478,13 +478,14 @@ static void policy_files(void **state) {
         {FAULT_META, "hidden_layers"},
     };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-        assert_int_equal(policy_file_load(&f, write_policy(wrong[i].fault), err, sizeof(err)), -1);
+        assert_int_equal(policy_file_load(&f, write_policy(wrong[i].fault), NULL, err, sizeof(err)),
+                         -1);
         if (!strstr(err, wrong[i].part)) {
             fail_msg("\"%s\" does not tell of \"%s\"", err, wrong[i].part);
         }
         assert_null(f.params);
     }
-    assert_int_equal(policy_file_load(&f, "/nonexistent", err, sizeof(err)), -1);
+    assert_int_equal(policy_file_load(&f, "/nonexistent", NULL, err, sizeof(err)), -1);
 }
 
 int main(void) {

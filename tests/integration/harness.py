@@ -83,10 +83,11 @@ class Stage:
 
     def start(self, program, *args, **options):
         """A program of build/bin; what it prints goes to the file .output of the result."""
+        options.setdefault("cwd", self.folder)
         output = self.path(f"output-{len(self.logs)}")
         self.logs.append(output)
         with open(output, "wb") as out:
-            process = subprocess.Popen([os.path.join(BIN, program), *map(str, args)], env=self.env, cwd=self.folder,
+            process = subprocess.Popen([os.path.join(BIN, program), *map(str, args)], env=self.env,
                                        stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, **options)
         process.output = output
         return process

@@ -8,7 +8,7 @@ import tempfile
 
 root = os.environ.get("SPUR_SOURCE_ROOT", ".")
 compiler = [a for a in sys.argv[1:]] or ["cc"]
-folders = ["common", "common/nn", "common/task", "proto", "actor", "modelserver", "learner", "cli"]
+folders = ["common", "common/nn", "common/task", "proto", "actor", "modelserver", "learner", "cli", "include/spur"]
 headers = [f"{d}/{f}" for d in folders for f in sorted(os.listdir(os.path.join(root, d))) if f.endswith(".h")]
 assert len(headers) >= 10, "no headers found"
 

@@ -18,7 +18,8 @@ BELOW = {
     "common/nn": {"common"},
     "common/task": {"common"},
     "proto": {"common"},
-    "actor": {"common", "common/nn", "common/task", "proto"},
+    "actor": {"common", "common/nn", "common/task", "proto", "include/spur"},
+    "include/spur": set(),
     "modelserver": {"common", "common/nn", "common/task", "proto"},
     "learner": {"common", "common/nn", "common/task", "proto"},
     "cli": {"common", "common/nn", "common/task", "proto", "actor", "modelserver", "learner"},
@@ -34,7 +35,7 @@ DOORWAYS = {
     r"zlib\.h": {"cli/png.c"},
     r".*\.pb-c\.h|protobuf-c/.*": {f"proto/wire{part}.c" for part in ("", "_body", "_scan", "_status")},
     r"lmdb\.h": {"modelserver/store.c"},
-    r"yaml\.h": {"common/config_yaml.c", "common/config.c"},
+    r"yaml\.h": {"common/yaml_doc.c"},
 }
 
 

@@ -39,12 +39,13 @@ struct env {
     double start, steps, action;
 };
 int bad_step_at;
+bool bad_for_good;
 int steps_taken;
 
 struct env *env_create(const struct task *task, char *err, size_t err_len) {
     (void)err;
     (void)err_len;
-    assert_ptr_equal(task, &counter_task);
+    assert_true(task->obs_dim == OBS_DIM && task->horizon == EPISODE_STEPS);
     return calloc(1, sizeof(struct env));
 }
 
@@ -69,7 +70,8 @@ struct env_step env_step(struct env *env, const float *action) {
     env->action = action[0];
     return (struct env_step){.reward = env->steps,
                              .truncated = env->steps >= EPISODE_STEPS,
-                             .bad = steps_taken == bad_step_at};
+                             .bad = steps_taken == bad_step_at ||
+                                    (bad_for_good && steps_taken > bad_step_at)};
 }
 
 // ---- a server made by hand ----
@@ -118,6 +120,7 @@ struct world *world_make(bool evaluate) {
                                       .modelserver = "ipc:///server",
                                       .learner = "ipc:///learner"};
     bad_step_at = 0;
+    bad_for_good = false;
     steps_taken = 0;
     if (evaluate) {
         w->evaluator = evaluator_create(&w->who, &w->io, w->now_ms);

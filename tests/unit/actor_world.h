@@ -17,6 +17,7 @@
 #define UNACKED_MAX 12
 
 extern int bad_step_at; // the number of the step that the simulator breaks at; 0: none
+extern bool bad_for_good; // and at all that follow
 extern int steps_taken; // of all environments
 
 #define SENT_MAX 256

@@ -367,6 +367,27 @@ static void a_bad_step_is_dropped(void **state) {
     world_free(w);
 }
 
+static void a_broken_environment_is_left(void **state) {
+    (void)state;
+    struct world *w = world_make(false);
+    int code;
+    const char *why;
+    welcome(w);
+    bad_step_at = 3;
+    bad_for_good = true;
+    credit(w, 100, 100, 0, 0);
+    for (int i = 0; i < 10; i++) {
+        step(w);
+    }
+    assert_int_equal(steps_taken, 2 + ACTOR_BAD_MAX / ACTOR_BAD_WEIGHT);
+    assert_true(actor_finished(w->actor, &code, &why));
+    assert_int_equal(code, EXIT_CODE_CONFIG);
+    assert_non_null(strstr(why, "the environment counter is broken: 20 of its steps were bad"));
+    assert_int_equal(rows_sent(w), 2); // what it made before is not lost
+    assert_int_equal(count_sent(w, WIRE_GOODBYE), 1);
+    world_free(w);
+}
+
 // A second incarnation that continues at the numbers of the first draws what
 // the first would have drawn.
 static void streams_go_on_after_a_restart(void **state) {
@@ -471,6 +492,51 @@ static void tasks_that_differ_stop_the_actor(void **state) {
     assert_int_equal(code, EXIT_CODE_PROTOCOL);
     assert_non_null(strstr(why, "11 observations"));
     world_free(w);
+
+    w = world_make(false);
+    pass(w, 50);
+    msg.welcome = (struct wire_welcome){.obs_dim = 11, .act_dim = 3, .next_seq = 1};
+    snprintf(msg.welcome.task, sizeof(msg.welcome.task), "my_robot");
+    hear(w, CLIENT_TO_MODELSERVER, &msg);
+    assert_true(actor_finished(w->actor, &code, &why));
+    assert_int_equal(code, EXIT_CODE_PROTOCOL);
+    assert_non_null(strstr(why, "the run's task is my_robot, which is not built in: start this "
+                                "process with --env FILE"));
+    world_free(w);
+}
+
+// An environment of the user's own: its task is who->task, the time limit is the run's.
+static void brings_its_own_task(void **state) {
+    (void)state;
+    static const struct task own = {.name = "my_robot",
+                                    .title = "my_robot",
+                                    .env = "/my_robot.so",
+                                    .obs_dim = OBS_DIM,
+                                    .act_dim = ACT_DIM,
+                                    .act_low = -1,
+                                    .act_high = 1,
+                                    .horizon = 1000};
+    struct world *w = world_make(false);
+    w->who.task = &own;
+    pass(w, 50);
+    const struct sent *hello = find_sent(w, WIRE_HELLO, 0);
+    assert_string_equal(hello->msg.hello.task, "my_robot");
+    assert_int_equal(hello->msg.hello.obs_dim, OBS_DIM);
+    struct wire_msg msg = {.type = WIRE_WELCOME};
+    msg.welcome = (struct wire_welcome){.obs_dim = OBS_DIM,
+                                        .act_dim = ACT_DIM,
+                                        .horizon = EPISODE_STEPS,
+                                        .next_seq = 1,
+                                        .batch_rows_max = BATCH_MAX,
+                                        .unacked_rows_max = UNACKED_MAX,
+                                        .heartbeat_ms = 500,
+                                        .lost_after_ms = 3000};
+    snprintf(msg.welcome.task, sizeof(msg.welcome.task), "my_robot");
+    hear(w, CLIENT_TO_MODELSERVER, &msg);
+    credit(w, 4, 100, 0, 0);
+    step(w);
+    assert_int_equal(rows_sent(w), 4);
+    world_free(w);
 }
 
 int main(void) {
@@ -489,10 +555,12 @@ int main(void) {
         cmocka_unit_test(a_policy_that_overflows_is_not_acted_on),
         cmocka_unit_test(random_and_policy_rows_do_not_mix),
         cmocka_unit_test(a_bad_step_is_dropped),
+        cmocka_unit_test(a_broken_environment_is_left),
         cmocka_unit_test(streams_go_on_after_a_restart),
         cmocka_unit_test(leaving_waits_for_acknowledgement),
         cmocka_unit_test(refusals_stop_or_wait),
         cmocka_unit_test(tasks_that_differ_stop_the_actor),
+        cmocka_unit_test(brings_its_own_task),
     };
     log_init("test_actor", LOG_ERROR, -1);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -160,8 +160,7 @@ static void twins_and_bad_yaml(void **state) {
                    "t.yaml:4: run.seed: given twice; first on line 2");
     expect_refusal("run:\n  seed: 1\nsac:\nrun:\n  steps: 5\n",
                    "t.yaml:4: run: given twice; first on line 1");
-    expect_refusal("run:\n  seed: 1\n---\nrun:\n", "t.yaml:4: a second document; one file is one "
-                                                   "configuration");
+    expect_refusal("run:\n  seed: 1\n---\nrun:\n", "t.yaml:4: a second document; a file holds one");
     struct config c;
     assert_int_equal(parse(&c, "run:\n  seed: 1\n   steps: 5\n"), -1);
     assert_non_null(strstr(err, "t.yaml:3: not valid YAML: "));

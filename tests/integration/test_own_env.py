@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Shows that environments of the user's own are trained on like built-in ones, by real processes: the two
+of examples/, one described in YAML and one a plug-in; that such a run is taken up again from another
+folder, evaluated, and joined by hand; and that what is wrong with one is told and harms nothing."""
+import json
+import os
+import shutil
+import signal
+import subprocess
+
+from harness import SHORT, SOURCE, check, end, endpoints, lines_of, main, progress, read, status, wait_for
+
+BUILD_TESTS = os.path.join(os.environ["SPUR_BUILD_ROOT"], "tests")
+LONG = {"run.steps": 1000000, "eval.every_steps": 1000000}
+
+
+def example(stage, name):
+    """A copy of a folder of examples/; plug-ins in it are compiled as their comment says."""
+    folder = stage.path(name)
+    if not os.path.isdir(folder):
+        shutil.copytree(os.path.join(SOURCE, "examples", name), folder)
+    for source in (f for f in os.listdir(folder) if f.endswith(".c")):
+        command = ["cc", "-O2", "-shared", "-fPIC", "-I", os.path.join(SOURCE, "include"), source,
+                   "-o", source[:-2] + ".so", "-lm"]
+        subprocess.run(command, cwd=folder, check=True)
+    return folder
+
+
+def short(sets=None):
+    return [word for key, value in {**SHORT, **(sets or {})}.items() for word in ("--set", f"{key}={value}")]
+
+
+def config_of(run_dir):
+    """{key: value} of section task of a run's configuration, and its task's name."""
+    found, section = {}, ""
+    for line in lines_of(os.path.join(run_dir, "config.yaml")):
+        if line[:1].isalpha():
+            section = line.split(":")[0]
+        elif line.startswith("  ") and (section == "task" or line.startswith("  task:")):
+            key, value = line.split("#")[0].split(":", 1)
+            found[key.strip()] = value.strip().strip('"')
+    return found
+
+
+def a_description(stage):
+    folder = example(stage, "cartpole")
+    run_dir = stage.path("run-dir")
+    # Stopped on the way, and taken up again from another folder: the task's file is found again.
+    run = stage.run(run_dir, task=os.path.join("cartpole", "cartpole.yaml"), sets={"run.steps": 3000})
+    where = wait_for("the run's endpoints", lambda: endpoints(run_dir), 20)
+    wait_for("steps", lambda: (status(stage, where["modelserver"]) or {}).get("env_steps", 0) > 250, 40)
+    run.send_signal(signal.SIGINT)
+    check(end(run, 20) == 0, f"exit code {run.returncode}:\n{read(run.output)[-2000:]}")
+    found = config_of(run_dir)
+    check(found["env"] == os.path.realpath(os.path.join(folder, "cartpole.env.yaml")), found)
+    check((found["task"], found["obs_dim"], found["act_dim"], found["horizon"]) == ("cartpole", "4", "1", "300"), found)
+    check(found["healthy"] == "[1, -0.3, 0.3, 0, -1, 1]", found)
+    os.mkdir(stage.path("elsewhere"))
+    again = stage.start("spur", "run", "--run-dir", run_dir, cwd=stage.path("elsewhere"))
+    before = wait_for("steps of the past", lambda: (status(stage, (endpoints(run_dir) or where)["modelserver"]) or {})
+                      .get("env_steps", 0), 20)
+    wait_for("more", lambda: status(stage, endpoints(run_dir)["modelserver"])["env_steps"] > before + 20, 30)
+    again.send_signal(signal.SIGINT)
+    check(end(again, 20) == 0, f"exit code {again.returncode}:\n{read(again.output)[-2000:]}")
+    check(before > 250, f"taken up at step {before}")
+
+    code, text = stage.call("spur", "eval", run_dir, "--episodes", 3, "--json")
+    check(code == 0, text)
+    result = json.loads(text)
+    check(result["task"] == "cartpole" and len(result["returns"]) == 3, result)
+
+    # Without its file, or with another one, it is said what is missing.
+    os.rename(os.path.join(folder, "cartpole.env.yaml"), os.path.join(folder, "moved.env.yaml"))
+    code, text = stage.call("spur", "eval", run_dir)
+    check(code == 78 and "the environment's file is not there" in text, f"{code}: {text}")
+    moved = read(os.path.join(folder, "moved.env.yaml"))
+    with open(os.path.join(folder, "cartpole.env.yaml"), "w", encoding="utf-8") as f:
+        f.write(moved.replace("- qvel: all\n    clip: [-20, 20]", ""))
+    code, text = stage.call("spur", "run", "--run-dir", run_dir)
+    check(code == 78 and "its environment was changed since" in text, f"{code}: {text}")
+    stage.no_orphans()
+
+
+def a_plugin(stage):
+    folder = example(stage, "pendulum")
+    run_dir = stage.path("run-dir")
+    run = stage.run(run_dir, task=os.path.join(folder, "pendulum.yaml"), sets=LONG)
+    where = wait_for("the run's endpoints", lambda: endpoints(run_dir), 20)
+    server = where["modelserver"]
+    wait_for("steps", lambda: (status(stage, server) or {}).get("env_steps", 0) > 10, 30)
+
+    # An actor by hand: without the environment, with another one, with the right one.
+    join = ["--modelserver", server, "--learner", where["learner"]]
+    code, text = stage.call("spur-actor", *join)
+    check(code == 76 and "which is not built in: start this process with --env FILE" in text, f"{code}: {text}")
+    code, text = stage.call("spur-actor", *join, "--env", os.path.join(BUILD_TESTS, "faulty_none.so"))
+    check(code == 76 and "this run's task is pendulum with 3 and 1" in text, f"{code}: {text}")
+    code, text = stage.call("spur-actor", *join, "--env", os.path.join(BUILD_TESTS, "faulty_version.so"))
+    check(code == 78 and "version 99" in text, f"{code}: {text}")
+    hand = stage.start("spur-actor", *join, "--env", os.path.join("pendulum", "pendulum.so"), "--id", "by-hand")
+
+    def by_hand():
+        return next((a["steps"] for a in status(stage, server)["actors"] if a["id"] == "by-hand"), 0)
+    wait_for("its steps", lambda: by_hand() > 10, 20)
+    hand.terminate()
+    check(end(hand, 5) == 0, read(hand.output))
+    run.send_signal(signal.SIGINT)
+    check(end(run, 20) == 0, f"exit code {run.returncode}:\n{read(run.output)[-2000:]}")
+    code, text = stage.call("spur", "eval", run_dir, "--episodes", 2, "--json")
+    check(code == 0 and json.loads(text)["lengths"] == [200.0, 200.0], f"{code}: {text}")
+    code, text = stage.call("spur", "eval", "--policy", os.path.join(run_dir, "policy.safetensors"))
+    check(code != 0 and "give its environment with --env FILE" in text, f"{code}: {text}")
+    code, text = stage.call("spur", "eval", "--policy", os.path.join(run_dir, "policy.safetensors"), "--env",
+                            os.path.join(folder, "pendulum.so"), "--episodes", 1)
+    check(code == 0 and "pendulum" in text, f"{code}: {text}")
+    code, text = stage.call("spur", "render", run_dir, "--out", stage.path("film.mp4"))
+    check(code != 0 and "no picture" in text, f"{code}: {text}")
+    stage.no_orphans()
+
+
+def a_broken_plugin(stage):
+    # It begins to fail at the third step of every episode; until then its steps are good.
+    run_dir = stage.path("run-dir")
+    run = stage.run(run_dir, "--env", os.path.join(BUILD_TESTS, "faulty_nan_in_step.so"), sets=LONG)
+    code = end(run, 30)
+    text = read(run.output) + read(os.path.join(run_dir, "log"))
+    check(code == 78, f"exit code {code}:\n{text}")
+    check("the environment counter is broken" in text and "left observation 0 non-finite" in read(run.output), text)
+    stage.no_orphans()
+    for fault, words in (("nan_reward", "gave a reward that is non-finite"), ("overrun", "wrote behind its 2 observations before")):
+        run = stage.run(stage.path(fault), "--env", os.path.join(BUILD_TESTS, f"faulty_{fault}.so"), sets=LONG)
+        check(end(run, 30) == 78 and words in read(run.output), f"{fault}: {run.returncode}: {read(run.output)}")
+        check(not progress(stage.path(fault)), "something was learnt from it")
+    stage.no_orphans()
+
+
+def wrong_files(stage):
+    folder = example(stage, "cartpole")
+    good = read(os.path.join(folder, "cartpole.env.yaml"))
+    for old, new, words in (
+            ("horizon: 300", "horizon: 0", "wrong.env.yaml:4: environment: horizon is 0"),
+            ("[tip, goal]", "[tip, gaol]", "wrong.env.yaml:13: reward, reach: distance: there is no site \"gaol\""),
+            ("min: -0.3, max: 0.3", "min: 0.3, max: -0.3", "the range is the wrong way round"),
+            ("cartpole.xml", "nothing.xml", "there is no file")):
+        check(old in good, old)
+        with open(os.path.join(folder, "wrong.env.yaml"), "w", encoding="utf-8") as f:
+            f.write(good.replace(old, new))
+        code, text = stage.call("spur", "run", "--env", os.path.join(folder, "wrong.env.yaml"), "--run-dir", stage.path("x"))
+        check(code == 78 and words in text, f"{code}, expected \"{words}\":\n{text}")
+    for args, words in ((["--env", "nowhere.so"], "the environment's file is not there"),
+                        (["--env", os.path.join(folder, "cartpole.xml")], "an environment is a FILE.yaml"),
+                        (["--env", os.path.join(folder, "cartpole.env.yaml"), "--set", "task.obs_dim=7"],
+                         "task.obs_dim 7, task.act_dim 0 or task.healthy is not what"),
+                        ([os.path.join(folder, "cartpole.env.yaml")], "give it with --env")):
+        code, text = stage.call("spur", "run", *args, "--run-dir", stage.path("x"))
+        check(code == 78 and words in text, f"{args}: {code}, expected \"{words}\":\n{text}")
+    check(not os.path.exists(stage.path("x")), "a refused run leaves a folder")
+
+
+main(a_description, a_plugin, a_broken_plugin, wrong_files)

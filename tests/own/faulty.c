@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+// A plug-in that counts its steps, with one fault, chosen by -DFAULT=name when it
+// is compiled: for the tests that each is refused or stopped.
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "include/spur/env.h"
+
+enum fault {
+    none,
+    version,
+    size,
+    name,
+    obs_dim,
+    act_dim,
+    horizon,
+    bounds,
+    range,
+    function,
+    create_fails,
+    nan_at_reset,
+    nan_in_step,
+    nan_reward,
+    unwritten,
+    overrun,
+    step_fails,
+};
+
+#define OBS_DIM 2
+
+static int steps;
+
+static void *create(char *err, size_t err_len) {
+    if (FAULT == create_fails) {
+        snprintf(err, err_len, "no licence for the simulator");
+        return NULL;
+    }
+    return &steps;
+}
+
+static void destroy(void *env) {
+    (void)env;
+}
+
+static void reset(void *env, float *obs, uint64_t seed) {
+    *(int *)env = 0;
+    obs[0] = FAULT == nan_at_reset ? NAN : 0;
+    obs[1] = (float)(seed % 1000) / 1000;
+}
+
+static int step(void *env, float *obs, double *reward, int *terminated, const float *action) {
+    int n = ++*(int *)env;
+    obs[0] = FAULT == nan_in_step && n >= 3 ? NAN : (float)n;
+    if (FAULT != unwritten) {
+        obs[1] = action[0];
+    }
+    if (FAULT == overrun) {
+        memset(obs + OBS_DIM, 0, 3 * sizeof(float));
+    }
+    if (FAULT != nan_reward) {
+        *reward = n;
+    }
+    *terminated = n == 100;
+    return FAULT == step_fails ? -5 : 0;
+}
+
+static const float low[] = {-2, 0}, high[] = {FAULT == bounds ? -2 : 6, 1};
+static const struct spur_env_range ranges[] = {{FAULT == range ? OBS_DIM : 0, -1, 50}};
+
+#ifdef NO_SYMBOL
+extern const struct spur_env not_spur_env;
+#define spur_env_object not_spur_env
+#else
+#define spur_env_object spur_env
+#endif
+
+const struct spur_env spur_env_object = {
+    .version = FAULT == version ? 99 : SPUR_ENV_VERSION,
+    .size = FAULT == size ? 8 : sizeof(struct spur_env),
+    .name = FAULT == name ? "no/name" : "counter",
+    .obs_dim = FAULT == obs_dim ? 100000 : OBS_DIM,
+    .act_dim = FAULT == act_dim ? 0 : 2,
+    .horizon = FAULT == horizon ? 0 : 10,
+    .act_low = low,
+    .act_high = high,
+    .ranges = 1,
+    .range = ranges,
+    .create = create,
+    .destroy = destroy,
+    .reset = reset,
+    .step = FAULT == function ? NULL : step,
+};
