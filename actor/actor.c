@@ -41,6 +41,7 @@ struct actor {
 
     uint64_t steps; // rows made by this incarnation
     uint64_t bad;   // a bad step adds ACTOR_BAD_WEIGHT, a good one takes 1 away
+    uint64_t last_row[STEPPER_ENVS_MAX]; // of each environment, as the spool numbers it; 0: none
     double last_return;
     struct rate rate;
     struct {
@@ -252,8 +253,8 @@ static bool prepare(struct actor *a, const struct wire_welcome *w) {
                        : "build all programs from the same source");
         return false;
     }
-    a->stepper = stepper_create(task, w->seed, w->actor_index, w->actor_steps, w->actor_episodes,
-                                err, sizeof(err));
+    a->stepper = stepper_create(task, a->who->envs, w->seed, w->actor_index, w->actor_steps,
+                                w->actor_episodes, err, sizeof(err));
     if (!a->stepper) {
         fail(a, EXIT_CODE_FAILURE, "%.250s", err);
         return false;
@@ -331,7 +332,7 @@ static void on_credit(struct actor *a, uint64_t now_ms, const struct wire_credit
 static void on_policy(struct actor *a, uint64_t now_ms, const struct wire_policy *policy) {
     char err[512];
     a->policy_unchanged = true;
-    switch (pilot_load(&a->pilot, policy, a->task, 1, now_ms, err, sizeof(err))) {
+    switch (pilot_load(&a->pilot, policy, a->task, a->who->envs, now_ms, err, sizeof(err))) {
     case PILOT_TAKEN:
         a->policy_unchanged = false;
         break;
@@ -463,21 +464,37 @@ static void leave_broken(struct actor *a, uint64_t now_ms) {
         a->task->name, (unsigned long long)a->count.steps_bad);
 }
 
+// Whether the next step is decided, by a policy that may still act. Decides for
+// as many environments as there is credit for.
+static bool decide(struct actor *a) {
+    if (stepper_decided(a->stepper) > 0 &&
+        stepper_version(a->stepper) >= a->credit.min_policy_version) {
+        return true;
+    }
+    bool random = next_is_random(a);
+    uint64_t end = random && a->credit.random_steps < a->credit.steps_allowed
+                       ? a->credit.random_steps
+                       : a->credit.steps_allowed;
+    uint64_t n = end - a->steps;
+    if (stepper_decide(a->stepper, random ? NULL : &a->pilot,
+                       n < STEPPER_ENVS_MAX ? (int)n : STEPPER_ENVS_MAX)) {
+        return true;
+    }
+    a->count.policies_broken++;
+    a->policy_broken = a->pilot.version;
+    log_error("policy %llu gives a non-finite action: waiting for a newer one",
+              (unsigned long long)a->pilot.version);
+    return false;
+}
+
 static void step_once(struct actor *a, uint64_t now_ms) {
     struct stepper_row row;
-    switch (stepper_step(a->stepper, next_is_random(a) ? NULL : &a->pilot, &row)) {
-    case STEPPER_ROW:
-        a->steps++;
-        a->bad -= a->bad > 0;
-        rate_add(&a->rate, now_ms, 1);
-        spool_push(a->spool, &row, now_ms);
-        if (row.flags) {
-            report_episode(a, now_ms, &row);
-        }
-        break;
-    case STEPPER_BAD_STEP:
+    if (!decide(a)) {
+        return;
+    }
+    if (!stepper_step(a->stepper, &row)) {
         a->count.steps_bad++;
-        spool_truncate_last(a->spool);
+        spool_truncate(a->spool, a->last_row[row.env]);
         log_warn("the simulator of %s gave a bad step (number %llu of this actor): dropped, a "
                  "new episode begins",
                  a->task->name, (unsigned long long)a->count.steps_bad);
@@ -485,13 +502,14 @@ static void step_once(struct actor *a, uint64_t now_ms) {
         if (a->bad >= ACTOR_BAD_MAX) {
             leave_broken(a, now_ms);
         }
-        break;
-    case STEPPER_BAD_POLICY:
-        a->count.policies_broken++;
-        a->policy_broken = a->pilot.version;
-        log_error("policy %llu gives a non-finite action: waiting for a newer one",
-                  (unsigned long long)a->pilot.version);
-        break;
+        return;
+    }
+    a->steps++;
+    a->bad -= a->bad > 0;
+    rate_add(&a->rate, now_ms, 1);
+    a->last_row[row.env] = spool_push(a->spool, &row, now_ms);
+    if (row.flags) {
+        report_episode(a, now_ms, &row);
     }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The actor: steps one environment with the newest policy and streams what it
+// The actor: steps its environments with the newest policy and streams what it
 // sees to the model server.
 //
 // A core: no socket, no clock, no thread. The main (or a simulator) passes in

@@ -30,6 +30,7 @@ struct client_identity {
     const char *id, *host, *version;
     uint64_t incarnation, pid;
     const struct task *task;           // NULL: whatever the run's task is
+    int envs;                          // stepped side by side by an actor
     const char *endpoint;              // where we answer StatusRequest; "" if nowhere
     const char *modelserver, *learner; // endpoints; learner may be NULL
 };

@@ -21,6 +21,10 @@ const char *env_model_name(const struct env *env, const char *kind, int index);
 // there are; both are borrowed.
 int env_reward_parts(const double **values, const char *const **names, const struct env *env);
 
+// What env_step_raw does in the simulator and nothing else: no reward, no ending,
+// no guard against MuJoCo's errors. The bare loop that a step is measured against.
+void env_simulate(struct env *env, const double *ctrl);
+
 // Simulator steps in an environment step, and its duration in seconds.
 int env_frame_skip(const struct env *env);
 double env_dt(const struct env *env);

@@ -5,7 +5,7 @@
 // what is observed and paid comes from the task's row (env_task.h). This file is the mechanics, and
 // the mechanics decide whether a trajectory is the reference's to the last bit:
 //
-//   reset: mj_resetData (which also clears the solver's warm start), start
+//   reset: as mj_resetData (which also clears the solver's warm start), start
 //          state, one mj_forward (which fills the warm start again).
 //   step:  ctrl, frame_skip times mj_step, one mj_rnePostConstraint. No
 //          mj_forward behind it: it would change the warm start, and derived
@@ -47,6 +47,7 @@ struct mujoco {
     double parts[ENV_PARTS_MAX];
     // What an action in [-1, 1] means to each actuator: middle + half * action.
     double middle[TASK_ACT_DIM_MAX], half[TASK_ACT_DIM_MAX];
+    unsigned char *rest; // see reset_data
 };
 
 static const struct env_kind mujoco_kind;
@@ -96,6 +97,48 @@ const char *simulator_error(void) {
 }
 
 // ---- the start of an episode ----
+//
+// mj_resetData clears 3 MB, nearly all of it room for contacts and constraints, of
+// which every mj_forward fills again what it uses: in short episodes that takes
+// longer than the steps. So the rest is kept as a reset leaves it, some kilobytes,
+// and copied back. Versions 3.x hold that room elsewhere and do not clear it.
+
+#if mjVERSION_HEADER >= 300
+static void reset_data(struct mujoco *s) {
+    mj_resetData(s->model, s->data);
+}
+#else
+// Copies all arrays of data but those to `rest`, or from there. Returns their bytes.
+static size_t copy_rest(const mjModel *m, mjData *data, unsigned char *rest, bool back) {
+    size_t at = 0;
+    MJDATA_POINTERS_PREAMBLE(m)
+#define X(type, name, rows, columns)                                                               \
+    if (strncmp(#name, "efc_", 4) != 0 && strcmp(#name, "contact") != 0) {                         \
+        size_t bytes = sizeof(type) * (size_t)m->rows * (size_t)(columns);                         \
+        if (rest != NULL && bytes > 0) {                                                           \
+            memcpy(back ? (void *)data->name : rest + at, back ? rest + at : (void *)data->name,   \
+                   bytes);                                                                         \
+        }                                                                                          \
+        at += bytes;                                                                               \
+    }
+    MJDATA_POINTERS
+#undef X
+    return at;
+}
+
+static void reset_data(struct mujoco *s) {
+    if (s->rest == NULL) {
+        mj_resetData(s->model, s->data);
+        s->rest = xmalloc(copy_rest(s->model, s->data, NULL, false));
+        copy_rest(s->model, s->data, s->rest, false);
+        return;
+    }
+    copy_rest(s->model, s->data, s->rest, true);
+    s->data->pstack = 0; // an error may have left something there
+    s->data->time = 0;
+    memset(s->data->warning, 0, sizeof s->data->warning);
+}
+#endif
 
 static void simulator_forward(void *arg) {
     struct mujoco *s = arg;
@@ -224,6 +267,7 @@ static void mujoco_destroy(struct env *env) {
     if (s->row->release != NULL) {
         s->row->release(s->row->context);
     }
+    free(s->rest);
     free(s);
 }
 
@@ -281,14 +325,14 @@ struct env *env_mujoco_create(const struct task *task, const struct env_task *ro
 
 static void mujoco_reset(struct env *env, struct rng *rng) {
     struct mujoco *s = mujoco_of(env);
-    mj_resetData(s->model, s->data);
+    reset_data(s);
     s->row->start(s->data->qpos, s->data->qvel, s->row, &s->view, rng);
     begin_episode(s);
 }
 
 void env_set_state(struct env *env, const double *qpos, const double *qvel) {
     struct mujoco *s = mujoco_of(env);
-    mj_resetData(s->model, s->data);
+    reset_data(s);
     memmove(s->data->qpos, qpos, (size_t)s->model->nq * sizeof *qpos);
     memmove(s->data->qvel, qvel, (size_t)s->model->nv * sizeof *qvel);
     begin_episode(s);
@@ -306,6 +350,12 @@ static void simulator_step(void *arg) {
     } else {
         mj_rnePostConstraint(s->model, s->data);
     }
+}
+
+void env_simulate(struct env *env, const double *ctrl) {
+    struct mujoco *s = mujoco_of(env);
+    memcpy(s->data->ctrl, ctrl, (size_t)s->model->nu * sizeof *ctrl);
+    simulator_step(s);
 }
 
 // MuJoCo tests a state when the next step begins; the last one of an

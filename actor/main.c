@@ -15,8 +15,10 @@
 #include "actor/actor.h"
 #include "actor/env.h"
 #include "actor/evaluator.h"
+#include "actor/stepper.h"
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/config.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/net.h"
@@ -24,6 +26,8 @@
 #include "common/process.h"
 
 #define TICK_MS 50
+
+_Static_assert(CONFIG_ENVS_PER_ACTOR_MAX <= STEPPER_ENVS_MAX, "--envs-per-actor can be done");
 
 struct app {
     struct options options;
@@ -316,6 +320,7 @@ static void identify(struct app *app) {
         // Grows with every start of the same id, on machines whose clocks agree.
         .incarnation = (uint64_t)(clock_wall_s() * 1e9),
         .pid = (uint64_t)getpid(),
+        .envs = app->options.envs ? app->options.envs : 1,
         .task = choose_task(app),
         .endpoint = "",
         .modelserver = app->options.modelserver,
@@ -328,7 +333,8 @@ static const struct options_spec command_line = {
     .about = "Steps the run's environment with the newest policy and streams what it sees to the\n"
              "model server. May join a run and leave it at any time.",
     .needs = OPTION_MODELSERVER,
-    .takes = OPTION_LEARNER | OPTION_EVALUATE | OPTION_ID | OPTION_TASK | OPTION_ENV | OPTION_BIND,
+    .takes = OPTION_LEARNER | OPTION_EVALUATE | OPTION_ENVS | OPTION_ID | OPTION_TASK | OPTION_ENV |
+             OPTION_BIND,
 };
 
 int main(int argc, char **argv) {

@@ -72,9 +72,10 @@ void pilot_deinit(struct pilot *p) {
     *p = (struct pilot){0};
 }
 
-void pilot_sample(struct pilot *p, float *act, const float *obs, const float *noise) {
+void pilot_sample(struct pilot *p, float *act, const float *obs, const float *noise, int B) {
     CHECK(p->version > 0);
-    policy_sample(act, NULL, p->scratch, &p->policy, p->params, obs, noise, 1);
+    CHECK(B <= p->batch_max);
+    policy_sample(act, NULL, p->scratch, &p->policy, p->params, obs, noise, B);
 }
 
 void pilot_mean(struct pilot *p, float *act, const float *obs, int B) {

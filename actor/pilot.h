@@ -37,9 +37,9 @@ enum pilot_verdict pilot_load(struct pilot *p, const struct wire_policy *from,
                               size_t err_len);
 void pilot_deinit(struct pilot *p);
 
-// One sampled action: act, noise (act_dim); obs (obs_dim).
-void pilot_sample(struct pilot *p, float *act, const float *obs, const float *noise);
-// B deterministic actions: act (B, act_dim), obs (B, obs_dim), B <= batch_max.
+// B <= batch_max actions: act, noise (B, act_dim), obs (B, obs_dim). Sampled, and
+// deterministic.
+void pilot_sample(struct pilot *p, float *act, const float *obs, const float *noise, int B);
 void pilot_mean(struct pilot *p, float *act, const float *obs, int B);
 
 #endif

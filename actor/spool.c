@@ -26,6 +26,7 @@ struct spool {
     uint64_t acked, cursor, seq_last; // acked <= cursor <= seq_last; cursor: last one sent
     struct batch open;
     uint64_t open_since_ms;
+    uint64_t pushed; // rows in all
 };
 
 struct spool *spool_create(uint32_t rows_max, uint32_t batch_rows_max, uint32_t obs_dim,
@@ -74,7 +75,7 @@ void spool_seal(struct spool *s) {
     s->open = (struct batch){0};
 }
 
-void spool_push(struct spool *s, const struct stepper_row *row, uint64_t now_ms) {
+uint64_t spool_push(struct spool *s, const struct stepper_row *row, uint64_t now_ms) {
     CHECK(!spool_full(s));
     if (s->open.rows > 0 && s->open.policy_version != row->policy_version) {
         spool_seal(s);
@@ -98,16 +99,16 @@ void spool_push(struct spool *s, const struct stepper_row *row, uint64_t now_ms)
     if (s->open.rows == s->batch_rows_max || s->end == 0) {
         spool_seal(s);
     }
+    return ++s->pushed;
 }
 
-bool spool_truncate_last(struct spool *s) {
-    if (s->open.rows == 0) {
+bool spool_truncate(struct spool *s, uint64_t number) {
+    CHECK(number <= s->pushed);
+    if (number == 0 || s->pushed - number >= s->open.rows) {
         return false;
     }
-    uint32_t last = s->open.first + s->open.rows - 1;
-    if (s->flags[last] == 0) {
-        s->flags[last] = WIRE_TRUNCATED;
-    }
+    uint8_t *flags = &s->flags[s->open.first + s->open.rows - 1 - (s->pushed - number)];
+    *flags = *flags ? *flags : WIRE_TRUNCATED;
     return true;
 }
 

@@ -27,12 +27,14 @@ void spool_destroy(struct spool **s);
 // No room for another row until something is acknowledged.
 bool spool_full(const struct spool *s);
 // Copies a row to the open message; a message holds rows of one policy version
-// and at most batch_rows_max. The spool must not be full.
-void spool_push(struct spool *s, const struct stepper_row *row, uint64_t now_ms);
+// and at most batch_rows_max. The spool must not be full. Returns the row's number,
+// 1, 2, ...
+uint64_t spool_push(struct spool *s, const struct stepper_row *row, uint64_t now_ms);
 // Closes the open message, if it has rows, so that it can be sent.
 void spool_seal(struct spool *s);
-// The last row turned out to be its episode's last. False if it is sealed already.
-bool spool_truncate_last(struct spool *s);
+// That row turned out to be its episode's last. False if it is sealed already (or
+// number is 0).
+bool spool_truncate(struct spool *s, uint64_t number);
 
 // The next message to send; pointers are valid until the next push. False if
 // there is none.

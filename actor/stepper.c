@@ -13,36 +13,53 @@
 #define WORDS_PER_EPISODE 4096
 _Static_assert(2 * TASK_ACT_DIM_MAX <= WORDS_PER_STEP, "a step's draws fit its share");
 
+struct lane {
+    struct env *env;
+    uint64_t steps, episodes; // its numbers in its streams
+    bool in_episode;
+    uint64_t episode_length;
+    double episode_return;
+};
+
 struct stepper {
     const struct task *task;
-    struct env *env;
     uint64_t seed;
     uint32_t index;
     uint64_t steps, episodes;
 
-    bool in_episode;
-    uint64_t episode_length;
-    double episode_return;
-    float *obs, *next_obs, *act, *noise;
+    struct lane *lanes; // (envs)
+    int envs;
+    int turn;         // the lane that steps next
+    int decided;      // so many from there on have their action
+    uint64_t version; // of the policy behind those
+    // Observations before and after this round's steps; they change places when
+    // the round is over. (envs, obs_dim)
+    float *obs, *next_obs;
+    float *act, *noise; // (envs, act_dim)
 };
 
-struct stepper *stepper_create(const struct task *task, uint64_t seed, uint32_t index,
+struct stepper *stepper_create(const struct task *task, int envs, uint64_t seed, uint32_t index,
                                uint64_t steps, uint64_t episodes, char *err, size_t err_len) {
-    struct env *env = env_create(task, err, err_len);
-    if (!env) {
-        return NULL;
-    }
+    CHECK(envs > 0 && envs <= STEPPER_ENVS_MAX);
     struct stepper *s = xcalloc(1, sizeof(*s));
     s->task = task;
-    s->env = env;
     s->seed = seed;
     s->index = index;
     s->steps = steps;
     s->episodes = episodes;
-    s->obs = xfloats((size_t)task->obs_dim);
-    s->next_obs = xfloats((size_t)task->obs_dim);
-    s->act = xfloats((size_t)task->act_dim);
-    s->noise = xfloats((size_t)task->act_dim);
+    s->lanes = xcalloc((size_t)envs, sizeof(*s->lanes));
+    for (; s->envs < envs; s->envs++) {
+        struct env *env = env_create(task, err, err_len);
+        if (!env) {
+            stepper_destroy(&s);
+            return NULL;
+        }
+        s->lanes[s->envs] = (struct lane){.env = env, .steps = steps, .episodes = episodes};
+    }
+    s->obs = xfloats((size_t)envs * (size_t)task->obs_dim);
+    s->next_obs = xfloats((size_t)envs * (size_t)task->obs_dim);
+    s->act = xfloats((size_t)envs * (size_t)task->act_dim);
+    s->noise = xfloats((size_t)envs * (size_t)task->act_dim);
     return s;
 }
 
@@ -51,7 +68,10 @@ void stepper_destroy(struct stepper **stepper) {
     if (!s) {
         return;
     }
-    env_destroy(&s->env);
+    for (int i = 0; i < s->envs; i++) {
+        env_destroy(&s->lanes[i].env);
+    }
+    free(s->lanes);
     free(s->obs);
     free(s->next_obs);
     free(s->act);
@@ -60,8 +80,8 @@ void stepper_destroy(struct stepper **stepper) {
     *stepper = NULL;
 }
 
-static bool all_finite(const float *x, int n) {
-    for (int i = 0; i < n; i++) {
+static bool all_finite(const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++) {
         if (!isfinite(x[i])) {
             return false;
         }
@@ -69,67 +89,110 @@ static bool all_finite(const float *x, int n) {
     return true;
 }
 
-static void begin_episode(struct stepper *s) {
-    struct rng rng = rng_make(s->seed, RNG_ENV_RESET, s->index);
-    rng.index = s->episodes * WORDS_PER_EPISODE;
-    env_reset(s->env, &rng);
+// The stream of one use for lane i, at number `at` of `words` each.
+static struct rng stream(const struct stepper *s, enum rng_use use, int i, uint64_t at,
+                         uint64_t words) {
+    struct rng rng = rng_make(s->seed, use, (uint64_t)i << 32 | s->index);
+    rng.index = at * words;
+    return rng;
+}
+
+static float *obs_of(const struct stepper *s, float *obs, int i) {
+    return obs + (size_t)i * (size_t)s->task->obs_dim;
+}
+
+// ---- deciding ----
+
+static void begin_episode(struct stepper *s, int i) {
+    struct lane *lane = &s->lanes[i];
+    struct rng rng = stream(s, RNG_ENV_RESET, i, lane->episodes, WORDS_PER_EPISODE);
+    env_reset(lane->env, &rng);
+    env_obs(lane->env, obs_of(s, s->obs, i));
+    lane->episodes++;
+    lane->episode_length = 0;
+    lane->episode_return = 0;
+    lane->in_episode = true;
     s->episodes++;
-    s->episode_length = 0;
-    s->episode_return = 0;
-    s->in_episode = true;
 }
 
-// The next action into s->act. Returns the version of the policy behind it.
-static uint64_t choose_action(struct stepper *s, struct pilot *pilot) {
-    size_t act_dim = (size_t)s->task->act_dim;
-    struct rng rng = rng_make(s->seed, pilot ? RNG_ACT : RNG_EXPLORE, s->index);
-    rng.index = s->steps * WORDS_PER_STEP;
+bool stepper_decide(struct stepper *s, struct pilot *pilot, int n) {
+    size_t act_dim = (size_t)s->task->act_dim, first = (size_t)s->turn * act_dim;
+    CHECK(n > 0);
+    n = n < s->envs - s->turn ? n : s->envs - s->turn;
+    s->decided = 0;
+    for (int i = s->turn; i < s->turn + n; i++) {
+        if (!s->lanes[i].in_episode) {
+            begin_episode(s, i);
+        }
+        struct rng rng =
+            stream(s, pilot ? RNG_ACT : RNG_EXPLORE, i, s->lanes[i].steps, WORDS_PER_STEP);
+        if (pilot) {
+            rng_fill_normal(&rng, s->noise + (size_t)i * act_dim, act_dim);
+            continue;
+        }
+        for (size_t j = 0; j < act_dim; j++) {
+            s->act[(size_t)i * act_dim + j] = (float)rng_range(&rng, -1.0, 1.0);
+        }
+    }
     if (pilot) {
-        rng_fill_normal(&rng, s->noise, act_dim);
-        pilot_sample(pilot, s->act, s->obs, s->noise);
-        return pilot->version;
+        pilot_sample(pilot, s->act + first, obs_of(s, s->obs, s->turn), s->noise + first, n);
+        if (!all_finite(s->act + first, (size_t)n * act_dim)) {
+            return false;
+        }
     }
-    for (size_t i = 0; i < act_dim; i++) {
-        s->act[i] = (float)rng_range(&rng, -1.0, 1.0);
-    }
-    return 0;
+    s->decided = n;
+    s->version = pilot ? pilot->version : 0;
+    return true;
 }
 
-enum stepper_result stepper_step(struct stepper *s, struct pilot *pilot, struct stepper_row *out) {
-    if (!s->in_episode) {
-        begin_episode(s);
-    }
-    // What the last step led to is where this one starts.
-    env_obs(s->env, s->obs);
-    uint64_t version = choose_action(s, pilot);
-    if (!all_finite(s->act, s->task->act_dim)) {
-        return STEPPER_BAD_POLICY;
-    }
+int stepper_decided(const struct stepper *s) {
+    return s->decided;
+}
 
-    struct env_step step = env_step(s->env, s->act);
-    env_obs(s->env, s->next_obs);
-    float reward = (float)step.reward;
-    if (step.bad || !isfinite(reward) || !all_finite(s->next_obs, s->task->obs_dim)) {
-        s->in_episode = false;
-        return STEPPER_BAD_STEP;
+uint64_t stepper_version(const struct stepper *s) {
+    return s->version;
+}
+
+// ---- stepping ----
+
+static void next_turn(struct stepper *s) {
+    s->decided--;
+    if (++s->turn == s->envs) {
+        float *before = s->obs;
+        s->obs = s->next_obs; // what a round led to is where the next one starts
+        s->next_obs = before;
+        s->turn = 0;
+    }
+}
+
+bool stepper_step(struct stepper *s, struct stepper_row *out) {
+    CHECK(s->decided > 0);
+    int i = s->turn;
+    struct lane *lane = &s->lanes[i];
+    *out = (struct stepper_row){
+        .env = i,
+        .obs = obs_of(s, s->obs, i),
+        .act = s->act + (size_t)i * (size_t)s->task->act_dim,
+        .next_obs = obs_of(s, s->next_obs, i),
+        .policy_version = s->version,
+    };
+    struct env_step step = env_step(lane->env, out->act);
+    env_obs(lane->env, obs_of(s, s->next_obs, i));
+    next_turn(s);
+    out->reward = (float)step.reward;
+    if (step.bad || !isfinite(out->reward) ||
+        !all_finite(out->next_obs, (size_t)s->task->obs_dim)) {
+        lane->in_episode = false;
+        return false;
     }
     s->steps++;
-    s->episode_length++;
-    s->episode_return += step.reward;
-    *out = (struct stepper_row){
-        .obs = s->obs,
-        .act = s->act,
-        .next_obs = s->next_obs,
-        .reward = reward,
-        .flags = step.terminated  ? WIRE_TERMINATED
-                 : step.truncated ? WIRE_TRUNCATED
-                                  : 0,
-        .policy_version = version,
-        .episode_length = s->episode_length,
-        .episode_return = s->episode_return,
-    };
-    s->in_episode = out->flags == 0;
-    return STEPPER_ROW;
+    lane->steps++;
+    lane->episode_return += step.reward;
+    out->flags = step.terminated ? WIRE_TERMINATED : step.truncated ? WIRE_TRUNCATED : 0;
+    out->episode_length = ++lane->episode_length;
+    out->episode_return = lane->episode_return;
+    lane->in_episode = out->flags == 0;
+    return true;
 }
 
 uint64_t stepper_steps(const struct stepper *s) {

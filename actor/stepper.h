@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: MIT
-// One environment being stepped: episodes, actions and their random streams.
+// The environments of one actor: episodes, actions and their random streams.
+//
+// They are stepped in turn, one step each a round. Actions are decided for many
+// of them at once, in one pass of the policy, and taken one at a time, so that
+// credit may run out and messages may be answered in the middle of a round.
 //
 // Nothing here depends on history but the state of the simulator: the start
-// state of an episode is drawn from the stream at the episode's number, the
-// randomness of an action at the step's number, both counted over all
-// incarnations of the actor. So a restarted actor goes on where the numbers
-// stand, and a dropped step shifts nothing.
+// state of an episode is drawn from its environment's stream at the episode's
+// number, the randomness of an action at the step's number. An environment
+// counts both from what all incarnations of the actor did, all its environments
+// together, so a restarted actor never repeats a draw, whatever the number of
+// environments; with one, it goes on exactly where the numbers stand. A dropped
+// step shifts nothing.
 #ifndef SPUR_ACTOR_STEPPER_H
 #define SPUR_ACTOR_STEPPER_H
 
@@ -17,16 +23,13 @@
 #include "common/task/task.h"
 #include "proto/wire.h"
 
+#define STEPPER_ENVS_MAX 256 // an environment's number is 8 bits of its streams'
+
 struct stepper;
 
-enum stepper_result {
-    STEPPER_ROW,        // a step was made, *out tells of it
-    STEPPER_BAD_STEP,   // the simulator broke: no row, the episode is over
-    STEPPER_BAD_POLICY, // the policy's action is not finite: nothing was done
-};
-
 struct stepper_row {
-    const float *obs, *act, *next_obs; // valid until the next step
+    int env;                           // whose step it was, 0 .. envs - 1
+    const float *obs, *act, *next_obs; // valid until the next call
     float reward;
     uint8_t flags;           // enum wire_flag bits; not 0: the episode is over
     uint64_t policy_version; // 0: uniform random
@@ -35,14 +38,23 @@ struct stepper_row {
 };
 
 // Stream number `index`; steps and episodes: what earlier incarnations did.
-// NULL with a sentence in err.
-struct stepper *stepper_create(const struct task *task, uint64_t seed, uint32_t index,
+// envs: 1 .. STEPPER_ENVS_MAX. NULL with a sentence in err.
+struct stepper *stepper_create(const struct task *task, int envs, uint64_t seed, uint32_t index,
                                uint64_t steps, uint64_t episodes, char *err, size_t err_len);
 void stepper_destroy(struct stepper **s);
 
-// One step, in a new episode if the last one is over: uniformly random if pilot
-// is NULL, else sampled from its policy.
-enum stepper_result stepper_step(struct stepper *s, struct pilot *pilot, struct stepper_row *out);
+// Decides what the next environments do, at most n > 0 of them and not beyond the
+// round's end, each in a new episode if its last one is over: uniformly at random
+// if pilot is NULL, else sampled from its policy, whose batch_max covers n. What
+// was decided and not done is forgotten. False, and nothing is decided, when the
+// policy gives an action that is not finite.
+bool stepper_decide(struct stepper *s, struct pilot *pilot, int n);
+// Steps that are decided and not done, and the version behind them.
+int stepper_decided(const struct stepper *s);
+uint64_t stepper_version(const struct stepper *s);
+// Does the next of them. False when the simulator broke in it: there is no row
+// (out->env alone is set), and the episode is over.
+bool stepper_step(struct stepper *s, struct stepper_row *out);
 
 uint64_t stepper_steps(const struct stepper *s);    // all incarnations
 uint64_t stepper_episodes(const struct stepper *s); // begun, all incarnations

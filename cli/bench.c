@@ -16,6 +16,7 @@
 #include "cli/text.h"
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/nn/gemm.h"
 #include "common/process.h"
 #include "common/stats.h"
@@ -24,23 +25,25 @@
 #define JSON_SCHEMA 1
 
 static const char help[] =
-    "usage: spur bench [--json] [--seconds S] [--dir DIR]\n"
+    "usage: spur bench [--envs] [--json] [--seconds S] [--dir DIR]\n"
     "\n"
     "Measures what a run consists of at Hopper's shapes: SAC updates, ensemble steps,\n"
-    "rollout rows, environment steps, and transitions stored and acknowledged by a\n"
-    "real spur-modelserver; each with its share of a limit of this machine, measured\n"
-    "in the same rounds.\n"
+    "rollout rows, transitions stored and acknowledged by a real spur-modelserver, and\n"
+    "environment steps of every task; each with its share of a limit of this machine,\n"
+    "measured in the same rounds.\n"
     "\n"
+    "  --envs        environment steps only\n"
     "  --json        print JSON; docs/bench.md has the fields\n"
     "  --seconds S   take about so long in all (default 30)\n"
     "  --dir DIR     put the store's temporary folder there (default: the current one),\n"
     "                which decides what disk is measured\n";
 
-enum { OPTION_JSON = 1, OPTION_SECONDS, OPTION_DIR };
+enum { OPTION_JSON = 1, OPTION_ENVS, OPTION_SECONDS, OPTION_DIR };
 
 static const struct option options[] = {
     {"help", no_argument, NULL, 'h'},
     {"json", no_argument, NULL, OPTION_JSON},
+    {"envs", no_argument, NULL, OPTION_ENVS},
     {"seconds", required_argument, NULL, OPTION_SECONDS},
     {"dir", required_argument, NULL, OPTION_DIR},
     {0},
@@ -58,9 +61,10 @@ int bench_index(const struct bench *b, const struct bench_case *c) {
     return (int)(c - b->cases);
 }
 
-double bench_repeat(void (*step)(void *state), void *state, double n, double seconds) {
+static double repeat(uint64_t (*clock)(void), void (*step)(void *state), void *state, double n,
+                     double seconds) {
     step(state); // caches warm, pages there
-    uint64_t begin_ns = clock_ns();
+    uint64_t begin_ns = clock();
     double elapsed = 0;
     uint64_t steps = 0, stride = 1;
     while (elapsed < seconds) {
@@ -68,13 +72,21 @@ double bench_repeat(void (*step)(void *state), void *state, double n, double sec
             step(state);
         }
         steps += stride;
-        elapsed = (double)(clock_ns() - begin_ns) / 1e9;
+        elapsed = (double)(clock() - begin_ns) / 1e9;
         // Short steps are timed in bundles, so that the clock costs nothing.
         if (elapsed < seconds / 64) {
             stride *= 2;
         }
     }
     return (double)steps * n / elapsed;
+}
+
+double bench_repeat(void (*step)(void *state), void *state, double n, double seconds) {
+    return repeat(clock_ns, step, state, n, seconds);
+}
+
+double bench_repeat_cpu(void (*step)(void *state), void *state, double n, double seconds) {
+    return repeat(clock_cpu_ns, step, state, n, seconds);
 }
 
 // ---- measuring ----
@@ -94,7 +106,7 @@ static void catch_signals(void) {
 }
 
 static void run_round(struct bench *b, double seconds) {
-    for (int i = 0; i < b->count && !interrupted; i++) {
+    for (int i = b->closed; i < b->count && !interrupted; i++) {
         struct bench_case *c = &b->cases[i];
         if (!c->run) {
             continue;
@@ -110,6 +122,20 @@ static void run_round(struct bench *b, double seconds) {
         c->share[c->rounds] =
             limit && limit->rounds > c->rounds ? rate * c->cost / limit->rate[c->rounds] : NAN;
         c->rounds++;
+    }
+}
+
+// Measures the cases that were added since the last call, a slice each a round,
+// and closes them.
+static void measure(struct bench *b, double slice) {
+    for (int round = 0; round < BENCH_ROUNDS && !interrupted; round++) {
+        run_round(b, slice);
+    }
+    for (; b->closed < b->count; b->closed++) {
+        struct bench_case *c = &b->cases[b->closed];
+        if (c->close) {
+            c->close(c->state);
+        }
     }
 }
 
@@ -185,7 +211,7 @@ static void print_json(const struct bench *b) {
 
 int cmd_bench(int argc, char **argv) {
     static struct bench bench;
-    bool json = false;
+    bool json = false, envs = false;
     uint64_t seconds = SECONDS_DEFAULT;
     const char *where = ".";
     for (int option; (option = cli_next_option(argc, argv, options)) != -1;) {
@@ -195,6 +221,9 @@ int cmd_bench(int argc, char **argv) {
             return EXIT_CODE_OK;
         case OPTION_JSON:
             json = true;
+            break;
+        case OPTION_ENVS:
+            envs = true;
             break;
         case OPTION_SECONDS:
             if (!cli_parse_number(&seconds, argv, "--seconds", optarg, 1, 3600)) {
@@ -217,13 +246,23 @@ int cmd_bench(int argc, char **argv) {
     }
 
     catch_signals();
-    int peak = bench_add_peak(&bench);
-    bench_add_compute(&bench, peak);
-    bench_add_env(&bench);
-    bench_add_store(&bench, where);
-    double slice = (double)seconds / (BENCH_ROUNDS * bench.count);
-    for (int round = 0; round < BENCH_ROUNDS && !interrupted; round++) {
-        run_round(&bench, slice);
+    log_init("spur", LOG_WARN, -1); // actors that join say so
+    if (!envs) {
+        int peak = bench_add_peak(&bench);
+        bench_add_compute(&bench, peak);
+        bench_add_store(&bench, where);
+    }
+    int env_cases = 0;
+    for (int i = 0; i < task_count(); i++) {
+        env_cases += bench_has_env(task_at(i)) ? BENCH_ENV_CASES : 0;
+    }
+    double slice = (double)seconds / (BENCH_ROUNDS * (bench.count + env_cases));
+    measure(&bench, slice);
+    for (int i = 0; i < task_count() && !interrupted; i++) {
+        if (bench_has_env(task_at(i))) {
+            bench_add_env(&bench, task_at(i));
+            measure(&bench, slice);
+        }
     }
     if (interrupted) {
         fprintf(stderr, "spur: stopped by a signal\n");
@@ -231,11 +270,6 @@ int cmd_bench(int argc, char **argv) {
         print_json(&bench);
     } else {
         print_text(&bench);
-    }
-    for (int i = 0; i < bench.count; i++) {
-        if (bench.cases[i].close) {
-            bench.cases[i].close(bench.cases[i].state);
-        }
     }
     return interrupted ? EXIT_CODE_FAILURE : EXIT_CODE_OK;
 }

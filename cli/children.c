@@ -61,6 +61,8 @@ static void set_args(struct child *c, const struct rundir *dir, const struct end
         if (c->role == CHILD_ACTOR) {
             c->args[n++] = "--learner";
             c->args[n++] = e->learner;
+            c->args[n++] = "--envs-per-actor";
+            c->args[n++] = c->envs;
         } else {
             c->args[n++] = "--evaluate";
         }
@@ -92,6 +94,7 @@ bool child_init(struct child *c, enum child_role role, int number, const struct 
         snprintf(c->name, sizeof(c->name), "%s",
                  role == CHILD_EVALUATOR ? "evaluator" : programs[role] + strlen("spur-"));
     }
+    snprintf(c->envs, sizeof(c->envs), "%d", dir->config.run.envs_per_actor);
     snprintf(c->parent, sizeof(c->parent), "%d", (int)getpid());
     endpoints_of(c->endpoint, e, c->name);
     if (!find_program(c)) {

@@ -16,6 +16,7 @@
 
 static const char help[] =
     "usage: spur run TASK|FILE [--env FILE] [--seed N] [--run-dir DIR] [--actors N]\n"
+    "                [--envs-per-actor N]\n"
     "                [--set section.key=value]... [--listen tcp://HOST:PORT]\n"
     "       spur run --run-dir DIR\n"
     "\n"
@@ -30,26 +31,32 @@ static const char help[] =
     "  --seed N                run.seed; the same seed in lockstep gives the same bits\n"
     "  --run-dir DIR           default: runs/TASK-seedN\n"
     "  --actors N              run.actors; may differ when a run is taken up again\n"
+    "  --envs-per-actor N      run.envs_per_actor; likewise\n"
     "  --set section.key=value overrides one key; may be given many times\n"
     "  --listen tcp://HOST:PORT  lets actors on other hosts join (the learner gets PORT + 1)\n"
     "\n"
     "Ctrl-C once stops all processes with a checkpoint, twice at once.\n";
 
 static const struct option options[] = {
-    {"env", required_argument, NULL, 'v'},     {"seed", required_argument, NULL, 'e'},
-    {"run-dir", required_argument, NULL, 'd'}, {"actors", required_argument, NULL, 'a'},
-    {"set", required_argument, NULL, 's'},     {"listen", required_argument, NULL, 'l'},
-    {"help", no_argument, NULL, 'h'},          {0},
+    {"env", required_argument, NULL, 'v'},
+    {"seed", required_argument, NULL, 'e'},
+    {"run-dir", required_argument, NULL, 'd'},
+    {"actors", required_argument, NULL, 'a'},
+    {"envs-per-actor", required_argument, NULL, 'p'},
+    {"set", required_argument, NULL, 's'},
+    {"listen", required_argument, NULL, 'l'},
+    {"help", no_argument, NULL, 'h'},
+    {0},
 };
 
 struct request {
     struct cli_source source;
     const char *run_dir, *listen;
-    char seed[48], actors[48]; // as assignments
+    char seed[48], actors[48], envs[48]; // as assignments
     bool help;
 };
 
-// --seed and --actors are short for --set.
+// --seed, --actors and --envs-per-actor are short for --set.
 static bool set_number(struct request *r, char **argv, char out[48], const char *option,
                        const char *key, uint64_t max) {
     uint64_t value;
@@ -72,6 +79,10 @@ static int parse(struct request *r, int argc, char **argv) {
             break;
         case 'v':
             r->source.env = optarg;
+            break;
+        case 'p':
+            ok = set_number(r, argv, r->envs, "--envs-per-actor", "run.envs_per_actor",
+                            CONFIG_ENVS_PER_ACTOR_MAX);
             break;
         case 'd':
             r->run_dir = optarg;

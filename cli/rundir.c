@@ -32,7 +32,9 @@ static int refuse_difference(const struct rundir *r, const struct config *wanted
         char has[2048], wants[2048];
         config_key_format(&r->config, key, has, sizeof(has));
         config_key_format(wanted, key, wants, sizeof(wants));
-        if (strcmp(has, wants) != 0 && strcmp(key->name, "actors") != 0) {
+        bool may_change =
+            strcmp(key->name, "actors") == 0 || strcmp(key->name, "envs_per_actor") == 0;
+        if (strcmp(has, wants) != 0 && !may_change) {
             return cli_fail(EXIT_CODE_CONFIG,
                             "a run keeps its configuration; choose another --run-dir for a new one",
                             "%s holds a run with %s.%s %s, not %s", r->path, key->section,
@@ -66,6 +68,7 @@ static int check_against(struct rundir *r, const struct cli_source *source) {
         return rc;
     }
     r->config.run.actors = wanted.run.actors;
+    r->config.run.envs_per_actor = wanted.run.envs_per_actor;
     if (config_check(&r->config, err, sizeof(err)) < 0) {
         return cli_fail(EXIT_CODE_CONFIG, NULL, "%s", err);
     }

@@ -26,9 +26,9 @@ struct rundir {
 
 // Looks, without touching anything: resolves the source and the directory (NULL:
 // runs/TASK-seedN). If a run is there, its configuration is taken, and anything
-// in the source that differs from it is refused, but for run.actors, which may
-// change. source->name may be NULL if the directory holds a run. 0, or an exit
-// code, told to the user.
+// in the source that differs from it is refused, but for run.actors and
+// run.envs_per_actor, which may change. source->name may be NULL if the directory
+// holds a run. 0, or an exit code, told to the user.
 int rundir_find(struct rundir *r, const struct cli_source *source, const char *path);
 
 // Makes it, locks it, writes config.yaml (new runs), opens the log and points

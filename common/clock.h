@@ -5,8 +5,9 @@
 
 #include <stdint.h>
 
-uint64_t clock_ms(void);   // monotonic, for timers, ages and rates
-uint64_t clock_ns(void);   // monotonic, for measuring
-double clock_wall_s(void); // seconds since 1970: for people and identifiers, never for timers
+uint64_t clock_ms(void);     // monotonic, for timers, ages and rates
+uint64_t clock_ns(void);     // monotonic, for measuring
+uint64_t clock_cpu_ns(void); // time on the processor of the calling thread, for measuring
+double clock_wall_s(void);   // seconds since 1970: for people and identifiers, never for timers
 
 #endif

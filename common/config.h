@@ -17,6 +17,7 @@
 #define CONFIG_STRING_MAX 256
 #define CONFIG_LIST_MAX 48
 
+#define CONFIG_ENVS_PER_ACTOR_MAX 256
 #define CONFIG_ENV_WIRE "wire" // task.env of environments that actors bring along
 
 enum pacing_mode {
@@ -54,6 +55,7 @@ struct config {
         uint64_t steps;         // budget of real environment steps, exploration included
         uint64_t explore_steps; // of them, uniform random actions before learning starts
         int actors;             // started by `spur run`
+        int envs_per_actor;     // environments that each of them steps side by side
         bool stop_when_solved;  // end at eval.solved_evaluations in a row >= eval.target
     } run;
     struct {

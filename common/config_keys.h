@@ -23,6 +23,8 @@
     X(run, explore_steps, U64, "5000", 2, 1e9, "steps",                                            \
       "of them, the first so many act uniformly at random; nothing is learnt before")              \
     X(run, actors, INT, "1", 0, 4096, "", "actors that `spur run` starts; others may join")        \
+    X(run, envs_per_actor, INT, "1", 1, CONFIG_ENVS_PER_ACTOR_MAX, "",                             \
+      "environments that an actor steps side by side, with one pass of the policy for all")        \
     X(run, stop_when_solved, BOOL, "true", 0, 0, "",                                               \
       "end at eval.solved_evaluations in a row at or above eval.target")                           \
     X(task, env, STRING, "\"\"", 0, 0, "",                                                         \

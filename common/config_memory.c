@@ -7,6 +7,8 @@
 // the matrix library, stacks. Estimates, on the safe side of what small runs showed.
 #define PROCESS_BYTES (48ull << 20)
 #define ACTOR_BYTES (32ull << 20)
+#define ENV_BYTES (4ull << 20) // of one environment: what MuJoCo makes ready for contacts
+#define EVALUATOR_ENVS 16
 // Rollouts that the model server may have sent ahead of the learner's
 // acknowledgement: messages times rows in one (docs/protocol.md).
 #define EXPERIENCE_ROWS_MAX (64ull * 16384)
@@ -83,6 +85,8 @@ void config_memory(struct config_memory *out, const struct config *c, int obs_di
     static const char name[] = "actors and evaluator";
     uint64_t actors = (uint64_t)c->run.actors;
     add(out, name, "programs", (actors + 1) * ACTOR_BYTES);
+    add(out, name, "environments",
+        (actors * (uint64_t)c->run.envs_per_actor + EVALUATOR_ENVS) * ENV_BYTES);
     add(out, name, "unacknowledged rows", actors * (uint64_t)c->network.unacked_rows_max * row);
 }
 

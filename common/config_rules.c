@@ -106,6 +106,12 @@ int config_check(const struct config *c, char *err, size_t err_len) {
                       "run.actors to 1, or pacing.mode to ratio",
                       c->run.actors);
     }
+    if (c->pacing.mode == PACING_LOCKSTEP && c->run.envs_per_actor > 1) {
+        return refuse(err, err_len,
+                      "run.envs_per_actor is %d, but pacing.mode lockstep goes one step at a time: "
+                      "set run.envs_per_actor to 1, or pacing.mode to ratio",
+                      c->run.envs_per_actor);
+    }
     if (c->model.elites > c->model.members) {
         return refuse(err, err_len, "model.elites is %d, more than model.members, %d",
                       c->model.elites, c->model.members);

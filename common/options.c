@@ -10,9 +10,10 @@
 #include <string.h>
 
 #include "common/check.h"
+#include "common/config.h"
 #include "common/log.h"
 
-enum kind { KIND_STRING, KIND_FLAG, KIND_PID, KIND_HELP, KIND_VERSION };
+enum kind { KIND_STRING, KIND_FLAG, KIND_PID, KIND_ENVS, KIND_HELP, KIND_VERSION };
 
 static const struct {
     const char *name, *value; // value: what --help calls it; NULL: it takes none
@@ -34,6 +35,8 @@ static const struct {
      "where to listen, for peers and for `spur status`"},
     {"evaluate", NULL, KIND_FLAG, OPTION_EVALUATE, offsetof(struct options, evaluate),
      "be the run's evaluator instead"},
+    {"envs-per-actor", "N", KIND_ENVS, OPTION_ENVS, offsetof(struct options, envs),
+     "environments to step side by side (default: 1)"},
     {"id", "NAME", KIND_STRING, OPTION_ID, offsetof(struct options, id),
      "name in the run, one a process (default: host-pid)"},
     {"task", "NAME", KIND_STRING, OPTION_TASK, offsetof(struct options, task),
@@ -82,6 +85,16 @@ static int parse_pid(const char *text) {
     return (int)pid;
 }
 
+static int parse_envs(const char *text) {
+    char *end;
+    long envs = strtol(text, &end, 10);
+    if (*text == '\0' || *end != '\0' || envs < 1 || envs > CONFIG_ENVS_PER_ACTOR_MAX) {
+        die(EXIT_CODE_USAGE, NULL, "--envs-per-actor %s: expected a whole number from 1 to %d",
+            text, CONFIG_ENVS_PER_ACTOR_MAX);
+    }
+    return (int)envs;
+}
+
 static void apply(struct options *o, const struct options_spec *spec, int row) {
     void *field = (char *)o + table[row].offset;
     switch (table[row].kind) {
@@ -93,6 +106,9 @@ static void apply(struct options *o, const struct options_spec *spec, int row) {
         break;
     case KIND_PID:
         *(int *)field = parse_pid(optarg);
+        break;
+    case KIND_ENVS:
+        *(int *)field = parse_envs(optarg);
         break;
     case KIND_HELP:
         print_help(spec);

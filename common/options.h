@@ -17,6 +17,7 @@ enum option_bit {
     OPTION_TASK = 1 << 6,
     OPTION_EVALUATE = 1 << 7,
     OPTION_ENV = 1 << 8,
+    OPTION_ENVS = 1 << 9,
 };
 
 struct options_spec {
@@ -29,6 +30,7 @@ struct options_spec {
 struct options {
     const char *config, *run_dir, *modelserver, *learner, *bind, *id, *task, *env, *log_path;
     bool evaluate, verbose;
+    int envs;   // 1 to CONFIG_ENVS_PER_ACTOR_MAX; 0: not given
     int parent; // pid to end with; 0: nobody's child
 };
 

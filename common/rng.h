@@ -16,9 +16,9 @@
 #include <stdint.h>
 
 enum rng_use {
-    RNG_ENV_RESET = 1,   // start states of actors; sub = actor index
-    RNG_EXPLORE,         // uniform actions before learning; sub = actor index
-    RNG_ACT,             // the acting policy's noise; sub = actor index
+    RNG_ENV_RESET = 1,   // start states of actors; sub = env of the actor << 32 | actor index
+    RNG_EXPLORE,         // uniform actions before learning; sub likewise
+    RNG_ACT,             // the acting policy's noise; sub likewise
     RNG_EVAL_RESET,      // start states of evaluations; sub = episode
     RNG_MODEL_INIT,      // sub = member
     RNG_MODEL_SPLIT,     // holdout permutation; sub = training number

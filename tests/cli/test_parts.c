@@ -359,6 +359,10 @@ static void memory_is_predicted(void **state) {
     c.run.actors = 3;
     config_memory(&m, &c, 11, 3);
     assert_true(m.total > one_actor);
+    uint64_t environments = bytes_of(&m, "environments");
+    c.run.envs_per_actor = 5; // 12 more, and the evaluator's are the same
+    config_memory(&m, &c, 11, 3);
+    assert_int_equal(bytes_of(&m, "environments") - environments, 12 * (4ull << 20));
     char text[CONFIG_BYTES_LEN];
     assert_string_equal(config_format_bytes(text, 1536), "1.5 KiB");
     assert_string_equal(config_format_bytes(text, 6ull << 30), "6.0 GiB");

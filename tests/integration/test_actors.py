@@ -37,7 +37,7 @@ def stop(stage, run):
 
 
 def actors_join_are_lost_and_leave(stage):
-    run, where = start(stage, "--actors", 2)
+    run, where = start(stage, "--actors", 2, "--envs-per-actor", 3)
     wait_for("steps of two actors", lambda: steps(stage, where) > 300, 20)
 
     # One of the run's own is killed: another takes its name, and goes on in its numbers.
@@ -50,7 +50,7 @@ def actors_join_are_lost_and_leave(stage):
 
     # One started by hand joins.
     hand = stage.start("spur-actor", "--modelserver", where["modelserver"], "--learner", where["learner"],
-                       "--id", "by-hand", "--bind", f"ipc://{stage.sockets}/by-hand")
+                       "--id", "by-hand", "--envs-per-actor", "16", "--bind", f"ipc://{stage.sockets}/by-hand")
     line = wait_for("the actor by hand", lambda: (actor_line(stage, where, "by-hand") or {}).get("steps", 0) > 5
                     and actor_line(stage, where, "by-hand"), 10)
     check(line["state"] in ("connected", "waiting"), f"it is {line['state']}")
@@ -107,6 +107,7 @@ def wrong_command_lines(stage):
                         ([], "--modelserver is missing"),
                         (["--modelserver", "ipc:///tmp/x", "--task", "hoper"], "nearest: hopper; all: "),
                         (["--modelserver", "ipc:///tmp/x", "--bind", "ipc:///no/such/folder/x"], "/no/such/folder"),
+                        (["--modelserver", "ipc:///tmp/x", "--envs-per-actor", "257"], "from 1 to 256"),
                         (["--modelserver", "ipc:///tmp/x", "--surprise"], "surprise")):
         code, text = stage.call("spur-actor", *args, seconds=5)
         check(code != 0 and words in text, f"{args}: {code}, expected \"{words}\":\n{text}")

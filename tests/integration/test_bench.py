@@ -24,7 +24,7 @@ def check_json(text):
     data = json.loads(text)
     assert data["schema"] == 1 and data["cores"] >= 1 and data["rounds"] == 5, data
     cases = {case["name"]: case for case in data["cases"]}
-    for name in ["sgemm_256", "sac_updates", "ensemble_steps", "rollout_rows", "env_steps_inverted_pendulum", "env_steps_hopper",
+    for name in ["sgemm_256", "sac_updates", "ensemble_steps", "rollout_rows", "env_steps_inverted_pendulum", "env_steps_64_hopper",
                  "transitions_1", "transitions_256"]:
         case = cases[name]
         assert case["measured"], case
@@ -34,6 +34,8 @@ def check_json(text):
             assert case["limit"] in cases and case["share_of_limit"] > 0, case
         else:
             assert "no limit" in case["note"], case
+    assert cases["env_steps_hopper"]["limit"] == "env_bare_hopper", cases["env_steps_hopper"]
+    assert cases["env_steps_64_hopper"]["limit"] == "env_bare_policy_hopper", cases["env_steps_64_hopper"]
     assert cases["transitions_1"]["limit"].startswith("disk_sync_"), cases["transitions_1"]
 
 

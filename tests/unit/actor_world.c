@@ -41,6 +41,7 @@ struct env {
 int bad_step_at;
 bool bad_for_good;
 int steps_taken;
+int world_envs = 1;
 
 struct env *env_create(const struct task *task, char *err, size_t err_len) {
     (void)err;
@@ -116,6 +117,7 @@ struct world *world_make(bool evaluate) {
                                       .version = "test",
                                       .incarnation = 9,
                                       .pid = 1,
+                                      .envs = world_envs,
                                       .endpoint = "",
                                       .modelserver = "ipc:///server",
                                       .learner = "ipc:///learner"};

@@ -19,6 +19,7 @@
 extern int bad_step_at; // the number of the step that the simulator breaks at; 0: none
 extern bool bad_for_good; // and at all that follow
 extern int steps_taken; // of all environments
+extern int world_envs;  // that an actor made from now on steps
 
 #define SENT_MAX 256
 

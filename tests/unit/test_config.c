@@ -210,6 +210,7 @@ static void rules_over_several_keys(void **state) {
     expect_broken_rule("rollout.epoch_steps=1e7", "D_model would hold 6e+10 rows");
     expect_broken_rule("run.explore_steps=2e5", "more than the budget run.steps, 125000");
     expect_broken_rule("run.actors=2", "lockstep goes with one actor");
+    expect_broken_rule("run.envs_per_actor=64", "lockstep goes one step at a time");
     expect_broken_rule("run.task=\"\"", "run.task is empty");
     expect_broken_rule("network.lost_after_ms=900", "at least twice network.heartbeat_ms, 500");
     expect_broken_rule("network.unacked_rows_max=9", "less than one message");
