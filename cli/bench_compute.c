@@ -248,11 +248,13 @@ static void add_rollout(struct bench *b, int peak, const struct config *config,
     struct rollout_bench *s = xcalloc(1, sizeof(*s));
     struct policy policy = policy_make(task->obs_dim, task->act_dim, config->sac.hidden_width,
                                        config->sac.hidden_layers);
-    model_slots_init(&s->models, e);
+    model_slots_init(&s->models, e, task->termination);
     policy_slots_init(&s->policies, &policy);
     struct model *model = model_take(&s->models);
     ensemble_init(model->params, e, 1);
     normalizer_identity(model->normalizer, e->in_dim);
+    struct termination heads = model_heads(e, task->termination);
+    termination_init(model->termination, &heads, 1);
     model->members = e->members;
     model->elites = config->model.elites;
     for (int i = 0; i < model->elites; i++) {

@@ -81,6 +81,18 @@ static json_t *learner(const struct wire_status *s) {
     return o;
 }
 
+static json_t *termination(const struct wire_status *s) {
+    if (!s->has_termination) {
+        return json_null();
+    }
+    json_t *o = json_object();
+    put_number(o, "ended", s->termination_ended);
+    put_number(o, "log_loss", s->termination_log_loss);
+    put_number(o, "missed", s->termination_missed);
+    put_number(o, "wrong", s->termination_wrong);
+    return o;
+}
+
 static json_t *model(const struct wire_status *s) {
     json_t *o = json_object(), *errors = json_array(), *elites = json_array();
     for (uint32_t i = 0; i < s->members && i < WIRE_MEMBERS_MAX; i++) {
@@ -97,6 +109,7 @@ static json_t *model(const struct wire_status *s) {
     put_count(o, "age_steps", s->model_age_steps);
     put(o, "holdout_mse", errors);
     put(o, "elites", elites);
+    put(o, "termination", termination(s));
     put_count(o, "rollout_length", s->rollout_length);
     put_number(o, "rollout_length_mean", s->rollout_length_mean);
     put_count(o, "rollout_rows", s->rollout_rows);

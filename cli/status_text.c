@@ -83,6 +83,13 @@ static void print_model(const struct wire_status *s, FILE *out) {
     for (uint32_t i = 0; i < s->elites && i < WIRE_MEMBERS_MAX; i++) {
         fprintf(out, " %u", s->elite[i]);
     }
+    if (s->has_termination) {
+        fprintf(out,
+                "\n           termination heads, held out: %s rows ended; missed %s of them, "
+                "ended %s of the others",
+                FIGURE(s->termination_ended), FIGURE(s->termination_missed),
+                FIGURE(s->termination_wrong));
+    }
     fprintf(out, "\nrollouts   k %s, mean length %s; %s rows, %s/s\n", COUNT(s->rollout_length),
             FIGURE(s->rollout_length_mean), COUNT(s->rollout_rows), FIGURE(s->rollout_rows_per_s));
 }

@@ -36,6 +36,9 @@ enum rng_use {
     RNG_SAC_ACTOR,  // noise of the action in the policy's loss
     RNG_TEST,
     RNG_BENCH,
+    RNG_TERMINATION_INIT,  // of the heads; sub = member
+    RNG_TERMINATION_BATCH, // sub = training number * 64 + member
+    RNG_ROLLOUT_END,       // whether a head ends a rollout
 };
 
 // A position in a stream. Copy freely; 24 bytes, no ownership.

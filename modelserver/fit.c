@@ -10,6 +10,7 @@
 #include "common/nn/normalizer.h"
 #include "common/rng.h"
 #include "common/crew.h"
+#include "modelserver/termination_fit.h"
 
 #define HOLDOUT_BLOCK 512  // rows scored at once: activations stay in the cache
 #define BEST_AT_FIRST 1e10 // any finite error improves on it
@@ -24,6 +25,7 @@ struct fit {
     uint64_t holdout_max, rows_max, seed;
     size_t params, member_params;
     struct crew *crew;
+    struct termination_fit *heads; // NULL: there are none
 
     // What trainings hand on (weights, moments), and the copies being trained.
     float *weights, *m, *v;
@@ -94,6 +96,11 @@ struct fit *fit_create(const struct config *config, const struct ensemble *e, ui
     }
     threads = threads > e->members ? e->members : threads;
     f->crew = crew_create(threads);
+    struct termination heads = model_heads(e, config->task.termination);
+    if (heads.members > 0) {
+        f->heads =
+            termination_fit_create(&heads, config->model.learning_rate, f->seed, rows_max, threads);
+    }
     size_t rows = (size_t)block_rows(f->batch);
     for (int i = 0; i < threads; i++) {
         f->worker[i].scratch = xfloats(ensemble_scratch(e, (int)rows));
@@ -116,6 +123,7 @@ void fit_destroy(struct fit **fit) {
         free(f->worker[i].yb);
     }
     crew_destroy(&f->crew);
+    termination_fit_destroy(&f->heads);
     for (int i = 0; i < f->e.members; i++) {
         free(f->member[i].rows);
         free(f->member[i].best_params);
@@ -138,15 +146,22 @@ uint64_t fit_memory_bytes(const struct config *config, const struct ensemble *e,
     uint64_t floats = 6 * ensemble_params(e) + members * mlp_params(&e->net) + rows_max * row +
                       rows_max * (members + 1);
     uint64_t worker = ensemble_scratch(e, (int)rows) + ensemble_params(e) + rows * row;
-    return (floats + (uint64_t)threads * worker) * sizeof(float);
+    struct termination heads = model_heads(e, config->task.termination);
+    uint64_t for_heads =
+        heads.members > 0 ? termination_fit_memory_bytes(&heads, rows_max, threads) : 0;
+    return (floats + (uint64_t)threads * worker) * sizeof(float) + for_heads;
 }
 
 struct fit_state fit_state(struct fit *f) {
-    return (struct fit_state){.params = f->params,
+    struct fit_state state = {.params = f->params,
                               .weights = f->weights,
                               .adam_m = f->m,
                               .adam_v = f->v,
                               .adam_steps = &f->adam_steps};
+    if (f->heads) {
+        termination_fit_state(&state, f->heads);
+    }
+    return state;
 }
 
 // ---- preparing a training ----
@@ -370,6 +385,14 @@ enum fit_result fit_train(struct fit *f, struct model *out, const struct store_c
     if (!all_finite(f->new_weights, f->params) || !all_finite(f->new_m, f->params) ||
         !all_finite(f->new_v, f->params)) {
         return FIT_BROKEN;
+    }
+    if (f->heads) {
+        enum fit_result result = termination_fit_train(f->heads, f->crew, d, f->permutation,
+                                                       (uint32_t)rows, f->holdout, number, stop);
+        if (result != FIT_DONE) {
+            return result;
+        }
+        termination_fit_accept(f->heads, out);
     }
     swap(&f->weights, &f->new_weights);
     swap(&f->m, &f->new_m);

@@ -14,7 +14,8 @@
 // exceed model.steps_max gradient steps), training stops, every member gets its best weights
 // back, and the `elites` members with the lowest error are chosen. The bounds
 // of the log-variance and Adam's moments are not set back, and weights, bounds
-// and moments go on from training to training.
+// and moments go on from training to training. Where termination is learnt, the
+// ensemble's heads are trained afterwards, on the same rows (termination_fit.h).
 //
 // The result depends on seed, data, row count and the training's number; not on
 // the number of threads. Nothing is allocated after fit_create.
@@ -46,7 +47,7 @@ enum fit_result {
 };
 
 // Trains on rows [0, rows) of d. number: 0, 1, ..., of this training. Fills
-// *out (params, normalizer, elites, errors, epochs, env_rows; version is
+// *out (params, normalizer, heads, elites, errors, epochs, env_rows; version is
 // number + 1) unless the result says that nothing changed.
 enum fit_result fit_train(struct fit *fit, struct model *out, const struct store_columns *d,
                           uint64_t rows, uint64_t number, const atomic_bool *stop);
@@ -57,6 +58,10 @@ struct fit_state {
     size_t params;
     float *weights, *adam_m, *adam_v; // (params)
     uint64_t *adam_steps;
+    // Of the termination heads: a block and its trained front. None: 0 and NULL.
+    size_t termination_params, termination_trained;
+    float *termination, *termination_m, *termination_v;
+    uint64_t *termination_steps;
 };
 struct fit_state fit_state(struct fit *fit);
 

@@ -236,7 +236,8 @@ static void predict_memory(const struct app *app) {
     part(text, sizeof(text), "D_env", store_memory_bytes(rows_max(c), o, a), &sum);
     part(text, sizeof(text), "training",
          fit_memory_bytes(c, &app->ensemble, rows_max(c), app->threads), &sum);
-    part(text, sizeof(text), "rollouts", rollout_memory_bytes(&app->ensemble, &app->policy), &sum);
+    part(text, sizeof(text), "rollouts",
+         rollout_memory_bytes(&app->ensemble, &app->policy, c->task.termination), &sum);
     part(text, sizeof(text), "buffers", ms_memory_bytes(c, &app->task), &sum);
     log_info("memory: %.1f MiB predicted (%s); disk: at most %.1f MiB", (double)sum / (1 << 20),
              text, (double)store_disk_bytes(rows_max(c), o, a) / (1 << 20));
@@ -310,6 +311,7 @@ static void start_core(struct app *app) {
     struct fit_state fit = fit_state(app->fit);
     struct model model = {.params = xfloats(fit.params),
                           .normalizer = xfloats(workers.normalizer_len),
+                          .termination = xfloats(fit.termination_params),
                           .members = app->config.model.members,
                           .elites = app->config.model.elites};
     bool has_model = false;
@@ -325,6 +327,7 @@ static void start_core(struct app *app) {
     app->core = ms_create(&setup, clock_ms());
     free(model.params);
     free(model.normalizer);
+    free(model.termination);
 }
 
 static void greet(const struct app *app) {

@@ -47,7 +47,7 @@ static void make_buffers(struct modelserver *ms) {
         ms->free_batch[i] = store_batch_create((uint32_t)ms->config.network.batch_rows_max, o, a);
     }
     ms->free_batches = MS_BATCHES;
-    model_slots_init(&ms->models, &ms->ensemble);
+    model_slots_init(&ms->models, &ms->ensemble, ms->task->termination);
     policy_slots_init(&ms->policies, &ms->policy_shape);
     feed_init(&ms->feed, o, a);
     for (int i = 0; i < FEED_BLOCKS; i++) {
@@ -60,10 +60,12 @@ static void make_buffers(struct modelserver *ms) {
 uint64_t ms_memory_bytes(const struct config *config, const struct task *task) {
     struct ensemble e = ms_ensemble(config, task);
     struct policy p = ms_policy(config, task);
+    struct termination heads = model_heads(&e, task->termination);
     uint64_t row = (uint64_t)(2 * task->obs_dim + task->act_dim + 1) * sizeof(float) + 1;
     return sizeof(struct modelserver) +
            MS_BATCHES * (uint64_t)config->network.batch_rows_max * row +
-           SNAPSHOT_SLOTS * (ensemble_params(&e) + policy_params(&p)) * sizeof(float) +
+           SNAPSHOT_SLOTS * (ensemble_params(&e) + policy_params(&p) + termination_params(&heads)) *
+               sizeof(float) +
            FEED_BLOCKS * block_rows(config) * row;
 }
 
@@ -93,6 +95,10 @@ static void recall_model(struct modelserver *ms, const struct model *from, uint6
     struct model *m = model_take(&ms->models);
     memcpy(m->params, from->params, ms->models.params * sizeof(float));
     memcpy(m->normalizer, from->normalizer, ms->models.normalizer * sizeof(float));
+    if (ms->models.termination > 0) {
+        memcpy(m->termination, from->termination, ms->models.termination * sizeof(float));
+        memcpy(m->termination_score, from->termination_score, sizeof(m->termination_score));
+    }
     memcpy(m->elite, from->elite, sizeof(m->elite));
     memcpy(m->holdout_mse, from->holdout_mse, sizeof(m->holdout_mse));
     m->version = from->version;

@@ -115,6 +115,14 @@ static void model(const struct modelserver *ms, uint64_t now_ms, struct wire_sta
     for (int i = 0; i < m->elites; i++) {
         out->elite[i] = (uint32_t)m->elite[i];
     }
+    if (m->termination) {
+        struct termination_score s = model_termination_score(m);
+        out->has_termination = true;
+        out->termination_ended = (double)s.ended;
+        out->termination_log_loss = (double)s.log_loss;
+        out->termination_missed = (double)s.missed;
+        out->termination_wrong = (double)s.wrong;
+    }
 }
 
 static void evaluations(const struct modelserver *ms, struct wire_status *out) {

@@ -8,6 +8,7 @@
 
 #include "common/check.h"
 #include "common/nn/normalizer.h"
+#include "common/nn/termination.h"
 #include "common/rng.h"
 #include "proto/wire.h"
 
@@ -17,6 +18,7 @@
 struct rollout {
     struct ensemble e;
     struct policy p;
+    struct termination heads;
     const struct task *task;
     uint64_t seed;
     // Of the rollouts still running, in their order: place in the batch, state.
@@ -24,10 +26,11 @@ struct rollout {
     float *obs; // (ROLLOUT_BLOCK, obs_dim)
     // One step.
     float *act, *act_noise; // (.., act_dim)
-    float *x;               // (.., in_dim) standardised, grouped by member
+    float *x;               // (.., in_dim) standardised, grouped by member; for heads (.., obs_dim)
     float *mean, *logvar;   // (.., target_dim) grouped by member
     float *next, *reward;   // (.., obs_dim), (..)
     float *noise;           // (target_dim rounded up to WORDS)
+    float *end;             // (..) probability that it ends, grouped by member; heads only
     uint8_t done[ROLLOUT_BLOCK], finite[ROLLOUT_BLOCK];
     int member[ROLLOUT_BLOCK];
     uint32_t slot[ROLLOUT_BLOCK]; // where a row stands in the grouped arrays
@@ -39,9 +42,12 @@ static size_t round_up(size_t n) {
     return (n + WORDS - 1) / WORDS * WORDS;
 }
 
-static size_t pass_floats(const struct ensemble *e, const struct policy *p) {
+static size_t pass_floats(const struct ensemble *e, const struct policy *p,
+                          const struct termination *heads) {
     size_t a = ensemble_scratch(e, PASS_ROWS), b = policy_scratch(p, PASS_ROWS);
-    return a > b ? a : b;
+    size_t c = heads->members > 0 ? termination_scratch(heads, PASS_ROWS) : 0;
+    a = a > b ? a : b;
+    return a > c ? a : c;
 }
 
 struct rollout *rollout_create(const struct ensemble *e, const struct policy *p,
@@ -49,6 +55,7 @@ struct rollout *rollout_create(const struct ensemble *e, const struct policy *p,
     struct rollout *r = xmalloc(sizeof(*r));
     r->e = *e;
     r->p = *p;
+    r->heads = model_heads(e, task->termination);
     r->task = task;
     r->seed = seed;
     size_t n = ROLLOUT_BLOCK, o = (size_t)e->obs_dim, t = (size_t)e->target_dim;
@@ -61,7 +68,8 @@ struct rollout *rollout_create(const struct ensemble *e, const struct policy *p,
     r->next = xfloats(n * o);
     r->reward = xfloats(n);
     r->noise = xfloats(round_up(t));
-    r->scratch = xfloats(pass_floats(e, p));
+    r->end = xfloats(n);
+    r->scratch = xfloats(pass_floats(e, p, &r->heads));
     return r;
 }
 
@@ -70,8 +78,8 @@ void rollout_destroy(struct rollout **rollout) {
     if (!r) {
         return;
     }
-    float *blocks[] = {r->obs,    r->act,  r->act_noise, r->x,     r->mean,
-                       r->logvar, r->next, r->reward,    r->noise, r->scratch};
+    float *blocks[] = {r->obs,  r->act,    r->act_noise, r->x,   r->mean,   r->logvar,
+                       r->next, r->reward, r->noise,     r->end, r->scratch};
     for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++) {
         free(blocks[i]);
     }
@@ -79,9 +87,12 @@ void rollout_destroy(struct rollout **rollout) {
     *rollout = NULL;
 }
 
-uint64_t rollout_memory_bytes(const struct ensemble *e, const struct policy *p) {
-    uint64_t row = (uint64_t)(3 * e->obs_dim + 3 * e->act_dim + 2 * e->target_dim + 1);
-    return (ROLLOUT_BLOCK * row + pass_floats(e, p)) * sizeof(float) + sizeof(struct rollout);
+uint64_t rollout_memory_bytes(const struct ensemble *e, const struct policy *p,
+                              enum task_termination termination) {
+    struct termination heads = model_heads(e, termination);
+    uint64_t row = (uint64_t)(3 * e->obs_dim + 3 * e->act_dim + 2 * e->target_dim + 2);
+    return (ROLLOUT_BLOCK * row + pass_floats(e, p, &heads)) * sizeof(float) +
+           sizeof(struct rollout);
 }
 
 void rollout_rows_init(struct rollout_rows *r, uint32_t rows_max, uint32_t obs_dim,
@@ -190,7 +201,38 @@ static void sample(struct rollout *r, const struct rollout_job *job, uint32_t n,
         }
         r->finite[i] = finite;
     }
-    task_terminated(r->task, r->done, r->next, (int)n);
+}
+
+// Lets each row's own member judge where the row has got to, and draws: in the
+// mean as many end as members expect. Written such that a NaN ends a rollout.
+static void judge(struct rollout *r, const struct rollout_job *job, uint32_t n, uint32_t step) {
+    const float *params = job->model->termination;
+    size_t o = (size_t)r->e.obs_dim;
+    for (uint32_t i = 0; i < n; i++) {
+        memcpy(r->x + r->slot[i] * o, r->next + i * o, o * sizeof(float));
+    }
+    normalizer_apply(r->x, params + termination_normalizer_offset(&r->heads), r->x, n, (int)o);
+    for (int m = 0; m < r->e.members; m++) {
+        uint32_t end = r->group_first[m + 1];
+        for (uint32_t first = r->group_first[m]; first < end; first += PASS_ROWS) {
+            uint32_t rows = end - first < PASS_ROWS ? end - first : PASS_ROWS;
+            termination_probability(r->end + first, r->scratch, &r->heads, params, m,
+                                    r->x + first * o, (int)rows);
+        }
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        struct rng rng = stream_at(r, RNG_ROLLOUT_END, job, r->place[i], step, WORDS);
+        r->done[i] = !(rng_uniform(&rng) >= (double)r->end[r->slot[i]]);
+    }
+}
+
+static void end_rollouts(struct rollout *r, const struct rollout_job *job, uint32_t n,
+                         uint32_t step) {
+    if (r->heads.members > 0) {
+        judge(r, job, n, step);
+    } else {
+        task_terminated(r->task, r->done, r->next, (int)n);
+    }
 }
 
 // Writes the finite rows to out and moves those that go on to the front.
@@ -234,6 +276,7 @@ void rollout_run(struct rollout *r, struct rollout_rows *out, const struct rollo
         group(r, job, n, step);
         predict(r, job->model);
         sample(r, job, n, step);
+        end_rollouts(r, job, n, step);
         n = keep(r, out, n);
     }
 }

@@ -6,8 +6,9 @@
 // the stochastic policy. At every step each row draws one elite member, rows
 // are grouped by the drawn member and only that one is evaluated for them; the
 // next observation and the reward are sampled from its Gaussian. The task's
-// termination rule ends a rollout; a prediction that is not finite is dropped,
-// counted, and ends its rollout too.
+// termination rule ends a rollout, or, where that is learnt, the drawn member's
+// head does with the probability that it gives; a prediction that is not finite
+// is dropped, counted, and ends its rollout too.
 //
 // A batch is made in blocks, so that memory is bounded. Every random number is
 // a function of (seed, batch number, place in the batch, step), so blocks may be
@@ -39,7 +40,7 @@ struct rollout_rows {
     uint32_t rows, rows_max;
     float *obs, *act, *reward, *next_obs;
     uint8_t *flags;                  // WIRE_TERMINATED or 0
-    uint64_t terminated, not_finite; // rollouts ended by the rule; predictions dropped
+    uint64_t terminated, not_finite; // rollouts ended before k; predictions dropped
 };
 void rollout_rows_init(struct rollout_rows *r, uint32_t rows_max, uint32_t obs_dim,
                        uint32_t act_dim);
@@ -49,7 +50,8 @@ struct rollout; // scratch of one thread
 struct rollout *rollout_create(const struct ensemble *e, const struct policy *p,
                                const struct task *task, uint64_t seed);
 void rollout_destroy(struct rollout **rollout);
-uint64_t rollout_memory_bytes(const struct ensemble *e, const struct policy *p);
+uint64_t rollout_memory_bytes(const struct ensemble *e, const struct policy *p,
+                              enum task_termination termination);
 
 // out must have room for count * length rows.
 void rollout_run(struct rollout *rollout, struct rollout_rows *out, const struct rollout_job *job,

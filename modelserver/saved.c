@@ -31,7 +31,7 @@ static const char *print_u64(char out[NUMBER_MAX], uint64_t value) {
 
 int saved_write(const char *path, const struct saved_run *run, const struct ms_save_job *job,
                 const struct fit_state *fit, size_t normalizer_len, char *err, size_t err_len) {
-    struct tensor tensors[11];
+    struct tensor tensors[17];
     int n = 0;
     tensors[n++] = tensor_u64("state", &job->state.trainings, STATE_WORDS);
     tensors[n++] = tensor_u64("clock", &job->state.wall_ms, CLOCK_WORDS);
@@ -40,6 +40,13 @@ int saved_write(const char *path, const struct saved_run *run, const struct ms_s
     tensors[n++] = tensor_f32("ensemble.adam_m", fit->adam_m, fit->params);
     tensors[n++] = tensor_f32("ensemble.adam_v", fit->adam_v, fit->params);
     tensors[n++] = tensor_u64("ensemble.adam_steps", fit->adam_steps, 1);
+    if (fit->termination_params > 0) {
+        uint64_t trained = fit->termination_trained;
+        tensors[n++] = tensor_f32("termination.weights", fit->termination, fit->termination_params);
+        tensors[n++] = tensor_f32("termination.adam_m", fit->termination_m, trained);
+        tensors[n++] = tensor_f32("termination.adam_v", fit->termination_v, trained);
+        tensors[n++] = tensor_u64("termination.adam_steps", fit->termination_steps, 1);
+    }
     uint64_t info[INFO_COUNT], elite[ENSEMBLE_MEMBERS_MAX];
     if (job->model) {
         const struct model *m = job->model;
@@ -55,6 +62,10 @@ int saved_write(const char *path, const struct saved_run *run, const struct ms_s
         tensors[n++] = tensor_u64("model.elites", elite, (uint64_t)m->elites);
         tensors[n++] = tensor_f32("model.holdout_mse", m->holdout_mse, (uint64_t)m->members);
         tensors[n++] = tensor_f32("model.normalizer", m->normalizer, normalizer_len);
+        if (fit->termination_params > 0) {
+            tensors[n++] = tensor_f32("model.termination_score", &m->termination_score[0].ended,
+                                      (uint64_t)m->members * TERMINATION_SCORE_FLOATS);
+        }
     }
     char run_id[NUMBER_MAX], seed[NUMBER_MAX];
     const struct checkpoint_meta meta[] = {{"format", FORMAT},
@@ -115,7 +126,30 @@ static int read_model(const struct checkpoint *c, const char *path, struct model
         m->elite[i] = (int)elite[i];
     }
     memcpy(m->params, fit->weights, fit->params * sizeof(float));
-    return 0;
+    if (fit->termination_params == 0) {
+        return 0;
+    }
+    memcpy(m->termination, fit->termination, fit->termination_params * sizeof(float));
+    return checkpoint_copy_f32(c, "model.termination_score", &m->termination_score[0].ended,
+                               (uint64_t)m->members * TERMINATION_SCORE_FLOATS, err, err_len);
+}
+
+static int read_heads(const struct checkpoint *c, const struct fit_state *fit, char *err,
+                      size_t err_len) {
+    uint64_t all = fit->termination_params, trained = fit->termination_trained;
+    if (all == 0) {
+        return 0;
+    }
+    int rc = checkpoint_copy_f32(c, "termination.weights", fit->termination, all, err, err_len);
+    rc = rc ? rc
+            : checkpoint_copy_f32(c, "termination.adam_m", fit->termination_m, trained, err,
+                                  err_len);
+    rc = rc ? rc
+            : checkpoint_copy_f32(c, "termination.adam_v", fit->termination_v, trained, err,
+                                  err_len);
+    return rc ? rc
+              : checkpoint_copy_u64(c, "termination.adam_steps", fit->termination_steps, 1, err,
+                                    err_len);
 }
 
 int saved_read(const char *path, const struct saved_run *run, struct ms_state *state,
@@ -138,6 +172,7 @@ int saved_read(const char *path, const struct saved_run *run, struct ms_state *s
     rc =
         rc ? rc : checkpoint_copy_f32(c, "ensemble.adam_v", fit->adam_v, fit->params, err, err_len);
     rc = rc ? rc : checkpoint_copy_u64(c, "ensemble.adam_steps", fit->adam_steps, 1, err, err_len);
+    rc = rc ? rc : read_heads(c, fit, err, err_len);
     if (rc == 0 && *has_model) {
         rc = read_model(c, path, model, fit, normalizer_len, err, err_len);
     }

@@ -3,7 +3,7 @@
 //
 // The checkpoint (safetensors) holds what store, task and seed do not say: the
 // ensemble with its Adam moments, the normaliser, the elites and their errors,
-// and struct ms_state. It is written whole or not at all.
+// termination heads if there are any, and struct ms_state. It is written whole or not at all.
 #ifndef SPUR_MODELSERVER_SAVED_H
 #define SPUR_MODELSERVER_SAVED_H
 
@@ -23,7 +23,7 @@ struct saved_run {
 int saved_write(const char *path, const struct saved_run *run, const struct ms_save_job *job,
                 const struct fit_state *fit, size_t normalizer_len, char *err, size_t err_len);
 // Fills state, the ensemble's training state and, when *has_model, the model
-// (whose params and normalizer point to room for them). A checkpoint of another
+// (whose params, normalizer and termination point to room for them). A checkpoint of another
 // run or other shapes is an error.
 int saved_read(const char *path, const struct saved_run *run, struct ms_state *state,
                const struct fit_state *fit, struct model *model, bool *has_model,

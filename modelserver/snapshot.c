@@ -10,12 +10,20 @@
 #include "common/check.h"
 #include "common/nn/normalizer.h"
 
-void model_slots_init(struct model_slots *s, const struct ensemble *e) {
+struct termination model_heads(const struct ensemble *e, enum task_termination termination) {
+    return termination_make(termination == TASK_TERMINATION_LEARNED ? e->members : 0, e->obs_dim);
+}
+
+void model_slots_init(struct model_slots *s, const struct ensemble *e,
+                      enum task_termination termination) {
+    struct termination heads = model_heads(e, termination);
     *s = (struct model_slots){.params = ensemble_params(e),
-                              .normalizer = normalizer_floats(e->in_dim)};
+                              .normalizer = normalizer_floats(e->in_dim),
+                              .termination = termination_params(&heads)};
     for (int i = 0; i < SNAPSHOT_SLOTS; i++) {
         s->slot[i].params = xfloats(s->params);
         s->slot[i].normalizer = xfloats(s->normalizer);
+        s->slot[i].termination = s->termination > 0 ? xfloats(s->termination) : NULL;
     }
 }
 
@@ -23,6 +31,7 @@ void model_slots_deinit(struct model_slots *s) {
     for (int i = 0; i < SNAPSHOT_SLOTS; i++) {
         free(s->slot[i].params);
         free(s->slot[i].normalizer);
+        free(s->slot[i].termination);
     }
     *s = (struct model_slots){0};
 }
@@ -58,6 +67,18 @@ double model_holdout_mse(const struct model *m) {
         sum += (double)m->holdout_mse[m->elite[i]];
     }
     return m->elites > 0 ? sum / m->elites : 0;
+}
+
+struct termination_score model_termination_score(const struct model *m) {
+    struct termination_score mean = {0};
+    for (int i = 0; i < m->elites; i++) {
+        const struct termination_score *s = &m->termination_score[m->elite[i]];
+        mean.ended += s->ended / (float)m->elites;
+        mean.log_loss += s->log_loss / (float)m->elites;
+        mean.missed += s->missed / (float)m->elites;
+        mean.wrong += s->wrong / (float)m->elites;
+    }
+    return mean;
 }
 
 void policy_slots_init(struct policy_slots *s, const struct policy *p) {

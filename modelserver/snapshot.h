@@ -12,8 +12,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/config.h"
 #include "common/nn/ensemble.h"
 #include "common/nn/policy.h"
+#include "common/nn/termination.h"
 
 #define SNAPSHOT_SLOTS 6
 
@@ -23,25 +25,32 @@ struct model {
     uint64_t version;  // 1, 2, ...: trainings that ended well
     uint64_t env_rows; // rows of D_env that it was trained on, held out ones included
     uint64_t epochs;
-    float *params;     // ensemble_params()
-    float *normalizer; // of the inputs
+    float *params;      // ensemble_params()
+    float *normalizer;  // of the inputs
+    float *termination; // termination_params(); NULL where there are no heads
     int members, elites;
     int elite[ENSEMBLE_MEMBERS_MAX];         // best first
     float holdout_mse[ENSEMBLE_MEMBERS_MAX]; // of each member's restored weights
+    struct termination_score termination_score[ENSEMBLE_MEMBERS_MAX]; // likewise, held out rows
 };
 
 struct model_slots {
-    size_t params, normalizer; // floats
+    size_t params, normalizer, termination; // floats
     struct model slot[SNAPSHOT_SLOTS];
 };
-void model_slots_init(struct model_slots *s, const struct ensemble *e);
+void model_slots_init(struct model_slots *s, const struct ensemble *e,
+                      enum task_termination termination);
 void model_slots_deinit(struct model_slots *s);
 // A free slot with one reference. There always is one: see SNAPSHOT_SLOTS.
 struct model *model_take(struct model_slots *s);
 struct model *model_ref(struct model *m);
 void model_drop(struct model **m); // sets NULL; NULL is fine
-// Mean over the elites.
+// Means over the elites.
 double model_holdout_mse(const struct model *m);
+struct termination_score model_termination_score(const struct model *m);
+
+// The heads beside an ensemble: one a member where termination is learnt, else none.
+struct termination model_heads(const struct ensemble *e, enum task_termination termination);
 
 struct policy_version {
     int refs;

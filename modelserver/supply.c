@@ -187,6 +187,12 @@ void ms_on_fit(struct modelserver *ms, uint64_t now_ms, struct ms_fit_job *job) 
         log_info("model %llu: %llu rows, %llu epochs, holdout error %.4g",
                  (unsigned long long)m->version, (unsigned long long)m->env_rows,
                  (unsigned long long)m->epochs, model_holdout_mse(m));
+        if (m->termination) {
+            struct termination_score s = model_termination_score(m);
+            log_info("termination heads: %.0f held out rows ended; missed %.3g of them, ended "
+                     "%.3g of the others",
+                     (double)s.ended, (double)s.missed, (double)s.wrong);
+        }
     } else {
         model_drop(&m);
         if (job->result == FIT_BROKEN) {

@@ -262,6 +262,9 @@ struct wire_status {
     double holdout_mse[WIRE_MEMBERS_MAX];
     uint32_t elites;
     uint32_t elite[WIRE_MEMBERS_MAX];
+    bool has_termination; // heads that learn it, held out rows: how many ended, nats a row,
+                          // shares of them missed and of the others ended
+    double termination_ended, termination_log_loss, termination_missed, termination_wrong;
 
     bool has_eval;
     uint64_t evaluations, eval_env_steps;

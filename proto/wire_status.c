@@ -14,7 +14,8 @@ _Static_assert((int)SPUR__PEER_STATE__PEER_LEFT == WIRE_PEER_LEFT, "enums are sp
     TEXT(daemon)                                                                                   \
     TEXT(version)                                                                                  \
     TEXT(task)                                                                                     \
-    NUM(run_id) NUM(seed) NUM(pid) NUM(uptime_s) TEXT(state) TEXT(waiting) NUM(env_steps)          \
+    NUM(run_id)                                                                                    \
+    NUM(seed) NUM(pid) NUM(uptime_s) TEXT(state) TEXT(waiting) NUM(env_steps)                      \
         NUM(env_steps_budget) NUM(explore_steps) NUM(episodes) NUM(env_steps_per_s) NUM(env_rows)  \
             NUM(model_rows) NUM(model_capacity)
 #define PACING_FIELDS(NUM, ENUM, TEXT)                                                             \
@@ -24,14 +25,20 @@ _Static_assert((int)SPUR__PEER_STATE__PEER_LEFT == WIRE_PEER_LEFT, "enums are sp
     ENUM(learner_state)                                                                            \
     NUM(updates)                                                                                   \
     NUM(policy_version)                                                                            \
-    NUM(updates_per_s) NUM(critic_loss) NUM(actor_loss) NUM(temperature) NUM(entropy) NUM(q_mean)  \
+    NUM(updates_per_s)                                                                             \
+    NUM(critic_loss) NUM(actor_loss) NUM(temperature) NUM(entropy) NUM(q_mean)                     \
         TEXT(learner_waiting)
 #define MODEL_FIELDS(NUM, ENUM, TEXT)                                                              \
     NUM(model_version)                                                                             \
     NUM(model_trainings)                                                                           \
     NUM(model_epochs)                                                                              \
-    NUM(model_training_now) NUM(model_age_s) NUM(model_age_steps) NUM(rollout_length)              \
-        NUM(rollout_rows) NUM(rollout_rows_per_s) NUM(rollout_length_mean)
+    NUM(model_training_now)                                                                        \
+    NUM(model_age_s) NUM(model_age_steps) NUM(rollout_length) NUM(rollout_rows)                    \
+        NUM(rollout_rows_per_s) NUM(rollout_length_mean)
+#define TERMINATION_FIELDS(NUM, ENUM, TEXT)                                                        \
+    NUM(termination_ended)                                                                         \
+    NUM(termination_log_loss)                                                                      \
+    NUM(termination_missed) NUM(termination_wrong)
 #define EVAL_FIELDS(NUM, ENUM, TEXT)                                                               \
     NUM(evaluations)                                                                               \
     NUM(eval_env_steps)                                                                            \
@@ -41,7 +48,8 @@ _Static_assert((int)SPUR__PEER_STATE__PEER_LEFT == WIRE_PEER_LEFT, "enums are sp
     TEXT(id)                                                                                       \
     TEXT(host)                                                                                     \
     ENUM(role)                                                                                     \
-    ENUM(state) NUM(pid) NUM(incarnation) NUM(index) NUM(steps) NUM(episodes) NUM(steps_per_s)     \
+    ENUM(state)                                                                                    \
+    NUM(pid) NUM(incarnation) NUM(index) NUM(steps) NUM(episodes) NUM(steps_per_s)                 \
         NUM(policy_version) NUM(policy_age_s) NUM(heard_s) NUM(unacked_rows) NUM(last_return)      \
             TEXT(waiting)
 #define COUNTER_FIELDS(NUM, ENUM, TEXT) TEXT(name) NUM(value)
@@ -63,6 +71,7 @@ BOTH(head, status, Status, wire_status, STATUS_FIELDS)
 BOTH(pacing, pacing_status, PacingStatus, wire_status, PACING_FIELDS)
 BOTH(learner, learner_status, LearnerStatus, wire_status, LEARNER_FIELDS)
 BOTH(model, model_status, ModelStatus, wire_status, MODEL_FIELDS)
+BOTH(termination, termination_status, TerminationStatus, wire_status, TERMINATION_FIELDS)
 BOTH(eval, eval_status, EvalStatus, wire_status, EVAL_FIELDS)
 BOTH(actor, actor_status, ActorStatus, wire_actor_status, ACTOR_FIELDS)
 BOTH(counter, counter, Counter, wire_counter, COUNTER_FIELDS)
@@ -73,6 +82,7 @@ static Spur__ModelStatus *pack_whole_model(struct arena *a, const struct wire_st
     p->holdout_mse = (double *)(uintptr_t)m->holdout_mse;
     p->n_elite = m->elites;
     p->elite = (uint32_t *)(uintptr_t)m->elite;
+    p->termination = m->has_termination ? pack_termination(a, m) : NULL;
     return p;
 }
 
@@ -86,6 +96,10 @@ static int unpack_whole_model(struct wire_status *m, const Spur__ModelStatus *p,
     }
     m->members = (uint32_t)p->n_holdout_mse;
     m->elites = (uint32_t)p->n_elite;
+    m->has_termination = p->termination != NULL;
+    if (m->has_termination) {
+        unpack_termination(m, p->termination);
+    }
     for (uint32_t i = 0; i < m->members; i++) {
         m->holdout_mse[i] = p->holdout_mse[i];
     }

@@ -188,6 +188,10 @@ static struct wire_status full_status(struct wire_actor_status *actor) {
                             .holdout_mse = {0.5, 0.25, 0.75},
                             .elites = 2,
                             .elite = {1, 0},
+                            .has_termination = true,
+                            .termination_ended = 43,
+                            .termination_missed = 0.25,
+                            .termination_wrong = 0.001,
                             .rollout_length = 1,
                             .has_eval = true,
                             .evaluations = 8,
@@ -225,6 +229,7 @@ static void status_as_text(void **state) {
                                  "connected: 146,800 updates, 331/s",
                                  "critic -,",
                                  "holdout error: 0.5 0.25 0.75; elites: 1 0",
+                                 "43 rows ended; missed 0.25 of them",
                                  "8 of them",
                                  "lost ",
                                  "transitions_duplicate 3; 1 of 2 are 0",
@@ -257,6 +262,8 @@ static void status_as_json(void **state) {
     assert_true(json_is_null(json_object_get(learner, "critic_loss"))); // JSON has no NaN
     assert_int_equal(json_integer_value(json_object_get(learner, "updates")), 146800);
     assert_int_equal(json_array_size(json_object_get(model, "holdout_mse")), 3);
+    json_t *termination = json_object_get(model, "termination");
+    assert_true(json_real_value(json_object_get(termination, "missed")) == 0.25);
     assert_string_equal(json_string_value(json_object_get(first, "state")), "lost");
     assert_string_equal(json_string_value(json_object_get(first, "host")), "h\x1b[31m?");
     assert_int_equal(json_integer_value(

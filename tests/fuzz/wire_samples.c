@@ -159,6 +159,11 @@ static void status_parts(struct wire_status *s) {
     for (uint32_t i = 0; i < s->elites; i++) {
         s->elite[i] = s->members - 1 - i;
     }
+    s->has_termination = true;
+    s->termination_ended = 43;
+    s->termination_log_loss = 0.0625;
+    s->termination_missed = 0.125;
+    s->termination_wrong = 0.5;
 
     s->has_eval = true;
     s->evaluations = 3;

@@ -292,6 +292,101 @@ static void rows_are_an_elites_prediction(void **state) {
     normalizer_identity(model.normalizer, e.in_dim);
 }
 
+// ---- termination that is learnt ----
+
+// A world of its own around the same model, with heads that the test makes.
+struct judged {
+    struct task task;
+    struct termination heads;
+    struct model model;
+    struct rollout *rollout;
+};
+
+static struct judged make_judged(void) {
+    struct judged j = {.task = *task, .heads = model_heads(&e, TASK_TERMINATION_LEARNED)};
+    j.task.termination = TASK_TERMINATION_LEARNED;
+    j.model = model;
+    j.model.termination = xfloats(termination_params(&j.heads));
+    normalizer_identity(j.model.termination + termination_normalizer_offset(&j.heads), O);
+    return j;
+}
+
+static void end_judged(struct judged *j) {
+    free(j->model.termination);
+    rollout_destroy(&j->rollout);
+}
+
+static void calibrate(struct judged *j, int member, float scale, float shift) {
+    float *c = j->model.termination + termination_calibration_offset(&j->heads, member);
+    c[0] = scale;
+    c[1] = shift;
+}
+
+// Networks of zeros: a member's shift is its log-odds, for all that it predicts.
+static void the_drawn_members_head_ends_a_rollout(void **state) {
+    (void)state;
+    struct judged j = make_judged();
+    j.rollout = rollout_create(&e, &p, &j.task, 21);
+    calibrate(&j, 0, 0, -INFINITY);
+    calibrate(&j, 2, 0, logf(0.3f / 0.7f));
+    calibrate(&j, 3, 0, 100);
+    struct rollout_job job = some_job(9, 1);
+    job.model = &j.model;
+    rollout_run(j.rollout, &out, &job, &env);
+    int rows[MEMBERS] = {0}, ended[MEMBERS] = {0};
+    for (uint32_t i = 0; i < out.rows; i++) {
+        int m = (int)lroundf(out.reward[i]);
+        rows[m]++;
+        ended[m] += out.flags[i] == WIRE_TERMINATED;
+    }
+    assert_int_equal(ended[0], 0);
+    assert_int_equal(ended[3], rows[3]);
+    // 200 with probability 0.3: 60, sd 6.5
+    assert_in_range(ended[2], rows[2] * 3 / 10 - 30, rows[2] * 3 / 10 + 30);
+    assert_int_equal(out.terminated, ended[2] + ended[3]);
+    // The same in blocks, and those that ended do not go on.
+    uint8_t flags[COUNT];
+    memcpy(flags, out.flags, sizeof(flags));
+    job.first = 200;
+    job.count = 200;
+    job.length = 2;
+    rollout_run(j.rollout, &out, &job, &env);
+    assert_memory_equal(out.flags, flags + 200, 200);
+    uint32_t on = 0;
+    for (int i = 200; i < 400; i++) {
+        on += flags[i] == 0;
+    }
+    assert_int_equal(out.rows, 200 + on);
+    end_judged(&j);
+}
+
+// Heads that end what has got beyond 25 along the cart's track: each row must be
+// judged by where it has got to itself, whichever member it drew.
+static void a_head_judges_the_predicted_observation(void **state) {
+    (void)state;
+    struct judged j = make_judged();
+    j.rollout = rollout_create(&e, &p, &j.task, 21);
+    for (int m = 0; m < MEMBERS; m++) {
+        for (int l = 0; l < j.heads.net.layers; l++) { // hands on the first number
+            j.model.termination[termination_member_offset(&j.heads, m) +
+                                mlp_weight_offset(&j.heads.net, l)] = 1;
+        }
+        calibrate(&j, m, 1000, -25000);
+    }
+    struct rollout_job job = some_job(10, 1);
+    job.model = &j.model;
+    rollout_run(j.rollout, &out, &job, &env);
+    assert_int_equal(out.rows, COUNT);
+    uint32_t ended = 0;
+    for (uint32_t i = 0; i < out.rows; i++) {
+        bool over = out.next_obs[i * (uint32_t)O] > 25;
+        assert_int_equal(out.flags[i], over ? WIRE_TERMINATED : 0);
+        ended += over;
+    }
+    assert_in_range(ended, COUNT / 3, COUNT * 2 / 3);
+    end_judged(&j);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(elites_are_drawn_row_by_row),
@@ -302,6 +397,8 @@ int main(void) {
         cmocka_unit_test(noise_has_the_models_spread),
         cmocka_unit_test(rows_are_an_elites_prediction),
         cmocka_unit_test(what_is_not_finite_is_dropped_and_counted),
+        cmocka_unit_test(the_drawn_members_head_ends_a_rollout),
+        cmocka_unit_test(a_head_judges_the_predicted_observation),
     };
     return cmocka_run_group_tests(tests, make_world, free_world);
 }

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: MIT
+// Shows that the termination heads learn a rule from what ended, say how often
+// it does and not only where, and stay harmless while there is little to learn
+// from; and that the ensemble beside them does not notice.
+//
+// Episodes of the world here end beyond limits on one of three numbers, which is
+// two rows in a hundred.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/check.h"
+#include "common/nn/normalizer.h"
+#include "modelserver/fit.h"
+#include "modelserver/saved.h"
+#include "proto/wire.h"
+
+enum { O = 3, A = 1, ROWS = 6000, FRESH = 20000, MEMBERS = 2 };
+#define LIMIT 2.33f // of a standard normal: 1.98% lie beyond
+
+static struct config config;
+static struct ensemble e;
+static struct termination heads;
+static float obs[FRESH * O], act[FRESH * A], reward[FRESH], next_obs[FRESH * O];
+static uint8_t flags[FRESH];
+static const struct store_columns env = {.obs_dim = O,
+                                         .act_dim = A,
+                                         .obs = obs,
+                                         .act = act,
+                                         .reward = reward,
+                                         .next_obs = next_obs,
+                                         .flags = flags};
+static atomic_bool no_stop;
+
+static bool beyond(const float *next) {
+    return fabsf(next[1]) > LIMIT;
+}
+
+// Rows by the rule; column 1 is far from 0 and wide, as the normaliser must see.
+static void fill_world(uint64_t seed) {
+    struct rng rng = rng_make(seed, RNG_TEST, 9);
+    for (int i = 0; i < FRESH; i++) {
+        for (int j = 0; j < O; j++) {
+            obs[i * O + j] = (float)rng_normal(&rng);
+            next_obs[i * O + j] = (float)rng_normal(&rng);
+        }
+        flags[i] = beyond(next_obs + i * O) ? WIRE_TERMINATED : 0;
+        next_obs[i * O + 1] = 40 + 10 * next_obs[i * O + 1];
+    }
+}
+
+static int make_world(void **state) {
+    (void)state;
+    config_defaults(&config);
+    config.run.seed = 11;
+    config.task.termination = TASK_TERMINATION_LEARNED;
+    config.model.members = MEMBERS;
+    config.model.elites = 1;
+    config.model.weight_decay = (struct config_list){2, {0, 0}};
+    config.model.epochs_max = 1; // of the dynamics, which are not the subject
+    e = ensemble_make(MEMBERS, O, A, 4, 1);
+    heads = model_heads(&e, TASK_TERMINATION_LEARNED);
+    return 0;
+}
+
+static struct model new_model(void) {
+    return (struct model){.members = MEMBERS,
+                          .elites = 1,
+                          .params = xfloats(ensemble_params(&e)),
+                          .normalizer = xfloats(normalizer_floats(e.in_dim)),
+                          .termination = xfloats(termination_params(&heads))};
+}
+
+static void free_model(struct model *m) {
+    free(m->params);
+    free(m->normalizer);
+    free(m->termination);
+}
+
+static void train(struct fit *fit, struct model *m, uint64_t rows, uint64_t number) {
+    assert_int_equal(fit_train(fit, m, &env, rows, number, &no_stop), FIT_DONE);
+}
+
+// One head's probabilities for rows of the world.
+static float *judged(const struct model *m, int member, int first, int n) {
+    float *p = xfloats((size_t)n), *x = xfloats((size_t)n * O);
+    float *scratch = xfloats(termination_scratch(&heads, n));
+    normalizer_apply(x, m->termination + termination_normalizer_offset(&heads),
+                     next_obs + first * O, (size_t)n, O);
+    termination_probability(p, scratch, &heads, m->termination, member, x, n);
+    free(x);
+    free(scratch);
+    return p;
+}
+
+static void a_rule_is_learnt_and_its_frequency(void **state) {
+    (void)state;
+    fill_world(1);
+    struct fit *fit = fit_create(&config, &e, ROWS, 1);
+    struct model m = new_model();
+    for (uint64_t number = 0; number < 3; number++) {
+        train(fit, &m, ROWS, number);
+    }
+    for (int member = 0; member < MEMBERS; member++) {
+        enum { N = FRESH - ROWS }; // rows that no training has seen
+        float *p = judged(&m, member, ROWS, N), *y = xfloats(N);
+        double expected = 0;
+        for (int i = 0; i < N; i++) {
+            y[i] = flags[ROWS + i] ? 1.0f : 0.0f;
+            expected += (double)p[i];
+        }
+        struct termination_score s;
+        termination_measure(&s, p, y, N);
+        if (s.missed > 0.12f || s.wrong > 0.003f ||
+            fabs(expected - (double)s.ended) > 0.15 * (double)s.ended) {
+            fail_msg("member %d: %.0f ended, %.1f expected; missed %.4f, wrong %.5f", member,
+                     (double)s.ended, expected, (double)s.missed, (double)s.wrong);
+        }
+        // On the rows of the calibration itself the two agree but for its prior.
+        const struct termination_score *held = &m.termination_score[member];
+        double others = ROWS * config.model.holdout_ratio - (double)held->ended;
+        double off = (double)held->wrong * others - (double)(held->missed * held->ended);
+        assert_true(held->ended > 10);
+        assert_true(fabs(off) < 3);
+        free(p);
+        free(y);
+    }
+    fit_destroy(&fit);
+    free_model(&m);
+}
+
+// One in twenty, whatever the observation is: heads can know no more than that.
+static void what_the_observation_does_not_show_is_a_frequency(void **state) {
+    (void)state;
+    fill_world(2);
+    struct rng rng = rng_make(2, RNG_TEST, 10);
+    for (int i = 0; i < FRESH; i++) {
+        flags[i] = rng_below(&rng, 20) == 0 ? WIRE_TERMINATED : 0;
+    }
+    struct fit *fit = fit_create(&config, &e, ROWS, 1);
+    struct model m = new_model();
+    train(fit, &m, ROWS, 0);
+    float *p = judged(&m, 0, ROWS, FRESH - ROWS);
+    double sum = 0, largest = 0;
+    for (int i = 0; i < FRESH - ROWS; i++) {
+        sum += (double)p[i];
+        largest = fmax(largest, (double)p[i]);
+    }
+    double mean = sum / (FRESH - ROWS);
+    if (fabs(mean - 0.05) > 0.015 || largest > 0.5) {
+        fail_msg("mean %.4f, largest %.4f; 0.05 of the rows ended", mean, largest);
+    }
+    free(p);
+    fit_destroy(&fit);
+    free_model(&m);
+}
+
+static void while_nothing_has_ended_nothing_ends(void **state) {
+    (void)state;
+    fill_world(3);
+    uint8_t kept[FRESH];
+    memcpy(kept, flags, sizeof(kept));
+    memset(flags, 0, sizeof(flags));
+    struct fit *fit = fit_create(&config, &e, ROWS, 1);
+    struct model m = new_model();
+    train(fit, &m, ROWS, 0);
+    for (int member = 0; member < MEMBERS; member++) {
+        float *p = judged(&m, member, 0, ROWS);
+        for (int i = 0; i < ROWS; i++) {
+            assert_true(p[i] < 1e-30f);
+        }
+        free(p);
+        assert_true(m.termination_score[member].ended == 0);
+        assert_true(m.termination_score[member].log_loss == 0);
+    }
+    // A single one: few are expected, wherever it was and if it is held out, too.
+    flags[17] = WIRE_TERMINATED;
+    for (uint64_t number = 1; number < 4; number++) {
+        train(fit, &m, ROWS, number);
+        float *p = judged(&m, 0, 0, ROWS);
+        double sum = 0;
+        for (int i = 0; i < ROWS; i++) {
+            assert_true(isfinite(p[i]));
+            sum += (double)p[i];
+        }
+        if (sum > 30) {
+            fail_msg("%.1f ends expected after 1 of %d rows", sum, ROWS);
+        }
+        free(p);
+    }
+    // And when there are many, they are learnt as if nothing had been.
+    memcpy(flags, kept, sizeof(kept));
+    train(fit, &m, ROWS, 4);
+    assert_true(m.termination_score[0].missed < 0.2f);
+    fit_destroy(&fit);
+    free_model(&m);
+}
+
+static void the_ensemble_does_not_notice(void **state) {
+    (void)state;
+    fill_world(4);
+    struct config plain = config;
+    plain.task.termination = TASK_TERMINATION_RULE;
+    struct fit *with = fit_create(&config, &e, ROWS, 1), *without = fit_create(&plain, &e, ROWS, 1);
+    struct model a = new_model(), b = new_model();
+    for (uint64_t number = 0; number < 2; number++) {
+        train(with, &a, 2000, number);
+        train(without, &b, 2000, number);
+        assert_memory_equal(a.params, b.params, ensemble_params(&e) * sizeof(float));
+    }
+    assert_int_equal(fit_state(without).termination_params, 0);
+    assert_null(fit_state(without).termination);
+    fit_destroy(&with);
+    fit_destroy(&without);
+    free_model(&a);
+    free_model(&b);
+}
+
+static void neither_threads_nor_a_restart_show(void **state) {
+    (void)state;
+    fill_world(5);
+    char path[] = "/tmp/spur-termination-XXXXXX", err[512];
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    const struct saved_run run = {"mine", 4711, 11};
+    struct fit *one = fit_create(&config, &e, ROWS, 1), *two = fit_create(&config, &e, ROWS, 2);
+    struct model m = new_model(), back = new_model();
+    train(one, &m, 2000, 0);
+    struct fit_state from = fit_state(one), to = fit_state(two);
+    struct ms_save_job job = {.model = &m};
+    struct ms_state words;
+    bool has_model = false;
+    size_t normalizer = normalizer_floats(e.in_dim);
+    if (saved_write(path, &run, &job, &from, normalizer, err, sizeof(err)) != 0 ||
+        saved_read(path, &run, &words, &to, &back, &has_model, normalizer, err, sizeof(err)) != 0) {
+        fail_msg("%s", err);
+    }
+    size_t bytes = termination_params(&heads) * sizeof(float);
+    assert_true(has_model);
+    assert_memory_equal(back.termination, m.termination, bytes);
+    assert_memory_equal(back.termination_score, m.termination_score,
+                        MEMBERS * sizeof(m.termination_score[0]));
+
+    train(one, &m, 2200, 1);
+    train(two, &back, 2200, 1);
+    assert_memory_equal(back.termination, m.termination, bytes);
+    assert_memory_equal(fit_state(two).termination_v, fit_state(one).termination_v,
+                        termination_trained(&heads) * sizeof(float));
+    assert_int_equal(*fit_state(two).termination_steps, *fit_state(one).termination_steps);
+
+    // A checkpoint without heads does not pass for one with them.
+    struct config plain = config;
+    plain.task.termination = TASK_TERMINATION_RULE;
+    struct fit *without = fit_create(&plain, &e, ROWS, 1);
+    from = fit_state(without);
+    assert_int_equal(saved_write(path, &run, &job, &from, normalizer, err, sizeof(err)), 0);
+    assert_int_equal(
+        saved_read(path, &run, &words, &to, &back, &has_model, normalizer, err, sizeof(err)), -1);
+    assert_non_null(strstr(err, "termination.weights"));
+    unlink(path);
+    fit_destroy(&one);
+    fit_destroy(&two);
+    fit_destroy(&without);
+    free_model(&m);
+    free_model(&back);
+}
+
+// ---- calibration by itself ----
+
+static void calibration_puts_scale_and_shift_right(void **state) {
+    (void)state;
+    enum { N = 20000 };
+    static float z[N], y[N];
+    struct rng rng = rng_make(6, RNG_TEST, 11);
+    double ended = 0;
+    for (int i = 0; i < N; i++) { // labels of log-odds z / 2 - 3
+        z[i] = 4 * (float)rng_normal(&rng);
+        y[i] = rng_uniform(&rng) < 1 / (1 + exp(3 - 0.5 * (double)z[i])) ? 1.0f : 0.0f;
+        ended += (double)y[i];
+    }
+    float scale, shift;
+    termination_calibrate(&scale, &shift, z, y, N, -8);
+    assert_true(fabsf(scale - 0.5f) < 0.05f);
+    assert_true(fabsf(shift + 3.0f) < 0.15f);
+    double sum = 0;
+    for (int i = 0; i < N; i++) {
+        sum += 1 / (1 + exp(-(double)(scale * z[i] + shift)));
+    }
+    // The shift's normal equation: all but (shift - expected_shift) of them.
+    assert_true(fabs(sum - ended + (double)shift + 8) < 0.1);
+}
+
+static void calibration_without_evidence_keeps_to_its_prior(void **state) {
+    (void)state;
+    float scale, shift;
+    termination_calibrate(&scale, &shift, NULL, NULL, 0, -5);
+    assert_true(scale == 1 && shift == -5);
+    // Told apart without an error: steeper, but not without bound.
+    float z[400], y[400];
+    for (int i = 0; i < 400; i++) {
+        y[i] = i < 20 ? 1.0f : 0.0f;
+        z[i] = i < 20 ? 2.0f : -2.0f;
+    }
+    termination_calibrate(&scale, &shift, z, y, 400, -3);
+    assert_true(scale > 1 && scale < 10);
+    assert_true(isfinite(shift));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_rule_is_learnt_and_its_frequency),
+        cmocka_unit_test(what_the_observation_does_not_show_is_a_frequency),
+        cmocka_unit_test(while_nothing_has_ended_nothing_ends),
+        cmocka_unit_test(the_ensemble_does_not_notice),
+        cmocka_unit_test(neither_threads_nor_a_restart_show),
+        cmocka_unit_test(calibration_puts_scale_and_shift_right),
+        cmocka_unit_test(calibration_without_evidence_keeps_to_its_prior),
+    };
+    return cmocka_run_group_tests(tests, make_world, NULL);
+}
