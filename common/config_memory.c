@@ -52,6 +52,9 @@ static void add_modelserver(struct config_memory *m, const struct config *c, int
     add(m, name, "D_env, store's pages", rows * row + rows * row / 8);
     // Standardised inputs and targets, and two orders of the rows a member.
     add(m, name, "training set", rows * (in + target) * 4 + rows * members * 2 * 4);
+    if (c->task.termination == TASK_TERMINATION_LEARNED) { // observations, label, logits
+        add(m, name, "termination heads' rows", rows * ((uint64_t)obs_dim + 2 + members) * 4);
+    }
     // Weights, gradients, two moments, the best ones, the published ones.
     add(m, name, "ensemble and Adam", members * net.params * 6 * 4);
     add(m, name, "activations", members * (uint64_t)c->model.batch_size * net.activations * 2 * 4);

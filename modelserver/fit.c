@@ -98,8 +98,7 @@ struct fit *fit_create(const struct config *config, const struct ensemble *e, ui
     f->crew = crew_create(threads);
     struct termination heads = model_heads(e, config->task.termination);
     if (heads.members > 0) {
-        f->heads =
-            termination_fit_create(&heads, config->model.learning_rate, f->seed, rows_max, threads);
+        f->heads = termination_fit_create(&heads, config, rows_max, threads);
     }
     size_t rows = (size_t)block_rows(f->batch);
     for (int i = 0; i < threads; i++) {
@@ -387,8 +386,8 @@ enum fit_result fit_train(struct fit *f, struct model *out, const struct store_c
         return FIT_BROKEN;
     }
     if (f->heads) {
-        enum fit_result result = termination_fit_train(f->heads, f->crew, d, f->permutation,
-                                                       (uint32_t)rows, f->holdout, number, stop);
+        enum fit_result result =
+            termination_fit_train(f->heads, f->crew, d, (uint32_t)rows, number, stop);
         if (result != FIT_DONE) {
             return result;
         }

@@ -14,6 +14,7 @@
 struct termination_fit {
     struct termination t;
     struct adam adam;
+    double holdout_ratio;
     uint64_t seed;
     size_t params, trained;
 
@@ -22,7 +23,7 @@ struct termination_fit {
     float *new_weights, *new_m, *new_v;
     uint64_t adam_steps, new_adam_steps;
 
-    // The training in hand: rows in the order of the permutation.
+    // The training in hand: the held out rows, then the others.
     float *x, *y;    // (rows_max, obs_dim) standardised, (rows_max)
     uint32_t *ended; // (rows_max) training rows that ended their episode
     uint32_t ended_count, rows, holdout;
@@ -35,13 +36,15 @@ struct termination_fit {
     } worker[CREW_SIZE_MAX];
 };
 
-struct termination_fit *termination_fit_create(const struct termination *t, double learning_rate,
-                                               uint64_t seed, uint64_t rows_max, int threads) {
+struct termination_fit *termination_fit_create(const struct termination *t,
+                                               const struct config *config, uint64_t rows_max,
+                                               int threads) {
     CHECK(t->members > 0);
     struct termination_fit *f = xmalloc(sizeof(*f));
     f->t = *t;
-    f->adam = adam_make(learning_rate);
-    f->seed = seed;
+    f->adam = adam_make(config->model.learning_rate);
+    f->holdout_ratio = config->model.holdout_ratio;
+    f->seed = config->run.seed;
     f->params = termination_params(t);
     f->trained = termination_trained(t);
     f->weights = xfloats(f->params);
@@ -50,7 +53,7 @@ struct termination_fit *termination_fit_create(const struct termination *t, doub
     for (size_t i = 0; i < sizeof(moments) / sizeof(moments[0]); i++) {
         *moments[i] = xfloats(f->trained);
     }
-    termination_init(f->weights, t, seed);
+    termination_init(f->weights, t, f->seed);
     f->x = xcalloc(rows_max * (size_t)t->obs_dim, sizeof(float));
     f->y = xcalloc(rows_max, sizeof(float));
     f->ended = xcalloc(rows_max, sizeof(uint32_t));
@@ -98,17 +101,24 @@ uint64_t termination_fit_memory_bytes(const struct termination *t, uint64_t rows
 
 // ---- one training ----
 
-static void gather(struct termination_fit *f, const struct store_columns *d,
-                   const uint32_t *permutation) {
+// How many of the first n rows are held out. Below 1 for the first row alone, so
+// there is always one to train on.
+static uint32_t held_out(const struct termination_fit *f, uint32_t n) {
+    return (uint32_t)((double)n * f->holdout_ratio);
+}
+
+static void gather(struct termination_fit *f, const struct store_columns *d) {
     size_t o = (size_t)f->t.obs_dim;
     float *normalizer = f->new_weights + termination_normalizer_offset(&f->t);
+    uint32_t next_held = 0, next = f->holdout;
     f->ended_count = 0;
-    for (uint32_t r = 0; r < f->rows; r++) {
-        size_t from = permutation[r];
+    for (uint32_t from = 0; from < f->rows; from++) {
+        bool held = held_out(f, from + 1) > held_out(f, from);
         bool ended = (d->flags[from] & WIRE_TERMINATED) != 0;
+        uint32_t r = held ? next_held++ : next++;
         memcpy(f->x + r * o, d->next_obs + from * o, o * sizeof(float));
         f->y[r] = ended ? 1.0f : 0.0f;
-        if (ended && r >= f->holdout) {
+        if (ended && !held) {
             f->ended[f->ended_count++] = r;
         }
     }
@@ -182,18 +192,17 @@ static bool all_finite(const float *x, size_t n) {
 }
 
 enum fit_result termination_fit_train(struct termination_fit *f, struct crew *crew,
-                                      const struct store_columns *d, const uint32_t *permutation,
-                                      uint32_t rows, uint32_t holdout, uint64_t number,
+                                      const struct store_columns *d, uint32_t rows, uint64_t number,
                                       const atomic_bool *stop) {
-    CHECK(holdout < rows);
+    CHECK(rows > 0);
     memcpy(f->new_weights, f->weights, f->params * sizeof(float));
     memcpy(f->new_m, f->m, f->trained * sizeof(float));
     memcpy(f->new_v, f->v, f->trained * sizeof(float));
     f->rows = rows;
-    f->holdout = holdout;
+    f->holdout = held_out(f, rows);
     f->number = number;
     f->stop = stop;
-    gather(f, d, permutation);
+    gather(f, d);
     crew_run(crew, train_member, f, f->t.members);
     if (atomic_load_explicit(stop, memory_order_relaxed)) {
         return FIT_STOPPED;

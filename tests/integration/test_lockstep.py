@@ -8,7 +8,8 @@ from harness import check, end, endpoints, main, progress, read, tensors, wait_f
 
 # Tensors of time spent and of what was refused or sent again: not the algorithm's.
 CLOCK = ("clock", "counters")
-SETS = {"pacing.mode": "lockstep", "run.steps": 300, "checkpoint.every_s": 600}
+# Termination is learnt: then all that draws, trains and is saved takes part.
+SETS = {"pacing.mode": "lockstep", "run.steps": 300, "checkpoint.every_s": 600, "task.termination": "learned"}
 
 
 def all_tensors(run_dir):
