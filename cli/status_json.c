@@ -86,7 +86,7 @@ static json_t *termination(const struct wire_status *s) {
         return json_null();
     }
     json_t *o = json_object();
-    put_number(o, "ended", s->termination_ended);
+    put_count(o, "ended", s->termination_ended);
     put_number(o, "log_loss", s->termination_log_loss);
     put_number(o, "missed", s->termination_missed);
     put_number(o, "wrong", s->termination_wrong);

@@ -87,7 +87,7 @@ static void print_model(const struct wire_status *s, FILE *out) {
         fprintf(out,
                 "\n           termination heads, held out: %s rows ended; missed %s of them, "
                 "ended %s of the others",
-                COUNT((uint64_t)s->termination_ended), FIGURE(s->termination_missed),
+                COUNT(s->termination_ended), FIGURE(s->termination_missed),
                 FIGURE(s->termination_wrong));
     }
     fprintf(out, "\nrollouts   k %s, mean length %s; %s rows, %s/s\n", COUNT(s->rollout_length),

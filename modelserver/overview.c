@@ -118,7 +118,7 @@ static void model(const struct modelserver *ms, uint64_t now_ms, struct wire_sta
     if (m->termination) {
         struct termination_score s = model_termination_score(m);
         out->has_termination = true;
-        out->termination_ended = (double)s.ended;
+        out->termination_ended = (uint64_t)s.ended;
         out->termination_log_loss = (double)s.log_loss;
         out->termination_missed = (double)s.missed;
         out->termination_wrong = (double)s.wrong;

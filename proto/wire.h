@@ -264,7 +264,8 @@ struct wire_status {
     uint32_t elite[WIRE_MEMBERS_MAX];
     bool has_termination; // heads that learn it, held out rows: how many ended, nats a row,
                           // shares of them missed and of the others ended
-    double termination_ended, termination_log_loss, termination_missed, termination_wrong;
+    uint64_t termination_ended;
+    double termination_log_loss, termination_missed, termination_wrong;
 
     bool has_eval;
     uint64_t evaluations, eval_env_steps;
