@@ -47,7 +47,7 @@ def a_description(stage):
     folder = example(stage, "cartpole")
     run_dir = stage.path("run-dir")
     # Stopped on the way, and taken up again from another folder: the task's file is found again.
-    run = stage.run(run_dir, task=os.path.join("cartpole", "cartpole.yaml"), sets={"run.steps": 3000})
+    run = stage.run(run_dir, task=os.path.join("cartpole", "cartpole.yaml"), sets={"run.steps": 200000})
     where = wait_for("the run's endpoints", lambda: endpoints(run_dir), 20)
     wait_for("steps", lambda: (status(stage, where["modelserver"]) or {}).get("env_steps", 0) > 250, 40)
     run.send_signal(signal.SIGINT)

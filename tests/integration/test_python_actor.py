@@ -111,8 +111,10 @@ def every_step_is_stored_once(stage):
                                         "network.heartbeat_ms": 200})
     check("python3 -m spur_actor --env MODULE:FUNCTION --modelserver " + where["modelserver"] in read(run.output),
           f"no word on how to join:\n{read(run.output)}")
-    player = actor(stage, where, "py", env="variations:Counted")
+    # First, since the steps go by in a second or two and the run ends with the last.
     judge = actor(stage, where, "judge", "--evaluate")
+    wait_for("the judge", lambda: line_of(stage, where, "judge"), 60)
+    player = actor(stage, where, "py", env="variations:Counted")
     wait_for("steps", lambda: line_of(stage, where, "py").get("steps", 0) > 50, 60)
     server = stage.find("spur-modelserver")
     os.kill(server, signal.SIGSTOP)
