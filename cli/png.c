@@ -50,7 +50,7 @@ int png_write(const char *path, const uint8_t *rgb, int width, int height) {
     n += put_chunk(file + n, "IHDR", header, sizeof(header));
     CHECK(compress2(file + n + 8, &len, raw, (uLong)raw_len, Z_BEST_SPEED) == Z_OK);
     n += put_chunk(file + n, "IDAT", file + n + 8, len);
-    n += put_chunk(file + n, "IEND", NULL, 0);
+    n += put_chunk(file + n, "IEND", file + n + 8, 0);
     int status = file_write_atomic(path, file, n);
     free(raw);
     free(file);
