@@ -74,8 +74,8 @@ def a_run_ends_by_itself(stage):
 
     rows = progress(run_dir)
     steps = [int(row["env_steps"]) for row in rows]
-    # An evaluator that cannot keep up skips some, never the last.
-    check(len(steps) > 2 and steps == sorted(set(steps)) and steps[-1] == STEPS, f"evaluations at {steps}")
+    # An evaluator that cannot keep up skips some, never the last; how many depends on the machine.
+    check(len(steps) > 1 and steps == sorted(set(steps)) and steps[-1] == STEPS, f"evaluations at {steps}")
     check(all(step % EVERY == 0 for step in steps), f"evaluations at {steps}")
     check(all(row["return_mean"] > 0 for row in rows), "an evaluation without return")
     check(rows[-1]["updates"] == G * (STEPS - EXPLORE), f"{rows[-1]['updates']} updates for {STEPS - EXPLORE} steps of learning")

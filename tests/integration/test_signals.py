@@ -12,20 +12,21 @@ from harness import check, end, endpoints, main, read, status, wait_for
 LONG = {"run.steps": 1000000, "eval.every_steps": 1000000}
 
 
-def learning(stage, run_dir, seconds=20):
-    """Waits until updates are made; gives the status."""
+def learning(stage, run_dir, beyond_steps=0, seconds=20):
+    """Waits until updates are made, and the run is beyond so many steps; gives the status."""
     def ready():
         # Anew each time: a run that was killed has left its own behind.
         where = endpoints(run_dir)
         state = status(stage, where["modelserver"]) if where else None
-        return state if state and state["learner"] and state["learner"]["updates"] > 20 else None
+        going = state and state["learner"] and state["learner"]["updates"] > 20
+        return state if going and state["env_steps"] > beyond_steps else None
     return wait_for("updates", ready, seconds)
 
 
 def interrupted_and_taken_up_again(stage):
     run_dir = stage.path("run-dir")
     run = stage.run(run_dir, sets=LONG)
-    learning(stage, run_dir)
+    first = learning(stage, run_dir, beyond_steps=250)
     began = time.monotonic()
     run.send_signal(signal.SIGINT)
     code = end(run, 20)
@@ -37,8 +38,10 @@ def interrupted_and_taken_up_again(stage):
 
     run = stage.start("spur", "run", "--run-dir", run_dir)
     state = learning(stage, run_dir)
-    check(state["env_steps"] > 200, f"it began anew: {state['env_steps']} steps")
     before = state["learner"]["updates"]
+    check(state["env_steps"] >= first["env_steps"] and before >= first["learner"]["updates"],
+          f"it began anew: {state['env_steps']} steps and {before} updates")
+    check(read(os.path.join(run_dir, "log")).count("resumed from") == 1, "the learner did not resume")
     where = endpoints(run_dir)
     wait_for("it goes on", lambda: status(stage, where["modelserver"])["learner"]["updates"] > before, 10)
     run.send_signal(signal.SIGTERM)
