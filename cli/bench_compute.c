@@ -295,8 +295,8 @@ void bench_add_compute(struct bench *b, int peak) {
     struct ensemble e = ensemble_make(config.model.members, task->obs_dim, task->act_dim,
                                       config.model.hidden_width, config.model.hidden_layers);
     add_sac(b, peak, &config, task, 1);
-    if (process_cores() >= SAC_SHARDS) {
-        add_sac(b, peak, &config, task, SAC_SHARDS);
+    if (process_cores() >= SAC_THREADS_MAX) {
+        add_sac(b, peak, &config, task, SAC_THREADS_MAX);
     }
     add_ensemble(b, peak, &config, &e);
     add_rollout(b, peak, &config, task, &e);

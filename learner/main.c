@@ -181,7 +181,7 @@ static void load_config(struct app *app) {
     gemm_start(app->config.compute.kernels);
     if (app->config.compute.learner_threads == 0) {
         int cores = process_cores();
-        app->config.compute.learner_threads = cores < SAC_SHARDS ? cores : SAC_SHARDS;
+        app->config.compute.learner_threads = cores < SAC_THREADS_MAX ? cores : SAC_THREADS_MAX;
     }
 }
 

@@ -31,21 +31,25 @@ static void lay_out(struct sac *s) {
     s->critic_m = take(&l, s->critic_n);
     s->critic_v = take(&l, s->critic_n);
     s->alpha = take(&l, 3);
-    for (int i = 0; i < SAC_SHARDS; i++) {
-        struct sac_shard *shard = &s->shard[i];
-        size_t B = (size_t)shard->rows, A = (size_t)s->config.act_dim;
-        shard->policy_grad = take(&l, s->policy_n);
-        shard->critic_grad = take(&l, s->critic_n);
-        shard->policy_scratch = take(&l, policy_scratch(&s->policy, shard->rows));
-        shard->critic_scratch = take(&l, critic_scratch(&s->critic, shard->rows));
-        shard->noise = take(&l, B * A + 2);
-        shard->act = take(&l, B * A);
-        shard->d_act = take(&l, B * A);
-        shard->log_prob = take(&l, B);
-        shard->d_log_prob = take(&l, B);
-        shard->q = take(&l, 2 * B);
-        shard->target = take(&l, B);
+    s->policy_grad = take(&l, s->policy_n);
+    s->critic_grad = take(&l, s->critic_n);
+    size_t B = (size_t)s->config.batch_size, A = (size_t)s->config.act_dim;
+    for (int i = 0; i < 2; i++) {
+        struct sac_actions *actions = &s->actions[i];
+        actions->policy_scratch = take(&l, policy_scratch(&s->policy, s->config.batch_size));
+        actions->noise = take(&l, B * A);
+        actions->act = take(&l, B * A);
+        actions->log_prob = take(&l, B);
+        actions->x = take(&l, B * (size_t)s->critic.net.dims[0]);
+        s->critic_scratch[i] = take(&l, critic_scratch(&s->critic, s->config.batch_size));
     }
+    s->x = take(&l, B * (size_t)s->critic.net.dims[0]);
+    s->next_q = take(&l, 2 * B);
+    s->q = take(&l, 2 * B);
+    s->target = take(&l, B);
+    s->actor_q = take(&l, 2 * B);
+    s->d_act = take(&l, B * A);
+    s->d_log_prob = take(&l, B);
     s->memory_floats = l.used;
 }
 
@@ -58,11 +62,6 @@ static void set_shape(struct sac *s, const struct sac_config *config) {
         critic_make(config->obs_dim, config->act_dim, config->hidden_width, config->hidden_layers);
     s->policy_n = policy_params(&s->policy);
     s->critic_n = critic_params(&s->critic);
-    for (int i = 0; i < SAC_SHARDS; i++) {
-        int end = config->batch_size * (i + 1) / SAC_SHARDS;
-        s->shard[i].first = config->batch_size * i / SAC_SHARDS;
-        s->shard[i].rows = end - s->shard[i].first;
-    }
     lay_out(s);
 }
 
@@ -73,10 +72,10 @@ uint64_t sac_bytes(const struct sac_config *config) {
 }
 
 void sac_init(struct sac *s, const struct sac_config *config) {
-    CHECK(config->batch_size >= SAC_SHARDS && config->initial_temperature > 0);
+    CHECK(config->batch_size > 0 && config->initial_temperature > 0);
     set_shape(s, config);
     if (config->threads > 1) {
-        s->crew = crew_create(config->threads < SAC_SHARDS ? config->threads : SAC_SHARDS);
+        s->crew = crew_create(SAC_THREADS_MAX);
     }
     s->memory = xfloats(s->memory_floats);
     lay_out(s);
@@ -97,8 +96,9 @@ void sac_deinit(struct sac *s) {
 
 // ---- one update ----
 //
-// Four rounds of the crew: the critics' gradients, a part of the batch each; the
-// critics' steps, a part of the parameters each; and the same for the policy.
+// In rounds of two items that do not touch each other, so that two threads do one
+// each: the actions in the next states and in the states themselves, then one
+// critic each. Only the policy's way back is shared out layer by layer.
 
 // What a round works on.
 struct round {
@@ -110,135 +110,108 @@ struct round {
 
 static void run_round(crew_fn *fn, struct round *round) {
     if (round->sac->crew) {
-        crew_run(round->sac->crew, fn, round, SAC_SHARDS);
+        crew_run(round->sac->crew, fn, round, 2);
         return;
     }
-    for (int i = 0; i < SAC_SHARDS; i++) {
+    for (int i = 0; i < 2; i++) {
         fn(round, i, 0);
     }
 }
 
-// The shard's rows of the noise that the whole batch uses.
-static void draw_noise(struct sac_shard *shard, const struct round *round, enum rng_use use) {
-    size_t A = (size_t)round->sac->config.act_dim, from = (size_t)shard->first * A;
-    struct rng rng = rng_make(round->sac->config.seed, use, round->t);
-    rng.index = from + from % 2; // normals come in pairs
-    rng_fill_normal(&rng, shard->noise, (size_t)shard->rows * A);
-}
+enum { IN_NEXT_STATE, IN_STATE }; // where actions are drawn
 
-// target (rows) = r + discount (1 - terminated) (min Q'(s', a') - alpha log pi(a'|s')).
-static void bellman_target(struct sac_shard *shard, const struct round *round) {
+// The policy's actions, and what the critics take in with them.
+static void draw_actions(void *arg, int item, int worker) {
+    (void)worker;
+    const struct round *round = arg;
     const struct sac *s = round->sac;
     const struct replay_batch *batch = round->batch;
-    const float *next_obs = batch->next_obs + (size_t)shard->first * (size_t)batch->obs_dim;
+    const struct sac_actions *a = &s->actions[item];
+    const float *obs = item == IN_NEXT_STATE ? batch->next_obs : batch->obs;
+    int B = batch->rows;
+    struct rng rng =
+        rng_make(s->config.seed, item == IN_NEXT_STATE ? RNG_SAC_TARGET : RNG_SAC_ACTOR, round->t);
+    rng_fill_normal(&rng, a->noise, (size_t)B * (size_t)batch->act_dim);
+    policy_sample(a->act, a->log_prob, a->policy_scratch, &s->policy, s->policy_params, obs,
+                  a->noise, B);
+    critic_join(a->x, &s->critic, obs, a->act, B);
+}
+
+static void next_values(void *arg, int k, int worker) {
+    (void)worker;
+    const struct round *round = arg;
+    const struct sac *s = round->sac;
+    int B = round->batch->rows;
+    critic_forward(s->next_q + k * B, s->critic_scratch[k], &s->critic, s->critic_target, k,
+                   s->actions[IN_NEXT_STATE].x, B);
+}
+
+// target (B) = r + discount (1 - terminated) (min Q'(s', a') - alpha log pi(a'|s')).
+static void bellman_target(const struct round *round) {
+    const struct sac *s = round->sac;
+    const struct replay_batch *batch = round->batch;
+    const float *log_prob = s->actions[IN_NEXT_STATE].log_prob;
     float discount = (float)s->config.discount;
-    int B = shard->rows;
-    draw_noise(shard, round, RNG_SAC_TARGET);
-    policy_sample(shard->act, shard->log_prob, shard->policy_scratch, &s->policy, s->policy_params,
-                  next_obs, shard->noise, B);
-    critic_forward(shard->q, shard->critic_scratch, &s->critic, s->critic_target, next_obs,
-                   shard->act, B);
-    for (int i = 0; i < B; i++) {
-        int row = shard->first + i;
-        float value = fminf(shard->q[i], shard->q[B + i]) - round->alpha * shard->log_prob[i];
-        shard->target[i] = batch->reward[row] + discount * (1.0f - batch->terminated[row]) * value;
+    critic_min(s->target, s->next_q, batch->rows);
+    for (int i = 0; i < batch->rows; i++) {
+        float value = s->target[i] - round->alpha * log_prob[i];
+        s->target[i] = batch->reward[i] + discount * (1.0f - batch->terminated[i]) * value;
     }
+    critic_join(s->x, &s->critic, batch->obs, batch->act, batch->rows);
 }
 
-static void critic_gradient(void *arg, int item, int worker) {
-    (void)worker;
-    const struct round *round = arg;
-    const struct sac *s = round->sac;
-    const struct replay_batch *batch = round->batch;
-    struct sac_shard *shard = &round->sac->shard[item];
-    size_t first = (size_t)shard->first;
-    bellman_target(shard, round);
-    memset(shard->critic_grad, 0, s->critic_n * sizeof(float));
-    shard->critic_loss = (double)critic_loss(
-        shard->q, shard->critic_grad, shard->critic_scratch, &s->critic, s->critic_params,
-        batch->obs + first * (size_t)batch->obs_dim, batch->act + first * (size_t)batch->act_dim,
-        shard->target, shard->rows);
-    shard->q_sum = 0;
-    for (int i = 0; i < 2 * shard->rows; i++) {
-        shard->q_sum += (double)shard->q[i];
-    }
-}
-
-// Leaves log pi of the batch's states for the temperature.
-static void policy_gradient(void *arg, int item, int worker) {
-    (void)worker;
-    const struct round *round = arg;
-    const struct sac *s = round->sac;
-    struct sac_shard *shard = &round->sac->shard[item];
-    const float *obs = round->batch->obs + (size_t)shard->first * (size_t)s->config.obs_dim;
-    const float share = 1.0f / (float)s->config.batch_size;
-    int B = shard->rows;
-    float *q_min = shard->q;
-    draw_noise(shard, round, RNG_SAC_ACTOR);
-    policy_sample(shard->act, shard->log_prob, shard->policy_scratch, &s->policy, s->policy_params,
-                  obs, shard->noise, B);
-    critic_min_gradient(q_min, shard->d_act, shard->critic_scratch, &s->critic, s->critic_params,
-                        obs, shard->act, B);
-    shard->actor_loss_sum = shard->log_prob_sum = 0;
-    for (int i = 0; i < B; i++) {
-        shard->actor_loss_sum += (double)(round->alpha * shard->log_prob[i] - q_min[i]);
-        shard->log_prob_sum += (double)shard->log_prob[i];
-        shard->d_log_prob[i] = round->alpha * share;
-    }
-    for (int i = 0; i < B * s->config.act_dim; i++) {
-        shard->d_act[i] *= -share;
-    }
-    memset(shard->policy_grad, 0, s->policy_n * sizeof(float));
-    policy_backward(shard->policy_grad, shard->policy_scratch, &s->policy, s->policy_params, obs,
-                    shard->noise, shard->d_act, shard->d_log_prob, B);
-}
-
-// The item's range of n parameters.
-static void range(size_t *first, size_t *count, size_t n, int item) {
-    size_t step = (n / SAC_SHARDS + 15) / 16 * 16;
-    *first = (size_t)item * step < n ? (size_t)item * step : n;
-    *count = item == SAC_SHARDS - 1 || n - *first < step ? n - *first : step;
-}
-
-// The critics' loss is a mean over the shard's rows: weighed to be the batch's.
-static void critic_step(void *arg, int item, int worker) {
+// The critic's whole step, and what it then thinks of the policy's actions.
+static void critic_update(void *arg, int k, int worker) {
     (void)worker;
     const struct round *round = arg;
     struct sac *s = round->sac;
-    size_t first, n;
-    range(&first, &n, s->critic_n, item);
-    float *sum = s->shard[0].critic_grad + first;
-    float weight = (float)s->shard[0].rows / (float)s->config.batch_size;
-    for (size_t j = 0; j < n; j++) {
-        sum[j] *= weight;
-    }
-    for (int i = 1; i < SAC_SHARDS; i++) {
-        const float *part = s->shard[i].critic_grad + first;
-        weight = (float)s->shard[i].rows / (float)s->config.batch_size;
-        for (size_t j = 0; j < n; j++) {
-            sum[j] += weight * part[j];
-        }
-    }
-    adam_step(s->critic_params + first, s->critic_m + first, s->critic_v + first, sum, n, &s->adam,
-              0, round->t);
-    polyak(s->critic_target + first, s->critic_params + first, n, (float)s->config.tau);
+    const struct critic *c = &s->critic;
+    float *scratch = s->critic_scratch[k], *q = s->q + k * round->batch->rows;
+    int B = round->batch->rows;
+    size_t at = critic_offset(c, k), n = critic_params(c) / 2;
+    memset(s->critic_grad + at, 0, n * sizeof(float));
+    critic_forward(q, scratch, c, s->critic_params, k, s->x, B);
+    s->critic_loss[k] =
+        (double)critic_loss(s->critic_grad, scratch, c, s->critic_params, k, s->x, q, s->target, B);
+    adam_step(s->critic_params + at, s->critic_m + at, s->critic_v + at, s->critic_grad + at, n,
+              &s->adam, 0, round->t);
+    polyak(s->critic_target + at, s->critic_params + at, n, (float)s->config.tau);
+    critic_forward(s->actor_q + k * B, scratch, c, s->critic_params, k, s->actions[IN_STATE].x, B);
 }
 
+static void action_gradient(void *arg, int k, int worker) {
+    (void)worker;
+    const struct round *round = arg;
+    const struct sac *s = round->sac;
+    critic_min_gradient(s->d_act, s->critic_scratch[k], &s->critic, s->critic_params, k, s->actor_q,
+                        round->batch->rows);
+}
+
+static void policy_gradient(const struct round *round) {
+    const struct sac *s = round->sac;
+    const struct sac_actions *a = &s->actions[IN_STATE];
+    int B = round->batch->rows;
+    const float share = 1.0f / (float)B;
+    for (int i = 0; i < B; i++) {
+        s->d_log_prob[i] = round->alpha * share;
+    }
+    for (int i = 0; i < B * s->config.act_dim; i++) {
+        s->d_act[i] *= -share;
+    }
+    memset(s->policy_grad, 0, s->policy_n * sizeof(float));
+    policy_backward(s->policy_grad, a->policy_scratch, &s->policy, s->policy_params,
+                    round->batch->obs, a->noise, s->d_act, s->d_log_prob, B, s->crew);
+}
+
+// Half of the parameters, on a cache line's border.
 static void policy_step(void *arg, int item, int worker) {
     (void)worker;
     const struct round *round = arg;
     struct sac *s = round->sac;
-    size_t first, n;
-    range(&first, &n, s->policy_n, item);
-    float *sum = s->shard[0].policy_grad + first;
-    for (int i = 1; i < SAC_SHARDS; i++) {
-        const float *part = s->shard[i].policy_grad + first;
-        for (size_t j = 0; j < n; j++) {
-            sum[j] += part[j];
-        }
-    }
-    adam_step(s->policy_params + first, s->policy_m + first, s->policy_v + first, sum, n, &s->adam,
-              0, round->t);
+    size_t half = scratch_floats(s->policy_n / 2), at = item == 0 ? 0 : half;
+    size_t n = item == 0 ? half : s->policy_n - half;
+    adam_step(s->policy_params + at, s->policy_m + at, s->policy_v + at, s->policy_grad + at, n,
+              &s->adam, 0, round->t);
 }
 
 // d/d log_alpha of -log_alpha mean(log pi + target_entropy).
@@ -247,16 +220,23 @@ static void update_temperature(struct sac *s, double entropy, uint64_t t) {
     adam_step(&s->alpha[0], &s->alpha[1], &s->alpha[2], &gradient, 1, &s->adam, 0, t);
 }
 
-static void gather_metrics(struct sac_metrics *metrics, const struct sac *s, float alpha) {
-    *metrics = (struct sac_metrics){.temperature = (double)alpha};
-    double B = s->config.batch_size;
-    for (int i = 0; i < SAC_SHARDS; i++) {
-        const struct sac_shard *shard = &s->shard[i];
-        metrics->critic_loss += shard->critic_loss * shard->rows / B;
-        metrics->q_mean += shard->q_sum / (2 * B);
-        metrics->actor_loss += shard->actor_loss_sum / B;
-        metrics->entropy -= shard->log_prob_sum / B;
+static void gather_metrics(struct sac_metrics *metrics, const struct round *round) {
+    const struct sac *s = round->sac;
+    int B = round->batch->rows;
+    const float *log_prob = s->actions[IN_STATE].log_prob;
+    float *q_min = s->target; // has done its work
+    critic_min(q_min, s->actor_q, B);
+    double q_sum = 0, actor_sum = 0, log_prob_sum = 0;
+    for (int i = 0; i < B; i++) {
+        q_sum += (double)s->q[i] + (double)s->q[B + i];
+        actor_sum += (double)(round->alpha * log_prob[i] - q_min[i]);
+        log_prob_sum += (double)log_prob[i];
     }
+    *metrics = (struct sac_metrics){.critic_loss = s->critic_loss[0] + s->critic_loss[1],
+                                    .actor_loss = actor_sum / B,
+                                    .temperature = (double)round->alpha,
+                                    .entropy = -log_prob_sum / B,
+                                    .q_mean = q_sum / (2 * B)};
 }
 
 void sac_update(struct sac_metrics *metrics, struct sac *s, const struct replay_batch *batch) {
@@ -264,11 +244,14 @@ void sac_update(struct sac_metrics *metrics, struct sac *s, const struct replay_
     CHECK(batch->obs_dim == s->config.obs_dim && batch->act_dim == s->config.act_dim);
     struct round round = {
         .sac = s, .batch = batch, .alpha = expf(s->alpha[0]), .t = s->updates + 1};
-    run_round(critic_gradient, &round);
-    run_round(critic_step, &round); // and the targets', which the policy does not use
-    run_round(policy_gradient, &round);
+    run_round(draw_actions, &round);
+    run_round(next_values, &round);
+    bellman_target(&round);
+    run_round(critic_update, &round);
+    run_round(action_gradient, &round);
+    policy_gradient(&round);
     run_round(policy_step, &round);
-    gather_metrics(metrics, s, round.alpha);
+    gather_metrics(metrics, &round);
     update_temperature(s, metrics->entropy, round.t);
     s->updates = round.t;
 }

@@ -14,9 +14,8 @@
 // has a value. Noise comes from counter-based streams numbered by the update, so
 // the state after n updates is a function of seed and batches alone.
 //
-// The batch is worked on in SAC_SHARDS parts with gradients of their own, which
-// are summed in the order of the parts. Threads do them side by side, and the
-// bits do not depend on how many threads there are.
+// Two threads take one critic each, and share the policy's work layer by layer.
+// No sum is divided between them, so the bits do not depend on how many there are.
 #ifndef SPUR_LEARNER_SAC_H
 #define SPUR_LEARNER_SAC_H
 
@@ -30,7 +29,7 @@
 #include "common/nn/policy.h"
 #include "learner/replay.h"
 
-#define SAC_SHARDS 2
+#define SAC_THREADS_MAX 2
 
 struct sac_config {
     int obs_dim, act_dim;
@@ -39,7 +38,7 @@ struct sac_config {
     double learning_rate, discount, tau;
     double target_entropy, initial_temperature;
     uint64_t seed;
-    int threads; // 0 or 1: this one alone; more than SAC_SHARDS are of no use
+    int threads; // 0 or 1: this one alone; more than SAC_THREADS_MAX are of no use
 };
 
 // Of one update; means over its batch.
@@ -63,15 +62,23 @@ struct sac {
     float *alpha; // log alpha, then its two moments
     uint64_t updates;
 
-    struct sac_shard {
-        int first, rows; // of the batch
-        float *policy_grad, *critic_grad;
-        float *policy_scratch, *critic_scratch;
-        float *noise, *act, *d_act;   // (rows, A)
-        float *log_prob, *d_log_prob; // (rows)
-        float *q, *target;            // (2, rows), (rows)
-        double critic_loss, q_sum, actor_loss_sum, log_prob_sum;
-    } shard[SAC_SHARDS];
+    // One update's.
+    float *policy_grad, *critic_grad;
+    struct sac_actions { // that the policy draws: in the next states, in the states
+        float *policy_scratch;
+        float *noise, *act; // (B, A)
+        float *log_prob;    // (B)
+        float *x;           // (B, O + A): states and actions
+    } actions[2];
+    float *critic_scratch[2];
+    float *x;          // (B, O + A) of the batch
+    float *next_q, *q; // (2, B): targets' values of the next actions; values of the batch
+    float *target;     // (B)
+    float *actor_q;    // (2, B): values of the policy's actions
+    float *d_act;      // (B, A)
+    float *d_log_prob; // (B)
+    double critic_loss[2];
+
     struct crew *crew; // NULL: this thread alone
     float *memory;     // of all the above
     size_t memory_floats;

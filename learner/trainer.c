@@ -94,11 +94,6 @@ struct trainer *trainer_create(const struct config *config, const struct task *t
                  sizeof(t->run_dir));
         goto fail;
     }
-    if (config->sac.batch_size < SAC_SHARDS) {
-        snprintf(err, err_len, "sac.batch_size is %d; at least %d", config->sac.batch_size,
-                 SAC_SHARDS);
-        goto fail;
-    }
     uint64_t model_rows_max = trainer_model_rows_max(config);
     if (model_rows_max > REPLAY_ROWS_MAX) {
         snprintf(err, err_len, "D_model would hold %llu rows; lower rollout.retain_epochs",

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Twin Q-functions Q1, Q2: (obs, act) -> value, ReLU networks. One parameter
 // block holds both, Q1's first.
+//
+// The two share their input and nothing else, so that two threads may work on
+// one each: functions are about one of them, k = 0 or 1, with scratch of its own,
+// and params and dparams are always the blocks of both.
 #ifndef SPUR_COMMON_NN_CRITIC_H
 #define SPUR_COMMON_NN_CRITIC_H
 
@@ -12,23 +16,30 @@ struct critic {
 };
 
 struct critic critic_make(int obs_dim, int act_dim, int hidden_width, int hidden_layers);
-size_t critic_params(const struct critic *c); // of both
-size_t critic_scratch(const struct critic *c, int B);
+size_t critic_params(const struct critic *c);         // of both
+size_t critic_offset(const struct critic *c, int k);  // of Q_k's in the block
+size_t critic_scratch(const struct critic *c, int B); // of one
 // Each critic starts from its own random weights.
 void critic_init(float *params, const struct critic *c, struct rng *rng);
 
-// q (2, B): Q1 of all rows, then Q2.
-void critic_forward(float *q, float *scratch, const struct critic *c, const float *params,
-                    const float *obs, const float *act, int B);
+// x (B, obs_dim + act_dim): what both take in.
+void critic_join(float *x, const struct critic *c, const float *obs, const float *act, int B);
 
-// loss = 0.5 mean((Q1 - y)^2) + 0.5 mean((Q2 - y)^2) with targets y (B); adds
-// its gradient to dparams. q (2, B) receives the values. Returns the loss.
-float critic_loss(float *q, float *dparams, float *scratch, const struct critic *c,
-                  const float *params, const float *obs, const float *act, const float *y, int B);
+// q (B) = Q_k(x).
+void critic_forward(float *q, float *scratch, const struct critic *c, const float *params, int k,
+                    const float *x, int B);
 
-// q_min (B) = min(Q1, Q2) and d_act (B, A) = d q_min / d act. Only the rows of
-// the critic that is the minimum are taken back through it, which is exact.
-void critic_min_gradient(float *q_min, float *d_act, float *scratch, const struct critic *c,
-                         const float *params, const float *obs, const float *act, int B);
+// After critic_forward with the same scratch, params, x and B, which gave q: the
+// loss 0.5 mean((Q_k - y)^2) with targets y (B). Adds its gradient to dparams.
+float critic_loss(float *dparams, float *scratch, const struct critic *c, const float *params,
+                  int k, const float *x, const float *q, const float *y, int B);
+
+// q_min (B) = min(Q1, Q2), given q (2, B) = Q1 of all rows, then Q2.
+void critic_min(float *q_min, const float *q, int B);
+// After critic_forward of both, which gave q (2, B): d_act (B, A) = d q_min / d act
+// in those rows where Q_k is the minimum; k = 0 and k = 1 together write all.
+// Only these rows are taken back through it, which is exact.
+void critic_min_gradient(float *d_act, float *scratch, const struct critic *c, const float *params,
+                         int k, const float *q, int B);
 
 #endif

@@ -194,40 +194,73 @@ static void input_gradient(float *dx, float *db, const float *dz, const float *W
     }
 }
 
-void mlp_backward(float *dx, float *dparams, float *scratch, const struct mlp *m,
-                  const float *params, const float *x, const float *dy, int B) {
+// The way back through one layer.
+struct layer_back {
+    const struct mlp *m;
+    int layer, B;
+    const float *W, *dz; // dz: the gradient of the layer's output before its activation
+    const float *x;      // what the layer took in
+    float *dW;           // NULL: not wanted
+    float *dx, *db;      // of x, and of the bias behind x; NULL: not wanted
+};
+
+enum { LAYER_INPUT, LAYER_WEIGHTS, LAYER_PARTS };
+
+static void layer_part(void *arg, int part, int worker) {
+    (void)worker;
+    const struct layer_back *b = arg;
+    int in = b->m->dims[b->layer], out = b->m->dims[b->layer + 1];
+    if (part == LAYER_WEIGHTS) {
+        if (b->dW) {
+            add_weight_gradient(b->dW, b->dz, b->x, b->B, in, out);
+        }
+    } else if (!b->dx) {
+        return;
+    } else if (b->layer > 0 && b->m->activation == ACTIVATION_RELU) {
+        input_gradient(b->dx, b->db, b->dz, b->W, b->x, b->B, in, out);
+    } else {
+        input_gradient(b->dx, NULL, b->dz, b->W, NULL, b->B, in, out);
+        if (b->layer > 0) {
+            vector_silu_backward(b->dx, b->db, b->x + buffer_floats(b->B, in), b->B, in);
+        }
+    }
+}
+
+void mlp_backward_with(struct crew *crew, float *dx, float *dparams, float *scratch,
+                       const struct mlp *m, const float *params, const float *x, const float *dy,
+                       int B) {
     float *spare[2];
     spare[0] = scratch + layer_offset(m, m->layers - 1, B);
     spare[1] = spare[0] + gradient_floats(m, B);
-    // dz is the gradient of layer l's output before its activation.
-    const float *dz = dy;
     if (dparams) {
         int last = m->layers - 1;
         vector_add_rows(dparams + mlp_bias_offset(m, last), NULL, dy, B, m->dims[m->layers]);
     }
     for (int l = m->layers - 1; l >= 0; l--) {
-        int in = m->dims[l], out = m->dims[l + 1];
-        const float *W = params + mlp_weight_offset(m, l);
-        const float *h = l > 0 ? scratch + layer_offset(m, l - 1, B) : x;
-        if (dparams) {
-            add_weight_gradient(dparams + mlp_weight_offset(m, l), dz, h, B, in, out);
-        }
-        if (l == 0) {
-            if (dx) {
-                input_gradient(dx, NULL, dz, W, NULL, B, in, out);
-            }
-            return;
-        }
-        float *dh = spare[l % 2];
-        float *db = dparams ? dparams + mlp_bias_offset(m, l - 1) : NULL;
-        if (m->activation == ACTIVATION_RELU) {
-            input_gradient(dh, db, dz, W, h, B, in, out);
+        struct layer_back back = {
+            .m = m,
+            .layer = l,
+            .B = B,
+            .W = params + mlp_weight_offset(m, l),
+            .dz = dy,
+            .x = l > 0 ? scratch + layer_offset(m, l - 1, B) : x,
+            .dW = dparams ? dparams + mlp_weight_offset(m, l) : NULL,
+            .dx = l > 0 ? spare[l % 2] : dx,
+            .db = dparams && l > 0 ? dparams + mlp_bias_offset(m, l - 1) : NULL,
+        };
+        if (crew) {
+            crew_run(crew, layer_part, &back, LAYER_PARTS);
         } else {
-            input_gradient(dh, NULL, dz, W, NULL, B, in, out);
-            vector_silu_backward(dh, db, h + buffer_floats(B, in), B, in);
+            layer_part(&back, LAYER_INPUT, 0);
+            layer_part(&back, LAYER_WEIGHTS, 0);
         }
-        dz = dh;
+        dy = back.dx;
     }
+}
+
+void mlp_backward(float *dx, float *dparams, float *scratch, const struct mlp *m,
+                  const float *params, const float *x, const float *dy, int B) {
+    mlp_backward_with(NULL, dx, dparams, scratch, m, params, x, dy, B);
 }
 
 // Moves the kept rows of a (B, width) buffer together. to lies at or before

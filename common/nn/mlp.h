@@ -11,6 +11,7 @@
 
 #include <stddef.h>
 
+#include "common/crew.h"
 #include "common/rng.h"
 
 #define MLP_LAYERS_MAX 12
@@ -56,6 +57,11 @@ void mlp_infer(float *y, float *scratch, const struct mlp *m, const float *param
 // (B, in) to dx (skipped when NULL). scratch may then be used for a new forward.
 void mlp_backward(float *dx, float *dparams, float *scratch, const struct mlp *m,
                   const float *params, const float *x, const float *dy, int B);
+// The same, to the bit, by two threads of the crew (NULL: by this one): a layer's
+// two products do not depend on each other.
+void mlp_backward_with(struct crew *crew, float *dx, float *dparams, float *scratch,
+                       const struct mlp *m, const float *params, const float *x, const float *dy,
+                       int B);
 
 // Between the two: drops the rows i with keep[i] == 0 from scratch, as if
 // mlp_forward had been given the others only (in their order). Returns how many

@@ -117,7 +117,7 @@ void policy_mean(float *act, float *scratch, const struct policy *p, const float
 // std noise and directly, as -log_std; not where it is clipped.
 void policy_backward(float *dparams, float *scratch, const struct policy *p, const float *params,
                      const float *obs, const float *noise, const float *d_act,
-                     const float *d_log_prob, int B) {
+                     const float *d_log_prob, int B, struct crew *crew) {
     const int A = p->act_dim;
     struct parts s = divide(scratch, p, B);
     for (int i = 0; i < B; i++) {
@@ -131,5 +131,5 @@ void policy_backward(float *dparams, float *scratch, const struct policy *p, con
             s.out[(2 * i + 1) * A + j] = free ? du * s.std[k] * noise[k] - d_log_prob[i] : 0.0f;
         }
     }
-    mlp_backward(NULL, dparams, s.net, &p->net, params, obs, s.out, B);
+    mlp_backward_with(crew, NULL, dparams, s.net, &p->net, params, obs, s.out, B);
 }

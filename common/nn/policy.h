@@ -32,9 +32,10 @@ void policy_mean(float *act, float *scratch, const struct policy *p, const float
                  const float *obs, int B);
 // After policy_sample with the same scratch, params, obs, noise and B: adds the
 // gradient of a loss L(act, log_prob) to dparams, given d_act (B, A) = dL/dact
-// and d_log_prob (B) = dL/dlog_prob.
+// and d_log_prob (B) = dL/dlog_prob. A crew (NULL: none) shares the work, to the
+// same bits.
 void policy_backward(float *dparams, float *scratch, const struct policy *p, const float *params,
                      const float *obs, const float *noise, const float *d_act,
-                     const float *d_log_prob, int B);
+                     const float *d_log_prob, int B, struct crew *crew);
 
 #endif

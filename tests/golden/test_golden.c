@@ -117,7 +117,7 @@ static void policy_numbers(void **state) {
     policy_sample(act, log_prob, scratch, &p, params, obs, noise, B);
     expect("policy.act", act, B * A, 1e-6);
     expect("policy.log_prob", log_prob, B, 1e-6);
-    policy_backward(gradient, scratch, &p, params, obs, noise, d_act, d_log_prob, B);
+    policy_backward(gradient, scratch, &p, params, obs, noise, d_act, d_log_prob, B, NULL);
     expect("policy.gradient", gradient, n, 2e-6);
     FREE_ALL(params, obs, noise, d_act, d_log_prob, gradient, scratch);
 }
@@ -128,18 +128,27 @@ static void critic_numbers(void **state) {
     size_t n = critic_params(&c);
     float *params = input("critic.params", n), *obs = input("critic.obs", B * O);
     float *act = input("critic.act", B * A), *y = input("critic.y", B);
-    float *gradient = zeros(n), *scratch = zeros(critic_scratch(&c, B));
-    float q[2 * B], q_min[B], d_act[B * A];
-    critic_forward(q, scratch, &c, params, obs, act, B);
-    expect("critic.q", q, 2 * B, 1e-6);
-    float loss = critic_loss(q, gradient, scratch, &c, params, obs, act, y, B);
+    float *gradient = zeros(n), *x = zeros(B * (O + A));
+    float *scratch[2] = {zeros(critic_scratch(&c, B)), zeros(critic_scratch(&c, B))};
+    float q[2 * B], q_min[B], d_act[B * A], loss = 0;
+    critic_join(x, &c, obs, act, B);
+    for (int k = 0; k < 2; k++) {
+        critic_forward(q + k * B, scratch[k], &c, params, k, x, B);
+        loss += critic_loss(gradient, scratch[k], &c, params, k, x, q + k * B, y, B);
+    }
     expect("critic.q", q, 2 * B, 1e-6);
     expect("critic.loss", &loss, 1, 1e-6);
     expect("critic.gradient", gradient, n, 2e-6);
-    critic_min_gradient(q_min, d_act, scratch, &c, params, obs, act, B);
+    for (int k = 0; k < 2; k++) {
+        critic_forward(q + k * B, scratch[k], &c, params, k, x, B);
+    }
+    critic_min(q_min, q, B);
+    for (int k = 0; k < 2; k++) {
+        critic_min_gradient(d_act, scratch[k], &c, params, k, q, B);
+    }
     expect("critic.q_min", q_min, B, 1e-6);
     expect("critic.d_act", d_act, B * A, 1e-6);
-    FREE_ALL(params, obs, act, y, gradient, scratch);
+    FREE_ALL(params, obs, act, y, gradient, x, scratch[0], scratch[1]);
 }
 
 static void ensemble_numbers(void **state) {

@@ -19,7 +19,7 @@ struct example {
     struct critic c;
     int B;
     size_t params_len, act_len;
-    float *params, *obs, *act, *y, *q, *scratch;
+    float *params, *obs, *act, *y, *q, *x, *scratch[2];
     double *params64, *obs64, *act64, *y64;
 };
 
@@ -33,7 +33,11 @@ static struct example make(struct critic c, int B, uint64_t seed) {
     s.act = normal_floats(&rng, s.act_len, 0.5);
     s.y = normal_floats(&rng, (size_t)B, 1);
     s.q = garbage_floats(2 * (size_t)B);
-    s.scratch = garbage_floats(critic_scratch(&c, B));
+    s.x = garbage_floats((size_t)(B * c.net.dims[0]));
+    critic_join(s.x, &c, s.obs, s.act, B);
+    for (int k = 0; k < 2; k++) {
+        s.scratch[k] = garbage_floats(critic_scratch(&c, B));
+    }
     s.params64 = to_doubles(s.params, s.params_len);
     s.obs64 = to_doubles(s.obs, (size_t)(B * c.obs_dim));
     s.act64 = to_doubles(s.act, s.act_len);
@@ -42,10 +46,25 @@ static struct example make(struct critic c, int B, uint64_t seed) {
 }
 
 static void drop(struct example *s) {
-    void *all[] = {s->params,  s->obs,      s->act,   s->y,     s->q,
-                   s->scratch, s->params64, s->obs64, s->act64, s->y64};
+    void *all[] = {s->params,     s->obs,        s->act,      s->y,     s->q,     s->x,
+                   s->scratch[0], s->scratch[1], s->params64, s->obs64, s->act64, s->y64};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         free(all[i]);
+    }
+}
+
+static void forward(const struct example *s) {
+    for (int k = 0; k < 2; k++) {
+        critic_forward(s->q + k * s->B, s->scratch[k], &s->c, s->params, k, s->x, s->B);
+    }
+}
+
+// q_min and d_act of the minimum.
+static void minimum(float *q_min, float *d_act, const struct example *s) {
+    forward(s);
+    critic_min(q_min, s->q, s->B);
+    for (int k = 0; k < 2; k++) {
+        critic_min_gradient(d_act, s->scratch[k], &s->c, s->params, k, s->q, s->B);
     }
 }
 
@@ -93,12 +112,15 @@ static void loss_and_gradient(void **state) {
         struct example s = shape(i);
         float *dparams = zero_floats(s.params_len);
         double expected = loss(s.params64, &s);
-        float got = critic_loss(s.q, dparams, s.scratch, &s.c, s.params, s.obs, s.act, s.y, s.B);
+        forward(&s);
+        check_q("values", &s);
+        float got = 0;
+        for (int k = 0; k < 2; k++) {
+            got +=
+                critic_loss(dparams, s.scratch[k], &s.c, s.params, k, s.x, s.q + k * s.B, s.y, s.B);
+        }
         check_close("loss", &got, &expected, 1, TOLERANCE);
-        check_q("values of the loss", &s);
         check_gradient("loss", dparams, s.params64, s.params_len, loss, &s, TOLERANCE);
-        critic_forward(s.q, s.scratch, &s.c, s.params, s.obs, s.act, s.B);
-        check_q("forward", &s);
         free(dparams);
         drop(&s);
     }
@@ -109,7 +131,7 @@ static void gradient_of_the_minimum(void **state) {
     for (size_t i = 0; i < SHAPES; i++) {
         struct example s = shape(i);
         float *q_min = garbage_floats((size_t)s.B), *d_act = garbage_floats(s.act_len);
-        critic_min_gradient(q_min, d_act, s.scratch, &s.c, s.params, s.obs, s.act, s.B);
+        minimum(q_min, d_act, &s);
         int first = 0;
         for (int row = 0; row < s.B; row++) {
             double q1 = value(&s, 0, row, s.act64), q2 = value(&s, 1, row, s.act64);
@@ -137,11 +159,11 @@ static void one_sided_and_broken(void **state) {
         size_t bias = mlp_bias_offset(&s.c.net, s.c.net.layers - 1);
         s.params[(size_t)low * half + bias] -= 100.0f;
         s.params64[(size_t)low * half + bias] -= 100.0;
-        critic_min_gradient(q_min, d_act, s.scratch, &s.c, s.params, s.obs, s.act, s.B);
+        minimum(q_min, d_act, &s);
         check_gradient("one side", d_act, s.act64, s.act_len, sum_of_minima, &s, TOLERANCE);
         assert_true(q_min[0] < -50);
         s.params[(size_t)low * half + bias] = NAN;
-        critic_min_gradient(q_min, d_act, s.scratch, &s.c, s.params, s.obs, s.act, s.B);
+        minimum(q_min, d_act, &s);
         for (int i = 0; i < s.B; i++) {
             assert_true(isnan(q_min[i]));
         }

@@ -98,8 +98,10 @@ static float one(const float *obs, float act) {
 
 static double mean_value(const struct sac *s) {
     float *scratch = xfloats(critic_scratch(&s->critic, 1));
-    float obs[2] = {0.1f, -0.2f}, act = 0.3f, q[2];
-    critic_forward(q, scratch, &s->critic, s->critic_params, obs, &act, 1);
+    float x[3] = {0.1f, -0.2f, 0.3f}, q[2]; // a state and an action
+    for (int k = 0; k < 2; k++) {
+        critic_forward(&q[k], scratch, &s->critic, s->critic_params, k, x, 1);
+    }
     free(scratch);
     return ((double)q[0] + (double)q[1]) / 2;
 }
@@ -242,7 +244,7 @@ static void test_same_bits(void **state) {
     replay_deinit(&r);
 }
 
-// A batch of an odd size falls into parts of different sizes.
+// Also with a batch of an odd size.
 static void test_threads_do_not_change_bits(void **state) {
     (void)state;
     struct replay r;
@@ -251,7 +253,7 @@ static void test_threads_do_not_change_bits(void **state) {
     config.batch_size = base.batch_size - 1;
     struct sac alone, crew;
     sac_init(&alone, &config);
-    config.threads = SAC_SHARDS;
+    config.threads = SAC_THREADS_MAX;
     sac_init(&crew, &config);
     train(&alone, &r, 50);
     train(&crew, &r, 50);
