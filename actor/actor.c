@@ -168,6 +168,7 @@ static void send_heartbeat(struct actor *a, uint64_t now_ms) {
     msg.heartbeat.steps = a->stepper ? stepper_steps(a->stepper) : 0;
     msg.heartbeat.policy_version = a->pilot.version;
     msg.heartbeat.unacked_rows = a->spool ? spool_rows(a->spool) : 0;
+    msg.heartbeat.steps_bad = a->count.steps_bad;
     describe_waiting(a, now_ms, msg.heartbeat.waiting, sizeof(msg.heartbeat.waiting));
     client_send(&a->server, now_ms, &msg); // if it is not taken now, the next one will be
 }
@@ -562,6 +563,8 @@ void actor_status(const struct actor *a, uint64_t now_ms, struct wire_status *st
     line->policy_version = a->pilot.version;
     line->policy_age_s = a->pilot.version ? (double)(now_ms - a->pilot.since_ms) / 1000 : 0;
     line->unacked_rows = a->spool ? spool_rows(a->spool) : 0;
+    line->steps_bad = a->count.steps_bad;
+    line->environments = (uint32_t)a->who->envs;
     line->last_return = a->last_return;
     snprintf(line->waiting, sizeof(line->waiting), "%s", status->waiting);
 

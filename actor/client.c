@@ -33,6 +33,7 @@ static int send_hello(struct client *c) {
         msg.hello.obs_dim = (uint32_t)who->task->obs_dim;
         msg.hello.act_dim = (uint32_t)who->task->act_dim;
     }
+    msg.hello.environments = (uint32_t)who->envs;
     return c->io->send(c->io->arg, c->peer, &msg);
 }
 

@@ -146,6 +146,8 @@ static json_t *actor(const struct wire_actor_status *a) {
     put_number(o, "policy_age_s", a->policy_age_s);
     put_number(o, "heard_s", a->heard_s);
     put_count(o, "unacked_rows", a->unacked_rows);
+    put_count(o, "steps_bad", a->steps_bad);
+    put_count(o, "environments", a->environments);
     put_number(o, "last_return", a->last_return);
     put_text(o, "waiting", a->waiting);
     return o;

@@ -29,6 +29,14 @@ static bool hello_is_sound(struct modelserver *ms, const struct net_peer *from,
         ms_refuse(ms, from, WIRE_REFUSED_FORMAT, true, "a Hello without an id");
         return false;
     }
+    if (h->role == WIRE_ROLE_ACTOR && h->environments > 1 &&
+        ms->config.pacing.mode == PACING_LOCKSTEP) {
+        ms_refuse(ms, from, WIRE_REFUSED_MODE, true,
+                  "%s brings %u environments; in lockstep an actor steps one: start it with "
+                  "--envs-per-actor 1, or the run with pacing.mode=ratio",
+                  h->id, h->environments);
+        return false;
+    }
     if (h->role == WIRE_ROLE_LEARNER && h->real_rows > ms->steps) {
         ms_refuse(ms, from, WIRE_REFUSED_RUN, true,
                   "%s has %llu real rows, the store only %llu: it belongs to another run", h->id,
@@ -95,6 +103,8 @@ void greeting_hello(struct modelserver *ms, uint64_t now_ms, const struct net_pe
     p->role = h->role;
     p->incarnation = h->incarnation;
     p->pid = h->pid;
+    p->environments = h->environments ? h->environments : 1;
+    p->steps_bad = begins ? 0 : p->steps_bad;
     snprintf(p->host, sizeof(p->host), "%s", h->host);
     p->heard_ms = now_ms;
     p->state = WIRE_PEER_CONNECTED;

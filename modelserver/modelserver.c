@@ -325,6 +325,7 @@ static void on_heartbeat(struct peer *p, const struct wire_msg *msg) {
     if (p->role == WIRE_ROLE_ACTOR) {
         p->policy_version = msg->heartbeat.policy_version;
         p->unacked_rows = msg->heartbeat.unacked_rows;
+        p->steps_bad = msg->heartbeat.steps_bad;
     }
 }
 

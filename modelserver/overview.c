@@ -41,6 +41,8 @@ static void actor_status(const struct modelserver *ms, const struct peer *p, uin
                                       .policy_age_s = policy_age_s(ms, p->policy_version, now_ms),
                                       .heard_s = seconds(now_ms, p->heard_ms),
                                       .unacked_rows = p->unacked_rows,
+                                      .steps_bad = p->steps_bad,
+                                      .environments = p->environments,
                                       .last_return = p->last_return};
     memcpy(out->id, p->id, sizeof(out->id));
     memcpy(out->host, p->host, sizeof(out->host));

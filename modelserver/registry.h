@@ -46,7 +46,8 @@ struct peer {
     uint64_t credit, random_credit; // rows allowed in all, and of these with random actions
     uint64_t credit_told;           // the most it ever was allowed, withdrawn or not
     uint64_t steps, episodes;       // stored, of all incarnations
-    uint64_t policy_version, unacked_rows;
+    uint64_t policy_version, unacked_rows, steps_bad;
+    uint32_t environments; // that it steps side by side
     uint64_t policy_told; // newest version that a Credit named
     double last_return;
     struct rate steps_rate;

@@ -66,6 +66,7 @@ struct wire_hello {
     char endpoint[WIRE_STRING_MAX]; // where the sender itself answers StatusRequest; may be empty
     // Learner only: where its state stands.
     uint64_t updates, policy_version, real_rows, model_rows;
+    uint32_t environments; // actors: stepped side by side; 0: one
 };
 
 struct wire_welcome {
@@ -139,6 +140,7 @@ struct wire_episode {
 // Of an actor: what its status shows at the server.
 struct wire_heartbeat {
     uint64_t steps, policy_version, unacked_rows;
+    uint64_t steps_bad; // dropped by this incarnation
     char waiting[WIRE_STRING_MAX];
 };
 
@@ -215,7 +217,8 @@ struct wire_actor_status {
     double steps_per_s;
     uint64_t policy_version;
     double policy_age_s, heard_s; // age of that version; time since anything was heard
-    uint64_t unacked_rows;
+    uint64_t unacked_rows, steps_bad;
+    uint32_t environments; // stepped side by side
     double last_return;
     char waiting[WIRE_STRING_MAX];
 };

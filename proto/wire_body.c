@@ -25,13 +25,15 @@ _Static_assert((int)SPUR__ENVELOPE__BODY_STATUS - BODY_FIRST == WIRE_STATUS, "ty
     ENUM(role)                                                                                     \
     TEXT(id)                                                                                       \
     NUM(incarnation)                                                                               \
-    TEXT(host) NUM(pid) TEXT(version) TEXT(task) NUM(obs_dim) NUM(act_dim) TEXT(endpoint)          \
-        NUM(updates) NUM(policy_version) NUM(real_rows) NUM(model_rows)
+    TEXT(host)                                                                                     \
+    NUM(pid) TEXT(version) TEXT(task) NUM(obs_dim) NUM(act_dim) TEXT(endpoint) NUM(updates)        \
+        NUM(policy_version) NUM(real_rows) NUM(model_rows) NUM(environments)
 #define WELCOME_FIELDS(NUM, ENUM, TEXT)                                                            \
     NUM(seed)                                                                                      \
     TEXT(task)                                                                                     \
     NUM(obs_dim)                                                                                   \
-    NUM(act_dim) NUM(horizon) NUM(actor_index) NUM(next_seq) NUM(actor_steps) NUM(actor_episodes)  \
+    NUM(act_dim)                                                                                   \
+    NUM(horizon) NUM(actor_index) NUM(next_seq) NUM(actor_steps) NUM(actor_episodes)               \
         NUM(heartbeat_ms) NUM(lost_after_ms) NUM(batch_rows_max) NUM(unacked_rows_max)
 #define REFUSE_FIELDS(NUM, ENUM, TEXT) ENUM(code) NUM(fatal) TEXT(text)
 #define ACK_FIELDS(NUM, ENUM, TEXT) NUM(seq)
@@ -41,7 +43,7 @@ _Static_assert((int)SPUR__ENVELOPE__BODY_STATUS - BODY_FIRST == WIRE_STATUS, "ty
 #define EPISODE_FIELDS(NUM, ENUM, TEXT)                                                            \
     NUM(length) NUM(episode_return) NUM(terminated) NUM(policy_version)
 #define HEARTBEAT_FIELDS(NUM, ENUM, TEXT)                                                          \
-    NUM(steps) NUM(policy_version) NUM(unacked_rows) TEXT(waiting)
+    NUM(steps) NUM(policy_version) NUM(unacked_rows) NUM(steps_bad) TEXT(waiting)
 #define SHUTDOWN_FIELDS(NUM, ENUM, TEXT) NUM(done) TEXT(text)
 #define GRANT_FIELDS(NUM, ENUM, TEXT)                                                              \
     NUM(updates_allowed) NUM(model_capacity) NUM(env_steps) NUM(checkpoint_id) TEXT(reason)
@@ -49,8 +51,9 @@ _Static_assert((int)SPUR__ENVELOPE__BODY_STATUS - BODY_FIRST == WIRE_STATUS, "ty
     NUM(experience_seq)                                                                            \
     NUM(updates)                                                                                   \
     NUM(policy_version)                                                                            \
-    NUM(real_rows) NUM(model_rows) NUM(model_capacity) NUM(updates_per_s) NUM(critic_loss)         \
-        NUM(actor_loss) NUM(temperature) NUM(entropy) NUM(q_mean) TEXT(waiting)
+    NUM(real_rows)                                                                                 \
+    NUM(model_rows) NUM(model_capacity) NUM(updates_per_s) NUM(critic_loss) NUM(actor_loss)        \
+        NUM(temperature) NUM(entropy) NUM(q_mean) TEXT(waiting)
 #define POLICY_GET_FIELDS(NUM, ENUM, TEXT) NUM(have_version)
 
 // These hold more than plain fields; the rest is in the functions of their own.

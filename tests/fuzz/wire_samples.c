@@ -66,6 +66,7 @@ static void hello(struct wire_hello *h) {
     h->policy_version = 6;
     h->real_rows = 5000;
     h->model_rows = 400000;
+    h->environments = 16;
 }
 
 static void welcome(struct wire_welcome *w) {
@@ -116,6 +117,8 @@ static void actor(struct wire_actor_status *a, unsigned i) {
     a->policy_age_s = 0.75;
     a->heard_s = 0.125;
     a->unacked_rows = 3;
+    a->steps_bad = 5;
+    a->environments = 64;
     a->last_return = 987.5;
     text(a->waiting, "for credit");
 }
@@ -274,6 +277,7 @@ void wire_sample(struct wire_msg *msg, enum wire_type type) {
         msg->heartbeat.steps = 1;
         msg->heartbeat.policy_version = 2;
         msg->heartbeat.unacked_rows = 3;
+        msg->heartbeat.steps_bad = 4;
         text(msg->heartbeat.waiting, "for credit");
         break;
     case WIRE_SHUTDOWN:

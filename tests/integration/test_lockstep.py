@@ -61,6 +61,8 @@ def a_second_actor_is_refused(stage):
     code, text = stage.call("spur-actor", "--modelserver", where["modelserver"], "--id", "second", seconds=10)
     check(code == 76, f"a second actor in lockstep exits with {code}:\n{text}")
     check("lockstep" in text, f"and does not say why:\n{text}")
+    code, text = stage.call("spur-actor", "--modelserver", where["modelserver"], "--id", "third", "--envs-per-actor", 2, seconds=10)
+    check(code == 76 and "2 environments" in text, f"two environments in lockstep: exit code {code}:\n{text}")
     run.terminate()
     check(end(run, 20) == 0, "the run did not end well")
     stage.no_orphans()

@@ -297,6 +297,7 @@ static void status_tells_the_whole(void **state) {
     struct wire_msg beat = {.type = WIRE_HEARTBEAT};
     beat.heartbeat.policy_version = 1;
     beat.heartbeat.unacked_rows = 3;
+    beat.heartbeat.steps_bad = 2;
     memcpy(beat.heartbeat.waiting, "for credit", 11);
     world_message(&w, ACTOR, &beat);
     uint64_t seq = world_walk(&w, 1, 20);
@@ -315,6 +316,8 @@ static void status_tells_the_whole(void **state) {
     assert_int_equal(s->actors[0].steps, 23);
     assert_int_equal(s->actors[0].state, WIRE_PEER_WAITING);
     assert_int_equal(s->actors[0].unacked_rows, 3);
+    assert_int_equal(s->actors[0].steps_bad, 2);
+    assert_int_equal(s->actors[0].environments, 1);
     assert_string_equal(s->actors[0].waiting, "for credit");
     assert_int_equal(s->model_version, 1);
     assert_int_equal(s->members, 7);

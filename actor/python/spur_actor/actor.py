@@ -284,7 +284,7 @@ class Actor:
             if heartbeat_due:
                 self.server.send(now_ms, pb.Heartbeat(
                     steps=self.stepper.steps, policy_version=self.policy_version, unacked_rows=self.spool.rows,
-                    waiting=wire.text(self.waiting(now_ms))))
+                    steps_bad=self.steps_bad, waiting=wire.text(self.waiting(now_ms))))
         self._check_leaving(now_ms)
 
     def _flush(self, now_ms):
