@@ -115,3 +115,11 @@ void vector_adam_step(float *p, float *m, float *v, const float *g, size_t n,
 void vector_polyak(float *target, const float *source, size_t n, float tau) {
     table->polyak(target, source, n, tau);
 }
+
+void vector_philox(uint32_t *out, uint64_t seed, uint64_t stream, const uint64_t *block, size_t n) {
+    table->philox(out, seed, stream, block, n);
+}
+
+void vector_normals(float *out, const uint32_t *words, size_t n) {
+    table->normals(out, words, n);
+}

@@ -22,6 +22,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 // "avx512", "avx2" or "baseline".
 const char *vector_isa(void);
@@ -69,5 +70,12 @@ void vector_adam_step(float *p, float *m, float *v, const float *g, size_t n,
                       const struct vector_adam *a);
 // target = (1 - tau) target + tau source
 void vector_polyak(float *target, const float *source, size_t n, float tau);
+
+// Random numbers in bulk: out (n, 4), the words of n blocks of a stream, as
+// rng_block gives them one at a time.
+void vector_philox(uint32_t *out, uint64_t seed, uint64_t stream, const uint64_t *block, size_t n);
+// n numbers ~ N(0, 1) of n words, n even: what rng_fill_normal makes of them, to
+// the last place of a float.
+void vector_normals(float *out, const uint32_t *words, size_t n);
 
 #endif

@@ -21,6 +21,8 @@ struct vector_table {
     void (*add_rows)(float *, const float *, const float *, int, int);
     void (*adam_step)(float *, float *, float *, const float *, size_t, const struct vector_adam *);
     void (*polyak)(float *, const float *, size_t, float);
+    void (*philox)(uint32_t *, uint64_t, uint64_t, const uint64_t *, size_t);
+    void (*normals)(float *, const uint32_t *, size_t);
 };
 
 extern const struct vector_table vector_baseline;

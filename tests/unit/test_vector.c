@@ -2,7 +2,8 @@
 // Shows that the element-wise kernels keep the accuracy that vector.h states, in
 // every variant that this processor can run, over the whole range of floats and
 // at its ends; that sums are right for all lengths; and that a value does not
-// depend on its place. By comparing with libm in double.
+// depend on its place; and that random numbers in bulk are the
+// stream's. By comparing with libm in double.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -297,6 +298,56 @@ static void check_adam_flushes(void) {
     assert_true(isnan(p[8]) && isnan(m[8]) && isfinite(p[7]));
 }
 
+// The same words and, to the last place of a float, the same normals as one at a
+// time; also of the words at the ends and at the borders of quarters.
+static void check_random(void) {
+    enum { BLOCKS = 1003 };
+    static const uint32_t special[] = {0,          1,          0x1fffffff, 0x20000000, 0x3fffffff,
+                                       0x40000000, 0x5fffffff, 0x60000000, 0x7fffffff, 0x80000000,
+                                       0x9fffffff, 0xa0000000, 0xc0000000, 0xdfffffff, 0xe0000000,
+                                       0xfffffffe, 0xffffffff, 0xb504f332, 0xb504f333, 0xb504f334};
+    enum { SPECIAL = sizeof(special) / sizeof(special[0]) };
+    static uint64_t block[BLOCKS];
+    static uint32_t words[4 * BLOCKS];
+    static float got[4 * BLOCKS];
+    struct rng rng = rng_make(UINT64_C(0x123456789abcdef), RNG_TEST, 77);
+    for (uint64_t i = 0; i < BLOCKS; i++) {
+        block[i] = i * i + (i % 3 << 32);
+    }
+    vector_philox(words, rng.seed, rng.stream, block, BLOCKS);
+    vector_normals(got, words, 4 * BLOCKS);
+    for (size_t i = 0; i < BLOCKS; i++) {
+        uint32_t one[4];
+        float normal[4];
+        rng_block(one, rng.seed, rng.stream, block[i]);
+        assert_memory_equal(words + 4 * i, one, sizeof(one));
+        rng.index = 4 * block[i];
+        rng_fill_normal(&rng, normal, 4);
+        for (size_t j = 0; j < 4; j++) {
+            close_to("normal", 0, got[4 * i + j], (double)normal[j], 1.2e-7, 0);
+        }
+    }
+    for (size_t i = 0; i < SPECIAL * SPECIAL; i++) {
+        words[2 * i] = special[i / SPECIAL];
+        words[2 * i + 1] = special[i % SPECIAL];
+    }
+    vector_normals(got, words, 2 * SPECIAL * SPECIAL);
+    for (size_t i = 0; i < SPECIAL * SPECIAL; i++) {
+        double radius = sqrt(-2 * log((words[2 * i] + 1.0) * 0x1p-32));
+        double angle = words[2 * i + 1] * (0x1p-31 * 3.14159265358979323846);
+        // libm's angle is rounded, which shows where its cosine is nothing else.
+        close_to("normal", 0, got[2 * i], radius * cos(angle), 1e-7, 1e-14);
+        close_to("normal", 0, got[2 * i + 1], radius * sin(angle), 1e-7, 1e-14);
+    }
+    vector_normals(got, words, 0);
+    vector_philox(words, 0, 0, block, 0);
+}
+
+static void random_numbers_are_the_streams(void **state) {
+    (void)state;
+    for_each_isa(check_random);
+}
+
 static void functions_are_accurate(void **state) {
     (void)state;
     for_each_isa(check_functions);
@@ -338,6 +389,7 @@ int main(void) {
         cmocka_unit_test(values_do_not_depend_on_their_place),
         cmocka_unit_test(rows_and_sums),
         cmocka_unit_test(adam_flushes_denormals),
+        cmocka_unit_test(random_numbers_are_the_streams),
         cmocka_unit_test(unknown_variants_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
