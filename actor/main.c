@@ -22,6 +22,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/net.h"
+#include "common/nn/gemm.h"
 #include "common/options.h"
 #include "common/process.h"
 
@@ -342,6 +343,10 @@ int main(int argc, char **argv) {
     options_parse(&app.options, &command_line, argc, argv);
     identify(&app);
     options_open_log(&app.options, app.id);
+    char slow[256];
+    if (gemm_is_slow(slow, sizeof(slow))) {
+        log_warn("%s", slow);
+    }
 
     app.net = net_create();
     app.loop = loop_create();

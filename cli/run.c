@@ -12,7 +12,9 @@
 #include "cli/text.h"
 #include "common/check.h"
 #include "common/config_memory.h"
+#include "common/nn/gemm.h"
 #include "common/process.h"
+#include "common/threads.h"
 
 static const char help[] =
     "usage: spur run TASK|FILE [--env FILE] [--seed N] [--run-dir DIR] [--actors N]\n"
@@ -113,6 +115,22 @@ static int parse(struct request *r, int argc, char **argv) {
     return 0;
 }
 
+// Prints who computes with what, and refuses kernels that the processor does not have.
+static int announce_compute(const struct config *c) {
+    char text[256];
+    if (!gemm_use(c->compute.kernels)) {
+        return cli_fail(EXIT_CODE_CONFIG, "set it to auto",
+                        "compute.kernels: this processor does not have what they need");
+    }
+    threads_describe(text, sizeof(text), c, "");
+    printf("%s; actors and evaluator share them; products by %s\n", text, gemm_name());
+    fflush(stdout);
+    if (gemm_is_slow(text, sizeof(text))) {
+        fprintf(stderr, "spur: %s\n", text);
+    }
+    return 0;
+}
+
 // Prints what is going to happen, and refuses what the machine cannot hold.
 static int announce(const struct rundir *dir) {
     const struct config *c = &dir->config;
@@ -139,7 +157,7 @@ static int announce(const struct rundir *dir) {
                         "on run.steps, actors on run.actors",
                         "this run needs %s of memory, and there are %s", needed, limit);
     }
-    return 0;
+    return announce_compute(c);
 }
 
 // How others join, where the user must know.

@@ -172,7 +172,7 @@ uint64_t process_cgroup_memory(const char *root) {
 
 // ---- this machine ----
 
-int process_cores(void) {
+int process_affinity(void) {
     int cores = 1;
     cpu_set_t *set = CPU_ALLOC(CPUS_MAX);
     if (set) {
@@ -183,11 +183,20 @@ int process_cores(void) {
         }
         CPU_FREE(set);
     }
-    double quota = process_cgroup_cores("");
+    return cores > 1 ? cores : 1;
+}
+
+int process_cores_within(const char *root) {
+    int cores = process_affinity();
+    double quota = process_cgroup_cores(root);
     if (quota > 0 && quota < cores) {
         cores = (int)quota;
     }
     return cores > 1 ? cores : 1;
+}
+
+int process_cores(void) {
+    return process_cores_within("");
 }
 
 uint64_t process_memory_limit(void) {

@@ -24,6 +24,9 @@ bool process_stop_again(uint64_t *first_ms, uint64_t now_ms);
 // quota (rounded down: a thread too many is throttled in the midst of a
 // product). At least 1.
 int process_cores(void);
+// The same with the cgroup's files below root, and the affinity mask alone.
+int process_cores_within(const char *root);
+int process_affinity(void);
 
 // Bytes that this process may use: the smaller of physical memory and the
 // cgroup's limit.

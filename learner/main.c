@@ -4,6 +4,7 @@
 //
 // The loop's thread answers within milliseconds whatever the worker does; the
 // worker wakes it when there is something to say.
+#include <assert.h>
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -22,6 +23,7 @@
 #include "common/nn/gemm.h"
 #include "common/options.h"
 #include "common/process.h"
+#include "common/threads.h"
 #include "learner/learner.h"
 #include "learner/trainer.h"
 #include "learner/worker.h"
@@ -179,10 +181,9 @@ static void load_config(struct app *app) {
         die(EXIT_CODE_CONFIG, "`spur config` prints a full one", "%s", err);
     }
     gemm_start(app->config.compute.kernels);
-    if (app->config.compute.learner_threads == 0) {
-        int cores = process_cores();
-        app->config.compute.learner_threads = cores < SAC_THREADS_MAX ? cores : SAC_THREADS_MAX;
-    }
+    static_assert(THREADS_LEARNER_MAX == SAC_THREADS_MAX,
+                  "the division knows what an update can use");
+    app->config.compute.learner_threads = threads_divide(&app->config, process_cores()).learner;
 }
 
 // One learner a run directory: two would write each other's checkpoints over.

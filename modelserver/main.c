@@ -24,6 +24,7 @@
 #include "common/nn/normalizer.h"
 #include "common/options.h"
 #include "common/process.h"
+#include "common/threads.h"
 #include "modelserver/modelserver.h"
 #include "modelserver/saved.h"
 #include "modelserver/workers.h"
@@ -179,12 +180,7 @@ static void load_config(struct app *app) {
     gemm_start(app->config.compute.kernels);
     app->ensemble = ms_ensemble(&app->config, &app->task);
     app->policy = ms_policy(&app->config, &app->task);
-    // Left to itself it leaves two cores to the learner, which a run waits for, and
-    // trains on the others; the number does not change the result.
-    int threads = app->config.compute.modelserver_threads;
-    threads = threads == 0 ? process_cores() - 2 : threads;
-    threads = threads < app->ensemble.members ? threads : app->ensemble.members;
-    app->threads = threads < 1 ? 1 : threads;
+    app->threads = threads_divide(&app->config, process_cores()).modelserver;
 }
 
 static void join_path(char *out, size_t out_len, const struct app *app, const char *name) {

@@ -4,6 +4,7 @@
 cannot be used, tasks that do not exist, and bytes on the model server's socket that are of another
 schema, no message at all, of another shape, or hold numbers that are none."""
 import os
+import platform
 import signal
 import socket
 
@@ -131,4 +132,27 @@ def tasks_and_keys(stage):
     check(code != 0 and "nobody" in text, f"{code}: {text}")
 
 
-main(wrong_messages, addresses_and_folders, tasks_and_keys)
+def slow_kernels(stage):
+    """OPENBLAS_CORETYPE that makes OpenBLAS slower than the processor allows: said to the user, and in the log by
+    each daemon that computes. Our own kernels do not care."""
+    line = "OPENBLAS_CORETYPE=Nehalem makes matrix products use Nehalem kernels"
+    if platform.machine() != "x86_64":
+        return
+    stage.env["OPENBLAS_CORETYPE"] = "Nehalem"
+    for kernels in "openblas", "auto":
+        run_dir = stage.path(kernels)
+        run = stage.run(run_dir, sets={**LONG, "compute.kernels": kernels})
+        wait_for("the learner", lambda: endpoints(run_dir) and status(stage, endpoints(run_dir)["learner"]), 10)
+        run.send_signal(signal.SIGINT)
+        check(end(run, 20) == 0, f"exit code {run.returncode}")
+        log, said = read(os.path.join(run_dir, "log")), read(run.output)
+        slow = "products by OpenBLAS" in said  # with "auto", only where there are no others
+        check(slow or kernels == "auto", said)
+        check((line in said) == slow, f"{kernels}: {said}")
+        for daemon in "modelserver", "learner":
+            told = any(f" {daemon} warn" in text and line in text for text in log.splitlines())
+            check(told == slow, f"{kernels}: the {daemon} {'says' if told else 'does not say'} so: {log}")
+    stage.no_orphans()
+
+
+main(wrong_messages, addresses_and_folders, tasks_and_keys, slow_kernels)

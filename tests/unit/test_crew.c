@@ -2,14 +2,17 @@
 // Shows that a crew does every item once, on the worker that its number names, in
 // crews smaller and larger than the machine; that what one job wrote the next one
 // sees on any thread, whether the threads slept in between or not; and that an
-// idle crew leaves the processor alone.
+// idle crew leaves the processor alone, and one with fewer cores than threads soon does.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <dirent.h>
+#include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -91,6 +94,18 @@ static double cpu_s(void) {
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+// The threads that a crew has started, too.
+static void bind_all_threads(const cpu_set_t *set) {
+    DIR *threads = opendir("/proc/self/task");
+    assert_non_null(threads);
+    for (struct dirent *t; (t = readdir(threads));) {
+        if (t->d_name[0] != '.') {
+            assert_int_equal(sched_setaffinity(atoi(t->d_name), sizeof(*set), set), 0);
+        }
+    }
+    closedir(threads);
+}
+
 static void idle_crews_sleep(void **state) {
     (void)state;
     struct crew *crew = crew_create(2);
@@ -104,11 +119,55 @@ static void idle_crews_sleep(void **state) {
     crew_destroy(&crew);
 }
 
+// Some tens of microseconds that no compiler leaves out.
+static void work(void *arg, int item, int worker) {
+    (void)worker;
+    volatile uint64_t *sums = arg;
+    for (int i = 0; i < 100000; i++) {
+        sums[item * 8] += (uint64_t)i;
+    }
+}
+
+static double crew_cpu_s(struct crew *crew, int rounds) {
+    uint64_t sums[2 * 8] = {0};
+    double before = cpu_s();
+    for (int i = 0; i < rounds; i++) {
+        crew_run(crew, work, sums, 2);
+    }
+    return cpu_s() - before;
+}
+
+// Two threads on one core: whoever waits must let the other have it. The same work is
+// done by one thread first; what comes on top was spun away or spent in switching.
+static void a_core_that_others_want_is_left(void **state) {
+    (void)state;
+    enum { ROUNDS = 400 };
+    cpu_set_t all, one;
+    assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
+    struct crew *alone = crew_create(1), *pair = crew_create(2); // sees the whole machine
+    CPU_ZERO(&one);
+    for (int cpu = 0; CPU_COUNT(&one) == 0; cpu++) {
+        if (CPU_ISSET(cpu, &all)) {
+            CPU_SET(cpu, &one);
+        }
+    }
+    bind_all_threads(&one);
+    crew_cpu_s(alone, ROUNDS / 10);
+    double needed = crew_cpu_s(alone, ROUNDS), used = crew_cpu_s(pair, ROUNDS);
+    print_message("two threads on one core used %.1f ms for %.1f ms of work\n", used * 1e3,
+                  needed * 1e3);
+    assert_true(used < 3 * needed); // a spin without bound uses fifty times as much
+    bind_all_threads(&all);
+    crew_destroy(&alone);
+    crew_destroy(&pair);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_item_once),
         cmocka_unit_test(rounds_are_ordered),
         cmocka_unit_test(idle_crews_sleep),
+        cmocka_unit_test(a_core_that_others_want_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Shows that the limits of cgroups are found where Linux keeps them, from copies of its files in a
 // folder: version 1 and 2, set on the group itself, on one above, or seen from inside a container;
-// and that a process notices a parent that is gone already.
+// that cores are counted and divided by them and by the affinity mask; and that a process notices a
+// parent that is gone already.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +19,7 @@
 
 #include "common/file.h"
 #include "common/process.h"
+#include "common/threads.h"
 
 static char root[64];
 
@@ -97,6 +100,86 @@ static void inside_a_container(void **state) {
     assert_limits(2, 1 << 30);
 }
 
+// In a process of its own, because it binds itself: on `bound` cores (0: on all there are), within
+// a quota (NULL: none), with what compute.* says. Says what the cores and the line are.
+static void assert_division(int bound, const char *quota, int learner, int modelserver,
+                            const char *expected) {
+    place("/proc/self/cgroup", "0::/job\n");
+    place("/sys/fs/cgroup/job/cpu.max", quota ? quota : "max 100000\n");
+    pid_t pid = fork();
+    if (pid == 0) {
+        cpu_set_t all, some;
+        CPU_ZERO(&some);
+        sched_getaffinity(0, sizeof(all), &all);
+        for (int cpu = 0, n = 0; cpu < CPU_SETSIZE && n < bound; cpu++) {
+            if (CPU_ISSET(cpu, &all)) {
+                CPU_SET(cpu, &some);
+                n++;
+            }
+        }
+        if (bound > 0 && sched_setaffinity(0, sizeof(some), &some) != 0) {
+            _exit(2);
+        }
+        struct config config;
+        char text[256];
+        config_defaults(&config);
+        config.compute.learner_threads = learner;
+        config.compute.modelserver_threads = modelserver;
+        threads_describe(text, sizeof(text), &config, root);
+        if (strcmp(text, expected) != 0) {
+            print_error("\"%s\", not \"%s\"\n", text, expected);
+            _exit(1);
+        }
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+// A process bound to one core is a machine of one, whatever the quota; and a quota is one
+// whatever the machine: half a core too many would be throttled.
+static void cores_are_those_given(void **state) {
+    (void)state;
+    assert_division(
+        1, NULL, 0, 0,
+        "1 core (affinity 1, no cgroup limit): learner 1 thread, model server 1 thread");
+    assert_division(1, "150000 100000\n", 0, 0,
+                    "1 core (affinity 1, cgroup limit 1.5): learner 1 thread, "
+                    "model server 1 thread");
+    assert_division(1, "50000 100000\n", 2, 3,
+                    "1 core (affinity 1, cgroup limit 0.5): learner 2 threads, "
+                    "model server 3 threads");
+    if (process_affinity() < 2) {
+        return; // the rest needs two
+    }
+    assert_division(2, NULL, 0, 0,
+                    "2 cores (affinity 2, no cgroup limit): learner 2 threads, "
+                    "model server 1 thread");
+    assert_division(2, "150000 100000\n", 0, 0,
+                    "1 core (affinity 2, cgroup limit 1.5): learner 1 thread, "
+                    "model server 1 thread");
+}
+
+static void cores_are_divided(void **state) {
+    (void)state;
+    struct config c;
+    config_defaults(&c);
+    const struct {
+        int cores, learner, modelserver;
+    } expected[] = {{1, 1, 1}, {2, 2, 1}, {3, 2, 1}, {4, 2, 2}, {8, 2, 6}, {64, 2, 7}};
+    for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
+        struct threads t = threads_divide(&c, expected[i].cores);
+        assert_int_equal(t.learner, expected[i].learner);
+        assert_int_equal(t.modelserver, expected[i].modelserver); // one a member at most
+    }
+    c.compute.learner_threads = 7; // explicit ones win, as far as there is work for them
+    c.compute.modelserver_threads = 4;
+    struct threads t = threads_divide(&c, 1);
+    assert_int_equal(t.learner, THREADS_LEARNER_MAX);
+    assert_int_equal(t.modelserver, 4);
+}
+
 static void this_machine_has_sane_limits(void **state) {
     (void)state;
     assert_in_range(process_cores(), 1, 16384);
@@ -130,6 +213,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(version_2, set_up, tear_down),
         cmocka_unit_test_setup_teardown(version_1, set_up, tear_down),
         cmocka_unit_test_setup_teardown(inside_a_container, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(cores_are_those_given, set_up, tear_down),
+        cmocka_unit_test(cores_are_divided),
         cmocka_unit_test(this_machine_has_sane_limits),
         cmocka_unit_test(a_parent_that_is_gone_is_noticed),
     };
