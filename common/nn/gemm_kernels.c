@@ -37,10 +37,10 @@ static inline void v_store(float *p, vec v) {
 static inline __mmask16 first_lanes(int n) {
     return (__mmask16)((1u << n) - 1);
 }
-static inline vec v_load_first(const float *p, int n) {
+static inline vec v_load_lanes(const float *p, int n) {
     return _mm512_maskz_loadu_ps(first_lanes(n), p);
 }
-static inline void v_store_first(float *p, vec v, int n) {
+static inline void v_store_lanes(float *p, vec v, int n) {
     _mm512_mask_storeu_ps(p, first_lanes(n), v);
 }
 static inline vec v_add(vec a, vec b) {
@@ -104,15 +104,11 @@ static inline __m256i first_lanes(int n) {
     static const int ones[2 * LANES] = {-1, -1, -1, -1, -1, -1, -1, -1};
     return _mm256_loadu_si256((const __m256i *)(ones + LANES - n));
 }
-static inline vec v_load_first(const float *p, int n) {
+static inline vec v_load_lanes(const float *p, int n) {
     return _mm256_maskload_ps(p, first_lanes(n));
 }
-static inline void v_store_first(float *p, vec v, int n) {
-    if (n == LANES) { // masked stores are slow on some processors
-        v_store(p, v);
-    } else {
-        _mm256_maskstore_ps(p, first_lanes(n), v);
-    }
+static inline void v_store_lanes(float *p, vec v, int n) {
+    _mm256_maskstore_ps(p, first_lanes(n), v);
 }
 static inline vec v_add(vec a, vec b) {
     return _mm256_add_ps(a, b);
@@ -151,6 +147,18 @@ static inline void transpose(vec r[LANES]) {
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
+// The first n lanes; masks cost time where there is nothing to mask.
+static inline vec v_load_first(const float *p, int n) {
+    return n == LANES ? v_load(p) : v_load_lanes(p, n);
+}
+static inline void v_store_first(float *p, vec v, int n) {
+    if (n == LANES) {
+        v_store(p, v);
+    } else {
+        v_store_lanes(p, v, n);
+    }
+}
+
 #define PANEL (2 * LANES) // columns of a panel
 #define K_BLOCK 256       // its depth: 32 KiB with AVX-512
 
@@ -174,25 +182,48 @@ struct product {
     float *db;         // (N), or NULL
 };
 
+// The rows of A in a tile, from two pointers seven rows apart and three strides: so
+// many addresses fit into registers, because one may add a stride times 1, 2, 4 or 8.
+struct rows {
+    const char *first, *eighth;
+    ptrdiff_t one, three, five;
+};
+
+static inline struct rows rows_from(const float *A, ptrdiff_t stride) {
+    const ptrdiff_t row = stride * (ptrdiff_t)sizeof(float);
+    return (struct rows){(const char *)A, (const char *)A + 7 * row, row, 3 * row, 5 * row};
+}
+
+static inline float row_value(const struct rows *a, int i) {
+    const ptrdiff_t at[7] = {0, a->one, 2 * a->one, a->three, 4 * a->one, a->five, 2 * a->three};
+    return *(const float *)((i < 7 ? a->first : a->eighth) + at[i % 7]);
+}
+
+static inline void rows_step(struct rows *a, ptrdiff_t step) {
+    a->first += step * (ptrdiff_t)sizeof(float);
+    a->eighth += step * (ptrdiff_t)sizeof(float);
+}
+
+// From a tile's first number in C to that of row i, vector j.
+static inline ptrdiff_t place(const struct product *p, int i, int j) {
+    return i * (ptrdiff_t)p->N + j * LANES;
+}
+
+#define EACH UNROLL for (int j = 0; j < vectors; j++) UNROLL for (int i = 0; i < rows; i++)
+
 // One tile: `rows` rows from m, `vectors` vectors of columns from n of which the
 // last has `last` lanes; K steps from k. rows and vectors are constants wherever
-// this is inlined.
+// this is inlined, and last where it is all lanes.
 static inline __attribute__((always_inline)) void tile(const struct product *p, const float *panel,
                                                        float *sums, int m, int n, int last, int k,
                                                        int K, int flags, int rows, int vectors) {
     vec c[TILE_ROWS][2];
     float *C = p->C + (ptrdiff_t)m * p->N + n;
     const int lanes[2] = {vectors == 2 ? LANES : last, last};
-    UNROLL
-    for (int i = 0; i < rows; i++) {
-        UNROLL
-        for (int j = 0; j < vectors; j++) {
-            c[i][j] = flags & FROM_C ? v_load_first(C + i * (ptrdiff_t)p->N + j * LANES, lanes[j])
-                                     : v_zero();
-        }
+    EACH {
+        c[i][j] = flags & FROM_C ? v_load_first(C + place(p, i, j), lanes[j]) : v_zero();
     }
-    const float *A = p->A + m * p->A_row + k * p->A_step;
-    const ptrdiff_t A_row = p->A_row, A_step = p->A_step;
+    struct rows a = rows_from(p->A + m * p->A_row + k * p->A_step, p->A_row);
     for (int s = 0; s < K; s++) {
         vec b[2];
         UNROLL
@@ -201,45 +232,60 @@ static inline __attribute__((always_inline)) void tile(const struct product *p, 
         }
         UNROLL
         for (int i = 0; i < rows; i++) {
-            vec a = v_all(A[i * A_row]);
+            vec value = v_all(row_value(&a, i));
             UNROLL
             for (int j = 0; j < vectors; j++) {
-                c[i][j] = v_fma(a, b[j], c[i][j]);
+                c[i][j] = v_fma(value, b[j], c[i][j]);
             }
         }
-        A += A_step;
+        rows_step(&a, p->A_step);
         panel += PANEL;
     }
-    UNROLL
-    for (int j = 0; j < vectors; j++) {
-        vec bias = flags & BIAS ? v_load_first(p->bias + n + j * LANES, lanes[j]) : v_zero();
-        vec sum = v_load(sums + j * LANES);
-        UNROLL
-        for (int i = 0; i < rows; i++) {
-            ptrdiff_t at = i * (ptrdiff_t)p->N + j * LANES;
-            vec v = c[i][j];
-            if (flags & ADD_C) {
-                v = v_add(v_load_first(C + at, lanes[j]), v);
-            }
-            if (flags & BIAS) {
-                v = v_add(v, bias);
-            }
-            if (flags & RELU) {
-                v = v_relu(v);
-            }
-            if (flags & MASK) {
-                v = v_where_positive(v, v_load_first(p->h + (C - p->C) + at, lanes[j]));
-                sum = v_add(sum, v);
-            }
-            v_store_first(C + at, v, lanes[j]);
+    if (flags & ADD_C) {
+        EACH {
+            c[i][j] = v_add(v_load_first(C + place(p, i, j), lanes[j]), c[i][j]);
         }
-        v_store(sums + j * LANES, sum);
+    }
+    if (flags & BIAS) {
+        vec bias[2];
+        UNROLL
+        for (int j = 0; j < vectors; j++) {
+            bias[j] = v_load_first(p->bias + n + j * LANES, lanes[j]);
+        }
+        EACH {
+            c[i][j] = v_add(c[i][j], bias[j]);
+        }
+    }
+    if (flags & RELU) {
+        EACH {
+            c[i][j] = v_relu(c[i][j]);
+        }
+    }
+    if (flags & MASK) {
+        const float *h = p->h + (C - p->C);
+        EACH {
+            c[i][j] = v_where_positive(c[i][j], v_load_first(h + place(p, i, j), lanes[j]));
+        }
+        UNROLL
+        for (int j = 0; j < vectors; j++) {
+            vec sum = v_load(sums + j * LANES);
+            UNROLL
+            for (int i = 0; i < rows; i++) {
+                sum = v_add(sum, c[i][j]);
+            }
+            v_store(sums + j * LANES, sum);
+        }
+    }
+    EACH {
+        v_store_first(C + place(p, i, j), c[i][j], lanes[j]);
     }
 }
 
 #define TILE_CASE(rows)                                                                            \
     case rows:                                                                                     \
-        if (vectors == 2) {                                                                        \
+        if (vectors == 2 && last == LANES) {                                                       \
+            tile(p, panel, sums, m, n, LANES, k, K, flags, rows, 2);                               \
+        } else if (vectors == 2) {                                                                 \
             tile(p, panel, sums, m, n, last, k, K, flags, rows, 2);                                \
         } else {                                                                                   \
             tile(p, panel, sums, m, n, last, k, K, flags, rows, 1);                                \
@@ -268,6 +314,15 @@ static void any_tile(const struct product *p, const float *panel, float *sums, i
     }
 }
 
+// Asks for what a tile will need at its end, while it has work to do.
+static inline void fetch_ahead(const float *p, ptrdiff_t stride, int rows, int columns) {
+    for (int i = 0; i < rows; i++, p += stride) {
+        for (int j = 0; j < columns; j += 16) {
+            _mm_prefetch((const char *)(p + j), _MM_HINT_T0);
+        }
+    }
+}
+
 // All rows of one panel, in tiles of even height so that the last is no splinter.
 static void pass_rows(const struct product *p, const float *panel, float *sums, int n, int columns,
                       int k, int K, int flags) {
@@ -276,6 +331,10 @@ static void pass_rows(const struct product *p, const float *panel, float *sums, 
     int tiles = (p->M + TILE_ROWS - 1) / TILE_ROWS;
     for (int t = 0, m = 0; t < tiles; t++) {
         int end = (int)((long)p->M * (t + 1) / tiles);
+        if (flags & (ADD_C | MASK)) {
+            const float *other = flags & MASK ? p->h : p->C;
+            fetch_ahead(other + m * (ptrdiff_t)p->N + n, p->N, end - m, columns);
+        }
         any_tile(p, panel, sums, m, n, last, k, K, flags, end - m, vectors);
         m = end;
     }
@@ -310,22 +369,9 @@ static void transpose_panel(float *panel, const float *B, ptrdiff_t stride, int 
     }
 }
 
-// Brings n numbers into the second-level cache. Weights and gradients often come
-// from behind it. In the order of memory the processor runs ahead of these reads;
-// at the strides of panels it does not, and every line is waited for.
-static void sweep(const float *p, ptrdiff_t n) {
-    for (ptrdiff_t i = 0; i < n; i += 16) {
-        (void)*(const volatile float *)(p + i);
-    }
-}
-
 // C = A B, with B (K, N) or, transposed, B (N, K).
 static void multiply(const struct product *p, const float *B, bool transposed, int K) {
     float panel[K_BLOCK * PANEL] __attribute__((aligned(64)));
-    sweep(B, (ptrdiff_t)K * p->N);
-    if (p->flags & ADD_C) {
-        sweep(p->C, (ptrdiff_t)p->M * p->N);
-    }
     for (int n = 0; n < p->N; n += PANEL) {
         float sums[PANEL] __attribute__((aligned(64))) = {0};
         int columns = p->N - n < PANEL ? p->N - n : PANEL;
