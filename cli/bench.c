@@ -6,16 +6,20 @@
 // median of the rounds and their range.
 #include "cli/bench.h"
 
+#include <dirent.h>
 #include <jansson.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/text.h"
 #include "common/check.h"
 #include "common/clock.h"
+#include "common/file.h"
 #include "common/log.h"
 #include "common/nn/gemm.h"
 #include "common/process.h"
@@ -25,7 +29,7 @@
 #define JSON_SCHEMA 1
 
 static const char help[] =
-    "usage: spur bench [--envs] [--json] [--seconds S] [--dir DIR]\n"
+    "usage: spur bench [--envs | --compute | --grow] [--json] [--seconds S] [--dir DIR]\n"
     "\n"
     "Measures what a run consists of at Hopper's shapes: SAC updates, ensemble steps,\n"
     "rollout rows, transitions stored and acknowledged by a real spur-modelserver, and\n"
@@ -33,17 +37,22 @@ static const char help[] =
     "measured in the same rounds.\n"
     "\n"
     "  --envs        environment steps only\n"
+    "  --compute     updates, ensemble steps and rollout rows only\n"
+    "  --grow        these for several batches, widths, ensembles, rollout lengths and\n"
+    "                buffers: how cost grows with them\n"
     "  --json        print JSON; docs/bench.md has the fields\n"
     "  --seconds S   take about so long in all (default 30)\n"
     "  --dir DIR     put the store's temporary folder there (default: the current one),\n"
     "                which decides what disk is measured\n";
 
-enum { OPTION_JSON = 1, OPTION_ENVS, OPTION_SECONDS, OPTION_DIR };
+enum { OPTION_JSON = 1, OPTION_ENVS, OPTION_COMPUTE, OPTION_GROW, OPTION_SECONDS, OPTION_DIR };
 
 static const struct option options[] = {
     {"help", no_argument, NULL, 'h'},
     {"json", no_argument, NULL, OPTION_JSON},
     {"envs", no_argument, NULL, OPTION_ENVS},
+    {"compute", no_argument, NULL, OPTION_COMPUTE},
+    {"grow", no_argument, NULL, OPTION_GROW},
     {"seconds", required_argument, NULL, OPTION_SECONDS},
     {"dir", required_argument, NULL, OPTION_DIR},
     {0},
@@ -52,7 +61,7 @@ static const struct option options[] = {
 struct bench_case *bench_add(struct bench *b, const char *name, const char *unit) {
     CHECK(b->count < BENCH_CASES_MAX);
     struct bench_case *c = &b->cases[b->count++];
-    *c = (struct bench_case){.unit = unit, .limit = BENCH_NO_LIMIT};
+    *c = (struct bench_case){.unit = unit, .limit = BENCH_NO_LIMIT, .beside = BENCH_NO_LIMIT};
     snprintf(c->name, sizeof(c->name), "%s", name);
     return c;
 }
@@ -63,9 +72,14 @@ int bench_index(const struct bench *b, const struct bench_case *c) {
 
 static double repeat(uint64_t (*clock)(void), void (*step)(void *state), void *state, double n,
                      double seconds) {
-    step(state); // caches warm, pages there
     uint64_t begin_ns = clock();
-    double elapsed = 0;
+    step(state); // caches warm, pages there
+    double elapsed = (double)(clock() - begin_ns) / 1e9;
+    if (elapsed >= seconds) {
+        return n / elapsed; // long enough to count for itself
+    }
+    begin_ns = clock();
+    elapsed = 0;
     uint64_t steps = 0, stride = 1;
     while (elapsed < seconds) {
         for (uint64_t i = 0; i < stride; i++) {
@@ -87,6 +101,36 @@ double bench_repeat(void (*step)(void *state), void *state, double n, double sec
 
 double bench_repeat_cpu(void (*step)(void *state), void *state, double n, double seconds) {
     return repeat(clock_cpu_ns, step, state, n, seconds);
+}
+
+// ---- folders ----
+
+int bench_make_folder(char out[PATH_MAX], const char *where) {
+    int n = snprintf(out, PATH_MAX, "%s/spur-bench-XXXXXX", where);
+    if (n < 0 || n >= PATH_MAX || !mkdtemp(out)) {
+        out[0] = '\0';
+        return -1;
+    }
+    return 0;
+}
+
+void bench_remove_folder(const char *path) {
+    DIR *d = opendir(path);
+    if (!d) {
+        return;
+    }
+    for (struct dirent *e; (e = readdir(d));) {
+        char inside[PATH_MAX];
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+            file_join(inside, sizeof(inside), path, e->d_name) != 0) {
+            continue;
+        }
+        if (unlink(inside) < 0) {
+            bench_remove_folder(inside);
+        }
+    }
+    closedir(d);
+    rmdir(path);
 }
 
 // ---- measuring ----
@@ -119,8 +163,11 @@ static void run_round(struct bench *b, double seconds) {
         }
         const struct bench_case *limit = c->limit == BENCH_NO_LIMIT ? NULL : &b->cases[c->limit];
         c->rate[c->rounds] = rate;
+        const struct bench_case *beside = c->beside == BENCH_NO_LIMIT ? NULL : &b->cases[c->beside];
         c->share[c->rounds] =
             limit && limit->rounds > c->rounds ? rate * c->cost / limit->rate[c->rounds] : NAN;
+        c->ratio[c->rounds] =
+            beside && beside->rounds > c->rounds ? rate / beside->rate[c->rounds] : NAN;
         c->rounds++;
     }
 }
@@ -174,6 +221,11 @@ static void print_text(const struct bench *b) {
             printf(" %6.0f%%", share * 100);
         }
         printf("\n    %s\n", c->note);
+        double ratio = median(c->ratio, c->rounds);
+        if (isfinite(ratio)) {
+            printf("    %.3g times %s (%.3g - %.3g)\n", ratio, b->cases[c->beside].name,
+                   extreme(c->ratio, c->rounds, -1), extreme(c->ratio, c->rounds, 1));
+        }
     }
 }
 
@@ -183,16 +235,18 @@ static json_t *number(double x) {
 
 static json_t *case_json(const struct bench *b, const struct bench_case *c) {
     const char *limit = c->limit == BENCH_NO_LIMIT ? NULL : b->cases[c->limit].name;
+    const char *beside = c->beside == BENCH_NO_LIMIT ? NULL : b->cases[c->beside].name;
     json_t *rounds = json_array();
     for (int i = 0; i < c->rounds; i++) {
         json_array_append_new(rounds, number(c->rate[i]));
     }
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s?, s:o, s:s, s:b}", "name", c->name,
-                     "what", c->what, "unit", c->unit, "median", number(median(c->rate, c->rounds)),
-                     "min", number(extreme(c->rate, c->rounds, -1)), "max",
-                     number(extreme(c->rate, c->rounds, 1)), "rounds", rounds, "limit", limit,
-                     "share_of_limit", number(median(c->share, c->rounds)), "note", c->note,
-                     "measured", c->rounds > 0);
+    return json_pack(
+        "{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s?, s:o, s:s?, s:o, s:s, s:b}", "name", c->name,
+        "what", c->what, "unit", c->unit, "median", number(median(c->rate, c->rounds)), "min",
+        number(extreme(c->rate, c->rounds, -1)), "max", number(extreme(c->rate, c->rounds, 1)),
+        "rounds", rounds, "limit", limit, "share_of_limit", number(median(c->share, c->rounds)),
+        "beside", beside, "ratio", number(median(c->ratio, c->rounds)), "note", c->note, "measured",
+        c->rounds > 0);
 }
 
 static void print_json(const struct bench *b) {
@@ -209,9 +263,35 @@ static void print_json(const struct bench *b) {
     json_decref(root);
 }
 
+// Adds and measures the cases that `only` names.
+static void measure_all(struct bench *b, int only, double seconds, const char *where) {
+    int peak = only == OPTION_ENVS ? BENCH_NO_LIMIT : bench_add_peak(b);
+    if (only == OPTION_GROW) {
+        bench_add_growth(b, peak);
+    } else if (only != OPTION_ENVS) {
+        bench_add_compute(b, peak, where);
+    }
+    if (only == 0) {
+        bench_add_store(b, where);
+    }
+    int env_cases = 0;
+    for (int i = 0; i < task_count() && (only == 0 || only == OPTION_ENVS); i++) {
+        env_cases += bench_has_env(task_at(i)) ? BENCH_ENV_CASES : 0;
+    }
+    double slice = seconds / (BENCH_ROUNDS * (b->count + env_cases));
+    measure(b, slice);
+    for (int i = 0; i < task_count() && env_cases > 0 && !interrupted; i++) {
+        if (bench_has_env(task_at(i))) {
+            bench_add_env(b, task_at(i));
+            measure(b, slice);
+        }
+    }
+}
+
 int cmd_bench(int argc, char **argv) {
     static struct bench bench;
-    bool json = false, envs = false;
+    bool json = false;
+    int only = 0; // an option that says which cases; 0: all but those of growth
     uint64_t seconds = SECONDS_DEFAULT;
     const char *where = ".";
     for (int option; (option = cli_next_option(argc, argv, options)) != -1;) {
@@ -223,7 +303,12 @@ int cmd_bench(int argc, char **argv) {
             json = true;
             break;
         case OPTION_ENVS:
-            envs = true;
+        case OPTION_COMPUTE:
+        case OPTION_GROW:
+            if (only != 0 && only != option) {
+                return cli_usage_error(argv, "takes one of --envs, --compute and --grow");
+            }
+            only = option;
             break;
         case OPTION_SECONDS:
             if (!cli_parse_number(&seconds, argv, "--seconds", optarg, 1, 3600)) {
@@ -247,23 +332,7 @@ int cmd_bench(int argc, char **argv) {
 
     catch_signals();
     log_init("spur", LOG_WARN, -1); // actors that join say so
-    if (!envs) {
-        int peak = bench_add_peak(&bench);
-        bench_add_compute(&bench, peak);
-        bench_add_store(&bench, where);
-    }
-    int env_cases = 0;
-    for (int i = 0; i < task_count(); i++) {
-        env_cases += bench_has_env(task_at(i)) ? BENCH_ENV_CASES : 0;
-    }
-    double slice = (double)seconds / (BENCH_ROUNDS * (bench.count + env_cases));
-    measure(&bench, slice);
-    for (int i = 0; i < task_count() && !interrupted; i++) {
-        if (bench_has_env(task_at(i))) {
-            bench_add_env(&bench, task_at(i));
-            measure(&bench, slice);
-        }
-    }
+    measure_all(&bench, only, (double)seconds, where);
     if (interrupted) {
         fprintf(stderr, "spur: stopped by a signal\n");
     } else if (json) {

@@ -94,7 +94,7 @@ static void peak_step(void *state) {
 
 static double peak_run(struct bench_case *c, double seconds) {
     struct peak *p = c->state;
-    return bench_repeat(peak_step, p, 2.0 * PEAK_ROUNDS * CHAINS * p->lanes / 1e9, seconds);
+    return bench_repeat_cpu(peak_step, p, 2.0 * PEAK_ROUNDS * CHAINS * p->lanes / 1e9, seconds);
 }
 
 static int add_fma(struct bench *b) {
@@ -133,7 +133,7 @@ static void gemm_step(void *state) {
 
 static double gemm_run(struct bench_case *c, double seconds) {
     double gflop = 2.0 * GEMM_DIM * GEMM_DIM * GEMM_DIM / 1e9;
-    return bench_repeat(gemm_step, c->state, gflop, seconds);
+    return bench_repeat_cpu(gemm_step, c->state, gflop, seconds);
 }
 
 int bench_add_peak(struct bench *b) {

@@ -8,7 +8,6 @@
 // the store, which commits all that waits in one transaction, cannot have more.
 #include "cli/bench.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,7 +18,6 @@
 #include "cli/children.h"
 #include "common/check.h"
 #include "common/clock.h"
-#include "common/file.h"
 #include "common/loop.h"
 #include "common/net.h"
 #include "common/rng.h"
@@ -221,16 +219,6 @@ static double transitions_measure(struct store_bench *s, uint32_t rows, double s
 
 // ---- its server ----
 
-static int make_folder(struct store_bench *s, const char *where) {
-    int n = snprintf(s->dir.path, sizeof(s->dir.path), "%s/spur-bench-XXXXXX", where);
-    if (n < 0 || (size_t)n >= sizeof(s->dir.path) || !mkdtemp(s->dir.path)) {
-        snprintf(s->trouble, sizeof(s->trouble), "no folder can be made in %.200s", where);
-        s->dir.path[0] = '\0';
-        return -1;
-    }
-    return 0;
-}
-
 // Exploration for as long as there is room, so that nobody else is waited for.
 static int write_config(struct store_bench *s) {
     struct config *c = &s->dir.config;
@@ -301,26 +289,6 @@ static void stop_server(struct store_bench *s) {
     }
 }
 
-// Removes a folder and what is in it. Symbolic links are not followed.
-static void remove_folder(const char *path) {
-    DIR *d = opendir(path);
-    if (!d) {
-        return;
-    }
-    for (struct dirent *e; (e = readdir(d));) {
-        char inside[PATH_MAX];
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
-            file_join(inside, sizeof(inside), path, e->d_name) != 0) {
-            continue;
-        }
-        if (unlink(inside) < 0) {
-            remove_folder(inside);
-        }
-    }
-    closedir(d);
-    rmdir(path);
-}
-
 static void store_close_one(void *state) {
     struct store_bench *s = state;
     if (--s->users > 0) {
@@ -332,7 +300,7 @@ static void store_close_one(void *state) {
     net_destroy(&s->net);
     wire_destroy(&s->wire);
     if (s->dir.path[0]) {
-        remove_folder(s->dir.path);
+        bench_remove_folder(s->dir.path);
     }
     free(s->columns);
     free(s->flags);
@@ -433,7 +401,9 @@ void bench_add_store(struct bench *b, const char *where) {
     s->loop = loop_create();
     s->wire = wire_create();
     loop_add_timer(s->loop, TICK_MS, TICK_MS, on_tick, s);
-    if (make_folder(s, where) == 0 && write_config(s) == 0) {
+    if (bench_make_folder(s->dir.path, where) != 0) {
+        snprintf(s->trouble, sizeof(s->trouble), "no folder can be made in %.200s", where);
+    } else if (write_config(s) == 0) {
         size_t floats = ROWS_LARGE * (row_bytes(&s->dir.task) / sizeof(float) + 1);
         s->columns = xfloats(floats);
         s->flags = xcalloc(ROWS_LARGE, 1);

@@ -6,6 +6,7 @@
 // point, which is then the container's own group.
 #include "common/process.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -184,6 +185,26 @@ int process_affinity(void) {
         CPU_FREE(set);
     }
     return cores > 1 ? cores : 1;
+}
+
+bool process_bind(pid_t pid, int core) {
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)(pid ? pid : getpid()));
+    DIR *threads = opendir(path);
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(core, &set);
+    bool fine = threads != NULL && core < CPU_SETSIZE;
+    for (struct dirent *t; fine && (t = readdir(threads));) {
+        if (t->d_name[0] != '.') {
+            int rc = sched_setaffinity((pid_t)strtol(t->d_name, NULL, 10), sizeof(set), &set);
+            fine = rc == 0 || errno == ESRCH; // ended meanwhile
+        }
+    }
+    if (threads) {
+        closedir(threads);
+    }
+    return fine;
 }
 
 int process_cores_within(const char *root) {

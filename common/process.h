@@ -27,6 +27,8 @@ int process_cores(void);
 // The same with the cgroup's files below root, and the affinity mask alone.
 int process_cores_within(const char *root);
 int process_affinity(void);
+// Binds all threads of a process (0: the caller's) to one core. False: not all.
+bool process_bind(pid_t pid, int core);
 
 // Bytes that this process may use: the smaller of physical memory and the
 // cgroup's limit.

@@ -161,6 +161,26 @@ static void cores_are_those_given(void **state) {
                     "model server 1 thread");
 }
 
+static void a_process_is_bound(void **state) {
+    (void)state;
+    pid_t pid = fork();
+    if (pid == 0) {
+        cpu_set_t all;
+        int core = 0;
+        sched_getaffinity(0, sizeof(all), &all);
+        while (!CPU_ISSET(core, &all)) {
+            core++;
+        }
+        _exit(process_bind(getpid(), core) && process_affinity() == 1 && sched_getcpu() == core &&
+                      !process_bind(getpid(), CPU_SETSIZE)
+                  ? 0
+                  : 1);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 static void cores_are_divided(void **state) {
     (void)state;
     struct config c;
@@ -215,6 +235,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(inside_a_container, set_up, tear_down),
         cmocka_unit_test_setup_teardown(cores_are_those_given, set_up, tear_down),
         cmocka_unit_test(cores_are_divided),
+        cmocka_unit_test(a_process_is_bound),
         cmocka_unit_test(this_machine_has_sane_limits),
         cmocka_unit_test(a_parent_that_is_gone_is_noticed),
     };
