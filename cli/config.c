@@ -5,7 +5,8 @@
 
 #include "cli/cli.h"
 #include "common/check.h"
-#include "common/config_memory.h"
+#include "cli/memory.h"
+#include "common/process.h"
 
 static const char help[] =
     "usage: spur config TASK|FILE [--env FILE] [--set section.key=value]...\n"
@@ -68,9 +69,9 @@ int cmd_config(int argc, char **argv) {
         return rc;
     }
     config_print(&c, stdout, true);
-    struct config_memory memory;
-    config_memory(&memory, &c, task.obs_dim, task.act_dim);
+    struct memory memory;
+    memory_predict(&memory, &c, &task, process_cores());
     printf("\n# Memory, predicted:\n");
-    config_memory_print(&memory, stdout, "#   ");
+    memory_print(&memory, stdout, "#   ");
     return EXIT_CODE_OK;
 }

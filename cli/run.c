@@ -6,12 +6,12 @@
 
 #include "cli/cli.h"
 #include "cli/endpoints.h"
+#include "cli/memory.h"
 #include "cli/rundir.h"
 #include "cli/summary.h"
 #include "cli/supervisor.h"
 #include "cli/text.h"
 #include "common/check.h"
-#include "common/config_memory.h"
 #include "common/nn/gemm.h"
 #include "common/process.h"
 #include "common/threads.h"
@@ -135,23 +135,22 @@ static int announce_compute(const struct config *c) {
 static int announce(const struct rundir *dir) {
     const struct config *c = &dir->config;
     int actors = supervisor_actors(c);
-    char steps[TEXT_LEN], needed[CONFIG_BYTES_LEN], limit[CONFIG_BYTES_LEN];
+    char steps[TEXT_LEN], needed[TEXT_LEN], limit[TEXT_LEN];
     printf("spur %s: %s (%s), seed %llu, %s steps, %s, %d actor%s\n", SPUR_VERSION, dir->task.name,
            dir->task.title, (unsigned long long)c->run.seed, text_count(steps, c->run.steps),
            c->pacing.mode == PACING_LOCKSTEP ? "lockstep" : "ratio", actors,
            actors == 1 ? "" : "s");
     printf("run directory: %s (%s)\n", dir->path, dir->resumed ? "taken up again" : "new");
 
-    struct config_memory memory;
-    config_memory(&memory, c, dir->task.obs_dim, dir->task.act_dim);
+    struct memory memory;
+    memory_predict(&memory, c, &dir->task, process_cores());
     uint64_t limit_bytes = process_memory_limit();
     printf("memory, predicted at most: ");
-    config_memory_print_short(&memory, stdout);
-    printf("; %s of %s\n", config_format_bytes(needed, memory.total),
-           config_format_bytes(limit, limit_bytes));
+    memory_print_short(&memory, stdout);
+    printf("; %s of %s\n", text_bytes(needed, memory.total), text_bytes(limit, limit_bytes));
     fflush(stdout);
     if (memory.total > limit_bytes) {
-        config_memory_print(&memory, stderr, "  ");
+        memory_print(&memory, stderr, "  ");
         return cli_fail(EXIT_CODE_CONFIG,
                         "D_model depends on rollout.retain_epochs, rollout.per_step and k, D_env "
                         "on run.steps, actors on run.actors",

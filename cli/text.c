@@ -37,6 +37,14 @@ const char *text_duration(char out[TEXT_LEN], double seconds) {
     return out;
 }
 
+const char *text_bytes(char out[TEXT_LEN], uint64_t bytes) {
+    static const char *const units[] = {"KiB", "MiB", "GiB"};
+    int unit = bytes >= 1ull << 30 ? 2 : bytes >= 1ull << 20 ? 1 : 0;
+    snprintf(out, TEXT_LEN, "%.1f %s", (double)bytes / (double)(1ull << (10 * (unit + 1))),
+             units[unit]);
+    return out;
+}
+
 const char *text_figure(char out[TEXT_LEN], double x) {
     if (!isfinite(x)) {
         snprintf(out, TEXT_LEN, "-");

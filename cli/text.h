@@ -10,6 +10,7 @@
 // Each writes into out and returns it.
 const char *text_count(char out[TEXT_LEN], uint64_t n);        // "125,000"
 const char *text_duration(char out[TEXT_LEN], double seconds); // "2 min 31 s"; "?" if not finite
+const char *text_bytes(char out[TEXT_LEN], uint64_t bytes);    // "1.5 GiB"
 // Four or so digits: "0.0123", "12.3", "1,240"; "-" if not finite.
 const char *text_figure(char out[TEXT_LEN], double x);
 

@@ -22,12 +22,12 @@
 #include "cli/children.h"
 #include "cli/display.h"
 #include "cli/endpoints.h"
+#include "cli/memory.h"
 #include "cli/policy_file.h"
 #include "cli/status.h"
 #include "cli/summary.h"
 #include "cli/text.h"
 #include "common/check.h"
-#include "common/config_memory.h"
 #include "common/file.h"
 #include "common/nn/checkpoint.h"
 #include "common/nn/policy.h"
@@ -338,41 +338,49 @@ static void the_live_line(void **state) {
 
 // ---- memory ----
 
-static uint64_t bytes_of(const struct config_memory *m, const char *what) {
+static uint64_t bytes_of(const struct memory *m, const char *process, const char *what) {
     for (int i = 0; i < m->count; i++) {
-        if (strcmp(m->parts[i].what, what) == 0) {
+        if (strcmp(m->parts[i].process, process) == 0 && strcmp(m->parts[i].what, what) == 0) {
             return m->parts[i].bytes;
         }
     }
-    fail_msg("no part \"%s\"", what);
+    fail_msg("no part \"%s\" of %s", what, process);
     return 0;
 }
 
 static void memory_is_predicted(void **state) {
     (void)state;
     struct config c;
-    struct config_memory m;
+    struct memory m;
+    const struct task *hopper = task_find("hopper");
+    assert_non_null(hopper);
     config_defaults(&c);
-    config_memory(&m, &c, 11, 3);
+    memory_predict(&m, &c, hopper, 2);
     // 6,000,000 rows of 2 * 11 + 3 + 1 floats and a byte.
-    assert_int_equal(bytes_of(&m, "D_model"), 6000000ull * 105);
-    assert_int_equal(bytes_of(&m, "D_env, in memory"), 125000ull * 105);
+    assert_int_equal(bytes_of(&m, "learner", "D_model"), 6000000ull * 105);
+    assert_int_equal(bytes_of(&m, "learner", "D_env"), 125000ull * 105);
     uint64_t sum = 0;
     for (int i = 0; i < m.count; i++) {
         sum += m.parts[i].bytes;
     }
     assert_int_equal(m.total, sum);
+    // What such a run held: 851.6 MiB (docs/performance.md).
+    assert_true(m.total > 0.95 * 851.6 * 0x1p20 && m.total < 1.05 * 851.6 * 0x1p20);
     uint64_t one_actor = m.total;
-    c.run.actors = 3;
-    config_memory(&m, &c, 11, 3);
+    memory_predict(&m, &c, hopper, 4); // one more thread trains, in work space of its own
     assert_true(m.total > one_actor);
-    uint64_t environments = bytes_of(&m, "environments");
+    c.run.actors = 3;
+    memory_predict(&m, &c, hopper, 2);
+    assert_true(m.total > one_actor);
+    uint64_t environments = bytes_of(&m, "actors and evaluator", "environments");
     c.run.envs_per_actor = 5; // 12 more, and the evaluator's are the same
-    config_memory(&m, &c, 11, 3);
-    assert_int_equal(bytes_of(&m, "environments") - environments, 12 * (4ull << 20));
-    char text[CONFIG_BYTES_LEN];
-    assert_string_equal(config_format_bytes(text, 1536), "1.5 KiB");
-    assert_string_equal(config_format_bytes(text, 6ull << 30), "6.0 GiB");
+    memory_predict(&m, &c, hopper, 2);
+    uint64_t twelve_more = bytes_of(&m, "actors and evaluator", "environments") - environments;
+    assert_true(twelve_more > 12 * (3ull << 20) && twelve_more < 12 * (5ull << 20));
+    char text[TEXT_LEN];
+    assert_string_equal(text_bytes(text, 1536), "1.5 KiB");
+    assert_string_equal(text_bytes(text, 3ull << 20), "3.0 MiB");
+    assert_string_equal(text_bytes(text, 6ull << 30), "6.0 GiB");
 }
 
 // ---- endpoints ----

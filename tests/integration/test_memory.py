@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Shows that the memory that `spur run` predicts is what its processes take: a run whose D_model is full, and nearly
+all of whose D_env comes from exploration, is held against the prediction, by proportional shares (Pss)."""
+import re
+import sys
+
+from harness import check, end, endpoints, main, read, status, wait_for
+
+TOLERANCE = 0.1
+CAPACITY = 400 * 15 * 50
+# Rollouts that nothing ends, so that D_model fills as fast as it can.
+SETS = {"run.steps": 30200, "run.explore_steps": 30000, "task.termination": "never", "pacing.updates_per_step": 0.1,
+        "pacing.slack_steps": 50, "rollout.per_step": 400, "rollout.schedule": "[0, 1, 15, 15]", "rollout.epoch_steps": 50,
+        "model.members": 7, "model.elites": 5, "model.hidden_width": 200, "model.hidden_layers": 4,
+        "model.weight_decay": "[0, 0, 0, 0, 0]", "model.batch_size": 256, "model.epochs_max": 1, "sac.hidden_width": 256,
+        "sac.batch_size": 256, "eval.every_steps": 10000}
+
+
+def bytes_in(text):
+    value, unit = re.fullmatch(r"([\d.]+) (\w+)", text).groups()
+    return float(value) * {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}[unit]
+
+
+def pss(stage):
+    """Bytes of all processes of the test."""
+    total = 0
+    for pid in stage.processes():
+        try:
+            total += int(re.search(r"^Pss:\s+(\d+) kB", read(f"/proc/{pid}/smaps_rollup"), re.M)[1]) * 1024
+        except OSError:
+            continue  # it has ended meanwhile
+    return total
+
+
+def a_full_run_is_as_large_as_predicted(stage):
+    run_dir = stage.path("run-dir")
+    run = stage.run(run_dir, sets=SETS, task="hopper")
+    server = wait_for("the run's endpoints", lambda: endpoints(run_dir), 10)["modelserver"]
+    predicted = bytes_in(re.search(r"^memory, predicted at most: .*; (.*) of ", read(run.output), re.M)[1])
+    largest = 0
+    model_rows = 0
+    while run.poll() is None:
+        # Before anything else: `spur status` is a process of the test, too.
+        largest = max(largest, pss(stage))
+        state = status(stage, endpoints(run_dir)["learner"]) if endpoints(run_dir) else None
+        model_rows = max(model_rows, state["model_rows"]) if state else model_rows
+    check(end(run, 1) == 0, read(run.output)[-2000:])
+    check(model_rows == CAPACITY, f"D_model came to {model_rows} of {CAPACITY} rows")
+    print(f"predicted {predicted / 2**20:.1f} MiB, largest {largest / 2**20:.1f} MiB")
+    check(abs(largest - predicted) < TOLERANCE * predicted, f"{largest / 2**20:.1f} MiB, predicted {predicted / 2**20:.1f} MiB")
+
+
+if sys.argv[1:] != ["none"]:
+    print(f"skipped: sanitizers ({sys.argv[1:]}) take memory of their own")
+    sys.exit(77)
+sys.argv = sys.argv[:1]
+main(a_full_run_is_as_large_as_predicted)
