@@ -120,7 +120,8 @@ static int announce_compute(const struct config *c) {
     char text[256];
     if (!gemm_use(c->compute.kernels)) {
         return cli_fail(EXIT_CODE_CONFIG, "set it to auto",
-                        "compute.kernels: this processor does not have what they need");
+                        "compute.kernels: this processor does not have %s",
+                        gemm_needs(c->compute.kernels));
     }
     threads_describe(text, sizeof(text), c, "");
     printf("%s; actors and evaluator share them; products by %s\n", text, gemm_name());

@@ -41,6 +41,7 @@ enum compute_kernels {
     COMPUTE_OPENBLAS,
     COMPUTE_AVX2,
     COMPUTE_AVX512,
+    COMPUTE_BF16, // AVX-512, products between hidden layers with operands rounded to bf16
 };
 
 struct config_list {

@@ -37,36 +37,58 @@ const struct gemm_table gemm_openblas = {COMPUTE_OPENBLAS, openblas_forward, ope
 
 // ---- the choice ----
 
-// The best first.
+// The best first; what auto does not choose last.
 static const struct gemm_table *const all[] = {
 #ifdef SPUR_VECTOR_X86
     &gemm_avx512,
     &gemm_avx2,
 #endif
     &gemm_openblas,
+#ifdef SPUR_VECTOR_X86
+    &gemm_bf16,
+#endif
 };
 
 static const struct gemm_table *table = &gemm_openblas;
+static const struct gemm_table *hidden = &gemm_openblas; // for operands that may be rounded
 
 static bool processor_has(const struct gemm_table *t) {
 #ifdef SPUR_VECTOR_X86
     __builtin_cpu_init();
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (t == &gemm_avx2) {
+    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+    switch (t->kernels) {
+    case COMPUTE_AVX2:
         return avx2;
+    case COMPUTE_AVX512:
+        return avx512;
+    case COMPUTE_BF16:
+        return avx512 && __builtin_cpu_supports("avx512bf16");
+    default:
+        return true;
     }
-    if (t == &gemm_avx512) {
-        return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+#else
+    (void)t;
+    return true;
+#endif
+}
+
+// What does the products whose operands may not be rounded.
+static const struct gemm_table *exact(const struct gemm_table *t) {
+#ifdef SPUR_VECTOR_X86
+    if (t == &gemm_bf16) {
+        return &gemm_avx512;
     }
 #endif
-    return t == &gemm_openblas;
+    return t;
 }
 
 bool gemm_use(enum compute_kernels kernels) {
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         if ((kernels == COMPUTE_AUTO || kernels == all[i]->kernels) && processor_has(all[i])) {
-            table = all[i];
+            hidden = all[i];
+            table = exact(hidden);
             return true;
         }
     }
@@ -78,16 +100,31 @@ __attribute__((constructor)) static void choose(void) {
     gemm_use(COMPUTE_AUTO);
 }
 
+const char *gemm_needs(enum compute_kernels kernels) {
+    switch (kernels) {
+    case COMPUTE_AVX2:
+        return "AVX2 and FMA";
+    case COMPUTE_AVX512:
+        return "AVX-512 (F, VL, DQ and BW)";
+    case COMPUTE_BF16:
+        return "AVX-512 with BF16 (avx512_bf16)";
+    default:
+        return "nothing special";
+    }
+}
+
 void gemm_start(enum compute_kernels kernels) {
     if (!gemm_use(kernels)) {
         die(EXIT_CODE_CONFIG, "set it to auto", "compute.kernels: this processor does not have %s",
-            kernels == COMPUTE_AVX2 ? "AVX2 and FMA" : "AVX-512 (F, VL, DQ and BW)");
+            gemm_needs(kernels));
     }
 }
 
 const char *gemm_name(void) {
     static char openblas[64];
-    switch (table->kernels) {
+    switch (hidden->kernels) {
+    case COMPUTE_BF16:
+        return "AVX-512 kernels, hidden layers in bf16";
     case COMPUTE_AVX512:
         return "AVX-512 kernels";
     case COMPUTE_AVX2:
@@ -102,16 +139,21 @@ bool gemm_is_slow(char *out, size_t out_len) {
     return table == &gemm_openblas && blas_core_is_slow(out, out_len);
 }
 
+static const struct gemm_table *table_for(enum gemm_operands operands) {
+    return operands == GEMM_HIDDEN ? hidden : table;
+}
+
 void gemm_forward(float *y, const float *x, const float *W, const float *b, int B, int out, int in,
-                  bool relu) {
-    table->forward(y, x, W, b, B, out, in, relu);
+                  bool relu, enum gemm_operands operands) {
+    table_for(operands)->forward(y, x, W, b, B, out, in, relu);
 }
 
 void gemm_back(float *dx, float *db, const float *dz, const float *W, const float *h, int B,
-               int out, int in) {
-    table->back(dx, db, dz, W, h, B, out, in);
+               int out, int in, enum gemm_operands operands) {
+    table_for(operands)->back(dx, db, dz, W, h, B, out, in);
 }
 
-void gemm_weights(float *dW, const float *dz, const float *x, int B, int out, int in) {
-    table->weights(dW, dz, x, B, out, in);
+void gemm_weights(float *dW, const float *dz, const float *x, int B, int out, int in,
+                  enum gemm_operands operands) {
+    table_for(operands)->weights(dW, dz, x, B, out, in);
 }

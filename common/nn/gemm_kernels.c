@@ -11,7 +11,13 @@
 //
 // Nothing is read or written beyond the operands: partial vectors are masked, and
 // the copy of a panel is filled up with zeros.
+//
+// The bf16 variant is the same with words in place of numbers: a word holds two
+// neighbours of the K direction, rounded to bf16, and its multiply-add is the dot
+// product of two words, added up in float. A is then copied as well, a block of
+// rows at a time.
 #include <immintrin.h>
+#include <limits.h>
 #include <stddef.h>
 
 #include "common/nn/gemm_table.h"
@@ -46,9 +52,15 @@ static inline void v_store_lanes(float *p, vec v, int n) {
 static inline vec v_add(vec a, vec b) {
     return _mm512_add_ps(a, b);
 }
+#ifdef __AVX512BF16__
+static inline vec v_fma(vec a, vec b, vec c) {
+    return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b);
+}
+#else
 static inline vec v_fma(vec a, vec b, vec c) {
     return _mm512_fmadd_ps(a, b, c);
 }
+#endif
 // max(v, 0); a NaN passes.
 static inline vec v_relu(vec v) {
     return _mm512_max_ps(_mm512_setzero_ps(), v);
@@ -160,7 +172,43 @@ static inline void v_store_first(float *p, vec v, int n) {
 }
 
 #define PANEL (2 * LANES) // columns of a panel
-#define K_BLOCK 256       // its depth: 32 KiB with AVX-512
+#define K_BLOCK 256       // numbers of its depth: 32 KiB with AVX-512
+
+#ifdef __AVX512BF16__
+
+#define WORD 2      // numbers
+#define M_BLOCK 256 // rows of A that are copied at once
+
+// Words of 16 pairs: of the first n of 32 numbers side by side;
+static inline vec v_words_along(const float *p, int n) {
+    vec low = v_load_first(p, n < LANES ? n : LANES);
+    vec high = n > LANES ? v_load_first(p + LANES, n - LANES) : v_zero();
+    return (vec)_mm512_cvtne2ps_pbh(high, low);
+}
+// of n columns of two rows, or of the one that is left.
+static inline vec v_words_across(const float *p, ptrdiff_t stride, int n, int rows) {
+    vec even = v_load_first(p, n), odd = rows > 1 ? v_load_first(p + stride, n) : v_zero();
+    const __m512i interleave =
+        _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                         21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    return (vec)_mm512_permutexvar_epi16(interleave, (__m512i)_mm512_cvtne2ps_pbh(odd, even));
+}
+
+#else
+
+#define WORD 1
+#define M_BLOCK INT_MAX
+
+static inline vec v_words_along(const float *p, int n) {
+    return v_load_first(p, n);
+}
+static inline vec v_words_across(const float *p, ptrdiff_t stride, int n, int rows) {
+    (void)stride;
+    (void)rows;
+    return v_load_first(p, n);
+}
+
+#endif
 
 // What happens to a tile of C between the registers and memory.
 enum {
@@ -172,7 +220,7 @@ enum {
 };
 
 struct product {
-    const float *A; // A(m, k) = A[m * A_row + k * A_step]
+    const float *A; // A(m, k) = A[m * A_row + k * A_step], one of the two is 1
     ptrdiff_t A_row, A_step;
     float *C; // (M, N)
     int M, N;
@@ -212,18 +260,18 @@ static inline ptrdiff_t place(const struct product *p, int i, int j) {
 #define EACH UNROLL for (int j = 0; j < vectors; j++) UNROLL for (int i = 0; i < rows; i++)
 
 // One tile: `rows` rows from m, `vectors` vectors of columns from n of which the
-// last has `last` lanes; K steps from k. rows and vectors are constants wherever
+// last has `last` lanes; K words deep. rows and vectors are constants wherever
 // this is inlined, and last where it is all lanes.
 static inline __attribute__((always_inline)) void tile(const struct product *p, const float *panel,
-                                                       float *sums, int m, int n, int last, int k,
-                                                       int K, int flags, int rows, int vectors) {
+                                                       float *sums, int m, int n, int last, int K,
+                                                       int flags, int rows, int vectors) {
     vec c[TILE_ROWS][2];
     float *C = p->C + (ptrdiff_t)m * p->N + n;
     const int lanes[2] = {vectors == 2 ? LANES : last, last};
     EACH {
         c[i][j] = flags & FROM_C ? v_load_first(C + place(p, i, j), lanes[j]) : v_zero();
     }
-    struct rows a = rows_from(p->A + m * p->A_row + k * p->A_step, p->A_row);
+    struct rows a = rows_from(p->A + m * p->A_row, p->A_row);
     for (int s = 0; s < K; s++) {
         vec b[2];
         UNROLL
@@ -284,16 +332,16 @@ static inline __attribute__((always_inline)) void tile(const struct product *p, 
 #define TILE_CASE(rows)                                                                            \
     case rows:                                                                                     \
         if (vectors == 2 && last == LANES) {                                                       \
-            tile(p, panel, sums, m, n, LANES, k, K, flags, rows, 2);                               \
+            tile(p, panel, sums, m, n, LANES, K, flags, rows, 2);                                  \
         } else if (vectors == 2) {                                                                 \
-            tile(p, panel, sums, m, n, last, k, K, flags, rows, 2);                                \
+            tile(p, panel, sums, m, n, last, K, flags, rows, 2);                                   \
         } else {                                                                                   \
-            tile(p, panel, sums, m, n, last, k, K, flags, rows, 1);                                \
+            tile(p, panel, sums, m, n, last, K, flags, rows, 1);                                   \
         }                                                                                          \
         break;
 
 static void any_tile(const struct product *p, const float *panel, float *sums, int m, int n,
-                     int last, int k, int K, int flags, int rows, int vectors) {
+                     int last, int K, int flags, int rows, int vectors) {
     switch (rows) {
         TILE_CASE(1)
         TILE_CASE(2)
@@ -325,7 +373,7 @@ static inline void fetch_ahead(const float *p, ptrdiff_t stride, int rows, int c
 
 // All rows of one panel, in tiles of even height so that the last is no splinter.
 static void pass_rows(const struct product *p, const float *panel, float *sums, int n, int columns,
-                      int k, int K, int flags) {
+                      int K, int flags) {
     int vectors = columns > LANES ? 2 : 1;
     int last = columns - (vectors - 1) * LANES;
     int tiles = (p->M + TILE_ROWS - 1) / TILE_ROWS;
@@ -335,63 +383,122 @@ static void pass_rows(const struct product *p, const float *panel, float *sums, 
             const float *other = flags & MASK ? p->h : p->C;
             fetch_ahead(other + m * (ptrdiff_t)p->N + n, p->N, end - m, columns);
         }
-        any_tile(p, panel, sums, m, n, last, k, K, flags, end - m, vectors);
+        any_tile(p, panel, sums, m, n, last, K, flags, end - m, vectors);
         m = end;
     }
 }
 
-// panel (K, PANEL) = the columns from B on of a matrix with `stride` columns.
+// panel (words of K, PANEL) = the columns from B on of a matrix with `stride` columns.
 static void copy_panel(float *panel, const float *B, ptrdiff_t stride, int columns, int K) {
     int first = columns < LANES ? columns : LANES, second = columns - first;
-    for (int k = 0; k < K; k++, B += stride, panel += PANEL) {
-        v_store(panel, v_load_first(B, first));
-        v_store(panel + LANES, v_load_first(B + first, second));
+    for (int k = 0; k < K; k += WORD, B += WORD * stride, panel += PANEL) {
+        v_store(panel, v_words_across(B, stride, first, K - k));
+        v_store(panel + LANES, v_words_across(B + first, stride, second, K - k));
     }
 }
 
-// panel (K, PANEL) = the same of a transposed matrix: its rows from B on, of
+// panel (words of K, PANEL) = the same of a transposed matrix: its rows from B on, of
 // `stride` columns each.
 static void transpose_panel(float *panel, const float *B, ptrdiff_t stride, int columns, int K) {
     for (int half = 0; half < PANEL; half += LANES) {
-        for (int k = 0; k < K; k += LANES) {
-            int deep = K - k < LANES ? K - k : LANES;
+        for (int k = 0; k < K; k += WORD * LANES) {
+            int deep = K - k < WORD * LANES ? K - k : WORD * LANES;
             const float *from = B + half * stride + k;
             vec r[LANES];
             UNROLL
             for (int i = 0; i < LANES; i++) {
-                r[i] = half + i < columns ? v_load_first(from + i * stride, deep) : v_zero();
+                r[i] = half + i < columns ? v_words_along(from + i * stride, deep) : v_zero();
             }
             transpose(r);
-            for (int i = 0; i < deep; i++) {
-                v_store(panel + (ptrdiff_t)(k + i) * PANEL + half, r[i]);
+            for (int i = 0; i < deep; i += WORD) {
+                v_store(panel + (ptrdiff_t)((k + i) / WORD) * PANEL + half, r[i / WORD]);
             }
         }
     }
 }
 
+// The part of p with rows of C from m on, of the K numbers from k on.
+static struct product part(const struct product *p, int m, int k) {
+    struct product part = *p;
+    part.A += m * p->A_row + k * p->A_step;
+    part.C += (ptrdiff_t)m * p->N;
+    part.M = p->M - m < M_BLOCK ? p->M - m : M_BLOCK;
+    if (p->h) {
+        part.h += (ptrdiff_t)m * p->N;
+    }
+    return part;
+}
+
+#ifdef __AVX512BF16__
+
+// A copy of A in words. Rows are longer than they need be, so that those of a tile
+// do not meet in the same sets of the cache.
+#define ALONG (K_BLOCK / WORD + LANES)
+#define ACROSS (M_BLOCK + LANES)
+#define COPY_FLOATS                                                                                \
+    (M_BLOCK * ALONG > K_BLOCK / WORD * ACROSS ? M_BLOCK * ALONG : K_BLOCK / WORD * ACROSS)
+
+static void copy_rows(struct product *p, float *copy, int K) {
+    const float *A = p->A;
+    if (p->A_step == 1) {
+        for (int m = 0; m < p->M; m++, A += p->A_row) {
+            for (int k = 0; k < K; k += WORD * LANES) {
+                int deep = K - k < WORD * LANES ? K - k : WORD * LANES;
+                v_store(copy + m * ALONG + k / WORD, v_words_along(A + k, deep));
+            }
+        }
+        p->A_row = ALONG;
+    } else {
+        for (int k = 0; k < K; k += WORD, A += WORD * p->A_step) {
+            for (int m = 0; m < p->M; m += LANES) {
+                int lanes = p->M - m < LANES ? p->M - m : LANES;
+                v_store(copy + k / WORD * ACROSS + m,
+                        v_words_across(A + m, p->A_step, lanes, K - k));
+            }
+        }
+        p->A_step = ACROSS;
+    }
+    p->A = copy;
+}
+
+#else
+
+#define COPY_FLOATS 1
+static void copy_rows(struct product *p, float *copy, int K) {
+    (void)p;
+    (void)copy;
+    (void)K;
+}
+
+#endif
+
 // C = A B, with B (K, N) or, transposed, B (N, K).
-static void multiply(const struct product *p, const float *B, bool transposed, int K) {
-    float panel[K_BLOCK * PANEL] __attribute__((aligned(64)));
-    for (int n = 0; n < p->N; n += PANEL) {
-        float sums[PANEL] __attribute__((aligned(64))) = {0};
-        int columns = p->N - n < PANEL ? p->N - n : PANEL;
+static void multiply(const struct product *whole, const float *B, bool transposed, int K) {
+    float panel[K_BLOCK / WORD * PANEL] __attribute__((aligned(64)));
+    float copy[COPY_FLOATS] __attribute__((aligned(64)));
+    const int N = whole->N;
+    for (int m = 0; m < whole->M; m += M_BLOCK) {
         for (int k = 0; k < K; k += K_BLOCK) {
             bool ends = K - k <= K_BLOCK;
             int deep = ends ? K - k : K_BLOCK;
-            if (transposed) {
-                transpose_panel(panel, B + (ptrdiff_t)n * K + k, K, columns, deep);
-            } else {
-                copy_panel(panel, B + (ptrdiff_t)k * p->N + n, p->N, columns, deep);
-            }
-            int flags = p->flags;
+            struct product p = part(whole, m, k);
+            copy_rows(&p, copy, deep);
+            int flags = p.flags;
             if (!(flags & ADD_C)) {
                 flags = (k > 0 ? FROM_C : 0) | (ends ? flags : 0);
             }
-            pass_rows(p, panel, sums, n, columns, k, deep, flags);
-        }
-        if (p->db) {
-            for (int j = 0; j < columns; j++) {
-                p->db[n + j] += sums[j];
+            for (int n = 0; n < N; n += PANEL) {
+                float sums[PANEL] __attribute__((aligned(64))) = {0};
+                int columns = N - n < PANEL ? N - n : PANEL;
+                if (transposed) {
+                    transpose_panel(panel, B + (ptrdiff_t)n * K + k, K, columns, deep);
+                } else {
+                    copy_panel(panel, B + (ptrdiff_t)k * N + n, N, columns, deep);
+                }
+                pass_rows(&p, panel, sums, n, columns, (deep + WORD - 1) / WORD, flags);
+                for (int j = 0; p.db && (flags & MASK) && j < columns; j++) {
+                    p.db[n + j] += sums[j];
+                }
             }
         }
     }
@@ -430,7 +537,9 @@ static void weights(float *dW, const float *dz, const float *x, int B, int out, 
     multiply(&p, x, false, B);
 }
 
-#ifdef __AVX512F__
+#ifdef __AVX512BF16__
+const struct gemm_table gemm_bf16 = {COMPUTE_BF16, forward, back, weights};
+#elif defined __AVX512F__
 const struct gemm_table gemm_avx512 = {COMPUTE_AVX512, forward, back, weights};
 #else
 const struct gemm_table gemm_avx2 = {COMPUTE_AVX2, forward, back, weights};

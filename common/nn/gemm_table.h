@@ -17,5 +17,6 @@ struct gemm_table {
 extern const struct gemm_table gemm_openblas;
 extern const struct gemm_table gemm_avx2;
 extern const struct gemm_table gemm_avx512;
+extern const struct gemm_table gemm_bf16;
 
 #endif

@@ -111,13 +111,17 @@ void mlp_init_truncated(float *params, const struct mlp *m, struct rng *rng) {
     }
 }
 
+static enum gemm_operands operands_of(const struct mlp *m, int layer) {
+    return layer > 0 && layer < m->layers - 1 ? GEMM_HIDDEN : GEMM_EXACT;
+}
+
 // z (B, out) = x (B, in) W^T + b, through ReLU if so said; b may be NULL. A product
 // with one row or one column is a handful of dot products, for which nothing need
 // be rearranged.
 static void affine(float *z, const float *x, const float *W, const float *b, int B, int in, int out,
-                   bool relu) {
+                   bool relu, enum gemm_operands operands) {
     if (out > 1 && B > 1) {
-        gemm_forward(z, x, W, b, B, out, in, relu);
+        gemm_forward(z, x, W, b, B, out, in, relu, operands);
         return;
     }
     if (out == 1) {
@@ -138,15 +142,16 @@ static void forward(float *y, float *scratch, const struct mlp *m, const float *
         int in = m->dims[l], out = m->dims[l + 1];
         const float *W = params + mlp_weight_offset(m, l);
         const float *b = params + mlp_bias_offset(m, l);
+        enum gemm_operands operands = operands_of(m, l);
         if (l == m->layers - 1) {
-            affine(y, x, W, b, B, in, out, false);
+            affine(y, x, W, b, B, in, out, false, operands);
             return;
         }
         float *h = scratch + layer_offset(m, l, B);
         if (m->activation == ACTIVATION_RELU) {
-            affine(h, x, W, b, B, in, out, true);
+            affine(h, x, W, b, B, in, out, true, operands);
         } else {
-            affine(h, x, W, NULL, B, in, out, false);
+            affine(h, x, W, NULL, B, in, out, false, operands);
             vector_bias_silu(h, keep_slopes ? h + buffer_floats(B, out) : NULL, b, B, out);
         }
         x = h;
@@ -172,20 +177,20 @@ size_t mlp_infer_scratch(const struct mlp *m, int B) {
 }
 
 // dW (out, in) += dz (B, out)^T x (B, in)
-static void add_weight_gradient(float *dW, const float *dz, const float *x, int B, int in,
-                                int out) {
+static void add_weight_gradient(float *dW, const float *dz, const float *x, int B, int in, int out,
+                                enum gemm_operands operands) {
     if (out == 1) {
         vector_add_rows(dW, dz, x, B, in);
     } else {
-        gemm_weights(dW, dz, x, B, out, in);
+        gemm_weights(dW, dz, x, B, out, in, operands);
     }
 }
 
 // dx (B, in) = dz (B, out) W (out, in), through the ReLU that gave h (NULL: none).
 static void input_gradient(float *dx, float *db, const float *dz, const float *W, const float *h,
-                           int B, int in, int out) {
+                           int B, int in, int out, enum gemm_operands operands) {
     if (out > 1) {
-        gemm_back(dx, db, dz, W, h, B, out, in);
+        gemm_back(dx, db, dz, W, h, B, out, in, operands);
         return;
     }
     vector_outer(dx, dz, W, B, in);
@@ -210,16 +215,17 @@ static void layer_part(void *arg, int part, int worker) {
     (void)worker;
     const struct layer_back *b = arg;
     int in = b->m->dims[b->layer], out = b->m->dims[b->layer + 1];
+    enum gemm_operands operands = operands_of(b->m, b->layer);
     if (part == LAYER_WEIGHTS) {
         if (b->dW) {
-            add_weight_gradient(b->dW, b->dz, b->x, b->B, in, out);
+            add_weight_gradient(b->dW, b->dz, b->x, b->B, in, out, operands);
         }
     } else if (!b->dx) {
         return;
     } else if (b->layer > 0 && b->m->activation == ACTIVATION_RELU) {
-        input_gradient(b->dx, b->db, b->dz, b->W, b->x, b->B, in, out);
+        input_gradient(b->dx, b->db, b->dz, b->W, b->x, b->B, in, out, operands);
     } else {
-        input_gradient(b->dx, NULL, b->dz, b->W, NULL, b->B, in, out);
+        input_gradient(b->dx, NULL, b->dz, b->W, NULL, b->B, in, out, operands);
         if (b->layer > 0) {
             vector_silu_backward(b->dx, b->db, b->x + buffer_floats(b->B, in), b->B, in);
         }

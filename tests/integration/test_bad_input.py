@@ -155,4 +155,16 @@ def slow_kernels(stage):
     stage.no_orphans()
 
 
-main(wrong_messages, addresses_and_folders, tasks_and_keys, slow_kernels)
+def missing_kernels(stage):
+    """Kernels that this processor does not have are refused by name."""
+    if platform.machine() != "x86_64":
+        return
+    flags = read("/proc/cpuinfo").split()
+    for kernels, flag in ("avx2", "fma"), ("avx512", "avx512bw"), ("bf16", "avx512_bf16"):
+        if flag in flags:
+            continue
+        run = stage.run(stage.path(kernels), sets={"compute.kernels": kernels})
+        check(end(run, 20) != 0 and "compute.kernels: this processor does not have" in read(run.output), read(run.output))
+
+
+main(wrong_messages, addresses_and_folders, tasks_and_keys, slow_kernels, missing_kernels)

@@ -4,7 +4,8 @@
 // end: against sums in double. That nothing is read or written beyond the
 // operands: each ends where a page without rights begins, or starts where one
 // ends. And that our own kernels give a row the same bits whatever stands beside
-// it, and the same bits in all variants.
+// it, and the same bits in all variants that do not round; bf16's products are held
+// against sums of rounded operands, which are exact but for the adding up.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,8 +21,17 @@
 #include "common/nn/gemm.h"
 #include "common/rng.h"
 
-static const enum compute_kernels all[] = {COMPUTE_OPENBLAS, COMPUTE_AVX2, COMPUTE_AVX512};
+static const enum compute_kernels all[] = {COMPUTE_OPENBLAS, COMPUTE_AVX2, COMPUTE_AVX512,
+                                           COMPUTE_BF16};
 enum { VARIANTS = sizeof(all) / sizeof(all[0]) };
+
+// The variant under test rounds operands to bf16.
+static bool rounds;
+
+static bool use(enum compute_kernels kernels) {
+    rounds = kernels == COMPUTE_BF16;
+    return gemm_use(kernels);
+}
 
 // A block of n floats with forbidden pages on both sides, against one of which it
 // stands.
@@ -75,6 +85,19 @@ static void drop(struct layer *l) {
     }
 }
 
+// What the product under test takes x to be: bf16 keeps 8 bits of significand, to
+// the nearest, ties to even.
+static double operand(float x) {
+    if (!rounds) {
+        return (double)x;
+    }
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof(bits));
+    bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;
+    memcpy(&x, &bits, sizeof(bits));
+    return (double)x;
+}
+
 static void expect(const struct layer *l, const char *what, float got, double sum, double scale) {
     // A sum of n rounded products is good to about sqrt(n) units of its terms.
     if (!(fabs((double)got - sum) <= 4e-7 * scale)) {
@@ -90,12 +113,12 @@ static void check_forward(const struct layer *l) {
             a[Y][i] = NAN; // what was there is not read
         }
         gemm_forward(a[Y], a[X], a[WEIGHTS], way > 0 ? a[BIAS] : NULL, l->B, l->out, l->in,
-                     way == 2);
+                     way == 2, GEMM_HIDDEN);
         for (int i = 0; i < l->B; i++) {
             for (int j = 0; j < l->out; j++) {
                 double sum = way > 0 ? (double)a[BIAS][j] : 0, scale = fabs(sum) + 1;
                 for (int k = 0; k < l->in; k++) {
-                    double term = (double)a[X][i * l->in + k] * (double)a[WEIGHTS][j * l->in + k];
+                    double term = operand(a[X][i * l->in + k]) * operand(a[WEIGHTS][j * l->in + k]);
                     sum += term;
                     scale += fabs(term);
                 }
@@ -116,13 +139,14 @@ static void check_back(const struct layer *l) {
             a[DB][j] = 3.0f; // is added to
         }
         gemm_back(a[DX], way == 2 ? a[DB] : NULL, a[DZ], a[WEIGHTS], way > 0 ? a[X] : NULL, l->B,
-                  l->out, l->in);
+                  l->out, l->in, GEMM_HIDDEN);
         for (int j = 0; j < l->in; j++) {
             double column = 3, column_scale = 3;
             for (int i = 0; i < l->B; i++) {
                 double sum = 0, scale = 1;
                 for (int k = 0; k < l->out; k++) {
-                    double term = (double)a[DZ][i * l->out + k] * (double)a[WEIGHTS][k * l->in + j];
+                    double term =
+                        operand(a[DZ][i * l->out + k]) * operand(a[WEIGHTS][k * l->in + j]);
                     sum += term;
                     scale += fabs(term);
                 }
@@ -144,12 +168,12 @@ static void check_weights(const struct layer *l) {
     for (int i = 0; i < l->out * l->in; i++) {
         a[DW][i] = -2.0f;
     }
-    gemm_weights(a[DW], a[DZ], a[X], l->B, l->out, l->in);
+    gemm_weights(a[DW], a[DZ], a[X], l->B, l->out, l->in, GEMM_HIDDEN);
     for (int j = 0; j < l->out; j++) {
         for (int k = 0; k < l->in; k++) {
             double sum = -2, scale = 2;
             for (int i = 0; i < l->B; i++) {
-                double term = (double)a[DZ][i * l->out + j] * (double)a[X][i * l->in + k];
+                double term = operand(a[DZ][i * l->out + j]) * operand(a[X][i * l->in + k]);
                 sum += term;
                 scale += fabs(term);
             }
@@ -175,7 +199,7 @@ static void right_within_bounds(void **state) {
     static const int wide[][3] = {{255, 17, 3},  {3, 255, 17},  {17, 3, 255},  {128, 6, 256},
                                   {257, 24, 20}, {20, 24, 513}, {40, 300, 257}};
     for (int v = 0; v < VARIANTS; v++) {
-        if (!gemm_use(all[v])) {
+        if (!use(all[v])) {
             print_message("          (variant %d: not on this processor)\n", v);
             continue;
         }
@@ -193,7 +217,7 @@ static void right_within_bounds(void **state) {
                         1 + (int)rng_below(&rng, 70));
         }
     }
-    assert_true(gemm_use(COMPUTE_AUTO));
+    assert_true(use(COMPUTE_AUTO));
 }
 
 // Rows 10 to 19 of 50, as part of the whole and alone, in both variants of ours.
@@ -201,50 +225,73 @@ static void a_row_has_its_own_bits(void **state) {
     (void)state;
     enum { B = 50, OUT = 37, IN = 300, FIRST = 10, ROWS = 10 };
     struct layer l = layer(B, OUT, IN, true);
-    static float y[2][ROWS * OUT], dx[2][ROWS * IN], dw[2][OUT * IN];
-    int variants = 0;
+    static float y[VARIANTS][ROWS * OUT], dx[VARIANTS][ROWS * IN], dw[VARIANTS][OUT * IN];
+    int variants = 0, exact = 0; // the exact ones come first
     for (int v = 0; v < VARIANTS; v++) {
-        if (all[v] == COMPUTE_OPENBLAS || !gemm_use(all[v])) {
+        if (all[v] == COMPUTE_OPENBLAS || !use(all[v])) {
             continue;
         }
         float *const *a = l.at;
-        gemm_forward(a[Y], a[X], a[WEIGHTS], a[BIAS], B, OUT, IN, true);
-        gemm_back(a[DX], NULL, a[DZ], a[WEIGHTS], a[X], B, OUT, IN);
-        gemm_forward(y[variants], a[X] + FIRST * IN, a[WEIGHTS], a[BIAS], ROWS, OUT, IN, true);
+        gemm_forward(a[Y], a[X], a[WEIGHTS], a[BIAS], B, OUT, IN, true, GEMM_HIDDEN);
+        gemm_back(a[DX], NULL, a[DZ], a[WEIGHTS], a[X], B, OUT, IN, GEMM_HIDDEN);
+        gemm_forward(y[variants], a[X] + FIRST * IN, a[WEIGHTS], a[BIAS], ROWS, OUT, IN, true,
+                     GEMM_HIDDEN);
         gemm_back(dx[variants], NULL, a[DZ] + FIRST * OUT, a[WEIGHTS], a[X] + FIRST * IN, ROWS, OUT,
-                  IN);
+                  IN, GEMM_HIDDEN);
         memset(dw[variants], 0, sizeof(dw[variants]));
-        gemm_weights(dw[variants], a[DZ], a[X], B, OUT, IN);
+        gemm_weights(dw[variants], a[DZ], a[X], B, OUT, IN, GEMM_HIDDEN);
         assert_memory_equal(y[variants], a[Y] + FIRST * OUT, sizeof(y[0]));
         assert_memory_equal(dx[variants], a[DX] + FIRST * IN, sizeof(dx[0]));
         variants++;
+        exact += !rounds;
     }
-    if (variants == 2) {
-        assert_memory_equal(y[0], y[1], sizeof(y[0]));
-        assert_memory_equal(dx[0], dx[1], sizeof(dx[0]));
-        assert_memory_equal(dw[0], dw[1], sizeof(dw[0]));
+    for (int v = 1; v < exact; v++) {
+        assert_memory_equal(y[0], y[v], sizeof(y[0]));
+        assert_memory_equal(dx[0], dx[v], sizeof(dx[0]));
+        assert_memory_equal(dw[0], dw[v], sizeof(dw[0]));
     }
-    assert_true(gemm_use(COMPUTE_AUTO));
+    assert_true(use(COMPUTE_AUTO));
+    drop(&l);
+}
+
+// Operands are rounded only where that is allowed, and only when it was asked for.
+static void rounds_hidden_operands_alone(void **state) {
+    (void)state;
+    enum { B = 20, OUT = 33, IN = 40 };
+    struct layer l = layer(B, OUT, IN, true);
+    float *const *a = l.at;
+    static float full[B * OUT];
+    assert_true(use(COMPUTE_AUTO));
+    gemm_forward(full, a[X], a[WEIGHTS], NULL, B, OUT, IN, false, GEMM_HIDDEN);
+    gemm_forward(a[Y], a[X], a[WEIGHTS], NULL, B, OUT, IN, false, GEMM_EXACT);
+    assert_memory_equal(a[Y], full, sizeof(full));
+    if (use(COMPUTE_BF16)) {
+        gemm_forward(a[Y], a[X], a[WEIGHTS], NULL, B, OUT, IN, false, GEMM_EXACT);
+        assert_memory_equal(a[Y], full, sizeof(full));
+        gemm_forward(a[Y], a[X], a[WEIGHTS], NULL, B, OUT, IN, false, GEMM_HIDDEN);
+        assert_memory_not_equal(a[Y], full, sizeof(full));
+    }
+    assert_true(use(COMPUTE_AUTO));
     drop(&l);
 }
 
 static void not_a_number_passes(void **state) {
     (void)state;
     for (int v = 0; v < VARIANTS; v++) {
-        if (gemm_use(all[v])) {
+        if (use(all[v])) {
             float x[2] = {NAN, 1.0f}, W[4] = {1.0f, 1.0f, 0.0f, 1.0f}, b[2] = {0}, y[2];
-            gemm_forward(y, x, W, b, 1, 2, 2, true);
+            gemm_forward(y, x, W, b, 1, 2, 2, true, GEMM_HIDDEN);
             assert_true(isnan(y[0]) && isnan(y[1])); // a broken network must not look well
         }
     }
-    assert_true(gemm_use(COMPUTE_AUTO));
+    assert_true(use(COMPUTE_AUTO));
 }
 
 static void says_what_it_uses(void **state) {
     (void)state;
     assert_true(gemm_use(COMPUTE_OPENBLAS)); // everywhere
     assert_non_null(strstr(gemm_name(), "OpenBLAS "));
-    assert_true(gemm_use(COMPUTE_AUTO));
+    assert_true(use(COMPUTE_AUTO));
 #if defined(__x86_64__)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) {
@@ -259,6 +306,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(right_within_bounds),
         cmocka_unit_test(a_row_has_its_own_bits),
+        cmocka_unit_test(rounds_hidden_operands_alone),
         cmocka_unit_test(not_a_number_passes),
         cmocka_unit_test(says_what_it_uses),
     };

@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "common/check.h"
+#include "common/nn/gemm.h"
 
 #define B 64
 
@@ -68,8 +69,7 @@ static float bandit(const float *obs, float act) {
     return -10 * miss * miss;
 }
 
-static void test_finds_the_best_action(void **state) {
-    (void)state;
+static void check_finds_the_best_action(void) {
     struct replay r;
     fill(&r, bandit, 1, 5000);
     struct sac s;
@@ -88,6 +88,20 @@ static void test_finds_the_best_action(void **state) {
     free(scratch);
     sac_deinit(&s);
     replay_deinit(&r);
+}
+
+static void test_finds_the_best_action(void **state) {
+    (void)state;
+    check_finds_the_best_action();
+}
+
+static void test_finds_it_in_bf16_too(void **state) {
+    (void)state;
+    if (!gemm_use(COMPUTE_BF16)) {
+        skip(); // not on this processor
+    }
+    check_finds_the_best_action();
+    assert_true(gemm_use(COMPUTE_AUTO));
 }
 
 static float one(const float *obs, float act) {
@@ -245,8 +259,7 @@ static void test_same_bits(void **state) {
 }
 
 // Also with a batch of an odd size.
-static void test_threads_do_not_change_bits(void **state) {
-    (void)state;
+static void check_threads(void) {
     struct replay r;
     fill(&r, bandit, 0, 1000);
     struct sac_config config = base;
@@ -261,6 +274,15 @@ static void test_threads_do_not_change_bits(void **state) {
     sac_deinit(&alone);
     sac_deinit(&crew);
     replay_deinit(&r);
+}
+
+static void test_threads_do_not_change_bits(void **state) {
+    (void)state;
+    check_threads();
+    if (gemm_use(COMPUTE_BF16)) {
+        check_threads();
+    }
+    assert_true(gemm_use(COMPUTE_AUTO));
 }
 
 static void test_notices_what_is_not_finite(void **state) {
@@ -285,6 +307,7 @@ static void test_notices_what_is_not_finite(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_finds_the_best_action),
+        cmocka_unit_test(test_finds_it_in_bf16_too),
         cmocka_unit_test(test_only_termination_ends_the_value),
         cmocka_unit_test(test_temperature_moves_towards_the_target),
         cmocka_unit_test(test_entropy_reaches_the_target),
