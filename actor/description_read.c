@@ -48,6 +48,29 @@ static int read_observation(struct reader *r, int node, int number, struct selec
     return 0;
 }
 
+// Tells the model's side of the task which observations are clipped: neighbours with the same
+// bounds are one span.
+static int add_clip(struct reader *r, int node, int index, const struct entry *e) {
+    struct task *t = &r->d->task;
+    float low = (float)e->low, high = (float)e->high;
+    if (isinf(low)) {
+        return 0;
+    }
+    struct task_clip *before = t->clips > 0 ? &t->clip[t->clips - 1] : NULL;
+    if (before && before->last == index - 1 && before->low == low && before->high == high) {
+        before->last = index;
+        return 0;
+    }
+    if (t->clips == TASK_CLIPS_MAX) {
+        return refuse(r, node,
+                      "observe: more than %d different clips one after the other: put those with "
+                      "the same bounds next to each other",
+                      TASK_CLIPS_MAX);
+    }
+    t->clip[t->clips++] = (struct task_clip){index, index, low, high};
+    return 0;
+}
+
 static int read_observe(struct reader *r, int root) {
     int node = yaml_find(r->doc, root, "observe");
     struct selection s = {.out = r->d->obs, .max = TASK_OBS_DIM_MAX};
@@ -62,6 +85,11 @@ static int read_observe(struct reader *r, int root) {
         }
     }
     r->d->task.obs_dim = s.n;
+    for (int i = 0; i < s.n; i++) {
+        if (add_clip(r, node, i, &s.out[i]) < 0) {
+            return -1;
+        }
+    }
     return 0;
 }
 

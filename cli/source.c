@@ -80,6 +80,18 @@ static bool same_ranges(const struct config_list *h, const struct task *task) {
     return h->n == 3 * task->ranges;
 }
 
+static bool same_clips(const struct config_list *l, const struct task *task) {
+    for (int i = 0; i < task->clips && l->n == 4 * task->clips; i++) {
+        const struct task_clip *c = &task->clip[i];
+        const double *v = l->v + 4 * i;
+        if ((int)v[0] != c->first || (int)v[1] != c->last || (float)v[2] != c->low ||
+            (float)v[3] != c->high) {
+            return false;
+        }
+    }
+    return l->n == 4 * task->clips;
+}
+
 // The shortest decimal that is the same float: what people wrote, most of the time.
 static double decimal(float x) {
     char text[32];
@@ -106,14 +118,18 @@ static int fill_in_env(struct config *c) {
     const struct task *t = &file.task;
     bool dims = (c->task.obs_dim == 0 || c->task.obs_dim == t->obs_dim) &&
                 (c->task.act_dim == 0 || c->task.act_dim == t->act_dim);
-    if (!dims || (c->task.healthy.n > 0 && !same_ranges(&c->task.healthy, t))) {
+    // A file that clips nothing may not know that its environment does: a plug-in has no way to
+    // say so.
+    bool clips = c->task.clipped.n == 0 || t->clips == 0 || same_clips(&c->task.clipped, t);
+    if (!dims || !clips || (c->task.healthy.n > 0 && !same_ranges(&c->task.healthy, t))) {
         return cli_fail(EXIT_CODE_CONFIG,
-                        "leave all three out of a configuration of your own; if this is a run that "
+                        "leave all four out of a configuration of your own; if this is a run that "
                         "was begun already, its environment was changed since",
-                        "task.obs_dim %d, task.act_dim %d or task.healthy is not what %s says: %d "
-                        "observations, %d actions, %d healthy ranges",
+                        "task.obs_dim %d, task.act_dim %d, task.healthy or task.clipped is not "
+                        "what %s says: %d observations, %d actions, %d healthy ranges, %d clipped "
+                        "spans",
                         c->task.obs_dim, c->task.act_dim, file.path, t->obs_dim, t->act_dim,
-                        t->ranges);
+                        t->ranges, t->clips);
     }
     set_text(c->task.env, file.path);
     set_text(c->run.task, file.name);
@@ -125,6 +141,14 @@ static int fill_in_env(struct config *c) {
         c->task.healthy.v[3 * i] = t->range[i].index;
         c->task.healthy.v[3 * i + 1] = decimal(t->range[i].low);
         c->task.healthy.v[3 * i + 2] = decimal(t->range[i].high);
+    }
+    for (int i = 0; i < t->clips; i++) {
+        double *v = c->task.clipped.v + 4 * i;
+        v[0] = t->clip[i].first;
+        v[1] = t->clip[i].last;
+        v[2] = decimal(t->clip[i].low);
+        v[3] = decimal(t->clip[i].high);
+        c->task.clipped.n = 4 * (i + 1);
     }
     return 0;
 }

@@ -65,6 +65,7 @@ struct config {
         int horizon;                 // 0: the task's own
         enum task_termination termination;
         struct config_list healthy; // (index, low, high)...: the rule of an env of the user's
+        struct config_list clipped; // (first, last, low, high)...: what it clips observations to
     } task;
     struct {
         enum pacing_mode mode;
@@ -91,6 +92,7 @@ struct config {
         struct config_list schedule; // first epoch, last epoch, k at first, k at last
         uint64_t epoch_steps;        // real steps in an epoch of the schedule and of retention
         int retain_epochs;           // D_model keeps this many epochs of rollouts
+        bool clip;                   // predicted observations, as the environment clips its own
     } rollout;
     struct {
         int hidden_width, hidden_layers; // 256, 2: policy and critics

@@ -40,6 +40,9 @@
     X(task, healthy, LIST, "[]", -1e9, 1e9, "",                                                    \
       "the rule of task.env: triples of an observation's index and its bounds, outside of which "  \
       "the episode ends")                                                                          \
+    X(task, clipped, LIST, "[]", -1e9, 1e9, "",                                                    \
+      "what task.env clips its observations to: first index, last index, low, high, for each "     \
+      "such span")                                                                                 \
     X(pacing, mode, NAME, "ratio", 0, 0, "lockstep|ratio",                                         \
       "lockstep: the paper's order exactly, one actor, the same bits every time; "                 \
       "ratio: the same ratio in the long run, everything overlaps")                                \
@@ -78,6 +81,9 @@
       "real steps in an epoch of the schedule, counted from the end of exploration")               \
     X(rollout, retain_epochs, INT, "1", 1, 1000, "epochs",                                         \
       "D_model keeps the rollouts of so many epochs")                                              \
+    X(rollout, clip, BOOL, "true", 0, 0, "",                                                       \
+      "clip predicted observations where the environment clips its own, as Hopper's velocities "   \
+      "at 10; false: as MBPO's own code")                                                          \
     X(sac, hidden_width, INT, "256", 1, 4096, "units", "hidden width of policy and critics")       \
     X(sac, hidden_layers, INT, "2", 1, 11, "layers", "hidden layers of policy and critics")        \
     X(sac, batch_size, INT, "256", 2, 65536, "rows", "rows in one update")                         \

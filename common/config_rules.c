@@ -53,15 +53,40 @@ static int check_schedule(const struct config *c, char *err, size_t err_len) {
     return 0;
 }
 
+static int check_clipped(const struct config_list *l, int obs_dim, char *err, size_t err_len) {
+    if (l->n % 4 != 0) {
+        return refuse(err, err_len,
+                      "task.clipped has %d values: it needs four a span: the first observation's "
+                      "index, the last one's, the lower and the upper bound",
+                      l->n);
+    }
+    for (int i = 0; i < l->n; i += 4) {
+        const double *v = l->v + i;
+        if (v[0] != floor(v[0]) || v[1] != floor(v[1]) || v[0] < 0 || v[0] > v[1] ||
+            v[1] >= obs_dim) {
+            return refuse(err, err_len,
+                          "task.clipped: there are no observations %g to %g, they are numbered 0 "
+                          "to %d",
+                          v[0], v[1], obs_dim - 1);
+        }
+        if (v[2] >= v[3]) {
+            return refuse(err, err_len,
+                          "task.clipped: the bounds of observations %g to %g are the wrong way "
+                          "round: %g to %g",
+                          v[0], v[1], v[2], v[3]);
+        }
+    }
+    return 0;
+}
+
 // The environment of one's own: what it says of itself must be whole.
 static int check_task(const struct config *c, char *err, size_t err_len) {
-    const struct config_list *h = &c->task.healthy;
+    const struct config_list *h = &c->task.healthy, *clipped = &c->task.clipped;
     bool own = c->task.env[0] != '\0';
-    if (!own && (c->task.obs_dim > 0 || c->task.act_dim > 0 || h->n > 0)) {
-        return refuse(
-            err, err_len,
-            "task.obs_dim, task.act_dim and task.healthy go with task.env; a task that is "
-            "built in has its own");
+    if (!own && (c->task.obs_dim > 0 || c->task.act_dim > 0 || h->n > 0 || clipped->n > 0)) {
+        return refuse(err, err_len,
+                      "task.obs_dim, task.act_dim, task.healthy and task.clipped go with task.env; "
+                      "a task that is built in has its own");
     }
     if (own && (c->task.obs_dim < 1 || c->task.act_dim < 1 || c->task.horizon < 1)) {
         return refuse(err, err_len,
@@ -88,7 +113,7 @@ static int check_task(const struct config *c, char *err, size_t err_len) {
                           h->v[i], h->v[i + 1], h->v[i + 2]);
         }
     }
-    return 0;
+    return check_clipped(clipped, c->task.obs_dim, err, err_len);
 }
 
 int config_check(const struct config *c, char *err, size_t err_len) {

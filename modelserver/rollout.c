@@ -269,6 +269,7 @@ static void judge(struct rollout *r, const float *next, const struct rollout_job
     for (uint32_t i = 0; i < n; i++) {
         memcpy(r->x + i * o, next + r->row[i] * o, o * sizeof(float));
     }
+    task_clip(r->task, r->x, (int)n);
     normalizer_apply(r->x, params + termination_normalizer_offset(&r->heads), r->x, n, (int)o);
     termination_probability(r->end, r->scratch, &r->heads, params, member, r->x, (int)n);
     for (uint32_t i = 0; i < n; i++) {
@@ -343,6 +344,8 @@ static uint32_t advance(struct rollout *r, struct rollout_rows *out, const struc
     if (r->heads.members == 0) {
         task_terminated(r->task, r->done, next, (int)n);
     }
+    // After the rule, which is on the state itself. Heads only ever saw what is clipped.
+    task_clip(r->task, next, (int)n);
     return keep(r, out, n, step + 1 == job->length);
 }
 

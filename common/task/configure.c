@@ -40,6 +40,11 @@ static void own_task(struct task *task, const struct config *c) {
         const double *v = h->v + 3 * i;
         task->range[i] = (struct task_range){(int)v[0], (float)v[1], (float)v[2]};
     }
+    task->clips = c->task.clipped.n / 4;
+    for (int i = 0; i < task->clips; i++) {
+        const double *v = c->task.clipped.v + 4 * i;
+        task->clip[i] = (struct task_clip){(int)v[0], (int)v[1], (float)v[2], (float)v[3]};
+    }
 }
 
 int task_configure(struct task *task, const struct config *c, char *err, size_t err_len) {
@@ -65,6 +70,7 @@ int task_configure(struct task *task, const struct config *c, char *err, size_t 
         return -1;
     }
     task->termination = c->task.termination;
+    task->clips = c->rollout.clip ? task->clips : 0;
     task->horizon = c->task.horizon > 0 ? c->task.horizon : task->horizon;
     return 0;
 }

@@ -81,6 +81,19 @@ void task_terminated(const struct task *task, uint8_t *done, const float *next_o
     }
 }
 
+void task_clip(const struct task *task, float *obs, int B) {
+    for (int b = 0; b < B; b++) {
+        float *row = obs + (size_t)b * (size_t)task->obs_dim;
+        for (int i = 0; i < task->clips; i++) {
+            const struct task_clip *c = &task->clip[i];
+            for (int j = c->first; j <= c->last; j++) {
+                float x = row[j] < c->low ? c->low : row[j] > c->high ? c->high : row[j];
+                row[j] = isfinite(row[j]) ? x : row[j];
+            }
+        }
+    }
+}
+
 // ---- the tasks ----
 
 static const struct task tasks[] = {
@@ -113,6 +126,8 @@ static const struct task tasks[] = {
         .act_high = 1.0f,
         .horizon = 1000,
         .terminated = ant_terminated,
+        .clips = 1,
+        .clip = {{27, 104, -1.0f, 1.0f}},
     },
     {
         .name = "half_cheetah",
@@ -133,6 +148,8 @@ static const struct task tasks[] = {
         .act_high = 1.0f,
         .horizon = 1000,
         .terminated = hopper_terminated,
+        .clips = 1,
+        .clip = {{5, 10, -10.0f, 10.0f}},
     },
     {
         .name = "hopper_v5",
@@ -143,6 +160,8 @@ static const struct task tasks[] = {
         .act_high = 1.0f,
         .horizon = 1000,
         .terminated = hopper_terminated,
+        .clips = 1,
+        .clip = {{5, 10, -10.0f, 10.0f}},
     },
     {
         .name = "humanoid",
@@ -183,6 +202,8 @@ static const struct task tasks[] = {
         .act_high = 1.0f,
         .horizon = 1000,
         .terminated = inverted_double_pendulum_terminated,
+        .clips = 1,
+        .clip = {{5, 10, -10.0f, 10.0f}},
     },
     {
         .name = "inverted_double_pendulum_v5",
@@ -193,6 +214,8 @@ static const struct task tasks[] = {
         .act_high = 1.0f,
         .horizon = 1000,
         .terminated = inverted_double_pendulum_terminated,
+        .clips = 1,
+        .clip = {{5, 8, -10.0f, 10.0f}},
     },
     {
         .name = "inverted_pendulum",
@@ -269,6 +292,8 @@ static const struct task tasks[] = {
         .act_high = 1.0f,
         .horizon = 1000,
         .terminated = walker2d_terminated,
+        .clips = 1,
+        .clip = {{8, 16, -10.0f, 10.0f}},
     },
     {
         .name = "walker2d_v5",
@@ -279,6 +304,8 @@ static const struct task tasks[] = {
         .act_high = 1.0f,
         .horizon = 1000,
         .terminated = walker2d_terminated,
+        .clips = 1,
+        .clip = {{8, 16, -10.0f, 10.0f}},
     },
 };
 

@@ -21,12 +21,19 @@
 #define TASK_OBS_DIM_MAX 512
 #define TASK_ACT_DIM_MAX 64
 #define TASK_RANGES_MAX (CONFIG_LIST_MAX / 3)
+#define TASK_CLIPS_MAX (CONFIG_LIST_MAX / 4)
 
 #define TASK_RANGE_END 1e9 // stands for no bound
 
 // An episode goes on while low < obs[index] < high.
 struct task_range {
     int index;
+    float low, high;
+};
+
+// The environment clips its observations first..last to [low, high].
+struct task_clip {
+    int first, last;
     float low, high;
 };
 
@@ -44,6 +51,8 @@ struct task {
     int ranges; // of an environment of the user's, whose rule they are
     struct task_range range[TASK_RANGES_MAX];
     enum task_termination termination; // whether the model uses the rule at all
+    int clips;
+    struct task_clip clip[TASK_CLIPS_MAX];
 };
 
 // The task of a run: a built-in one, or what the configuration says of the user's own
@@ -61,6 +70,12 @@ bool task_outside_ranges(const struct task *task, const float *obs);
 // done[b] = 1 where row b of next_obs (B, obs_dim) ends a rollout by task->termination,
 // 0 elsewhere. Where that is learnt, none does by what is known here.
 void task_terminated(const struct task *task, uint8_t *done, const float *next_obs, int B);
+
+// Clips predicted observations (B, obs_dim) in place as the environment clips its own. A
+// prediction beyond is an observation that cannot be: no critic was ever told what it is
+// worth, and the guess is a policy's way out of what the model does foresee. What is not
+// finite stays so.
+void task_clip(const struct task *task, float *obs, int B);
 
 // Finds by name or title; upper and lower case, underscores and hyphens make no
 // difference, and "-v4" may be left out. NULL when there is none.

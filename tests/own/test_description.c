@@ -108,6 +108,10 @@ static void does_as_it_says(void **state) {
     assert_int_equal(file.task.obs_dim, 9);
     assert_int_equal(file.task.act_dim, 2);
     assert_int_equal(file.task.horizon, 40);
+    assert_int_equal(file.task.clips, 1);
+    assert_int_equal(file.task.clip[0].first, 2);
+    assert_int_equal(file.task.clip[0].last, 2);
+    assert_true(file.task.clip[0].low == -0.5f && file.task.clip[0].high == 0.5f);
     assert_int_equal(file.task.ranges, 2);
     assert_int_equal(env_frame_skip(env), 5);
 

@@ -65,6 +65,11 @@ static void what_is_not_whole_is_refused(void **state) {
     expect_broken("task.healthy=[0.5, -1, 1]", "no observation 0.5");
     expect_broken("task.healthy=[1, 0.2, -0.2]", "the wrong way round: 0.2 to -0.2");
     expect_broken("task.env=\"\"", "go with task.env");
+    expect_broken("task.clipped=[1, 2, 10]", "it needs four a span");
+    expect_broken("task.clipped=[3, 4, -1, 1]", "no observations 3 to 4, they are numbered 0 to 3");
+    expect_broken("task.clipped=[2, 1, -1, 1]", "no observations 2 to 1");
+    expect_broken("task.clipped=[0, 0.5, -1, 1]", "no observations 0 to 0.5");
+    expect_broken("task.clipped=[0, 1, 1, -1]", "the wrong way round: 1 to -1");
 }
 
 static void names_do_not_clash(void **state) {
@@ -112,12 +117,45 @@ static void termination_is_the_rule_or_nothing(void **state) {
     assert_int_equal(done[0], 0);
 }
 
+static void predictions_are_clipped_where_the_task_clips(void **state) {
+    (void)state;
+    float obs[2][4] = {{-3, -3, 3, 3}, {0.5f, NAN, INFINITY, -0.5f}};
+    struct config c;
+    struct task t;
+    char err[512];
+    configure(&c, pendulum);
+    assert_int_equal(config_set(&c, "task.clipped=[1, 2, -1, 2]", err, sizeof(err)), 0);
+    assert_int_equal(config_check(&c, err, sizeof(err)), 0);
+    assert_int_equal(task_configure(&t, &c, err, sizeof(err)), 0);
+    task_clip(&t, obs[0], 2);
+    static const float first[4] = {-3, -1, 2, 3};
+    assert_memory_equal(obs[0], first, sizeof(first));
+    assert_true(obs[1][0] == 0.5f && isnan(obs[1][1]) && isinf(obs[1][2]) && obs[1][3] == -0.5f);
+
+    config_defaults(&c); // a built-in task that clips, unless it is switched off
+    assert_int_equal(config_set(&c, "run.task=walker2d", err, sizeof(err)), 0);
+    float walker[17];
+    for (int pass = 0; pass < 2; pass++) {
+        assert_int_equal(task_configure(&t, &c, err, sizeof(err)), 0);
+        for (int i = 0; i < 17; i++) {
+            walker[i] = i % 2 ? 11.0f : -11.0f;
+        }
+        task_clip(&t, walker, 1);
+        for (int i = 0; i < 17; i++) {
+            float bound = i >= 8 && pass == 0 ? 10.0f : 11.0f;
+            assert_true(walker[i] == (i % 2 ? bound : -bound));
+        }
+        assert_int_equal(config_set(&c, "rollout.clip=false", err, sizeof(err)), 0);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(is_what_the_configuration_says),
         cmocka_unit_test(what_is_not_whole_is_refused),
         cmocka_unit_test(names_do_not_clash),
         cmocka_unit_test(termination_is_the_rule_or_nothing),
+        cmocka_unit_test(predictions_are_clipped_where_the_task_clips),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

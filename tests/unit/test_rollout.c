@@ -167,6 +167,36 @@ static void rollouts_go_on_until_the_rule_ends_them(void **state) {
     assert_int_equal(out.terminated, 0);
 }
 
+// The angle of the fourth step, 0.22, is beyond the rule's 0.2 and clipped to 0.16 all the same:
+// rules judge the state, of which a clipped observation is only the view.
+static void observations_are_clipped_as_the_environments_own(void **state) {
+    (void)state;
+    struct task clipped = *task;
+    clipped.clips = 2;
+    clipped.clip[0] = (struct task_clip){0, 0, 0, 20};
+    clipped.clip[1] = (struct task_clip){1, 1, -0.16f, 0.16f};
+    struct rollout *r = rollout_create(&e, &p, &clipped, 21);
+    struct rollout_job job = some_job(2, K);
+    rollout_run(r, &out, &job, &env);
+    rollout_destroy(&r);
+    assert_int_equal(out.rows, 4 * COUNT);
+    assert_int_equal(out.terminated, COUNT);
+    int held_back = 0;
+    for (uint32_t i = 0; i < out.rows; i++) {
+        const float *from = out.obs + i * (uint32_t)O, *to = out.next_obs + i * (uint32_t)O;
+        int m = (int)lroundf(out.reward[i]);
+        assert_true(fabsf(to[0] - fminf(from[0] + step_of(m, 0), 20)) < 1e-4f);
+        assert_true(fabsf(to[1] - fminf(from[1] + step_of(m, 1), 0.16f)) < 1e-4f);
+        assert_true(fabsf(to[2] - from[2] - step_of(m, 2)) < 1e-4f);
+        held_back += to[0] == 20;
+        if (i >= COUNT) { // and from there the rollout goes on
+            const float *was = out.next_obs + (i - COUNT) * (uint32_t)O;
+            assert_memory_equal(from, was, (size_t)O * sizeof(float));
+        }
+    }
+    assert_true(held_back > COUNT);
+}
+
 static void members_change_within_a_rollout(void **state) {
     (void)state;
     struct rollout_job job = some_job(3, 3);
@@ -399,6 +429,7 @@ int main(void) {
         cmocka_unit_test(elites_are_drawn_row_by_row),
         cmocka_unit_test(starts_are_uniform_over_all_of_d_env),
         cmocka_unit_test(rollouts_go_on_until_the_rule_ends_them),
+        cmocka_unit_test(observations_are_clipped_as_the_environments_own),
         cmocka_unit_test(members_change_within_a_rollout),
         cmocka_unit_test(blocks_do_not_show),
         cmocka_unit_test(noise_has_the_models_spread),
