@@ -54,6 +54,8 @@ int bench_index(const struct bench *b, const struct bench_case *c);
 // Each adds its cases. bench_add_peak comes first and returns the index of the
 // case that bounds arithmetic on one core, or BENCH_NO_LIMIT.
 int bench_add_peak(struct bench *b);
+// The same of products in bf16; BENCH_NO_LIMIT also where the processor has none.
+int bench_add_peak_bf16(struct bench *b);
 void bench_add_compute(struct bench *b, int peak, const char *where);
 // One rate at Hopper's dimensions with the networks, batches, threads and kernels
 // that the configuration says; what: its words for people, before those for threads.

@@ -157,9 +157,9 @@ struct bench_case *bench_add_sac(struct bench *b, int peak, const char *name,
     c->state = s;
     c->close = sac_close;
     char count[TEXT_LEN];
-    snprintf(c->what, sizeof(c->what), "SAC updates, batch %d, %d x %d, %d thread%s, %s rows",
+    snprintf(c->what, sizeof(c->what), "SAC updates, batch %d, %d x %d, %d thread%s%s, %s rows",
              sac.batch_size, sac.hidden_layers, sac.hidden_width, sac.threads, plural(sac.threads),
-             text_count(count, rows));
+             s->kernels == COMPUTE_BF16 ? ", bf16" : "", text_count(count, rows));
     sac_init(&s->sac, &sac);
     replay_batch_init(&s->batch, sac.batch_size, sac.obs_dim, sac.act_dim);
     if (replay_init(&s->replay, sac.obs_dim, sac.act_dim, rows, rows, c->note, sizeof(c->note)) <
@@ -364,6 +364,15 @@ void bench_add_compute(struct bench *b, int peak, const char *where) {
         config.compute.learner_threads = SAC_THREADS_MAX;
         bench_add_sac(b, peak, "sac_updates_2_threads", &config, REPLAY_ROWS)->beside =
             bench_index(b, alone);
+    }
+    if (gemm_use(COMPUTE_BF16)) {
+        CHECK(gemm_use(COMPUTE_AUTO));
+        int peak_bf16 = bench_add_peak_bf16(b);
+        config.compute.learner_threads = 1;
+        config.compute.kernels = COMPUTE_BF16;
+        bench_add_sac(b, peak_bf16, "sac_updates_bf16", &config, REPLAY_ROWS)->beside =
+            bench_index(b, alone);
+        config.compute.kernels = COMPUTE_AUTO;
     }
     add_ensemble_steps(b, peak, &config);
     bench_add_rollouts(b, peak, "rollout_rows", &config, 1);

@@ -81,9 +81,30 @@ __attribute__((target("avx2,fma"))) static float fma_avx2(float seed) {
     return total;
 }
 
+// Products of pairs of bf16, summed in fp32: four operations a lane.
+__attribute__((target("avx512f,avx512bf16"))) static float dot_bf16(float seed) {
+    __m512 factor = _mm512_set1_ps(seed);
+    __m512bh a = _mm512_cvtne2ps_pbh(factor, factor);
+    __m512 s[CHAINS];
+    for (int c = 0; c < CHAINS; c++) {
+        s[c] = _mm512_set1_ps((float)c);
+    }
+    for (int i = 0; i < PEAK_ROUNDS; i++) {
+#pragma GCC unroll 12
+        for (int c = 0; c < CHAINS; c++) {
+            s[c] = _mm512_dpbf16_ps(s[c], a, a);
+        }
+    }
+    float sum = 0;
+    for (int c = 0; c < CHAINS; c++) {
+        sum += _mm512_reduce_add_ps(s[c]);
+    }
+    return sum;
+}
+
 struct peak {
     float (*kernel)(float);
-    int lanes;
+    int operations;              // of one instruction
     volatile float seed, result; // so that nothing is worked out or left out
 };
 
@@ -94,31 +115,47 @@ static void peak_step(void *state) {
 
 static double peak_run(struct bench_case *c, double seconds) {
     struct peak *p = c->state;
-    return bench_repeat_cpu(peak_step, p, 2.0 * PEAK_ROUNDS * CHAINS * p->lanes / 1e9, seconds);
+    return bench_repeat_cpu(peak_step, p, (double)PEAK_ROUNDS * CHAINS * p->operations / 1e9,
+                            seconds);
 }
 
-static int add_fma(struct bench *b) {
-    bool avx512 = __builtin_cpu_supports("avx512f");
-    if (!avx512 && !(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))) {
-        return BENCH_NO_LIMIT;
-    }
-    struct bench_case *c = bench_add(b, "fma_peak", "GFLOP/s");
+static struct bench_case *add_peak(struct bench *b, const char *name, const char *what,
+                                   float (*kernel)(float), int operations) {
+    struct bench_case *c = bench_add(b, name, "GFLOP/s");
     struct peak *p = xcalloc(1, sizeof(*p));
-    p->kernel = avx512 ? fma_avx512 : fma_avx2;
-    p->lanes = avx512 ? 16 : 8;
-    p->seed = 0.999999f;
+    *p = (struct peak){kernel, operations, .seed = 0.999999f};
     c->run = peak_run;
     c->state = p;
     c->close = free;
-    snprintf(c->what, sizeof(c->what), "multiply-adds from registers, one core (%s)",
-             avx512 ? "AVX-512" : "AVX2");
+    snprintf(c->what, sizeof(c->what), "multiply-adds from registers, one core (%s)", what);
     snprintf(c->note, sizeof(c->note), "the limit of the arithmetic that follows");
-    return bench_index(b, c);
+    return c;
+}
+
+static int add_fma(struct bench *b) {
+    if (__builtin_cpu_supports("avx512f")) {
+        return bench_index(b, add_peak(b, "fma_peak", "AVX-512", fma_avx512, 2 * 16));
+    }
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+        return bench_index(b, add_peak(b, "fma_peak", "AVX2", fma_avx2, 2 * 8));
+    }
+    return BENCH_NO_LIMIT;
+}
+
+int bench_add_peak_bf16(struct bench *b) {
+    if (!__builtin_cpu_supports("avx512bf16")) {
+        return BENCH_NO_LIMIT;
+    }
+    return bench_index(b, add_peak(b, "bf16_peak", "bf16, sums in fp32", dot_bf16, 4 * 16));
 }
 #else
 static int add_fma(struct bench *b) {
     (void)b;
     return BENCH_NO_LIMIT;
+}
+
+int bench_add_peak_bf16(struct bench *b) {
+    return add_fma(b);
 }
 #endif
 
