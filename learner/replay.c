@@ -14,6 +14,9 @@
 // bytes, so that the kernel is not asked for every few rows.
 #define GIVE_BACK_BYTES (1u << 20)
 
+#define CACHE_LINE 64
+#define AHEAD 32 // rows on their way from memory when a batch is gathered
+
 static size_t round_up(size_t n, size_t unit) {
     return (n + unit - 1) / unit * unit;
 }
@@ -147,18 +150,42 @@ static const float *row_floats(const struct replay *r, enum replay_column c, uin
     return (const float *)(r->column[c].data + place * r->column[c].row_size);
 }
 
+// Asks for a row: it comes from anywhere in memory, and waiting for one after the
+// other would take longer than all the copying.
+static void fetch(const struct replay *r, uint64_t place) {
+    for (int c = 0; c < REPLAY_COLUMNS; c++) {
+        const char *at = r->column[c].data + place * r->column[c].row_size;
+        const char *last = at + r->column[c].row_size - 1;
+        for (; at < last; at += CACHE_LINE) {
+            __builtin_prefetch(at);
+        }
+        __builtin_prefetch(last);
+    }
+}
+
+static void copy_out(struct replay_batch *batch, size_t i, const struct replay *r, uint64_t place) {
+    size_t O = (size_t)r->obs_dim, A = (size_t)r->act_dim;
+    memcpy(batch->obs + i * O, row_floats(r, REPLAY_OBS, place), O * sizeof(float));
+    memcpy(batch->act + i * A, row_floats(r, REPLAY_ACT, place), A * sizeof(float));
+    memcpy(batch->next_obs + i * O, row_floats(r, REPLAY_NEXT_OBS, place), O * sizeof(float));
+    batch->reward[i] = *row_floats(r, REPLAY_REWARD, place);
+    batch->terminated[i] = r->column[REPLAY_TERMINATED].data[place] ? 1.0f : 0.0f;
+}
+
 void replay_sample(struct replay_batch *batch, int at, int n, const struct replay *r,
                    struct rng *rng) {
     CHECK(at >= 0 && n >= 0 && at + n <= batch->rows);
     CHECK(batch->obs_dim == r->obs_dim && batch->act_dim == r->act_dim);
-    size_t O = (size_t)r->obs_dim, A = (size_t)r->act_dim;
-    for (size_t i = (size_t)at; i < (size_t)(at + n); i++) {
-        uint64_t place = (r->first + rng_below(rng, (uint32_t)r->len)) % r->reserved;
-        memcpy(batch->obs + i * O, row_floats(r, REPLAY_OBS, place), O * sizeof(float));
-        memcpy(batch->act + i * A, row_floats(r, REPLAY_ACT, place), A * sizeof(float));
-        memcpy(batch->next_obs + i * O, row_floats(r, REPLAY_NEXT_OBS, place), O * sizeof(float));
-        batch->reward[i] = *row_floats(r, REPLAY_REWARD, place);
-        batch->terminated[i] = r->column[REPLAY_TERMINATED].data[place] ? 1.0f : 0.0f;
+    // Rows on their way: drawn and asked for, and copied when as many more are.
+    uint64_t place[AHEAD];
+    for (int i = 0; i < n + AHEAD; i++) {
+        if (i >= AHEAD) {
+            copy_out(batch, (size_t)(at + i - AHEAD), r, place[i % AHEAD]);
+        }
+        if (i < n) {
+            place[i % AHEAD] = (r->first + rng_below(rng, (uint32_t)r->len)) % r->reserved;
+            fetch(r, place[i % AHEAD]);
+        }
     }
 }
 
