@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/check.h"
+#include "common/nn/vector.h"
 
 // Hands out the parts of one block of memory; without a block it only measures.
 struct layout {
@@ -131,7 +132,7 @@ static void draw_actions(void *arg, int item, int worker) {
     int B = batch->rows;
     struct rng rng =
         rng_make(s->config.seed, item == IN_NEXT_STATE ? RNG_SAC_TARGET : RNG_SAC_ACTOR, round->t);
-    rng_fill_normal(&rng, a->noise, (size_t)B * (size_t)batch->act_dim);
+    vector_stream_normals(a->noise, &rng, (size_t)B * (size_t)batch->act_dim);
     policy_sample(a->act, a->log_prob, a->policy_scratch, &s->policy, s->policy_params, obs,
                   a->noise, B);
     critic_join(a->x, &s->critic, obs, a->act, B);
@@ -169,7 +170,6 @@ static void critic_update(void *arg, int k, int worker) {
     float *scratch = s->critic_scratch[k], *q = s->q + k * round->batch->rows;
     int B = round->batch->rows;
     size_t at = critic_offset(c, k), n = critic_params(c) / 2;
-    memset(s->critic_grad + at, 0, n * sizeof(float));
     critic_forward(q, scratch, c, s->critic_params, k, s->x, B);
     s->critic_loss[k] =
         (double)critic_loss(s->critic_grad, scratch, c, s->critic_params, k, s->x, q, s->target, B);
@@ -198,7 +198,6 @@ static void policy_gradient(const struct round *round) {
     for (int i = 0; i < B * s->config.act_dim; i++) {
         s->d_act[i] *= -share;
     }
-    memset(s->policy_grad, 0, s->policy_n * sizeof(float));
     policy_backward(s->policy_grad, a->policy_scratch, &s->policy, s->policy_params,
                     round->batch->obs, a->noise, s->d_act, s->d_log_prob, B, s->crew);
 }

@@ -30,7 +30,7 @@ void critic_forward(float *q, float *scratch, const struct critic *c, const floa
                     const float *x, int B);
 
 // After critic_forward with the same scratch, params, x and B, which gave q: the
-// loss 0.5 mean((Q_k - y)^2) with targets y (B). Adds its gradient to dparams.
+// loss 0.5 mean((Q_k - y)^2) with targets y (B). Writes its gradient to dparams.
 float critic_loss(float *dparams, float *scratch, const struct critic *c, const float *params,
                   int k, const float *x, const float *q, const float *y, int B);
 

@@ -29,7 +29,7 @@ static void openblas_back(float *dx, float *db, const float *dz, const float *W,
 }
 
 static void openblas_weights(float *dW, const float *dz, const float *x, int B, int out, int in) {
-    blas_gemm_tn(dW, dz, x, out, in, B, 1.0f);
+    blas_gemm_tn(dW, dz, x, out, in, B, 0.0f);
 }
 
 const struct gemm_table gemm_openblas = {COMPUTE_OPENBLAS, openblas_forward, openblas_back,

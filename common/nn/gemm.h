@@ -38,7 +38,7 @@ void gemm_forward(float *y, const float *x, const float *W, const float *b, int 
 // gradient of that layer's bias. Either may be NULL; db only counts with h.
 void gemm_back(float *dx, float *db, const float *dz, const float *W, const float *h, int B,
                int out, int in, enum gemm_operands operands);
-// Back to the weights: dW (out, in) += dz (B, out)^T x (B, in).
+// Back to the weights: dW (out, in) = dz (B, out)^T x (B, in).
 void gemm_weights(float *dW, const float *dz, const float *x, int B, int out, int in,
                   enum gemm_operands operands);
 

@@ -213,10 +213,9 @@ static inline vec v_words_across(const float *p, ptrdiff_t stride, int n, int ro
 // What happens to a tile of C between the registers and memory.
 enum {
     FROM_C = 1, // the sums go on from what C holds: not the first block of K
-    ADD_C = 2,  // C is added at the end
-    BIAS = 4,
-    RELU = 8,
-    MASK = 16 // zero where h is not positive; rows are summed up
+    BIAS = 2,
+    RELU = 4,
+    MASK = 8 // zero where h is not positive; rows are summed up
 };
 
 struct product {
@@ -288,11 +287,6 @@ static inline __attribute__((always_inline)) void tile(const struct product *p, 
         }
         rows_step(&a, p->A_step);
         panel += PANEL;
-    }
-    if (flags & ADD_C) {
-        EACH {
-            c[i][j] = v_add(v_load_first(C + place(p, i, j), lanes[j]), c[i][j]);
-        }
     }
     if (flags & BIAS) {
         vec bias[2];
@@ -379,9 +373,8 @@ static void pass_rows(const struct product *p, const float *panel, float *sums, 
     int tiles = (p->M + TILE_ROWS - 1) / TILE_ROWS;
     for (int t = 0, m = 0; t < tiles; t++) {
         int end = (int)((long)p->M * (t + 1) / tiles);
-        if (flags & (ADD_C | MASK)) {
-            const float *other = flags & MASK ? p->h : p->C;
-            fetch_ahead(other + m * (ptrdiff_t)p->N + n, p->N, end - m, columns);
+        if (flags & MASK) {
+            fetch_ahead(p->h + m * (ptrdiff_t)p->N + n, p->N, end - m, columns);
         }
         any_tile(p, panel, sums, m, n, last, K, flags, end - m, vectors);
         m = end;
@@ -483,10 +476,7 @@ static void multiply(const struct product *whole, const float *B, bool transpose
             int deep = ends ? K - k : K_BLOCK;
             struct product p = part(whole, m, k);
             copy_rows(&p, copy, deep);
-            int flags = p.flags;
-            if (!(flags & ADD_C)) {
-                flags = (k > 0 ? FROM_C : 0) | (ends ? flags : 0);
-            }
+            int flags = (k > 0 ? FROM_C : 0) | (ends ? p.flags : 0);
             for (int n = 0; n < N; n += PANEL) {
                 float sums[PANEL] __attribute__((aligned(64))) = {0};
                 int columns = N - n < PANEL ? N - n : PANEL;
@@ -532,8 +522,7 @@ static void back(float *dx, float *db, const float *dz, const float *W, const fl
 }
 
 static void weights(float *dW, const float *dz, const float *x, int B, int out, int in) {
-    struct product p = {
-        .A = dz, .A_row = 1, .A_step = out, .C = dW, .M = out, .N = in, .flags = ADD_C};
+    struct product p = {.A = dz, .A_row = 1, .A_step = out, .C = dW, .M = out, .N = in};
     multiply(&p, x, false, B);
 }
 

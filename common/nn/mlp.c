@@ -176,10 +176,11 @@ size_t mlp_infer_scratch(const struct mlp *m, int B) {
     return mlp_scratch(m, B < MLP_INFER_ROWS ? B : MLP_INFER_ROWS);
 }
 
-// dW (out, in) += dz (B, out)^T x (B, in)
-static void add_weight_gradient(float *dW, const float *dz, const float *x, int B, int in, int out,
-                                enum gemm_operands operands) {
+// dW (out, in) = dz (B, out)^T x (B, in)
+static void weight_gradient(float *dW, const float *dz, const float *x, int B, int in, int out,
+                            enum gemm_operands operands) {
     if (out == 1) {
+        memset(dW, 0, (size_t)in * sizeof(float));
         vector_add_rows(dW, dz, x, B, in);
     } else {
         gemm_weights(dW, dz, x, B, out, in, operands);
@@ -193,10 +194,7 @@ static void input_gradient(float *dx, float *db, const float *dz, const float *W
         gemm_back(dx, db, dz, W, h, B, out, in, operands);
         return;
     }
-    vector_outer(dx, dz, W, B, in);
-    if (h) {
-        vector_relu_backward(dx, db, h, B, in);
-    }
+    vector_outer(dx, db, dz, W, h, B, in);
 }
 
 // The way back through one layer.
@@ -218,7 +216,7 @@ static void layer_part(void *arg, int part, int worker) {
     enum gemm_operands operands = operands_of(b->m, b->layer);
     if (part == LAYER_WEIGHTS) {
         if (b->dW) {
-            add_weight_gradient(b->dW, b->dz, b->x, b->B, in, out, operands);
+            weight_gradient(b->dW, b->dz, b->x, b->B, in, out, operands);
         }
     } else if (!b->dx) {
         return;
@@ -240,6 +238,9 @@ void mlp_backward_with(struct crew *crew, float *dx, float *dparams, float *scra
     spare[1] = spare[0] + gradient_floats(m, B);
     if (dparams) {
         int last = m->layers - 1;
+        for (int l = 0; l <= last; l++) { // sums of rows are added to what is there
+            memset(dparams + mlp_bias_offset(m, l), 0, (size_t)m->dims[l + 1] * sizeof(float));
+        }
         vector_add_rows(dparams + mlp_bias_offset(m, last), NULL, dy, B, m->dims[m->layers]);
     }
     for (int l = m->layers - 1; l >= 0; l--) {

@@ -54,7 +54,7 @@ void mlp_infer(float *y, float *scratch, const struct mlp *m, const float *param
                int B);
 
 // After mlp_forward with the same scratch, params, x and B: given dy = dL/dy
-// (B, out), adds dL/dparams to dparams (skipped when NULL) and writes dL/dx
+// (B, out), writes dL/dparams to dparams (skipped when NULL) and dL/dx
 // (B, in) to dx (skipped when NULL). scratch may then be used for a new forward.
 void mlp_backward(float *dx, float *dparams, float *scratch, const struct mlp *m,
                   const float *params, const float *x, const float *dy, int B);

@@ -30,7 +30,7 @@ void policy_sample(float *act, float *log_prob, float *scratch, const struct pol
 // act (B, A) = tanh(mu(obs)): the deterministic policy of evaluations.
 void policy_mean(float *act, float *scratch, const struct policy *p, const float *params,
                  const float *obs, int B);
-// After policy_sample with the same scratch, params, obs, noise and B: adds the
+// After policy_sample with the same scratch, params, obs, noise and B: writes the
 // gradient of a loss L(act, log_prob) to dparams, given d_act (B, A) = dL/dact
 // and d_log_prob (B) = dL/dlog_prob. A crew (NULL: none) shares the work, to the
 // same bits.

@@ -99,8 +99,9 @@ void vector_dot_rows(float *y, const float *x, const float *w, int B, int N) {
     table->dot_rows(y, x, w, B, N);
 }
 
-void vector_outer(float *out, const float *a, const float *w, int B, int N) {
-    table->outer(out, a, w, B, N);
+void vector_outer(float *out, float *db, const float *a, const float *w, const float *h, int B,
+                  int N) {
+    table->outer(out, db, a, w, h, B, N);
 }
 
 void vector_add_rows(float *sum, const float *a, const float *x, int B, int N) {
@@ -122,4 +123,20 @@ void vector_philox(uint32_t *out, uint64_t seed, uint64_t stream, const uint64_t
 
 void vector_normals(float *out, const uint32_t *words, size_t n) {
     table->normals(out, words, n);
+}
+
+void vector_stream_normals(float *out, const struct rng *stream, size_t n) {
+    enum { BLOCKS = 64, WORDS = 4 };
+    for (size_t done = 0; done < n; done += BLOCKS * WORDS) {
+        uint64_t block[BLOCKS];
+        uint32_t words[BLOCKS * WORDS];
+        float numbers[BLOCKS * WORDS];
+        for (size_t i = 0; i < BLOCKS; i++) {
+            block[i] = done / WORDS + i;
+        }
+        size_t count = n - done < BLOCKS * WORDS ? n - done : BLOCKS * WORDS;
+        vector_philox(words, stream->seed, stream->stream, block, (count + WORDS - 1) / WORDS);
+        vector_normals(numbers, words, (count + 1) / 2 * 2);
+        memcpy(out + done, numbers, count * sizeof(float));
+    }
 }

@@ -24,6 +24,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/rng.h"
+
 // "avx512", "avx2" or "baseline".
 const char *vector_isa(void);
 // Chooses by name, for tests: false when this processor or build has no such
@@ -53,8 +55,10 @@ void vector_silu_backward(float *dh, float *db, const float *slope, int B, int N
 // A layer with one output, for which a matrix product is a waste.
 // y (B) = x (B, N) w (N)
 void vector_dot_rows(float *y, const float *x, const float *w, int B, int N);
-// out (B, N) = a (B) w (N)^T
-void vector_outer(float *out, const float *a, const float *w, int B, int N);
+// out (B, N) = a (B) w (N)^T; with h (B, N) zero where that is not positive, and the
+// sum of the rows added to db (N). Either may be NULL; db only counts with h.
+void vector_outer(float *out, float *db, const float *a, const float *w, const float *h, int B,
+                  int N);
 // sum (N) += a (B)^T x (B, N); all ones when a is NULL
 void vector_add_rows(float *sum, const float *a, const float *x, int B, int N);
 
@@ -77,5 +81,7 @@ void vector_philox(uint32_t *out, uint64_t seed, uint64_t stream, const uint64_t
 // n numbers ~ N(0, 1) of n words, n even: what rng_fill_normal makes of them, to
 // the last place of a float.
 void vector_normals(float *out, const uint32_t *words, size_t n);
+// The first n of a stream ~ N(0, 1): what rng_fill_normal gives of it, likewise.
+void vector_stream_normals(float *out, const struct rng *stream, size_t n);
 
 #endif

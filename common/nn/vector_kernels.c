@@ -8,6 +8,7 @@
 // stated interval, found with the Remez exchange and rounded to float.
 //
 // Clamps are written `x < lo ? lo : x`, which lets a NaN pass.
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -227,26 +228,28 @@ static void kernel_silu_backward(float *restrict dh, float *restrict db,
     }
 }
 
-// Eight partial sums side by side, as a type of their own: a compiler may not
+// Sixteen partial sums side by side, as a type of their own: a compiler may not
 // reorder a sum of floats by itself.
-typedef float lanes __attribute__((vector_size(32), aligned(4), may_alias));
+typedef float lanes __attribute__((vector_size(64), aligned(4), may_alias));
+#define LANES 16
 
 static void kernel_dot_rows(float *restrict y, const float *restrict x, const float *restrict w,
                             int B, int N) {
     for (int i = 0; i < B; i++, x += N) {
-        lanes s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+        lanes s0 = {0}, s1 = {0};
         int j = 0;
-        for (; j + 32 <= N; j += 32) {
+        for (; j + 2 * LANES <= N; j += 2 * LANES) {
             s0 += *(const lanes *)(x + j) * *(const lanes *)(w + j);
-            s1 += *(const lanes *)(x + j + 8) * *(const lanes *)(w + j + 8);
-            s2 += *(const lanes *)(x + j + 16) * *(const lanes *)(w + j + 16);
-            s3 += *(const lanes *)(x + j + 24) * *(const lanes *)(w + j + 24);
+            s1 += *(const lanes *)(x + j + LANES) * *(const lanes *)(w + j + LANES);
         }
-        for (; j + 8 <= N; j += 8) {
+        for (; j + LANES <= N; j += LANES) {
             s0 += *(const lanes *)(x + j) * *(const lanes *)(w + j);
         }
-        lanes s = (s0 + s1) + (s2 + s3);
-        float sum = ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]));
+        lanes s = s0 + s1;
+        float sum = 0;
+        for (int k = 0; k < LANES / 2; k++) {
+            sum += s[k] + s[k + LANES / 2];
+        }
         for (; j < N; j++) {
             sum += x[j] * w[j];
         }
@@ -254,11 +257,27 @@ static void kernel_dot_rows(float *restrict y, const float *restrict x, const fl
     }
 }
 
-static void kernel_outer(float *restrict out, const float *restrict a, const float *restrict w,
-                         int B, int N) {
-    for (int i = 0; i < B; i++, out += N) {
-        for (int j = 0; j < N; j++) {
-            out[j] = a[i] * w[j];
+// Products first, masks then: a product behind a condition is not widened.
+static void kernel_outer(float *restrict out, float *restrict db, const float *restrict a,
+                         const float *restrict w, const float *restrict h, int B, int N) {
+    for (int i = 0; i < B; i++, out += N, h = h ? h + N : NULL) {
+        const float scale = a[i];
+        if (!h) {
+            for (int j = 0; j < N; j++) {
+                out[j] = scale * w[j];
+            }
+        } else if (db) {
+            for (int j = 0; j < N; j++) {
+                float product = scale * w[j];
+                float d = h[j] > 0.0f ? product : 0.0f;
+                out[j] = d;
+                db[j] += d;
+            }
+        } else {
+            for (int j = 0; j < N; j++) {
+                float product = scale * w[j];
+                out[j] = h[j] > 0.0f ? product : 0.0f;
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ struct vector_table {
     void (*relu_backward)(float *, float *, const float *, int, int);
     void (*silu_backward)(float *, float *, const float *, int, int);
     void (*dot_rows)(float *, const float *, const float *, int, int);
-    void (*outer)(float *, const float *, const float *, int, int);
+    void (*outer)(float *, float *, const float *, const float *, const float *, int, int);
     void (*add_rows)(float *, const float *, const float *, int, int);
     void (*adam_step)(float *, float *, float *, const float *, size_t, const struct vector_adam *);
     void (*polyak)(float *, const float *, size_t, float);

@@ -108,27 +108,24 @@ static void gradients_of_many_shapes(void **state) {
     }
 }
 
-static void backward_adds_and_skips(void **state) {
+static void backward_writes_and_skips(void **state) {
     (void)state;
     struct mlp m = mlp_make(3, 17, 2, 5, ACTIVATION_SILU);
     struct example s = make(m, 6, 7);
-    float *once = zero_floats(s.params_len), *twice = zero_floats(s.params_len);
+    float *once = zero_floats(s.params_len), *again = garbage_floats(s.params_len);
     float *dx = garbage_floats(s.x_len), *dx_alone = garbage_floats(s.x_len);
     mlp_forward(s.y, s.scratch, &m, s.params, s.x, s.B);
     mlp_backward(dx, once, s.scratch, &m, s.params, s.x, s.c, s.B);
-    for (int i = 0; i < 2; i++) { // without dx
-        mlp_forward(s.y, s.scratch, &m, s.params, s.x, s.B);
-        mlp_backward(NULL, twice, s.scratch, &m, s.params, s.x, s.c, s.B);
-    }
-    for (size_t i = 0; i < s.params_len; i++) {
-        assert_true(fabs(twice[i] - 2.0 * once[i]) <= 1e-5 * (1 + fabs(once[i])));
-    }
+    // Without dx, over what was there, the same to the bit.
+    mlp_forward(s.y, s.scratch, &m, s.params, s.x, s.B);
+    mlp_backward(NULL, again, s.scratch, &m, s.params, s.x, s.c, s.B);
+    assert_memory_equal(again, once, s.params_len * sizeof(float));
     // Without dparams the input's gradient is the same to the bit.
     mlp_forward(s.y, s.scratch, &m, s.params, s.x, s.B);
     mlp_backward(dx_alone, NULL, s.scratch, &m, s.params, s.x, s.c, s.B);
     assert_memory_equal(dx, dx_alone, s.x_len * sizeof(float));
     free(once);
-    free(twice);
+    free(again);
     free(dx);
     free(dx_alone);
     drop(&s);
@@ -271,7 +268,7 @@ static void initial_weights(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_of_many_shapes),
-        cmocka_unit_test(backward_adds_and_skips),
+        cmocka_unit_test(backward_writes_and_skips),
         cmocka_unit_test(dropped_rows_do_not_matter),
         cmocka_unit_test(blocks_give_the_same),
         cmocka_unit_test(same_bits_anywhere),

@@ -211,9 +211,22 @@ static void check_rows(void) {
             }
             close_to("dot", 0, y[i], sum, 1e-6, 1e-5);
         }
-        vector_outer(h, a, w, ROWS, N);
+        vector_outer(h, NULL, a, w, NULL, ROWS, N);
         for (int i = 0; i < ROWS * N; i++) {
             assert_true(h[i] == a[i / N] * w[i % N]);
+        }
+        for (int with_sums = 0; with_sums < 2; with_sums++) { // behind a ReLU that gave x
+            memcpy(sums, w, sizeof(sums));
+            vector_outer(h, with_sums ? sums : NULL, a, w, x, ROWS, N);
+            for (int j = 0; j < N; j++) {
+                double sum = (double)w[j];
+                for (int i = 0; i < ROWS; i++) {
+                    float want = x[i * N + j] > 0 ? a[i] * w[j] : 0;
+                    assert_true(h[i * N + j] == want);
+                    sum += with_sums ? (double)want : 0;
+                }
+                close_to("sum behind a ReLU", 0, sums[j], sum, 1e-6, 1e-5);
+            }
         }
         for (int scaled = 0; scaled < 2; scaled++) {
             memcpy(sums, w, sizeof(sums));
