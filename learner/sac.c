@@ -173,9 +173,9 @@ static void critic_update(void *arg, int k, int worker) {
     critic_forward(q, scratch, c, s->critic_params, k, s->x, B);
     s->critic_loss[k] =
         (double)critic_loss(s->critic_grad, scratch, c, s->critic_params, k, s->x, q, s->target, B);
-    adam_step(s->critic_params + at, s->critic_m + at, s->critic_v + at, s->critic_grad + at, n,
-              &s->adam, 0, round->t);
-    polyak(s->critic_target + at, s->critic_params + at, n, (float)s->config.tau);
+    adam_polyak_step(s->critic_params + at, s->critic_m + at, s->critic_v + at,
+                     s->critic_target + at, s->critic_grad + at, n, &s->adam, (float)s->config.tau,
+                     round->t);
     critic_forward(s->actor_q + k * B, scratch, c, s->critic_params, k, s->actions[IN_STATE].x, B);
 }
 

@@ -11,10 +11,9 @@ struct adam adam_make(double learning_rate) {
         .learning_rate = learning_rate, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
 }
 
-void adam_step(float *p, float *m, float *v, const float *g, size_t n, const struct adam *a,
-               float decay, uint64_t t) {
+static struct vector_adam step_of(const struct adam *a, float decay, uint64_t t) {
     CHECK(t >= 1);
-    const struct vector_adam step = {
+    return (struct vector_adam){
         .beta1 = (float)a->beta1,
         .beta2 = (float)a->beta2,
         .gain1 = (float)(1.0 - a->beta1),
@@ -24,9 +23,16 @@ void adam_step(float *p, float *m, float *v, const float *g, size_t n, const str
         .epsilon = (float)a->epsilon,
         .decay = decay,
     };
+}
+
+void adam_step(float *p, float *m, float *v, const float *g, size_t n, const struct adam *a,
+               float decay, uint64_t t) {
+    const struct vector_adam step = step_of(a, decay, t);
     vector_adam_step(p, m, v, g, n, &step);
 }
 
-void polyak(float *target, const float *source, size_t n, float tau) {
-    vector_polyak(target, source, n, tau);
+void adam_polyak_step(float *p, float *m, float *v, float *target, const float *g, size_t n,
+                      const struct adam *a, float tau, uint64_t t) {
+    const struct vector_adam step = step_of(a, 0, t);
+    vector_adam_polyak_step(p, m, v, target, g, n, &step, tau);
 }

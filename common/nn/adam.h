@@ -21,7 +21,9 @@ struct adam adam_make(double learning_rate);
 void adam_step(float *p, float *m, float *v, const float *g, size_t n, const struct adam *a,
                float decay, uint64_t t);
 
-// target = (1 - tau) target + tau source (Polyak averaging).
-void polyak(float *target, const float *source, size_t n, float tau);
+// The same without decay, and then target = (1 - tau) target + tau p (Polyak
+// averaging), in one pass over memory.
+void adam_polyak_step(float *p, float *m, float *v, float *target, const float *g, size_t n,
+                      const struct adam *a, float tau, uint64_t t);
 
 #endif

@@ -113,8 +113,9 @@ void vector_adam_step(float *p, float *m, float *v, const float *g, size_t n,
     table->adam_step(p, m, v, g, n, a);
 }
 
-void vector_polyak(float *target, const float *source, size_t n, float tau) {
-    table->polyak(target, source, n, tau);
+void vector_adam_polyak_step(float *p, float *m, float *v, float *target, const float *g, size_t n,
+                             const struct vector_adam *a, float tau) {
+    table->adam_polyak_step(p, m, v, target, g, n, a, tau);
 }
 
 void vector_philox(uint32_t *out, uint64_t seed, uint64_t stream, const uint64_t *block, size_t n) {

@@ -72,8 +72,9 @@ struct vector_adam {
 };
 void vector_adam_step(float *p, float *m, float *v, const float *g, size_t n,
                       const struct vector_adam *a);
-// target = (1 - tau) target + tau source
-void vector_polyak(float *target, const float *source, size_t n, float tau);
+// The same, then target = (1 - tau) target + tau p, in one pass over memory.
+void vector_adam_polyak_step(float *p, float *m, float *v, float *target, const float *g, size_t n,
+                             const struct vector_adam *a, float tau);
 
 // Random numbers in bulk: out (n, 4), the words of n blocks of a stream, as
 // rng_block gives them one at a time.

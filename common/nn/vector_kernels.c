@@ -303,24 +303,32 @@ static inline float flush(float x) {
     return magnitude(x) < 0x1p-126f ? 0.0f : x;
 }
 
+// One number's step; returns where p goes.
+static inline float adam_one(float p, float *m, float *v, float g, const struct vector_adam *a) {
+    float grad = FMA(a->decay, p, g);
+    float mean = flush(FMA(a->beta1, *m, a->gain1 * grad));
+    float square = flush(FMA(a->beta2, *v, a->gain2 * grad * grad));
+    *m = mean;
+    *v = square;
+    return p - a->step * mean / FMA(__builtin_sqrtf(square), a->root_scale, a->epsilon);
+}
+
 static void kernel_adam_step(float *restrict p, float *restrict m, float *restrict v,
                              const float *restrict g, size_t n, const struct vector_adam *a) {
-    const float beta1 = a->beta1, beta2 = a->beta2, gain1 = a->gain1, gain2 = a->gain2;
-    const float step = a->step, root_scale = a->root_scale, epsilon = a->epsilon, decay = a->decay;
+    const struct vector_adam local = *a; // which nothing written below can change
     for (size_t i = 0; i < n; i++) {
-        float grad = FMA(decay, p[i], g[i]);
-        float mean = flush(FMA(beta1, m[i], gain1 * grad));
-        float square = flush(FMA(beta2, v[i], gain2 * grad * grad));
-        m[i] = mean;
-        v[i] = square;
-        p[i] -= step * mean / FMA(__builtin_sqrtf(square), root_scale, epsilon);
+        p[i] = adam_one(p[i], &m[i], &v[i], g[i], &local);
     }
 }
 
-static void kernel_polyak(float *restrict target, const float *restrict source, size_t n,
-                          float tau) {
+static void kernel_adam_polyak_step(float *restrict p, float *restrict m, float *restrict v,
+                                    float *restrict target, const float *restrict g, size_t n,
+                                    const struct vector_adam *a, float tau) {
+    const struct vector_adam local = *a;
     for (size_t i = 0; i < n; i++) {
-        target[i] = FMA(tau, source[i], (1.0f - tau) * target[i]);
+        float stepped = adam_one(p[i], &m[i], &v[i], g[i], &local);
+        p[i] = stepped;
+        target[i] = FMA(tau, stepped, (1.0f - tau) * target[i]);
     }
 }
 
@@ -438,7 +446,7 @@ const struct vector_table JOIN(vector_, VECTOR_ISA) = {
     .outer = kernel_outer,
     .add_rows = kernel_add_rows,
     .adam_step = kernel_adam_step,
-    .polyak = kernel_polyak,
+    .adam_polyak_step = kernel_adam_polyak_step,
     .philox = kernel_philox,
     .normals = kernel_normals,
 };

@@ -20,7 +20,8 @@ struct vector_table {
     void (*outer)(float *, float *, const float *, const float *, const float *, int, int);
     void (*add_rows)(float *, const float *, const float *, int, int);
     void (*adam_step)(float *, float *, float *, const float *, size_t, const struct vector_adam *);
-    void (*polyak)(float *, const float *, size_t, float);
+    void (*adam_polyak_step)(float *, float *, float *, float *, const float *, size_t,
+                             const struct vector_adam *, float);
     void (*philox)(uint32_t *, uint64_t, uint64_t, const uint64_t *, size_t);
     void (*normals)(float *, const uint32_t *, size_t);
 };

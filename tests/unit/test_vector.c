@@ -383,6 +383,39 @@ static void rows_and_sums(void **state) {
     for_each_isa(check_backward);
 }
 
+// Adam and the targets in one pass: what a step and then the average give, and the
+// step's own numbers to the bit.
+static void check_adam_and_targets(void) {
+    enum { N = 37 };
+    const struct vector_adam a = {0.9f, 0.999f, 0.1f, 0.001f, 3e-4f, 1.5f, 1e-8f, 0};
+    float p[2][N], m[2][N], v[2][N], g[N], target[N], before[N];
+    struct rng rng = rng_make(3, RNG_TEST, 11);
+    rng_fill_normal(&rng, g, N);
+    rng_fill_normal(&rng, target, N);
+    memcpy(before, target, sizeof(before));
+    for (int k = 0; k < 2; k++) {
+        for (int i = 0; i < N; i++) {
+            p[k][i] = 0.1f * (float)i;
+            m[k][i] = 0.01f * (float)(i - 20);
+            v[k][i] = 0.02f * (float)i;
+        }
+    }
+    vector_adam_step(p[0], m[0], v[0], g, N, &a);
+    vector_adam_polyak_step(p[1], m[1], v[1], target, g, N, &a, 0.05f);
+    assert_memory_equal(p[0], p[1], sizeof(p[0]));
+    assert_memory_equal(m[0], m[1], sizeof(m[0]));
+    assert_memory_equal(v[0], v[1], sizeof(v[0]));
+    for (int i = 0; i < N; i++) {
+        double want = 0.95 * (double)before[i] + 0.05 * (double)p[0][i];
+        close_to("target", (double)i, target[i], want, 1e-6, 1e-6);
+    }
+}
+
+static void adam_and_targets(void **state) {
+    (void)state;
+    for_each_isa(check_adam_and_targets);
+}
+
 static void adam_flushes_denormals(void **state) {
     (void)state;
     for_each_isa(check_adam_flushes);
@@ -402,6 +435,7 @@ int main(void) {
         cmocka_unit_test(values_do_not_depend_on_their_place),
         cmocka_unit_test(rows_and_sums),
         cmocka_unit_test(adam_flushes_denormals),
+        cmocka_unit_test(adam_and_targets),
         cmocka_unit_test(random_numbers_are_the_streams),
         cmocka_unit_test(unknown_variants_are_refused),
     };
