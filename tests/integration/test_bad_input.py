@@ -142,7 +142,8 @@ def slow_kernels(stage):
     for kernels in "openblas", "auto":
         run_dir = stage.path(kernels)
         run = stage.run(run_dir, sets={**LONG, "compute.kernels": kernels})
-        wait_for("the learner", lambda: endpoints(run_dir) and status(stage, endpoints(run_dir)["learner"]), 10)
+        for name, endpoint in wait_for("the run's endpoints", lambda: endpoints(run_dir), 10).items():
+            wait_for(name, lambda endpoint=endpoint: status(stage, endpoint), 10)
         run.send_signal(signal.SIGINT)
         check(end(run, 20) == 0, f"exit code {run.returncode}")
         log, said = read(os.path.join(run_dir, "log")), read(run.output)
