@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Shows that the element-wise kernels keep the accuracy that vector.h states, in
 // every variant that this processor can run, over the whole range of floats and
-// at its ends; that sums are right for all lengths; and that a value does not
-// depend on its place; and that random numbers in bulk are the
-// stream's. By comparing with libm in double.
+// at its ends; that sums are right for all lengths; that a value does not depend
+// on its place; and that random numbers in bulk are the stream's. By comparing
+// with libm in double, and with rng.h.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
