@@ -167,6 +167,18 @@ void crew_destroy(struct crew **crew) {
     *crew = NULL;
 }
 
+void crew_raise(struct crew *c, atomic_uint *word, unsigned value) {
+    atomic_store(word, value);
+    wake_sleepers(c);
+}
+
+void crew_wait(struct crew *c, int worker, atomic_uint *word, unsigned least) {
+    unsigned value = atomic_load(word);
+    while ((int)(value - least) < 0) {
+        value = wait_for_change(&c->members[worker], word, value);
+    }
+}
+
 int crew_size(const struct crew *c) {
     return c->size;
 }

@@ -9,6 +9,8 @@
 #ifndef SPUR_COMMON_CREW_H
 #define SPUR_COMMON_CREW_H
 
+#include <stdatomic.h>
+
 #define CREW_SIZE_MAX 32
 
 struct crew;
@@ -20,5 +22,11 @@ void crew_destroy(struct crew **crew);
 int crew_size(const struct crew *crew);
 // From one thread at a time.
 void crew_run(struct crew *crew, crew_fn *fn, void *arg, int items);
+
+// Within a job, for items that build on others: a word only grows, whoever has
+// brought it further says so, and others wait until it has come to `least`. (By
+// less than half of its range: words may wrap.)
+void crew_raise(struct crew *crew, atomic_uint *word, unsigned value);
+void crew_wait(struct crew *crew, int worker, atomic_uint *word, unsigned least);
 
 #endif

@@ -6,14 +6,14 @@
 #include <string.h>
 
 #include "common/check.h"
-#include "common/nn/adam.h"
+#include "common/crew.h"
+#include "common/nn/ensemble_steps.h"
 #include "common/nn/normalizer.h"
 #include "common/rng.h"
-#include "common/crew.h"
 #include "modelserver/termination_fit.h"
 
-#define HOLDOUT_BLOCK 512  // rows scored at once: activations stay in the cache
-#define BEST_AT_FIRST 1e10 // any finite error improves on it
+#define SCORE_ROWS MLP_INFER_ROWS // scored at once: activations stay in the cache
+#define BEST_AT_FIRST 1e10        // any finite error improves on it
 
 struct fit {
     struct ensemble e;
@@ -25,6 +25,7 @@ struct fit {
     uint64_t holdout_max, rows_max, seed;
     size_t params, member_params;
     struct crew *crew;
+    struct ensemble_steps *steps;
     struct termination_fit *heads; // NULL: there are none
 
     // What trainings hand on (weights, moments), and the copies being trained.
@@ -38,23 +39,22 @@ struct fit {
     float *normalizer;
     uint32_t *permutation;
     uint32_t holdout, train;
-    uint32_t batch_first, batch_rows; // of the step in hand, in the bootstrap order
+    double *errors; // (members, blocks of held out rows) sums of squares
     struct member {
         uint32_t *rows; // (rows_max) bootstrap draw, in this epoch's order
         struct rng shuffle;
         double score, best;
         bool improved;
         float *best_params; // (member_params)
-        float *bounds_grad; // (2 * target_dim) this member's part
     } member[ENSEMBLE_MEMBERS_MAX];
     struct worker {
-        float *scratch, *grad; // grad: laid out as the whole block
-        float *xb, *yb;        // a batch, or a holdout block's predictions in yb
+        float *scratch, *mean; // of SCORE_ROWS predictions
     } worker[CREW_SIZE_MAX];
 };
 
-static int block_rows(int batch) {
-    return batch > HOLDOUT_BLOCK ? batch : HOLDOUT_BLOCK;
+// Blocks in which n held out rows are scored.
+static uint64_t score_blocks(uint64_t n) {
+    return (n + SCORE_ROWS - 1) / SCORE_ROWS;
 }
 
 struct fit *fit_create(const struct config *config, const struct ensemble *e, uint64_t rows_max,
@@ -89,23 +89,21 @@ struct fit *fit_create(const struct config *config, const struct ensemble *e, ui
     f->y = xcalloc(rows_max * (size_t)e->target_dim, sizeof(float));
     f->permutation = xcalloc(rows_max, sizeof(uint32_t));
     f->normalizer = xfloats(normalizer_floats(e->in_dim));
+    f->errors = xcalloc((uint64_t)e->members * score_blocks(rows_max), sizeof(double));
     for (int i = 0; i < e->members; i++) {
         f->member[i].rows = xcalloc(rows_max, sizeof(uint32_t));
         f->member[i].best_params = xfloats(f->member_params);
-        f->member[i].bounds_grad = xfloats(2 * (size_t)e->target_dim);
     }
     threads = threads > e->members ? e->members : threads;
     f->crew = crew_create(threads);
+    f->steps = ensemble_steps_create(e, f->batch, f->crew);
     struct termination heads = model_heads(e, config->task.termination);
     if (heads.members > 0) {
         f->heads = termination_fit_create(&heads, config, rows_max, threads);
     }
-    size_t rows = (size_t)block_rows(f->batch);
     for (int i = 0; i < threads; i++) {
-        f->worker[i].scratch = xfloats(ensemble_scratch(e, (int)rows));
-        f->worker[i].grad = xfloats(f->params);
-        f->worker[i].xb = xfloats(rows * (size_t)e->in_dim);
-        f->worker[i].yb = xfloats(rows * (size_t)e->target_dim);
+        f->worker[i].scratch = xfloats(ensemble_scratch(e, SCORE_ROWS));
+        f->worker[i].mean = xfloats(SCORE_ROWS * (size_t)e->target_dim);
     }
     return f;
 }
@@ -117,16 +115,14 @@ void fit_destroy(struct fit **fit) {
     }
     for (int i = 0; i < crew_size(f->crew); i++) {
         free(f->worker[i].scratch);
-        free(f->worker[i].grad);
-        free(f->worker[i].xb);
-        free(f->worker[i].yb);
+        free(f->worker[i].mean);
     }
+    ensemble_steps_destroy(&f->steps);
     crew_destroy(&f->crew);
     termination_fit_destroy(&f->heads);
     for (int i = 0; i < f->e.members; i++) {
         free(f->member[i].rows);
         free(f->member[i].best_params);
-        free(f->member[i].bounds_grad);
     }
     float *blocks[] = {f->weights, f->m, f->v, f->new_weights, f->new_m,
                        f->new_v,   f->x, f->y, f->normalizer};
@@ -134,21 +130,24 @@ void fit_destroy(struct fit **fit) {
         free(blocks[i]);
     }
     free(f->permutation);
+    free(f->errors);
     free(f);
     *fit = NULL;
 }
 
 uint64_t fit_memory_bytes(const struct config *config, const struct ensemble *e, uint64_t rows_max,
                           int threads) {
-    uint64_t members = (uint64_t)e->members, rows = (uint64_t)block_rows(config->model.batch_size);
+    uint64_t members = (uint64_t)e->members;
     uint64_t row = (uint64_t)(e->in_dim + e->target_dim);
     uint64_t floats = 6 * ensemble_params(e) + members * mlp_params(&e->net) + rows_max * row +
                       rows_max * (members + 1);
-    uint64_t worker = ensemble_scratch(e, (int)rows) + ensemble_params(e) + rows * row;
+    uint64_t worker = ensemble_scratch(e, SCORE_ROWS) + SCORE_ROWS * (uint64_t)e->target_dim;
     struct termination heads = model_heads(e, config->task.termination);
     uint64_t for_heads =
         heads.members > 0 ? termination_fit_memory_bytes(&heads, rows_max, threads) : 0;
-    return (floats + (uint64_t)threads * worker) * sizeof(float) + for_heads;
+    return (floats + (uint64_t)threads * worker) * sizeof(float) +
+           members * score_blocks(rows_max) * sizeof(double) +
+           ensemble_steps_memory_bytes(e, config->model.batch_size, threads) + for_heads;
 }
 
 struct fit_state fit_state(struct fit *f) {
@@ -225,73 +224,51 @@ static void shuffle_member(void *arg, int item, int worker) {
     }
 }
 
-// Adam on one member's network: weights with their layer's decay, biases
-// without.
-static void member_adam(struct fit *f, int item, const float *grad) {
-    size_t base = ensemble_member_offset(&f->e, item);
-    for (int l = 0; l < f->e.net.layers; l++) {
-        size_t w = base + mlp_weight_offset(&f->e.net, l), b = base + mlp_bias_offset(&f->e.net, l);
-        adam_step(f->new_weights + w, f->new_m + w, f->new_v + w, grad + w, b - w, &f->adam,
-                  f->decay[l], f->new_adam_steps);
-        adam_step(f->new_weights + b, f->new_m + b, f->new_v + b, grad + b,
-                  (size_t)f->e.net.dims[l + 1], &f->adam, 0, f->new_adam_steps);
-    }
-}
-
-// One member's part of a step: its gradient, and Adam on its own network. The
-// bounds are shared, so their gradient is only handed over.
-static void step_member(void *arg, int item, int worker) {
-    struct fit *f = arg;
-    struct member *member = &f->member[item];
-    struct worker *w = &f->worker[worker];
+// ensemble_training's batch: the rows of a step in this epoch's order.
+static int fill_batch(void *arg, float *x, float *y, int member, uint32_t step) {
+    const struct fit *f = arg;
     size_t in = (size_t)f->e.in_dim, out = (size_t)f->e.target_dim;
-    const uint32_t *rows = member->rows + f->batch_first;
-    for (uint32_t r = 0; r < f->batch_rows; r++) {
-        memcpy(w->xb + r * in, f->x + rows[r] * in, in * sizeof(float));
-        memcpy(w->yb + r * out, f->y + rows[r] * out, out * sizeof(float));
+    uint32_t first = step * (uint32_t)f->batch, left = f->train - first;
+    uint32_t n = left < (uint32_t)f->batch ? left : (uint32_t)f->batch;
+    const uint32_t *rows = f->member[member].rows + first;
+    for (uint32_t r = 0; r < n; r++) {
+        memcpy(x + r * in, f->x + rows[r] * in, in * sizeof(float));
+        memcpy(y + r * out, f->y + rows[r] * out, out * sizeof(float));
     }
-    float *own = w->grad + ensemble_member_offset(&f->e, item);
-    float *bounds = w->grad + ensemble_max_logvar_offset(&f->e);
-    memset(own, 0, f->member_params * sizeof(float));
-    memset(bounds, 0, 2 * out * sizeof(float));
-    ensemble_member_loss(NULL, w->grad, w->scratch, &f->e, f->new_weights, item, w->xb, w->yb,
-                         (int)f->batch_rows);
-    memcpy(member->bounds_grad, bounds, 2 * out * sizeof(float));
-    member_adam(f, item, w->grad);
+    return (int)n;
 }
 
-// Adam on the bounds, with the members' gradients summed in the members' order.
-static void step_bounds(struct fit *f) {
-    size_t n = 2 * (size_t)f->e.target_dim, at = ensemble_max_logvar_offset(&f->e);
-    float *grad = f->worker[0].grad + at;
-    memset(grad, 0, n * sizeof(float));
-    for (int i = 0; i < f->e.members; i++) {
-        for (size_t j = 0; j < n; j++) {
-            grad[j] += f->member[i].bounds_grad[j];
-        }
-    }
-    ensemble_bounds_loss(f->worker[0].grad, &f->e, f->new_weights);
-    adam_step(f->new_weights + at, f->new_m + at, f->new_v + at, grad, n, &f->adam, 0,
-              f->new_adam_steps);
-}
-
-static void score_member(void *arg, int item, int worker) {
+// One block of held out rows with one member.
+static void score_block(void *arg, int item, int worker) {
     struct fit *f = arg;
     struct worker *w = &f->worker[worker];
+    uint32_t blocks = (uint32_t)score_blocks(f->holdout);
+    int member = item / (int)blocks;
+    uint32_t first = (uint32_t)item % blocks * SCORE_ROWS, left = f->holdout - first;
+    uint32_t n = left < SCORE_ROWS ? left : SCORE_ROWS;
     size_t in = (size_t)f->e.in_dim, out = (size_t)f->e.target_dim;
+    ensemble_predict(w->mean, NULL, w->scratch, &f->e, f->new_weights, member, f->x + first * in,
+                     (int)n);
+    const float *y = f->y + first * out;
     double sum = 0;
-    for (uint32_t first = 0; first < f->holdout; first += HOLDOUT_BLOCK) {
-        uint32_t n = f->holdout - first < HOLDOUT_BLOCK ? f->holdout - first : HOLDOUT_BLOCK;
-        ensemble_predict(w->yb, NULL, w->scratch, &f->e, f->new_weights, item, f->x + first * in,
-                         (int)n);
-        const float *y = f->y + first * out;
-        for (size_t j = 0; j < n * out; j++) {
-            double error = (double)w->yb[j] - (double)y[j];
-            sum += error * error;
-        }
+    for (size_t j = 0; j < n * out; j++) {
+        double error = (double)w->mean[j] - (double)y[j];
+        sum += error * error;
     }
+    f->errors[item] = sum;
+}
+
+// A member's error over all blocks, and its weights kept if they are its best.
+static void judge_member(void *arg, int item, int worker) {
+    (void)worker;
+    struct fit *f = arg;
     struct member *member = &f->member[item];
-    member->score = sum / ((double)f->holdout * (double)out);
+    uint64_t blocks = score_blocks(f->holdout);
+    double sum = 0;
+    for (uint64_t i = 0; i < blocks; i++) {
+        sum += f->errors[(uint64_t)item * blocks + i];
+    }
+    member->score = sum / ((double)f->holdout * (double)f->e.target_dim);
     member->improved = (member->best - member->score) / member->best > f->improvement;
     if (member->improved) {
         member->best = member->score;
@@ -300,22 +277,28 @@ static void score_member(void *arg, int item, int worker) {
     }
 }
 
+static uint32_t epoch_steps(const struct fit *f) {
+    return (f->train + (uint32_t)f->batch - 1) / (uint32_t)f->batch;
+}
+
 // False when *stop interrupted it.
 static bool run_epoch(struct fit *f, const atomic_bool *stop) {
     int members = f->e.members;
     crew_run(f->crew, shuffle_member, f, members);
-    uint32_t batch = (uint32_t)f->batch;
-    for (uint32_t first = 0; first < f->train; first += batch) {
-        if (atomic_load_explicit(stop, memory_order_relaxed)) {
-            return false;
-        }
-        f->batch_first = first;
-        f->batch_rows = f->train - first < batch ? f->train - first : batch;
-        f->new_adam_steps++;
-        crew_run(f->crew, step_member, f, members);
-        step_bounds(f);
+    struct ensemble_training training = {.params = f->new_weights,
+                                         .m = f->new_m,
+                                         .v = f->new_v,
+                                         .adam = f->adam,
+                                         .decay = f->decay,
+                                         .t = f->new_adam_steps,
+                                         .batch = fill_batch,
+                                         .arg = f};
+    if (!ensemble_steps_run(f->steps, &training, epoch_steps(f), stop)) {
+        return false;
     }
-    crew_run(f->crew, score_member, f, members);
+    f->new_adam_steps = training.t;
+    crew_run(f->crew, score_block, f, members * (int)score_blocks(f->holdout));
+    crew_run(f->crew, judge_member, f, members);
     return true;
 }
 
@@ -354,9 +337,8 @@ static void swap(float **a, float **b) {
 
 // Whether another epoch may be begun after so many, the last `idle` of them in vain.
 static bool goes_on(const struct fit *f, int epochs, int idle) {
-    uint64_t steps = (f->train + (uint64_t)f->batch - 1) / (uint64_t)f->batch; // an epoch
     return idle <= f->patience && (f->epochs_max == 0 || epochs < f->epochs_max) &&
-           (epochs == 0 || ((uint64_t)epochs + 1) * steps <= f->steps_max);
+           (epochs == 0 || ((uint64_t)epochs + 1) * epoch_steps(f) <= f->steps_max);
 }
 
 enum fit_result fit_train(struct fit *f, struct model *out, const struct store_columns *d,

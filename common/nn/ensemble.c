@@ -137,56 +137,58 @@ static float output_loss(float *mse, float *d_max, float *d_min, const struct pa
     return (float)(sum / ((double)B * T));
 }
 
-float ensemble_member_loss(float *mse, float *dparams, float *scratch, const struct ensemble *e,
-                           const float *params, int member, const float *x, const float *y, int B) {
+void ensemble_member_forward(float *scratch, const struct ensemble *e, const float *params,
+                             int member, const float *x, int B) {
     CHECK(B > 0);
     CHECK(member >= 0 && member < e->members);
-    const size_t n = (size_t)B * (size_t)e->target_dim;
-    const size_t offset = ensemble_member_offset(e, member);
     struct parts s = divide(scratch, e, B);
-    mlp_forward(s.out, s.net, &e->net, params + offset, x, B);
+    mlp_forward(s.out, s.net, &e->net, params + ensemble_member_offset(e, member), x, B);
+}
+
+float ensemble_member_output(float *mse, float *d_bounds, float *scratch, const struct ensemble *e,
+                             const float *params, const float *y, int B) {
+    const int T = e->target_dim;
+    const size_t n = (size_t)B * (size_t)T;
+    struct parts s = divide(scratch, e, B);
     bound_logvar(&s, e, params, B, true);
     for (size_t k = 0; k < n; k++) {
         s.a[k] = -s.logvar[k];
     }
     vector_exp(s.b, s.a, n);
-    float loss = output_loss(mse, dparams + ensemble_max_logvar_offset(e),
-                             dparams + ensemble_min_logvar_offset(e), &s, y, B, e->target_dim);
+    return output_loss(mse, d_bounds, d_bounds + T, &s, y, B, T);
+}
+
+void ensemble_member_adam(const struct mlp_adam *a, float *params, float *scratch,
+                          const struct ensemble *e, int member, const float *x, int B) {
+    struct parts s = divide(scratch, e, B);
+    struct mlp_adam own = *a;
+    own.m += ensemble_member_offset(e, member);
+    own.v += ensemble_member_offset(e, member);
+    mlp_backward_adam(&own, params + ensemble_member_offset(e, member), s.net, &e->net, x, s.out,
+                      B);
+}
+
+float ensemble_member_loss(float *mse, float *dparams, float *scratch, const struct ensemble *e,
+                           const float *params, int member, const float *x, const float *y, int B) {
+    const size_t offset = ensemble_member_offset(e, member);
+    struct parts s = divide(scratch, e, B);
+    ensemble_member_forward(scratch, e, params, member, x, B);
+    float loss = ensemble_member_output(mse, dparams + ensemble_max_logvar_offset(e), scratch, e,
+                                        params, y, B);
     mlp_backward(NULL, dparams + offset, s.net, &e->net, params + offset, x, s.out, B);
     return loss;
 }
 
-float ensemble_bounds_loss(float *dparams, const struct ensemble *e, const float *params) {
+float ensemble_bounds_loss(float *d_bounds, const struct ensemble *e, const float *params) {
     const float *max = params + ensemble_max_logvar_offset(e);
     const float *min = params + ensemble_min_logvar_offset(e);
     double sum = 0.0;
     for (int j = 0; j < e->target_dim; j++) {
         sum += (double)max[j] - (double)min[j];
-        dparams[ensemble_max_logvar_offset(e) + (size_t)j] += BOUNDS_WEIGHT;
-        dparams[ensemble_min_logvar_offset(e) + (size_t)j] -= BOUNDS_WEIGHT;
+        d_bounds[j] += BOUNDS_WEIGHT;
+        d_bounds[e->target_dim + j] -= BOUNDS_WEIGHT;
     }
     return (float)(BOUNDS_WEIGHT * sum);
-}
-
-static void adam_range(float *params, float *m, float *v, const float *g, size_t from, size_t n,
-                       const struct adam *a, float decay, uint64_t t) {
-    adam_step(params + from, m + from, v + from, g + from, n, a, decay, t);
-}
-
-void ensemble_adam(float *params, float *m, float *v, const float *g, const struct ensemble *e,
-                   const struct adam *a, const float *decay, uint64_t t) {
-    for (int k = 0; k < e->members; k++) {
-        size_t start = ensemble_member_offset(e, k);
-        for (int l = 0; l < e->net.layers; l++) {
-            size_t weight = mlp_weight_offset(&e->net, l);
-            size_t bias = mlp_bias_offset(&e->net, l);
-            size_t out = (size_t)e->net.dims[l + 1];
-            adam_range(params, m, v, g, start + weight, bias - weight, a, decay[l], t);
-            adam_range(params, m, v, g, start + bias, out, a, 0.0f, t);
-        }
-    }
-    adam_range(params, m, v, g, ensemble_max_logvar_offset(e), 2 * (size_t)e->target_dim, a, 0.0f,
-               t);
 }
 
 void ensemble_predict(float *mean, float *logvar, float *scratch, const struct ensemble *e,

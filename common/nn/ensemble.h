@@ -13,7 +13,6 @@
 #ifndef SPUR_COMMON_NN_ENSEMBLE_H
 #define SPUR_COMMON_NN_ENSEMBLE_H
 
-#include "common/nn/adam.h"
 #include "common/nn/mlp.h"
 
 #define ENSEMBLE_MEMBERS_MAX 32
@@ -45,14 +44,22 @@ void ensemble_init(float *params, const struct ensemble *e, uint64_t seed);
 float ensemble_member_loss(float *mse, float *dparams, float *scratch, const struct ensemble *e,
                            const float *params, int member, const float *x, const float *y, int B);
 
-// The terms without data: 0.01 sum(max_logvar) - 0.01 sum(min_logvar). Adds the
-// gradient, returns the value. (Weight decay is the optimiser's part.)
-float ensemble_bounds_loss(float *dparams, const struct ensemble *e, const float *params);
+// The same in parts, for training: only the second needs the bounds, which wait for
+// all members, and the third takes this member's step (mlp.h) instead of adding
+// to a gradient. They share scratch, params, x and B; params are read but for the
+// member's own network in the third. d_bounds (2 T) is added to: of max_logvar, then
+// of min_logvar.
+void ensemble_member_forward(float *scratch, const struct ensemble *e, const float *params,
+                             int member, const float *x, int B);
+float ensemble_member_output(float *mse, float *d_bounds, float *scratch, const struct ensemble *e,
+                             const float *params, const float *y, int B);
+void ensemble_member_adam(const struct mlp_adam *a, float *params, float *scratch,
+                          const struct ensemble *e, int member, const float *x, int B);
 
-// One Adam step on the whole block; decay[layer] is each layer's L2 coefficient,
-// on weights only (loss term decay/2 * sum w^2).
-void ensemble_adam(float *params, float *m, float *v, const float *g, const struct ensemble *e,
-                   const struct adam *a, const float *decay, uint64_t t);
+// The terms without data: 0.01 sum(max_logvar) - 0.01 sum(min_logvar). Adds the
+// gradient to d_bounds (2 T), returns the value. (Weight decay is the optimiser's
+// part.)
+float ensemble_bounds_loss(float *d_bounds, const struct ensemble *e, const float *params);
 
 // mean (B, T) and logvar (B, T; NULL: not wanted) of one member.
 void ensemble_predict(float *mean, float *logvar, float *scratch, const struct ensemble *e,

@@ -70,12 +70,17 @@ static size_t layer_offset(const struct mlp *m, int layer, int B) {
     return offset;
 }
 
-static size_t gradient_floats(const struct mlp *m, int B) {
-    int widest = 0;
-    for (int l = 1; l < m->layers; l++) {
-        widest = m->dims[l] > widest ? m->dims[l] : widest;
+// Of layers 1 ... last.
+static int widest(const struct mlp *m, int last) {
+    int width = 0;
+    for (int l = 1; l <= last; l++) {
+        width = m->dims[l] > width ? m->dims[l] : width;
     }
-    return buffer_floats(B, widest);
+    return width;
+}
+
+static size_t gradient_floats(const struct mlp *m, int B) {
+    return buffer_floats(B, widest(m, m->layers - 1));
 }
 
 size_t mlp_scratch(const struct mlp *m, int B) {
@@ -268,6 +273,61 @@ void mlp_backward_with(struct crew *crew, float *dx, float *dparams, float *scra
 void mlp_backward(float *dx, float *dparams, float *scratch, const struct mlp *m,
                   const float *params, const float *x, const float *dy, int B) {
     mlp_backward_with(NULL, dx, dparams, scratch, m, params, x, dy, B);
+}
+
+// dW of the largest layer, then db of two: one being used, one being made.
+static size_t largest_weight(const struct mlp *m) {
+    size_t largest = 0;
+    for (int l = 0; l < m->layers; l++) {
+        size_t n = (size_t)m->dims[l] * (size_t)m->dims[l + 1];
+        largest = n > largest ? n : largest;
+    }
+    return scratch_floats(largest);
+}
+
+static size_t bias_floats(const struct mlp *m) {
+    return scratch_floats((size_t)widest(m, m->layers));
+}
+
+size_t mlp_adam_floats(const struct mlp *m) {
+    return largest_weight(m) + 2 * bias_floats(m);
+}
+
+static void step(const struct mlp_adam *a, float *params, size_t at, const float *gradient,
+                 size_t n, float decay) {
+    adam_step(params + at, a->m + at, a->v + at, gradient, n, &a->adam, decay, a->t);
+}
+
+void mlp_backward_adam(const struct mlp_adam *a, float *params, float *scratch, const struct mlp *m,
+                       const float *x, const float *dy, int B) {
+    float *spare[2], *db[2];
+    spare[0] = scratch + layer_offset(m, m->layers - 1, B);
+    spare[1] = spare[0] + gradient_floats(m, B);
+    db[0] = a->gradient + largest_weight(m);
+    db[1] = db[0] + bias_floats(m);
+    memset(db[0], 0, 2 * bias_floats(m) * sizeof(float)); // sums of rows are added
+    vector_add_rows(db[m->layers % 2], NULL, dy, B, m->dims[m->layers]);
+    for (int l = m->layers - 1; l >= 0; l--) {
+        size_t weights = (size_t)m->dims[l] * (size_t)m->dims[l + 1];
+        struct layer_back back = {
+            .m = m,
+            .layer = l,
+            .B = B,
+            .W = params + mlp_weight_offset(m, l),
+            .dz = dy,
+            .x = l > 0 ? scratch + layer_offset(m, l - 1, B) : x,
+            .dW = a->gradient,
+            .dx = l > 0 ? spare[l % 2] : NULL,
+            .db = l > 0 ? db[l % 2] : NULL,
+        };
+        layer_part(&back, LAYER_INPUT, 0);
+        layer_part(&back, LAYER_WEIGHTS, 0);
+        float *bias = db[(l + 1) % 2];
+        step(a, params, mlp_weight_offset(m, l), a->gradient, weights, a->decay[l]);
+        step(a, params, mlp_bias_offset(m, l), bias, (size_t)m->dims[l + 1], 0);
+        memset(bias, 0, bias_floats(m) * sizeof(float));
+        dy = back.dx;
+    }
 }
 
 // Moves the kept rows of a (B, width) buffer together. to lies at or before

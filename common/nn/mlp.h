@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "common/crew.h"
+#include "common/nn/adam.h"
 #include "common/rng.h"
 
 #define MLP_LAYERS_MAX 12
@@ -63,6 +64,19 @@ void mlp_backward(float *dx, float *dparams, float *scratch, const struct mlp *m
 void mlp_backward_with(struct crew *crew, float *dx, float *dparams, float *scratch,
                        const struct mlp *m, const float *params, const float *x, const float *dy,
                        int B);
+
+// The same for a network that is trained by Adam: each layer takes its step as soon
+// as its gradient is there, while both are in the cache, and no gradient is kept.
+struct mlp_adam {
+    struct adam adam;
+    const float *decay; // (layers) of the weights; biases have none
+    uint64_t t;         // the number of this step, 1 at first
+    float *m, *v;       // moments, laid out as the parameters
+    float *gradient;    // mlp_adam_floats() to work in
+};
+size_t mlp_adam_floats(const struct mlp *m);
+void mlp_backward_adam(const struct mlp_adam *a, float *params, float *scratch, const struct mlp *m,
+                       const float *x, const float *dy, int B);
 
 // Between the two: drops the rows i with keep[i] == 0 from scratch, as if
 // mlp_forward had been given the others only (in their order). Returns how many

@@ -187,6 +187,55 @@ static void blocks_give_the_same(void **state) {
     }
 }
 
+// Adam layer by layer is the gradient first and Adam on each layer then, to the bit:
+// the next gradients are of the weights before the step. Twice, so that moments
+// count; once without a gradient, where only weights move, of the layers that decay.
+static void layers_step_by_themselves(void **state) {
+    (void)state;
+    static const struct {
+        int in, width, hidden, out, B;
+    } shapes[] = {{1, 1, 0, 1, 1}, {3, 5, 1, 1, 1}, {14, 33, 3, 24, 31}, {40, 7, 2, 3, 5}};
+    const float decay[] = {1e-2f, 0, 2e-2f, 3e-2f};
+    for (size_t i = 0; i < 2 * sizeof(shapes) / sizeof(shapes[0]); i++) {
+        size_t k = i / 2;
+        struct mlp m = mlp_make(shapes[k].in, shapes[k].width, shapes[k].hidden, shapes[k].out,
+                                i % 2 ? ACTIVATION_SILU : ACTIVATION_RELU);
+        struct example s = make(m, shapes[k].B, 20 + i);
+        size_t n = s.params_len;
+        float *blocks = zero_floats(6 * n), *p = blocks, *g = blocks + n;
+        float *mean = blocks + 2 * n, *square = blocks + 3 * n;
+        float *gradient = garbage_floats(mlp_adam_floats(&m));
+        struct mlp_adam step = {.adam = adam_make(1e-2),
+                                .decay = decay,
+                                .m = blocks + 4 * n,
+                                .v = blocks + 5 * n,
+                                .gradient = gradient};
+        memcpy(p, s.params, n * sizeof(float));
+        for (step.t = 1; step.t <= 3; step.t++) {
+            if (step.t == 3) {
+                memset(s.c, 0, s.y_len * sizeof(float));
+            }
+            memset(g, 0, n * sizeof(float));
+            mlp_forward(s.y, s.scratch, &m, p, s.x, s.B);
+            mlp_backward(NULL, g, s.scratch, &m, p, s.x, s.c, s.B);
+            for (int l = 0; l < m.layers; l++) {
+                size_t w = mlp_weight_offset(&m, l), b = mlp_bias_offset(&m, l);
+                adam_step(p + w, mean + w, square + w, g + w, b - w, &step.adam, decay[l], step.t);
+                adam_step(p + b, mean + b, square + b, g + b, (size_t)m.dims[l + 1], &step.adam, 0,
+                          step.t);
+            }
+            mlp_forward(s.y, s.scratch, &m, s.params, s.x, s.B);
+            mlp_backward_adam(&step, s.params, s.scratch, &m, s.x, s.c, s.B);
+            assert_memory_equal(s.params, p, n * sizeof(float));
+            assert_memory_equal(step.m, mean, n * sizeof(float));
+            assert_memory_equal(step.v, square, n * sizeof(float));
+        }
+        free(blocks);
+        free(gradient);
+        drop(&s);
+    }
+}
+
 // The same inputs elsewhere in memory, at an odd address, with other garbage in
 // scratch: the same bits.
 static void same_bits_anywhere(void **state) {
@@ -271,6 +320,7 @@ int main(void) {
         cmocka_unit_test(backward_writes_and_skips),
         cmocka_unit_test(dropped_rows_do_not_matter),
         cmocka_unit_test(blocks_give_the_same),
+        cmocka_unit_test(layers_step_by_themselves),
         cmocka_unit_test(same_bits_anywhere),
         cmocka_unit_test(a_nan_comes_through),
         cmocka_unit_test(initial_weights),

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Shows that a crew does every item once, on the worker that its number names, in
 // crews smaller and larger than the machine; that what one job wrote the next one
-// sees on any thread, whether the threads slept in between or not; and that an
-// idle crew leaves the processor alone, and one with fewer cores than threads soon does.
+// sees on any thread, whether the threads slept in between or not; that items can
+// wait for each other, over the wrap of a word; and that an idle crew leaves the
+// processor alone, and one with fewer cores than threads soon does.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,7 @@
 
 #include <cmocka.h>
 #include <dirent.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,6 +87,43 @@ static void rounds_are_ordered(void **state) {
         }
         assert_memory_equal(got.now, expected.now, sizeof(got.now));
         crew_destroy(&crew);
+    }
+}
+
+// Items that wait for each other within a job: item i adds the i-th number only
+// after item i - 1 has, though items are begun in any order and some are late.
+struct relay {
+    struct crew *crew;
+    atomic_uint at;
+    uint64_t sum; // guarded by at
+    int size;
+};
+
+static void take_turn(void *arg, int item, int worker) {
+    struct relay *r = arg;
+    for (unsigned round = 0; round < 50; round++) {
+        unsigned turn = round * (unsigned)r->size + (unsigned)item;
+        if (turn % 37 == 0) {
+            pause_ms(1); // long enough for the others to fall asleep
+        }
+        crew_wait(r->crew, worker, &r->at, turn - 20);
+        r->sum = 3 * r->sum + turn;
+        crew_raise(r->crew, &r->at, turn - 20 + 1);
+    }
+}
+
+static void items_can_wait_for_each_other(void **state) {
+    (void)state;
+    for (int size = 1; size <= 4; size++) {
+        struct relay r = {.crew = crew_create(size), .size = size};
+        uint64_t expected = 0;
+        for (unsigned turn = 0; turn < 50 * (unsigned)size; turn++) {
+            expected = 3 * expected + turn;
+        }
+        atomic_store(&r.at, UINT_MAX - 19); // 20 turns before it wraps
+        crew_run(r.crew, take_turn, &r, size);
+        assert_true(r.sum == expected);
+        crew_destroy(&r.crew);
     }
 }
 
@@ -166,6 +205,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_item_once),
         cmocka_unit_test(rounds_are_ordered),
+        cmocka_unit_test(items_can_wait_for_each_other),
         cmocka_unit_test(idle_crews_sleep),
         cmocka_unit_test(a_core_that_others_want_is_left),
     };

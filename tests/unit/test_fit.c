@@ -2,9 +2,9 @@
 // Shows that training the ensemble is MBPO's: bootstrap, shared holdout,
 // normaliser, early stop, best weights a member, elites, warm start.
 //
-// The rules are written down a second time here, plainly, over the whole block
-// of parameters and with ensemble_adam, and two trainings in a row must agree
-// with fit's to the last digits of a float. Then what only fit does: the same
+// The rules are written down a second time here, plainly, a step of all members
+// after the other, and two trainings in a row must agree with fit's to the last
+// digits of a float. Then what only fit does: the same
 // bits on any number of threads, interruption, and data that break the weights.
 #include <setjmp.h>
 #include <stdarg.h>
@@ -96,11 +96,16 @@ static float mse_of(const float *params, int member, const float *x, const float
     return (float)(sum / (n * T));
 }
 
+static void plain_adam(struct plain *s, const float *g, size_t at, size_t n, double decay) {
+    struct adam adam = adam_make(config.model.learning_rate);
+    adam_step(s->p + at, s->m + at, s->v + at, g + at, n, &adam, (float)decay, s->t);
+}
+
 static void plain_step(struct plain *s, uint32_t *const rows[], uint32_t first, uint32_t n,
                        const float *x, const float *y) {
     size_t size = ensemble_params(&e);
     float *xb = xfloats(n * IN), *yb = xfloats(n * T), *g = xfloats(size);
-    float *scratch = xfloats(ensemble_scratch(&e, (int)n)), decay[3];
+    float *scratch = xfloats(ensemble_scratch(&e, (int)n));
     for (int i = 0; i < MEMBERS; i++) {
         for (uint32_t r = 0; r < n; r++) {
             memcpy(xb + r * IN, x + rows[i][first + r] * IN, IN * sizeof(float));
@@ -113,12 +118,18 @@ static void plain_step(struct plain *s, uint32_t *const rows[], uint32_t first, 
         }
         free(part);
     }
-    ensemble_bounds_loss(g, &e, s->p);
-    for (int l = 0; l < 3; l++) {
-        decay[l] = (float)config.model.weight_decay.v[l];
+    size_t bounds = ensemble_max_logvar_offset(&e);
+    ensemble_bounds_loss(g + bounds, &e, s->p);
+    s->t++;
+    for (int i = 0; i < MEMBERS; i++) {
+        for (int l = 0; l < 3; l++) {
+            size_t at = ensemble_member_offset(&e, i) + mlp_weight_offset(&e.net, l);
+            size_t weights = (size_t)e.net.dims[l] * (size_t)e.net.dims[l + 1];
+            plain_adam(s, g, at, weights, config.model.weight_decay.v[l]);
+            plain_adam(s, g, at + weights, (size_t)e.net.dims[l + 1], 0);
+        }
     }
-    struct adam adam = adam_make(config.model.learning_rate);
-    ensemble_adam(s->p, s->m, s->v, g, &e, &adam, decay, ++s->t);
+    plain_adam(s, g, bounds, 2 * T, 0);
     free(xb);
     free(yb);
     free(g);

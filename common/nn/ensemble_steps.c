@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+//
+// A ticket is one member's part of one step; its number says which. Whoever takes
+// one sees it through, and it waits for tickets with lower numbers only, so that
+// some ticket can always go on.
+#include "common/nn/ensemble_steps.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+
+struct ensemble_steps {
+    struct ensemble e;
+    int batch_max;
+    struct crew *crew;
+    struct worker {
+        float *x, *y, *scratch, *gradient;
+    } worker[CREW_SIZE_MAX];
+    float *d_bounds; // (members, 2 T), each one's part; then (2 T) their sum
+
+    // The run in hand.
+    struct ensemble_training *training;
+    const atomic_bool *stop;
+    uint64_t tickets; // in all
+    _Atomic uint64_t next;
+    atomic_uint member_at[ENSEMBLE_MEMBERS_MAX]; // steps that each has made
+    atomic_uint bounds_at;                       // and the bounds
+    atomic_uint parts;                           // of the bounds' gradient, of all steps
+};
+
+struct ensemble_steps *ensemble_steps_create(const struct ensemble *e, int batch_max,
+                                             struct crew *crew) {
+    struct ensemble_steps *s = xmalloc(sizeof(*s));
+    s->e = *e;
+    s->batch_max = batch_max;
+    s->crew = crew;
+    size_t B = (size_t)batch_max, T = (size_t)e->target_dim;
+    s->d_bounds = xfloats(((size_t)e->members + 1) * 2 * T);
+    for (int i = 0; i < crew_size(crew); i++) {
+        s->worker[i] = (struct worker){.x = xfloats(B * (size_t)e->in_dim),
+                                       .y = xfloats(B * T),
+                                       .scratch = xfloats(ensemble_scratch(e, batch_max)),
+                                       .gradient = xfloats(mlp_adam_floats(&e->net))};
+    }
+    return s;
+}
+
+void ensemble_steps_destroy(struct ensemble_steps **steps) {
+    struct ensemble_steps *s = *steps;
+    if (!s) {
+        return;
+    }
+    for (int i = 0; i < crew_size(s->crew); i++) {
+        free(s->worker[i].x);
+        free(s->worker[i].y);
+        free(s->worker[i].scratch);
+        free(s->worker[i].gradient);
+    }
+    free(s->d_bounds);
+    free(s);
+    *steps = NULL;
+}
+
+uint64_t ensemble_steps_memory_bytes(const struct ensemble *e, int batch_max, int threads) {
+    uint64_t B = (uint64_t)batch_max, T = (uint64_t)e->target_dim;
+    uint64_t worker =
+        B * ((uint64_t)e->in_dim + T) + ensemble_scratch(e, batch_max) + mlp_adam_floats(&e->net);
+    return ((uint64_t)threads * worker + ((uint64_t)e->members + 1) * 2 * T) * sizeof(float) +
+           sizeof(struct ensemble_steps);
+}
+
+// Adam on the bounds, with the gradient's parts summed in the members' order.
+static void step_bounds(struct ensemble_steps *s, uint32_t step) {
+    struct ensemble_training *t = s->training;
+    size_t n = 2 * (size_t)s->e.target_dim, at = ensemble_max_logvar_offset(&s->e);
+    float *sum = s->d_bounds + (size_t)s->e.members * n;
+    memset(sum, 0, n * sizeof(float));
+    for (int i = 0; i < s->e.members; i++) {
+        for (size_t j = 0; j < n; j++) {
+            sum[j] += s->d_bounds[(size_t)i * n + j];
+        }
+    }
+    ensemble_bounds_loss(sum, &s->e, t->params);
+    adam_step(t->params + at, t->m + at, t->v + at, sum, n, &t->adam, 0, t->t + step + 1);
+    crew_raise(s->crew, &s->bounds_at, step + 1);
+}
+
+static void step_member(struct ensemble_steps *s, int worker, int member, uint32_t step) {
+    struct ensemble_training *t = s->training;
+    const struct ensemble *e = &s->e;
+    struct worker *w = &s->worker[worker];
+    float *d_bounds = s->d_bounds + (size_t)member * 2 * (size_t)e->target_dim;
+    int B = t->batch(t->arg, w->x, w->y, member, step);
+    CHECK(B <= s->batch_max);
+    crew_wait(s->crew, worker, &s->member_at[member], step);
+    ensemble_member_forward(w->scratch, e, t->params, member, w->x, B);
+    crew_wait(s->crew, worker, &s->bounds_at, step);
+    memset(d_bounds, 0, 2 * (size_t)e->target_dim * sizeof(float));
+    ensemble_member_output(NULL, d_bounds, w->scratch, e, t->params, w->y, B);
+    unsigned all = (unsigned)e->members * (step + 1);
+    if (atomic_fetch_add(&s->parts, 1) + 1 == all) {
+        step_bounds(s, step);
+    }
+    const struct mlp_adam adam = {.adam = t->adam,
+                                  .decay = t->decay,
+                                  .t = t->t + step + 1,
+                                  .m = t->m,
+                                  .v = t->v,
+                                  .gradient = w->gradient};
+    ensemble_member_adam(&adam, t->params, w->scratch, e, member, w->x, B);
+    crew_raise(s->crew, &s->member_at[member], step + 1);
+}
+
+static void work(void *arg, int item, int worker) {
+    (void)item;
+    struct ensemble_steps *s = arg;
+    uint64_t members = (uint64_t)s->e.members;
+    while (!atomic_load_explicit(s->stop, memory_order_relaxed)) {
+        uint64_t ticket = atomic_fetch_add(&s->next, 1);
+        if (ticket >= s->tickets) {
+            return;
+        }
+        step_member(s, worker, (int)(ticket % members), (uint32_t)(ticket / members));
+    }
+}
+
+bool ensemble_steps_run(struct ensemble_steps *s, struct ensemble_training *training, uint32_t n,
+                        const atomic_bool *stop) {
+    s->training = training;
+    s->stop = stop;
+    s->tickets = (uint64_t)n * (uint64_t)s->e.members;
+    atomic_store(&s->next, 0);
+    for (int i = 0; i < s->e.members; i++) {
+        atomic_store(&s->member_at[i], 0);
+    }
+    atomic_store(&s->bounds_at, 0);
+    atomic_store(&s->parts, 0);
+    crew_run(s->crew, work, s, crew_size(s->crew));
+    training->t += n;
+    return atomic_load(&s->bounds_at) == n;
+}
