@@ -38,9 +38,10 @@ void ensemble_init(float *params, const struct ensemble *e, uint64_t seed);
 
 // One member's part of the loss for a batch of its own:
 //   mean over (B, T) of [(mean - y)^2 exp(-logvar) + logvar]
-// x (B, in_dim) standardised, y (B, T). Adds the gradient to dparams (laid out
-// as the whole block: this member's network and the shared bounds). Returns the
-// loss; *mse, unless NULL, is the mean over (B, T) of (mean - y)^2.
+// x (B, in_dim) standardised, y (B, T). dparams is laid out as the whole block: the
+// gradient of this member's network is written there, that of the bounds, which
+// members share, is added. Returns the loss; *mse, unless NULL, is the mean over
+// (B, T) of (mean - y)^2.
 float ensemble_member_loss(float *mse, float *dparams, float *scratch, const struct ensemble *e,
                            const float *params, int member, const float *x, const float *y, int B);
 

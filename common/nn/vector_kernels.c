@@ -173,24 +173,95 @@ static inline float silu_one(float *s, float z) {
     return z * *s;
 }
 
+// The same for several vectors side by side. One is a chain of two dozen operations
+// that wait for each other, and a processor does not look far enough ahead to fill
+// the gaps with the next one's; so every operation is done for all of them before
+// the next. The compiler keeps the arrays in registers.
+#ifdef __AVX512F__
+#define WIDE 64
+#else
+#define WIDE 32
+#endif
+#define EACH for (int l = 0; l < WIDE; l++)
+
+// h = silu(h + b), and its slope unless that is NULL.
+static inline __attribute__((always_inline)) void
+silu_wide(float *restrict h, float *restrict slope, const float *restrict b) {
+    float z[WIDE], x[WIDE], shifted[WIDE], r[WIDE], q[WIDE], s[WIDE];
+    EACH {
+        z[l] = h[l] + b[l];
+    }
+    EACH {
+        z[l] = z[l] < -87.0f ? -87.0f : z[l];
+    }
+    EACH { // exp_held(-z)
+        x[l] = -z[l] < -87.0f ? -87.0f : -z[l];
+    }
+    EACH {
+        shifted[l] = FMA(x[l], 0x1.715476p+0f, round_magic);
+    }
+    EACH {
+        r[l] = FMA(shifted[l] - round_magic, -0x1.62ep-1f, x[l]);
+    }
+    EACH {
+        r[l] = FMA(shifted[l] - round_magic, -0x1.0bfbe8p-15f, r[l]);
+    }
+    EACH {
+        q[l] = FMA(0x1.6a2352p-10f, r[l], 0x1.123a6ap-7f);
+    }
+    EACH {
+        q[l] = FMA(q[l], r[l], 0x1.5558f4p-5f);
+    }
+    EACH {
+        q[l] = FMA(q[l], r[l], 0x1.55549p-3f);
+    }
+    EACH {
+        q[l] = FMA(q[l], r[l], 0x1.fffffcp-2f);
+    }
+    EACH {
+        q[l] *= r[l];
+    }
+    EACH {
+        q[l] = FMA(q[l], r[l], r[l]);
+    }
+    EACH {
+        q[l] += 1.0f;
+    }
+    EACH {
+        s[l] = q[l] * power_of_two(bits_of(shifted[l]) - bits_of(round_magic));
+    }
+    EACH {
+        s[l] = 1.0f / (1.0f + s[l]);
+    }
+    EACH {
+        h[l] = z[l] * s[l];
+    }
+    if (slope) {
+        EACH {
+            slope[l] = FMA(z[l] * s[l], 1.0f - s[l], s[l]);
+        }
+    }
+}
+
 static void kernel_bias_silu(float *restrict h, float *restrict slope, const float *restrict b,
                              int B, int N) {
-    if (!slope) {
-        for (int i = 0; i < B; i++, h += N) {
-            for (int j = 0; j < N; j++) {
-                float s;
-                h[j] = silu_one(&s, h[j] + b[j]);
+    for (int i = 0; i < B; i++, h += N) {
+        int j = 0;
+        for (; j + WIDE <= N; j += WIDE) {
+            if (slope) {
+                silu_wide(h + j, slope + j, b + j);
+            } else {
+                silu_wide(h + j, NULL, b + j);
             }
         }
-        return;
-    }
-    for (int i = 0; i < B; i++, h += N, slope += N) {
-        for (int j = 0; j < N; j++) {
+        for (; j < N; j++) {
             float s;
-            float y = silu_one(&s, h[j] + b[j]);
-            slope[j] = FMA(y, 1.0f - s, s);
-            h[j] = y;
+            h[j] = silu_one(&s, h[j] + b[j]);
+            if (slope) {
+                slope[j] = FMA(h[j], 1.0f - s, s);
+            }
         }
+        slope = slope ? slope + N : NULL;
     }
 }
 

@@ -316,14 +316,10 @@ static void initial_weights(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gradients_of_many_shapes),
-        cmocka_unit_test(backward_writes_and_skips),
-        cmocka_unit_test(dropped_rows_do_not_matter),
-        cmocka_unit_test(blocks_give_the_same),
-        cmocka_unit_test(layers_step_by_themselves),
-        cmocka_unit_test(same_bits_anywhere),
-        cmocka_unit_test(a_nan_comes_through),
-        cmocka_unit_test(initial_weights),
+        cmocka_unit_test(gradients_of_many_shapes),   cmocka_unit_test(backward_writes_and_skips),
+        cmocka_unit_test(dropped_rows_do_not_matter), cmocka_unit_test(blocks_give_the_same),
+        cmocka_unit_test(layers_step_by_themselves),  cmocka_unit_test(same_bits_anywhere),
+        cmocka_unit_test(a_nan_comes_through),        cmocka_unit_test(initial_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
