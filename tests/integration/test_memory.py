@@ -3,6 +3,7 @@
 """Shows that the memory that `spur run` predicts is what its processes take: a run whose D_model is full, and nearly
 all of whose D_env comes from exploration, is held against the prediction, by proportional shares (Pss)."""
 import re
+import statistics
 import sys
 
 from harness import check, end, endpoints, main, read, status, wait_for
@@ -14,7 +15,7 @@ SETS = {"run.steps": 30200, "run.explore_steps": 30000, "task.termination": "nev
         "pacing.slack_steps": 50, "rollout.per_step": 400, "rollout.schedule": "[0, 1, 15, 15]", "rollout.epoch_steps": 50,
         "model.members": 7, "model.elites": 5, "model.hidden_width": 200, "model.hidden_layers": 4,
         "model.weight_decay": "[0, 0, 0, 0, 0]", "model.batch_size": 256, "model.epochs_max": 1, "sac.hidden_width": 256,
-        "sac.batch_size": 256, "eval.every_steps": 10000}
+        "sac.batch_size": 256, "eval.every_steps": 10000, "checkpoint.every_s": 1000}
 
 
 def bytes_in(text):
@@ -38,17 +39,18 @@ def a_full_run_is_as_large_as_predicted(stage):
     run = stage.run(run_dir, sets=SETS, task="hopper")
     server = wait_for("the run's endpoints", lambda: endpoints(run_dir), 10)["modelserver"]
     predicted = bytes_in(re.search(r"^memory, predicted at most: .*; (.*) of ", read(run.output), re.M)[1])
-    largest = 0
-    model_rows = 0
+    full = []  # samples since D_model is full
     while run.poll() is None:
-        # Before anything else: `spur status` is a process of the test, too.
-        largest = max(largest, pss(stage))
+        held = pss(stage)  # before anything else: `spur status` is a process of the test, too
         state = status(stage, endpoints(run_dir)["learner"]) if endpoints(run_dir) else None
-        model_rows = max(model_rows, state["model_rows"]) if state else model_rows
+        if state and state["model_rows"] == CAPACITY:
+            full.append(held)
     check(end(run, 1) == 0, read(run.output)[-2000:])
-    check(model_rows == CAPACITY, f"D_model came to {model_rows} of {CAPACITY} rows")
-    print(f"predicted {predicted / 2**20:.1f} MiB, largest {largest / 2**20:.1f} MiB")
-    check(abs(largest - predicted) < TOLERANCE * predicted, f"{largest / 2**20:.1f} MiB, predicted {predicted / 2**20:.1f} MiB")
+    check(full, "D_model did not become full")
+    # A learner that gets no time from a busy machine lets messages pile up for a moment: not the largest one.
+    held = statistics.median(full)
+    print(f"predicted {predicted / 2**20:.1f} MiB, held {held / 2**20:.1f} MiB (at most {max(full) / 2**20:.1f})")
+    check(abs(held - predicted) < TOLERANCE * predicted, f"{held / 2**20:.1f} MiB, predicted {predicted / 2**20:.1f} MiB")
 
 
 if sys.argv[1:] != ["none"]:
