@@ -151,7 +151,7 @@ def wrong_files(stage):
     for args, words in ((["--env", "nowhere.so"], "the environment's file is not there"),
                         (["--env", os.path.join(folder, "cartpole.xml")], "an environment is a FILE.yaml"),
                         (["--env", os.path.join(folder, "cartpole.env.yaml"), "--set", "task.obs_dim=7"],
-                         "task.obs_dim 7, task.act_dim 0 or task.healthy is not what"),
+                         "task.obs_dim 7, task.act_dim 0, task.healthy or task.clipped is not what"),
                         ([os.path.join(folder, "cartpole.env.yaml")], "give it with --env")):
         code, text = stage.call("spur", "run", *args, "--run-dir", stage.path("x"))
         check(code == 78 and words in text, f"{args}: {code}, expected \"{words}\":\n{text}")
