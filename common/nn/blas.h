@@ -8,20 +8,19 @@
 // on nothing else.
 //
 // All matrices are row-major and dense. The two letters say how A and B are
-// read: n as they stand, t transposed. beta is 0 (C is overwritten, whatever it
-// held) or 1 (the product is added to C).
+// read: n as they stand, t transposed. C is overwritten, whatever it held.
 #ifndef SPUR_COMMON_NN_BLAS_H
 #define SPUR_COMMON_NN_BLAS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-// C (M, N) = A (M, K) B (N, K)^T + beta C
-void blas_gemm_nt(float *C, const float *A, const float *B, int M, int N, int K, float beta);
-// C (M, N) = A (M, K) B (K, N) + beta C
-void blas_gemm_nn(float *C, const float *A, const float *B, int M, int N, int K, float beta);
-// C (M, N) = A (K, M)^T B (K, N) + beta C
-void blas_gemm_tn(float *C, const float *A, const float *B, int M, int N, int K, float beta);
+// C (M, N) = A (M, K) B (N, K)^T
+void blas_gemm_nt(float *C, const float *A, const float *B, int M, int N, int K);
+// C (M, N) = A (M, K) B (K, N)
+void blas_gemm_nn(float *C, const float *A, const float *B, int M, int N, int K);
+// C (M, N) = A (K, M)^T B (K, N)
+void blas_gemm_tn(float *C, const float *A, const float *B, int M, int N, int K);
 
 // The kernels in use, for the line that a program prints at its start: "Zen".
 const char *blas_core(void);

@@ -12,7 +12,7 @@
 
 static void openblas_forward(float *y, const float *x, const float *W, const float *b, int B,
                              int out, int in, bool relu) {
-    blas_gemm_nt(y, x, W, B, out, in, 0.0f);
+    blas_gemm_nt(y, x, W, B, out, in);
     if (b && relu) {
         vector_bias_relu(y, b, B, out);
     } else if (b) {
@@ -22,14 +22,14 @@ static void openblas_forward(float *y, const float *x, const float *W, const flo
 
 static void openblas_back(float *dx, float *db, const float *dz, const float *W, const float *h,
                           int B, int out, int in) {
-    blas_gemm_nn(dx, dz, W, B, in, out, 0.0f);
+    blas_gemm_nn(dx, dz, W, B, in, out);
     if (h) {
         vector_relu_backward(dx, db, h, B, in);
     }
 }
 
 static void openblas_weights(float *dW, const float *dz, const float *x, int B, int out, int in) {
-    blas_gemm_tn(dW, dz, x, out, in, B, 0.0f);
+    blas_gemm_tn(dW, dz, x, out, in, B);
 }
 
 const struct gemm_table gemm_openblas = {COMPUTE_OPENBLAS, openblas_forward, openblas_back,

@@ -235,12 +235,31 @@ static void layer_part(void *arg, int part, int worker) {
     }
 }
 
+// Without the gradients that are wanted: of the parameters, and of x.
+static struct layer_back layer_back_at(const float *scratch, const struct mlp *m, int layer,
+                                       const float *params, const float *x, const float *dz,
+                                       int B) {
+    return (struct layer_back){
+        .m = m,
+        .layer = layer,
+        .B = B,
+        .W = params + mlp_weight_offset(m, layer),
+        .dz = dz,
+        .x = layer > 0 ? scratch + layer_offset(m, layer - 1, B) : x,
+    };
+}
+
+// Where the gradients of what two neighbouring layers took in are kept.
+static void gradient_buffers(float *spare[2], float *scratch, const struct mlp *m, int B) {
+    spare[0] = scratch + layer_offset(m, m->layers - 1, B);
+    spare[1] = spare[0] + gradient_floats(m, B);
+}
+
 void mlp_backward_with(struct crew *crew, float *dx, float *dparams, float *scratch,
                        const struct mlp *m, const float *params, const float *x, const float *dy,
                        int B) {
     float *spare[2];
-    spare[0] = scratch + layer_offset(m, m->layers - 1, B);
-    spare[1] = spare[0] + gradient_floats(m, B);
+    gradient_buffers(spare, scratch, m, B);
     if (dparams) {
         int last = m->layers - 1;
         for (int l = 0; l <= last; l++) { // sums of rows are added to what is there
@@ -249,17 +268,10 @@ void mlp_backward_with(struct crew *crew, float *dx, float *dparams, float *scra
         vector_add_rows(dparams + mlp_bias_offset(m, last), NULL, dy, B, m->dims[m->layers]);
     }
     for (int l = m->layers - 1; l >= 0; l--) {
-        struct layer_back back = {
-            .m = m,
-            .layer = l,
-            .B = B,
-            .W = params + mlp_weight_offset(m, l),
-            .dz = dy,
-            .x = l > 0 ? scratch + layer_offset(m, l - 1, B) : x,
-            .dW = dparams ? dparams + mlp_weight_offset(m, l) : NULL,
-            .dx = l > 0 ? spare[l % 2] : dx,
-            .db = dparams && l > 0 ? dparams + mlp_bias_offset(m, l - 1) : NULL,
-        };
+        struct layer_back back = layer_back_at(scratch, m, l, params, x, dy, B);
+        back.dW = dparams ? dparams + mlp_weight_offset(m, l) : NULL;
+        back.dx = l > 0 ? spare[l % 2] : dx;
+        back.db = dparams && l > 0 ? dparams + mlp_bias_offset(m, l - 1) : NULL;
         if (crew) {
             crew_run(crew, layer_part, &back, LAYER_PARTS);
         } else {
@@ -301,25 +313,17 @@ static void step(const struct mlp_adam *a, float *params, size_t at, const float
 void mlp_backward_adam(const struct mlp_adam *a, float *params, float *scratch, const struct mlp *m,
                        const float *x, const float *dy, int B) {
     float *spare[2], *db[2];
-    spare[0] = scratch + layer_offset(m, m->layers - 1, B);
-    spare[1] = spare[0] + gradient_floats(m, B);
+    gradient_buffers(spare, scratch, m, B);
     db[0] = a->gradient + largest_weight(m);
     db[1] = db[0] + bias_floats(m);
     memset(db[0], 0, 2 * bias_floats(m) * sizeof(float)); // sums of rows are added
     vector_add_rows(db[m->layers % 2], NULL, dy, B, m->dims[m->layers]);
     for (int l = m->layers - 1; l >= 0; l--) {
         size_t weights = (size_t)m->dims[l] * (size_t)m->dims[l + 1];
-        struct layer_back back = {
-            .m = m,
-            .layer = l,
-            .B = B,
-            .W = params + mlp_weight_offset(m, l),
-            .dz = dy,
-            .x = l > 0 ? scratch + layer_offset(m, l - 1, B) : x,
-            .dW = a->gradient,
-            .dx = l > 0 ? spare[l % 2] : NULL,
-            .db = l > 0 ? db[l % 2] : NULL,
-        };
+        struct layer_back back = layer_back_at(scratch, m, l, params, x, dy, B);
+        back.dW = a->gradient;
+        back.dx = l > 0 ? spare[l % 2] : NULL;
+        back.db = l > 0 ? db[l % 2] : NULL;
         layer_part(&back, LAYER_INPUT, 0);
         layer_part(&back, LAYER_WEIGHTS, 0);
         float *bias = db[(l + 1) % 2];

@@ -82,10 +82,10 @@ void task_terminated(const struct task *task, uint8_t *done, const float *next_o
 }
 
 void task_clip(const struct task *task, float *obs, int B) {
-    for (int b = 0; b < B; b++) {
-        float *row = obs + (size_t)b * (size_t)task->obs_dim;
-        for (int i = 0; i < task->clips; i++) {
-            const struct task_clip *c = &task->clip[i];
+    for (int i = 0; i < task->clips; i++) {
+        const struct task_clip *c = &task->clip[i];
+        for (int b = 0; b < B; b++) {
+            float *row = obs + (size_t)b * (size_t)task->obs_dim;
             for (int j = c->first; j <= c->last; j++) {
                 float x = row[j] < c->low ? c->low : row[j] > c->high ? c->high : row[j];
                 row[j] = isfinite(row[j]) ? x : row[j];

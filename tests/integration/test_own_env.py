@@ -56,6 +56,7 @@ def a_description(stage):
     check(found["env"] == os.path.realpath(os.path.join(folder, "cartpole.env.yaml")), found)
     check((found["task"], found["obs_dim"], found["act_dim"], found["horizon"]) == ("cartpole", "4", "1", "300"), found)
     check(found["healthy"] == "[1, -0.3, 0.3, 0, -1, 1]", found)
+    check(found["clipped"] == "[2, 3, -20, 20]", found)
     os.mkdir(stage.path("elsewhere"))
     again = stage.start("spur", "run", "--run-dir", run_dir, cwd=stage.path("elsewhere"))
     before = wait_for("steps of the past", lambda: (status(stage, (endpoints(run_dir) or where)["modelserver"]) or {})
