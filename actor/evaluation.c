@@ -13,6 +13,7 @@
 struct lane {
     struct env *env;
     uint32_t episode; // the one under way
+    double weight;    // discount^t of its next reward
 };
 
 struct evaluation {
@@ -20,7 +21,8 @@ struct evaluation {
     struct pilot pilot;
     uint64_t seed;
     uint32_t episodes, begun;
-    double returns[WIRE_EPISODES_MAX], lengths[WIRE_EPISODES_MAX];
+    double discount;
+    double returns[WIRE_EPISODES_MAX], lengths[WIRE_EPISODES_MAX], discounted[WIRE_EPISODES_MAX];
     uint64_t steps, broken;
 
     // The first `live` lanes have an episode under way.
@@ -65,12 +67,14 @@ static void begin_episode(struct evaluation *e, struct lane *lane) {
     struct rng rng = rng_make(e->seed, RNG_EVAL_RESET, e->begun);
     env_reset(lane->env, &rng);
     lane->episode = e->begun++;
+    lane->weight = 1;
     e->returns[lane->episode] = 0;
+    e->discounted[lane->episode] = 0;
     e->lengths[lane->episode] = 0;
 }
 
 int evaluation_begin(struct evaluation *e, const struct wire_policy *policy, uint64_t seed,
-                     uint32_t episodes, char *err, size_t err_len) {
+                     uint32_t episodes, double discount, char *err, size_t err_len) {
     CHECK(episodes > 0 && episodes <= WIRE_EPISODES_MAX);
     // An evaluation may go back to an older policy: only actors never do.
     e->pilot.version = 0;
@@ -84,6 +88,7 @@ int evaluation_begin(struct evaluation *e, const struct wire_policy *policy, uin
     }
     e->seed = seed;
     e->episodes = episodes;
+    e->discount = discount;
     e->begun = 0;
     e->live = 0;
     while (e->live < EVALUATION_LANES_MAX && e->begun < episodes) {
@@ -121,6 +126,8 @@ bool evaluation_step(struct evaluation *e) {
         e->steps++;
         if (!bad) {
             e->returns[lane->episode] += step.reward;
+            e->discounted[lane->episode] += lane->weight * step.reward;
+            lane->weight *= e->discount;
             e->lengths[lane->episode] += 1;
         }
         e->broken += bad;
@@ -137,6 +144,10 @@ const double *evaluation_returns(const struct evaluation *e) {
 
 const double *evaluation_lengths(const struct evaluation *e) {
     return e->lengths;
+}
+
+const double *evaluation_discounted(const struct evaluation *e) {
+    return e->discounted;
 }
 
 uint32_t evaluation_episodes(const struct evaluation *e) {

@@ -24,15 +24,19 @@ struct evaluation *evaluation_create(const struct task *task, char *err, size_t 
 void evaluation_destroy(struct evaluation **e);
 
 // Starts over with a policy (copied) and 1 .. WIRE_EPISODES_MAX episodes. 0, or
-// -1 with a sentence in err if the policy does not fit the task.
+// -1 with a sentence in err if the policy does not fit the task. discount: of
+// evaluation_discounted alone.
 int evaluation_begin(struct evaluation *e, const struct wire_policy *policy, uint64_t seed,
-                     uint32_t episodes, char *err, size_t err_len);
+                     uint32_t episodes, double discount, char *err, size_t err_len);
 // One step of every lane. False when all episodes are over.
 bool evaluation_step(struct evaluation *e);
 
 // (episodes), complete when evaluation_step has returned false.
 const double *evaluation_returns(const struct evaluation *e);
 const double *evaluation_lengths(const struct evaluation *e);
+// Sums of discount^t r_t over t = 0, 1, ... to the episode's end: what learning
+// maximises, but for the entropy and what lies behind a time limit.
+const double *evaluation_discounted(const struct evaluation *e);
 uint32_t evaluation_episodes(const struct evaluation *e);
 uint64_t evaluation_steps(const struct evaluation *e); // since it was created
 // Episodes cut short because the simulator gave a bad step, since it was created.

@@ -136,8 +136,8 @@ static void begin(struct evaluator *e, const struct wire_eval_request *request) 
     e->count.reports_unsent += e->report_ready && !e->report_sent;
     e->report_ready = false;
     if (!prepare(e, request->task, err, sizeof(err)) ||
-        evaluation_begin(e->evaluation, &request->policy, request->seed, request->episodes, err,
-                         sizeof(err))) {
+        evaluation_begin(e->evaluation, &request->policy, request->seed, request->episodes, 1, err,
+                         sizeof(err)) < 0) {
         e->count.requests_refused++;
         log_error("evaluation %llu cannot be done: %s", (unsigned long long)request->id, err);
         return;

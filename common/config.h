@@ -99,6 +99,7 @@ struct config {
         int batch_size;                  // 256
         double learning_rate;            // policy, critics, temperature
         double discount, tau;            // 0.99, 0.005
+        struct config_list discount_rise; // first epoch, last epoch, gamma up to the first; or none
         double target_entropy;
         double initial_temperature; // 1
         double real_ratio;          // 0.05: share of real rows in a batch
@@ -149,6 +150,8 @@ void config_document(FILE *out);
 // end of exploration (paper, appendix C: k = k0 + clip((e-e0)/(e1-e0)) (k1-k0)).
 int config_rollout_length(const struct config *c, uint64_t env_steps);
 int config_rollout_length_max(const struct config *c);
+// gamma at a real step, by the same epochs: discount, or on the way up to it.
+double config_discount(const struct config *c, uint64_t env_steps);
 // D_model's capacity in rows at a real step: retain_epochs * epoch_steps * M * k.
 uint64_t config_model_rows(const struct config *c, uint64_t env_steps);
 

@@ -90,6 +90,9 @@
     X(sac, learning_rate, F64, "0.0003", 1e-8, 1, "",                                              \
       "Adam's, for policy, critics and temperature")                                               \
     X(sac, discount, F64, "0.99", 0, 1, "", "gamma")                                               \
+    X(sac, discount_rise, LIST, "[]", 0, 1e6, "",                                                  \
+      "first epoch, last epoch, gamma up to the first: it rises linearly to discount at the "      \
+      "last; empty: discount throughout")                                                          \
     X(sac, tau, F64, "0.005", 0, 1, "", "share of the critics that the targets take at an update") \
     X(sac, target_entropy, F64, "-1", -1000, 1000, "nats",                                         \
       "entropy that the temperature is tuned towards")                                             \

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What follows from several keys together: rules that no single range can say,
-// and the schedule of the rollout length.
+// and the schedules of rollout length and discount.
 #include <math.h>
 #include <stdarg.h>
 
@@ -49,6 +49,25 @@ static int check_schedule(const struct config *c, char *err, size_t err_len) {
                       "D_model would hold %.3g rows, the bound is %.3g: rollout.retain_epochs * "
                       "rollout.epoch_steps * rollout.per_step * k must be smaller",
                       rows, (double)MODEL_ROWS_MAX);
+    }
+    return 0;
+}
+
+static int check_discount_rise(const struct config *c, char *err, size_t err_len) {
+    const struct config_list *l = &c->sac.discount_rise;
+    if (l->n != 0 && l->n != 3) {
+        return refuse(err, err_len,
+                      "sac.discount_rise has %d values: it needs 3: first epoch, last epoch, gamma "
+                      "up to the first; or none",
+                      l->n);
+    }
+    if (l->n == 3 && l->v[0] > l->v[1]) {
+        return refuse(err, err_len,
+                      "sac.discount_rise: the first epoch %g comes after the last %g", l->v[0],
+                      l->v[1]);
+    }
+    if (l->n == 3 && l->v[2] > 1) {
+        return refuse(err, err_len, "sac.discount_rise: gamma %g must be between 0 and 1", l->v[2]);
     }
     return 0;
 }
@@ -160,16 +179,23 @@ int config_check(const struct config *c, char *err, size_t err_len) {
                       "network.batch_rows_max, %d rows",
                       c->network.unacked_rows_max, c->network.batch_rows_max);
     }
-    return check_task(c, err, err_len) < 0 ? -1 : check_schedule(c, err, err_len);
+    if (check_task(c, err, err_len) < 0 || check_schedule(c, err, err_len) < 0) {
+        return -1;
+    }
+    return check_discount_rise(c, err, err_len);
 }
 
-// ---- the schedule ----
+// ---- the schedules ----
+
+static double epoch_at(const struct config *c, uint64_t env_steps) {
+    uint64_t learning = env_steps > c->run.explore_steps ? env_steps - c->run.explore_steps : 0;
+    return (double)(learning / c->rollout.epoch_steps);
+}
 
 int config_rollout_length(const struct config *c, uint64_t env_steps) {
     const double *s = c->rollout.schedule.v;
     CHECK(c->rollout.schedule.n == 4);
-    uint64_t learning = env_steps > c->run.explore_steps ? env_steps - c->run.explore_steps : 0;
-    double epoch = (double)(learning / c->rollout.epoch_steps);
+    double epoch = epoch_at(c, env_steps);
     if (epoch >= s[1]) {
         return (int)s[3];
     }
@@ -183,6 +209,15 @@ int config_rollout_length(const struct config *c, uint64_t env_steps) {
 int config_rollout_length_max(const struct config *c) {
     const double *s = c->rollout.schedule.v;
     return (int)(s[2] > s[3] ? s[2] : s[3]);
+}
+
+double config_discount(const struct config *c, uint64_t env_steps) {
+    const double *s = c->sac.discount_rise.v;
+    double epoch = epoch_at(c, env_steps);
+    if (c->sac.discount_rise.n == 0 || epoch >= s[1]) {
+        return c->sac.discount;
+    }
+    return epoch <= s[0] ? s[2] : s[2] + (epoch - s[0]) * (c->sac.discount - s[2]) / (s[1] - s[0]);
 }
 
 uint64_t config_model_rows(const struct config *c, uint64_t env_steps) {

@@ -35,7 +35,8 @@ struct sac_config {
     int obs_dim, act_dim;
     int hidden_width, hidden_layers; // of policy and critics
     int batch_size;
-    double learning_rate, discount, tau;
+    double learning_rate, tau;
+    double discount; // of the next update: it may change between two
     double target_entropy, initial_temperature;
     uint64_t seed;
     int threads; // 0 or 1: this one alone; more than SAC_THREADS_MAX are of no use

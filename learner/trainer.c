@@ -202,6 +202,12 @@ static void draw_batch(struct trainer *t) {
     replay_sample(&t->batch, n_real, B - n_real, &t->model, &rng);
 }
 
+// That the next update belongs to.
+static uint64_t real_step(const struct trainer *t) {
+    double learning = (double)t->sac.updates / t->config.pacing.updates_per_step;
+    return t->config.run.explore_steps + (uint64_t)learning;
+}
+
 static void add_sums(struct trainer_report *r, const struct sac_metrics *m) {
     r->sum.critic_loss += m->critic_loss;
     r->sum.actor_loss += m->actor_loss;
@@ -219,6 +225,7 @@ void trainer_clear_sums(struct trainer_report *report) {
 bool trainer_update(struct trainer *t) {
     CHECK(trainer_can_update(t));
     struct sac_metrics metrics;
+    t->sac.config.discount = config_discount(&t->config, real_step(t));
     draw_batch(t);
     sac_update(&metrics, &t->sac, &t->batch);
     bool publish = t->sac.updates % t->publish_every == 0;

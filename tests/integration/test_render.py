@@ -171,6 +171,9 @@ def same_episodes_as_eval(folder):
         _, said = pictures(run, "--episodes", 2, "--seed", seed, steps=1000)
         shown = [(float(r), int(n)) for r, n in re.findall(r"return (\S+), length (\d+)$", said, re.M)]
         assert shown == list(zip(evaluated["returns"], evaluated["lengths"])), (shown, evaluated)
+        # A reward of one a step: the sum of discount^t has a closed form.
+        g = evaluated["discount"]
+        assert all(abs(d - (1 - g**n) / (1 - g)) < 1e-6 for d, n in zip(evaluated["discounted"], evaluated["lengths"])), evaluated
         assert evaluated["length_min"] <= evaluated["length_mean"] <= evaluated["length_max"] == max(evaluated["lengths"])
     # Real time: Hopper takes 125 steps a second, so at most 50 frames a second is every third step.
     frames, said = pictures(os.path.join(folder, "hopper"), "--fps", 50, steps=6)

@@ -2,7 +2,7 @@
 // Shows that a configuration is read exactly or refused with file, line, what
 // was expected and the nearest key; that what is printed reads back to the same
 // bits; that the committed files carry the paper's values and the documentation
-// is the table's; and that the rollout length follows the schedule.
+// is the table's; and that rollout length and discount follow their schedules.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -212,6 +213,9 @@ static void rules_over_several_keys(void **state) {
     expect_broken_rule("run.actors=2", "lockstep goes with one actor");
     expect_broken_rule("run.envs_per_actor=64", "lockstep goes one step at a time");
     expect_broken_rule("run.task=\"\"", "run.task is empty");
+    expect_broken_rule("sac.discount_rise=[1, 2]", "sac.discount_rise has 2 values: it needs 3");
+    expect_broken_rule("sac.discount_rise=[5, 2, 0.9]", "the first epoch 5 comes after the last 2");
+    expect_broken_rule("sac.discount_rise=[1, 2, 1.5]", "gamma 1.5 must be between 0 and 1");
     expect_broken_rule("network.lost_after_ms=900", "at least twice network.heartbeat_ms, 500");
     expect_broken_rule("network.unacked_rows_max=9", "less than one message");
 }
@@ -271,6 +275,7 @@ static void committed_files_are_the_papers(void **state) {
     assert_int_equal(config_model_rows(&c, 0), 400000);
     assert_int_equal(config_model_rows(&c, 125000), 6000000);
     assert_true(c.sac.target_entropy == -1);
+    assert_true(config_discount(&c, 25000) == 0.99); // up to here, and 0.995 later
     load_committed(&c, "configs/inverted_pendulum.yaml");
     assert_string_equal(c.run.task, "inverted_pendulum");
     assert_int_equal(c.run.explore_steps, 500);
@@ -324,6 +329,24 @@ static void rollout_length_follows_the_schedule(void **state) {
     assert_int_equal(config_rollout_length_max(&c), 9);
 }
 
+static void discount_rises(void **state) {
+    (void)state;
+    struct config c;
+    config_defaults(&c);
+    c.sac.discount = 0.995;
+    assert_true(config_discount(&c, 0) == 0.995); // no rise: throughout
+    c.sac.discount_rise = (struct config_list){.n = 3, .v = {20, 40, 0.985}};
+    assert_true(config_discount(&c, 0) == 0.985);
+    assert_true(config_discount(&c, 5000 + 20999) == 0.985); // 5,000 steps of exploration first
+    assert_true(fabs(config_discount(&c, 5000 + 21000) - 0.9855) < 1e-15);
+    assert_true(fabs(config_discount(&c, 5000 + 30500) - 0.99) < 1e-15);
+    assert_true(config_discount(&c, 5000 + 40000) == 0.995);
+    assert_true(config_discount(&c, UINT64_MAX) == 0.995);
+    c.sac.discount_rise = (struct config_list){.n = 3, .v = {7, 7, 0.9}}; // at one step
+    assert_true(config_discount(&c, 5000 + 6999) == 0.9);
+    assert_true(config_discount(&c, 5000 + 7000) == 0.995);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_hold),
@@ -339,6 +362,7 @@ int main(void) {
         cmocka_unit_test(committed_files_are_the_papers),
         cmocka_unit_test(documentation_is_up_to_date),
         cmocka_unit_test(rollout_length_follows_the_schedule),
+        cmocka_unit_test(discount_rises),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

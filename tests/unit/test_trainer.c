@@ -106,6 +106,29 @@ static void test_updates_stop_at_the_grant(void **state) {
     fixture_remove(run.dir);
 }
 
+// Four updates belong to a real step, ten steps to an epoch.
+static void test_discount_follows_the_real_step(void **state) {
+    (void)state;
+    struct run run;
+    setup(&run);
+    run.config.run.explore_steps = 30;
+    run.config.rollout.epoch_steps = 10;
+    run.config.sac.discount = 0.8;
+    run.config.sac.discount_rise = (struct config_list){.n = 3, .v = {1, 3, 0.4}};
+    struct trainer *t = make(&run);
+    add(t, false, 0, 50);
+    grant(t, 130, 200);
+    while (trainer_can_update(t)) {
+        uint64_t epoch = t->sac.updates / 40;
+        double want = epoch < 2 ? 0.4 : epoch == 2 ? 0.6 : 0.8;
+        trainer_update(t);
+        assert_true(fabs(t->sac.config.discount - want) < 1e-15);
+    }
+    assert_int_equal(t->sac.updates, 130);
+    trainer_destroy(&t);
+    fixture_remove(run.dir);
+}
+
 static void test_capacity_follows_the_grant(void **state) {
     (void)state;
     struct run run;
@@ -360,6 +383,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_batches_are_mixed),
         cmocka_unit_test(test_updates_stop_at_the_grant),
+        cmocka_unit_test(test_discount_follows_the_real_step),
         cmocka_unit_test(test_capacity_follows_the_grant),
         cmocka_unit_test(test_resumes_with_the_same_bits),
         cmocka_unit_test(test_falls_back_to_the_older),
