@@ -117,7 +117,7 @@ static void test_discount_follows_the_real_step(void **state) {
     run.config.sac.discount_rise = (struct config_list){.n = 3, .v = {1, 3, 0.4}};
     struct trainer *t = make(&run);
     add(t, false, 0, 50);
-    grant(t, 130, 200);
+    grant(t, 130, 20);
     while (trainer_can_update(t)) {
         uint64_t epoch = t->sac.updates / 40;
         double want = epoch < 2 ? 0.4 : epoch == 2 ? 0.6 : 0.8;
