@@ -192,15 +192,15 @@ float ensemble_bounds_loss(float *d_bounds, const struct ensemble *e, const floa
 }
 
 void ensemble_predict(float *mean, float *logvar, float *scratch, const struct ensemble *e,
-                      const float *params, int member, const float *x, int B) {
+                      const float *params, const float *packed, int member, const float *x, int B) {
     CHECK(member >= 0 && member < e->members);
     const size_t T = (size_t)e->target_dim;
     // In blocks, so that everything between x and the results stays in the cache.
     for (int from = 0; from < B; from += MLP_INFER_ROWS) {
         int rows = B - from < MLP_INFER_ROWS ? B - from : MLP_INFER_ROWS;
         struct parts s = divide(scratch, e, rows);
-        mlp_infer(s.out, s.net, &e->net, params + ensemble_member_offset(e, member),
-                  x + (size_t)from * (size_t)e->in_dim, rows);
+        mlp_infer_packed(s.out, s.net, &e->net, params + ensemble_member_offset(e, member), packed,
+                         x + (size_t)from * (size_t)e->in_dim, rows);
         for (size_t i = 0; i < (size_t)rows; i++) {
             memcpy(mean + ((size_t)from + i) * T, s.out + 2 * i * T, T * sizeof(float));
         }

@@ -62,8 +62,9 @@ void ensemble_member_adam(const struct mlp_adam *a, float *params, float *scratc
 // part.)
 float ensemble_bounds_loss(float *d_bounds, const struct ensemble *e, const float *params);
 
-// mean (B, T) and logvar (B, T; NULL: not wanted) of one member.
+// mean (B, T) and logvar (B, T; NULL: not wanted) of one member. packed: what
+// mlp_pack made of the member's network, or NULL.
 void ensemble_predict(float *mean, float *logvar, float *scratch, const struct ensemble *e,
-                      const float *params, int member, const float *x, int B);
+                      const float *params, const float *packed, int member, const float *x, int B);
 
 #endif

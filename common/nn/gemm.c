@@ -10,8 +10,9 @@
 
 // ---- the portable base: OpenBLAS, and a pass of its own for what is not a product ----
 
-static void openblas_forward(float *y, const float *x, const float *W, const float *b, int B,
-                             int out, int in, bool relu) {
+static void openblas_forward(float *y, const float *x, const float *W, const float *packed,
+                             const float *b, int B, int out, int in, bool relu) {
+    (void)packed;
     blas_gemm_nt(y, x, W, B, out, in);
     if (b && relu) {
         vector_bias_relu(y, b, B, out);
@@ -32,7 +33,7 @@ static void openblas_weights(float *dW, const float *dz, const float *x, int B, 
     blas_gemm_tn(dW, dz, x, out, in, B);
 }
 
-const struct gemm_table gemm_openblas = {COMPUTE_OPENBLAS, openblas_forward, openblas_back,
+const struct gemm_table gemm_openblas = {COMPUTE_OPENBLAS, NULL, openblas_forward, openblas_back,
                                          openblas_weights};
 
 // ---- the choice ----
@@ -145,7 +146,25 @@ static const struct gemm_table *table_for(enum gemm_operands operands) {
 
 void gemm_forward(float *y, const float *x, const float *W, const float *b, int B, int out, int in,
                   bool relu, enum gemm_operands operands) {
-    table_for(operands)->forward(y, x, W, b, B, out, in, relu);
+    table_for(operands)->forward(y, x, W, NULL, b, B, out, in, relu);
+}
+
+// The widest panels of all variants, and an even depth.
+size_t gemm_packed_floats(int out, int in) {
+    return ((size_t)out + 31) / 32 * 32 * (((size_t)in + 1) / 2 * 2);
+}
+
+void gemm_pack(float *packed, const float *W, int out, int in, enum gemm_operands operands) {
+    const struct gemm_table *t = table_for(operands);
+    if (t->pack) {
+        t->pack(packed, W, out, in);
+    }
+}
+
+void gemm_forward_packed(float *y, const float *x, const float *W, const float *packed,
+                         const float *b, int B, int out, int in, bool relu,
+                         enum gemm_operands operands) {
+    table_for(operands)->forward(y, x, W, packed, b, B, out, in, relu);
 }
 
 void gemm_back(float *dx, float *db, const float *dz, const float *W, const float *h, int B,

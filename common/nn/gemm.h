@@ -32,6 +32,15 @@ enum gemm_operands { GEMM_EXACT, GEMM_HIDDEN };
 // With b NULL the product alone, whatever relu says.
 void gemm_forward(float *y, const float *x, const float *W, const float *b, int B, int out, int in,
                   bool relu, enum gemm_operands operands);
+// For weights that stay the same over many products: our own kernels rearrange W
+// each time, unless that has been done once. packed: gemm_packed_floats(out, in) that
+// gemm_pack has filled from the same W for the same operands, under the kernels in
+// use; or NULL. The same bits either way.
+size_t gemm_packed_floats(int out, int in);
+void gemm_pack(float *packed, const float *W, int out, int in, enum gemm_operands operands);
+void gemm_forward_packed(float *y, const float *x, const float *W, const float *packed,
+                         const float *b, int B, int out, int in, bool relu,
+                         enum gemm_operands operands);
 // Back to the input: dx (B, in) = dz (B, out) W (out, in). Where the input was a
 // layer activated by ReLU, h (B, in) is what that layer gave, and dx becomes zero
 // where h is not positive; the sum of dx's rows is then added to db (in), the

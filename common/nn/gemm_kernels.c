@@ -7,7 +7,8 @@
 // the first-level cache while all rows of A pass by, a tile of rows at a time;
 // the tile's part of C is in registers throughout. A's numbers are broadcast from
 // where they are, at any stride, so that A transposed costs nothing. The copy is
-// 1/M of the work, and where B is transposed it is where that happens.
+// 1/M of the work, and where B is transposed it is where that happens. Panels of
+// weights that stay the same may be made once and kept.
 //
 // Nothing is read or written beyond the operands: partial vectors are masked, and
 // the copy of a panel is filled up with zeros.
@@ -471,9 +472,22 @@ static void copy_rows(struct product *p, float *copy, int K) {
 
 #endif
 
-// C = A B, with B (K, N) or, transposed, B (N, K).
-static void multiply(const struct product *whole, const float *B, bool transposed, int K) {
-    float panel[K_BLOCK / WORD * PANEL] __attribute__((aligned(64)));
+static ptrdiff_t words(int K) {
+    return (K + WORD - 1) / WORD;
+}
+
+// packed: the panels of a transposed W (out, in), one behind the other.
+static void pack(float *packed, const float *W, int out, int in) {
+    for (int n = 0; n < out; n += PANEL) {
+        transpose_panel(packed, W + (ptrdiff_t)n * in, in, out - n < PANEL ? out - n : PANEL, in);
+        packed += words(in) * PANEL;
+    }
+}
+
+// C = A B, with B (K, N) or, transposed, B (N, K), of which pack may have made packed.
+static void multiply(const struct product *whole, const float *B, const float *packed,
+                     bool transposed, int K) {
+    float copied[K_BLOCK / WORD * PANEL] __attribute__((aligned(64)));
     float copy[COPY_FLOATS] __attribute__((aligned(64)));
     const int N = whole->N;
     for (int m = 0; m < whole->M; m += M_BLOCK) {
@@ -486,12 +500,15 @@ static void multiply(const struct product *whole, const float *B, bool transpose
             for (int n = 0; n < N; n += PANEL) {
                 float sums[PANEL] __attribute__((aligned(64))) = {0};
                 int columns = N - n < PANEL ? N - n : PANEL;
-                if (transposed) {
-                    transpose_panel(panel, B + (ptrdiff_t)n * K + k, K, columns, deep);
+                const float *panel = copied;
+                if (packed) {
+                    panel = packed + (n / PANEL * words(K) + k / WORD) * PANEL;
+                } else if (transposed) {
+                    transpose_panel(copied, B + (ptrdiff_t)n * K + k, K, columns, deep);
                 } else {
-                    copy_panel(panel, B + (ptrdiff_t)k * N + n, N, columns, deep);
+                    copy_panel(copied, B + (ptrdiff_t)k * N + n, N, columns, deep);
                 }
-                pass_rows(&p, panel, sums, n, columns, (deep + WORD - 1) / WORD, flags);
+                pass_rows(&p, panel, sums, n, columns, (int)words(deep), flags);
                 for (int j = 0; p.db && (flags & MASK) && j < columns; j++) {
                     p.db[n + j] += sums[j];
                 }
@@ -500,8 +517,8 @@ static void multiply(const struct product *whole, const float *B, bool transpose
     }
 }
 
-static void forward(float *y, const float *x, const float *W, const float *b, int B, int out,
-                    int in, bool relu) {
+static void forward(float *y, const float *x, const float *W, const float *packed, const float *b,
+                    int B, int out, int in, bool relu) {
     struct product p = {.A = x,
                         .A_row = in,
                         .A_step = 1,
@@ -510,7 +527,7 @@ static void forward(float *y, const float *x, const float *W, const float *b, in
                         .N = out,
                         .bias = b,
                         .flags = b ? BIAS | (relu ? RELU : 0) : 0};
-    multiply(&p, W, true, in);
+    multiply(&p, W, packed, true, in);
 }
 
 static void back(float *dx, float *db, const float *dz, const float *W, const float *h, int B,
@@ -524,18 +541,18 @@ static void back(float *dx, float *db, const float *dz, const float *W, const fl
                         .h = h,
                         .db = h ? db : NULL,
                         .flags = h ? MASK : 0};
-    multiply(&p, W, false, out);
+    multiply(&p, W, NULL, false, out);
 }
 
 static void weights(float *dW, const float *dz, const float *x, int B, int out, int in) {
     struct product p = {.A = dz, .A_row = 1, .A_step = out, .C = dW, .M = out, .N = in};
-    multiply(&p, x, false, B);
+    multiply(&p, x, NULL, false, B);
 }
 
 #ifdef __AVX512BF16__
-const struct gemm_table gemm_bf16 = {COMPUTE_BF16, forward, back, weights};
+const struct gemm_table gemm_bf16 = {COMPUTE_BF16, pack, forward, back, weights};
 #elif defined __AVX512F__
-const struct gemm_table gemm_avx512 = {COMPUTE_AVX512, forward, back, weights};
+const struct gemm_table gemm_avx512 = {COMPUTE_AVX512, pack, forward, back, weights};
 #else
-const struct gemm_table gemm_avx2 = {COMPUTE_AVX2, forward, back, weights};
+const struct gemm_table gemm_avx2 = {COMPUTE_AVX2, pack, forward, back, weights};
 #endif

@@ -9,7 +9,10 @@
 
 struct gemm_table {
     enum compute_kernels kernels;
-    void (*forward)(float *, const float *, const float *, const float *, int, int, int, bool);
+    void (*pack)(float *, const float *, int, int); // NULL: nothing to be gained
+    // y, x, W, packed, b, B, out, in, relu
+    void (*forward)(float *, const float *, const float *, const float *, const float *, int, int,
+                    int, bool);
     void (*back)(float *, float *, const float *, const float *, const float *, int, int, int);
     void (*weights)(float *, const float *, const float *, int, int, int);
 };

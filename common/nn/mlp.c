@@ -123,10 +123,10 @@ static enum gemm_operands operands_of(const struct mlp *m, int layer) {
 // z (B, out) = x (B, in) W^T + b, through ReLU if so said; b may be NULL. A product
 // with one row or one column is a handful of dot products, for which nothing need
 // be rearranged.
-static void affine(float *z, const float *x, const float *W, const float *b, int B, int in, int out,
-                   bool relu, enum gemm_operands operands) {
+static void affine(float *z, const float *x, const float *W, const float *packed, const float *b,
+                   int B, int in, int out, bool relu, enum gemm_operands operands) {
     if (out > 1 && B > 1) {
-        gemm_forward(z, x, W, b, B, out, in, relu, operands);
+        gemm_forward_packed(z, x, W, packed, b, B, out, in, relu, operands);
         return;
     }
     if (out == 1) {
@@ -142,37 +142,59 @@ static void affine(float *z, const float *x, const float *W, const float *b, int
 }
 
 static void forward(float *y, float *scratch, const struct mlp *m, const float *params,
-                    const float *x, int B, bool keep_slopes) {
+                    const float *packed, const float *x, int B, bool keep_slopes) {
     for (int l = 0; l < m->layers; l++) {
         int in = m->dims[l], out = m->dims[l + 1];
         const float *W = params + mlp_weight_offset(m, l);
         const float *b = params + mlp_bias_offset(m, l);
         enum gemm_operands operands = operands_of(m, l);
         if (l == m->layers - 1) {
-            affine(y, x, W, b, B, in, out, false, operands);
+            affine(y, x, W, packed, b, B, in, out, false, operands);
             return;
         }
         float *h = scratch + layer_offset(m, l, B);
         if (m->activation == ACTIVATION_RELU) {
-            affine(h, x, W, b, B, in, out, true, operands);
+            affine(h, x, W, packed, b, B, in, out, true, operands);
         } else {
-            affine(h, x, W, NULL, B, in, out, false, operands);
+            affine(h, x, W, packed, NULL, B, in, out, false, operands);
             vector_bias_silu(h, keep_slopes ? h + buffer_floats(B, out) : NULL, b, B, out);
         }
         x = h;
+        packed = packed ? packed + gemm_packed_floats(out, in) : NULL;
     }
 }
 
 void mlp_forward(float *y, float *scratch, const struct mlp *m, const float *params, const float *x,
                  int B) {
-    forward(y, scratch, m, params, x, B, true);
+    forward(y, scratch, m, params, NULL, x, B, true);
+}
+
+size_t mlp_packed_floats(const struct mlp *m) {
+    size_t n = 0;
+    for (int l = 0; l < m->layers; l++) {
+        n += gemm_packed_floats(m->dims[l + 1], m->dims[l]);
+    }
+    return n;
+}
+
+void mlp_pack(float *packed, const struct mlp *m, const float *params) {
+    for (int l = 0; l < m->layers; l++) {
+        int in = m->dims[l], out = m->dims[l + 1];
+        gemm_pack(packed, params + mlp_weight_offset(m, l), out, in, operands_of(m, l));
+        packed += gemm_packed_floats(out, in);
+    }
 }
 
 void mlp_infer(float *y, float *scratch, const struct mlp *m, const float *params, const float *x,
                int B) {
+    mlp_infer_packed(y, scratch, m, params, NULL, x, B);
+}
+
+void mlp_infer_packed(float *y, float *scratch, const struct mlp *m, const float *params,
+                      const float *packed, const float *x, int B) {
     for (int from = 0; from < B; from += MLP_INFER_ROWS) {
         int rows = B - from < MLP_INFER_ROWS ? B - from : MLP_INFER_ROWS;
-        forward(y + (size_t)from * (size_t)m->dims[m->layers], scratch, m, params,
+        forward(y + (size_t)from * (size_t)m->dims[m->layers], scratch, m, params, packed,
                 x + (size_t)from * (size_t)m->dims[0], rows, false);
     }
 }

@@ -53,6 +53,12 @@ void mlp_forward(float *y, float *scratch, const struct mlp *m, const float *par
 size_t mlp_infer_scratch(const struct mlp *m, int B); // does not grow beyond a block
 void mlp_infer(float *y, float *scratch, const struct mlp *m, const float *params, const float *x,
                int B);
+// The same, to the bit, where one network is asked again and again. packed: mlp_packed_floats()
+// that mlp_pack has filled from the same params; or NULL.
+size_t mlp_packed_floats(const struct mlp *m);
+void mlp_pack(float *packed, const struct mlp *m, const float *params);
+void mlp_infer_packed(float *y, float *scratch, const struct mlp *m, const float *params,
+                      const float *packed, const float *x, int B);
 
 // After mlp_forward with the same scratch, params, x and B: given dy = dL/dy
 // (B, out), writes dL/dparams to dparams (skipped when NULL) and dL/dx

@@ -52,13 +52,10 @@ static float clip_log_std(float raw) {
     return raw > POLICY_LOG_STD_MAX ? POLICY_LOG_STD_MAX : raw; // lets a NaN through
 }
 
-void policy_sample(float *act, float *log_prob, float *scratch, const struct policy *p,
-                   const float *params, const float *obs, const float *noise, int B) {
-    const int A = p->act_dim;
+// From the network's output to the action.
+static void squash(float *act, const struct parts *parts, int A, const float *noise, int B) {
+    const struct parts s = *parts;
     const size_t n = (size_t)B * (size_t)A;
-    struct parts s = divide(scratch, p, B);
-    mlp_forward(s.out, s.net, &p->net, params, obs, B);
-
     // u = mu + std noise; log_std passes through s.u on its way to std.
     for (int i = 0; i < B; i++) {
         for (int j = 0; j < A; j++) {
@@ -76,6 +73,22 @@ void policy_sample(float *act, float *log_prob, float *scratch, const struct pol
     for (size_t k = 0; k < n; k++) {
         act[k] = s.act[k];
     }
+}
+
+void policy_act(float *act, float *scratch, const struct policy *p, const float *params,
+                const float *packed, const float *obs, const float *noise, int B) {
+    struct parts s = divide(scratch, p, B);
+    mlp_infer_packed(s.out, s.net, &p->net, params, packed, obs, B);
+    squash(act, &s, p->act_dim, noise, B);
+}
+
+void policy_sample(float *act, float *log_prob, float *scratch, const struct policy *p,
+                   const float *params, const float *obs, const float *noise, int B) {
+    const int A = p->act_dim;
+    const size_t n = (size_t)B * (size_t)A;
+    struct parts s = divide(scratch, p, B);
+    mlp_forward(s.out, s.net, &p->net, params, obs, B);
+    squash(act, &s, A, noise, B);
     if (!log_prob) {
         return;
     }

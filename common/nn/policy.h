@@ -27,6 +27,10 @@ void policy_init(float *params, const struct policy *p, struct rng *rng);
 // A) ~ N(0, 1).
 void policy_sample(float *act, float *log_prob, float *scratch, const struct policy *p,
                    const float *params, const float *obs, const float *noise, int B);
+// The same without log_prob and without a way back. packed: what mlp_pack made of the
+// network, or NULL.
+void policy_act(float *act, float *scratch, const struct policy *p, const float *params,
+                const float *packed, const float *obs, const float *noise, int B);
 // act (B, A) = tanh(mu(obs)): the deterministic policy of evaluations.
 void policy_mean(float *act, float *scratch, const struct policy *p, const float *params,
                  const float *obs, int B);

@@ -162,7 +162,7 @@ static void ensemble_numbers(void **state) {
     float losses[MEMBERS], mses[MEMBERS], mean[MEMBERS * B * T], logvar[MEMBERS * B * T];
     for (int k = 0; k < MEMBERS; k++) {
         const float *xk = x + k * B * (O + A);
-        ensemble_predict(mean + k * B * T, logvar + k * B * T, scratch, &e, params, k, xk, B);
+        ensemble_predict(mean + k * B * T, logvar + k * B * T, scratch, &e, params, NULL, k, xk, B);
         losses[k] =
             ensemble_member_loss(&mses[k], gradient, scratch, &e, params, k, xk, y + k * B * T, B);
     }

@@ -178,6 +178,12 @@ static void blocks_give_the_same(void **state) {
         assert_int_equal(mlp_infer_scratch(&m, B), mlp_scratch(&m, MLP_INFER_ROWS));
         mlp_forward(s.y, s.scratch, &m, s.params, s.x, B);
         mlp_infer(y, scratch, &m, s.params, s.x, B);
+        float *packed = garbage_floats(mlp_packed_floats(&m)), *again = garbage_floats(s.y_len);
+        mlp_pack(packed, &m, s.params);
+        mlp_infer_packed(again, scratch, &m, s.params, packed, s.x, B);
+        assert_memory_equal(again, y, s.y_len * sizeof(float));
+        free(packed);
+        free(again);
         reference_mlp(s.y64, &m, s.params64, s.x64, B);
         check_close("forward", s.y, s.y64, s.y_len, 1e-5);
         check_close("in blocks", y, s.y64, s.y_len, 1e-5);

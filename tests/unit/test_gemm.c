@@ -14,10 +14,12 @@
 #include <cmocka.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/check.h"
 #include "common/nn/gemm.h"
 #include "common/rng.h"
 
@@ -106,6 +108,20 @@ static void expect(const struct layer *l, const char *what, float got, double su
     }
 }
 
+// Packed weights give the bits that Y holds, and take no more room than was said.
+static void check_packed(const struct layer *l, int way) {
+    float *const *a = l->at;
+    size_t n = (size_t)(l->B * l->out);
+    struct guarded packed = guarded(gemm_packed_floats(l->out, l->in), true);
+    float *y = xfloats(n);
+    gemm_pack(packed.at, a[WEIGHTS], l->out, l->in, GEMM_HIDDEN);
+    gemm_forward_packed(y, a[X], a[WEIGHTS], packed.at, way > 0 ? a[BIAS] : NULL, l->B, l->out,
+                        l->in, way == 2, GEMM_HIDDEN);
+    assert_memory_equal(y, a[Y], n * sizeof(float));
+    free(y);
+    munmap(packed.pages, packed.bytes);
+}
+
 static void check_forward(const struct layer *l) {
     float *const *a = l->at;
     for (int way = 0; way < 3; way++) { // the product alone, with bias, with ReLU
@@ -114,6 +130,7 @@ static void check_forward(const struct layer *l) {
         }
         gemm_forward(a[Y], a[X], a[WEIGHTS], way > 0 ? a[BIAS] : NULL, l->B, l->out, l->in,
                      way == 2, GEMM_HIDDEN);
+        check_packed(l, way);
         for (int i = 0; i < l->B; i++) {
             for (int j = 0; j < l->out; j++) {
                 double sum = way > 0 ? (double)a[BIAS][j] : 0, scale = fabs(sum) + 1;
