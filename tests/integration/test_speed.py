@@ -14,8 +14,6 @@ import sys
 TRIES = 3
 # Of the peak of this processor's widest vectors: kernels for narrower ones than it has are a regression, too.
 BOUNDS = {"sgemm_256": 0.60, "sac_updates": 0.55, "ensemble_steps": 0.45, "rollout_rows": 0.45}
-# clang 14 makes of the same kernels what reaches little more than half of the peak (docs/performance.md).
-CLANG = 0.5
 BOUNDS_OPENBLAS = {"sgemm_256": 0.40, "sac_updates": 0.30, "ensemble_steps": 0.25, "rollout_rows": 0.20}
 
 
@@ -38,7 +36,7 @@ def measure(spur):
 
 
 def main():
-    spur, sanitizers, optimization, compiler = sys.argv[1:]
+    spur, sanitizers, optimization = sys.argv[1:]
     if sanitizers != "none" or optimization not in ("2", "3"):
         skip(f"optimization {optimization} and sanitizers {sanitizers} are not what is shipped")
     best = {}
@@ -48,7 +46,6 @@ def main():
         if "fma_peak" not in cases:
             skip("this processor's peak is not measured")
         bounds = BOUNDS_OPENBLAS if data["kernels"].startswith("OpenBLAS") else BOUNDS
-        bounds = {name: bound * (CLANG if compiler == "clang" else 1) for name, bound in bounds.items()}
         for name in bounds:
             best[name] = max(best.get(name, 0), cases[name]["share_of_limit"])
         slow = {name for name, bound in bounds.items() if best[name] < bound}
