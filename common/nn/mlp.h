@@ -48,7 +48,7 @@ void mlp_forward(float *y, float *scratch, const struct mlp *m, const float *par
 
 // The same without a way back: y for any number of rows, in blocks of
 // MLP_INFER_ROWS so that what lies between the layers stays in the cache. It is a
-// multiple of the rows that our own products take at once, 14 and 6.
+// multiple of the rows that our own products take at once, 14 and 6 (13 with clang).
 #define MLP_INFER_ROWS 252
 size_t mlp_infer_scratch(const struct mlp *m, int B); // does not grow beyond a block
 void mlp_infer(float *y, float *scratch, const struct mlp *m, const float *params, const float *x,
