@@ -172,7 +172,7 @@ static void critic_update(void *arg, int k, int worker) {
     size_t at = critic_offset(c, k), n = critic_params(c) / 2;
     critic_forward(q, scratch, c, s->critic_params, k, s->x, B);
     s->critic_loss[k] =
-        (double)critic_loss(s->critic_grad, scratch, c, s->critic_params, k, s->x, q, s->target, B);
+        (double)critic_loss(s->critic_grad, scratch, c, s->critic_params, k, q, s->target, B);
     adam_polyak_step(s->critic_params + at, s->critic_m + at, s->critic_v + at,
                      s->critic_target + at, s->critic_grad + at, n, &s->adam, (float)s->config.tau,
                      round->t);
@@ -198,8 +198,8 @@ static void policy_gradient(const struct round *round) {
     for (int i = 0; i < B * s->config.act_dim; i++) {
         s->d_act[i] *= -share;
     }
-    policy_backward(s->policy_grad, a->policy_scratch, &s->policy, s->policy_params,
-                    round->batch->obs, a->noise, s->d_act, s->d_log_prob, B, s->crew);
+    policy_backward(s->policy_grad, a->policy_scratch, &s->policy, s->policy_params, a->noise,
+                    s->d_act, s->d_log_prob, B, s->crew);
 }
 
 // Half of the parameters, on a cache line's border.

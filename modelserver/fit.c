@@ -247,8 +247,8 @@ static void score_block(void *arg, int item, int worker) {
     uint32_t first = (uint32_t)item % blocks * SCORE_ROWS, left = f->holdout - first;
     uint32_t n = left < SCORE_ROWS ? left : SCORE_ROWS;
     size_t in = (size_t)f->e.in_dim, out = (size_t)f->e.target_dim;
-    ensemble_predict(w->mean, NULL, w->scratch, &f->e, f->new_weights, NULL, member,
-                     f->x + first * in, (int)n);
+    ensemble_predict(w->mean, NULL, w->scratch, &f->e, f->new_weights, member, f->x + first * in,
+                     (int)n);
     const float *y = f->y + first * out;
     double sum = 0;
     for (size_t j = 0; j < n * out; j++) {

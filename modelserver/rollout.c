@@ -41,11 +41,6 @@ struct rollout {
     float *std;              // likewise
     float end[PASS_ROWS];    // probability that it ends; heads only
     float *scratch;
-    // Weights as products want them.
-    uint64_t model_version; // of packed_model; 0: none yet
-    size_t member_packed;   // floats
-    float *packed_model;    // (members, member_packed): of the elites
-    float *packed_policy;
 };
 
 static size_t pass_floats(const struct ensemble *e, const struct policy *p,
@@ -82,9 +77,6 @@ struct rollout *rollout_create(const struct ensemble *e, const struct policy *p,
     r->logvar = xfloats(PASS_ROWS * (size_t)e->target_dim);
     r->std = xfloats(PASS_ROWS * (size_t)e->target_dim);
     r->scratch = xfloats(pass_floats(e, p, &r->heads));
-    r->member_packed = mlp_packed_floats(&e->net);
-    r->packed_model = xfloats((size_t)e->members * r->member_packed);
-    r->packed_policy = xfloats(mlp_packed_floats(&p->net));
     return r;
 }
 
@@ -95,8 +87,7 @@ void rollout_destroy(struct rollout **rollout) {
     }
     free(r->block);
     free(r->words);
-    float *floats[] = {r->noise, r->x,       r->mean,         r->logvar,
-                       r->std,   r->scratch, r->packed_model, r->packed_policy};
+    float *floats[] = {r->noise, r->x, r->mean, r->logvar, r->std, r->scratch};
     for (size_t i = 0; i < sizeof(floats) / sizeof(floats[0]); i++) {
         free(floats[i]);
     }
@@ -110,10 +101,8 @@ uint64_t rollout_memory_bytes(const struct ensemble *e, const struct policy *p,
     uint64_t random =
         row_blocks(e) * (sizeof(uint64_t) + WORDS * (sizeof(uint32_t) + sizeof(float)));
     uint64_t floats = (uint64_t)(e->in_dim + 3 * e->target_dim);
-    uint64_t packed =
-        (uint64_t)e->members * mlp_packed_floats(&e->net) + mlp_packed_floats(&p->net);
     return PASS_ROWS * (random + floats * sizeof(float)) +
-           (pass_floats(e, p, &heads) + packed) * sizeof(float) + sizeof(struct rollout);
+           pass_floats(e, p, &heads) * sizeof(float) + sizeof(struct rollout);
 }
 
 void rollout_rows_init(struct rollout_rows *r, uint32_t rows_max, uint32_t obs_dim,
@@ -211,8 +200,8 @@ static void act(struct rollout *r, float *actions, const float *obs, const struc
         for (uint32_t i = 1; i < m; i++) { // closes the gaps
             memmove(r->noise + i * a, r->noise + i * blocks * WORDS, a * sizeof(float));
         }
-        policy_act(actions + first * a, r->scratch, &r->p, job->policy->params, r->packed_policy,
-                   obs + first * o, r->noise, (int)m);
+        policy_act(actions + first * a, r->scratch, &r->p, job->policy->params, obs + first * o,
+                   r->noise, (int)m);
     }
 }
 
@@ -251,8 +240,8 @@ static void predict(struct rollout *r, float *reward, float *next, const float *
         memcpy(x + o, actions + r->row[i] * a, a * sizeof(float));
     }
     normalizer_apply(r->x, job->model->normalizer, r->x, n, r->e.in_dim);
-    ensemble_predict(r->mean, r->logvar, r->scratch, &r->e, job->model->params,
-                     r->packed_model + (size_t)member * r->member_packed, member, r->x, (int)n);
+    ensemble_predict(r->mean, r->logvar, r->scratch, &r->e, job->model->params, member, r->x,
+                     (int)n);
     for (size_t k = 0; k < n * t; k++) {
         r->logvar[k] *= 0.5f;
     }
@@ -360,29 +349,12 @@ static uint32_t advance(struct rollout *r, struct rollout_rows *out, const struc
     return keep(r, out, n, step + 1 == job->length);
 }
 
-// Many blocks are made with one model, hardly any two with one policy.
-static void pack(struct rollout *r, const struct rollout_job *job) {
-    const struct model *model = job->model;
-    CHECK(model->version > 0);
-    mlp_pack(r->packed_policy, &r->p.net, job->policy->params);
-    if (r->model_version == model->version) {
-        return;
-    }
-    for (int k = 0; k < model->elites; k++) {
-        int member = model->elite[k];
-        mlp_pack(r->packed_model + (size_t)member * r->member_packed, &r->e.net,
-                 model->params + ensemble_member_offset(&r->e, member));
-    }
-    r->model_version = model->version;
-}
-
 void rollout_run(struct rollout *r, struct rollout_rows *out, const struct rollout_job *job,
                  const struct store_columns *env) {
     CHECK(job->count <= ROLLOUT_BLOCK);
     CHECK((uint64_t)job->count * job->length <= out->rows_max);
     CHECK(job->env_rows > 0);
     CHECK(job->env_rows < UINT32_MAX);
-    pack(r, job);
     out->rows = 0;
     out->terminated = out->not_finite = 0;
     draw_starts(r, out, job, env);

@@ -7,8 +7,9 @@
 // The result depends on the inputs and on the kernels chosen for this processor,
 // on nothing else.
 //
-// All matrices are row-major and dense. The two letters say how A and B are
-// read: n as they stand, t transposed. C is overwritten, whatever it held.
+// All matrices are row-major; lda, ldb and ldc are the numbers from one row to the
+// next. The two letters say how A and B are read: n as they stand, t transposed. C
+// is overwritten, whatever it held.
 #ifndef SPUR_COMMON_NN_BLAS_H
 #define SPUR_COMMON_NN_BLAS_H
 
@@ -16,11 +17,14 @@
 #include <stddef.h>
 
 // C (M, N) = A (M, K) B (N, K)^T
-void blas_gemm_nt(float *C, const float *A, const float *B, int M, int N, int K);
+void blas_gemm_nt(float *C, int ldc, const float *A, int lda, const float *B, int ldb, int M, int N,
+                  int K);
 // C (M, N) = A (M, K) B (K, N)
-void blas_gemm_nn(float *C, const float *A, const float *B, int M, int N, int K);
+void blas_gemm_nn(float *C, int ldc, const float *A, int lda, const float *B, int ldb, int M, int N,
+                  int K);
 // C (M, N) = A (K, M)^T B (K, N)
-void blas_gemm_tn(float *C, const float *A, const float *B, int M, int N, int K);
+void blas_gemm_tn(float *C, int ldc, const float *A, int lda, const float *B, int ldb, int M, int N,
+                  int K);
 
 // The kernels in use, for the line that a program prints at its start: "Zen".
 const char *blas_core(void);

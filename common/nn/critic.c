@@ -62,7 +62,7 @@ void critic_forward(float *q, float *scratch, const struct critic *c, const floa
 }
 
 float critic_loss(float *dparams, float *scratch, const struct critic *c, const float *params,
-                  int k, const float *x, const float *q, const float *y, int B) {
+                  int k, const float *q, const float *y, int B) {
     CHECK(B > 0);
     struct parts s = divide(scratch, c, B);
     double loss = 0.0; // in double: it is a sum over the batch, and shown to people
@@ -72,7 +72,7 @@ float critic_loss(float *dparams, float *scratch, const struct critic *c, const 
         loss += 0.5 * (double)error * (double)error / B;
     }
     size_t offset = critic_offset(c, k);
-    mlp_backward(NULL, dparams + offset, s.net, &c->net, params + offset, x, s.dq, B);
+    mlp_backward(NULL, dparams + offset, s.net, &c->net, params + offset, s.dq, B);
     return (float)loss;
 }
 
@@ -94,7 +94,7 @@ void critic_min_gradient(float *d_act, float *scratch, const struct critic *c, c
     }
     // The other rows have no gradient and are dropped before the way back.
     int kept = mlp_keep_rows(s.net, &c->net, s.keep, B);
-    mlp_backward(s.dx, NULL, s.net, &c->net, params + critic_offset(c, k), NULL, s.dq, kept);
+    mlp_backward(s.dx, NULL, s.net, &c->net, params + critic_offset(c, k), s.dq, kept);
     const float *dx = s.dx;
     for (int i = 0; i < B; i++) {
         if (s.keep[i] != 0.0f) {

@@ -32,7 +32,7 @@ void critic_forward(float *q, float *scratch, const struct critic *c, const floa
 // After critic_forward with the same scratch, params, x and B, which gave q: the
 // loss 0.5 mean((Q_k - y)^2) with targets y (B). Writes its gradient to dparams.
 float critic_loss(float *dparams, float *scratch, const struct critic *c, const float *params,
-                  int k, const float *x, const float *q, const float *y, int B);
+                  int k, const float *q, const float *y, int B);
 
 // q_min (B) = min(Q1, Q2), given q (2, B) = Q1 of all rows, then Q2.
 void critic_min(float *q_min, const float *q, int B);

@@ -159,13 +159,12 @@ float ensemble_member_output(float *mse, float *d_bounds, float *scratch, const 
 }
 
 void ensemble_member_adam(const struct mlp_adam *a, float *params, float *scratch,
-                          const struct ensemble *e, int member, const float *x, int B) {
+                          const struct ensemble *e, int member, int B) {
     struct parts s = divide(scratch, e, B);
     struct mlp_adam own = *a;
     own.m += ensemble_member_offset(e, member);
     own.v += ensemble_member_offset(e, member);
-    mlp_backward_adam(&own, params + ensemble_member_offset(e, member), s.net, &e->net, x, s.out,
-                      B);
+    mlp_backward_adam(&own, params + ensemble_member_offset(e, member), s.net, &e->net, s.out, B);
 }
 
 float ensemble_member_loss(float *mse, float *dparams, float *scratch, const struct ensemble *e,
@@ -175,7 +174,7 @@ float ensemble_member_loss(float *mse, float *dparams, float *scratch, const str
     ensemble_member_forward(scratch, e, params, member, x, B);
     float loss = ensemble_member_output(mse, dparams + ensemble_max_logvar_offset(e), scratch, e,
                                         params, y, B);
-    mlp_backward(NULL, dparams + offset, s.net, &e->net, params + offset, x, s.out, B);
+    mlp_backward(NULL, dparams + offset, s.net, &e->net, params + offset, s.out, B);
     return loss;
 }
 
@@ -192,15 +191,15 @@ float ensemble_bounds_loss(float *d_bounds, const struct ensemble *e, const floa
 }
 
 void ensemble_predict(float *mean, float *logvar, float *scratch, const struct ensemble *e,
-                      const float *params, const float *packed, int member, const float *x, int B) {
+                      const float *params, int member, const float *x, int B) {
     CHECK(member >= 0 && member < e->members);
     const size_t T = (size_t)e->target_dim;
     // In blocks, so that everything between x and the results stays in the cache.
     for (int from = 0; from < B; from += MLP_INFER_ROWS) {
         int rows = B - from < MLP_INFER_ROWS ? B - from : MLP_INFER_ROWS;
         struct parts s = divide(scratch, e, rows);
-        mlp_infer_packed(s.out, s.net, &e->net, params + ensemble_member_offset(e, member), packed,
-                         x + (size_t)from * (size_t)e->in_dim, rows);
+        mlp_infer(s.out, s.net, &e->net, params + ensemble_member_offset(e, member),
+                  x + (size_t)from * (size_t)e->in_dim, rows);
         for (size_t i = 0; i < (size_t)rows; i++) {
             memcpy(mean + ((size_t)from + i) * T, s.out + 2 * i * T, T * sizeof(float));
         }

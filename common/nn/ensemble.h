@@ -55,16 +55,15 @@ void ensemble_member_forward(float *scratch, const struct ensemble *e, const flo
 float ensemble_member_output(float *mse, float *d_bounds, float *scratch, const struct ensemble *e,
                              const float *params, const float *y, int B);
 void ensemble_member_adam(const struct mlp_adam *a, float *params, float *scratch,
-                          const struct ensemble *e, int member, const float *x, int B);
+                          const struct ensemble *e, int member, int B);
 
 // The terms without data: 0.01 sum(max_logvar) - 0.01 sum(min_logvar). Adds the
 // gradient to d_bounds (2 T), returns the value. (Weight decay is the optimiser's
 // part.)
 float ensemble_bounds_loss(float *d_bounds, const struct ensemble *e, const float *params);
 
-// mean (B, T) and logvar (B, T; NULL: not wanted) of one member. packed: what
-// mlp_pack made of the member's network, or NULL.
+// mean (B, T) and logvar (B, T; NULL: not wanted) of one member.
 void ensemble_predict(float *mean, float *logvar, float *scratch, const struct ensemble *e,
-                      const float *params, const float *packed, int member, const float *x, int B);
+                      const float *params, int member, const float *x, int B);
 
 #endif

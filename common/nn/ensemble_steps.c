@@ -108,7 +108,7 @@ static void step_member(struct ensemble_steps *s, int worker, int member, uint32
                                   .m = t->m,
                                   .v = t->v,
                                   .gradient = w->gradient};
-    ensemble_member_adam(&adam, t->params, w->scratch, e, member, w->x, B);
+    ensemble_member_adam(&adam, t->params, w->scratch, e, member, B);
     crew_raise(s->crew, &s->member_at[member], step + 1);
 }
 

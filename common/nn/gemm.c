@@ -10,31 +10,45 @@
 
 // ---- the portable base: OpenBLAS, and a pass of its own for what is not a product ----
 
-static void openblas_forward(float *y, const float *x, const float *W, const float *packed,
-                             const float *b, int B, int out, int in, bool relu) {
-    (void)packed;
-    blas_gemm_nt(y, x, W, B, out, in);
+static void openblas_forward(float *y, const float *W, const float *x, const float *b, bool relu,
+                             struct gemm_shape s) {
+    blas_gemm_nn(y, s.ld, W, s.in, x, s.ld, s.out, s.B, s.in);
     if (b && relu) {
-        vector_bias_relu(y, b, B, out);
+        vector_bias_relu(y, b, s.out, s.B, s.ld);
     } else if (b) {
-        vector_bias(y, b, B, out);
+        vector_bias(y, b, s.out, s.B, s.ld);
     }
 }
 
-static void openblas_back(float *dx, float *db, const float *dz, const float *W, const float *h,
-                          int B, int out, int in) {
-    blas_gemm_nn(dx, dz, W, B, in, out);
+static void openblas_back(float *dx, const float *W, const float *dz, const float *h,
+                          struct gemm_shape s) {
+    blas_gemm_tn(dx, s.ld, W, s.in, dz, s.ld, s.in, s.B, s.out);
     if (h) {
-        vector_relu_backward(dx, db, h, B, in);
+        vector_relu_backward(dx, h, s.in, s.B, s.ld);
     }
 }
 
-static void openblas_weights(float *dW, const float *dz, const float *x, int B, int out, int in) {
-    blas_gemm_tn(dW, dz, x, out, in, B);
+static void openblas_weights(float *dW, const float *dz, const float *x, struct gemm_shape s) {
+    blas_gemm_nt(dW, s.in, dz, s.ld, x, s.ld, s.out, s.in, s.B);
 }
 
-const struct gemm_table gemm_openblas = {COMPUTE_OPENBLAS, NULL, openblas_forward, openblas_back,
-                                         openblas_weights};
+// In squares, so that a line of either side is used up while it is in the cache.
+static void plain_transpose(float *to, int to_ld, const float *from, int from_ld, int rows,
+                            int columns) {
+    enum { SIDE = 16 };
+    for (int r0 = 0; r0 < rows; r0 += SIDE) {
+        int r1 = r0 + SIDE < rows ? r0 + SIDE : rows;
+        for (int c = 0; c < columns; c++) {
+            for (int r = r0; r < r1; r++) {
+                to[(size_t)c * (size_t)to_ld + (size_t)r] =
+                    from[(size_t)r * (size_t)from_ld + (size_t)c];
+            }
+        }
+    }
+}
+
+const struct gemm_table gemm_openblas = {COMPUTE_OPENBLAS, openblas_forward, openblas_back,
+                                         openblas_weights, plain_transpose};
 
 // ---- the choice ----
 
@@ -144,35 +158,21 @@ static const struct gemm_table *table_for(enum gemm_operands operands) {
     return operands == GEMM_HIDDEN ? hidden : table;
 }
 
-void gemm_forward(float *y, const float *x, const float *W, const float *b, int B, int out, int in,
-                  bool relu, enum gemm_operands operands) {
-    table_for(operands)->forward(y, x, W, NULL, b, B, out, in, relu);
+void gemm_forward(float *y, const float *W, const float *x, const float *b, bool relu,
+                  struct gemm_shape shape, enum gemm_operands operands) {
+    table_for(operands)->forward(y, W, x, b, relu, shape);
 }
 
-// The widest panels of all variants, and an even depth.
-size_t gemm_packed_floats(int out, int in) {
-    return ((size_t)out + 31) / 32 * 32 * (((size_t)in + 1) / 2 * 2);
+void gemm_back(float *dx, const float *W, const float *dz, const float *h, struct gemm_shape shape,
+               enum gemm_operands operands) {
+    table_for(operands)->back(dx, W, dz, h, shape);
 }
 
-void gemm_pack(float *packed, const float *W, int out, int in, enum gemm_operands operands) {
-    const struct gemm_table *t = table_for(operands);
-    if (t->pack) {
-        t->pack(packed, W, out, in);
-    }
-}
-
-void gemm_forward_packed(float *y, const float *x, const float *W, const float *packed,
-                         const float *b, int B, int out, int in, bool relu,
-                         enum gemm_operands operands) {
-    table_for(operands)->forward(y, x, W, packed, b, B, out, in, relu);
-}
-
-void gemm_back(float *dx, float *db, const float *dz, const float *W, const float *h, int B,
-               int out, int in, enum gemm_operands operands) {
-    table_for(operands)->back(dx, db, dz, W, h, B, out, in);
-}
-
-void gemm_weights(float *dW, const float *dz, const float *x, int B, int out, int in,
+void gemm_weights(float *dW, const float *dz, const float *x, struct gemm_shape shape,
                   enum gemm_operands operands) {
-    table_for(operands)->weights(dW, dz, x, B, out, in);
+    table_for(operands)->weights(dW, dz, x, shape);
+}
+
+void gemm_transpose(float *to, int to_ld, const float *from, int from_ld, int rows, int columns) {
+    table->transpose(to, to_ld, from, from_ld, rows, columns);
 }

@@ -6,16 +6,22 @@
 // our own for AVX-512 and AVX2, and OpenBLAS everywhere else. All of them may be
 // called from any number of threads at once and stay on the caller's.
 //
+// What flows through a network lies feature by feature: x (in, B) has the batch along
+// its rows, which are ld >= B numbers apart. Vectors are so filled by the batch,
+// whatever the width of a layer, and neither weights nor activations have to be
+// rearranged on the way forward and back. Weights W (out, in) are as everywhere else.
+//
 // In our own kernels an entry of a product is one chain of fused multiply-adds
 // over k = 0, 1, ...: its bits depend on its row and its column and on nothing
-// else, neither on how many rows there are nor on the width of the vectors.
+// else, neither on how large the batch is nor on the width of the vectors.
 //
 // Where the processor has avx512_bf16 it may be chosen, but is not by itself, that
 // products between hidden layers round their operands to bf16 (8 bits of
 // significand): twice as many a second. Sums stay in float, one chain as above of
 // two products a link, and what comes out is a float.
 //
-// Matrices are row-major and dense; what is written overlaps nothing else.
+// What is written overlaps nothing else. Nothing is read or written between the B-th
+// number of a row and the next row.
 #ifndef SPUR_COMMON_NN_GEMM_H
 #define SPUR_COMMON_NN_GEMM_H
 
@@ -28,28 +34,28 @@
 // last may not: what comes from outside and what leaves keeps its digits.
 enum gemm_operands { GEMM_EXACT, GEMM_HIDDEN };
 
-// Forward: y (B, out) = x (B, in) W (out, in)^T + b (out), then max(., 0) if relu.
-// With b NULL the product alone, whatever relu says.
-void gemm_forward(float *y, const float *x, const float *W, const float *b, int B, int out, int in,
-                  bool relu, enum gemm_operands operands);
-// For weights that stay the same over many products: our own kernels rearrange W
-// each time, unless that has been done once. packed: gemm_packed_floats(out, in) that
-// gemm_pack has filled from the same W for the same operands, under the kernels in
-// use; or NULL. The same bits either way.
-size_t gemm_packed_floats(int out, int in);
-void gemm_pack(float *packed, const float *W, int out, int in, enum gemm_operands operands);
-void gemm_forward_packed(float *y, const float *x, const float *W, const float *packed,
-                         const float *b, int B, int out, int in, bool relu,
-                         enum gemm_operands operands);
-// Back to the input: dx (B, in) = dz (B, out) W (out, in). Where the input was a
-// layer activated by ReLU, h (B, in) is what that layer gave, and dx becomes zero
-// where h is not positive; the sum of dx's rows is then added to db (in), the
-// gradient of that layer's bias. Either may be NULL; db only counts with h.
-void gemm_back(float *dx, float *db, const float *dz, const float *W, const float *h, int B,
-               int out, int in, enum gemm_operands operands);
-// Back to the weights: dW (out, in) = dz (B, out)^T x (B, in).
-void gemm_weights(float *dW, const float *dz, const float *x, int B, int out, int in,
+// A layer's shape.
+struct gemm_shape {
+    int out, in;
+    int B, ld; // rows of the batch, and numbers from one feature to the next
+};
+
+// Forward: y (out, B) = W x (in, B) + b (out), then max(., 0) if relu. With b NULL the
+// product alone, whatever relu says.
+void gemm_forward(float *y, const float *W, const float *x, const float *b, bool relu,
+                  struct gemm_shape shape, enum gemm_operands operands);
+// Back to the input: dx (in, B) = W^T dz (out, B). Where the input was a layer
+// activated by ReLU, h (in, B) is what that layer gave, and dx becomes zero where h is
+// not positive; else h is NULL.
+void gemm_back(float *dx, const float *W, const float *dz, const float *h, struct gemm_shape shape,
+               enum gemm_operands operands);
+// Back to the weights: dW (out, in) = dz (out, B) x (in, B)^T.
+void gemm_weights(float *dW, const float *dz, const float *x, struct gemm_shape shape,
                   enum gemm_operands operands);
+
+// Between features and rows: to (columns, rows) = from (rows, columns)^T, with to_ld and
+// from_ld numbers from one row of each to the next.
+void gemm_transpose(float *to, int to_ld, const float *from, int from_ld, int rows, int columns);
 
 // Chooses; auto never means bf16. False when this processor or build has no such kernels, and
 // nothing changes. Not while another thread computes.

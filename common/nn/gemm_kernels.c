@@ -2,21 +2,20 @@
 // Products of our own. Compiled once a variant, with the instructions that it may
 // use; everything is static but its table.
 //
-// C (M, N) = A (M, K) B (K, N) is worked on in panels of two vectors of columns.
-// A panel of B is copied into one contiguous piece, K_BLOCK deep, which stays in
-// the first-level cache while all rows of A pass by, a tile of rows at a time;
-// the tile's part of C is in registers throughout. A's numbers are broadcast from
-// where they are, at any stride, so that A transposed costs nothing. The copy is
-// 1/M of the work, and where B is transposed it is where that happens. Panels of
-// weights that stay the same may be made once and kept.
+// C (M, N) = A (M, K) B (K, N) is worked on in panels of two vectors of columns,
+// K_BLOCK deep. A panel of B stays in the first-level cache while all rows of A pass
+// by, a tile of rows at a time; the tile's part of C is in registers throughout. A's
+// numbers are broadcast from where they are, at any stride, so that A transposed
+// costs nothing. A whole panel of B is read from where it is as well; a narrower one,
+// and those of B transposed, are copied into one contiguous piece first.
 //
 // Nothing is read or written beyond the operands: partial vectors are masked, and
 // the copy of a panel is filled up with zeros.
 //
 // The bf16 variant is the same with words in place of numbers: a word holds two
 // neighbours of the K direction, rounded to bf16, and its multiply-add is the dot
-// product of two words, added up in float. A is then copied as well, a block of
-// rows at a time.
+// product of two words, added up in float. All of A and B is then copied, of A a
+// block of rows at a time.
 #include <immintrin.h>
 #include <limits.h>
 #include <stddef.h>
@@ -220,18 +219,24 @@ enum {
     FROM_C = 1, // the sums go on from what C holds: not the first block of K
     BIAS = 2,
     RELU = 4,
-    MASK = 8 // zero where h is not positive; rows are summed up
+    MASK = 8 // zero where h is not positive
 };
 
 struct product {
     const float *A; // A(m, k) = A[m * A_row + k * A_step], one of the two is 1
     ptrdiff_t A_row, A_step;
     float *C; // (M, N)
+    ptrdiff_t C_row;
     int M, N;
     int flags;         // of the last block of K
-    const float *bias; // (N)
-    const float *h;    // (M, N)
-    float *db;         // (N), or NULL
+    const float *bias; // (M)
+    const float *h;    // (M, N), rows as far apart as C's
+};
+
+// Columns of B, K words deep.
+struct panel {
+    const float *at;
+    ptrdiff_t step; // from one word of a column to the next
 };
 
 // The rows of A in a tile, from two pointers seven rows apart and three strides: so
@@ -258,7 +263,7 @@ static inline void rows_step(struct rows *a, ptrdiff_t step) {
 
 // From a tile's first number in C to that of row i, vector j.
 static inline ptrdiff_t place(const struct product *p, int i, int j) {
-    return i * (ptrdiff_t)p->N + j * LANES;
+    return i * p->C_row + j * LANES;
 }
 
 #define EACH UNROLL for (int j = 0; j < vectors; j++) UNROLL for (int i = 0; i < rows; i++)
@@ -266,11 +271,11 @@ static inline ptrdiff_t place(const struct product *p, int i, int j) {
 // One tile: `rows` rows from m, `vectors` vectors of columns from n of which the
 // last has `last` lanes; K words deep. rows and vectors are constants wherever
 // this is inlined, and last where it is all lanes.
-static inline __attribute__((always_inline)) void tile(const struct product *p, const float *panel,
-                                                       float *sums, int m, int n, int last, int K,
-                                                       int flags, int rows, int vectors) {
+static inline __attribute__((always_inline)) void tile(const struct product *p, struct panel panel,
+                                                       int m, int n, int last, int K, int flags,
+                                                       int rows, int vectors) {
     vec c[TILE_ROWS][2];
-    float *C = p->C + (ptrdiff_t)m * p->N + n;
+    float *C = p->C + m * p->C_row + n;
     const int lanes[2] = {vectors == 2 ? LANES : last, last};
     EACH {
         c[i][j] = flags & FROM_C ? v_load_first(C + place(p, i, j), lanes[j]) : v_zero();
@@ -280,7 +285,7 @@ static inline __attribute__((always_inline)) void tile(const struct product *p, 
         vec b[2];
         UNROLL
         for (int j = 0; j < vectors; j++) {
-            b[j] = v_load(panel + j * LANES);
+            b[j] = v_load(panel.at + j * LANES);
         }
         UNROLL
         for (int i = 0; i < rows; i++) {
@@ -291,16 +296,16 @@ static inline __attribute__((always_inline)) void tile(const struct product *p, 
             }
         }
         rows_step(&a, p->A_step);
-        panel += PANEL;
+        panel.at += panel.step;
     }
     if (flags & BIAS) {
-        vec bias[2];
         UNROLL
-        for (int j = 0; j < vectors; j++) {
-            bias[j] = v_load_first(p->bias + n + j * LANES, lanes[j]);
-        }
-        EACH {
-            c[i][j] = v_add(c[i][j], bias[j]);
+        for (int i = 0; i < rows; i++) {
+            vec bias = v_all(p->bias[m + i]);
+            UNROLL
+            for (int j = 0; j < vectors; j++) {
+                c[i][j] = v_add(c[i][j], bias);
+            }
         }
     }
     if (flags & RELU) {
@@ -313,15 +318,6 @@ static inline __attribute__((always_inline)) void tile(const struct product *p, 
         EACH {
             c[i][j] = v_where_positive(c[i][j], v_load_first(h + place(p, i, j), lanes[j]));
         }
-        UNROLL
-        for (int j = 0; j < vectors; j++) {
-            vec sum = v_load(sums + j * LANES);
-            UNROLL
-            for (int i = 0; i < rows; i++) {
-                sum = v_add(sum, c[i][j]);
-            }
-            v_store(sums + j * LANES, sum);
-        }
     }
     EACH {
         v_store_first(C + place(p, i, j), c[i][j], lanes[j]);
@@ -331,16 +327,16 @@ static inline __attribute__((always_inline)) void tile(const struct product *p, 
 #define TILE_CASE(rows)                                                                            \
     case rows:                                                                                     \
         if (vectors == 2 && last == LANES) {                                                       \
-            tile(p, panel, sums, m, n, LANES, K, flags, rows, 2);                                  \
+            tile(p, panel, m, n, LANES, K, flags, rows, 2);                                        \
         } else if (vectors == 2) {                                                                 \
-            tile(p, panel, sums, m, n, last, K, flags, rows, 2);                                   \
+            tile(p, panel, m, n, last, K, flags, rows, 2);                                         \
         } else {                                                                                   \
-            tile(p, panel, sums, m, n, last, K, flags, rows, 1);                                   \
+            tile(p, panel, m, n, last, K, flags, rows, 1);                                         \
         }                                                                                          \
         break;
 
-static void any_tile(const struct product *p, const float *panel, float *sums, int m, int n,
-                     int last, int K, int flags, int rows, int vectors) {
+static void any_tile(const struct product *p, struct panel panel, int m, int n, int last, int K,
+                     int flags, int rows, int vectors) {
     switch (rows) {
         TILE_CASE(1)
         TILE_CASE(2)
@@ -373,17 +369,17 @@ static inline void fetch_ahead(const float *p, ptrdiff_t stride, int rows, int c
 }
 
 // All rows of one panel, in tiles of even height so that the last is no splinter.
-static void pass_rows(const struct product *p, const float *panel, float *sums, int n, int columns,
-                      int K, int flags) {
+static void pass_rows(const struct product *p, struct panel panel, int n, int columns, int K,
+                      int flags) {
     int vectors = columns > LANES ? 2 : 1;
     int last = columns - (vectors - 1) * LANES;
     int tiles = (p->M + TILE_ROWS - 1) / TILE_ROWS;
     for (int t = 0, m = 0; t < tiles; t++) {
         int end = (int)((long)p->M * (t + 1) / tiles);
         if (flags & MASK) {
-            fetch_ahead(p->h + m * (ptrdiff_t)p->N + n, p->N, end - m, columns);
+            fetch_ahead(p->h + m * p->C_row + n, p->C_row, end - m, columns);
         }
-        any_tile(p, panel, sums, m, n, last, K, flags, end - m, vectors);
+        any_tile(p, panel, m, n, last, K, flags, end - m, vectors);
         m = end;
     }
 }
@@ -421,11 +417,10 @@ static void transpose_panel(float *panel, const float *B, ptrdiff_t stride, int 
 static struct product part(const struct product *p, int m, int k) {
     struct product part = *p;
     part.A += m * p->A_row + k * p->A_step;
-    part.C += (ptrdiff_t)m * p->N;
+    part.C += m * p->C_row;
     part.M = p->M - m < M_BLOCK ? p->M - m : M_BLOCK;
-    if (p->h) {
-        part.h += (ptrdiff_t)m * p->N;
-    }
+    part.bias = p->bias ? p->bias + m : NULL;
+    part.h = p->h ? p->h + m * p->C_row : NULL;
     return part;
 }
 
@@ -472,21 +467,9 @@ static void copy_rows(struct product *p, float *copy, int K) {
 
 #endif
 
-static ptrdiff_t words(int K) {
-    return (K + WORD - 1) / WORD;
-}
-
-// packed: the panels of a transposed W (out, in), one behind the other.
-static void pack(float *packed, const float *W, int out, int in) {
-    for (int n = 0; n < out; n += PANEL) {
-        transpose_panel(packed, W + (ptrdiff_t)n * in, in, out - n < PANEL ? out - n : PANEL, in);
-        packed += words(in) * PANEL;
-    }
-}
-
-// C = A B, with B (K, N) or, transposed, B (N, K), of which pack may have made packed.
-static void multiply(const struct product *whole, const float *B, const float *packed,
-                     bool transposed, int K) {
+// C = A B, with B (K, N) or, transposed, B (N, K), whose rows are B_row apart.
+static void multiply(const struct product *whole, const float *B, ptrdiff_t B_row, bool transposed,
+                     int K) {
     float copied[K_BLOCK / WORD * PANEL] __attribute__((aligned(64)));
     float copy[COPY_FLOATS] __attribute__((aligned(64)));
     const int N = whole->N;
@@ -498,61 +481,81 @@ static void multiply(const struct product *whole, const float *B, const float *p
             copy_rows(&p, copy, deep);
             int flags = (k > 0 ? FROM_C : 0) | (ends ? p.flags : 0);
             for (int n = 0; n < N; n += PANEL) {
-                float sums[PANEL] __attribute__((aligned(64))) = {0};
                 int columns = N - n < PANEL ? N - n : PANEL;
-                const float *panel = copied;
-                if (packed) {
-                    panel = packed + (n / PANEL * words(K) + k / WORD) * PANEL;
-                } else if (transposed) {
-                    transpose_panel(copied, B + (ptrdiff_t)n * K + k, K, columns, deep);
+                struct panel panel = {copied, PANEL};
+                if (transposed) {
+                    transpose_panel(copied, B + n * B_row + k, B_row, columns, deep);
+                } else if (WORD > 1 || columns < PANEL) {
+                    copy_panel(copied, B + k * B_row + n, B_row, columns, deep);
                 } else {
-                    copy_panel(copied, B + (ptrdiff_t)k * N + n, N, columns, deep);
+                    panel = (struct panel){B + k * B_row + n, B_row};
                 }
-                pass_rows(&p, panel, sums, n, columns, (int)words(deep), flags);
-                for (int j = 0; p.db && (flags & MASK) && j < columns; j++) {
-                    p.db[n + j] += sums[j];
+                pass_rows(&p, panel, n, columns, (deep + WORD - 1) / WORD, flags);
+            }
+        }
+    }
+}
+
+static void forward(float *y, const float *W, const float *x, const float *b, bool relu,
+                    struct gemm_shape s) {
+    struct product p = {.A = W,
+                        .A_row = s.in,
+                        .A_step = 1,
+                        .C = y,
+                        .C_row = s.ld,
+                        .M = s.out,
+                        .N = s.B,
+                        .bias = b,
+                        .flags = b ? BIAS | (relu ? RELU : 0) : 0};
+    multiply(&p, x, s.ld, false, s.in);
+}
+
+static void back(float *dx, const float *W, const float *dz, const float *h, struct gemm_shape s) {
+    struct product p = {.A = W,
+                        .A_row = 1,
+                        .A_step = s.in,
+                        .C = dx,
+                        .C_row = s.ld,
+                        .M = s.in,
+                        .N = s.B,
+                        .h = h,
+                        .flags = h ? MASK : 0};
+    multiply(&p, dz, s.ld, false, s.out);
+}
+
+static void weights(float *dW, const float *dz, const float *x, struct gemm_shape s) {
+    struct product p = {
+        .A = dz, .A_row = s.ld, .A_step = 1, .C = dW, .C_row = s.in, .M = s.out, .N = s.in};
+    multiply(&p, x, s.ld, true, s.B);
+}
+
+static void transpose_matrix(float *to, int to_ld, const float *from, int from_ld, int rows,
+                             int columns) {
+    for (int r = 0; r < rows; r += LANES) {
+        int height = rows - r < LANES ? rows - r : LANES;
+        for (int c = 0; c < columns; c += LANES) {
+            int width = columns - c < LANES ? columns - c : LANES;
+            const float *p = from + (ptrdiff_t)r * from_ld + c;
+            vec square[LANES];
+            UNROLL
+            for (int i = 0; i < LANES; i++) {
+                square[i] = i < height ? v_load_first(p + (ptrdiff_t)i * from_ld, width) : v_zero();
+            }
+            transpose(square);
+            UNROLL
+            for (int i = 0; i < LANES; i++) {
+                if (i < width) {
+                    v_store_first(to + (ptrdiff_t)(c + i) * to_ld + r, square[i], height);
                 }
             }
         }
     }
 }
 
-static void forward(float *y, const float *x, const float *W, const float *packed, const float *b,
-                    int B, int out, int in, bool relu) {
-    struct product p = {.A = x,
-                        .A_row = in,
-                        .A_step = 1,
-                        .C = y,
-                        .M = B,
-                        .N = out,
-                        .bias = b,
-                        .flags = b ? BIAS | (relu ? RELU : 0) : 0};
-    multiply(&p, W, packed, true, in);
-}
-
-static void back(float *dx, float *db, const float *dz, const float *W, const float *h, int B,
-                 int out, int in) {
-    struct product p = {.A = dz,
-                        .A_row = out,
-                        .A_step = 1,
-                        .C = dx,
-                        .M = B,
-                        .N = in,
-                        .h = h,
-                        .db = h ? db : NULL,
-                        .flags = h ? MASK : 0};
-    multiply(&p, W, NULL, false, out);
-}
-
-static void weights(float *dW, const float *dz, const float *x, int B, int out, int in) {
-    struct product p = {.A = dz, .A_row = 1, .A_step = out, .C = dW, .M = out, .N = in};
-    multiply(&p, x, NULL, false, B);
-}
-
 #ifdef __AVX512BF16__
-const struct gemm_table gemm_bf16 = {COMPUTE_BF16, pack, forward, back, weights};
+const struct gemm_table gemm_bf16 = {COMPUTE_BF16, forward, back, weights, transpose_matrix};
 #elif defined __AVX512F__
-const struct gemm_table gemm_avx512 = {COMPUTE_AVX512, pack, forward, back, weights};
+const struct gemm_table gemm_avx512 = {COMPUTE_AVX512, forward, back, weights, transpose_matrix};
 #else
-const struct gemm_table gemm_avx2 = {COMPUTE_AVX2, pack, forward, back, weights};
+const struct gemm_table gemm_avx2 = {COMPUTE_AVX2, forward, back, weights, transpose_matrix};
 #endif

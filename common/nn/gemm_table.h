@@ -9,12 +9,11 @@
 
 struct gemm_table {
     enum compute_kernels kernels;
-    void (*pack)(float *, const float *, int, int); // NULL: nothing to be gained
-    // y, x, W, packed, b, B, out, in, relu
-    void (*forward)(float *, const float *, const float *, const float *, const float *, int, int,
-                    int, bool);
-    void (*back)(float *, float *, const float *, const float *, const float *, int, int, int);
-    void (*weights)(float *, const float *, const float *, int, int, int);
+    void (*forward)(float *y, const float *W, const float *x, const float *b, bool relu,
+                    struct gemm_shape);
+    void (*back)(float *dx, const float *W, const float *dz, const float *h, struct gemm_shape);
+    void (*weights)(float *dW, const float *dz, const float *x, struct gemm_shape);
+    void (*transpose)(float *to, int to_ld, const float *from, int from_ld, int rows, int columns);
 };
 
 extern const struct gemm_table gemm_openblas;

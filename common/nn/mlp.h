@@ -42,34 +42,26 @@ void mlp_init_glorot(float *params, const struct mlp *m, struct rng *rng);
 // MBPO's dynamics models use.
 void mlp_init_truncated(float *params, const struct mlp *m, struct rng *rng);
 
-// y (B, out) = f(x (B, in)).
+// y (B, out) = f(x (B, in)). Between the two, numbers lie feature by feature (gemm.h).
 void mlp_forward(float *y, float *scratch, const struct mlp *m, const float *params, const float *x,
                  int B);
 
 // The same without a way back: y for any number of rows, in blocks of
-// MLP_INFER_ROWS so that what lies between the layers stays in the cache. It is a
-// multiple of the rows that our own products take at once, 14 and 6 (13 with clang).
-#define MLP_INFER_ROWS 252
-size_t mlp_infer_scratch(const struct mlp *m, int B); // does not grow beyond a block
+// MLP_INFER_ROWS so that what lies between the layers stays in the cache.
+#define MLP_INFER_ROWS 256
+size_t mlp_infer_scratch(const struct mlp *m, int B); // mlp_scratch(m, B) is enough, too
 void mlp_infer(float *y, float *scratch, const struct mlp *m, const float *params, const float *x,
                int B);
-// The same, to the bit, where one network is asked again and again. packed: mlp_packed_floats()
-// that mlp_pack has filled from the same params; or NULL.
-size_t mlp_packed_floats(const struct mlp *m);
-void mlp_pack(float *packed, const struct mlp *m, const float *params);
-void mlp_infer_packed(float *y, float *scratch, const struct mlp *m, const float *params,
-                      const float *packed, const float *x, int B);
 
-// After mlp_forward with the same scratch, params, x and B: given dy = dL/dy
+// After mlp_forward with the same scratch, params and B: given dy = dL/dy
 // (B, out), writes dL/dparams to dparams (skipped when NULL) and dL/dx
 // (B, in) to dx (skipped when NULL). scratch may then be used for a new forward.
 void mlp_backward(float *dx, float *dparams, float *scratch, const struct mlp *m,
-                  const float *params, const float *x, const float *dy, int B);
+                  const float *params, const float *dy, int B);
 // The same, to the bit, by two threads of the crew (NULL: by this one): a layer's
 // two products do not depend on each other.
 void mlp_backward_with(struct crew *crew, float *dx, float *dparams, float *scratch,
-                       const struct mlp *m, const float *params, const float *x, const float *dy,
-                       int B);
+                       const struct mlp *m, const float *params, const float *dy, int B);
 
 // The same for a network that is trained by Adam: each layer takes its step as soon
 // as its gradient is there, while both are in the cache, and no gradient is kept.
@@ -82,12 +74,13 @@ struct mlp_adam {
 };
 size_t mlp_adam_floats(const struct mlp *m);
 void mlp_backward_adam(const struct mlp_adam *a, float *params, float *scratch, const struct mlp *m,
-                       const float *x, const float *dy, int B);
+                       const float *dy, int B);
 
 // Between the two: drops the rows i with keep[i] == 0 from scratch, as if
 // mlp_forward had been given the others only (in their order). Returns how many
 // are left; mlp_backward is then called with that number, and with the kept rows
-// of x and dy. For gradients that are known to vanish for many rows.
+// of dy. For gradients that are known to vanish for many rows. keep (B) is no part of
+// scratch.
 int mlp_keep_rows(float *scratch, const struct mlp *m, const float *keep, int B);
 
 #endif

@@ -76,9 +76,9 @@ static void squash(float *act, const struct parts *parts, int A, const float *no
 }
 
 void policy_act(float *act, float *scratch, const struct policy *p, const float *params,
-                const float *packed, const float *obs, const float *noise, int B) {
+                const float *obs, const float *noise, int B) {
     struct parts s = divide(scratch, p, B);
-    mlp_infer_packed(s.out, s.net, &p->net, params, packed, obs, B);
+    mlp_infer(s.out, s.net, &p->net, params, obs, B);
     squash(act, &s, p->act_dim, noise, B);
 }
 
@@ -129,8 +129,8 @@ void policy_mean(float *act, float *scratch, const struct policy *p, const float
 // own term does not move with u for given noise. log_std acts through u = mu +
 // std noise and directly, as -log_std; not where it is clipped.
 void policy_backward(float *dparams, float *scratch, const struct policy *p, const float *params,
-                     const float *obs, const float *noise, const float *d_act,
-                     const float *d_log_prob, int B, struct crew *crew) {
+                     const float *noise, const float *d_act, const float *d_log_prob, int B,
+                     struct crew *crew) {
     const int A = p->act_dim;
     struct parts s = divide(scratch, p, B);
     for (int i = 0; i < B; i++) {
@@ -144,5 +144,5 @@ void policy_backward(float *dparams, float *scratch, const struct policy *p, con
             s.out[(2 * i + 1) * A + j] = free ? du * s.std[k] * noise[k] - d_log_prob[i] : 0.0f;
         }
     }
-    mlp_backward_with(crew, NULL, dparams, s.net, &p->net, params, obs, s.out, B);
+    mlp_backward_with(crew, NULL, dparams, s.net, &p->net, params, s.out, B);
 }

@@ -71,7 +71,7 @@ float termination_loss(float *dparams, float *scratch, const struct termination 
         sum += (double)(value[i] - y[i] * z[i]);
         slope[i] = (slope[i] - y[i]) / (float)B;
     }
-    mlp_backward(NULL, dparams, net, &t->net, own, x, slope, B);
+    mlp_backward(NULL, dparams, net, &t->net, own, slope, B);
     return (float)(sum / B);
 }
 

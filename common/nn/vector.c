@@ -75,37 +75,32 @@ void vector_softplus(float *y, float *slope, const float *x, size_t n) {
     table->softplus(y, slope, x, n);
 }
 
-void vector_bias(float *h, const float *b, int B, int N) {
-    table->bias(h, b, B, N);
+void vector_bias(float *h, const float *b, int N, int B, int ld) {
+    table->bias(h, b, N, B, ld);
 }
 
-void vector_bias_relu(float *h, const float *b, int B, int N) {
-    table->bias_relu(h, b, B, N);
+void vector_bias_relu(float *h, const float *b, int N, int B, int ld) {
+    table->bias_relu(h, b, N, B, ld);
 }
 
-void vector_bias_silu(float *h, float *slope, const float *b, int B, int N) {
-    table->bias_silu(h, slope, b, B, N);
+void vector_bias_silu(float *h, float *slope, const float *b, int N, int B, int ld) {
+    table->bias_silu(h, slope, b, N, B, ld);
 }
 
-void vector_relu_backward(float *dh, float *db, const float *h, int B, int N) {
-    table->relu_backward(dh, db, h, B, N);
+void vector_relu_backward(float *dh, const float *h, int N, int B, int ld) {
+    table->relu_backward(dh, h, N, B, ld);
 }
 
-void vector_silu_backward(float *dh, float *db, const float *slope, int B, int N) {
-    table->silu_backward(dh, db, slope, B, N);
+void vector_silu_backward(float *dh, const float *slope, int N, int B, int ld) {
+    table->silu_backward(dh, slope, N, B, ld);
 }
 
-void vector_dot_rows(float *y, const float *x, const float *w, int B, int N) {
-    table->dot_rows(y, x, w, B, N);
+void vector_row_sums(float *sum, const float *x, const float *w, int N, int B, int ld) {
+    table->row_sums(sum, x, w, N, B, ld);
 }
 
-void vector_outer(float *out, float *db, const float *a, const float *w, const float *h, int B,
-                  int N) {
-    table->outer(out, db, a, w, h, B, N);
-}
-
-void vector_add_rows(float *sum, const float *a, const float *x, int B, int N) {
-    table->add_rows(sum, a, x, B, N);
+int vector_keep(float *to, const float *from, const float *keep, int n) {
+    return table->keep(to, from, keep, n);
 }
 
 void vector_adam_step(float *p, float *m, float *v, const float *g, size_t n,

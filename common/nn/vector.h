@@ -15,8 +15,9 @@
 // sum is taken in a fixed order: same inputs, same processor, same bits. Variants
 // may differ from each other in the last bits.
 //
-// Matrices are row-major: h (B, N) has B rows of N columns. What is written must
-// not overlap anything else.
+// Matrices are row-major with ld numbers from one row to the next: h (N, B) has a row
+// for each of N features and a column for each of B rows of a batch. What is written
+// must not overlap anything else, unless said.
 #ifndef SPUR_COMMON_NN_VECTOR_H
 #define SPUR_COMMON_NN_VECTOR_H
 
@@ -39,28 +40,24 @@ void vector_tanh(float *y, const float *x, size_t n);
 // logistic sigmoid of x.
 void vector_softplus(float *y, float *slope, const float *x, size_t n);
 
-// Activation of a layer, in place: h (B, N) = f(h + b (N)).
-void vector_bias(float *h, const float *b, int B, int N);
-void vector_bias_relu(float *h, const float *b, int B, int N);
-// slope (B, N; NULL: not wanted) receives the derivative of SiLU, which is all
+// Activation of a layer, in place: h (N, B) = f(h + b (N)).
+void vector_bias(float *h, const float *b, int N, int B, int ld);
+void vector_bias_relu(float *h, const float *b, int N, int B, int ld);
+// slope (N, B; NULL: not wanted) receives the derivative of SiLU, which is all
 // that the way back needs.
-void vector_bias_silu(float *h, float *slope, const float *b, int B, int N);
+void vector_bias_silu(float *h, float *slope, const float *b, int N, int B, int ld);
 
-// Back through an activation, in place: dh (B, N) *= f'. For ReLU f' is read off
-// the activated h, for SiLU it is the slope kept above. The gradient of the bias,
-// the sum of dh's rows, is added to db (N) unless that is NULL.
-void vector_relu_backward(float *dh, float *db, const float *h, int B, int N);
-void vector_silu_backward(float *dh, float *db, const float *slope, int B, int N);
+// Back through an activation, in place: dh (N, B) *= f'. For ReLU f' is read off
+// the activated h, for SiLU it is the slope kept above.
+void vector_relu_backward(float *dh, const float *h, int N, int B, int ld);
+void vector_silu_backward(float *dh, const float *slope, int N, int B, int ld);
 
-// A layer with one output, for which a matrix product is a waste.
-// y (B) = x (B, N) w (N)
-void vector_dot_rows(float *y, const float *x, const float *w, int B, int N);
-// out (B, N) = a (B) w (N)^T; with h (B, N) zero where that is not positive, and the
-// sum of the rows added to db (N). Either may be NULL; db only counts with h.
-void vector_outer(float *out, float *db, const float *a, const float *w, const float *h, int B,
-                  int N);
-// sum (N) += a (B)^T x (B, N); all ones when a is NULL
-void vector_add_rows(float *sum, const float *a, const float *x, int B, int N);
+// sum (N) = the sums of x's rows, x (N, B); weighted by w (B) unless that is NULL
+void vector_row_sums(float *sum, const float *x, const float *w, int N, int B, int ld);
+
+// to = those of the n numbers from[i] with keep[i] != 0, in their order. Returns how
+// many. to may be from, or lie before it.
+int vector_keep(float *to, const float *from, const float *keep, int n);
 
 // One step of Adam; adam.h says which.
 struct vector_adam {

@@ -8,6 +8,9 @@
 // stated interval, found with the Remez exchange and rounded to float.
 //
 // Clamps are written `x < lo ? lo : x`, which lets a NaN pass.
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -148,19 +151,21 @@ static void kernel_softplus(float *restrict y, float *restrict slope, const floa
     }
 }
 
-static void kernel_bias(float *restrict h, const float *restrict b, int B, int N) {
-    for (int i = 0; i < B; i++, h += N) {
-        for (int j = 0; j < N; j++) {
-            h[j] += b[j];
+static void kernel_bias(float *restrict h, const float *restrict b, int N, int B, int ld) {
+    for (int j = 0; j < N; j++, h += ld) {
+        const float bias = b[j];
+        for (int i = 0; i < B; i++) {
+            h[i] += bias;
         }
     }
 }
 
-static void kernel_bias_relu(float *restrict h, const float *restrict b, int B, int N) {
-    for (int i = 0; i < B; i++, h += N) {
-        for (int j = 0; j < N; j++) {
-            float z = h[j] + b[j];
-            h[j] = z < 0.0f ? 0.0f : z;
+static void kernel_bias_relu(float *restrict h, const float *restrict b, int N, int B, int ld) {
+    for (int j = 0; j < N; j++, h += ld) {
+        const float bias = b[j];
+        for (int i = 0; i < B; i++) {
+            float z = h[i] + bias;
+            h[i] = z < 0.0f ? 0.0f : z;
         }
     }
 }
@@ -185,11 +190,11 @@ static inline float silu_one(float *s, float z) {
 #define EACH for (int l = 0; l < WIDE; l++)
 
 // h = silu(h + b), and its slope unless that is NULL.
-static inline __attribute__((always_inline)) void
-silu_wide(float *restrict h, float *restrict slope, const float *restrict b) {
+static inline __attribute__((always_inline)) void silu_wide(float *restrict h,
+                                                            float *restrict slope, float b) {
     float z[WIDE], x[WIDE], shifted[WIDE], r[WIDE], q[WIDE], s[WIDE];
     EACH {
-        z[l] = h[l] + b[l];
+        z[l] = h[l] + b;
     }
     EACH {
         z[l] = z[l] < -87.0f ? -87.0f : z[l];
@@ -244,57 +249,42 @@ silu_wide(float *restrict h, float *restrict slope, const float *restrict b) {
 }
 
 static void kernel_bias_silu(float *restrict h, float *restrict slope, const float *restrict b,
-                             int B, int N) {
-    for (int i = 0; i < B; i++, h += N) {
-        int j = 0;
-        for (; j + WIDE <= N; j += WIDE) {
+                             int N, int B, int ld) {
+    for (int j = 0; j < N; j++, h += ld) {
+        const float bias = b[j];
+        int i = 0;
+        for (; i + WIDE <= B; i += WIDE) {
             if (slope) {
-                silu_wide(h + j, slope + j, b + j);
+                silu_wide(h + i, slope + i, bias);
             } else {
-                silu_wide(h + j, NULL, b + j);
+                silu_wide(h + i, NULL, bias);
             }
         }
-        for (; j < N; j++) {
+        for (; i < B; i++) {
             float s;
-            h[j] = silu_one(&s, h[j] + b[j]);
+            h[i] = silu_one(&s, h[i] + bias);
             if (slope) {
-                slope[j] = FMA(h[j], 1.0f - s, s);
+                slope[i] = FMA(h[i], 1.0f - s, s);
             }
         }
-        slope = slope ? slope + N : NULL;
+        slope = slope ? slope + ld : NULL;
     }
 }
 
-static void kernel_relu_backward(float *restrict dh, float *restrict db, const float *restrict h,
-                                 int B, int N) {
-    for (int i = 0; i < B; i++, dh += N, h += N) {
-        if (db) {
-            for (int j = 0; j < N; j++) {
-                float d = h[j] > 0.0f ? dh[j] : 0.0f;
-                dh[j] = d;
-                db[j] += d;
-            }
-        } else {
-            for (int j = 0; j < N; j++) {
-                dh[j] = h[j] > 0.0f ? dh[j] : 0.0f;
-            }
+static void kernel_relu_backward(float *restrict dh, const float *restrict h, int N, int B,
+                                 int ld) {
+    for (int j = 0; j < N; j++, dh += ld, h += ld) {
+        for (int i = 0; i < B; i++) {
+            dh[i] = h[i] > 0.0f ? dh[i] : 0.0f;
         }
     }
 }
 
-static void kernel_silu_backward(float *restrict dh, float *restrict db,
-                                 const float *restrict slope, int B, int N) {
-    for (int i = 0; i < B; i++, dh += N, slope += N) {
-        if (db) {
-            for (int j = 0; j < N; j++) {
-                float d = dh[j] * slope[j];
-                dh[j] = d;
-                db[j] += d;
-            }
-        } else {
-            for (int j = 0; j < N; j++) {
-                dh[j] *= slope[j];
-            }
+static void kernel_silu_backward(float *restrict dh, const float *restrict slope, int N, int B,
+                                 int ld) {
+    for (int j = 0; j < N; j++, dh += ld, slope += ld) {
+        for (int i = 0; i < B; i++) {
+            dh[i] *= slope[i];
         }
     }
 }
@@ -304,68 +294,61 @@ static void kernel_silu_backward(float *restrict dh, float *restrict db,
 typedef float lanes __attribute__((vector_size(64), aligned(4), may_alias));
 #define LANES 16
 
-static void kernel_dot_rows(float *restrict y, const float *restrict x, const float *restrict w,
-                            int B, int N) {
-    for (int i = 0; i < B; i++, x += N) {
-        lanes s0 = {0}, s1 = {0};
-        int j = 0;
-        for (; j + 2 * LANES <= N; j += 2 * LANES) {
-            s0 += *(const lanes *)(x + j) * *(const lanes *)(w + j);
-            s1 += *(const lanes *)(x + j + LANES) * *(const lanes *)(w + j + LANES);
-        }
-        for (; j + LANES <= N; j += LANES) {
-            s0 += *(const lanes *)(x + j) * *(const lanes *)(w + j);
-        }
-        lanes s = s0 + s1;
-        float sum = 0;
-        for (int k = 0; k < LANES / 2; k++) {
-            sum += s[k] + s[k + LANES / 2];
-        }
-        for (; j < N; j++) {
-            sum += x[j] * w[j];
-        }
-        y[i] = sum;
+static inline __attribute__((always_inline)) void add_lanes(lanes *sum, const float *x,
+                                                            const float *w) {
+    lanes terms = *(const lanes *)x;
+    if (w) {
+        terms *= *(const lanes *)w;
+    }
+    *sum += terms;
+}
+
+static inline __attribute__((always_inline)) float row_sum(const float *x, const float *w, int B) {
+    lanes s0 = {0}, s1 = {0};
+    int i = 0;
+    for (; i + 2 * LANES <= B; i += 2 * LANES) {
+        add_lanes(&s0, x + i, w ? w + i : NULL);
+        add_lanes(&s1, x + i + LANES, w ? w + i + LANES : NULL);
+    }
+    for (; i + LANES <= B; i += LANES) {
+        add_lanes(&s0, x + i, w ? w + i : NULL);
+    }
+    lanes s = s0 + s1;
+    float sum = 0;
+    for (int k = 0; k < LANES / 2; k++) {
+        sum += s[k] + s[k + LANES / 2];
+    }
+    for (; i < B; i++) {
+        sum += w ? x[i] * w[i] : x[i];
+    }
+    return sum;
+}
+
+static void kernel_row_sums(float *restrict sum, const float *restrict x, const float *restrict w,
+                            int N, int B, int ld) {
+    for (int j = 0; j < N; j++, x += ld) {
+        sum[j] = w ? row_sum(x, w, B) : row_sum(x, NULL, B);
     }
 }
 
-// Products first, masks then: a product behind a condition is not widened.
-static void kernel_outer(float *restrict out, float *restrict db, const float *restrict a,
-                         const float *restrict w, const float *restrict h, int B, int N) {
-    for (int i = 0; i < B; i++, out += N, h = h ? h + N : NULL) {
-        const float scale = a[i];
-        if (!h) {
-            for (int j = 0; j < N; j++) {
-                out[j] = scale * w[j];
-            }
-        } else if (db) {
-            for (int j = 0; j < N; j++) {
-                float product = scale * w[j];
-                float d = h[j] > 0.0f ? product : 0.0f;
-                out[j] = d;
-                db[j] += d;
-            }
-        } else {
-            for (int j = 0; j < N; j++) {
-                float product = scale * w[j];
-                out[j] = h[j] > 0.0f ? product : 0.0f;
-            }
+static int kernel_keep(float *to, const float *from, const float *keep, int n) {
+    int kept = 0, i = 0;
+#ifdef __AVX512F__
+    for (; i + LANES <= n; i += LANES) { // never beyond what has been read
+        __mmask16 mask =
+            _mm512_cmp_ps_mask(_mm512_loadu_ps(keep + i), _mm512_setzero_ps(), _CMP_NEQ_UQ);
+        int count = __builtin_popcount(mask);
+        __m512 numbers = _mm512_maskz_compress_ps(mask, _mm512_loadu_ps(from + i));
+        _mm512_mask_storeu_ps(to + kept, (__mmask16)((1u << count) - 1), numbers);
+        kept += count;
+    }
+#endif
+    for (; i < n; i++) {
+        if (keep[i] != 0.0f) {
+            to[kept++] = from[i];
         }
     }
-}
-
-static void kernel_add_rows(float *restrict sum, const float *restrict a, const float *restrict x,
-                            int B, int N) {
-    for (int i = 0; i < B; i++, x += N) {
-        if (a) {
-            for (int j = 0; j < N; j++) {
-                sum[j] = FMA(a[i], x[j], sum[j]);
-            }
-        } else {
-            for (int j = 0; j < N; j++) {
-                sum[j] += x[j];
-            }
-        }
-    }
+    return kept;
 }
 
 // The moments of a weight without gradient shrink for ever; as denormals they
@@ -513,9 +496,8 @@ const struct vector_table JOIN(vector_, VECTOR_ISA) = {
     .bias_silu = kernel_bias_silu,
     .relu_backward = kernel_relu_backward,
     .silu_backward = kernel_silu_backward,
-    .dot_rows = kernel_dot_rows,
-    .outer = kernel_outer,
-    .add_rows = kernel_add_rows,
+    .row_sums = kernel_row_sums,
+    .keep = kernel_keep,
     .adam_step = kernel_adam_step,
     .adam_polyak_step = kernel_adam_polyak_step,
     .philox = kernel_philox,

@@ -11,14 +11,13 @@ struct vector_table {
     void (*exp)(float *, const float *, size_t);
     void (*tanh)(float *, const float *, size_t);
     void (*softplus)(float *, float *, const float *, size_t);
-    void (*bias)(float *, const float *, int, int);
-    void (*bias_relu)(float *, const float *, int, int);
-    void (*bias_silu)(float *, float *, const float *, int, int);
-    void (*relu_backward)(float *, float *, const float *, int, int);
-    void (*silu_backward)(float *, float *, const float *, int, int);
-    void (*dot_rows)(float *, const float *, const float *, int, int);
-    void (*outer)(float *, float *, const float *, const float *, const float *, int, int);
-    void (*add_rows)(float *, const float *, const float *, int, int);
+    void (*bias)(float *, const float *, int, int, int);
+    void (*bias_relu)(float *, const float *, int, int, int);
+    void (*bias_silu)(float *, float *, const float *, int, int, int);
+    void (*relu_backward)(float *, const float *, int, int, int);
+    void (*silu_backward)(float *, const float *, int, int, int);
+    void (*row_sums)(float *, const float *, const float *, int, int, int);
+    int (*keep)(float *, const float *, const float *, int);
     void (*adam_step)(float *, float *, float *, const float *, size_t, const struct vector_adam *);
     void (*adam_polyak_step)(float *, float *, float *, float *, const float *, size_t,
                              const struct vector_adam *, float);

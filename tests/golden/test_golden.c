@@ -117,7 +117,7 @@ static void policy_numbers(void **state) {
     policy_sample(act, log_prob, scratch, &p, params, obs, noise, B);
     expect("policy.act", act, B * A, 1e-6);
     expect("policy.log_prob", log_prob, B, 1e-6);
-    policy_backward(gradient, scratch, &p, params, obs, noise, d_act, d_log_prob, B, NULL);
+    policy_backward(gradient, scratch, &p, params, noise, d_act, d_log_prob, B, NULL);
     expect("policy.gradient", gradient, n, 2e-6);
     FREE_ALL(params, obs, noise, d_act, d_log_prob, gradient, scratch);
 }
@@ -134,7 +134,7 @@ static void critic_numbers(void **state) {
     critic_join(x, &c, obs, act, B);
     for (int k = 0; k < 2; k++) {
         critic_forward(q + k * B, scratch[k], &c, params, k, x, B);
-        loss += critic_loss(gradient, scratch[k], &c, params, k, x, q + k * B, y, B);
+        loss += critic_loss(gradient, scratch[k], &c, params, k, q + k * B, y, B);
     }
     expect("critic.q", q, 2 * B, 1e-6);
     expect("critic.loss", &loss, 1, 1e-6);
@@ -162,7 +162,7 @@ static void ensemble_numbers(void **state) {
     float losses[MEMBERS], mses[MEMBERS], mean[MEMBERS * B * T], logvar[MEMBERS * B * T];
     for (int k = 0; k < MEMBERS; k++) {
         const float *xk = x + k * B * (O + A);
-        ensemble_predict(mean + k * B * T, logvar + k * B * T, scratch, &e, params, NULL, k, xk, B);
+        ensemble_predict(mean + k * B * T, logvar + k * B * T, scratch, &e, params, k, xk, B);
         losses[k] =
             ensemble_member_loss(&mses[k], gradient, scratch, &e, params, k, xk, y + k * B * T, B);
     }

@@ -123,8 +123,8 @@ static void predictions_agree(void **state) {
     float *dparams = zero_floats(s.params_len), mse;
     float got =
         ensemble_member_loss(&mse, dparams, s.scratch, &s.e, s.params, s.member, s.x, s.y, B);
-    ensemble_predict(mean, logvar, s.scratch, &s.e, s.params, NULL, s.member, s.x, B);
-    ensemble_predict(again, NULL, s.scratch, &s.e, s.params, NULL, s.member, s.x, B);
+    ensemble_predict(mean, logvar, s.scratch, &s.e, s.params, s.member, s.x, B);
+    ensemble_predict(again, NULL, s.scratch, &s.e, s.params, s.member, s.x, B);
     assert_memory_equal(mean, again, n * sizeof(float));
     double squares = 0, sum = 0;
     for (size_t i = 0; i < n; i++) {

@@ -76,7 +76,7 @@ static void check_shape(struct mlp m, int B, uint64_t seed) {
     struct example s = make(m, B, seed);
     float *dparams = zero_floats(s.params_len), *dx = garbage_floats(s.x_len);
     mlp_forward(s.y, s.scratch, &m, s.params, s.x, B);
-    mlp_backward(dx, dparams, s.scratch, &m, s.params, s.x, s.c, B);
+    mlp_backward(dx, dparams, s.scratch, &m, s.params, s.c, B);
     snprintf(what, sizeof(what), "%d-%dx%d-%d, activation %d, B %d, seed %d", m.dims[0],
              m.layers - 1, m.dims[1], m.dims[m.layers], (int)m.activation, B, (int)seed);
     reference_mlp(s.y64, &m, s.params64, s.x64, B);
@@ -115,14 +115,14 @@ static void backward_writes_and_skips(void **state) {
     float *once = zero_floats(s.params_len), *again = garbage_floats(s.params_len);
     float *dx = garbage_floats(s.x_len), *dx_alone = garbage_floats(s.x_len);
     mlp_forward(s.y, s.scratch, &m, s.params, s.x, s.B);
-    mlp_backward(dx, once, s.scratch, &m, s.params, s.x, s.c, s.B);
+    mlp_backward(dx, once, s.scratch, &m, s.params, s.c, s.B);
     // Without dx, over what was there, the same to the bit.
     mlp_forward(s.y, s.scratch, &m, s.params, s.x, s.B);
-    mlp_backward(NULL, again, s.scratch, &m, s.params, s.x, s.c, s.B);
+    mlp_backward(NULL, again, s.scratch, &m, s.params, s.c, s.B);
     assert_memory_equal(again, once, s.params_len * sizeof(float));
     // Without dparams the input's gradient is the same to the bit.
     mlp_forward(s.y, s.scratch, &m, s.params, s.x, s.B);
-    mlp_backward(dx_alone, NULL, s.scratch, &m, s.params, s.x, s.c, s.B);
+    mlp_backward(dx_alone, NULL, s.scratch, &m, s.params, s.c, s.B);
     assert_memory_equal(dx, dx_alone, s.x_len * sizeof(float));
     free(once);
     free(again);
@@ -143,7 +143,7 @@ static void dropped_rows_do_not_matter(void **state) {
             s.c[i] = i % 3 == 1 || i == 8 ? s.c[i] : 0.0f;
         }
         mlp_forward(s.y, s.scratch, &m, s.params, s.x, s.B);
-        mlp_backward(all, NULL, s.scratch, &m, s.params, s.x, s.c, s.B);
+        mlp_backward(all, NULL, s.scratch, &m, s.params, s.c, s.B);
         mlp_forward(s.y, s.scratch, &m, s.params, s.x, s.B);
         assert_int_equal(mlp_keep_rows(s.scratch, &m, s.c, s.B), 4);
         float dy[4];
@@ -152,7 +152,7 @@ static void dropped_rows_do_not_matter(void **state) {
                 dy[rows++] = s.c[i];
             }
         }
-        mlp_backward(kept, NULL, s.scratch, &m, s.params, NULL, dy, rows);
+        mlp_backward(kept, NULL, s.scratch, &m, s.params, dy, rows);
         const float *next = kept;
         for (int i = 0; i < s.B; i++) {
             for (int j = 0; j < 3; j++) {
@@ -175,15 +175,9 @@ static void blocks_give_the_same(void **state) {
         struct mlp m = mlp_make(5, 33, 2, 4, (enum activation)a);
         struct example s = make(m, B, 9);
         float *y = garbage_floats(s.y_len), *scratch = garbage_floats(mlp_infer_scratch(&m, B));
-        assert_int_equal(mlp_infer_scratch(&m, B), mlp_scratch(&m, MLP_INFER_ROWS));
+        assert_int_equal(mlp_infer_scratch(&m, B), mlp_infer_scratch(&m, MLP_INFER_ROWS));
         mlp_forward(s.y, s.scratch, &m, s.params, s.x, B);
         mlp_infer(y, scratch, &m, s.params, s.x, B);
-        float *packed = garbage_floats(mlp_packed_floats(&m)), *again = garbage_floats(s.y_len);
-        mlp_pack(packed, &m, s.params);
-        mlp_infer_packed(again, scratch, &m, s.params, packed, s.x, B);
-        assert_memory_equal(again, y, s.y_len * sizeof(float));
-        free(packed);
-        free(again);
         reference_mlp(s.y64, &m, s.params64, s.x64, B);
         check_close("forward", s.y, s.y64, s.y_len, 1e-5);
         check_close("in blocks", y, s.y64, s.y_len, 1e-5);
@@ -223,7 +217,7 @@ static void layers_step_by_themselves(void **state) {
             }
             memset(g, 0, n * sizeof(float));
             mlp_forward(s.y, s.scratch, &m, p, s.x, s.B);
-            mlp_backward(NULL, g, s.scratch, &m, p, s.x, s.c, s.B);
+            mlp_backward(NULL, g, s.scratch, &m, p, s.c, s.B);
             for (int l = 0; l < m.layers; l++) {
                 size_t w = mlp_weight_offset(&m, l), b = mlp_bias_offset(&m, l);
                 adam_step(p + w, mean + w, square + w, g + w, b - w, &step.adam, decay[l], step.t);
@@ -231,7 +225,7 @@ static void layers_step_by_themselves(void **state) {
                           step.t);
             }
             mlp_forward(s.y, s.scratch, &m, s.params, s.x, s.B);
-            mlp_backward_adam(&step, s.params, s.scratch, &m, s.x, s.c, s.B);
+            mlp_backward_adam(&step, s.params, s.scratch, &m, s.c, s.B);
             assert_memory_equal(s.params, p, n * sizeof(float));
             assert_memory_equal(step.m, mean, n * sizeof(float));
             assert_memory_equal(step.v, square, n * sizeof(float));
@@ -260,7 +254,7 @@ static void same_bits_anywhere(void **state) {
             gradients[shift] = zero_floats(s.params_len);
             outputs[shift] = garbage_floats(s.y_len);
             mlp_forward(outputs[shift], scratch, &m, params, x, s.B);
-            mlp_backward(NULL, gradients[shift], scratch, &m, params, x, s.c, s.B);
+            mlp_backward(NULL, gradients[shift], scratch, &m, params, s.c, s.B);
             free(params - shift);
             free(x - shift);
             free(scratch - shift);

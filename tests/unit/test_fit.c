@@ -86,7 +86,7 @@ struct plain {
 
 static float mse_of(const float *params, int member, const float *x, const float *y, int n) {
     float *mean = xfloats((size_t)n * T), *scratch = xfloats(ensemble_scratch(&e, n));
-    ensemble_predict(mean, NULL, scratch, &e, params, NULL, member, x, n);
+    ensemble_predict(mean, NULL, scratch, &e, params, member, x, n);
     double sum = 0;
     for (int i = 0; i < n * T; i++) {
         sum += ((double)mean[i] - (double)y[i]) * ((double)mean[i] - (double)y[i]);

@@ -54,31 +54,54 @@ static struct guarded guarded(size_t n, bool at_end) {
     return g;
 }
 
-enum { X, WEIGHTS, BIAS, Y, DZ, DX, DB, DW, OPERANDS };
+enum { X, WEIGHTS, BIAS, Y, DZ, DX, DW, OPERANDS };
 
 // One layer's operands at one shape. x is also what the layer before gave: about
-// half of it is not positive.
+// half of it is not positive. The last row of a matrix ends with its last number.
 struct layer {
-    int B, out, in;
+    struct gemm_shape shape;
+    int size[OPERANDS];
     struct guarded block[OPERANDS];
     float *at[OPERANDS];
 };
 
-static struct layer layer(int B, int out, int in, bool at_end) {
-    struct layer l = {.B = B, .out = out, .in = in};
-    const int sizes[OPERANDS] = {
-        [X] = B * in,   [WEIGHTS] = out * in, [BIAS] = out, [Y] = B * out,
-        [DZ] = B * out, [DX] = B * in,        [DB] = in,    [DW] = out * in};
+static int matrix(int rows, int columns, int ld) {
+    return (rows - 1) * ld + columns;
+}
+
+static struct layer layer(int B, int out, int in, int gap, bool at_end) {
+    int ld = B + gap;
+    struct layer l = {.shape = {.out = out, .in = in, .B = B, .ld = ld},
+                      .size = {[X] = matrix(in, B, ld),
+                               [WEIGHTS] = out * in,
+                               [BIAS] = out,
+                               [Y] = matrix(out, B, ld),
+                               [DZ] = matrix(out, B, ld),
+                               [DX] = matrix(in, B, ld),
+                               [DW] = out * in}};
     struct rng rng = rng_make((uint64_t)(B * 1000003 + out * 1009 + in), RNG_TEST, 30);
     for (int i = 0; i < OPERANDS; i++) {
-        l.block[i] = guarded((size_t)sizes[i], at_end);
+        l.block[i] = guarded((size_t)l.size[i], at_end);
         l.at[i] = l.block[i].at;
-        rng_fill_normal(&rng, l.at[i], (size_t)sizes[i]);
+        rng_fill_normal(&rng, l.at[i], (size_t)l.size[i]);
     }
-    for (int i = 0; i < B * in; i += 7) {
+    for (int i = 0; i < l.size[X]; i += 7) {
         l.at[X][i] = 0.0f; // the kink itself
     }
     return l;
+}
+
+// What is written is NaN before; what lies between its rows stays so.
+static void spoil(const struct layer *l, int operand) {
+    for (int i = 0; i < l->size[operand]; i++) {
+        l->at[operand][i] = NAN;
+    }
+}
+
+static void expect_gaps(const struct layer *l, int operand) {
+    for (int i = 0; i < l->size[operand]; i++) {
+        assert_true(i % l->shape.ld < l->shape.B || isnan(l->at[operand][i]));
+    }
 }
 
 static void drop(struct layer *l) {
@@ -103,116 +126,98 @@ static double operand(float x) {
 static void expect(const struct layer *l, const char *what, float got, double sum, double scale) {
     // A sum of n rounded products is good to about sqrt(n) units of its terms.
     if (!(fabs((double)got - sum) <= 4e-7 * scale)) {
-        fail_msg("%s, %s, B %d, out %d, in %d: %.9g, expected %.12g", gemm_name(), what, l->B,
-                 l->out, l->in, (double)got, sum);
+        fail_msg("%s, %s, out %d, in %d, B %d of %d: %.9g, expected %.12g", gemm_name(), what,
+                 l->shape.out, l->shape.in, l->shape.B, l->shape.ld, (double)got, sum);
     }
-}
-
-// Packed weights give the bits that Y holds, and take no more room than was said.
-static void check_packed(const struct layer *l, int way) {
-    float *const *a = l->at;
-    size_t n = (size_t)(l->B * l->out);
-    struct guarded packed = guarded(gemm_packed_floats(l->out, l->in), true);
-    float *y = xfloats(n);
-    gemm_pack(packed.at, a[WEIGHTS], l->out, l->in, GEMM_HIDDEN);
-    gemm_forward_packed(y, a[X], a[WEIGHTS], packed.at, way > 0 ? a[BIAS] : NULL, l->B, l->out,
-                        l->in, way == 2, GEMM_HIDDEN);
-    assert_memory_equal(y, a[Y], n * sizeof(float));
-    if (strncmp(gemm_name(), "OpenBLAS", 8) != 0) { // ours read the packed weights, not W
-        memset(packed.at, 0, gemm_packed_floats(l->out, l->in) * sizeof(float));
-        gemm_forward_packed(y, a[X], a[WEIGHTS], packed.at, NULL, l->B, l->out, l->in, false,
-                            GEMM_HIDDEN);
-        for (size_t i = 0; i < n; i++) {
-            assert_true(y[i] == 0);
-        }
-    }
-    free(y);
-    munmap(packed.pages, packed.bytes);
 }
 
 static void check_forward(const struct layer *l) {
     float *const *a = l->at;
+    const struct gemm_shape s = l->shape;
     for (int way = 0; way < 3; way++) { // the product alone, with bias, with ReLU
-        for (int i = 0; i < l->B * l->out; i++) {
-            a[Y][i] = NAN; // what was there is not read
-        }
-        gemm_forward(a[Y], a[X], a[WEIGHTS], way > 0 ? a[BIAS] : NULL, l->B, l->out, l->in,
-                     way == 2, GEMM_HIDDEN);
-        check_packed(l, way);
-        for (int i = 0; i < l->B; i++) {
-            for (int j = 0; j < l->out; j++) {
+        spoil(l, Y);
+        gemm_forward(a[Y], a[WEIGHTS], a[X], way > 0 ? a[BIAS] : NULL, way == 2, s, GEMM_HIDDEN);
+        for (int j = 0; j < s.out; j++) {
+            for (int i = 0; i < s.B; i++) {
                 double sum = way > 0 ? (double)a[BIAS][j] : 0, scale = fabs(sum) + 1;
-                for (int k = 0; k < l->in; k++) {
-                    double term = operand(a[X][i * l->in + k]) * operand(a[WEIGHTS][j * l->in + k]);
+                for (int k = 0; k < s.in; k++) {
+                    double term = operand(a[X][k * s.ld + i]) * operand(a[WEIGHTS][j * s.in + k]);
                     sum += term;
                     scale += fabs(term);
                 }
                 sum = way == 2 && sum < 0 ? 0 : sum;
-                expect(l, "forward", a[Y][i * l->out + j], sum, scale);
+                expect(l, "forward", a[Y][j * s.ld + i], sum, scale);
             }
         }
+        expect_gaps(l, Y);
     }
 }
 
 static void check_back(const struct layer *l) {
     float *const *a = l->at;
-    for (int way = 0; way < 3; way++) { // the product alone, masked, with the bias's gradient
-        for (int i = 0; i < l->B * l->in; i++) {
-            a[DX][i] = NAN;
-        }
-        for (int j = 0; j < l->in; j++) {
-            a[DB][j] = 3.0f; // is added to
-        }
-        gemm_back(a[DX], way == 2 ? a[DB] : NULL, a[DZ], a[WEIGHTS], way > 0 ? a[X] : NULL, l->B,
-                  l->out, l->in, GEMM_HIDDEN);
-        for (int j = 0; j < l->in; j++) {
-            double column = 3, column_scale = 3;
-            for (int i = 0; i < l->B; i++) {
+    const struct gemm_shape s = l->shape;
+    for (int masked = 0; masked < 2; masked++) {
+        spoil(l, DX);
+        gemm_back(a[DX], a[WEIGHTS], a[DZ], masked ? a[X] : NULL, s, GEMM_HIDDEN);
+        for (int j = 0; j < s.in; j++) {
+            for (int i = 0; i < s.B; i++) {
                 double sum = 0, scale = 1;
-                for (int k = 0; k < l->out; k++) {
-                    double term =
-                        operand(a[DZ][i * l->out + k]) * operand(a[WEIGHTS][k * l->in + j]);
+                for (int k = 0; k < s.out; k++) {
+                    double term = operand(a[DZ][k * s.ld + i]) * operand(a[WEIGHTS][k * s.in + j]);
                     sum += term;
                     scale += fabs(term);
                 }
-                if (way > 0 && !(a[X][i * l->in + j] > 0)) {
+                if (masked && !(a[X][j * s.ld + i] > 0)) {
                     sum = 0;
-                    assert_true(a[DX][i * l->in + j] == 0);
+                    assert_true(a[DX][j * s.ld + i] == 0);
                 }
-                expect(l, "back", a[DX][i * l->in + j], sum, scale);
-                column += sum;
-                column_scale += scale;
+                expect(l, "back", a[DX][j * s.ld + i], sum, scale);
             }
-            expect(l, "bias", a[DB][j], way == 2 ? column : 3, column_scale);
         }
+        expect_gaps(l, DX);
     }
 }
 
 static void check_weights(const struct layer *l) {
     float *const *a = l->at;
-    for (int i = 0; i < l->out * l->in; i++) {
-        a[DW][i] = NAN; // is written to
-    }
-    gemm_weights(a[DW], a[DZ], a[X], l->B, l->out, l->in, GEMM_HIDDEN);
-    for (int j = 0; j < l->out; j++) {
-        for (int k = 0; k < l->in; k++) {
+    const struct gemm_shape s = l->shape;
+    spoil(l, DW);
+    gemm_weights(a[DW], a[DZ], a[X], s, GEMM_HIDDEN);
+    for (int j = 0; j < s.out; j++) {
+        for (int k = 0; k < s.in; k++) {
             double sum = 0, scale = 1;
-            for (int i = 0; i < l->B; i++) {
-                double term = operand(a[DZ][i * l->out + j]) * operand(a[X][i * l->in + k]);
+            for (int i = 0; i < s.B; i++) {
+                double term = operand(a[DZ][j * s.ld + i]) * operand(a[X][k * s.ld + i]);
                 sum += term;
                 scale += fabs(term);
             }
-            expect(l, "weights", a[DW][j * l->in + k], sum, scale);
+            expect(l, "weights", a[DW][j * s.in + k], sum, scale);
         }
     }
 }
 
+// x (in, B) as (B, in), next to another gap.
+static void check_transpose(const struct layer *l) {
+    const struct gemm_shape s = l->shape;
+    int ld = s.in + s.ld - s.B;
+    struct guarded to = guarded((size_t)matrix(s.B, s.in, ld), true);
+    for (int i = 0; i < matrix(s.B, s.in, ld); i++) {
+        to.at[i] = NAN;
+    }
+    gemm_transpose(to.at, ld, l->at[X], s.ld, s.in, s.B);
+    for (int i = 0; i < matrix(s.B, s.in, ld); i++) {
+        assert_true(i % ld < s.in ? to.at[i] == l->at[X][i % ld * s.ld + i / ld] : isnan(to.at[i]));
+    }
+    munmap(to.pages, to.bytes);
+}
+
 static void check_shape(int B, int out, int in) {
     for (int at_end = 0; at_end < 2; at_end++) {
-        struct layer l = layer(B, out, in, at_end);
+        struct layer l = layer(B, out, in, (B + out + in) % 4 * 5, at_end);
         check_forward(&l);
         check_back(&l);
         check_weights(&l);
+        check_transpose(&l);
         drop(&l);
     }
 }
@@ -245,27 +250,32 @@ static void right_within_bounds(void **state) {
     assert_true(use(COMPUTE_AUTO));
 }
 
-// Rows 10 to 19 of 50, as part of the whole and alone, in both variants of ours.
+// Rows 10 to 19 of a batch of 50, as part of the whole and alone, in both variants of ours.
 static void a_row_has_its_own_bits(void **state) {
     (void)state;
     enum { B = 50, OUT = 37, IN = 300, FIRST = 10, ROWS = 10 };
-    struct layer l = layer(B, OUT, IN, true);
-    static float y[VARIANTS][ROWS * OUT], dx[VARIANTS][ROWS * IN], dw[VARIANTS][OUT * IN];
+    struct layer l = layer(B, OUT, IN, 0, true);
+    float *const *a = l.at;
+    const struct gemm_shape whole = {OUT, IN, B, B}, some = {OUT, IN, ROWS, B};
+    static float y[VARIANTS][OUT * B], dx[VARIANTS][IN * B], dw[VARIANTS][OUT * IN];
     int variants = 0, exact = 0; // the exact ones come first
     for (int v = 0; v < VARIANTS; v++) {
         if (all[v] == COMPUTE_OPENBLAS || !use(all[v])) {
             continue;
         }
-        float *const *a = l.at;
-        gemm_forward(a[Y], a[X], a[WEIGHTS], a[BIAS], B, OUT, IN, true, GEMM_HIDDEN);
-        gemm_back(a[DX], NULL, a[DZ], a[WEIGHTS], a[X], B, OUT, IN, GEMM_HIDDEN);
-        gemm_forward(y[variants], a[X] + FIRST * IN, a[WEIGHTS], a[BIAS], ROWS, OUT, IN, true,
-                     GEMM_HIDDEN);
-        gemm_back(dx[variants], NULL, a[DZ] + FIRST * OUT, a[WEIGHTS], a[X] + FIRST * IN, ROWS, OUT,
-                  IN, GEMM_HIDDEN);
-        gemm_weights(dw[variants], a[DZ], a[X], B, OUT, IN, GEMM_HIDDEN);
-        assert_memory_equal(y[variants], a[Y] + FIRST * OUT, sizeof(y[0]));
-        assert_memory_equal(dx[variants], a[DX] + FIRST * IN, sizeof(dx[0]));
+        float *own_y = y[variants], *own_dx = dx[variants];
+        gemm_forward(a[Y], a[WEIGHTS], a[X], a[BIAS], true, whole, GEMM_HIDDEN);
+        gemm_back(a[DX], a[WEIGHTS], a[DZ], a[X], whole, GEMM_HIDDEN);
+        gemm_forward(own_y + FIRST, a[WEIGHTS], a[X] + FIRST, a[BIAS], true, some, GEMM_HIDDEN);
+        gemm_back(own_dx + FIRST, a[WEIGHTS], a[DZ] + FIRST, a[X] + FIRST, some, GEMM_HIDDEN);
+        gemm_weights(dw[variants], a[DZ], a[X], whole, GEMM_HIDDEN);
+        for (int j = 0; j < IN; j++) {
+            int at = j * B + FIRST;
+            assert_memory_equal(own_dx + at, a[DX] + at, ROWS * sizeof(float));
+            if (j < OUT) {
+                assert_memory_equal(own_y + at, a[Y] + at, ROWS * sizeof(float));
+            }
+        }
         variants++;
         exact += !rounds;
     }
@@ -282,17 +292,17 @@ static void a_row_has_its_own_bits(void **state) {
 static void rounds_hidden_operands_alone(void **state) {
     (void)state;
     enum { B = 20, OUT = 33, IN = 40 };
-    struct layer l = layer(B, OUT, IN, true);
+    struct layer l = layer(B, OUT, IN, 0, true);
     float *const *a = l.at;
     static float full[B * OUT];
     assert_true(use(COMPUTE_AUTO));
-    gemm_forward(full, a[X], a[WEIGHTS], NULL, B, OUT, IN, false, GEMM_HIDDEN);
-    gemm_forward(a[Y], a[X], a[WEIGHTS], NULL, B, OUT, IN, false, GEMM_EXACT);
+    gemm_forward(full, a[WEIGHTS], a[X], NULL, false, l.shape, GEMM_HIDDEN);
+    gemm_forward(a[Y], a[WEIGHTS], a[X], NULL, false, l.shape, GEMM_EXACT);
     assert_memory_equal(a[Y], full, sizeof(full));
     if (use(COMPUTE_BF16)) {
-        gemm_forward(a[Y], a[X], a[WEIGHTS], NULL, B, OUT, IN, false, GEMM_EXACT);
+        gemm_forward(a[Y], a[WEIGHTS], a[X], NULL, false, l.shape, GEMM_EXACT);
         assert_memory_equal(a[Y], full, sizeof(full));
-        gemm_forward(a[Y], a[X], a[WEIGHTS], NULL, B, OUT, IN, false, GEMM_HIDDEN);
+        gemm_forward(a[Y], a[WEIGHTS], a[X], NULL, false, l.shape, GEMM_HIDDEN);
         assert_memory_not_equal(a[Y], full, sizeof(full));
     }
     assert_true(use(COMPUTE_AUTO));
@@ -304,7 +314,8 @@ static void not_a_number_passes(void **state) {
     for (int v = 0; v < VARIANTS; v++) {
         if (use(all[v])) {
             float x[2] = {NAN, 1.0f}, W[4] = {1.0f, 1.0f, 0.0f, 1.0f}, b[2] = {0}, y[2];
-            gemm_forward(y, x, W, b, 1, 2, 2, true, GEMM_HIDDEN);
+            const struct gemm_shape shape = {.out = 2, .in = 2, .B = 1, .ld = 1};
+            gemm_forward(y, W, x, b, true, shape, GEMM_HIDDEN);
             assert_true(isnan(y[0]) && isnan(y[1])); // a broken network must not look well
         }
     }

@@ -313,7 +313,7 @@ static void rows_are_an_elites_prediction(void **state) {
         normalizer_apply(x, model.normalizer, x, 1, e.in_dim);
         float nearest = INFINITY;
         for (int k = 0; k < model.elites; k++) {
-            ensemble_predict(mean, NULL, scratch, &e, model.params, NULL, model.elite[k], x, 1);
+            ensemble_predict(mean, NULL, scratch, &e, model.params, model.elite[k], x, 1);
             float error = fabsf(out.reward[i] - mean[0]);
             for (size_t j = 0; j < (size_t)O; j++) {
                 float step = out.next_obs[i * (size_t)O + j] - out.obs[i * (size_t)O + j];

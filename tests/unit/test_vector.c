@@ -119,9 +119,9 @@ static void check_functions(void) {
 
 static void check_silu(void) {
     float *x = all_floats(), *y = malloc(COUNT * sizeof(float)), *z = malloc(COUNT * sizeof(float));
-    float *bias = calloc(COUNT, sizeof(float));
+    const float bias[1] = {0};
     memcpy(y, x, COUNT * sizeof(float));
-    vector_bias_silu(y, z, bias, 1, COUNT);
+    vector_bias_silu(y, z, bias, 1, COUNT, COUNT);
     for (size_t i = 0; i < COUNT; i++) {
         double v = (double)x[i], s = sigmoid(v);
         double expected = v == -INFINITY ? 0 : v * s;
@@ -132,17 +132,17 @@ static void check_silu(void) {
         }
     }
     memcpy(z, x, COUNT * sizeof(float));
-    vector_bias_silu(z, NULL, bias, 1, COUNT);
+    vector_bias_silu(z, NULL, bias, 1, COUNT, COUNT);
     assert_memory_equal(y, z, COUNT * sizeof(float));
     free(x);
     free(y);
     free(z);
-    free(bias);
 }
 
 static void check_nan(void) {
     for (size_t n = 1; n <= 40; n++) {
-        float x[40], y[40], z[40], zero[40] = {0};
+        const float zero = 0;
+        float x[40], y[40], z[40];
         for (size_t i = 0; i < n; i++) {
             x[i] = i % 2 ? -NAN : NAN;
         }
@@ -153,17 +153,18 @@ static void check_nan(void) {
         vector_softplus(y, z, x, n);
         assert_true(isnan(y[0]) && isnan(y[n - 1]) && isnan(z[0]) && isnan(z[n - 1]));
         memcpy(y, x, sizeof(y));
-        vector_bias_silu(y, z, zero, 1, (int)n);
+        vector_bias_silu(y, z, &zero, 1, (int)n, (int)n);
         assert_true(isnan(y[0]) && isnan(y[n - 1]) && isnan(z[0]) && isnan(z[n - 1]));
         memcpy(y, x, sizeof(y));
-        vector_bias_relu(y, zero, 1, (int)n);
+        vector_bias_relu(y, &zero, 1, (int)n, (int)n);
         assert_true(isnan(y[0]) && isnan(y[n - 1]));
     }
 }
 
 // One value in all places of vectors of all lengths: always the same bits.
 static void check_places(void) {
-    float x[67], y[67], z[67], zero[67] = {0}, first[4] = {0};
+    const float zero = 0;
+    float x[67], y[67], z[67], first[4] = {0};
     for (size_t n = 1; n <= 67; n++) {
         for (size_t i = 0; i < n; i++) {
             x[i] = -0.7853982f;
@@ -182,7 +183,7 @@ static void check_places(void) {
                 break;
             default:
                 memcpy(y, x, sizeof(y));
-                vector_bias_silu(y, z, zero, 1, (int)n);
+                vector_bias_silu(y, z, &zero, 1, (int)n, (int)n);
             }
             for (size_t i = 0; i < n; i++) {
                 if (n == 1) {
@@ -194,91 +195,87 @@ static void check_places(void) {
     }
 }
 
-// Matrix-like kernels at all widths, against plain loops in double.
+// Matrix-like kernels at all widths, against plain loops in double; what lies between
+// the rows is not touched.
 static void check_rows(void) {
-    enum { ROWS = 5, WIDTH = 70 };
-    float x[ROWS * WIDTH], h[ROWS * WIDTH], w[WIDTH], a[ROWS], sums[WIDTH], y[ROWS];
+    enum { ROWS = 5, WIDTH = 70, LD = WIDTH + 3 };
+    float x[ROWS * LD], h[ROWS * LD], slope[ROWS * LD], w[WIDTH], a[ROWS], y[ROWS];
     struct rng rng = rng_make(2, RNG_TEST, 11);
-    rng_fill_normal(&rng, x, ROWS * WIDTH);
+    rng_fill_normal(&rng, x, ROWS * LD);
     rng_fill_normal(&rng, w, WIDTH);
     rng_fill_normal(&rng, a, ROWS);
-    for (int N = 1; N <= WIDTH; N++) {
-        vector_dot_rows(y, x, w, ROWS, N);
-        for (int i = 0; i < ROWS; i++) {
-            double sum = 0;
-            for (int j = 0; j < N; j++) {
-                sum += (double)x[i * N + j] * (double)w[j];
-            }
-            close_to("dot", 0, y[i], sum, 1e-6, 1e-5);
-        }
-        vector_outer(h, NULL, a, w, NULL, ROWS, N);
-        for (int i = 0; i < ROWS * N; i++) {
-            assert_true(h[i] == a[i / N] * w[i % N]);
-        }
-        for (int with_sums = 0; with_sums < 2; with_sums++) { // behind a ReLU that gave x
-            memcpy(sums, w, sizeof(sums));
-            vector_outer(h, with_sums ? sums : NULL, a, w, x, ROWS, N);
-            for (int j = 0; j < N; j++) {
-                double sum = (double)w[j];
-                for (int i = 0; i < ROWS; i++) {
-                    float want = x[i * N + j] > 0 ? a[i] * w[j] : 0;
-                    assert_true(h[i * N + j] == want);
-                    sum += with_sums ? (double)want : 0;
+    x[1] = -a[0]; // the kink of a ReLU
+    for (int B = 1; B <= WIDTH; B++) {
+        for (int weighted = 0; weighted < 2; weighted++) {
+            vector_row_sums(y, x, weighted ? w : NULL, ROWS, B, LD);
+            for (int j = 0; j < ROWS; j++) {
+                double sum = 0;
+                for (int i = 0; i < B; i++) {
+                    sum += (double)x[j * LD + i] * (weighted ? (double)w[i] : 1);
                 }
-                close_to("sum behind a ReLU", 0, sums[j], sum, 1e-6, 1e-5);
+                close_to("sum of a row", 0, y[j], sum, 1e-6, 1e-5);
             }
         }
-        for (int scaled = 0; scaled < 2; scaled++) {
-            memcpy(sums, w, sizeof(sums));
-            vector_add_rows(sums, scaled ? a : NULL, x, ROWS, N);
-            for (int j = 0; j < N; j++) {
-                double sum = (double)w[j];
-                for (int i = 0; i < ROWS; i++) {
-                    sum += (scaled ? (double)a[i] : 1) * (double)x[i * N + j];
+        for (int f = 0; f < 3; f++) {
+            memcpy(h, x, sizeof(h));
+            memcpy(slope, x, sizeof(slope));
+            if (f == 0) {
+                vector_bias(h, a, ROWS, B, LD);
+            } else if (f == 1) {
+                vector_bias_relu(h, a, ROWS, B, LD);
+            } else {
+                vector_bias_silu(h, slope, a, ROWS, B, LD);
+            }
+            for (int k = 0; k < ROWS * LD; k++) {
+                float z = x[k] + a[k / LD];
+                if (k % LD >= B) {
+                    assert_true(h[k] == x[k] && slope[k] == x[k]);
+                } else if (f == 2) {
+                    close_to("SiLU", z, h[k], (double)z * sigmoid((double)z), 1e-6, 1e-30);
+                } else {
+                    assert_true(h[k] == (f == 0 ? z : fmaxf(z, 0)));
                 }
-                close_to("sum of rows", 0, sums[j], sum, 1e-6, 1e-5);
             }
-        }
-        memcpy(h, x, sizeof(h));
-        vector_bias(h, w, ROWS, N);
-        for (int i = 0; i < ROWS * N; i++) {
-            assert_true(h[i] == x[i] + w[i % N]);
-        }
-        memcpy(h, x, sizeof(h));
-        vector_bias_relu(h, w, ROWS, N);
-        for (int i = 0; i < ROWS * N; i++) {
-            assert_true(h[i] == fmaxf(x[i] + w[i % N], 0));
         }
     }
 }
 
 static void check_backward(void) {
-    enum { ROWS = 4, WIDTH = 37 };
-    float h[ROWS * WIDTH], dh[ROWS * WIDTH], alone[ROWS * WIDTH], start[ROWS * WIDTH], db[WIDTH];
+    enum { ROWS = 4, WIDTH = 37, LD = 40 };
+    float h[ROWS * LD], dh[ROWS * LD], start[ROWS * LD];
     struct rng rng = rng_make(3, RNG_TEST, 12);
-    rng_fill_normal(&rng, h, ROWS * WIDTH);
-    rng_fill_normal(&rng, start, ROWS * WIDTH);
+    rng_fill_normal(&rng, h, ROWS * LD);
+    rng_fill_normal(&rng, start, ROWS * LD);
     h[3] = 0.0f; // a unit at zero is off
     for (int silu = 0; silu < 2; silu++) {
-        void (*backward)(float *, float *, const float *, int, int) =
-            silu ? vector_silu_backward : vector_relu_backward;
         memcpy(dh, start, sizeof(dh));
-        memcpy(alone, start, sizeof(dh));
-        for (int j = 0; j < WIDTH; j++) {
-            db[j] = 1.0f;
+        (silu ? vector_silu_backward : vector_relu_backward)(dh, h, ROWS, WIDTH, LD);
+        for (int k = 0; k < ROWS * LD; k++) {
+            float expected = silu ? start[k] * h[k] : h[k] > 0 ? start[k] : 0.0f;
+            assert_true(dh[k] == (k % LD < WIDTH ? expected : start[k]));
         }
-        backward(dh, db, h, ROWS, WIDTH);
-        backward(alone, NULL, h, ROWS, WIDTH);
-        assert_memory_equal(dh, alone, sizeof(dh));
-        for (int j = 0; j < WIDTH; j++) {
-            double sum = 1;
-            for (int i = 0; i < ROWS; i++) {
-                int k = i * WIDTH + j;
-                float expected = silu ? start[k] * h[k] : h[k] > 0 ? start[k] : 0.0f;
-                assert_true(dh[k] == expected);
-                sum += (double)expected;
+    }
+}
+
+// All lengths, in place and in front of itself, with numbers kept and dropped at random.
+static void check_keep(void) {
+    enum { LENGTH = 70, BEFORE = 5 };
+    float from[LENGTH], keep[LENGTH], want[LENGTH], room[BEFORE + LENGTH];
+    struct rng rng = rng_make(4, RNG_TEST, 13);
+    for (int n = 0; n <= LENGTH; n++) {
+        rng_fill_normal(&rng, from, LENGTH);
+        int count = 0;
+        for (int i = 0; i < n; i++) {
+            keep[i] = rng_below(&rng, 3) > 0 ? (i % 2 ? NAN : -1.0f) : 0.0f;
+            if (keep[i] != 0.0f) {
+                want[count++] = from[i];
             }
-            close_to("bias gradient", 0, db[j], sum, 1e-6, 1e-6);
+        }
+        for (int before = 0; before <= BEFORE; before += BEFORE) {
+            memcpy(room + before, from, sizeof(from));
+            assert_int_equal(vector_keep(room, room + before, keep, n), count);
+            assert_memory_equal(room, want, (size_t)count * sizeof(float));
+            assert_memory_equal(room + before + n, from + n, (size_t)(LENGTH - n) * sizeof(float));
         }
     }
 }
@@ -381,6 +378,7 @@ static void rows_and_sums(void **state) {
     (void)state;
     for_each_isa(check_rows);
     for_each_isa(check_backward);
+    for_each_isa(check_keep);
 }
 
 // Adam and the targets in one pass: what a step and then the average give, and the
