@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/check.h"
+#include "common/config_keys.h"
 #include "common/file.h"
 #include "common/log.h"
 #include "common/nn/checkpoint.h"
@@ -50,7 +51,7 @@ struct meta {
 
 static void meta_text(struct meta *m, const char *key, const char *value) {
     CHECK(m->n < META_MAX);
-    snprintf(m->text[m->n], sizeof(m->text[0]), "%s", value);
+    snprintf(m->text[m->n], sizeof(m->text[0]), "%.63s", value);
     m->list[m->n] = (struct checkpoint_meta){key, m->text[m->n]};
     m->n++;
 }
@@ -58,6 +59,13 @@ static void meta_text(struct meta *m, const char *key, const char *value) {
 static void meta_number(struct meta *m, const char *key, double value) {
     char text[64];
     snprintf(text, sizeof(text), "%.16g", value);
+    meta_text(m, key, text);
+}
+
+static void meta_key(struct meta *m, const struct config *c, const char *section,
+                     const char *key) {
+    char text[40 * CONFIG_LIST_MAX];
+    config_key_format(c, config_key_find(section, key), text, sizeof(text));
     meta_text(m, key, text);
 }
 
@@ -74,6 +82,7 @@ static void make_meta(struct meta *m, const struct trainer *t) {
     meta_number(m, "batch_size", c->sac.batch_size);
     meta_number(m, "learning_rate", c->sac.learning_rate);
     meta_number(m, "discount", c->sac.discount);
+    meta_key(m, c, "sac", "discount_rise");
     meta_number(m, "tau", c->sac.tau);
     meta_number(m, "target_entropy", c->sac.target_entropy);
     meta_number(m, "real_ratio", c->sac.real_ratio);
