@@ -26,7 +26,7 @@
 #define ROWS_MAX 500000 // in one measurement, however fast the disk is
 #define STEPS 6000000   // rows that may be stored in all, those of two cases in six rounds: 0.6 GiB
 #define ROWS_LARGE 256  // in the large messages
-#define WELCOME_MS_MAX 10000
+#define WELCOME_MS_MAX 60000 // beside a training, everything takes its time
 #define ACK_MS_MAX 10000
 #define LEAVE_MS_MAX 5000
 #define TICK_MS 10
