@@ -69,9 +69,9 @@
       "training stops after more than so many epochs without any member improving")                \
     X(model, epochs_max, INT, "0", 0, 1e6, "epochs",                                               \
       "and after so many at the latest; 0: no bound")                                              \
-    X(model, stop, NAME, "paper", 0, 0, "paper|budget",                                            \
+    X(model, stop, NAME, "budget", 0, 0, "paper|budget",                                           \
       "what ends a training: patience_epochs alone, or steps_max as well")                         \
-    X(model, steps_max, U64, "2000", 1, 1e9, "steps",                                              \
+    X(model, steps_max, U64, "500", 1, 1e9, "steps",                                               \
       "stop: budget: gradient steps of a member in one training, in whole epochs, at least one")   \
     X(rollout, per_step, U64, "400", 1, 1e6, "rollouts/step",                                      \
       "M, branched model rollouts for each real step")                                             \

@@ -276,6 +276,7 @@ static void committed_files_are_the_papers(void **state) {
     assert_int_equal(config_model_rows(&c, 125000), 6000000);
     assert_true(c.sac.target_entropy == -1);
     assert_true(config_discount(&c, 25000) == 0.99); // up to here, and 0.995 later
+    assert_int_equal(c.model.stop, MODEL_STOP_BUDGET);
     load_committed(&c, "configs/inverted_pendulum.yaml");
     assert_string_equal(c.run.task, "inverted_pendulum");
     assert_int_equal(c.run.explore_steps, 500);
@@ -283,6 +284,7 @@ static void committed_files_are_the_papers(void **state) {
     assert_int_equal(config_model_rows(&c, 5000), 100000);
     assert_int_equal(config_rollout_length(&c, 5000), 1);
     assert_true(c.sac.target_entropy == -0.05);
+    assert_int_equal(c.model.stop, MODEL_STOP_PAPER);
 }
 
 static void documentation_is_up_to_date(void **state) {
