@@ -201,10 +201,6 @@ void mlp_infer(float *y, float *scratch, const struct mlp *m, const float *param
     }
 }
 
-size_t mlp_infer_scratch(const struct mlp *m, int B) {
-    return 2 * widest_floats(m, B < MLP_INFER_ROWS ? B : MLP_INFER_ROWS);
-}
-
 // The way back through one layer.
 struct layer_back {
     const struct mlp *m;

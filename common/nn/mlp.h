@@ -47,9 +47,9 @@ void mlp_forward(float *y, float *scratch, const struct mlp *m, const float *par
                  int B);
 
 // The same without a way back: y for any number of rows, in blocks of
-// MLP_INFER_ROWS so that what lies between the layers stays in the cache.
+// MLP_INFER_ROWS so that what lies between the layers stays in the cache; scratch
+// for a block is enough.
 #define MLP_INFER_ROWS 256
-size_t mlp_infer_scratch(const struct mlp *m, int B); // mlp_scratch(m, B) is enough, too
 void mlp_infer(float *y, float *scratch, const struct mlp *m, const float *params, const float *x,
                int B);
 
