@@ -303,7 +303,6 @@ struct bench_case *bench_add_rollouts(struct bench *b, int peak, const char *nam
     normalizer_identity(model->normalizer, e.in_dim);
     struct termination heads = model_heads(&e, task->termination);
     termination_init(model->termination, &heads, 1);
-    model->version = 1;
     model->members = e.members;
     model->elites = config->model.elites;
     for (int i = 0; i < model->elites; i++) {

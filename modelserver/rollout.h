@@ -31,7 +31,7 @@ struct rollout_job {
     uint32_t count;      // in this block, at most ROLLOUT_BLOCK
     uint32_t length;     // k
     uint64_t env_rows;   // start states are drawn from rows below this
-    struct model *model; // references are the job's; a version never changes
+    struct model *model; // references are the job's
     struct policy_version *policy;
 };
 

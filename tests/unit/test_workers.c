@@ -132,7 +132,6 @@ static void all_at_once(void **state) {
     assert_int_equal(store_rows(setup.store), FIRST_ROWS);
 
     struct model *current = model_take(&models);
-    current->version = 1;
     struct policy_version *policy = policy_take(&policies);
     policy->version = 3;
     normalizer_identity(current->normalizer, e.in_dim);
