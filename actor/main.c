@@ -143,20 +143,12 @@ static void close_peer(struct app *app, enum client_peer peer) {
     }
 }
 
-static int send_to(struct app *app, struct net_socket *socket, const struct net_peer *to,
-                   const struct wire_msg *msg) {
-    const void *data;
-    size_t len;
-    wire_pack(app->wire, &data, &len, msg);
-    return net_send(socket, to, data, len);
-}
-
 static int io_send(void *arg, enum client_peer to, const struct wire_msg *msg) {
     struct app *app = arg;
     if (!app->peers[to] || app->reopen[to]) {
         return -EAGAIN;
     }
-    return send_to(app, app->peers[to], NULL, msg) ? -EAGAIN : 0;
+    return wire_send(app->wire, app->peers[to], NULL, msg) ? -EAGAIN : 0;
 }
 
 // A core may ask for this while it handles a message of the very socket: the
@@ -218,7 +210,7 @@ static void on_status_socket(void *arg, const struct net_peer *from, const void 
         snprintf(msg.refuse.text, sizeof(msg.refuse.text), "%.200s",
                  rc ? err : "an actor answers StatusRequest alone");
     }
-    if (send_to(app, app->status, from, &msg)) {
+    if (wire_send(app->wire, app->status, from, &msg)) {
         log_debug("a status request could not be answered: its sender is gone");
     }
 }

@@ -59,15 +59,11 @@ static bool receive(struct ask *a, int *verdict, char *err, size_t err_len) {
 
 int ask_status(struct ask *a, const struct wire_status **status, uint32_t timeout_ms, char *err,
                size_t err_len) {
-    const void *data;
-    size_t len;
-    struct wire_msg question = {.type = WIRE_STATUS_REQUEST};
-    wire_pack(a->wire, &data, &len, &question);
-
+    const struct wire_msg question = {.type = WIRE_STATUS_REQUEST};
     bool sent = false;
     uint64_t until = clock_ms() + timeout_ms;
     while (clock_ms() < until) {
-        sent = sent || net_send(a->socket, NULL, data, len) == 0;
+        sent = sent || wire_send(a->wire, a->socket, NULL, &question) == 0;
         int verdict;
         while (receive(a, &verdict, err, err_len)) {
             if (verdict != 0) {

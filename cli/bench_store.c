@@ -64,11 +64,8 @@ static size_t row_bytes(const struct task *task) {
 // ---- the actor ----
 
 static int say(struct store_bench *s, struct wire_msg *msg) {
-    const void *data;
-    size_t len;
     msg->run_id = s->run_id;
-    wire_pack(s->wire, &data, &len, msg);
-    return net_send(s->socket, NULL, data, len);
+    return wire_send(s->wire, s->socket, NULL, msg);
 }
 
 static int say_hello(struct store_bench *s) {

@@ -213,11 +213,8 @@ static void ask_status(struct supervisor *s, uint64_t now) {
     if (s->asked_ms != 0 && now - s->asked_ms < ASK_AGAIN_MS) {
         return;
     }
-    const void *data;
-    size_t len;
-    struct wire_msg msg = {.type = WIRE_STATUS_REQUEST};
-    wire_pack(s->wire, &data, &len, &msg);
-    if (net_send(s->ask, NULL, data, len) == 0) {
+    const struct wire_msg msg = {.type = WIRE_STATUS_REQUEST};
+    if (wire_send(s->wire, s->ask, NULL, &msg) == 0) {
         s->asked_ms = now;
     }
 }

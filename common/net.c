@@ -247,23 +247,40 @@ static int send_part(struct net_socket *s, const void *data, size_t len, int fla
     return 0;
 }
 
-int net_send(struct net_socket *socket, const struct net_peer *to, const void *data, size_t len) {
+// Whether the rest of a message to that peer will be taken.
+static int send_head(struct net_socket *s, const struct net_peer *to, size_t len) {
     if (len > NET_MESSAGE_MAX) {
         return -EMSGSIZE;
     }
-    if (socket->kind == NET_ROUTER) {
+    if (s->kind == NET_ROUTER) {
         // The name of the peer decides: once it is taken, so is the rest.
         CHECK(to && to->len > 0);
-        int rc = send_part(socket, to->id, to->len, ZMQ_SNDMORE);
-        if (rc != 0) {
-            return rc;
-        }
-    } else if (!net_connected(socket)) {
-        // For some milliseconds after the connection went, the library would still take messages
-        // into its queue, which is lost with it.
-        return -EAGAIN;
+        return send_part(s, to->id, to->len, ZMQ_SNDMORE);
     }
-    return send_part(socket, data, len, 0);
+    // For some milliseconds after the connection went, the library would still take messages
+    // into its queue, which is lost with it.
+    return net_connected(s) ? 0 : -EAGAIN;
+}
+
+static zmq_msg_t *message_of(struct net_frame *frame) {
+    return (zmq_msg_t *)(void *)frame->opaque;
+}
+
+void *net_frame_make(struct net_frame *frame, size_t len) {
+    CHECK(zmq_msg_init_size(message_of(frame), len) == 0);
+    void *data = zmq_msg_data(message_of(frame));
+    frame->data = data;
+    frame->len = len;
+    return data;
+}
+
+int net_send(struct net_socket *socket, const struct net_peer *to, struct net_frame *frame) {
+    int rc = send_head(socket, to, frame->len);
+    while (rc == 0 && zmq_msg_send(message_of(frame), socket->zmq, ZMQ_DONTWAIT) < 0) {
+        rc = errno == EINTR ? 0 : -errno;
+    }
+    net_frame_close(frame); // empty if it was sent
+    return rc;
 }
 
 static int recv_part(struct net_socket *s, zmq_msg_t *part) {
@@ -297,7 +314,7 @@ int net_recv(struct net_socket *socket, struct net_peer *from, struct net_frame 
     if (rc != 0) {
         return rc;
     }
-    zmq_msg_t *part = (zmq_msg_t *)(void *)frame->opaque;
+    zmq_msg_t *part = message_of(frame);
     zmq_msg_init(part);
     rc = recv_part(socket, part);
     if (rc != 0) {
@@ -323,7 +340,7 @@ int net_recv(struct net_socket *socket, struct net_peer *from, struct net_frame 
 }
 
 void net_frame_close(struct net_frame *frame) {
-    zmq_msg_close((zmq_msg_t *)(void *)frame->opaque);
+    zmq_msg_close(message_of(frame));
     frame->data = NULL;
     frame->len = 0;
 }

@@ -33,13 +33,15 @@ struct net_peer {
 };
 bool net_peer_equal(const struct net_peer *a, const struct net_peer *b);
 
-// One received message. data stays valid until net_frame_close.
+// One message in ZeroMQ's own memory. A received one stays valid until net_frame_close.
 struct net_frame {
     const void *data;
     size_t len;
     _Alignas(16) unsigned char opaque[64]; // the library's message
 };
 void net_frame_close(struct net_frame *frame);
+// A frame to send: returns its memory of len bytes, to be filled by the caller.
+void *net_frame_make(struct net_frame *frame, size_t len);
 
 struct net; // a ZeroMQ context, one a process
 struct net_socket;
@@ -58,9 +60,10 @@ void net_close(struct net_socket **socket); // also removes an ipc file that it 
 // The endpoint as bound, wildcards resolved; or as given to connect.
 const char *net_endpoint(const struct net_socket *socket);
 
-// Copies data. 0; -EAGAIN: no room or no connection, keep it and try again;
-// -EHOSTUNREACH: that ROUTER peer is gone; -EMSGSIZE: above NET_MESSAGE_MAX.
-int net_send(struct net_socket *socket, const struct net_peer *to, const void *data, size_t len);
+// Sends the frame, uncopied, and closes it whatever comes of it. 0; -EAGAIN: no room or no
+// connection, try again later; -EHOSTUNREACH: that ROUTER peer is gone; -EMSGSIZE: above
+// NET_MESSAGE_MAX.
+int net_send(struct net_socket *socket, const struct net_peer *to, struct net_frame *frame);
 
 // 0 and a frame to close; -EAGAIN: nothing there.
 int net_recv(struct net_socket *socket, struct net_peer *from, struct net_frame *frame);

@@ -40,24 +40,7 @@ static void on_welcome(struct learner *l, uint64_t now_ms, const struct wire_wel
     core_say_what_is_due(l, now_ms);
 }
 
-// The trainer's rows: termination alone, a time limit is not the end of a value.
-// Borrows from msg, and flags' memory for the mask.
-static struct replay_rows rows_of(const struct wire_rows *rows, uint32_t skip, uint8_t *mask) {
-    for (uint32_t i = skip; i < rows->rows; i++) {
-        mask[i - skip] = (rows->flags[i] & WIRE_TERMINATED) != 0;
-    }
-    return (struct replay_rows){
-        .n = rows->rows - skip,
-        .obs = rows->obs + (size_t)skip * rows->obs_dim,
-        .act = rows->act + (size_t)skip * rows->act_dim,
-        .reward = rows->reward + skip,
-        .next_obs = rows->next_obs + (size_t)skip * rows->obs_dim,
-        .terminated = mask,
-    };
-}
-
 static void on_experience(struct learner *l, uint64_t now_ms, const struct wire_experience *e) {
-    static uint8_t mask[WIRE_ROWS_MAX]; // the loop's thread alone comes here
     const struct task *task = l->who.task;
     l->counters.experience_messages++;
     if (e->seq != l->experience_seq + 1) {
@@ -83,9 +66,7 @@ static void on_experience(struct learner *l, uint64_t now_ms, const struct wire_
         skip = known < e->rows.rows ? (uint32_t)known : e->rows.rows;
         l->counters.real_rows_repeated += skip;
     }
-    struct replay_rows rows = rows_of(&e->rows, skip, mask);
-    struct trainer_command *command =
-        trainer_command_create(TRAINER_EXPERIENCE, &rows, task->obs_dim, task->act_dim);
+    struct trainer_command *command = trainer_command_experience(&e->rows, skip);
     command->session = l->conversation;
     command->seq = e->seq;
     command->model = e->kind == WIRE_MODEL;
@@ -99,9 +80,9 @@ static void on_experience(struct learner *l, uint64_t now_ms, const struct wire_
     }
     l->experience_seq = e->seq;
     if (e->kind == WIRE_REAL) {
-        l->real_rows += rows.n;
+        l->real_rows += e->rows.rows - skip;
     } else {
-        uint64_t held = l->model_rows + rows.n;
+        uint64_t held = l->model_rows + e->rows.rows;
         l->model_rows = held < l->model_capacity ? held : l->model_capacity;
     }
 }

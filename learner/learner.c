@@ -147,19 +147,15 @@ bool core_submit(struct learner *l, struct trainer_command *command) {
     return false;
 }
 
-static struct trainer_command *plain_command(enum trainer_command_kind kind) {
-    return trainer_command_create(kind, NULL, 0, 0);
-}
-
 void core_submit_grant(struct learner *l) {
-    struct trainer_command *command = plain_command(TRAINER_GRANT);
+    struct trainer_command *command = trainer_command_create(TRAINER_GRANT);
     command->updates_allowed = l->grant.updates_allowed;
     command->model_capacity = l->model_capacity;
     l->grant_pending = !core_submit(l, command);
 }
 
 void core_submit_checkpoint(struct learner *l, uint64_t now_ms) {
-    if (core_submit(l, plain_command(TRAINER_CHECKPOINT))) {
+    if (core_submit(l, trainer_command_create(TRAINER_CHECKPOINT))) {
         l->checkpoints_asked++;
         l->checkpoint_ms = now_ms;
         l->checkpoint_updates = l->report.updates;
@@ -167,7 +163,7 @@ void core_submit_checkpoint(struct learner *l, uint64_t now_ms) {
 }
 
 static void submit_finish(struct learner *l) {
-    l->finish_pending = !core_submit(l, plain_command(TRAINER_FINISH));
+    l->finish_pending = !core_submit(l, trainer_command_create(TRAINER_FINISH));
 }
 
 // ---- time, and the worker ----

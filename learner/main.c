@@ -60,14 +60,6 @@ static void settle(struct app *app) {
 
 // ---- sockets ----
 
-static int send_to(struct app *app, struct net_socket *socket, const struct net_peer *to,
-                   const struct wire_msg *msg) {
-    const void *data;
-    size_t len;
-    wire_pack(app->wire, &data, &len, msg);
-    return net_send(socket, to, data, len);
-}
-
 static void on_server(void *arg, const struct net_peer *from, const void *data, size_t len) {
     static struct wire_msg msg; // large; the loop's thread alone comes here
     struct app *app = arg;
@@ -114,12 +106,12 @@ static void open_own(struct app *app) {
 
 static int io_to_server(void *arg, const struct wire_msg *msg) {
     struct app *app = arg;
-    return send_to(app, app->server, NULL, msg);
+    return wire_send(app->wire, app->server, NULL, msg);
 }
 
 static int io_to_peer(void *arg, const struct net_peer *to, const struct wire_msg *msg) {
     struct app *app = arg;
-    return send_to(app, app->own, to, msg);
+    return wire_send(app->wire, app->own, to, msg);
 }
 
 // Only the core's tick asks for this, so never inside the socket's own callback.

@@ -13,31 +13,39 @@
 // Actors may be some rows beyond the budget when the run ends.
 #define REAL_ROWS_SLACK 65536
 
-struct trainer_command *trainer_command_create(enum trainer_command_kind kind,
-                                               const struct replay_rows *rows, int obs_dim,
-                                               int act_dim) {
-    size_t n = rows ? (size_t)rows->n : 0, O = (size_t)obs_dim, A = (size_t)act_dim;
-    struct trainer_command *command =
-        xmalloc(sizeof(*command) + n * (2 * O + A + 1) * sizeof(float) + n);
-    *command = (struct trainer_command){.kind = kind};
-    if (!rows) {
-        return command;
+static struct trainer_command *new_command(enum trainer_command_kind kind, size_t rows) {
+    struct trainer_command *command = xmalloc(sizeof(*command) + rows);
+    command->kind = kind;
+    return command;
+}
+
+struct trainer_command *trainer_command_create(enum trainer_command_kind kind) {
+    return new_command(kind, 0);
+}
+
+struct trainer_command *trainer_command_experience(const struct wire_rows *rows, uint32_t skip) {
+    struct trainer_command *command = new_command(TRAINER_EXPERIENCE, rows->rows - skip);
+    command->kept = wire_keep(rows);
+    const struct wire_rows *kept = &command->kept->rows;
+    command->rows = (struct replay_rows){
+        .n = kept->rows - skip,
+        .obs = kept->obs + (size_t)skip * kept->obs_dim,
+        .act = kept->act + (size_t)skip * kept->act_dim,
+        .reward = kept->reward + skip,
+        .next_obs = kept->next_obs + (size_t)skip * kept->obs_dim,
+        .terminated = command->terminated,
+    };
+    for (uint64_t i = 0; i < command->rows.n; i++) {
+        // Alone: a time limit is not the end of a value.
+        command->terminated[i] = (kept->flags[skip + i] & WIRE_TERMINATED) != 0;
     }
-    float *obs = (float *)(command + 1);
-    float *next_obs = obs + n * O, *act = next_obs + n * O, *reward = act + n * A;
-    uint8_t *terminated = (uint8_t *)(reward + n);
-    if (n > 0) {
-        memcpy(obs, rows->obs, n * O * sizeof(float));
-        memcpy(next_obs, rows->next_obs, n * O * sizeof(float));
-        memcpy(act, rows->act, n * A * sizeof(float));
-        memcpy(reward, rows->reward, n * sizeof(float));
-        memcpy(terminated, rows->terminated, n);
-    }
-    command->rows = (struct replay_rows){n, obs, act, reward, next_obs, terminated};
     return command;
 }
 
 void trainer_command_destroy(struct trainer_command **command) {
+    if (*command) {
+        wire_drop(&(*command)->kept);
+    }
     free(*command);
     *command = NULL;
 }

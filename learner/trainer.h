@@ -22,6 +22,7 @@
 #include "common/task/task.h"
 #include "learner/replay.h"
 #include "learner/sac.h"
+#include "proto/wire.h"
 
 #define TRAINER_TEXT_MAX 512
 
@@ -32,19 +33,20 @@ enum trainer_command_kind {
     TRAINER_FINISH,     // write the last one; no more commands come
 };
 
-// One allocation, rows included.
 struct trainer_command {
     enum trainer_command_kind kind;
     uint64_t session, seq;   // EXPERIENCE: which connection's numbering, and the number
     bool model;              // EXPERIENCE: rows of D_model
-    struct replay_rows rows; // EXPERIENCE: point behind this struct
+    struct replay_rows rows; // EXPERIENCE: in kept's memory, but for `terminated`
+    struct wire_kept *kept;
     uint64_t updates_allowed, model_capacity; // GRANT
+    uint8_t terminated[];                     // EXPERIENCE: (rows)
 };
 
-// rows: copied (NULL: none). Caller frees, or gives it to the trainer.
-struct trainer_command *trainer_command_create(enum trainer_command_kind kind,
-                                               const struct replay_rows *rows, int obs_dim,
-                                               int act_dim);
+// Caller destroys it, or gives it to the trainer.
+struct trainer_command *trainer_command_create(enum trainer_command_kind kind);
+// Experience: the rows of a message but for the first `skip`, kept beyond its time (wire_keep).
+struct trainer_command *trainer_command_experience(const struct wire_rows *rows, uint32_t skip);
 void trainer_command_destroy(struct trainer_command **command);
 
 // Where the trainer stands; plain data, copied to the loop thread.

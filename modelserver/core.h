@@ -49,7 +49,8 @@ struct modelserver {
     uint64_t steps_granted;                    // the most that pacing ever allowed
     struct peer *actor_up[REGISTRY_PEERS_MAX]; // actors that are up
     int actors_up;
-    uint64_t credit_turn; // who is served first, in turn
+    uint64_t credit_turn;        // who is served first, in turn
+    struct store_batch *batches; // (MS_BATCHES), in use or among the free ones
     struct store_batch *free_batch[MS_BATCHES];
     int free_batches;
     struct rate steps_rate;
@@ -147,6 +148,7 @@ void ingest_hello(struct modelserver *ms, struct peer *p, bool begins);
 void ingest_transitions(struct modelserver *ms, struct peer *p, const struct wire_transitions *t);
 // A message with rows that cannot be taken: handled, so acknowledged, not stored.
 void ingest_refused_rows(struct modelserver *ms, struct peer *p, uint64_t seq, uint32_t rows);
+void ingest_drop_rows(struct store_batch *b); // those that it keeps
 void ingest_gone(struct modelserver *ms, struct peer *p);
 void ingest_back(struct modelserver *ms, struct peer *p);
 void ingest_credit(struct modelserver *ms); // shares out what pacing allows

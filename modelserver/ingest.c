@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// The actors' side. A message of rows is copied into a batch and handed to the
-// store; the actor is answered when the store says that it is on the disk. In
+// The actors' side. A message's rows are kept in a batch and handed to the
+// store; the actor is answered when the store says that they are on the disk. In
 // between the message counts as taken (seq_in, rows_in), so the ones behind it
 // may follow without waiting for the disk; should the store fail, everything
 // falls back to what is stored and the actor sends again.
@@ -139,14 +139,21 @@ static bool rows_are_sound(struct modelserver *ms, struct peer *p,
     return true;
 }
 
-static void copy_rows(struct store_batch *b, const struct wire_rows *rows) {
-    size_t n = rows->rows, o = rows->obs_dim, a = rows->act_dim;
-    b->rows = rows->rows;
-    memcpy(b->obs, rows->obs, n * o * sizeof(float));
-    memcpy(b->act, rows->act, n * a * sizeof(float));
-    memcpy(b->reward, rows->reward, n * sizeof(float));
-    memcpy(b->next_obs, rows->next_obs, n * o * sizeof(float));
-    memcpy(b->flags, rows->flags, n);
+static void keep_rows(struct store_batch *b, const struct wire_rows *rows) {
+    struct wire_kept *kept = wire_keep(rows);
+    b->memory = kept;
+    b->rows = kept->rows.rows;
+    b->obs = kept->rows.obs;
+    b->act = kept->rows.act;
+    b->reward = kept->rows.reward;
+    b->next_obs = kept->rows.next_obs;
+    b->flags = kept->rows.flags;
+}
+
+void ingest_drop_rows(struct store_batch *b) {
+    struct wire_kept *kept = b->memory;
+    wire_drop(&kept);
+    b->memory = NULL;
 }
 
 // Rows beyond all credit that the actor ever had. Credit that was withdrawn while
@@ -179,7 +186,7 @@ void ingest_transitions(struct modelserver *ms, struct peer *p, const struct wir
     if (!b) {
         return;
     }
-    copy_rows(b, &t->rows);
+    keep_rows(b, &t->rows);
     b->policy_version = t->policy_version;
     p->seq_in = t->seq;
     p->rows_in += b->rows;
@@ -237,6 +244,7 @@ void ms_on_stored(struct modelserver *ms, uint64_t now_ms, struct store_batch *b
             snprintf(ms->store_error, sizeof(ms->store_error), "%s", err);
         }
     }
+    ingest_drop_rows(b);
     CHECK(ms->free_batches < MS_BATCHES);
     ms->free_batch[ms->free_batches++] = b;
     ms_advance(ms, now_ms);

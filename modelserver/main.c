@@ -58,10 +58,7 @@ struct app {
 
 static int hook_send(void *arg, const struct net_peer *to, const struct wire_msg *msg) {
     struct app *app = arg;
-    const void *data;
-    size_t len;
-    wire_pack(app->wire, &data, &len, msg);
-    return net_send(app->socket, to, data, len);
+    return wire_send(app->wire, app->socket, to, msg);
 }
 
 static void hook_store(void *arg, struct store_batch *batch) {

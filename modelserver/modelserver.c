@@ -43,8 +43,9 @@ static uint32_t block_rows(const struct config *config) {
 static void make_buffers(struct modelserver *ms) {
     uint32_t o = (uint32_t)ms->task->obs_dim, a = (uint32_t)ms->task->act_dim;
     ms->registry = registry_create();
+    ms->batches = xcalloc(MS_BATCHES, sizeof(*ms->batches));
     for (int i = 0; i < MS_BATCHES; i++) {
-        ms->free_batch[i] = store_batch_create((uint32_t)ms->config.network.batch_rows_max, o, a);
+        ms->free_batch[i] = &ms->batches[i];
     }
     ms->free_batches = MS_BATCHES;
     model_slots_init(&ms->models, &ms->ensemble, ms->task->termination);
@@ -62,8 +63,10 @@ uint64_t ms_memory_bytes(const struct config *config, const struct task *task) {
     struct policy p = ms_policy(config, task);
     struct termination heads = model_heads(&e, task->termination);
     uint64_t row = (uint64_t)(2 * task->obs_dim + task->act_dim + 1) * sizeof(float) + 1;
-    return sizeof(struct modelserver) +
-           MS_BATCHES * (uint64_t)config->network.batch_rows_max * row +
+    uint64_t kept = (uint64_t)config->run.actors * (uint64_t)config->network.unacked_rows_max;
+    uint64_t kept_max = MS_BATCHES * (uint64_t)config->network.batch_rows_max;
+    return sizeof(struct modelserver) + MS_BATCHES * sizeof(struct store_batch) +
+           (kept < kept_max ? kept : kept_max) * row +
            SNAPSHOT_SLOTS * (ensemble_params(&e) + policy_params(&p) + termination_params(&heads)) *
                sizeof(float) +
            FEED_BLOCKS * block_rows(config) * row;
@@ -152,9 +155,10 @@ void ms_destroy(struct modelserver **pointer) {
         return;
     }
     registry_destroy(&ms->registry);
-    for (int i = 0; i < ms->free_batches; i++) {
-        store_batch_destroy(&ms->free_batch[i]);
+    for (int i = 0; i < MS_BATCHES; i++) {
+        ingest_drop_rows(&ms->batches[i]);
     }
+    free(ms->batches);
     model_slots_deinit(&ms->models);
     policy_slots_deinit(&ms->policies);
     for (int i = 0; i < FEED_BLOCKS; i++) {

@@ -28,7 +28,6 @@ struct store {
     uint64_t rows_max;
     _Atomic uint64_t row_count;
     size_t row_bytes;
-    unsigned char *row; // one row's value being put together
     float *obs, *act, *reward, *next_obs;
     uint8_t *flags;
     struct store_columns columns;
@@ -43,28 +42,6 @@ struct store {
 
 static size_t row_floats(uint32_t obs_dim, uint32_t act_dim) {
     return (size_t)2 * obs_dim + act_dim + 1;
-}
-
-struct store_batch *store_batch_create(uint32_t rows_max, uint32_t obs_dim, uint32_t act_dim) {
-    struct store_batch *b = xmalloc(sizeof(*b));
-    b->rows_max = rows_max;
-    b->obs = xcalloc((size_t)rows_max * row_floats(obs_dim, act_dim), sizeof(float));
-    b->act = b->obs + (size_t)rows_max * obs_dim;
-    b->reward = b->act + (size_t)rows_max * act_dim;
-    b->next_obs = b->reward + rows_max;
-    b->flags = xcalloc(rows_max, 1);
-    return b;
-}
-
-void store_batch_destroy(struct store_batch **batch) {
-    struct store_batch *b = *batch;
-    if (!b) {
-        return;
-    }
-    free(b->obs);
-    free(b->flags);
-    free(b);
-    *batch = NULL;
 }
 
 uint64_t store_memory_bytes(uint64_t rows_max, uint32_t obs_dim, uint32_t act_dim) {
@@ -292,7 +269,6 @@ int store_open(struct store **out, const char *dir, struct store_meta *meta, uin
     struct store *s = xmalloc(sizeof(*s));
     s->rows_max = rows_max;
     s->row_bytes = ROW_HEADER_WORDS * 8 + row_floats(meta->obs_dim, meta->act_dim) * sizeof(float);
-    s->row = xmalloc(s->row_bytes);
     s->actor = xcalloc(STORE_ACTORS_MAX, sizeof(*s->actor));
     s->staged = xcalloc(STORE_ACTORS_MAX, sizeof(*s->staged));
     s->changed = xcalloc(STORE_ACTORS_MAX, sizeof(*s->changed));
@@ -327,7 +303,6 @@ void store_close(struct store **store) {
     free(s->reward);
     free(s->next_obs);
     free(s->flags);
-    free(s->row);
     free(s->actor);
     free(s->staged);
     free(s->changed);
@@ -374,20 +349,21 @@ static int put_row(struct store *s, MDB_txn *txn, const struct store_batch *b, u
                    uint64_t actor, uint64_t place) {
     size_t o = s->columns.obs_dim, a = s->columns.act_dim;
     uint64_t header[ROW_HEADER_WORDS] = {actor, b->policy_version, b->flags[i]};
-    unsigned char *to = s->row;
+    size_t k = place;
+    MDB_val key = {sizeof(k), &k}, value = {.mv_size = s->row_bytes};
+    int rc = mdb_put(txn, s->rows, &key, &value, MDB_APPEND | MDB_RESERVE);
+    if (rc) {
+        return rc;
+    }
+    unsigned char *to = value.mv_data;
     memcpy(to, header, sizeof(header));
     to += sizeof(header);
     memcpy(to, b->obs + i * o, o * sizeof(float));
     memcpy(to + o * sizeof(float), b->act + i * a, a * sizeof(float));
     memcpy(to + (o + a) * sizeof(float), b->reward + i, sizeof(float));
     memcpy(to + (o + a + 1) * sizeof(float), b->next_obs + i * o, o * sizeof(float));
-    size_t k = place;
-    MDB_val key = {sizeof(k), &k}, value = {s->row_bytes, s->row};
-    int rc = mdb_put(txn, s->rows, &key, &value, MDB_APPEND);
-    if (rc == 0) {
-        unpack_row(s, place, s->row); // above the count, so nobody looks yet
-    }
-    return rc;
+    unpack_row(s, place, value.mv_data); // above the count, so nobody looks yet
+    return 0;
 }
 
 static void count_row(struct store_actor *a, uint8_t flags) {

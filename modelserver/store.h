@@ -60,18 +60,15 @@ struct store_batch {
     uint64_t incarnation; // larger than the stored one: begins a new incarnation
     uint64_t seq;         // the stored one + 1; 0: only makes the incarnation known
     uint64_t policy_version;
-    uint32_t rows, rows_max; // rows may be 0: a message that was handled but brought nothing
-    float *obs, *act, *reward, *next_obs;
-    uint8_t *flags;
-    void *owner; // the caller's
+    uint32_t rows; // may be 0: a message that was handled but brought nothing
+    const float *obs, *act, *reward, *next_obs; // borrowed, until the answer
+    const uint8_t *flags;
+    void *owner, *memory; // the caller's: whose batch it is, and what the rows lie in
     // The answer: 0 and the actor as it is stored now, or a negative errno.
     // -ESTALE: out of order, because a batch before it failed.
     int error;
     struct store_actor actor;
 };
-
-struct store_batch *store_batch_create(uint32_t rows_max, uint32_t obs_dim, uint32_t act_dim);
-void store_batch_destroy(struct store_batch **batch);
 
 struct store;
 

@@ -26,10 +26,6 @@
 // Beyond a message's own bytes: structs of a Status with all its actors, packed or unpacked.
 #define STRUCTS_BYTES_MAX ((size_t)24 << 20)
 
-struct wire {
-    struct arena packing, unpacking;
-};
-
 struct wire *wire_create(void) {
     return xmalloc(sizeof(struct wire));
 }
@@ -123,7 +119,7 @@ void wire_copy_text(char out[WIRE_STRING_MAX], const char *text) {
 
 // ---- pack ----
 
-void wire_pack(struct wire *wire, const void **data, size_t *len, const struct wire_msg *msg) {
+size_t wire_pack_begin(struct wire *wire, const struct wire_msg *msg) {
     char err[256];
     int rc = wire_check_form(msg, err, sizeof(err));
     if (rc != 0) {
@@ -132,17 +128,28 @@ void wire_pack(struct wire *wire, const void **data, size_t *len, const struct w
     CHECK(rc == 0);
 
     struct arena *a = &wire->packing;
-    arena_reset(a, NET_MESSAGE_MAX + STRUCTS_BYTES_MAX);
-    Spur__Envelope envelope = SPUR__ENVELOPE__INIT;
-    envelope.schema = WIRE_SCHEMA;
-    envelope.run_id = msg->run_id;
-    wire_pack_body(a, &envelope, msg);
+    arena_reset(a, WIRE_STRUCTS_BYTES_ROWS, NET_MESSAGE_MAX + STRUCTS_BYTES_MAX);
+    wire->envelope = arena_take(a, sizeof(*wire->envelope));
+    CHECK(wire->envelope);
+    spur__envelope__init(wire->envelope);
+    wire->envelope->schema = WIRE_SCHEMA;
+    wire->envelope->run_id = msg->run_id;
+    wire_pack_body(a, wire->envelope, msg);
 
-    *len = protobuf_c_message_get_packed_size(&envelope.base);
-    CHECK(*len <= NET_MESSAGE_MAX);
-    uint8_t *bytes = arena_take(a, *len);
+    size_t len = protobuf_c_message_get_packed_size(&wire->envelope->base);
+    CHECK(len <= NET_MESSAGE_MAX);
+    return len;
+}
+
+void wire_pack_end(const struct wire *wire, void *bytes) {
+    protobuf_c_message_pack(&wire->envelope->base, bytes);
+}
+
+void wire_pack(struct wire *wire, const void **data, size_t *len, const struct wire_msg *msg) {
+    *len = wire_pack_begin(wire, msg);
+    void *bytes = arena_take(&wire->packing, *len);
     CHECK(bytes);
-    CHECK(protobuf_c_message_pack(&envelope.base, bytes) == *len);
+    wire_pack_end(wire, bytes);
     *data = bytes;
 }
 
@@ -180,7 +187,7 @@ static int unpack(struct wire *wire, struct wire_msg *msg, const void *data, siz
     }
 
     struct arena *a = &wire->unpacking;
-    arena_reset(a, len + STRUCTS_BYTES_MAX);
+    arena_reset(a, len + WIRE_STRUCTS_BYTES_ROWS, len + STRUCTS_BYTES_MAX);
     ProtobufCAllocator allocator = {.alloc = take, .free = give_back, .allocator_data = a};
     Spur__Envelope *envelope = spur__envelope__unpack(&allocator, len, data);
     if (!envelope) {
@@ -201,6 +208,10 @@ int wire_unpack(struct wire *wire, struct wire_msg *msg, const void *data, size_
     int rc = unpack(wire, msg, data, len, err, err_len);
     if (rc != 0 && rc != -WIRE_REFUSED_VALUE) {
         memset(msg, 0, sizeof(*msg)); // nothing of it may be used
+    } else if (msg->type == WIRE_TRANSITIONS) {
+        msg->transitions.rows.wire = wire;
+    } else if (msg->type == WIRE_EXPERIENCE) {
+        msg->experience.rows.wire = wire;
     }
     return rc;
 }

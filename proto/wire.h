@@ -16,6 +16,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct arena_block;
+struct net_peer;
+struct net_socket;
+struct wire;
+
 #define WIRE_SCHEMA 1               // version of spur.proto; peers of another one are refused
 #define WIRE_ROWS_MAX 16384         // rows in one message
 #define WIRE_DIM_MAX 4096           // numbers in one row of a column
@@ -109,6 +114,7 @@ struct wire_rows {
     const float *reward;   // (rows)
     const float *next_obs; // (rows, obs_dim): the true one, also at the end of an episode
     const uint8_t *flags;  // (rows), enum wire_flag bits
+    struct wire *wire;     // whose memory they were unpacked into; NULL: they lie elsewhere
 };
 
 struct wire_transitions {
@@ -307,7 +313,6 @@ struct wire_msg {
 };
 
 // Holds the memory for one message packed and one unpacked; one a thread.
-struct wire;
 struct wire *wire_create(void);
 void wire_destroy(struct wire **wire);
 
@@ -316,6 +321,11 @@ void wire_destroy(struct wire **wire);
 // most NET_MESSAGE_MAX bytes in all): a sender that builds a wrong message is a
 // programmer error. Numbers are the receiver's to check: environments diverge.
 void wire_pack(struct wire *wire, const void **data, size_t *len, const struct wire_msg *msg);
+
+// Packs into memory of the network's and sends it from there. Returns what net_send does;
+// msg stays the caller's, to be sent again. (wire_send.c, apart: it alone needs sockets.)
+int wire_send(struct wire *wire, struct net_socket *socket, const struct net_peer *to,
+              const struct wire_msg *msg);
 
 // Pointers in *msg are aligned to 16, and valid until the next wire_unpack on
 // the same wire. data itself may lie anywhere. Returns 0, or a negative enum
@@ -331,5 +341,15 @@ void wire_pack(struct wire *wire, const void **data, size_t *len, const struct w
 // arrives as '?'.
 int wire_unpack(struct wire *wire, struct wire_msg *msg, const void *data, size_t len, char *err,
                 size_t err_len);
+
+// Rows that outlast their message. Any thread may read and drop them.
+struct wire_kept {
+    struct wire_rows rows;
+    struct arena_block *memory;
+};
+// Once for a message's rows, before the next wire_unpack. What they were unpacked into becomes
+// theirs; rows that lie elsewhere are copied.
+struct wire_kept *wire_keep(const struct wire_rows *rows);
+void wire_drop(struct wire_kept **kept);
 
 #endif

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "proto/wire_parts.h"
 
-enum { ALIGNMENT = 16, BLOCK_BYTES_MIN = 64 << 10 };
+enum { ALIGNMENT = 16, BLOCK_BYTES_MIN = 4 << 10 };
 
 struct arena_block {
     struct arena_block *older;
@@ -22,15 +23,13 @@ static struct arena_block *add_block(struct arena *a, size_t size) {
     return block;
 }
 
-void arena_reset(struct arena *a, size_t budget) {
-    // The last message needed several blocks: the next like it shall find one that holds it all.
-    if (a->blocks && a->blocks->older) {
-        size_t size = 0;
-        for (struct arena_block *block = a->blocks; block; block = block->older) {
-            size += block->size;
-        }
+void arena_reset(struct arena *a, size_t expected, size_t budget) {
+    const struct arena_block *block = a->blocks;
+    bool fits = block && !block->older && block->size >= expected &&
+                block->size <= 2 * expected + BLOCK_BYTES_MIN;
+    if (!fits) {
         arena_deinit(a);
-        add_block(a, size);
+        add_block(a, expected);
     }
     if (a->blocks) {
         a->blocks->used = 0;
@@ -62,10 +61,20 @@ void *arena_take(struct arena *a, size_t size) {
     return piece;
 }
 
-void arena_deinit(struct arena *a) {
-    while (a->blocks) {
-        struct arena_block *block = a->blocks;
-        a->blocks = block->older;
-        free(block);
+struct arena_block *arena_detach(struct arena *a) {
+    struct arena_block *blocks = a->blocks;
+    *a = (struct arena){0};
+    return blocks;
+}
+
+void arena_free(struct arena_block *blocks) {
+    while (blocks) {
+        struct arena_block *older = blocks->older;
+        free(blocks);
+        blocks = older;
     }
+}
+
+void arena_deinit(struct arena *a) {
+    arena_free(arena_detach(a));
 }

@@ -13,16 +13,31 @@
 // ---- memory (wire_arena.c) ----
 
 // Memory for one message: taken piece by piece, given back all at once, kept
-// for the next message. Once it has seen the largest message it allocates no
-// more. Refuses to hand out more than its budget, whatever a peer sends.
+// for a next message that expects about as much. Refuses to hand out more than
+// its budget, whatever a peer sends.
 struct arena_block;
 struct arena {
     struct arena_block *blocks; // newest first
     size_t taken, budget;
 };
-void arena_reset(struct arena *a, size_t budget);
+void arena_reset(struct arena *a, size_t expected, size_t budget);
 void *arena_take(struct arena *a, size_t size); // aligned to 16; NULL beyond the budget
 void arena_deinit(struct arena *a);
+// Takes all memory out of the arena, which begins anew. arena_free ends it.
+struct arena_block *arena_detach(struct arena *a);
+void arena_free(struct arena_block *blocks);
+
+// What the structs of a message of rows take, and aligning its columns.
+#define WIRE_STRUCTS_BYTES_ROWS 1024
+
+struct wire {
+    struct arena packing, unpacking;
+    struct Spur__Envelope *envelope; // being packed
+};
+
+// wire_pack in two steps, the second into memory of so many bytes.
+size_t wire_pack_begin(struct wire *wire, const struct wire_msg *msg);
+void wire_pack_end(const struct wire *wire, void *bytes);
 
 // ---- refusals ----
 

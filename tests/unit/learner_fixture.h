@@ -70,8 +70,17 @@ static inline void fixture_fill(struct fixture_rows *out, uint64_t first, uint32
     }
 }
 
-static inline struct replay_rows fixture_replay(const struct fixture_rows *rows, uint32_t n) {
-    return (struct replay_rows){n, rows->obs, rows->act, rows->reward, rows->next_obs, rows->flags};
+// The command that brings them.
+static inline struct trainer_command *fixture_command(const struct fixture_rows *rows, uint32_t n) {
+    const struct wire_rows r = {.rows = n,
+                                .obs_dim = OBS,
+                                .act_dim = ACT,
+                                .obs = rows->obs,
+                                .act = rows->act,
+                                .reward = rows->reward,
+                                .next_obs = rows->next_obs,
+                                .flags = rows->flags};
+    return trainer_command_experience(&r, 0);
 }
 
 static inline void fixture_folder(char out[PATH_MAX]) {

@@ -167,9 +167,6 @@ void world_start(struct world *w) {
 }
 
 static void drop_jobs(struct world *w) {
-    for (int i = 0; i < w->batch_count; i++) {
-        store_batch_destroy(&w->batches[i]);
-    }
     w->batch_count = 0;
     w->fit = NULL;
     w->block = NULL;

@@ -22,12 +22,11 @@ static void wake(void *arg) {
 static struct trainer_command *rows(uint64_t first, uint32_t n) {
     static struct fixture_rows memory;
     fixture_fill(&memory, first, n, 0);
-    struct replay_rows r = fixture_replay(&memory, n);
-    return trainer_command_create(TRAINER_EXPERIENCE, &r, OBS, ACT);
+    return fixture_command(&memory, n);
 }
 
 static struct trainer_command *grant(uint64_t updates) {
-    struct trainer_command *c = trainer_command_create(TRAINER_GRANT, NULL, OBS, ACT);
+    struct trainer_command *c = trainer_command_create(TRAINER_GRANT);
     c->updates_allowed = updates;
     c->model_capacity = 200;
     return c;
@@ -134,7 +133,7 @@ static void test_a_full_queue_says_so(void **state) {
     assert_non_null(w);
     int refused = 0;
     for (int i = 0; i < 2000; i++) { // a checkpoint each: slower than we are
-        struct trainer_command *c = trainer_command_create(TRAINER_CHECKPOINT, NULL, OBS, ACT);
+        struct trainer_command *c = trainer_command_create(TRAINER_CHECKPOINT);
         if (!worker_submit(w, c)) {
             trainer_command_destroy(&c);
             refused++;

@@ -23,6 +23,7 @@
 
 #include "common/clock.h"
 #include "common/loop.h"
+#include "tests/unit/net_bytes.h"
 #include "common/queue.h"
 
 // What the tests' callbacks work on.
@@ -187,13 +188,13 @@ static void open_sockets(struct world *w, const char *endpoint) {
 static void say(void *arg) {
     struct world *w = arg;
     if (w->messages == 0) { // until the connection stands
-        net_send(w->client, NULL, "x", 1);
+        send_bytes(w->client, NULL, "x", 1);
     }
 }
 
 static void answer(void *arg, const struct net_peer *from, const void *data, size_t len) {
     struct world *w = arg;
-    assert_int_equal(net_send(w->server, from, data, len), 0);
+    assert_int_equal(send_bytes(w->server, from, data, len), 0);
 }
 
 static void again(void *arg, const struct net_peer *from, const void *data, size_t len) {
@@ -203,7 +204,7 @@ static void again(void *arg, const struct net_peer *from, const void *data, size
         loop_stop(w->loop);
         return;
     }
-    assert_int_equal(net_send(w->client, NULL, data, len), 0);
+    assert_int_equal(send_bytes(w->client, NULL, data, len), 0);
 }
 
 // One message at a time, back and forth: were the descriptor's edge lost once, the loop would
@@ -242,7 +243,7 @@ static void *flood(void *arg) {
     char err[256];
     if (net_open(&s, net, NET_DEALER, f->endpoint, err, sizeof(err)) == 0) {
         while (!atomic_load(&f->over)) {
-            net_send(s, NULL, "flood", 5);
+            send_bytes(s, NULL, "flood", 5);
         }
         net_close(&s);
     }
@@ -276,7 +277,7 @@ static void measure_gap(void *arg) {
     }
     w->last_ms = now;
     w->fired++;
-    net_send(w->client, NULL, "other", 5); // arrives at the other server socket
+    send_bytes(w->client, NULL, "other", 5); // arrives at the other server socket
 }
 
 static void a_flood_starves_nobody(void **state) {
@@ -322,8 +323,8 @@ static void remove_all(void *arg, const struct net_peer *from, const void *data,
 static void say_twice(void *arg) {
     struct world *w = arg;
     if (w->client && net_connected(w->client)) {
-        net_send(w->client, NULL, "x", 1);
-        net_send(w->client, NULL, "y", 1);
+        send_bytes(w->client, NULL, "x", 1);
+        send_bytes(w->client, NULL, "y", 1);
     }
 }
 

@@ -22,7 +22,7 @@
 #include <zmq.h> // to play a stranger
 
 #include "common/clock.h"
-#include "common/net.h"
+#include "tests/unit/net_bytes.h"
 
 enum { PATIENCE_MS = 10000 };
 
@@ -79,7 +79,7 @@ static void pause_ms(int ms) {
 static void send_soon(struct net_socket *s, const struct net_peer *to, const char *text) {
     uint64_t until = clock_ms() + PATIENCE_MS;
     int rc;
-    while ((rc = net_send(s, to, text, strlen(text))) == -EAGAIN && clock_ms() < until) {
+    while ((rc = send_bytes(s, to, text, strlen(text))) == -EAGAIN && clock_ms() < until) {
         pause_ms(5);
     }
     assert_int_equal(rc, 0);
@@ -169,7 +169,7 @@ static void an_absent_peer_means_try_again(void **state) {
     in_folder(endpoint, "absent");
     struct net_socket *client = open_or_fail(NET_DEALER, endpoint);
     for (int i = 0; i < 20; i++) {
-        assert_int_equal(net_send(client, NULL, "x", 1), -EAGAIN);
+        assert_int_equal(send_bytes(client, NULL, "x", 1), -EAGAIN);
         pause_ms(5);
     }
     assert_false(net_connected(client));
@@ -186,12 +186,12 @@ static void a_vanished_peer_is_noticed(void **state) {
     net_close(&client);
     uint64_t until = clock_ms() + PATIENCE_MS;
     int rc;
-    while ((rc = net_send(server, &peer, "x", 1)) == 0 && clock_ms() < until) {
+    while ((rc = send_bytes(server, &peer, "x", 1)) == 0 && clock_ms() < until) {
         pause_ms(5);
     }
     assert_int_equal(rc, -EHOSTUNREACH);
     struct net_peer stranger = {.len = 5, .id = {0, 9, 9, 9, 9}};
-    assert_int_equal(net_send(server, &stranger, "x", 1), -EHOSTUNREACH);
+    assert_int_equal(send_bytes(server, &stranger, "x", 1), -EHOSTUNREACH);
     net_close(&server);
 }
 
@@ -206,7 +206,7 @@ static void a_full_queue_means_try_again(void **state) {
     send_soon(client, NULL, "first");
     while (refused < 100 && taken < 4000) {
         memcpy(big, &taken, sizeof(taken));
-        int rc = net_send(client, NULL, big, SIZE);
+        int rc = send_bytes(client, NULL, big, SIZE);
         assert_true(rc == 0 || rc == -EAGAIN);
         taken += rc == 0;
         refused = rc == 0 ? 0 : refused + 1;
@@ -242,10 +242,10 @@ static void oversize_is_refused_by_the_sender(void **state) {
     struct net_socket *client = open_or_fail(NET_DEALER, net_endpoint(server));
     wait_connected(client, true);
     char *big = calloc(1, (size_t)NET_MESSAGE_MAX + 1);
-    assert_int_equal(net_send(client, NULL, big, (size_t)NET_MESSAGE_MAX + 1), -EMSGSIZE);
+    assert_int_equal(send_bytes(client, NULL, big, (size_t)NET_MESSAGE_MAX + 1), -EMSGSIZE);
     send_soon(client, NULL, "small ones go on");
     expect(server, NULL, "small ones go on");
-    assert_int_equal(net_send(client, NULL, big, NET_MESSAGE_MAX), 0); // the largest that may be
+    assert_int_equal(send_bytes(client, NULL, big, NET_MESSAGE_MAX), 0); // the largest that may be
     uint64_t until = clock_ms() + PATIENCE_MS;
     struct net_frame frame;
     while (net_recv(server, NULL, &frame) != 0) {
@@ -303,7 +303,7 @@ static void parts_of_a_stranger_arrive_as_an_empty_message(void **state) {
     expect(server, &peer, "");
     assert_int_equal(peer.len, NET_PEER_ID_MAX);
     expect(server, &peer, "whole");
-    assert_int_equal(net_send(server, &peer, "x", 1), -EHOSTUNREACH);
+    assert_int_equal(send_bytes(server, &peer, "x", 1), -EHOSTUNREACH);
     zmq_close(stranger);
     zmq_ctx_term(ctx);
     net_close(&server);
@@ -320,8 +320,8 @@ static void restart(const char *endpoint) {
     for (int round = 0; round < 3; round++) {
         net_close(&server);
         wait_connected(client, false);
-        assert_int_equal(net_send(client, NULL, "x", 1), -EAGAIN); // kept by us, not lost
-        server = open_or_fail(NET_ROUTER, bound);                  // at once, on the same address
+        assert_int_equal(send_bytes(client, NULL, "x", 1), -EAGAIN); // kept by us, not lost
+        server = open_or_fail(NET_ROUTER, bound);                    // at once, on the same address
         wait_connected(client, true);
         send_soon(client, NULL, "after");
         expect(server, &after, "after");

@@ -24,7 +24,7 @@
 #include "modelserver/store.h"
 #include "proto/wire.h"
 
-enum { O = 3, A = 2, ROWS_MAX = 4096, BATCH = 16 };
+enum { O = 3, A = 2, ROWS_MAX = 4096, BATCH = 1024 };
 
 static char dir[64];
 static char err[512];
@@ -65,8 +65,26 @@ static float number(uint64_t actor, uint64_t i, int j) {
     return (float)(1000 * actor + i) + (float)j / 16;
 }
 
+// A batch and its rows.
+struct filled {
+    struct store_batch batch;
+    float obs[BATCH * O], next_obs[BATCH * O], act[BATCH * A], reward[BATCH];
+    uint8_t flags[BATCH];
+};
+
+static struct store_batch *new_batch(void) {
+    struct filled *f = xmalloc(sizeof(*f));
+    f->batch.obs = f->obs;
+    f->batch.next_obs = f->next_obs;
+    f->batch.act = f->act;
+    f->batch.reward = f->reward;
+    f->batch.flags = f->flags;
+    return &f->batch;
+}
+
 static void fill(struct store_batch *b, const char *id, uint64_t actor, uint64_t incarnation,
                  uint64_t seq, uint64_t first, uint32_t rows) {
+    struct filled *f = (struct filled *)b;
     snprintf(b->id, sizeof(b->id), "%s", id);
     b->index = STORE_NEW_ACTOR;
     b->incarnation = incarnation;
@@ -74,14 +92,14 @@ static void fill(struct store_batch *b, const char *id, uint64_t actor, uint64_t
     b->rows = rows;
     for (uint32_t r = 0; r < rows; r++) {
         for (int j = 0; j < O; j++) {
-            b->obs[r * O + (uint32_t)j] = number(actor, first + r, j);
-            b->next_obs[r * O + (uint32_t)j] = number(actor, first + r, j) + 0.5f;
+            f->obs[r * O + (uint32_t)j] = number(actor, first + r, j);
+            f->next_obs[r * O + (uint32_t)j] = number(actor, first + r, j) + 0.5f;
         }
         for (int j = 0; j < A; j++) {
-            b->act[r * A + (uint32_t)j] = (float)j - 0.5f;
+            f->act[r * A + (uint32_t)j] = (float)j - 0.5f;
         }
-        b->reward[r] = -number(actor, first + r, 0);
-        b->flags[r] = (first + r) % 10 == 9 ? WIRE_TRUNCATED : 0;
+        f->reward[r] = -number(actor, first + r, 0);
+        f->flags[r] = (first + r) % 10 == 9 ? WIRE_TRUNCATED : 0;
     }
 }
 
@@ -103,7 +121,7 @@ static void check_row(const struct store *s, uint64_t place, uint64_t actor, uin
 static void rows_and_actors_survive(void **state) {
     (void)state;
     struct store *s = must_open(ROWS_MAX);
-    struct store_batch *a = store_batch_create(BATCH, O, A), *b = store_batch_create(BATCH, O, A);
+    struct store_batch *a = new_batch(), *b = new_batch();
     fill(a, "actor-a", 1, 100, 1, 0, 12);
     fill(b, "actor-b", 2, 200, 1, 0, 7);
     struct store_batch *both[] = {a, b};
@@ -134,14 +152,14 @@ static void rows_and_actors_survive(void **state) {
     assert_int_equal(actor->steps, 20);
     assert_int_equal(actor->episodes, 2);
     store_close(&s);
-    store_batch_destroy(&a);
-    store_batch_destroy(&b);
+    free(a);
+    free(b);
 }
 
 static void order_is_kept(void **state) {
     (void)state;
     struct store *s = must_open(ROWS_MAX);
-    struct store_batch *b = store_batch_create(BATCH, O, A);
+    struct store_batch *b = new_batch();
     fill(b, "a", 1, 5, 1, 0, 3);
     assert_int_equal(commit_one(s, b), 1);
     assert_int_equal(commit_one(s, b), 0); // the same again
@@ -165,7 +183,7 @@ static void order_is_kept(void **state) {
     assert_int_equal(b->actor.episodes, 2); // a new start begins a new episode
     assert_int_equal(store_rows(s), 5);
     store_close(&s);
-    store_batch_destroy(&b);
+    free(b);
 }
 
 static void a_failed_batch_takes_its_followers_along(void **state) {
@@ -173,7 +191,7 @@ static void a_failed_batch_takes_its_followers_along(void **state) {
     struct store *s = must_open(8);
     struct store_batch *b[3];
     for (uint64_t i = 0; i < 3; i++) {
-        b[i] = store_batch_create(BATCH, O, A);
+        b[i] = new_batch();
         fill(b[i], "a", 1, 5, i + 1, i * 3, i == 1 ? 6 : 3);
     }
     assert_int_equal(store_commit(s, b, 3, err, sizeof(err)), 1);
@@ -186,7 +204,7 @@ static void a_failed_batch_takes_its_followers_along(void **state) {
     assert_int_equal(store_actor_at(s, 0)->seq, 1);
     store_close(&s);
     for (int i = 0; i < 3; i++) {
-        store_batch_destroy(&b[i]);
+        free(b[i]);
     }
 }
 
@@ -217,7 +235,7 @@ static void another_run_is_refused(void **state) {
 static void a_full_disk_stores_nothing_and_heals(void **state) {
     (void)state;
     struct store *s = must_open(ROWS_MAX);
-    struct store_batch *b = store_batch_create(1024, O, A);
+    struct store_batch *b = new_batch();
     fill(b, "a", 1, 5, 1, 0, 100);
     assert_int_equal(commit_one(s, b), 1);
 
@@ -240,14 +258,14 @@ static void a_full_disk_stores_nothing_and_heals(void **state) {
         check_row(s, i, 1, i);
     }
     store_close(&s);
-    store_batch_destroy(&b);
+    free(b);
 }
 
 _Noreturn static void commit_until_killed(int told) {
     struct store_meta meta = some_meta();
     struct store *s;
     CHECK(store_open(&s, dir, &meta, ROWS_MAX, err, sizeof(err)) == 0);
-    struct store_batch *b = store_batch_create(BATCH, O, A);
+    struct store_batch *b = new_batch();
     for (uint64_t seq = 1; seq <= ROWS_MAX / 4; seq++) {
         fill(b, "a", 1, 5, seq, (seq - 1) * 4, 4);
         CHECK(commit_one(s, b) == 1);

@@ -30,21 +30,20 @@ static struct trainer *make(const struct run *run) {
 static void add(struct trainer *t, bool model, uint64_t first, uint32_t n) {
     static struct fixture_rows rows;
     fixture_fill(&rows, first, n, model ? MODEL_BASE : 0);
-    struct replay_rows r = fixture_replay(&rows, n);
-    struct trainer_command *command = trainer_command_create(TRAINER_EXPERIENCE, &r, OBS, ACT);
+    struct trainer_command *command = fixture_command(&rows, n);
     command->model = model;
     trainer_handle(t, command);
 }
 
 static void grant(struct trainer *t, uint64_t updates, uint64_t capacity) {
-    struct trainer_command *command = trainer_command_create(TRAINER_GRANT, NULL, OBS, ACT);
+    struct trainer_command *command = trainer_command_create(TRAINER_GRANT);
     command->updates_allowed = updates;
     command->model_capacity = capacity;
     trainer_handle(t, command);
 }
 
 static void command(struct trainer *t, enum trainer_command_kind kind) {
-    trainer_handle(t, trainer_command_create(kind, NULL, OBS, ACT));
+    trainer_handle(t, trainer_command_create(kind));
 }
 
 static void train_all(struct trainer *t) {
@@ -338,8 +337,7 @@ static void test_stops_at_what_is_not_finite(void **state) {
     for (int i = 0; i < 50; i++) {
         rows.reward[i] = 3e38f;
     }
-    struct replay_rows r = fixture_replay(&rows, 50);
-    trainer_handle(t, trainer_command_create(TRAINER_EXPERIENCE, &r, OBS, ACT));
+    trainer_handle(t, fixture_command(&rows, 50));
     grant(t, 100, 200);
     int made = 0;
     while (trainer_can_update(t) && made < 50) {

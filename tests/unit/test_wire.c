@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <malloc.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,6 +112,46 @@ static void every_message_arrives_as_sent(void **state) {
     assert_string_equal(wire_type_name(WIRE_STATUS + 1), "unknown");
 }
 
+// Rows that are kept stay as they came while other messages come, and uncopied where that is
+// possible. They hold no more memory than they need, even after a message that was much larger.
+static void kept_rows_outlast_their_message(void **state) {
+    (void)state;
+    const void *data;
+    size_t len;
+    memset(&sent, 0, sizeof(sent));
+    sent.type = WIRE_POLICY;
+    enum { PARAMS = 1000000, KEPT = 100, BYTES_MAX = 16384 };
+    float *params = calloc(PARAMS, sizeof(*params));
+    sent.policy = (struct wire_policy){1, 1, 1, 1, 1, 1, PARAMS, params};
+    wire_pack(wire, &data, &len, &sent);
+    assert_int_equal(wire_unpack(wire, &got, data, len, err, sizeof(err)), 0);
+    free(params);
+
+    struct wire_kept *kept[KEPT];
+    pack(&data, &len, WIRE_EXPERIENCE);
+    const struct wire_rows rows = sent.experience.rows;
+    struct mallinfo2 before = mallinfo2();
+    for (int i = 0; i < KEPT; i++) {
+        assert_int_equal(wire_unpack(wire, &got, data, len, err, sizeof(err)), 0);
+        kept[i] = wire_keep(&got.experience.rows);
+        assert_ptr_equal(kept[i]->rows.obs, got.experience.rows.obs);
+        assert_null(kept[i]->rows.wire);
+    }
+    struct mallinfo2 after = mallinfo2();
+    assert_true(after.uordblks + after.hblkhd < before.uordblks + before.hblkhd + KEPT * BYTES_MAX);
+
+    assert_int_equal(wire_unpack(wire, &got, data, len, err, sizeof(err)), 0);
+    struct wire_kept *copy = wire_keep(&rows); // in memory of the test's
+    assert_ptr_not_equal(copy->rows.obs, rows.obs);
+    assert_same_rows(&copy->rows, &rows);
+    wire_drop(&copy);
+    for (int i = 0; i < KEPT; i++) {
+        assert_same_rows(&kept[i]->rows, &rows);
+        wire_drop(&kept[i]);
+        assert_null(kept[i]);
+    }
+}
+
 static void absent_parts_stay_absent(void **state) {
     (void)state;
     const void *data;
@@ -210,6 +251,7 @@ static void a_diverging_learner_can_say_so(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_message_arrives_as_sent),
+        cmocka_unit_test(kept_rows_outlast_their_message),
         cmocka_unit_test(absent_parts_stay_absent),
         cmocka_unit_test(the_largest_status_fits),
         cmocka_unit_test(the_largest_rows_fit),

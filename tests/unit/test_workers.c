@@ -102,16 +102,24 @@ static int end(void **state) {
     return rmdir(dir);
 }
 
+// The batch, and its rows behind it.
 static struct store_batch *new_batch(uint64_t seq, uint32_t rows, struct rng *rng) {
-    struct store_batch *b = store_batch_create(rows, (uint32_t)e.obs_dim, (uint32_t)e.act_dim);
+    size_t n = rows, O = (size_t)e.obs_dim, A = (size_t)e.act_dim;
+    struct store_batch *b = xmalloc(sizeof(*b) + n * (2 * O + A + 1) * sizeof(float) + n);
+    float *obs = (float *)(b + 1), *next_obs = obs + n * O, *act = next_obs + n * O;
+    b->obs = obs;
+    b->next_obs = next_obs;
+    b->act = act;
+    b->reward = act + n * A;
+    b->flags = (const uint8_t *)(b->reward + n);
     snprintf(b->id, sizeof(b->id), "a");
     b->index = STORE_NEW_ACTOR;
     b->incarnation = 1;
     b->seq = seq;
     b->rows = rows;
-    for (uint32_t i = 0; i < rows * (uint32_t)e.obs_dim; i++) {
-        b->obs[i] = (float)rng_range(rng, -0.1, 0.1);
-        b->next_obs[i] = b->obs[i] * 0.9f;
+    for (size_t i = 0; i < n * O; i++) {
+        obs[i] = (float)rng_range(rng, -0.1, 0.1);
+        next_obs[i] = obs[i] * 0.9f;
     }
     return b;
 }
@@ -119,7 +127,7 @@ static struct store_batch *new_batch(uint64_t seq, uint32_t rows, struct rng *rn
 static void give_back(struct work *work) {
     if (work->kind == WORK_STORE) {
         assert_int_equal(work->batch->error, 0);
-        store_batch_destroy(&work->batch);
+        free(work->batch);
     }
     workers_give_back(workers, work);
 }

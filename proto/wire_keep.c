@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/check.h"
+#include "proto/wire_parts.h"
+
+static size_t columns_bytes(const struct wire_rows *r) {
+    return r->rows * (((size_t)2 * r->obs_dim + r->act_dim + 1) * sizeof(float) + 1);
+}
+
+static const void *copy(struct arena *a, const void *column, size_t bytes) {
+    void *to = arena_take(a, bytes);
+    CHECK(to);
+    return memcpy(to, column, bytes);
+}
+
+static void copy_columns(struct arena *a, struct wire_rows *r) {
+    size_t n = r->rows, obs = n * r->obs_dim * sizeof(float), act = n * r->act_dim * sizeof(float);
+    size_t bytes = columns_bytes(r) + WIRE_STRUCTS_BYTES_ROWS;
+    arena_reset(a, bytes, bytes);
+    r->obs = copy(a, r->obs, obs);
+    r->act = copy(a, r->act, act);
+    r->reward = copy(a, r->reward, n * sizeof(float));
+    r->next_obs = copy(a, r->next_obs, obs);
+    r->flags = copy(a, r->flags, n);
+}
+
+struct wire_kept *wire_keep(const struct wire_rows *rows) {
+    struct wire_kept *kept = xmalloc(sizeof(*kept));
+    kept->rows = *rows;
+    kept->rows.wire = NULL;
+    if (rows->wire) {
+        kept->memory = arena_detach(&rows->wire->unpacking);
+        CHECK(kept->memory); // else these rows were kept before
+    } else {
+        struct arena copies = {0};
+        copy_columns(&copies, &kept->rows);
+        kept->memory = arena_detach(&copies);
+    }
+    return kept;
+}
+
+void wire_drop(struct wire_kept **kept) {
+    if (*kept) {
+        arena_free((*kept)->memory);
+        free(*kept);
+        *kept = NULL;
+    }
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT
+#include "common/net.h"
+#include "proto/wire_parts.h"
+
+int wire_send(struct wire *wire, struct net_socket *socket, const struct net_peer *to,
+              const struct wire_msg *msg) {
+    struct net_frame frame;
+    wire_pack_end(wire, net_frame_make(&frame, wire_pack_begin(wire, msg)));
+    return net_send(socket, to, &frame);
+}
