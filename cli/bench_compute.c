@@ -14,6 +14,7 @@
 #include "common/nn/gemm.h"
 #include "common/nn/normalizer.h"
 #include "common/process.h"
+#include "common/spelling.h"
 #include "common/task/task.h"
 #include "learner/replay.h"
 #include "learner/sac.h"
@@ -65,10 +66,6 @@ static const struct task *hopper(void) {
     const struct task *task = task_find("hopper");
     CHECK(task);
     return task;
-}
-
-static const char *plural(int n) {
-    return n == 1 ? "" : "s";
 }
 
 // Limit and its words for a case that takes so much arithmetic on `threads`

@@ -23,3 +23,7 @@ int spelling_distance(const char *a, const char *b) {
     }
     return row[n];
 }
+
+const char *plural(int n) {
+    return n == 1 ? "" : "s";
+}

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "common/process.h"
+#include "common/spelling.h"
 
 static int clamp(int n, int low, int high) {
     return n < low ? low : n > high ? high : n;
@@ -16,10 +17,6 @@ struct threads threads_divide(const struct config *c, int cores) {
         .modelserver =
             clamp(modelserver ? modelserver : cores - THREADS_LEARNER_MAX, 1, c->model.members),
     };
-}
-
-static const char *plural(int n) {
-    return n == 1 ? "" : "s";
 }
 
 void threads_describe(char *out, size_t out_len, const struct config *c, const char *root) {

@@ -12,14 +12,11 @@
 #include "modelserver/core.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/check.h"
 #include "common/log.h"
-
-#define ACTION_MAX (1.0f + 1e-6f)
 
 static struct store_batch *take_batch(struct modelserver *ms, struct peer *p, uint64_t seq) {
     if (ms->free_batches == 0) {
@@ -81,16 +78,6 @@ void ingest_back(struct modelserver *ms, struct peer *p) {
 }
 
 // ---- rows ----
-
-static bool actions_in_range(const struct wire_rows *rows) {
-    size_t n = (size_t)rows->rows * rows->act_dim;
-    for (size_t i = 0; i < n; i++) {
-        if (!(fabsf(rows->act[i]) <= ACTION_MAX)) {
-            return false;
-        }
-    }
-    return true;
-}
 
 // Whether seq is the next one. If not, the answer says what is stored.
 static bool in_order(struct modelserver *ms, struct peer *p, uint64_t seq) {
@@ -168,13 +155,6 @@ static bool has_no_leave(const struct modelserver *ms, const struct peer *p, uin
 
 void ingest_transitions(struct modelserver *ms, struct peer *p, const struct wire_transitions *t) {
     if (!rows_are_sound(ms, p, t) || !in_order(ms, p, t->seq)) {
-        return;
-    }
-    if (!actions_in_range(&t->rows)) {
-        ms_refuse(ms, &p->route, WIRE_REFUSED_VALUE, false,
-                  "%s: an action outside [-1, 1] in message %llu", p->id,
-                  (unsigned long long)t->seq);
-        ingest_refused_rows(ms, p, t->seq, t->rows.rows);
         return;
     }
     if (has_no_leave(ms, p, t->rows.rows)) {

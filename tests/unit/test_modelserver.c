@@ -119,42 +119,30 @@ static void a_restart_of_the_server_loses_nothing(void **state) {
 static void bad_rows_are_handled_and_counted_but_not_stored(void **state) {
     (void)state;
     world_meet_actor(&w);
-    float obs[8] = {0}, act[1] = {1.5f}, reward[1] = {0};
-    uint8_t flags[1] = {0};
-    struct wire_msg msg = {.type = WIRE_TRANSITIONS, .transitions = {.seq = 1}};
-    msg.transitions.rows = (struct wire_rows){.rows = 1,
-                                              .obs_dim = 4,
-                                              .act_dim = 1,
-                                              .obs = obs,
-                                              .act = act,
-                                              .reward = reward,
-                                              .next_obs = obs,
-                                              .flags = flags};
-    world_message(&w, ACTOR, &msg);
-    expect_refusal(ACTOR, WIRE_REFUSED_VALUE, false);
-    assert_int_equal(world_last(&w, ACTOR, WIRE_ACK)->a, 1); // handled: it may go on
-    assert_int_equal(world_counter(&w, "rows_refused_value"), 1);
-
-    // The same when wire_unpack has found a number that is not finite.
+    // As when wire_unpack has found a number that is not finite, or an action out of bounds.
+    const float numbers[3 * 4] = {0};
+    const uint8_t flags[3] = {0};
+    struct wire_msg msg = {
+        .type = WIRE_TRANSITIONS,
+        .run_id = w.run_id,
+        .transitions = {.seq = 1,
+                        .rows = {3, 4, 1, numbers, numbers, numbers, numbers, flags, NULL}}};
     struct net_peer from = {.len = 1, .id = {ACTOR}};
-    msg.transitions.seq = 2;
-    msg.transitions.rows.rows = 3;
     ms_on_unparsable(w.ms, w.now, &from, WIRE_REFUSED_VALUE, "row 0 is not finite", &msg);
     world_settle(&w);
-    assert_int_equal(world_last(&w, ACTOR, WIRE_ACK)->a, 2);
-    assert_int_equal(world_counter(&w, "rows_refused_value"), 4);
-    assert_int_equal(world_counter(&w, "refused_value"), 2);
+    expect_refusal(ACTOR, WIRE_REFUSED_VALUE, false);
+    assert_int_equal(world_last(&w, ACTOR, WIRE_ACK)->a, 1); // handled: it may go on
+    assert_int_equal(world_counter(&w, "rows_refused_value"), 3);
+    assert_int_equal(world_counter(&w, "refused_value"), 1);
     assert_int_equal(world_status(&w)->env_steps, 0);
-    world_rows(&w, ACTOR, 3, 2);
+    world_rows(&w, ACTOR, 2, 2);
     assert_int_equal(world_status(&w)->env_steps, 2);
 
-    msg.transitions.seq = 4;
-    msg.transitions.rows.rows = 1;
+    msg.transitions.seq = 3;
     msg.transitions.rows.obs_dim = 3; // another task's rows
-    act[0] = 0;
     world_message(&w, ACTOR, &msg);
     expect_refusal(ACTOR, WIRE_REFUSED_TASK, true);
-    world_rows(&w, ACTOR, 4, 9); // batch_rows_max is 8
+    world_rows(&w, ACTOR, 3, 9); // batch_rows_max is 8
     expect_refusal(ACTOR, WIRE_REFUSED_FORMAT, false);
     assert_int_equal(world_status(&w)->env_steps, 2);
 }

@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "common/check.h"
+#include "common/log.h"
 #include "tests/unit/learner_fixture.h"
 
 #define MODEL_BASE 10000.0f // rewards of model rows begin there
@@ -315,13 +316,24 @@ static void test_refuses_what_does_not_fit(void **state) {
     assert_null(trainer_create(&run.config, hopper, run.dir, err, sizeof(err)));
     assert_non_null(strstr(err, "task is inverted_pendulum there and hopper"));
 
-    // Another learning rate is the user's business.
+    // Another learning rate or discount is the user's business, and said.
     c = run.config;
     c.sac.learning_rate = 1e-4;
+    c.sac.discount_rise = (struct config_list){.n = 3, .v = {1, 3, 0.4}};
+    char lines[4096] = "";
+    FILE *log = tmpfile();
+    log_init("test", LOG_INFO, fileno(log));
     struct trainer *t = trainer_create(&c, fixture_task(), run.dir, err, sizeof(err));
+    log_init("test", LOG_INFO, -1);
     assert_non_null(t);
     assert_int_equal(t->sac.updates, 8);
     trainer_destroy(&t);
+    rewind(log);
+    assert_true(fread(lines, 1, sizeof(lines) - 1, log) > 0);
+    fclose(log);
+    assert_non_null(strstr(lines, "learning_rate was 0.0003 and is 0.0001 from here on"));
+    assert_non_null(strstr(lines, "discount_rise was [] and is [1, 3, 0.4] from here on"));
+    assert_null(strstr(lines, "tau"));
     fixture_remove(run.dir);
 }
 
