@@ -367,23 +367,44 @@ static inline float adam_one(float p, float *m, float *v, float g, const struct 
     return p - a->step * mean / FMA(__builtin_sqrtf(square), a->root_scale, a->epsilon);
 }
 
-static void kernel_adam_step(float *restrict p, float *restrict m, float *restrict v,
-                             const float *restrict g, size_t n, const struct vector_adam *a) {
+// How many of n numbers from p on stand before the next cache line. Parameters, moments and
+// targets lie alike, so that none of their vectors lies on two lines from there on.
+static inline size_t before_line(const float *p, size_t n) {
+    size_t head = (64 - (uintptr_t)p % 64) % 64 / sizeof(float);
+    return head < n ? head : n;
+}
+
+static inline void adam_run(float *restrict p, float *restrict m, float *restrict v,
+                            const float *restrict g, size_t n, const struct vector_adam *a) {
     const struct vector_adam local = *a; // which nothing written below can change
     for (size_t i = 0; i < n; i++) {
         p[i] = adam_one(p[i], &m[i], &v[i], g[i], &local);
     }
 }
 
-static void kernel_adam_polyak_step(float *restrict p, float *restrict m, float *restrict v,
-                                    float *restrict target, const float *restrict g, size_t n,
-                                    const struct vector_adam *a, float tau) {
+static void kernel_adam_step(float *p, float *m, float *v, const float *g, size_t n,
+                             const struct vector_adam *a) {
+    size_t head = before_line(p, n);
+    adam_run(p, m, v, g, head, a);
+    adam_run(p + head, m + head, v + head, g + head, n - head, a);
+}
+
+static inline void adam_polyak_run(float *restrict p, float *restrict m, float *restrict v,
+                                   float *restrict target, const float *restrict g, size_t n,
+                                   const struct vector_adam *a, float tau) {
     const struct vector_adam local = *a;
     for (size_t i = 0; i < n; i++) {
         float stepped = adam_one(p[i], &m[i], &v[i], g[i], &local);
         p[i] = stepped;
         target[i] = FMA(tau, stepped, (1.0f - tau) * target[i]);
     }
+}
+
+static void kernel_adam_polyak_step(float *p, float *m, float *v, float *target, const float *g,
+                                    size_t n, const struct vector_adam *a, float tau) {
+    size_t head = before_line(p, n);
+    adam_polyak_run(p, m, v, target, g, head, a, tau);
+    adam_polyak_run(p + head, m + head, v + head, target + head, g + head, n - head, a, tau);
 }
 
 // ---- random numbers ----
