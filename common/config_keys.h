@@ -116,7 +116,8 @@
       "transitions that an actor keeps until they are acknowledged; then it waits")                \
     X(compute, kernels, NAME, "auto", 0, 0, "auto|openblas|avx2|avx512|bf16",                      \
       "that do the matrix products; auto: the best that the processor has; bf16: avx512 that "     \
-      "rounds operands between hidden layers to bf16, 8 bits, and does twice as many")             \
+      "rounds operands between hidden layers to bf16, 8 bits: updates take 0.6 of the time, but "  \
+      "Hopper is learnt later")                                                                    \
     X(compute, learner_threads, INT, "0", 0, 1024, "threads",                                      \
       "threads of an update, 2 at most; 0: 2 where there are two cores")                           \
     X(compute, modelserver_threads, INT, "0", 0, 1024, "threads",                                  \
