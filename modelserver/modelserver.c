@@ -63,6 +63,7 @@ uint64_t ms_memory_bytes(const struct config *config, const struct task *task) {
     struct policy p = ms_policy(config, task);
     struct termination heads = model_heads(&e, task->termination);
     uint64_t row = (uint64_t)(2 * task->obs_dim + task->act_dim + 1) * sizeof(float) + 1;
+    // What the run's own actors may have on its way; others that join add theirs, up to kept_max.
     uint64_t kept = (uint64_t)config->run.actors * (uint64_t)config->network.unacked_rows_max;
     uint64_t kept_max = MS_BATCHES * (uint64_t)config->network.batch_rows_max;
     return sizeof(struct modelserver) + MS_BATCHES * sizeof(struct store_batch) +

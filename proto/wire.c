@@ -141,15 +141,15 @@ size_t wire_pack_begin(struct wire *wire, const struct wire_msg *msg) {
     return len;
 }
 
-void wire_pack_end(const struct wire *wire, void *bytes) {
-    protobuf_c_message_pack(&wire->envelope->base, bytes);
+void wire_pack_end(const struct wire *wire, void *bytes, size_t len) {
+    CHECK(protobuf_c_message_pack(&wire->envelope->base, bytes) == len);
 }
 
 void wire_pack(struct wire *wire, const void **data, size_t *len, const struct wire_msg *msg) {
     *len = wire_pack_begin(wire, msg);
     void *bytes = arena_take(&wire->packing, *len);
     CHECK(bytes);
-    wire_pack_end(wire, bytes);
+    wire_pack_end(wire, bytes, *len);
     *data = bytes;
 }
 

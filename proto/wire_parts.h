@@ -35,9 +35,9 @@ struct wire {
     struct Spur__Envelope *envelope; // being packed
 };
 
-// wire_pack in two steps, the second into memory of so many bytes.
+// wire_pack in two steps: the first says how many bytes, the second writes them.
 size_t wire_pack_begin(struct wire *wire, const struct wire_msg *msg);
-void wire_pack_end(const struct wire *wire, void *bytes);
+void wire_pack_end(const struct wire *wire, void *bytes, size_t len);
 
 // ---- refusals ----
 
