@@ -75,7 +75,7 @@ void pilot_deinit(struct pilot *p) {
 void pilot_sample(struct pilot *p, float *act, const float *obs, const float *noise, int B) {
     CHECK(p->version > 0);
     CHECK(B <= p->batch_max);
-    policy_act(act, p->scratch, &p->policy, p->params, obs, noise, B);
+    policy_act(act, NULL, p->scratch, &p->policy, p->params, obs, noise, B);
 }
 
 void pilot_mean(struct pilot *p, float *act, const float *obs, int B) {

@@ -2,10 +2,12 @@
 #include "common/check.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "common/log.h"
 
@@ -45,12 +47,20 @@ char *xstrdup(const char *s) {
     return memcpy(xmalloc(len), s, len);
 }
 
+// A large page of x86 and ARM.
+#define LARGE_PAGE ((size_t)2 << 20)
+
 float *xfloats(size_t n) {
     size_t bytes = (n * sizeof(float) + 63) / 64 * 64;
-    float *p = aligned_alloc(64, bytes ? bytes : 64);
-    if (!p || n > SIZE_MAX / sizeof(float) - 64) {
+    bool large = bytes >= LARGE_PAGE;
+    void *p;
+    if (n > SIZE_MAX / sizeof(float) - 64 ||
+        posix_memalign(&p, large ? LARGE_PAGE : 64, bytes ? bytes : 64) != 0) {
         die(EXIT_CODE_FAILURE, "see the predicted memory of `spur config`, or lower replay sizes",
             "out of memory: %zu floats", n);
+    }
+    if (large) { // only whole pages: what is left over would take another
+        madvise(p, bytes / LARGE_PAGE * LARGE_PAGE, MADV_HUGEPAGE);
     }
     memset(p, 0, bytes ? bytes : 64);
     return p;

@@ -32,8 +32,11 @@ static void lay_out(struct sac *s) {
     s->critic_m = take(&l, s->critic_n);
     s->critic_v = take(&l, s->critic_n);
     s->alpha = take(&l, 3);
-    s->policy_grad = take(&l, s->policy_n);
-    s->critic_grad = take(&l, s->critic_n);
+    int threads = s->config.threads > 1 ? SAC_THREADS_MAX : 1;
+    size_t layer = mlp_adam_floats(&s->policy.net), other = mlp_adam_floats(&s->critic.net);
+    for (int i = 0; i < threads; i++) {
+        s->gradient[i] = take(&l, layer > other ? layer : other);
+    }
     size_t B = (size_t)s->config.batch_size, A = (size_t)s->config.act_dim;
     for (int i = 0; i < 2; i++) {
         struct sac_actions *actions = &s->actions[i];
@@ -133,8 +136,8 @@ static void draw_actions(void *arg, int item, int worker) {
     struct rng rng =
         rng_make(s->config.seed, item == IN_NEXT_STATE ? RNG_SAC_TARGET : RNG_SAC_ACTOR, round->t);
     vector_stream_normals(a->noise, &rng, (size_t)B * (size_t)batch->act_dim);
-    policy_sample(a->act, a->log_prob, a->policy_scratch, &s->policy, s->policy_params, obs,
-                  a->noise, B);
+    (item == IN_NEXT_STATE ? policy_act : policy_sample)(
+        a->act, a->log_prob, a->policy_scratch, &s->policy, s->policy_params, obs, a->noise, B);
     critic_join(a->x, &s->critic, obs, a->act, B);
 }
 
@@ -143,8 +146,8 @@ static void next_values(void *arg, int k, int worker) {
     const struct round *round = arg;
     const struct sac *s = round->sac;
     int B = round->batch->rows;
-    critic_forward(s->next_q + k * B, s->critic_scratch[k], &s->critic, s->critic_target, k,
-                   s->actions[IN_NEXT_STATE].x, B);
+    critic_values(s->next_q + k * B, s->critic_scratch[k], &s->critic, s->critic_target, k,
+                  s->actions[IN_NEXT_STATE].x, B);
 }
 
 // target (B) = r + discount (1 - terminated) (min Q'(s', a') - alpha log pi(a'|s')).
@@ -163,19 +166,21 @@ static void bellman_target(const struct round *round) {
 
 // The critic's whole step, and what it then thinks of the policy's actions.
 static void critic_update(void *arg, int k, int worker) {
-    (void)worker;
     const struct round *round = arg;
     struct sac *s = round->sac;
     const struct critic *c = &s->critic;
     float *scratch = s->critic_scratch[k], *q = s->q + k * round->batch->rows;
     int B = round->batch->rows;
-    size_t at = critic_offset(c, k), n = critic_params(c) / 2;
+    const struct mlp_adam step = {.adam = s->adam,
+                                  .t = round->t,
+                                  .m = s->critic_m,
+                                  .v = s->critic_v,
+                                  .target = s->critic_target,
+                                  .tau = (float)s->config.tau,
+                                  .gradient = s->gradient[worker]};
     critic_forward(q, scratch, c, s->critic_params, k, s->x, B);
     s->critic_loss[k] =
-        (double)critic_loss(s->critic_grad, scratch, c, s->critic_params, k, q, s->target, B);
-    adam_polyak_step(s->critic_params + at, s->critic_m + at, s->critic_v + at,
-                     s->critic_target + at, s->critic_grad + at, n, &s->adam, (float)s->config.tau,
-                     round->t);
+        (double)critic_adam(&step, s->critic_params, scratch, c, k, q, s->target, B);
     critic_forward(s->actor_q + k * B, scratch, c, s->critic_params, k, s->actions[IN_STATE].x, B);
 }
 
@@ -187,7 +192,7 @@ static void action_gradient(void *arg, int k, int worker) {
                         round->batch->rows);
 }
 
-static void policy_gradient(const struct round *round) {
+static void policy_update(const struct round *round) {
     const struct sac *s = round->sac;
     const struct sac_actions *a = &s->actions[IN_STATE];
     int B = round->batch->rows;
@@ -198,19 +203,13 @@ static void policy_gradient(const struct round *round) {
     for (int i = 0; i < B * s->config.act_dim; i++) {
         s->d_act[i] *= -share;
     }
-    policy_backward(s->policy_grad, a->policy_scratch, &s->policy, s->policy_params, a->noise,
-                    s->d_act, s->d_log_prob, B, s->crew);
-}
-
-// Half of the parameters, on a cache line's border.
-static void policy_step(void *arg, int item, int worker) {
-    (void)worker;
-    const struct round *round = arg;
-    struct sac *s = round->sac;
-    size_t half = scratch_floats(s->policy_n / 2), at = item == 0 ? 0 : half;
-    size_t n = item == 0 ? half : s->policy_n - half;
-    adam_step(s->policy_params + at, s->policy_m + at, s->policy_v + at, s->policy_grad + at, n,
-              &s->adam, 0, round->t);
+    const struct mlp_adam step = {.adam = s->adam,
+                                  .t = round->t,
+                                  .m = s->policy_m,
+                                  .v = s->policy_v,
+                                  .gradient = s->gradient[0]};
+    policy_adam(s->crew, &step, s->policy_params, a->policy_scratch, &s->policy, a->noise, s->d_act,
+                s->d_log_prob, B);
 }
 
 // d/d log_alpha of -log_alpha mean(log pi + target_entropy).
@@ -248,8 +247,7 @@ void sac_update(struct sac_metrics *metrics, struct sac *s, const struct replay_
     bellman_target(&round);
     run_round(critic_update, &round);
     run_round(action_gradient, &round);
-    policy_gradient(&round);
-    run_round(policy_step, &round);
+    policy_update(&round);
     gather_metrics(metrics, &round);
     update_temperature(s, metrics->entropy, round.t);
     s->updates = round.t;

@@ -64,8 +64,8 @@ struct sac {
     uint64_t updates;
 
     // One update's.
-    float *policy_grad, *critic_grad;
-    struct sac_actions { // that the policy draws: in the next states, in the states
+    float *gradient[SAC_THREADS_MAX]; // of a layer at a time, one a thread
+    struct sac_actions {              // that the policy draws: in the next states, in the states
         float *policy_scratch;
         float *noise, *act; // (B, A)
         float *log_prob;    // (B)

@@ -200,8 +200,8 @@ static void act(struct rollout *r, float *actions, const float *obs, const struc
         for (uint32_t i = 1; i < m; i++) { // closes the gaps
             memmove(r->noise + i * a, r->noise + i * blocks * WORDS, a * sizeof(float));
         }
-        policy_act(actions + first * a, r->scratch, &r->p, job->policy->params, obs + first * o,
-                   r->noise, (int)m);
+        policy_act(actions + first * a, NULL, r->scratch, &r->p, job->policy->params,
+                   obs + first * o, r->noise, (int)m);
     }
 }
 

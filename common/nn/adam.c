@@ -32,7 +32,7 @@ void adam_step(float *p, float *m, float *v, const float *g, size_t n, const str
 }
 
 void adam_polyak_step(float *p, float *m, float *v, float *target, const float *g, size_t n,
-                      const struct adam *a, float tau, uint64_t t) {
-    const struct vector_adam step = step_of(a, 0, t);
+                      const struct adam *a, float decay, float tau, uint64_t t) {
+    const struct vector_adam step = step_of(a, decay, t);
     vector_adam_polyak_step(p, m, v, target, g, n, &step, tau);
 }

@@ -21,9 +21,9 @@ struct adam adam_make(double learning_rate);
 void adam_step(float *p, float *m, float *v, const float *g, size_t n, const struct adam *a,
                float decay, uint64_t t);
 
-// The same without decay, and then target = (1 - tau) target + tau p (Polyak
-// averaging), in one pass over memory.
+// The same, and then target = (1 - tau) target + tau p (Polyak averaging), in one pass
+// over memory.
 void adam_polyak_step(float *p, float *m, float *v, float *target, const float *g, size_t n,
-                      const struct adam *a, float tau, uint64_t t);
+                      const struct adam *a, float decay, float tau, uint64_t t);
 
 #endif

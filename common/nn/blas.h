@@ -9,16 +9,16 @@
 //
 // All matrices are row-major; lda, ldb and ldc are the numbers from one row to the
 // next. The two letters say how A and B are read: n as they stand, t transposed. C
-// is overwritten, whatever it held.
+// is overwritten, whatever it held, unless it is to be added to.
 #ifndef SPUR_COMMON_NN_BLAS_H
 #define SPUR_COMMON_NN_BLAS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-// C (M, N) = A (M, K) B (N, K)^T
+// C (M, N) = A (M, K) B (N, K)^T, or C + that
 void blas_gemm_nt(float *C, int ldc, const float *A, int lda, const float *B, int ldb, int M, int N,
-                  int K);
+                  int K, bool add);
 // C (M, N) = A (M, K) B (K, N)
 void blas_gemm_nn(float *C, int ldc, const float *A, int lda, const float *B, int ldb, int M, int N,
                   int K);

@@ -61,19 +61,44 @@ void critic_forward(float *q, float *scratch, const struct critic *c, const floa
     mlp_forward(q, s.net, &c->net, params + critic_offset(c, k), x, B);
 }
 
-float critic_loss(float *dparams, float *scratch, const struct critic *c, const float *params,
-                  int k, const float *q, const float *y, int B) {
-    CHECK(B > 0);
+void critic_values(float *q, float *scratch, const struct critic *c, const float *params, int k,
+                   const float *x, int B) {
     struct parts s = divide(scratch, c, B);
+    mlp_infer(q, s.net, &c->net, params + critic_offset(c, k), x, B);
+}
+
+// The loss, and its gradient dq (B).
+static float squared_error(float *dq, const float *q, const float *y, int B) {
+    CHECK(B > 0);
     double loss = 0.0; // in double: it is a sum over the batch, and shown to people
     for (int i = 0; i < B; i++) {
         float error = q[i] - y[i];
-        s.dq[i] = error / (float)B;
+        dq[i] = error / (float)B;
         loss += 0.5 * (double)error * (double)error / B;
     }
+    return (float)loss;
+}
+
+float critic_loss(float *dparams, float *scratch, const struct critic *c, const float *params,
+                  int k, const float *q, const float *y, int B) {
+    struct parts s = divide(scratch, c, B);
+    float loss = squared_error(s.dq, q, y, B);
     size_t offset = critic_offset(c, k);
     mlp_backward(NULL, dparams + offset, s.net, &c->net, params + offset, s.dq, B);
-    return (float)loss;
+    return loss;
+}
+
+float critic_adam(const struct mlp_adam *a, float *params, float *scratch, const struct critic *c,
+                  int k, const float *q, const float *y, int B) {
+    struct parts s = divide(scratch, c, B);
+    float loss = squared_error(s.dq, q, y, B);
+    size_t offset = critic_offset(c, k);
+    struct mlp_adam own = *a;
+    own.m += offset;
+    own.v += offset;
+    own.target += offset;
+    mlp_backward_adam(NULL, &own, params + offset, s.net, &c->net, s.dq, B);
+    return loss;
 }
 
 void critic_min(float *q_min, const float *q, int B) {

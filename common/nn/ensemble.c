@@ -164,7 +164,8 @@ void ensemble_member_adam(const struct mlp_adam *a, float *params, float *scratc
     struct mlp_adam own = *a;
     own.m += ensemble_member_offset(e, member);
     own.v += ensemble_member_offset(e, member);
-    mlp_backward_adam(&own, params + ensemble_member_offset(e, member), s.net, &e->net, s.out, B);
+    mlp_backward_adam(NULL, &own, params + ensemble_member_offset(e, member), s.net, &e->net, s.out,
+                      B);
 }
 
 float ensemble_member_loss(float *mse, float *dparams, float *scratch, const struct ensemble *e,

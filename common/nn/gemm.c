@@ -2,34 +2,47 @@
 #include "common/nn/gemm.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "common/check.h"
 #include "common/nn/blas.h"
 #include "common/nn/gemm_table.h"
+#include "common/nn/strip.h"
 #include "common/nn/vector.h"
 
 // ---- the portable base: OpenBLAS, and a pass of its own for what is not a product ----
 
 static void openblas_forward(float *y, const float *W, const float *x, const float *b, bool relu,
                              struct gemm_shape s) {
-    blas_gemm_nn(y, s.ld, W, s.in, x, s.ld, s.out, s.B, s.in);
+    for (int i = 0; i < strip_count(s.B); i++) {
+        blas_gemm_nn(y + strip_offset(s.out, i), STRIP, W, s.in, x + strip_offset(s.in, i), STRIP,
+                     s.out, strip_rows(s.B, i), s.in);
+    }
     if (b && relu) {
-        vector_bias_relu(y, b, s.out, s.B, s.ld);
+        vector_bias_relu(y, b, s.out, s.B);
     } else if (b) {
-        vector_bias(y, b, s.out, s.B, s.ld);
+        vector_bias(y, b, s.out, s.B);
     }
 }
 
-static void openblas_back(float *dx, const float *W, const float *dz, const float *h,
-                          struct gemm_shape s) {
-    blas_gemm_tn(dx, s.ld, W, s.in, dz, s.ld, s.in, s.B, s.out);
-    if (h) {
-        vector_relu_backward(dx, h, s.in, s.B, s.ld);
+static void openblas_back(float *dx, const float *W, const float *dz, enum gemm_gate gate,
+                          const float *g, struct gemm_shape s) {
+    for (int i = 0; i < strip_count(s.B); i++) {
+        blas_gemm_tn(dx + strip_offset(s.in, i), STRIP, W, s.in, dz + strip_offset(s.out, i), STRIP,
+                     s.in, strip_rows(s.B, i), s.out);
+    }
+    if (gate == GEMM_POSITIVE) {
+        vector_relu_backward(dx, g, s.in, s.B);
+    } else if (gate == GEMM_SLOPE) {
+        vector_slope_backward(dx, g, s.in, s.B);
     }
 }
 
 static void openblas_weights(float *dW, const float *dz, const float *x, struct gemm_shape s) {
-    blas_gemm_nt(dW, s.in, dz, s.ld, x, s.ld, s.out, s.in, s.B);
+    for (int i = 0; i < strip_count(s.B); i++) {
+        blas_gemm_nt(dW, s.in, dz + strip_offset(s.out, i), STRIP, x + strip_offset(s.in, i), STRIP,
+                     s.out, s.in, strip_rows(s.B, i), i > 0);
+    }
 }
 
 // In squares, so that a line of either side is used up while it is in the cache.
@@ -163,9 +176,9 @@ void gemm_forward(float *y, const float *W, const float *x, const float *b, bool
     table_for(operands)->forward(y, W, x, b, relu, shape);
 }
 
-void gemm_back(float *dx, const float *W, const float *dz, const float *h, struct gemm_shape shape,
-               enum gemm_operands operands) {
-    table_for(operands)->back(dx, W, dz, h, shape);
+void gemm_back(float *dx, const float *W, const float *dz, enum gemm_gate gate, const float *g,
+               struct gemm_shape shape, enum gemm_operands operands) {
+    table_for(operands)->back(dx, W, dz, gate, g, shape);
 }
 
 void gemm_weights(float *dW, const float *dz, const float *x, struct gemm_shape shape,
@@ -173,6 +186,20 @@ void gemm_weights(float *dW, const float *dz, const float *x, struct gemm_shape 
     table_for(operands)->weights(dW, dz, x, shape);
 }
 
-void gemm_transpose(float *to, int to_ld, const float *from, int from_ld, int rows, int columns) {
-    table->transpose(to, to_ld, from, from_ld, rows, columns);
+void gemm_from_rows(float *x, const float *rows, int n, int B) {
+    for (int i = 0; i < strip_count(B); i++) {
+        float *strip = x + strip_offset(n, i);
+        int taken = strip_rows(B, i);
+        if (taken < STRIP) {
+            memset(strip, 0, strip_offset(n, 1) * sizeof(float));
+        }
+        table->transpose(strip, STRIP, rows + (size_t)i * STRIP * (size_t)n, n, taken, n);
+    }
+}
+
+void gemm_to_rows(float *rows, const float *x, int n, int B) {
+    for (int i = 0; i < strip_count(B); i++) {
+        table->transpose(rows + (size_t)i * STRIP * (size_t)n, n, x + strip_offset(n, i), STRIP, n,
+                         strip_rows(B, i));
+    }
 }

@@ -6,10 +6,9 @@
 // our own for AVX-512 and AVX2, and OpenBLAS everywhere else. All of them may be
 // called from any number of threads at once and stay on the caller's.
 //
-// What flows through a network lies feature by feature: x (in, B) has the batch along
-// its rows, which are ld >= B numbers apart. Vectors are so filled by the batch,
-// whatever the width of a layer, and neither weights nor activations have to be
-// rearranged on the way forward and back. Weights W (out, in) are as everywhere else.
+// What flows through a network lies in strips (strip.h). Weights W (out, in) are row-major,
+// as everywhere else, and neither they nor activations have to be rearranged on the way
+// forward and back.
 //
 // In our own kernels an entry of a product is one chain of fused multiply-adds
 // over k = 0, 1, ...: its bits depend on its row and its column and on nothing
@@ -20,8 +19,8 @@
 // significand): twice as many a second. Sums stay in float, one chain as above of
 // two products a link, and what comes out is a float.
 //
-// What is written overlaps nothing else. Nothing is read or written between the B-th
-// number of a row and the next row.
+// What is written overlaps nothing else. Of the last strip whole vectors are read and
+// written; beyond that nothing is.
 #ifndef SPUR_COMMON_NN_GEMM_H
 #define SPUR_COMMON_NN_GEMM_H
 
@@ -34,28 +33,34 @@
 // last may not: what comes from outside and what leaves keeps its digits.
 enum gemm_operands { GEMM_EXACT, GEMM_HIDDEN };
 
-// A layer's shape.
+// A layer's shape, with B rows of the batch.
 struct gemm_shape {
     int out, in;
-    int B, ld; // rows of the batch, and numbers from one feature to the next
+    int B;
 };
 
 // Forward: y (out, B) = W x (in, B) + b (out), then max(., 0) if relu. With b NULL the
 // product alone, whatever relu says.
 void gemm_forward(float *y, const float *W, const float *x, const float *b, bool relu,
                   struct gemm_shape shape, enum gemm_operands operands);
-// Back to the input: dx (in, B) = W^T dz (out, B). Where the input was a layer
-// activated by ReLU, h (in, B) is what that layer gave, and dx becomes zero where h is
-// not positive; else h is NULL.
-void gemm_back(float *dx, const float *W, const float *dz, const float *h, struct gemm_shape shape,
-               enum gemm_operands operands);
+
+// What the input's activation does to its gradient. GEMM_OPEN: nothing. GEMM_POSITIVE, for
+// ReLU: zero where g is not positive, g (in, B) being what the activation gave. GEMM_SLOPE,
+// for all others: times g (in, B), its slope.
+enum gemm_gate { GEMM_OPEN, GEMM_POSITIVE, GEMM_SLOPE };
+
+// Back to the input: dx (in, B) = W^T dz (out, B), and then through the gate; g is NULL
+// where that is open.
+void gemm_back(float *dx, const float *W, const float *dz, enum gemm_gate gate, const float *g,
+               struct gemm_shape shape, enum gemm_operands operands);
 // Back to the weights: dW (out, in) = dz (out, B) x (in, B)^T.
 void gemm_weights(float *dW, const float *dz, const float *x, struct gemm_shape shape,
                   enum gemm_operands operands);
 
-// Between features and rows: to (columns, rows) = from (rows, columns)^T, with to_ld and
-// from_ld numbers from one row of each to the next.
-void gemm_transpose(float *to, int to_ld, const float *from, int from_ld, int rows, int columns);
+// Between rows (B, n), one after the other, and strips x (n, B). What follows the last
+// row in its strip becomes zero.
+void gemm_from_rows(float *x, const float *rows, int n, int B);
+void gemm_to_rows(float *rows, const float *x, int n, int B);
 
 // Chooses; auto never means bf16. False when this processor or build has no such kernels, and
 // nothing changes. Not while another thread computes.

@@ -6,11 +6,11 @@
 // K_BLOCK deep. A panel of B stays in the first-level cache while all rows of A pass
 // by, a tile of rows at a time; the tile's part of C is in registers throughout. A's
 // numbers are broadcast from where they are, at any stride, so that A transposed
-// costs nothing. A whole panel of B is read from where it is as well; a narrower one,
-// and those of B transposed, are copied into one contiguous piece first.
+// costs nothing. A panel of B is read from where it is as well; only those of B
+// transposed are put together first.
 //
-// Nothing is read or written beyond the operands: partial vectors are masked, and
-// the copy of a panel is filled up with zeros.
+// What lies in strips (strip.h) is read and written in whole vectors. Nothing is read
+// or written beyond anything else: partial vectors are masked.
 //
 // The bf16 variant is the same with words in place of numbers: a word holds two
 // neighbours of the K direction, rounded to bf16, and its multiply-add is the dot
@@ -21,6 +21,7 @@
 #include <stddef.h>
 
 #include "common/nn/gemm_table.h"
+#include "common/nn/strip.h"
 
 #ifdef __AVX512F__
 
@@ -56,6 +57,9 @@ static inline void v_store_lanes(float *p, vec v, int n) {
 static inline vec v_add(vec a, vec b) {
     return _mm512_add_ps(a, b);
 }
+static inline vec v_times(vec a, vec b) {
+    return _mm512_mul_ps(a, b);
+}
 #ifdef __AVX512BF16__
 static inline vec v_fma(vec a, vec b, vec c) {
     return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b);
@@ -69,9 +73,9 @@ static inline vec v_fma(vec a, vec b, vec c) {
 static inline vec v_relu(vec v) {
     return _mm512_max_ps(_mm512_setzero_ps(), v);
 }
-// v where h > 0, else 0
-static inline vec v_where_positive(vec v, vec h) {
-    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(h, _mm512_setzero_ps(), _CMP_GT_OQ), v);
+// v where g > 0, else 0
+static inline vec v_where_positive(vec v, vec g) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(g, _mm512_setzero_ps(), _CMP_GT_OQ), v);
 }
 
 // r[i][j] becomes r[j][i].
@@ -129,14 +133,17 @@ static inline void v_store_lanes(float *p, vec v, int n) {
 static inline vec v_add(vec a, vec b) {
     return _mm256_add_ps(a, b);
 }
+static inline vec v_times(vec a, vec b) {
+    return _mm256_mul_ps(a, b);
+}
 static inline vec v_fma(vec a, vec b, vec c) {
     return _mm256_fmadd_ps(a, b, c);
 }
 static inline vec v_relu(vec v) {
     return _mm256_max_ps(_mm256_setzero_ps(), v);
 }
-static inline vec v_where_positive(vec v, vec h) {
-    return _mm256_and_ps(_mm256_cmp_ps(h, _mm256_setzero_ps(), _CMP_GT_OQ), v);
+static inline vec v_where_positive(vec v, vec g) {
+    return _mm256_and_ps(_mm256_cmp_ps(g, _mm256_setzero_ps(), _CMP_GT_OQ), v);
 }
 
 static inline void transpose(vec r[LANES]) {
@@ -175,7 +182,7 @@ static inline void v_store_first(float *p, vec v, int n) {
     }
 }
 
-#define PANEL (2 * LANES) // columns of a panel
+#define PANEL (2 * LANES) // columns of a panel; a strip is one or two of them
 #define K_BLOCK 256       // numbers of its depth: 32 KiB with AVX-512
 
 #ifdef __AVX512BF16__
@@ -206,11 +213,6 @@ static inline vec v_words_across(const float *p, ptrdiff_t stride, int n, int ro
 static inline vec v_words_along(const float *p, int n) {
     return v_load_first(p, n);
 }
-static inline vec v_words_across(const float *p, ptrdiff_t stride, int n, int rows) {
-    (void)stride;
-    (void)rows;
-    return v_load_first(p, n);
-}
 
 #endif
 
@@ -219,18 +221,42 @@ enum {
     FROM_C = 1, // the sums go on from what C holds: not the first block of K
     BIAS = 2,
     RELU = 4,
-    MASK = 8 // zero where h is not positive
+    GATE_ZERO = 8,  // zero where the gate is not positive
+    GATE_TIMES = 16 // times the gate
 };
 
+// Where a matrix's numbers are: (r, c) at
+//     at[r * row + c / STRIP * strip + c % STRIP * step].
+struct view {
+    const float *at;
+    ptrdiff_t row, strip, step;
+};
+
+static struct view plain(const float *at, int columns) {
+    return (struct view){at, columns, STRIP, 1};
+}
+
+static struct view plain_transposed(const float *at, int columns) {
+    return (struct view){at, 1, (ptrdiff_t)STRIP * columns, columns};
+}
+
+static struct view strips(const float *at, int rows) {
+    return (struct view){at, STRIP, (ptrdiff_t)STRIP * rows, 1};
+}
+
+static inline const float *number(struct view v, int r, int c) {
+    return v.at + r * v.row + c / STRIP * v.strip + c % STRIP * v.step;
+}
+
 struct product {
-    const float *A; // A(m, k) = A[m * A_row + k * A_step], one of the two is 1
-    ptrdiff_t A_row, A_step;
-    float *C; // (M, N)
-    ptrdiff_t C_row;
+    struct view A; // (M, K)
+    float *C;      // (M, N), of which what follows says where the numbers are
+    ptrdiff_t C_row, C_strip;
     int M, N;
     int flags;         // of the last block of K
     const float *bias; // (M)
-    const float *h;    // (M, N), rows as far apart as C's
+    const float *gate; // (M, N), laid out as C
+    const char *ahead; // asked for beside the arithmetic, a line with each word of K
 };
 
 // Columns of B, K words deep.
@@ -268,35 +294,43 @@ static inline ptrdiff_t place(const struct product *p, int i, int j) {
 
 #define EACH UNROLL for (int j = 0; j < vectors; j++) UNROLL for (int i = 0; i < rows; i++)
 
-// One tile: `rows` rows from m, `vectors` vectors of columns from n of which the
-// last has `last` lanes; K words deep. rows and vectors are constants wherever
-// this is inlined, and last where it is all lanes.
+// One tile: `rows` rows of p from m, `vectors` vectors of columns of which the last has
+// `last` lanes; K words deep. rows and vectors are constants wherever this is inlined,
+// and last where it is all lanes.
 static inline __attribute__((always_inline)) void tile(const struct product *p, struct panel panel,
-                                                       int m, int n, int last, int K, int flags,
-                                                       int rows, int vectors) {
+                                                       int m, int last, int K, int flags, int rows,
+                                                       int vectors) {
+    const char *ahead = p->ahead;
     vec c[TILE_ROWS][2];
-    float *C = p->C + m * p->C_row + n;
+    float *C = p->C + m * p->C_row;
     const int lanes[2] = {vectors == 2 ? LANES : last, last};
     EACH {
         c[i][j] = flags & FROM_C ? v_load_first(C + place(p, i, j), lanes[j]) : v_zero();
     }
-    struct rows a = rows_from(p->A + m * p->A_row, p->A_row);
-    for (int s = 0; s < K; s++) {
-        vec b[2];
-        UNROLL
-        for (int j = 0; j < vectors; j++) {
-            b[j] = v_load(panel.at + j * LANES);
-        }
-        UNROLL
-        for (int i = 0; i < rows; i++) {
-            vec value = v_all(row_value(&a, i));
+    struct rows a = rows_from(p->A.at + m * p->A.row, p->A.row);
+    const ptrdiff_t step = p->A.step, next_strip = p->A.strip - STRIP * p->A.step;
+    for (; K > 0; K -= STRIP) {
+        const int steps = K < STRIP ? K : STRIP;
+        for (int s = 0; s < steps; s++) {
+            vec b[2];
             UNROLL
             for (int j = 0; j < vectors; j++) {
-                c[i][j] = v_fma(value, b[j], c[i][j]);
+                b[j] = v_load(panel.at + j * LANES);
             }
+            UNROLL
+            for (int i = 0; i < rows; i++) {
+                vec value = v_all(row_value(&a, i));
+                UNROLL
+                for (int j = 0; j < vectors; j++) {
+                    c[i][j] = v_fma(value, b[j], c[i][j]);
+                }
+            }
+            rows_step(&a, step);
+            panel.at += panel.step;
+            _mm_prefetch(ahead, _MM_HINT_T1);
+            ahead += 64;
         }
-        rows_step(&a, p->A_step);
-        panel.at += panel.step;
+        rows_step(&a, next_strip);
     }
     if (flags & BIAS) {
         UNROLL
@@ -313,10 +347,11 @@ static inline __attribute__((always_inline)) void tile(const struct product *p, 
             c[i][j] = v_relu(c[i][j]);
         }
     }
-    if (flags & MASK) {
-        const float *h = p->h + (C - p->C);
+    if (flags & (GATE_ZERO | GATE_TIMES)) {
+        const float *gate = p->gate + m * p->C_row;
         EACH {
-            c[i][j] = v_where_positive(c[i][j], v_load_first(h + place(p, i, j), lanes[j]));
+            vec g = v_load_first(gate + place(p, i, j), lanes[j]);
+            c[i][j] = flags & GATE_ZERO ? v_where_positive(c[i][j], g) : v_times(c[i][j], g);
         }
     }
     EACH {
@@ -327,16 +362,16 @@ static inline __attribute__((always_inline)) void tile(const struct product *p, 
 #define TILE_CASE(rows)                                                                            \
     case rows:                                                                                     \
         if (vectors == 2 && last == LANES) {                                                       \
-            tile(p, panel, m, n, LANES, K, flags, rows, 2);                                        \
+            tile(p, panel, m, LANES, K, flags, rows, 2);                                           \
         } else if (vectors == 2) {                                                                 \
-            tile(p, panel, m, n, last, K, flags, rows, 2);                                         \
+            tile(p, panel, m, last, K, flags, rows, 2);                                            \
         } else {                                                                                   \
-            tile(p, panel, m, n, last, K, flags, rows, 1);                                         \
+            tile(p, panel, m, last, K, flags, rows, 1);                                            \
         }                                                                                          \
         break;
 
-static void any_tile(const struct product *p, struct panel panel, int m, int n, int last, int K,
-                     int flags, int rows, int vectors) {
+static void any_tile(const struct product *p, struct panel panel, int m, int last, int K, int flags,
+                     int rows, int vectors) {
     switch (rows) {
         TILE_CASE(1)
         TILE_CASE(2)
@@ -369,45 +404,39 @@ static inline void fetch_ahead(const float *p, ptrdiff_t stride, int rows, int c
 }
 
 // All rows of one panel, in tiles of even height so that the last is no splinter.
-static void pass_rows(const struct product *p, struct panel panel, int n, int columns, int K,
+static void pass_rows(const struct product *whole, struct panel panel, int columns, int K,
                       int flags) {
+    struct product p = *whole;
     int vectors = columns > LANES ? 2 : 1;
     int last = columns - (vectors - 1) * LANES;
-    int tiles = (p->M + TILE_ROWS - 1) / TILE_ROWS;
+    int tiles = (p.M + TILE_ROWS - 1) / TILE_ROWS;
     for (int t = 0, m = 0; t < tiles; t++) {
-        int end = (int)((long)p->M * (t + 1) / tiles);
-        if (flags & MASK) {
-            fetch_ahead(p->h + m * p->C_row + n, p->C_row, end - m, columns);
+        int end = (int)((long)p.M * (t + 1) / tiles);
+        fetch_ahead(p.C + m * p.C_row, p.C_row, end - m, columns);
+        if (flags & (GATE_ZERO | GATE_TIMES)) {
+            fetch_ahead(p.gate + m * p.C_row, p.C_row, end - m, columns);
         }
-        any_tile(p, panel, m, n, last, K, flags, end - m, vectors);
+        p.ahead = (const char *)number(p.A, end, 0);
+        any_tile(&p, panel, m, last, K, flags, end - m, vectors);
         m = end;
     }
 }
 
-// panel (words of K, PANEL) = the columns from B on of a matrix with `stride` columns.
-static void copy_panel(float *panel, const float *B, ptrdiff_t stride, int columns, int K) {
-    int first = columns < LANES ? columns : LANES, second = columns - first;
-    for (int k = 0; k < K; k += WORD, B += WORD * stride, panel += PANEL) {
-        v_store(panel, v_words_across(B, stride, first, K - k));
-        v_store(panel + LANES, v_words_across(B + first, stride, second, K - k));
-    }
-}
-
-// panel (words of K, PANEL) = the same of a transposed matrix: its rows from B on, of
-// `stride` columns each.
-static void transpose_panel(float *panel, const float *B, ptrdiff_t stride, int columns, int K) {
+// panel (words of K, PANEL) = B transposed: the numbers from k on of its rows r, r + 1,
+// ... of which there are `columns`.
+static void transpose_panel(float *panel, struct view B, int r, int k, int columns, int K) {
     for (int half = 0; half < PANEL; half += LANES) {
-        for (int k = 0; k < K; k += WORD * LANES) {
-            int deep = K - k < WORD * LANES ? K - k : WORD * LANES;
-            const float *from = B + half * stride + k;
-            vec r[LANES];
+        for (int at = 0; at < K; at += WORD * LANES) {
+            int deep = K - at < WORD * LANES ? K - at : WORD * LANES;
+            const float *from = number(B, r + half, k + at);
+            vec row[LANES];
             UNROLL
             for (int i = 0; i < LANES; i++) {
-                r[i] = half + i < columns ? v_words_along(from + i * stride, deep) : v_zero();
+                row[i] = half + i < columns ? v_words_along(from + i * B.row, deep) : v_zero();
             }
-            transpose(r);
+            transpose(row);
             for (int i = 0; i < deep; i += WORD) {
-                v_store(panel + (ptrdiff_t)((k + i) / WORD) * PANEL + half, r[i / WORD]);
+                v_store(panel + (ptrdiff_t)((at + i) / WORD) * PANEL + half, row[i / WORD]);
             }
         }
     }
@@ -416,15 +445,25 @@ static void transpose_panel(float *panel, const float *B, ptrdiff_t stride, int 
 // The part of p with rows of C from m on, of the K numbers from k on.
 static struct product part(const struct product *p, int m, int k) {
     struct product part = *p;
-    part.A += m * p->A_row + k * p->A_step;
+    part.A.at = number(p->A, m, k);
     part.C += m * p->C_row;
     part.M = p->M - m < M_BLOCK ? p->M - m : M_BLOCK;
     part.bias = p->bias ? p->bias + m : NULL;
-    part.h = p->h ? p->h + m * p->C_row : NULL;
+    part.gate = p->gate ? p->gate + m * p->C_row : NULL;
     return part;
 }
 
 #ifdef __AVX512BF16__
+
+// panel (words of K, PANEL) = the columns from B on, in a strip of which `columns` are
+// whole vectors.
+static void copy_panel(float *panel, const float *B, int columns, int K) {
+    for (int k = 0; k < K; k += WORD, B += WORD * STRIP, panel += PANEL) {
+        for (int j = 0; j < columns; j += LANES) {
+            v_store(panel + j, v_words_across(B + j, STRIP, LANES, K - k));
+        }
+    }
+}
 
 // A copy of A in words. Rows are longer than they need be, so that those of a tile
 // do not meet in the same sets of the cache.
@@ -434,26 +473,24 @@ static struct product part(const struct product *p, int m, int k) {
     (M_BLOCK * ALONG > K_BLOCK / WORD * ACROSS ? M_BLOCK * ALONG : K_BLOCK / WORD * ACROSS)
 
 static void copy_rows(struct product *p, float *copy, int K) {
-    const float *A = p->A;
-    if (p->A_step == 1) {
-        for (int m = 0; m < p->M; m++, A += p->A_row) {
-            for (int k = 0; k < K; k += WORD * LANES) {
-                int deep = K - k < WORD * LANES ? K - k : WORD * LANES;
-                v_store(copy + m * ALONG + k / WORD, v_words_along(A + k, deep));
+    if (p->A.step == 1) {
+        for (int m = 0; m < p->M; m++) {
+            for (int k = 0; k < K; k += STRIP) { // words of a whole vector
+                int deep = K - k < STRIP ? K - k : STRIP;
+                v_store(copy + m * ALONG + k / WORD, v_words_along(number(p->A, m, k), deep));
             }
         }
-        p->A_row = ALONG;
+        p->A = (struct view){copy, ALONG, STRIP, 1};
     } else {
-        for (int k = 0; k < K; k += WORD, A += WORD * p->A_step) {
+        for (int k = 0; k < K; k += WORD) {
             for (int m = 0; m < p->M; m += LANES) {
                 int lanes = p->M - m < LANES ? p->M - m : LANES;
                 v_store(copy + k / WORD * ACROSS + m,
-                        v_words_across(A + m, p->A_step, lanes, K - k));
+                        v_words_across(number(p->A, m, k), p->A.step, lanes, K - k));
             }
         }
-        p->A_step = ACROSS;
+        p->A = (struct view){copy, 1, STRIP * ACROSS, ACROSS};
     }
-    p->A = copy;
 }
 
 #else
@@ -465,14 +502,19 @@ static void copy_rows(struct product *p, float *copy, int K) {
     (void)K;
 }
 
+static void copy_panel(float *panel, const float *B, int columns, int K) {
+    (void)panel;
+    (void)B;
+    (void)columns;
+    (void)K;
+}
+
 #endif
 
-// C = A B, with B (K, N) or, transposed, B (N, K), whose rows are B_row apart.
-static void multiply(const struct product *whole, const float *B, ptrdiff_t B_row, bool transposed,
-                     int K) {
+// C = A B, with B (K, N) or, transposed, B (N, K).
+static void multiply(const struct product *whole, struct view B, bool transposed, int K) {
     float copied[K_BLOCK / WORD * PANEL] __attribute__((aligned(64)));
     float copy[COPY_FLOATS] __attribute__((aligned(64)));
-    const int N = whole->N;
     for (int m = 0; m < whole->M; m += M_BLOCK) {
         for (int k = 0; k < K; k += K_BLOCK) {
             bool ends = K - k <= K_BLOCK;
@@ -480,53 +522,63 @@ static void multiply(const struct product *whole, const float *B, ptrdiff_t B_ro
             struct product p = part(whole, m, k);
             copy_rows(&p, copy, deep);
             int flags = (k > 0 ? FROM_C : 0) | (ends ? p.flags : 0);
-            for (int n = 0; n < N; n += PANEL) {
-                int columns = N - n < PANEL ? N - n : PANEL;
+            for (int n = 0; n < p.N; n += PANEL) {
+                int columns = p.N - n < PANEL ? p.N - n : PANEL;
+                struct product own = p;
+                ptrdiff_t at = n / STRIP * p.C_strip + n % STRIP;
+                own.C += at;
+                own.gate = p.gate ? p.gate + at : NULL;
                 struct panel panel = {copied, PANEL};
                 if (transposed) {
-                    transpose_panel(copied, B + n * B_row + k, B_row, columns, deep);
-                } else if (WORD > 1 || columns < PANEL) {
-                    copy_panel(copied, B + k * B_row + n, B_row, columns, deep);
+                    transpose_panel(copied, B, n, k, columns, deep);
+                } else if (WORD > 1) {
+                    copy_panel(copied, number(B, k, n), columns, deep);
                 } else {
-                    panel = (struct panel){B + k * B_row + n, B_row};
+                    panel = (struct panel){number(B, k, n), STRIP};
                 }
-                pass_rows(&p, panel, n, columns, (deep + WORD - 1) / WORD, flags);
+                pass_rows(&own, panel, columns, (deep + WORD - 1) / WORD, flags);
             }
         }
     }
 }
 
-static void forward(float *y, const float *W, const float *x, const float *b, bool relu,
-                    struct gemm_shape s) {
-    struct product p = {.A = W,
-                        .A_row = s.in,
-                        .A_step = 1,
-                        .C = y,
-                        .C_row = s.ld,
-                        .M = s.out,
-                        .N = s.B,
-                        .bias = b,
-                        .flags = b ? BIAS | (relu ? RELU : 0) : 0};
-    multiply(&p, x, s.ld, false, s.in);
+// Vectors of a strip are computed whole.
+static int whole_vectors(int B) {
+    return (B + LANES - 1) / LANES * LANES;
 }
 
-static void back(float *dx, const float *W, const float *dz, const float *h, struct gemm_shape s) {
-    struct product p = {.A = W,
-                        .A_row = 1,
-                        .A_step = s.in,
+static void forward(float *y, const float *W, const float *x, const float *b, bool relu,
+                    struct gemm_shape s) {
+    struct product p = {.A = plain(W, s.in),
+                        .C = y,
+                        .C_row = STRIP,
+                        .C_strip = (ptrdiff_t)STRIP * s.out,
+                        .M = s.out,
+                        .N = whole_vectors(s.B),
+                        .bias = b,
+                        .flags = b ? BIAS | (relu ? RELU : 0) : 0};
+    multiply(&p, strips(x, s.in), false, s.in);
+}
+
+static void back(float *dx, const float *W, const float *dz, enum gemm_gate gate, const float *g,
+                 struct gemm_shape s) {
+    static const int flags[] = {
+        [GEMM_OPEN] = 0, [GEMM_POSITIVE] = GATE_ZERO, [GEMM_SLOPE] = GATE_TIMES};
+    struct product p = {.A = plain_transposed(W, s.in),
                         .C = dx,
-                        .C_row = s.ld,
+                        .C_row = STRIP,
+                        .C_strip = (ptrdiff_t)STRIP * s.in,
                         .M = s.in,
-                        .N = s.B,
-                        .h = h,
-                        .flags = h ? MASK : 0};
-    multiply(&p, dz, s.ld, false, s.out);
+                        .N = whole_vectors(s.B),
+                        .gate = g,
+                        .flags = flags[gate]};
+    multiply(&p, strips(dz, s.out), false, s.out);
 }
 
 static void weights(float *dW, const float *dz, const float *x, struct gemm_shape s) {
     struct product p = {
-        .A = dz, .A_row = s.ld, .A_step = 1, .C = dW, .C_row = s.in, .M = s.out, .N = s.in};
-    multiply(&p, x, s.ld, true, s.B);
+        .A = strips(dz, s.out), .C = dW, .C_row = s.in, .C_strip = STRIP, .M = s.out, .N = s.in};
+    multiply(&p, strips(x, s.in), true, s.B);
 }
 
 static void transpose_matrix(float *to, int to_ld, const float *from, int from_ld, int rows,

@@ -7,9 +7,10 @@
 
 #include "common/check.h"
 #include "common/nn/gemm.h"
+#include "common/nn/strip.h"
 #include "common/nn/vector.h"
 
-// Scratch is a row of buffers, each starting on a cache line:
+// Scratch is a row of buffers, all of them in strips (strip.h):
 //
 //   x (in, B)               the input
 //   for each hidden layer:
@@ -18,8 +19,7 @@
 //   y (out, B)              the output; on the way back, its gradient
 //   two of (widest, B)      gradients on their way back
 //
-// In all of them the batch lies along the rows, ld(B) numbers apart; a smaller batch
-// uses the front of scratch. Without a way back there are but two buffers.
+// A smaller batch uses the front of scratch. Without a way back there are but two buffers.
 
 struct mlp mlp_make(int in, int hidden_width, int hidden_layers, int out,
                     enum activation activation) {
@@ -57,20 +57,6 @@ size_t scratch_floats(size_t n) {
     return (n + 15) / 16 * 16; // a cache line is 16 floats
 }
 
-// Rows start on a cache line, and not on one of few sets of the first-level cache, where
-// the rows that a product walks down would push each other out.
-static int ld(int B) {
-    if (B <= 1) {
-        return 1;
-    }
-    int padded = (B + 15) / 16 * 16;
-    return padded % 64 == 0 ? padded + 16 : padded;
-}
-
-static size_t buffer_floats(int B, int width) {
-    return scratch_floats((size_t)ld(B) * (size_t)width);
-}
-
 static int hidden_buffers(const struct mlp *m) {
     return m->activation == ACTIVATION_SILU ? 2 : 1;
 }
@@ -78,9 +64,9 @@ static int hidden_buffers(const struct mlp *m) {
 // Where the input of layer l lies: x, h of layer l - 1, or, of the layer behind the
 // last, y.
 static size_t input_offset(const struct mlp *m, int l, int B) {
-    size_t offset = l > 0 ? buffer_floats(B, m->dims[0]) : 0;
+    size_t offset = l > 0 ? strip_floats(m->dims[0], B) : 0;
     for (int k = 1; k < l; k++) {
-        offset += (size_t)hidden_buffers(m) * buffer_floats(B, m->dims[k]);
+        offset += (size_t)hidden_buffers(m) * strip_floats(m->dims[k], B);
     }
     return offset;
 }
@@ -90,11 +76,11 @@ static size_t widest_floats(const struct mlp *m, int B) {
     for (int l = 0; l <= m->layers; l++) {
         width = m->dims[l] > width ? m->dims[l] : width;
     }
-    return buffer_floats(B, width);
+    return strip_floats(width, B);
 }
 
 static size_t gradients_offset(const struct mlp *m, int B) {
-    return input_offset(m, m->layers, B) + buffer_floats(B, m->dims[m->layers]);
+    return input_offset(m, m->layers, B) + strip_floats(m->dims[m->layers], B);
 }
 
 size_t mlp_scratch(const struct mlp *m, int B) {
@@ -135,24 +121,7 @@ static enum gemm_operands operands_of(const struct mlp *m, int layer) {
 }
 
 static struct gemm_shape shape_of(const struct mlp *m, int layer, int B) {
-    return (struct gemm_shape){
-        .in = m->dims[layer], .out = m->dims[layer + 1], .B = B, .ld = ld(B)};
-}
-
-// y (out, B) = W x (in, B) + b, through ReLU if so said; b may be NULL. With one row
-// in the batch that is a handful of dot products.
-static void affine(float *y, const float *W, const float *x, const float *b, bool relu,
-                   struct gemm_shape s, enum gemm_operands operands) {
-    if (s.B != 1) {
-        gemm_forward(y, W, x, b, relu, s, operands);
-        return;
-    }
-    vector_row_sums(y, W, x, s.out, s.in, s.in);
-    if (b && relu) {
-        vector_bias_relu(y, b, s.out, 1, 1);
-    } else if (b) {
-        vector_bias(y, b, s.out, 1, 1);
-    }
+    return (struct gemm_shape){.in = m->dims[layer], .out = m->dims[layer + 1], .B = B};
 }
 
 // to (out, B): what the layer gives on, with its slopes where SiLU has any and they are
@@ -162,38 +131,64 @@ static void layer_forward(float *to, float *slopes, const struct mlp *m, int lay
     struct gemm_shape shape = shape_of(m, layer, B);
     const float *W = params + mlp_weight_offset(m, layer), *b = params + mlp_bias_offset(m, layer);
     bool last = layer == m->layers - 1, silu = !last && m->activation == ACTIVATION_SILU;
-    affine(to, W, from, silu ? NULL : b, !last, shape, operands_of(m, layer));
+    gemm_forward(to, W, from, silu ? NULL : b, !last, shape, operands_of(m, layer));
     if (silu) {
-        vector_bias_silu(to, slopes, b, shape.out, B, shape.ld);
+        vector_bias_silu(to, slopes, b, shape.out, B);
     }
 }
 
 void mlp_forward(float *y, float *scratch, const struct mlp *m, const float *params, const float *x,
                  int B) {
-    int in = m->dims[0], out = m->dims[m->layers];
-    gemm_transpose(scratch, ld(B), x, in, B, in);
+    gemm_from_rows(scratch, x, m->dims[0], B);
     for (int l = 0; l < m->layers; l++) {
         float *to = scratch + input_offset(m, l + 1, B);
-        layer_forward(to, to + buffer_floats(B, m->dims[l + 1]), m, l, params,
+        layer_forward(to, to + strip_floats(m->dims[l + 1], B), m, l, params,
                       scratch + input_offset(m, l, B), B);
     }
-    gemm_transpose(y, out, scratch + input_offset(m, m->layers, B), ld(B), out, B);
+    gemm_to_rows(y, scratch + input_offset(m, m->layers, B), m->dims[m->layers], B);
 }
 
 // Between two buffers, whatever the number of layers.
 static void infer_block(float *y, float *scratch, const struct mlp *m, const float *params,
                         const float *x, int B) {
-    int in = m->dims[0], out = m->dims[m->layers];
     float *buffers[2] = {scratch, scratch + widest_floats(m, B)};
-    gemm_transpose(buffers[0], ld(B), x, in, B, in);
+    gemm_from_rows(buffers[0], x, m->dims[0], B);
     for (int l = 0; l < m->layers; l++) {
         layer_forward(buffers[(l + 1) % 2], NULL, m, l, params, buffers[l % 2], B);
     }
-    gemm_transpose(y, out, buffers[m->layers % 2], ld(B), out, B);
+    gemm_to_rows(y, buffers[m->layers % 2], m->dims[m->layers], B);
+}
+
+// Of one row, which would leave its strip nearly empty: a layer is a handful of dot products.
+static void infer_row(float *y, float *scratch, const struct mlp *m, const float *params,
+                      const float *x) {
+    static const float zero = 0;
+    for (int l = 0; l < m->layers; l++) {
+        bool last = l == m->layers - 1;
+        int out = m->dims[l + 1];
+        const float *b = params + mlp_bias_offset(m, l);
+        float *to = last ? y : scratch + (size_t)(l % 2) * widest_floats(m, 1);
+        vector_dots(to, params + mlp_weight_offset(m, l), x, out, m->dims[l]);
+        for (int j = 0; j < out; j++) {
+            to[j] += b[j];
+        }
+        if (!last) { // a vector is a matrix of one feature
+            if (m->activation == ACTIVATION_RELU) {
+                vector_bias_relu(to, &zero, 1, out);
+            } else {
+                vector_bias_silu(to, NULL, &zero, 1, out);
+            }
+        }
+        x = to;
+    }
 }
 
 void mlp_infer(float *y, float *scratch, const struct mlp *m, const float *params, const float *x,
                int B) {
+    if (B == 1) {
+        infer_row(y, scratch, m, params, x);
+        return;
+    }
     for (int from = 0; from < B; from += MLP_INFER_ROWS) {
         int rows = B - from < MLP_INFER_ROWS ? B - from : MLP_INFER_ROWS;
         infer_block(y + (size_t)from * (size_t)m->dims[m->layers], scratch, m, params,
@@ -219,19 +214,22 @@ static void layer_part(void *arg, int part, int worker) {
     struct gemm_shape s = shape_of(b->m, b->layer, b->B);
     enum gemm_operands operands = operands_of(b->m, b->layer);
     if (part == LAYER_INPUT && b->dx) {
-        bool hidden = b->layer > 0, silu = hidden && b->m->activation == ACTIVATION_SILU;
-        gemm_back(b->dx, b->W, b->dz, hidden && !silu ? b->x : NULL, s, operands);
-        if (silu) {
-            vector_silu_backward(b->dx, b->x + buffer_floats(s.B, s.in), s.in, s.B, s.ld);
+        if (b->layer == 0) {
+            gemm_back(b->dx, b->W, b->dz, GEMM_OPEN, NULL, s, operands);
+        } else if (b->m->activation == ACTIVATION_RELU) {
+            gemm_back(b->dx, b->W, b->dz, GEMM_POSITIVE, b->x, s, operands);
+        } else {
+            const float *slope = b->x + strip_floats(s.in, s.B);
+            gemm_back(b->dx, b->W, b->dz, GEMM_SLOPE, slope, s, operands);
         }
     }
     if (part == LAYER_WEIGHTS && b->dW) {
         if (s.out == 1) {
-            vector_row_sums(b->dW, b->x, b->dz, s.in, s.B, s.ld);
+            vector_sums(b->dW, b->x, b->dz, s.in, s.B);
         } else {
             gemm_weights(b->dW, b->dz, b->x, s, operands);
         }
-        vector_row_sums(b->db, b->dz, NULL, s.out, s.B, s.ld);
+        vector_sums(b->db, b->dz, NULL, s.out, s.B);
     }
 }
 
@@ -255,33 +253,34 @@ static struct layer_back layer_back_at(float *scratch, const struct mlp *m, int 
 }
 
 static void take_dy(float *scratch, const struct mlp *m, const float *dy, int B) {
-    int out = m->dims[m->layers];
-    gemm_transpose(scratch + input_offset(m, m->layers, B), ld(B), dy, out, B, out);
+    gemm_from_rows(scratch + input_offset(m, m->layers, B), dy, m->dims[m->layers], B);
 }
 
-void mlp_backward_with(struct crew *crew, float *dx, float *dparams, float *scratch,
-                       const struct mlp *m, const float *params, const float *dy, int B) {
+// One thread's share, or the crew's: parts of a job do not touch each other, so who does
+// them does not show in the bits.
+static void run_parts(struct crew *crew, crew_fn *fn, void *arg, int parts) {
+    if (crew) {
+        crew_run(crew, fn, arg, parts);
+        return;
+    }
+    for (int i = 0; i < parts; i++) {
+        fn(arg, i, 0);
+    }
+}
+
+void mlp_backward(float *dx, float *dparams, float *scratch, const struct mlp *m,
+                  const float *params, const float *dy, int B) {
     take_dy(scratch, m, dy, B);
     for (int l = m->layers - 1; l >= 0; l--) {
         struct layer_back back = layer_back_at(scratch, m, l, params, B);
         back.dW = dparams ? dparams + mlp_weight_offset(m, l) : NULL;
         back.db = dparams ? dparams + mlp_bias_offset(m, l) : NULL;
         back.dx = l > 0 || dx ? back.dx : NULL;
-        if (crew) {
-            crew_run(crew, layer_part, &back, LAYER_PARTS);
-        } else {
-            layer_part(&back, LAYER_INPUT, 0);
-            layer_part(&back, LAYER_WEIGHTS, 0);
-        }
+        run_parts(NULL, layer_part, &back, LAYER_PARTS);
         if (l == 0 && dx) {
-            gemm_transpose(dx, m->dims[0], back.dx, ld(B), m->dims[0], B);
+            gemm_to_rows(dx, back.dx, m->dims[0], B);
         }
     }
-}
-
-void mlp_backward(float *dx, float *dparams, float *scratch, const struct mlp *m,
-                  const float *params, const float *dy, int B) {
-    mlp_backward_with(NULL, dx, dparams, scratch, m, params, dy, B);
 }
 
 // W and b of the largest layer.
@@ -294,30 +293,59 @@ size_t mlp_adam_floats(const struct mlp *m) {
     return largest;
 }
 
-void mlp_backward_adam(const struct mlp_adam *a, float *params, float *scratch, const struct mlp *m,
-                       const float *dy, int B) {
-    take_dy(scratch, m, dy, B);
-    for (int l = m->layers - 1; l >= 0; l--) {
-        size_t at = mlp_weight_offset(m, l), bias_at = mlp_bias_offset(m, l);
-        size_t weights = bias_at - at, biases = (size_t)m->dims[l + 1];
-        struct layer_back back = layer_back_at(scratch, m, l, params, B);
-        back.dW = a->gradient;
-        back.db = a->gradient + weights;
-        back.dx = l > 0 ? back.dx : NULL;
-        layer_part(&back, LAYER_INPUT, 0);
-        layer_part(&back, LAYER_WEIGHTS, 0);
-        adam_step(params + at, a->m + at, a->v + at, back.dW, weights, &a->adam, a->decay[l], a->t);
-        adam_step(params + bias_at, a->m + bias_at, a->v + bias_at, back.db, biases, &a->adam, 0,
+// A layer's step, in two halves of its weights; the biases go with the second.
+struct layer_step {
+    const struct mlp_adam *a;
+    float *params;
+    size_t at, weights, biases; // floats: where in the block, how many
+    float decay;
+};
+
+// The layer's numbers from `first` on.
+static void step_range(const struct layer_step *s, size_t first, size_t n, float decay) {
+    const struct mlp_adam *a = s->a;
+    size_t at = s->at + first;
+    if (a->target) {
+        adam_polyak_step(s->params + at, a->m + at, a->v + at, a->target + at, a->gradient + first,
+                         n, &a->adam, decay, a->tau, a->t);
+    } else {
+        adam_step(s->params + at, a->m + at, a->v + at, a->gradient + first, n, &a->adam, decay,
                   a->t);
     }
 }
 
-// A (width, B) buffer becomes one of the kept rows. to lies at or before from, and its
-// rows are no further apart, so that nothing is overwritten before its turn.
-static void keep_columns(float *to, int kept, const float *from, const float *keep, int B,
-                         int width) {
-    for (int j = 0; j < width; j++) {
-        vector_keep(to + (ptrdiff_t)j * ld(kept), from + (ptrdiff_t)j * ld(B), keep, B);
+enum { STEP_HALVES = 2 };
+
+static void step_half(void *arg, int half, int worker) {
+    (void)worker;
+    const struct layer_step *s = arg;
+    size_t middle = scratch_floats(s->weights / 2);
+    middle = middle < s->weights ? middle : s->weights;
+    if (half == 0) {
+        step_range(s, 0, middle, s->decay);
+    } else {
+        step_range(s, middle, s->weights - middle, s->decay);
+        step_range(s, s->weights, s->biases, 0);
+    }
+}
+
+void mlp_backward_adam(struct crew *crew, const struct mlp_adam *a, float *params, float *scratch,
+                       const struct mlp *m, const float *dy, int B) {
+    take_dy(scratch, m, dy, B);
+    for (int l = m->layers - 1; l >= 0; l--) {
+        size_t at = mlp_weight_offset(m, l), weights = mlp_bias_offset(m, l) - at;
+        struct layer_back back = layer_back_at(scratch, m, l, params, B);
+        back.dW = a->gradient;
+        back.db = a->gradient + weights;
+        back.dx = l > 0 ? back.dx : NULL;
+        run_parts(crew, layer_part, &back, LAYER_PARTS);
+        struct layer_step step = {.a = a,
+                                  .params = params,
+                                  .at = at,
+                                  .weights = weights,
+                                  .biases = (size_t)m->dims[l + 1],
+                                  .decay = a->decay ? a->decay[l] : 0};
+        run_parts(crew, step_half, &step, STEP_HALVES);
     }
 }
 
@@ -326,13 +354,14 @@ int mlp_keep_rows(float *scratch, const struct mlp *m, const float *keep, int B)
     for (int i = 0; i < B; i++) {
         kept += keep[i] != 0.0f;
     }
+    // Each buffer goes to or before its place, behind those that have gone there.
     for (int l = 0; l < m->layers; l++) {
         int width = m->dims[l], buffers = l > 0 ? hidden_buffers(m) : 1;
         for (int k = 0; k < buffers; k++) {
             const float *from =
-                scratch + input_offset(m, l, B) + (size_t)k * buffer_floats(B, width);
-            float *to = scratch + input_offset(m, l, kept) + (size_t)k * buffer_floats(kept, width);
-            keep_columns(to, kept, from, keep, B, width);
+                scratch + input_offset(m, l, B) + (size_t)k * strip_floats(width, B);
+            float *to = scratch + input_offset(m, l, kept) + (size_t)k * strip_floats(width, kept);
+            vector_keep(to, from, keep, width, B);
         }
     }
     return kept;

@@ -42,7 +42,7 @@ void mlp_init_glorot(float *params, const struct mlp *m, struct rng *rng);
 // MBPO's dynamics models use.
 void mlp_init_truncated(float *params, const struct mlp *m, struct rng *rng);
 
-// y (B, out) = f(x (B, in)). Between the two, numbers lie feature by feature (gemm.h).
+// y (B, out) = f(x (B, in)). Between the two, numbers lie in strips (strip.h).
 void mlp_forward(float *y, float *scratch, const struct mlp *m, const float *params, const float *x,
                  int B);
 
@@ -58,23 +58,22 @@ void mlp_infer(float *y, float *scratch, const struct mlp *m, const float *param
 // (B, in) to dx (skipped when NULL). scratch may then be used for a new forward.
 void mlp_backward(float *dx, float *dparams, float *scratch, const struct mlp *m,
                   const float *params, const float *dy, int B);
-// The same, to the bit, by two threads of the crew (NULL: by this one): a layer's
-// two products do not depend on each other.
-void mlp_backward_with(struct crew *crew, float *dx, float *dparams, float *scratch,
-                       const struct mlp *m, const float *params, const float *dy, int B);
-
 // The same for a network that is trained by Adam: each layer takes its step as soon
 // as its gradient is there, while both are in the cache, and no gradient is kept.
 struct mlp_adam {
     struct adam adam;
-    const float *decay; // (layers) of the weights; biases have none
+    const float *decay; // (layers) of the weights, NULL: none; biases have none
     uint64_t t;         // the number of this step, 1 at first
     float *m, *v;       // moments, laid out as the parameters
-    float *gradient;    // mlp_adam_floats() to work in
+    float *target;      // so is this: becomes (1 - tau) target + tau params; or NULL
+    float tau;
+    float *gradient; // mlp_adam_floats() to work in
 };
 size_t mlp_adam_floats(const struct mlp *m);
-void mlp_backward_adam(const struct mlp_adam *a, float *params, float *scratch, const struct mlp *m,
-                       const float *dy, int B);
+// By two threads of the crew or, where that is NULL, by this one, to the same bits: a layer's two
+// products do not depend on each other, nor do the halves of its step.
+void mlp_backward_adam(struct crew *crew, const struct mlp_adam *a, float *params, float *scratch,
+                       const struct mlp *m, const float *dy, int B);
 
 // Between the two: drops the rows i with keep[i] == 0 from scratch, as if
 // mlp_forward had been given the others only (in their order). Returns how many

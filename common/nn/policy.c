@@ -75,24 +75,11 @@ static void squash(float *act, const struct parts *parts, int A, const float *no
     }
 }
 
-void policy_act(float *act, float *scratch, const struct policy *p, const float *params,
-                const float *obs, const float *noise, int B) {
-    struct parts s = divide(scratch, p, B);
-    mlp_infer(s.out, s.net, &p->net, params, obs, B);
-    squash(act, &s, p->act_dim, noise, B);
-}
-
-void policy_sample(float *act, float *log_prob, float *scratch, const struct policy *p,
-                   const float *params, const float *obs, const float *noise, int B) {
-    const int A = p->act_dim;
+// After squash.
+static void log_probability(float *log_prob, const struct parts *parts, int A, const float *noise,
+                            int B) {
+    const struct parts s = *parts;
     const size_t n = (size_t)B * (size_t)A;
-    struct parts s = divide(scratch, p, B);
-    mlp_forward(s.out, s.net, &p->net, params, obs, B);
-    squash(act, &s, A, noise, B);
-    if (!log_prob) {
-        return;
-    }
-
     // log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2u)), see policy.h.
     const float log_2 = 0x1.62e430p-1f;
     const float half_log_2_pi = 0x1.d67f1cp-1f;
@@ -112,6 +99,26 @@ void policy_sample(float *act, float *log_prob, float *scratch, const struct pol
     }
 }
 
+void policy_sample(float *act, float *log_prob, float *scratch, const struct policy *p,
+                   const float *params, const float *obs, const float *noise, int B) {
+    struct parts s = divide(scratch, p, B);
+    mlp_forward(s.out, s.net, &p->net, params, obs, B);
+    squash(act, &s, p->act_dim, noise, B);
+    if (log_prob) {
+        log_probability(log_prob, &s, p->act_dim, noise, B);
+    }
+}
+
+void policy_act(float *act, float *log_prob, float *scratch, const struct policy *p,
+                const float *params, const float *obs, const float *noise, int B) {
+    struct parts s = divide(scratch, p, B);
+    mlp_infer(s.out, s.net, &p->net, params, obs, B);
+    squash(act, &s, p->act_dim, noise, B);
+    if (log_prob) {
+        log_probability(log_prob, &s, p->act_dim, noise, B);
+    }
+}
+
 void policy_mean(float *act, float *scratch, const struct policy *p, const float *params,
                  const float *obs, int B) {
     const int A = p->act_dim;
@@ -127,12 +134,11 @@ void policy_mean(float *act, float *scratch, const struct policy *p, const float
 
 // With a = tanh(u): da/du = 1 - a^2, and dlog_prob/du = 2a, because the Gaussian's
 // own term does not move with u for given noise. log_std acts through u = mu +
-// std noise and directly, as -log_std; not where it is clipped.
-void policy_backward(float *dparams, float *scratch, const struct policy *p, const float *params,
-                     const float *noise, const float *d_act, const float *d_log_prob, int B,
-                     struct crew *crew) {
-    const int A = p->act_dim;
-    struct parts s = divide(scratch, p, B);
+// std noise and directly, as -log_std; not where it is clipped. s->out becomes the
+// gradient of what it was.
+static void output_gradient(const struct parts *parts, int A, const float *noise,
+                            const float *d_act, const float *d_log_prob, int B) {
+    const struct parts s = *parts;
     for (int i = 0; i < B; i++) {
         for (int j = 0; j < A; j++) {
             int k = i * A + j;
@@ -144,5 +150,19 @@ void policy_backward(float *dparams, float *scratch, const struct policy *p, con
             s.out[(2 * i + 1) * A + j] = free ? du * s.std[k] * noise[k] - d_log_prob[i] : 0.0f;
         }
     }
-    mlp_backward_with(crew, NULL, dparams, s.net, &p->net, params, s.out, B);
+}
+
+void policy_backward(float *dparams, float *scratch, const struct policy *p, const float *params,
+                     const float *noise, const float *d_act, const float *d_log_prob, int B) {
+    struct parts s = divide(scratch, p, B);
+    output_gradient(&s, p->act_dim, noise, d_act, d_log_prob, B);
+    mlp_backward(NULL, dparams, s.net, &p->net, params, s.out, B);
+}
+
+void policy_adam(struct crew *crew, const struct mlp_adam *a, float *params, float *scratch,
+                 const struct policy *p, const float *noise, const float *d_act,
+                 const float *d_log_prob, int B) {
+    struct parts s = divide(scratch, p, B);
+    output_gradient(&s, p->act_dim, noise, d_act, d_log_prob, B);
+    mlp_backward_adam(crew, a, params, s.net, &p->net, s.out, B);
 }

@@ -75,32 +75,36 @@ void vector_softplus(float *y, float *slope, const float *x, size_t n) {
     table->softplus(y, slope, x, n);
 }
 
-void vector_bias(float *h, const float *b, int N, int B, int ld) {
-    table->bias(h, b, N, B, ld);
+void vector_bias(float *h, const float *b, int N, int B) {
+    table->bias(h, b, N, B);
 }
 
-void vector_bias_relu(float *h, const float *b, int N, int B, int ld) {
-    table->bias_relu(h, b, N, B, ld);
+void vector_bias_relu(float *h, const float *b, int N, int B) {
+    table->bias_relu(h, b, N, B);
 }
 
-void vector_bias_silu(float *h, float *slope, const float *b, int N, int B, int ld) {
-    table->bias_silu(h, slope, b, N, B, ld);
+void vector_bias_silu(float *h, float *slope, const float *b, int N, int B) {
+    table->bias_silu(h, slope, b, N, B);
 }
 
-void vector_relu_backward(float *dh, const float *h, int N, int B, int ld) {
-    table->relu_backward(dh, h, N, B, ld);
+void vector_relu_backward(float *dh, const float *h, int N, int B) {
+    table->relu_backward(dh, h, N, B);
 }
 
-void vector_silu_backward(float *dh, const float *slope, int N, int B, int ld) {
-    table->silu_backward(dh, slope, N, B, ld);
+void vector_slope_backward(float *dh, const float *slope, int N, int B) {
+    table->slope_backward(dh, slope, N, B);
 }
 
-void vector_row_sums(float *sum, const float *x, const float *w, int N, int B, int ld) {
-    table->row_sums(sum, x, w, N, B, ld);
+void vector_sums(float *sum, const float *x, const float *w, int N, int B) {
+    table->sums(sum, x, w, N, B);
 }
 
-int vector_keep(float *to, const float *from, const float *keep, int n) {
-    return table->keep(to, from, keep, n);
+void vector_dots(float *y, const float *A, const float *x, int M, int n) {
+    table->dots(y, A, x, M, n);
+}
+
+int vector_keep(float *to, const float *from, const float *keep, int N, int B) {
+    return table->keep(to, from, keep, N, B);
 }
 
 void vector_adam_step(float *p, float *m, float *v, const float *g, size_t n,

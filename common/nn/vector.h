@@ -15,9 +15,8 @@
 // sum is taken in a fixed order: same inputs, same processor, same bits. Variants
 // may differ from each other in the last bits.
 //
-// Matrices are row-major with ld numbers from one row to the next: h (N, B) has a row
-// for each of N features and a column for each of B rows of a batch. What is written
-// must not overlap anything else, unless said.
+// Matrices (N, B), of N features and B rows of a batch, lie in strips (strip.h). What is
+// written must not overlap anything else, unless said.
 #ifndef SPUR_COMMON_NN_VECTOR_H
 #define SPUR_COMMON_NN_VECTOR_H
 
@@ -41,23 +40,25 @@ void vector_tanh(float *y, const float *x, size_t n);
 void vector_softplus(float *y, float *slope, const float *x, size_t n);
 
 // Activation of a layer, in place: h (N, B) = f(h + b (N)).
-void vector_bias(float *h, const float *b, int N, int B, int ld);
-void vector_bias_relu(float *h, const float *b, int N, int B, int ld);
+void vector_bias(float *h, const float *b, int N, int B);
+void vector_bias_relu(float *h, const float *b, int N, int B);
 // slope (N, B; NULL: not wanted) receives the derivative of SiLU, which is all
 // that the way back needs.
-void vector_bias_silu(float *h, float *slope, const float *b, int N, int B, int ld);
+void vector_bias_silu(float *h, float *slope, const float *b, int N, int B);
 
 // Back through an activation, in place: dh (N, B) *= f'. For ReLU f' is read off
-// the activated h, for SiLU it is the slope kept above.
-void vector_relu_backward(float *dh, const float *h, int N, int B, int ld);
-void vector_silu_backward(float *dh, const float *slope, int N, int B, int ld);
+// the activated h, else it is the slope, kept on the way forward.
+void vector_relu_backward(float *dh, const float *h, int N, int B);
+void vector_slope_backward(float *dh, const float *slope, int N, int B);
 
-// sum (N) = the sums of x's rows, x (N, B); weighted by w (B) unless that is NULL
-void vector_row_sums(float *sum, const float *x, const float *w, int N, int B, int ld);
+// sum (N) = the sums over the batch of x (N, B); weighted by w (B) unless that is NULL
+void vector_sums(float *sum, const float *x, const float *w, int N, int B);
+// y (M) = A (M, n) x (n), A row-major
+void vector_dots(float *y, const float *A, const float *x, int M, int n);
 
-// to = those of the n numbers from[i] with keep[i] != 0, in their order. Returns how
-// many. to may be from, or lie before it.
-int vector_keep(float *to, const float *from, const float *keep, int n);
+// to (N, kept) = those rows i of from (N, B) with keep[i] != 0, in their order. Returns
+// how many. to may be from, or lie before it.
+int vector_keep(float *to, const float *from, const float *keep, int N, int B);
 
 // One step of Adam; adam.h says which.
 struct vector_adam {

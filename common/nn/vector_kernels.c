@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "common/nn/strip.h"
 #include "common/nn/vector_table.h"
 
 // Fused multiply-add where the variant has it. (a * b + c is left unfused by
@@ -151,21 +152,27 @@ static void kernel_softplus(float *restrict y, float *restrict slope, const floa
     }
 }
 
-static void kernel_bias(float *restrict h, const float *restrict b, int N, int B, int ld) {
-    for (int j = 0; j < N; j++, h += ld) {
-        const float bias = b[j];
-        for (int i = 0; i < B; i++) {
-            h[i] += bias;
+// What is done to all numbers of a feature alike is done to whole strips, also behind the
+// last row.
+static void kernel_bias(float *restrict h, const float *restrict b, int N, int B) {
+    for (int s = 0; s < strip_count(B); s++) {
+        for (int j = 0; j < N; j++, h += STRIP) {
+            const float bias = b[j];
+            for (int i = 0; i < STRIP; i++) {
+                h[i] += bias;
+            }
         }
     }
 }
 
-static void kernel_bias_relu(float *restrict h, const float *restrict b, int N, int B, int ld) {
-    for (int j = 0; j < N; j++, h += ld) {
-        const float bias = b[j];
-        for (int i = 0; i < B; i++) {
-            float z = h[i] + bias;
-            h[i] = z < 0.0f ? 0.0f : z;
+static void kernel_bias_relu(float *restrict h, const float *restrict b, int N, int B) {
+    for (int s = 0; s < strip_count(B); s++) {
+        for (int j = 0; j < N; j++, h += STRIP) {
+            const float bias = b[j];
+            for (int i = 0; i < STRIP; i++) {
+                float z = h[i] + bias;
+                h[i] = z < 0.0f ? 0.0f : z;
+            }
         }
     }
 }
@@ -189,12 +196,14 @@ static inline float silu_one(float *s, float z) {
 #endif
 #define EACH for (int l = 0; l < WIDE; l++)
 
-// h = silu(h + b), and its slope unless that is NULL.
+// h = silu(h + b), and its slope unless that is NULL. b: of the features side by side.
 static inline __attribute__((always_inline)) void silu_wide(float *restrict h,
-                                                            float *restrict slope, float b) {
+                                                            float *restrict slope, const float *b) {
     float z[WIDE], x[WIDE], shifted[WIDE], r[WIDE], q[WIDE], s[WIDE];
-    EACH {
-        z[l] = h[l] + b;
+    for (int k = 0; k < WIDE / STRIP; k++) {
+        for (int l = k * STRIP; l < (k + 1) * STRIP; l++) {
+            z[l] = h[l] + b[k];
+        }
     }
     EACH {
         z[l] = z[l] < -87.0f ? -87.0f : z[l];
@@ -249,43 +258,40 @@ static inline __attribute__((always_inline)) void silu_wide(float *restrict h,
 }
 
 static void kernel_bias_silu(float *restrict h, float *restrict slope, const float *restrict b,
-                             int N, int B, int ld) {
-    for (int j = 0; j < N; j++, h += ld) {
-        const float bias = b[j];
-        int i = 0;
-        for (; i + WIDE <= B; i += WIDE) {
+                             int N, int B) {
+    enum { FEATURES = WIDE / STRIP };
+    for (int s = 0; s < strip_count(B); s++) {
+        int j = 0;
+        for (; j + FEATURES <= N; j += FEATURES, h += WIDE) {
             if (slope) {
-                silu_wide(h + i, slope + i, bias);
+                silu_wide(h, slope, b + j);
+                slope += WIDE;
             } else {
-                silu_wide(h + i, NULL, bias);
+                silu_wide(h, NULL, b + j);
             }
         }
-        for (; i < B; i++) {
-            float s;
-            h[i] = silu_one(&s, h[i] + bias);
-            if (slope) {
-                slope[i] = FMA(h[i], 1.0f - s, s);
+        for (; j < N; j++, h += STRIP) {
+            for (int i = 0; i < STRIP; i++) {
+                float sigmoid;
+                h[i] = silu_one(&sigmoid, h[i] + b[j]);
+                if (slope) {
+                    slope[i] = FMA(h[i], 1.0f - sigmoid, sigmoid);
+                }
             }
-        }
-        slope = slope ? slope + ld : NULL;
-    }
-}
-
-static void kernel_relu_backward(float *restrict dh, const float *restrict h, int N, int B,
-                                 int ld) {
-    for (int j = 0; j < N; j++, dh += ld, h += ld) {
-        for (int i = 0; i < B; i++) {
-            dh[i] = h[i] > 0.0f ? dh[i] : 0.0f;
+            slope = slope ? slope + STRIP : NULL;
         }
     }
 }
 
-static void kernel_silu_backward(float *restrict dh, const float *restrict slope, int N, int B,
-                                 int ld) {
-    for (int j = 0; j < N; j++, dh += ld, slope += ld) {
-        for (int i = 0; i < B; i++) {
-            dh[i] *= slope[i];
-        }
+static void kernel_relu_backward(float *restrict dh, const float *restrict h, int N, int B) {
+    for (size_t i = 0; i < strip_floats(N, B); i++) {
+        dh[i] = h[i] > 0.0f ? dh[i] : 0.0f;
+    }
+}
+
+static void kernel_slope_backward(float *restrict dh, const float *restrict slope, int N, int B) {
+    for (size_t i = 0; i < strip_floats(N, B); i++) {
+        dh[i] *= slope[i];
     }
 }
 
@@ -303,50 +309,86 @@ static inline __attribute__((always_inline)) void add_lanes(lanes *sum, const fl
     *sum += terms;
 }
 
-static inline __attribute__((always_inline)) float row_sum(const float *x, const float *w, int B) {
+// The sum of n numbers of x, weighted by w unless that is NULL: n / 32 pieces of 32, `apart`
+// numbers from one to the next in x, then the rest.
+static inline __attribute__((always_inline)) float weighted_sum(const float *x, const float *w,
+                                                                int n, size_t apart) {
     lanes s0 = {0}, s1 = {0};
     int i = 0;
-    for (; i + 2 * LANES <= B; i += 2 * LANES) {
-        add_lanes(&s0, x + i, w ? w + i : NULL);
-        add_lanes(&s1, x + i + LANES, w ? w + i + LANES : NULL);
+    for (; i + 2 * LANES <= n; i += 2 * LANES, x += apart) {
+        add_lanes(&s0, x, w ? w + i : NULL);
+        add_lanes(&s1, x + LANES, w ? w + i + LANES : NULL);
     }
-    for (; i + LANES <= B; i += LANES) {
-        add_lanes(&s0, x + i, w ? w + i : NULL);
+    if (i + LANES <= n) {
+        add_lanes(&s0, x, w ? w + i : NULL);
+        i += LANES;
+        x += LANES;
     }
     lanes s = s0 + s1;
     float sum = 0;
     for (int k = 0; k < LANES / 2; k++) {
         sum += s[k] + s[k + LANES / 2];
     }
-    for (; i < B; i++) {
-        sum += w ? x[i] * w[i] : x[i];
+    for (; i < n; i++, x++) {
+        sum += w ? *x * w[i] : *x;
     }
     return sum;
 }
 
-static void kernel_row_sums(float *restrict sum, const float *restrict x, const float *restrict w,
-                            int N, int B, int ld) {
-    for (int j = 0; j < N; j++, x += ld) {
-        sum[j] = w ? row_sum(x, w, B) : row_sum(x, NULL, B);
+static void kernel_sums(float *restrict sum, const float *restrict x, const float *restrict w,
+                        int N, int B) {
+    const size_t strip = strip_offset(N, 1);
+    for (int j = 0; j < N; j++, x += STRIP) {
+        sum[j] = w ? weighted_sum(x, w, B, strip) : weighted_sum(x, NULL, B, strip);
     }
 }
 
-static int kernel_keep(float *to, const float *from, const float *keep, int n) {
-    int kept = 0, i = 0;
-#ifdef __AVX512F__
-    for (; i + LANES <= n; i += LANES) { // never beyond what has been read
-        __mmask16 mask =
-            _mm512_cmp_ps_mask(_mm512_loadu_ps(keep + i), _mm512_setzero_ps(), _CMP_NEQ_UQ);
-        int count = __builtin_popcount(mask);
-        __m512 numbers = _mm512_maskz_compress_ps(mask, _mm512_loadu_ps(from + i));
-        _mm512_mask_storeu_ps(to + kept, (__mmask16)((1u << count) - 1), numbers);
-        kept += count;
+static void kernel_dots(float *restrict y, const float *restrict A, const float *restrict x, int M,
+                        int n) {
+    for (int j = 0; j < M; j++, A += n) {
+        y[j] = weighted_sum(A, x, n, STRIP);
     }
-#endif
-    for (; i < n; i++) {
-        if (keep[i] != 0.0f) {
-            to[kept++] = from[i];
+}
+
+// Half a strip at a time, whose kept rows may come to lie in two strips.
+static int kernel_keep(float *to, const float *from, const float *keep, int N, int B) {
+    int kept = 0;
+    for (int first = 0; first < B; first += LANES) {
+        int end = first + LANES < B ? first + LANES : B;
+        const float *half = from + strip_index(N, 0, first);
+        float *place = to + strip_index(N, 0, kept);
+        float *next = to + strip_offset(N, kept / STRIP + 1);
+        int room = STRIP - kept % STRIP;
+#ifdef __AVX512F__
+        __mmask16 valid = (__mmask16)((1u << (end - first)) - 1);
+        __mmask16 mask = _mm512_mask_cmp_ps_mask(valid, _mm512_maskz_loadu_ps(valid, keep + first),
+                                                 _mm512_setzero_ps(), _CMP_NEQ_UQ);
+        int count = __builtin_popcount(mask), here = count < room ? count : room;
+        __mmask16 first_lanes = (__mmask16)((1u << here) - 1);
+        __mmask16 last_lanes = (__mmask16)(((1u << count) - 1) & ~first_lanes);
+        for (int j = 0; j < N; j++) {
+            __m512 numbers = _mm512_maskz_compress_ps(mask, _mm512_loadu_ps(half + j * STRIP));
+            _mm512_mask_storeu_ps(place + j * STRIP, first_lanes, numbers);
+            if (last_lanes) {
+                _mm512_mask_storeu_ps(next + j * STRIP, (__mmask16)(last_lanes >> here),
+                                      _mm512_maskz_compress_ps(last_lanes, numbers));
+            }
         }
+#else
+        int which[LANES], count = 0;
+        for (int i = first; i < end; i++) {
+            if (keep[i] != 0.0f) {
+                which[count++] = i - first;
+            }
+        }
+        for (int j = 0; j < N; j++) {
+            for (int i = 0; i < count; i++) {
+                float *row = i < room ? place + i : next + (i - room);
+                row[j * STRIP] = half[j * STRIP + which[i]];
+            }
+        }
+#endif
+        kept += count;
     }
     return kept;
 }
@@ -516,8 +558,9 @@ const struct vector_table JOIN(vector_, VECTOR_ISA) = {
     .bias_relu = kernel_bias_relu,
     .bias_silu = kernel_bias_silu,
     .relu_backward = kernel_relu_backward,
-    .silu_backward = kernel_silu_backward,
-    .row_sums = kernel_row_sums,
+    .slope_backward = kernel_slope_backward,
+    .sums = kernel_sums,
+    .dots = kernel_dots,
     .keep = kernel_keep,
     .adam_step = kernel_adam_step,
     .adam_polyak_step = kernel_adam_polyak_step,

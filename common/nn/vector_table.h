@@ -11,13 +11,14 @@ struct vector_table {
     void (*exp)(float *, const float *, size_t);
     void (*tanh)(float *, const float *, size_t);
     void (*softplus)(float *, float *, const float *, size_t);
-    void (*bias)(float *, const float *, int, int, int);
-    void (*bias_relu)(float *, const float *, int, int, int);
-    void (*bias_silu)(float *, float *, const float *, int, int, int);
-    void (*relu_backward)(float *, const float *, int, int, int);
-    void (*silu_backward)(float *, const float *, int, int, int);
-    void (*row_sums)(float *, const float *, const float *, int, int, int);
-    int (*keep)(float *, const float *, const float *, int);
+    void (*bias)(float *, const float *, int, int);
+    void (*bias_relu)(float *, const float *, int, int);
+    void (*bias_silu)(float *, float *, const float *, int, int);
+    void (*relu_backward)(float *, const float *, int, int);
+    void (*slope_backward)(float *, const float *, int, int);
+    void (*sums)(float *, const float *, const float *, int, int);
+    void (*dots)(float *, const float *, const float *, int, int);
+    int (*keep)(float *, const float *, const float *, int, int);
     void (*adam_step)(float *, float *, float *, const float *, size_t, const struct vector_adam *);
     void (*adam_polyak_step)(float *, float *, float *, float *, const float *, size_t,
                              const struct vector_adam *, float);

@@ -117,7 +117,7 @@ static void policy_numbers(void **state) {
     policy_sample(act, log_prob, scratch, &p, params, obs, noise, B);
     expect("policy.act", act, B * A, 1e-6);
     expect("policy.log_prob", log_prob, B, 1e-6);
-    policy_backward(gradient, scratch, &p, params, noise, d_act, d_log_prob, B, NULL);
+    policy_backward(gradient, scratch, &p, params, noise, d_act, d_log_prob, B);
     expect("policy.gradient", gradient, n, 2e-6);
     FREE_ALL(params, obs, noise, d_act, d_log_prob, gradient, scratch);
 }
@@ -211,7 +211,7 @@ static void adam_numbers(void **state) {
     // A step without gradient leaves the source where it is.
     float *m = zeros(N), *v = zeros(N), *gradient = zeros(N);
     struct adam adam = adam_make(3e-4);
-    adam_polyak_step(source, m, v, target, gradient, N, &adam, 0.005f, 1);
+    adam_polyak_step(source, m, v, target, gradient, N, &adam, 0, 0.005f, 1);
     expect("polyak.result", target, N, 2e-7);
     FREE_ALL(target, source, m, v, gradient);
 }

@@ -225,7 +225,7 @@ static void layers_step_by_themselves(void **state) {
                           step.t);
             }
             mlp_forward(s.y, s.scratch, &m, s.params, s.x, s.B);
-            mlp_backward_adam(&step, s.params, s.scratch, &m, s.c, s.B);
+            mlp_backward_adam(NULL, &step, s.params, s.scratch, &m, s.c, s.B);
             assert_memory_equal(s.params, p, n * sizeof(float));
             assert_memory_equal(step.m, mean, n * sizeof(float));
             assert_memory_equal(step.v, square, n * sizeof(float));

@@ -84,7 +84,7 @@ static void check(const char *what, struct example *s, double tolerance) {
     float *dparams = zero_floats(s->params_len);
     policy_sample(s->act, s->log_prob, s->scratch, &s->p, s->params, s->obs, s->noise, s->B);
     check_values(what, s, tolerance);
-    policy_backward(dparams, s->scratch, &s->p, s->params, s->noise, s->c, s->d, s->B, NULL);
+    policy_backward(dparams, s->scratch, &s->p, s->params, s->noise, s->c, s->d, s->B);
     check_gradient(what, dparams, s->params64, s->params_len, loss, s, tolerance);
     free(dparams);
 }
@@ -118,7 +118,7 @@ static void clipped_log_std_has_no_gradient(void **state) {
     check("clipped", &s, 2e-5);
     float *dparams = zero_floats(s.params_len);
     policy_sample(s.act, s.log_prob, s.scratch, &s.p, s.params, s.obs, s.noise, s.B);
-    policy_backward(dparams, s.scratch, &s.p, s.params, s.noise, s.c, s.d, s.B, NULL);
+    policy_backward(dparams, s.scratch, &s.p, s.params, s.noise, s.c, s.d, s.B);
     assert_true(dparams[mlp_bias_offset(&s.p.net, 2) + 3] == 0.0f);
     assert_true(dparams[mlp_bias_offset(&s.p.net, 2) + 4] != 0.0f);
     free(dparams);

@@ -41,7 +41,9 @@ static void products(void **state) {
     for (int i = 0; i < 3 * M * N; i++) {
         c[i / (M * N)][i % (M * N)] = NAN; // not read
     }
-    blas_gemm_nt(c[0], N, a, K, bt, K, M, N, K);
+    // In two parts of K, the second of which is added.
+    blas_gemm_nt(c[0], N, a, K, bt, K, M, N, 20, false);
+    blas_gemm_nt(c[0], N, a + 20, K, bt + 20, K, M, N, K - 20, true);
     blas_gemm_nn(c[1], N, a, K, b, N, M, N, K);
     blas_gemm_tn(c[2], N, at, M, b, N, M, N, K);
     for (int i = 0; i < M * N; i++) {
@@ -64,7 +66,7 @@ static void *multiply(void *arg) {
     struct job *job = arg;
     float *c = malloc(sizeof(float) * SIDE * SIDE);
     for (int i = 0; i < ROUNDS; i++) {
-        blas_gemm_nt(c, SIDE, job->a, SIDE, job->b, SIDE, SIDE, SIDE, SIDE);
+        blas_gemm_nt(c, SIDE, job->a, SIDE, job->b, SIDE, SIDE, SIDE, SIDE, false);
         job->differences += memcmp(c, job->expected, sizeof(float) * SIDE * SIDE) != 0;
     }
     free(c);
@@ -78,7 +80,7 @@ static void several_threads_same_bits(void **state) {
     struct rng rng = rng_make(2, RNG_TEST, 21);
     rng_fill_normal(&rng, a, SIDE * SIDE);
     rng_fill_normal(&rng, b, SIDE * SIDE);
-    blas_gemm_nt(c, SIDE, a, SIDE, b, SIDE, SIDE, SIDE, SIDE);
+    blas_gemm_nt(c, SIDE, a, SIDE, b, SIDE, SIDE, SIDE, SIDE, false);
     pthread_t threads[THREADS];
     struct job jobs[THREADS];
     for (int i = 0; i < THREADS; i++) {

@@ -21,6 +21,7 @@
 
 #include "common/check.h"
 #include "common/nn/gemm.h"
+#include "common/nn/strip.h"
 #include "common/rng.h"
 
 static const enum compute_kernels all[] = {COMPUTE_OPENBLAS, COMPUTE_AVX2, COMPUTE_AVX512,
@@ -57,7 +58,8 @@ static struct guarded guarded(size_t n, bool at_end) {
 enum { X, WEIGHTS, BIAS, Y, DZ, DX, DW, OPERANDS };
 
 // One layer's operands at one shape. x is also what the layer before gave: about
-// half of it is not positive. The last row of a matrix ends with its last number.
+// half of it is not positive. What lies in strips is not a number behind its last row,
+// which does not matter.
 struct layer {
     struct gemm_shape shape;
     int size[OPERANDS];
@@ -65,19 +67,23 @@ struct layer {
     float *at[OPERANDS];
 };
 
-static int matrix(int rows, int columns, int ld) {
-    return (rows - 1) * ld + columns;
+static bool in_strips(int operand) {
+    return operand == X || operand == Y || operand == DZ || operand == DX;
 }
 
-static struct layer layer(int B, int out, int in, int gap, bool at_end) {
-    int ld = B + gap;
-    struct layer l = {.shape = {.out = out, .in = in, .B = B, .ld = ld},
-                      .size = {[X] = matrix(in, B, ld),
+static int features(const struct layer *l, int operand) {
+    return operand == X || operand == DX ? l->shape.in : l->shape.out;
+}
+
+static struct layer layer(int B, int out, int in, bool at_end) {
+    int over_in = (int)strip_floats(in, B), over_out = (int)strip_floats(out, B);
+    struct layer l = {.shape = {.out = out, .in = in, .B = B},
+                      .size = {[X] = over_in,
                                [WEIGHTS] = out * in,
                                [BIAS] = out,
-                               [Y] = matrix(out, B, ld),
-                               [DZ] = matrix(out, B, ld),
-                               [DX] = matrix(in, B, ld),
+                               [Y] = over_out,
+                               [DZ] = over_out,
+                               [DX] = over_in,
                                [DW] = out * in}};
     struct rng rng = rng_make((uint64_t)(B * 1000003 + out * 1009 + in), RNG_TEST, 30);
     for (int i = 0; i < OPERANDS; i++) {
@@ -88,20 +94,26 @@ static struct layer layer(int B, int out, int in, int gap, bool at_end) {
     for (int i = 0; i < l.size[X]; i += 7) {
         l.at[X][i] = 0.0f; // the kink itself
     }
+    for (int i = 0; i < OPERANDS; i++) {
+        for (int j = 0; in_strips(i) && j < features(&l, i); j++) {
+            for (int row = B; row < strip_count(B) * STRIP; row++) {
+                l.at[i][strip_index(features(&l, i), j, row)] = NAN;
+            }
+        }
+    }
     return l;
 }
 
-// What is written is NaN before; what lies between its rows stays so.
+// What is written is NaN before.
 static void spoil(const struct layer *l, int operand) {
     for (int i = 0; i < l->size[operand]; i++) {
         l->at[operand][i] = NAN;
     }
 }
 
-static void expect_gaps(const struct layer *l, int operand) {
-    for (int i = 0; i < l->size[operand]; i++) {
-        assert_true(i % l->shape.ld < l->shape.B || isnan(l->at[operand][i]));
-    }
+// Feature j of row i.
+static float value(const struct layer *l, int operand, int j, int i) {
+    return l->at[operand][strip_index(features(l, operand), j, i)];
 }
 
 static void drop(struct layer *l) {
@@ -126,8 +138,8 @@ static double operand(float x) {
 static void expect(const struct layer *l, const char *what, float got, double sum, double scale) {
     // A sum of n rounded products is good to about sqrt(n) units of its terms.
     if (!(fabs((double)got - sum) <= 4e-7 * scale)) {
-        fail_msg("%s, %s, out %d, in %d, B %d of %d: %.9g, expected %.12g", gemm_name(), what,
-                 l->shape.out, l->shape.in, l->shape.B, l->shape.ld, (double)got, sum);
+        fail_msg("%s, %s, out %d, in %d, B %d: %.9g, expected %.12g", gemm_name(), what,
+                 l->shape.out, l->shape.in, l->shape.B, (double)got, sum);
     }
 }
 
@@ -141,40 +153,40 @@ static void check_forward(const struct layer *l) {
             for (int i = 0; i < s.B; i++) {
                 double sum = way > 0 ? (double)a[BIAS][j] : 0, scale = fabs(sum) + 1;
                 for (int k = 0; k < s.in; k++) {
-                    double term = operand(a[X][k * s.ld + i]) * operand(a[WEIGHTS][j * s.in + k]);
+                    double term = operand(value(l, X, k, i)) * operand(a[WEIGHTS][j * s.in + k]);
                     sum += term;
                     scale += fabs(term);
                 }
                 sum = way == 2 && sum < 0 ? 0 : sum;
-                expect(l, "forward", a[Y][j * s.ld + i], sum, scale);
+                expect(l, "forward", value(l, Y, j, i), sum, scale);
             }
         }
-        expect_gaps(l, Y);
     }
 }
 
 static void check_back(const struct layer *l) {
     float *const *a = l->at;
     const struct gemm_shape s = l->shape;
-    for (int masked = 0; masked < 2; masked++) {
+    for (int gate = GEMM_OPEN; gate <= GEMM_SLOPE; gate++) {
         spoil(l, DX);
-        gemm_back(a[DX], a[WEIGHTS], a[DZ], masked ? a[X] : NULL, s, GEMM_HIDDEN);
+        gemm_back(a[DX], a[WEIGHTS], a[DZ], (enum gemm_gate)gate, gate == GEMM_OPEN ? NULL : a[X],
+                  s, GEMM_HIDDEN);
         for (int j = 0; j < s.in; j++) {
             for (int i = 0; i < s.B; i++) {
-                double sum = 0, scale = 1;
+                double sum = 0, scale = 1, g = (double)value(l, X, j, i);
                 for (int k = 0; k < s.out; k++) {
-                    double term = operand(a[DZ][k * s.ld + i]) * operand(a[WEIGHTS][k * s.in + j]);
+                    double term = operand(value(l, DZ, k, i)) * operand(a[WEIGHTS][k * s.in + j]);
                     sum += term;
                     scale += fabs(term);
                 }
-                if (masked && !(a[X][j * s.ld + i] > 0)) {
+                if (gate == GEMM_POSITIVE && !(g > 0)) {
                     sum = 0;
-                    assert_true(a[DX][j * s.ld + i] == 0);
+                    assert_true(value(l, DX, j, i) == 0);
                 }
-                expect(l, "back", a[DX][j * s.ld + i], sum, scale);
+                double factor = gate == GEMM_SLOPE ? g : 1;
+                expect(l, "back", value(l, DX, j, i), factor * sum, (1 + fabs(factor)) * scale);
             }
         }
-        expect_gaps(l, DX);
     }
 }
 
@@ -187,7 +199,7 @@ static void check_weights(const struct layer *l) {
         for (int k = 0; k < s.in; k++) {
             double sum = 0, scale = 1;
             for (int i = 0; i < s.B; i++) {
-                double term = operand(a[DZ][j * s.ld + i]) * operand(a[X][k * s.ld + i]);
+                double term = operand(value(l, DZ, j, i)) * operand(value(l, X, k, i));
                 sum += term;
                 scale += fabs(term);
             }
@@ -196,28 +208,29 @@ static void check_weights(const struct layer *l) {
     }
 }
 
-// x (in, B) as (B, in), next to another gap.
-static void check_transpose(const struct layer *l) {
+// x (in, B) as rows (B, in), and back, where what follows the last row becomes zero.
+static void check_rows(const struct layer *l) {
     const struct gemm_shape s = l->shape;
-    int ld = s.in + s.ld - s.B;
-    struct guarded to = guarded((size_t)matrix(s.B, s.in, ld), true);
-    for (int i = 0; i < matrix(s.B, s.in, ld); i++) {
-        to.at[i] = NAN;
+    struct guarded rows = guarded((size_t)(s.B * s.in), true);
+    gemm_to_rows(rows.at, l->at[X], s.in, s.B);
+    spoil(l, DX);
+    gemm_from_rows(l->at[DX], rows.at, s.in, s.B);
+    for (int j = 0; j < s.in; j++) {
+        for (int i = 0; i < strip_count(s.B) * STRIP; i++) {
+            assert_true(i >= s.B || rows.at[i * s.in + j] == value(l, X, j, i));
+            assert_true(value(l, DX, j, i) == (i < s.B ? value(l, X, j, i) : 0));
+        }
     }
-    gemm_transpose(to.at, ld, l->at[X], s.ld, s.in, s.B);
-    for (int i = 0; i < matrix(s.B, s.in, ld); i++) {
-        assert_true(i % ld < s.in ? to.at[i] == l->at[X][i % ld * s.ld + i / ld] : isnan(to.at[i]));
-    }
-    munmap(to.pages, to.bytes);
+    munmap(rows.pages, rows.bytes);
 }
 
 static void check_shape(int B, int out, int in) {
     for (int at_end = 0; at_end < 2; at_end++) {
-        struct layer l = layer(B, out, in, (B + out + in) % 4 * 5, at_end);
+        struct layer l = layer(B, out, in, at_end);
         check_forward(&l);
         check_back(&l);
         check_weights(&l);
-        check_transpose(&l);
+        check_rows(&l);
         drop(&l);
     }
 }
@@ -250,30 +263,53 @@ static void right_within_bounds(void **state) {
     assert_true(use(COMPUTE_AUTO));
 }
 
-// Rows 10 to 19 of a batch of 50, as part of the whole and alone, in both variants of ours.
+// The layer's rows from `first` on, alone.
+static struct layer rows_of(const struct layer *l, int first, int B) {
+    struct layer some = layer(B, l->shape.out, l->shape.in, true);
+    for (int operand = 0; operand < OPERANDS; operand++) {
+        for (int j = 0; in_strips(operand) && j < features(l, operand); j++) {
+            for (int i = 0; i < B; i++) {
+                size_t at = strip_index(features(l, operand), j, i);
+                some.at[operand][at] = value(l, operand, j, first + i);
+            }
+        }
+    }
+    memcpy(some.at[WEIGHTS], l->at[WEIGHTS], (size_t)l->size[WEIGHTS] * sizeof(float));
+    memcpy(some.at[BIAS], l->at[BIAS], (size_t)l->size[BIAS] * sizeof(float));
+    return some;
+}
+
+// Rows 10 to 19 of a batch of 50, as part of the whole and alone, in all variants of ours.
 static void a_row_has_its_own_bits(void **state) {
     (void)state;
     enum { B = 50, OUT = 37, IN = 300, FIRST = 10, ROWS = 10 };
-    struct layer l = layer(B, OUT, IN, 0, true);
-    float *const *a = l.at;
-    const struct gemm_shape whole = {OUT, IN, B, B}, some = {OUT, IN, ROWS, B};
-    static float y[VARIANTS][OUT * B], dx[VARIANTS][IN * B], dw[VARIANTS][OUT * IN];
+    struct layer l = layer(B, OUT, IN, true), some = rows_of(&l, FIRST, ROWS);
+    float *const *a = l.at, *const *b = some.at;
+    static float y[VARIANTS][OUT][B], dx[VARIANTS][IN][B], dw[VARIANTS][OUT * IN];
     int variants = 0, exact = 0; // the exact ones come first
     for (int v = 0; v < VARIANTS; v++) {
         if (all[v] == COMPUTE_OPENBLAS || !use(all[v])) {
             continue;
         }
-        float *own_y = y[variants], *own_dx = dx[variants];
-        gemm_forward(a[Y], a[WEIGHTS], a[X], a[BIAS], true, whole, GEMM_HIDDEN);
-        gemm_back(a[DX], a[WEIGHTS], a[DZ], a[X], whole, GEMM_HIDDEN);
-        gemm_forward(own_y + FIRST, a[WEIGHTS], a[X] + FIRST, a[BIAS], true, some, GEMM_HIDDEN);
-        gemm_back(own_dx + FIRST, a[WEIGHTS], a[DZ] + FIRST, a[X] + FIRST, some, GEMM_HIDDEN);
-        gemm_weights(dw[variants], a[DZ], a[X], whole, GEMM_HIDDEN);
+        gemm_forward(a[Y], a[WEIGHTS], a[X], a[BIAS], true, l.shape, GEMM_HIDDEN);
+        gemm_forward(b[Y], b[WEIGHTS], b[X], b[BIAS], true, some.shape, GEMM_HIDDEN);
+        gemm_back(a[DX], a[WEIGHTS], a[DZ], GEMM_POSITIVE, a[X], l.shape, GEMM_HIDDEN);
+        gemm_back(b[DX], b[WEIGHTS], b[DZ], GEMM_POSITIVE, b[X], some.shape, GEMM_HIDDEN);
+        gemm_weights(dw[variants], a[DZ], a[X], l.shape, GEMM_HIDDEN);
         for (int j = 0; j < IN; j++) {
-            int at = j * B + FIRST;
-            assert_memory_equal(own_dx + at, a[DX] + at, ROWS * sizeof(float));
-            if (j < OUT) {
-                assert_memory_equal(own_y + at, a[Y] + at, ROWS * sizeof(float));
+            for (int i = 0; i < B; i++) {
+                dx[variants][j][i] = value(&l, DX, j, i);
+                float own = i >= FIRST && i < FIRST + ROWS ? value(&some, DX, j, i - FIRST)
+                                                           : dx[variants][j][i];
+                assert_memory_equal(&own, &dx[variants][j][i], sizeof(own));
+            }
+        }
+        for (int j = 0; j < OUT; j++) {
+            for (int i = 0; i < B; i++) {
+                y[variants][j][i] = value(&l, Y, j, i);
+                float own = i >= FIRST && i < FIRST + ROWS ? value(&some, Y, j, i - FIRST)
+                                                           : y[variants][j][i];
+                assert_memory_equal(&own, &y[variants][j][i], sizeof(own));
             }
         }
         variants++;
@@ -285,14 +321,15 @@ static void a_row_has_its_own_bits(void **state) {
         assert_memory_equal(dw[0], dw[v], sizeof(dw[0]));
     }
     assert_true(use(COMPUTE_AUTO));
+    drop(&some);
     drop(&l);
 }
 
 // Operands are rounded only where that is allowed, and only when it was asked for.
 static void rounds_hidden_operands_alone(void **state) {
     (void)state;
-    enum { B = 20, OUT = 33, IN = 40 };
-    struct layer l = layer(B, OUT, IN, 0, true);
+    enum { B = STRIP, OUT = 33, IN = 40 };
+    struct layer l = layer(B, OUT, IN, true);
     float *const *a = l.at;
     static float full[B * OUT];
     assert_true(use(COMPUTE_AUTO));
@@ -313,10 +350,11 @@ static void not_a_number_passes(void **state) {
     (void)state;
     for (int v = 0; v < VARIANTS; v++) {
         if (use(all[v])) {
-            float x[2] = {NAN, 1.0f}, W[4] = {1.0f, 1.0f, 0.0f, 1.0f}, b[2] = {0}, y[2];
-            const struct gemm_shape shape = {.out = 2, .in = 2, .B = 1, .ld = 1};
+            float x[2 * STRIP] = {0}, W[4] = {1.0f, 1.0f, 0.0f, 1.0f}, b[2] = {0}, y[2 * STRIP];
+            const struct gemm_shape shape = {.out = 2, .in = 2, .B = 1};
+            x[0] = NAN;
             gemm_forward(y, W, x, b, true, shape, GEMM_HIDDEN);
-            assert_true(isnan(y[0]) && isnan(y[1])); // a broken network must not look well
+            assert_true(isnan(y[0]) && isnan(y[STRIP])); // a broken network must not look well
         }
     }
     assert_true(use(COMPUTE_AUTO));

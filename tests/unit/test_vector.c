@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/nn/strip.h"
 #include "common/nn/vector.h"
 #include "common/rng.h"
 
@@ -118,10 +119,11 @@ static void check_functions(void) {
 }
 
 static void check_silu(void) {
-    float *x = all_floats(), *y = malloc(COUNT * sizeof(float)), *z = malloc(COUNT * sizeof(float));
+    const size_t whole = strip_floats(1, COUNT); // of one feature: a vector
+    float *x = all_floats(), *y = calloc(whole, sizeof(float)), *z = calloc(whole, sizeof(float));
     const float bias[1] = {0};
     memcpy(y, x, COUNT * sizeof(float));
-    vector_bias_silu(y, z, bias, 1, COUNT, COUNT);
+    vector_bias_silu(y, z, bias, 1, COUNT);
     for (size_t i = 0; i < COUNT; i++) {
         double v = (double)x[i], s = sigmoid(v);
         double expected = v == -INFINITY ? 0 : v * s;
@@ -132,7 +134,7 @@ static void check_silu(void) {
         }
     }
     memcpy(z, x, COUNT * sizeof(float));
-    vector_bias_silu(z, NULL, bias, 1, COUNT, COUNT);
+    vector_bias_silu(z, NULL, bias, 1, COUNT);
     assert_memory_equal(y, z, COUNT * sizeof(float));
     free(x);
     free(y);
@@ -142,8 +144,8 @@ static void check_silu(void) {
 static void check_nan(void) {
     for (size_t n = 1; n <= 40; n++) {
         const float zero = 0;
-        float x[40], y[40], z[40];
-        for (size_t i = 0; i < n; i++) {
+        float x[2 * STRIP], y[2 * STRIP], z[2 * STRIP];
+        for (size_t i = 0; i < 2 * STRIP; i++) {
             x[i] = i % 2 ? -NAN : NAN;
         }
         vector_exp(y, x, n);
@@ -153,129 +155,163 @@ static void check_nan(void) {
         vector_softplus(y, z, x, n);
         assert_true(isnan(y[0]) && isnan(y[n - 1]) && isnan(z[0]) && isnan(z[n - 1]));
         memcpy(y, x, sizeof(y));
-        vector_bias_silu(y, z, &zero, 1, (int)n, (int)n);
+        vector_bias_silu(y, z, &zero, 1, (int)n);
         assert_true(isnan(y[0]) && isnan(y[n - 1]) && isnan(z[0]) && isnan(z[n - 1]));
         memcpy(y, x, sizeof(y));
-        vector_bias_relu(y, &zero, 1, (int)n, (int)n);
+        vector_bias_relu(y, &zero, 1, (int)n);
         assert_true(isnan(y[0]) && isnan(y[n - 1]));
     }
 }
 
-// One value in all places of vectors of all lengths: always the same bits.
+// One value in all places of vectors of all lengths, and of matrices of up to five features:
+// always the same bits.
 static void check_places(void) {
-    const float zero = 0;
-    float x[67], y[67], z[67], first[4] = {0};
-    for (size_t n = 1; n <= 67; n++) {
-        for (size_t i = 0; i < n; i++) {
+    enum { LENGTH = 67, FEATURES = 5 };
+    const float zero[FEATURES] = {0};
+    float x[LENGTH], y[FEATURES * 3 * STRIP], z[FEATURES * 3 * STRIP], first[4] = {0};
+    for (int n = 1; n <= LENGTH; n++) {
+        int N = 1 + n % FEATURES;
+        for (int i = 0; i < n; i++) {
             x[i] = -0.7853982f;
         }
-        float *results[] = {y, y, y, z};
-        for (int f = 0; f < 4; f++) {
-            switch (f) {
-            case 0:
-                vector_exp(y, x, n);
-                break;
-            case 1:
-                vector_tanh(y, x, n);
-                break;
-            case 2:
-                vector_softplus(y, NULL, x, n);
-                break;
-            default:
-                memcpy(y, x, sizeof(y));
-                vector_bias_silu(y, z, &zero, 1, (int)n, (int)n);
+        for (size_t i = 0; i < strip_floats(N, n); i++) {
+            y[i] = x[0];
+        }
+        vector_bias_silu(y, z, zero, N, n);
+        for (int k = 0; k < N * n; k++) {
+            size_t at = strip_index(N, k / n, k % n);
+            first[3] = n == 1 && k == 0 ? z[at] : first[3];
+            assert_memory_equal(&z[at], &first[3], sizeof(float));
+        }
+        for (int f = 0; f < 3; f++) {
+            if (f == 2) {
+                vector_softplus(y, NULL, x, (size_t)n);
+            } else {
+                (f == 0 ? vector_exp : vector_tanh)(y, x, (size_t)n);
             }
-            for (size_t i = 0; i < n; i++) {
-                if (n == 1) {
-                    first[f] = results[f][0];
-                }
-                assert_memory_equal(&results[f][i], &first[f], sizeof(float));
+            for (int i = 0; i < n; i++) {
+                first[f] = n == 1 ? y[0] : first[f];
+                assert_memory_equal(&y[i], &first[f], sizeof(float));
             }
         }
     }
 }
 
-// Matrix-like kernels at all widths, against plain loops in double; what lies between
-// the rows is not touched.
+enum { FEATURES = 5, ROWS = 70 }; // of the matrices below, at most
+enum { MATRIX = FEATURES * 3 * STRIP };
+
+// Kernels on matrices at all numbers of rows, against plain loops in double. What stands
+// behind the last row is not a number, and does not matter.
 static void check_rows(void) {
-    enum { ROWS = 5, WIDTH = 70, LD = WIDTH + 3 };
-    float x[ROWS * LD], h[ROWS * LD], slope[ROWS * LD], w[WIDTH], a[ROWS], y[ROWS];
+    float x[MATRIX], h[MATRIX], slope[MATRIX], w[ROWS], a[FEATURES], y[FEATURES];
     struct rng rng = rng_make(2, RNG_TEST, 11);
-    rng_fill_normal(&rng, x, ROWS * LD);
-    rng_fill_normal(&rng, w, WIDTH);
-    rng_fill_normal(&rng, a, ROWS);
-    x[1] = -a[0]; // the kink of a ReLU
-    for (int B = 1; B <= WIDTH; B++) {
+    rng_fill_normal(&rng, w, ROWS);
+    rng_fill_normal(&rng, a, FEATURES);
+    for (int B = 1; B <= ROWS; B++) {
+        int N = 1 + B % FEATURES;
+        for (int i = 0; i < MATRIX; i++) {
+            x[i] = NAN;
+        }
+        for (int k = 0; k < N * B; k++) {
+            rng_fill_normal(&rng, &x[strip_index(N, k / B, k % B)], 1);
+        }
+        x[0] = -a[0]; // the kink of a ReLU
         for (int weighted = 0; weighted < 2; weighted++) {
-            vector_row_sums(y, x, weighted ? w : NULL, ROWS, B, LD);
-            for (int j = 0; j < ROWS; j++) {
+            vector_sums(y, x, weighted ? w : NULL, N, B);
+            for (int j = 0; j < N; j++) {
                 double sum = 0;
                 for (int i = 0; i < B; i++) {
-                    sum += (double)x[j * LD + i] * (weighted ? (double)w[i] : 1);
+                    sum += (double)x[strip_index(N, j, i)] * (weighted ? (double)w[i] : 1);
                 }
-                close_to("sum of a row", 0, y[j], sum, 1e-6, 1e-5);
+                close_to("sum of a feature", 0, y[j], sum, 1e-6, 1e-5);
             }
         }
         for (int f = 0; f < 3; f++) {
             memcpy(h, x, sizeof(h));
-            memcpy(slope, x, sizeof(slope));
             if (f == 0) {
-                vector_bias(h, a, ROWS, B, LD);
+                vector_bias(h, a, N, B);
             } else if (f == 1) {
-                vector_bias_relu(h, a, ROWS, B, LD);
+                vector_bias_relu(h, a, N, B);
             } else {
-                vector_bias_silu(h, slope, a, ROWS, B, LD);
+                vector_bias_silu(h, slope, a, N, B);
             }
-            for (int k = 0; k < ROWS * LD; k++) {
-                float z = x[k] + a[k / LD];
-                if (k % LD >= B) {
-                    assert_true(h[k] == x[k] && slope[k] == x[k]);
-                } else if (f == 2) {
-                    close_to("SiLU", z, h[k], (double)z * sigmoid((double)z), 1e-6, 1e-30);
+            for (int k = 0; k < N * B; k++) {
+                size_t at = strip_index(N, k / B, k % B);
+                float z = x[at] + a[k / B];
+                if (f == 2) {
+                    double s = sigmoid((double)z);
+                    close_to("SiLU", z, h[at], (double)z * s, 1e-6, 1e-30);
+                    close_to("slope", z, slope[at], s * (1 + (double)z * (1 - s)), 1e-6, 1e-6);
                 } else {
-                    assert_true(h[k] == (f == 0 ? z : fmaxf(z, 0)));
+                    assert_true(h[at] == (f == 0 ? z : fmaxf(z, 0)));
                 }
             }
+        }
+    }
+}
+
+static void check_dots(void) {
+    enum { M = 3, LENGTH = 70 };
+    float A[M * LENGTH], x[LENGTH], y[M];
+    struct rng rng = rng_make(5, RNG_TEST, 14);
+    rng_fill_normal(&rng, A, M * LENGTH);
+    rng_fill_normal(&rng, x, LENGTH);
+    for (int n = 1; n <= LENGTH; n++) {
+        vector_dots(y, A, x, M, n);
+        for (int j = 0; j < M; j++) {
+            double sum = 0;
+            for (int i = 0; i < n; i++) {
+                sum += (double)A[j * n + i] * (double)x[i];
+            }
+            close_to("dot product", 0, y[j], sum, 1e-6, 1e-5);
         }
     }
 }
 
 static void check_backward(void) {
-    enum { ROWS = 4, WIDTH = 37, LD = 40 };
-    float h[ROWS * LD], dh[ROWS * LD], start[ROWS * LD];
+    enum { N = 4, B = 37 };
+    float h[MATRIX], dh[MATRIX], start[MATRIX];
     struct rng rng = rng_make(3, RNG_TEST, 12);
-    rng_fill_normal(&rng, h, ROWS * LD);
-    rng_fill_normal(&rng, start, ROWS * LD);
+    rng_fill_normal(&rng, h, MATRIX);
+    rng_fill_normal(&rng, start, MATRIX);
     h[3] = 0.0f; // a unit at zero is off
-    for (int silu = 0; silu < 2; silu++) {
+    for (int relu = 0; relu < 2; relu++) {
         memcpy(dh, start, sizeof(dh));
-        (silu ? vector_silu_backward : vector_relu_backward)(dh, h, ROWS, WIDTH, LD);
-        for (int k = 0; k < ROWS * LD; k++) {
-            float expected = silu ? start[k] * h[k] : h[k] > 0 ? start[k] : 0.0f;
-            assert_true(dh[k] == (k % LD < WIDTH ? expected : start[k]));
+        (relu ? vector_relu_backward : vector_slope_backward)(dh, h, N, B);
+        for (int k = 0; k < N * B; k++) {
+            size_t at = strip_index(N, k / B, k % B);
+            float expected = relu ? (h[at] > 0 ? start[at] : 0.0f) : start[at] * h[at];
+            assert_true(dh[at] == expected);
         }
     }
 }
 
-// All lengths, in place and in front of itself, with numbers kept and dropped at random.
+// All numbers of rows, in place and in front of itself, with rows kept and dropped at random,
+// all of them and none.
 static void check_keep(void) {
-    enum { LENGTH = 70, BEFORE = 5 };
-    float from[LENGTH], keep[LENGTH], want[LENGTH], room[BEFORE + LENGTH];
+    enum { BEFORE = 3 * STRIP };
+    float from[MATRIX], keep[ROWS], room[BEFORE + MATRIX];
     struct rng rng = rng_make(4, RNG_TEST, 13);
-    for (int n = 0; n <= LENGTH; n++) {
-        rng_fill_normal(&rng, from, LENGTH);
-        int count = 0;
-        for (int i = 0; i < n; i++) {
-            keep[i] = rng_below(&rng, 3) > 0 ? (i % 2 ? NAN : -1.0f) : 0.0f;
-            if (keep[i] != 0.0f) {
-                want[count++] = from[i];
+    for (int B = 0; B <= ROWS; B++) {
+        for (int way = 0; way < 4; way++) {
+            int N = 1 + B % FEATURES, count = 0, kept[ROWS], before = way % 2 * BEFORE;
+            rng_fill_normal(&rng, from, MATRIX);
+            for (int i = 0; i < B; i++) {
+                bool keeps = way == 2 || (way < 2 && rng_below(&rng, 3) > 0);
+                keep[i] = keeps ? (i % 2 ? NAN : -1.0f) : 0.0f;
+                if (keeps) {
+                    kept[count++] = i;
+                }
             }
-        }
-        for (int before = 0; before <= BEFORE; before += BEFORE) {
             memcpy(room + before, from, sizeof(from));
-            assert_int_equal(vector_keep(room, room + before, keep, n), count);
-            assert_memory_equal(room, want, (size_t)count * sizeof(float));
-            assert_memory_equal(room + before + n, from + n, (size_t)(LENGTH - n) * sizeof(float));
+            assert_int_equal(vector_keep(room, room + before, keep, N, B), count);
+            for (int k = 0; k < N * count; k++) {
+                float want = from[strip_index(N, k / count, kept[k % count])];
+                assert_true(room[strip_index(N, k / count, k % count)] == want);
+            }
+            for (size_t i = strip_floats(N, B); i < MATRIX; i++) {
+                assert_true(room[before + i] == from[i]);
+            }
         }
     }
 }
@@ -377,6 +413,7 @@ static void values_do_not_depend_on_their_place(void **state) {
 static void rows_and_sums(void **state) {
     (void)state;
     for_each_isa(check_rows);
+    for_each_isa(check_dots);
     for_each_isa(check_backward);
     for_each_isa(check_keep);
 }
