@@ -184,6 +184,7 @@ static inline void v_store_first(float *p, vec v, int n) {
 
 #define PANEL (2 * LANES) // columns of a panel; a strip is one or two of them
 #define K_BLOCK 256       // numbers of its depth: 32 KiB with AVX-512
+#define LINE 64           // bytes of a cache line
 
 #ifdef __AVX512BF16__
 
@@ -256,7 +257,10 @@ struct product {
     int flags;         // of the last block of K
     const float *bias; // (M)
     const float *gate; // (M, N), laid out as C
-    const char *ahead; // asked for beside the arithmetic, a line with each word of K
+    // Asked for beside the arithmetic: a line with each word of K, and the jump with each
+    // strip of them.
+    const char *ahead;
+    ptrdiff_t ahead_jump;
 };
 
 // Columns of B, K words deep.
@@ -300,7 +304,6 @@ static inline ptrdiff_t place(const struct product *p, int i, int j) {
 static inline __attribute__((always_inline)) void tile(const struct product *p, struct panel panel,
                                                        int m, int last, int K, int flags, int rows,
                                                        int vectors) {
-    const char *ahead = p->ahead;
     vec c[TILE_ROWS][2];
     float *C = p->C + m * p->C_row;
     const int lanes[2] = {vectors == 2 ? LANES : last, last};
@@ -309,6 +312,7 @@ static inline __attribute__((always_inline)) void tile(const struct product *p, 
     }
     struct rows a = rows_from(p->A.at + m * p->A.row, p->A.row);
     const ptrdiff_t step = p->A.step, next_strip = p->A.strip - STRIP * p->A.step;
+    const char *ahead = p->ahead;
     for (; K > 0; K -= STRIP) {
         const int steps = K < STRIP ? K : STRIP;
         for (int s = 0; s < steps; s++) {
@@ -328,9 +332,10 @@ static inline __attribute__((always_inline)) void tile(const struct product *p, 
             rows_step(&a, step);
             panel.at += panel.step;
             _mm_prefetch(ahead, _MM_HINT_T1);
-            ahead += 64;
+            ahead += LINE;
         }
         rows_step(&a, next_strip);
+        ahead += p->ahead_jump;
     }
     if (flags & BIAS) {
         UNROLL
@@ -397,7 +402,7 @@ static void any_tile(const struct product *p, struct panel panel, int m, int las
 // Asks for what a tile will need at its end, while it has work to do.
 static inline void fetch_ahead(const float *p, ptrdiff_t stride, int rows, int columns) {
     for (int i = 0; i < rows; i++, p += stride) {
-        for (int j = 0; j < columns; j += 16) {
+        for (int j = 0; j < columns; j += LINE / (int)sizeof(float)) {
             _mm_prefetch((const char *)(p + j), _MM_HINT_T0);
         }
     }
@@ -407,6 +412,9 @@ static inline void fetch_ahead(const float *p, ptrdiff_t stride, int rows, int c
 static void pass_rows(const struct product *whole, struct panel panel, int columns, int K,
                       int flags) {
     struct product p = *whole;
+    // The next tile's rows of A: one piece, or one in each strip.
+    bool in_strips = p.A.row == STRIP && p.A.step == 1;
+    p.ahead_jump = in_strips ? p.A.strip * (ptrdiff_t)sizeof(float) - STRIP * LINE : 0;
     int vectors = columns > LANES ? 2 : 1;
     int last = columns - (vectors - 1) * LANES;
     int tiles = (p.M + TILE_ROWS - 1) / TILE_ROWS;
