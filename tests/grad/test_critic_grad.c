@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/grad/reference.h"
 
@@ -125,6 +126,47 @@ static void loss_and_gradient(void **state) {
     }
 }
 
+// critic_adam is Adam, and the average into the targets, on critic_loss's gradient, to the bit;
+// critic_values gives what critic_forward does.
+static void steps_and_values(void **state) {
+    (void)state;
+    for (size_t i = 0; i < SHAPES; i++) {
+        struct example s = shape(i);
+        size_t n = s.params_len;
+        float *expected = zero_floats(5 * n), *gradient = expected + n, *got = zero_floats(4 * n);
+        float *work = garbage_floats(mlp_adam_floats(&s.c.net));
+        const struct mlp_adam step = {.adam = adam_make(1e-2),
+                                      .t = 1,
+                                      .m = got + n,
+                                      .v = got + 2 * n,
+                                      .target = got + 3 * n,
+                                      .tau = 0.05f,
+                                      .gradient = work};
+        memcpy(expected, s.params, n * sizeof(float));
+        memcpy(got, s.params, n * sizeof(float));
+        forward(&s);
+        for (int k = 0; k < 2; k++) {
+            const float *q = s.q + k * s.B;
+            float loss = critic_loss(gradient, s.scratch[k], &s.c, s.params, k, q, s.y, s.B);
+            critic_forward(s.q + k * s.B, s.scratch[k], &s.c, s.params, k, s.x, s.B);
+            float same = critic_adam(&step, got, s.scratch[k], &s.c, k, q, s.y, s.B);
+            assert_memory_equal(&same, &loss, sizeof(loss));
+        }
+        adam_polyak_step(expected, expected + 2 * n, expected + 3 * n, expected + 4 * n, gradient,
+                         n, &step.adam, 0, step.tau, 1);
+        assert_memory_equal(got, expected, n * sizeof(float));
+        assert_memory_equal(got + n, expected + 2 * n, 3 * n * sizeof(float));
+        for (int k = 0; k < 2; k++) {
+            critic_values(s.q + k * s.B, s.scratch[k], &s.c, s.params, k, s.x, s.B);
+        }
+        check_q("values without a way back", &s);
+        free(expected);
+        free(got);
+        free(work);
+        drop(&s);
+    }
+}
+
 static void gradient_of_the_minimum(void **state) {
     (void)state;
     for (size_t i = 0; i < SHAPES; i++) {
@@ -186,9 +228,8 @@ static void the_two_start_apart(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(loss_and_gradient),
-        cmocka_unit_test(gradient_of_the_minimum),
-        cmocka_unit_test(one_sided_and_broken),
+        cmocka_unit_test(loss_and_gradient),       cmocka_unit_test(steps_and_values),
+        cmocka_unit_test(gradient_of_the_minimum), cmocka_unit_test(one_sided_and_broken),
         cmocka_unit_test(the_two_start_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 // adding, skipping, dropped rows, blocks and equal bits.
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -189,51 +190,66 @@ static void blocks_give_the_same(void **state) {
 
 // Adam layer by layer is the gradient first and Adam on each layer then, to the bit:
 // the next gradients are of the weights before the step. Twice, so that moments
-// count; once without a gradient, where only weights move, of the layers that decay.
+// count; once without a gradient, where only weights move, of the layers that decay. In
+// all ways there are: with decay or without, with a target that follows or without, by
+// one thread and by two.
+static void check_steps(struct mlp m, int B, uint64_t seed, bool decays, bool follows,
+                        struct crew *crew) {
+    const float decay[] = {1e-2f, 0, 2e-2f, 3e-2f}, tau = 0.05f;
+    struct example s = make(m, B, seed);
+    size_t n = s.params_len;
+    float *blocks = zero_floats(8 * n), *p = blocks, *g = blocks + n;
+    float *mean = blocks + 2 * n, *square = blocks + 3 * n, *target = blocks + 4 * n;
+    float *gradient = garbage_floats(mlp_adam_floats(&m));
+    struct mlp_adam step = {.adam = adam_make(1e-2),
+                            .decay = decays ? decay : NULL,
+                            .m = blocks + 5 * n,
+                            .v = blocks + 6 * n,
+                            .target = follows ? blocks + 7 * n : NULL,
+                            .tau = tau,
+                            .gradient = gradient};
+    memcpy(p, s.params, n * sizeof(float));
+    for (step.t = 1; step.t <= 3; step.t++) {
+        if (step.t == 3) {
+            memset(s.c, 0, s.y_len * sizeof(float));
+        }
+        memset(g, 0, n * sizeof(float));
+        mlp_forward(s.y, s.scratch, &m, p, s.x, s.B);
+        mlp_backward(NULL, g, s.scratch, &m, p, s.c, s.B);
+        for (int l = 0; l < m.layers; l++) {
+            size_t w = mlp_weight_offset(&m, l), b = mlp_bias_offset(&m, l);
+            adam_polyak_step(p + w, mean + w, square + w, target + w, g + w, b - w, &step.adam,
+                             decays ? decay[l] : 0, tau, step.t);
+            adam_polyak_step(p + b, mean + b, square + b, target + b, g + b, (size_t)m.dims[l + 1],
+                             &step.adam, 0, tau, step.t);
+        }
+        mlp_forward(s.y, s.scratch, &m, s.params, s.x, s.B);
+        mlp_backward_adam(crew, &step, s.params, s.scratch, &m, s.c, s.B);
+        assert_memory_equal(s.params, p, n * sizeof(float));
+        assert_memory_equal(step.m, mean, n * sizeof(float));
+        assert_memory_equal(step.v, square, n * sizeof(float));
+        if (follows) {
+            assert_memory_equal(step.target, target, n * sizeof(float));
+        }
+    }
+    free(blocks);
+    free(gradient);
+    drop(&s);
+}
+
 static void layers_step_by_themselves(void **state) {
     (void)state;
     static const struct {
         int in, width, hidden, out, B;
     } shapes[] = {{1, 1, 0, 1, 1}, {3, 5, 1, 1, 1}, {14, 33, 3, 24, 31}, {40, 7, 2, 3, 5}};
-    const float decay[] = {1e-2f, 0, 2e-2f, 3e-2f};
-    for (size_t i = 0; i < 2 * sizeof(shapes) / sizeof(shapes[0]); i++) {
-        size_t k = i / 2;
+    struct crew *crew = crew_create(2);
+    for (size_t i = 0; i < 16 * sizeof(shapes) / sizeof(shapes[0]); i++) {
+        size_t k = i / 16;
         struct mlp m = mlp_make(shapes[k].in, shapes[k].width, shapes[k].hidden, shapes[k].out,
                                 i % 2 ? ACTIVATION_SILU : ACTIVATION_RELU);
-        struct example s = make(m, shapes[k].B, 20 + i);
-        size_t n = s.params_len;
-        float *blocks = zero_floats(6 * n), *p = blocks, *g = blocks + n;
-        float *mean = blocks + 2 * n, *square = blocks + 3 * n;
-        float *gradient = garbage_floats(mlp_adam_floats(&m));
-        struct mlp_adam step = {.adam = adam_make(1e-2),
-                                .decay = decay,
-                                .m = blocks + 4 * n,
-                                .v = blocks + 5 * n,
-                                .gradient = gradient};
-        memcpy(p, s.params, n * sizeof(float));
-        for (step.t = 1; step.t <= 3; step.t++) {
-            if (step.t == 3) {
-                memset(s.c, 0, s.y_len * sizeof(float));
-            }
-            memset(g, 0, n * sizeof(float));
-            mlp_forward(s.y, s.scratch, &m, p, s.x, s.B);
-            mlp_backward(NULL, g, s.scratch, &m, p, s.c, s.B);
-            for (int l = 0; l < m.layers; l++) {
-                size_t w = mlp_weight_offset(&m, l), b = mlp_bias_offset(&m, l);
-                adam_step(p + w, mean + w, square + w, g + w, b - w, &step.adam, decay[l], step.t);
-                adam_step(p + b, mean + b, square + b, g + b, (size_t)m.dims[l + 1], &step.adam, 0,
-                          step.t);
-            }
-            mlp_forward(s.y, s.scratch, &m, s.params, s.x, s.B);
-            mlp_backward_adam(NULL, &step, s.params, s.scratch, &m, s.c, s.B);
-            assert_memory_equal(s.params, p, n * sizeof(float));
-            assert_memory_equal(step.m, mean, n * sizeof(float));
-            assert_memory_equal(step.v, square, n * sizeof(float));
-        }
-        free(blocks);
-        free(gradient);
-        drop(&s);
+        check_steps(m, shapes[k].B, 20 + i, i & 2, i & 4, i & 8 ? crew : NULL);
     }
+    crew_destroy(&crew);
 }
 
 // The same inputs elsewhere in memory, at an odd address, with other garbage in

@@ -86,6 +86,25 @@ static void check(const char *what, struct example *s, double tolerance) {
     check_values(what, s, tolerance);
     policy_backward(dparams, s->scratch, &s->p, s->params, s->noise, s->c, s->d, s->B);
     check_gradient(what, dparams, s->params64, s->params_len, loss, s, tolerance);
+
+    // A step of Adam on that gradient, to the bit.
+    size_t n = s->params_len;
+    float *expected = zero_floats(3 * n), *got = zero_floats(3 * n);
+    float *work = garbage_floats(mlp_adam_floats(&s->p.net));
+    const struct mlp_adam step = {
+        .adam = adam_make(1e-2), .t = 1, .m = got + n, .v = got + 2 * n, .gradient = work};
+    memcpy(expected, s->params, n * sizeof(float));
+    memcpy(got, s->params, n * sizeof(float));
+    adam_step(expected, expected + n, expected + 2 * n, dparams, n, &step.adam, 0, 1);
+    policy_sample(s->act, s->log_prob, s->scratch, &s->p, s->params, s->obs, s->noise, s->B);
+    policy_adam(NULL, &step, got, s->scratch, &s->p, s->noise, s->c, s->d, s->B);
+    assert_memory_equal(got, expected, 3 * n * sizeof(float));
+    // Without a way back.
+    policy_act(s->act, s->log_prob, s->scratch, &s->p, s->params, s->obs, s->noise, s->B);
+    check_values(what, s, tolerance);
+    free(expected);
+    free(got);
+    free(work);
     free(dparams);
 }
 
