@@ -27,7 +27,7 @@
 
 #define LANES 16
 #ifdef __clang__
-#define TILE_ROWS 13 // clang 14 keeps the sums of 14 rows on the stack
+#define TILE_ROWS 12 // clang 14 keeps the sums of 13 rows on the stack
 #else
 #define TILE_ROWS 14 // times two vectors: 28 of 32 registers
 #endif
@@ -291,51 +291,54 @@ static inline void rows_step(struct rows *a, ptrdiff_t step) {
     a->eighth += step * (ptrdiff_t)sizeof(float);
 }
 
-// From a tile's first number in C to that of row i, vector j.
-static inline ptrdiff_t place(const struct product *p, int i, int j) {
-    return i * p->C_row + j * LANES;
-}
-
 #define EACH UNROLL for (int j = 0; j < vectors; j++) UNROLL for (int i = 0; i < rows; i++)
 
-// One tile: `rows` rows of p from m, `vectors` vectors of columns of which the last has
-// `last` lanes; K words deep. rows and vectors are constants wherever this is inlined,
-// and last where it is all lanes.
+// Vector j of a row of a tile: the last one may have `last` lanes.
+static inline vec load_part(const float *p, int j, int vectors, bool whole, int last) {
+    return whole || j < vectors - 1 ? v_load(p + j * LANES) : v_load_lanes(p + j * LANES, last);
+}
+
+// One tile: `rows` rows of p from m, `vectors` vectors of columns, K words deep. Unless whole,
+// the last vector has only `last` lanes. rows, vectors and whole are constants wherever this is
+// inlined.
 static inline __attribute__((always_inline)) void tile(const struct product *p, struct panel panel,
                                                        int m, int last, int K, int flags, int rows,
-                                                       int vectors) {
+                                                       int vectors, bool whole) {
     vec c[TILE_ROWS][2];
     float *C = p->C + m * p->C_row;
-    const int lanes[2] = {vectors == 2 ? LANES : last, last};
     EACH {
-        c[i][j] = flags & FROM_C ? v_load_first(C + place(p, i, j), lanes[j]) : v_zero();
+        c[i][j] = v_zero();
+    }
+    if (flags & FROM_C) {
+        EACH {
+            c[i][j] = load_part(C + i * p->C_row, j, vectors, whole, last);
+        }
     }
     struct rows a = rows_from(p->A.at + m * p->A.row, p->A.row);
     const ptrdiff_t step = p->A.step, next_strip = p->A.strip - STRIP * p->A.step;
     const char *ahead = p->ahead;
-    for (; K > 0; K -= STRIP) {
-        const int steps = K < STRIP ? K : STRIP;
-        for (int s = 0; s < steps; s++) {
-            vec b[2];
+    for (int s = 1; s <= K; s++) {
+        vec b[2];
+        UNROLL
+        for (int j = 0; j < vectors; j++) {
+            b[j] = v_load(panel.at + j * LANES);
+        }
+        UNROLL
+        for (int i = 0; i < rows; i++) {
+            vec value = v_all(row_value(&a, i));
             UNROLL
             for (int j = 0; j < vectors; j++) {
-                b[j] = v_load(panel.at + j * LANES);
+                c[i][j] = v_fma(value, b[j], c[i][j]);
             }
-            UNROLL
-            for (int i = 0; i < rows; i++) {
-                vec value = v_all(row_value(&a, i));
-                UNROLL
-                for (int j = 0; j < vectors; j++) {
-                    c[i][j] = v_fma(value, b[j], c[i][j]);
-                }
-            }
-            rows_step(&a, step);
-            panel.at += panel.step;
-            _mm_prefetch(ahead, _MM_HINT_T1);
-            ahead += LINE;
         }
-        rows_step(&a, next_strip);
-        ahead += p->ahead_jump;
+        _mm_prefetch(ahead, _MM_HINT_T1);
+        ahead += LINE;
+        panel.at += panel.step;
+        rows_step(&a, step);
+        if (s % STRIP == 0) {
+            rows_step(&a, next_strip);
+            ahead += p->ahead_jump;
+        }
     }
     if (flags & BIAS) {
         UNROLL
@@ -352,26 +355,36 @@ static inline __attribute__((always_inline)) void tile(const struct product *p, 
             c[i][j] = v_relu(c[i][j]);
         }
     }
-    if (flags & (GATE_ZERO | GATE_TIMES)) {
-        const float *gate = p->gate + m * p->C_row;
+    if (flags & GATE_ZERO) {
         EACH {
-            vec g = v_load_first(gate + place(p, i, j), lanes[j]);
-            c[i][j] = flags & GATE_ZERO ? v_where_positive(c[i][j], g) : v_times(c[i][j], g);
+            vec g = load_part(p->gate + (m + i) * p->C_row, j, vectors, whole, last);
+            c[i][j] = v_where_positive(c[i][j], g);
+        }
+    }
+    if (flags & GATE_TIMES) {
+        EACH {
+            vec g = load_part(p->gate + (m + i) * p->C_row, j, vectors, whole, last);
+            c[i][j] = v_times(c[i][j], g);
         }
     }
     EACH {
-        v_store_first(C + place(p, i, j), c[i][j], lanes[j]);
+        float *to = C + i * p->C_row + j * LANES;
+        if (whole || j < vectors - 1) {
+            v_store(to, c[i][j]);
+        } else {
+            v_store_lanes(to, c[i][j], last);
+        }
     }
 }
 
 #define TILE_CASE(rows)                                                                            \
     case rows:                                                                                     \
         if (vectors == 2 && last == LANES) {                                                       \
-            tile(p, panel, m, LANES, K, flags, rows, 2);                                           \
+            tile(p, panel, m, last, K, flags, rows, 2, true);                                      \
         } else if (vectors == 2) {                                                                 \
-            tile(p, panel, m, last, K, flags, rows, 2);                                            \
+            tile(p, panel, m, last, K, flags, rows, 2, false);                                     \
         } else {                                                                                   \
-            tile(p, panel, m, last, K, flags, rows, 1);                                            \
+            tile(p, panel, m, last, K, flags, rows, 1, false);                                     \
         }                                                                                          \
         break;
 
@@ -391,9 +404,9 @@ static void any_tile(const struct product *p, struct panel panel, int m, int las
         TILE_CASE(10)
         TILE_CASE(11)
         TILE_CASE(12)
-        TILE_CASE(13)
 #endif
-#if TILE_ROWS > 13
+#if TILE_ROWS > 12
+        TILE_CASE(13)
         TILE_CASE(14)
 #endif
     }
