@@ -22,7 +22,7 @@
 #include "common/clock.h"
 #include "common/process.h"
 
-#define SPIN_NS_MAX 50000
+#define SPIN_NS_MAX 200000
 #define SPIN_NS_MIN 1000
 #define SPIN_LOOKS 32 // between two looks at the clock
 
