@@ -43,7 +43,8 @@ _Noreturn void die(enum exit_code code, const char *hint, const char *fmt, ...)
 void *xmalloc(size_t size); // zeroed, too
 void *xcalloc(size_t n, size_t size);
 char *xstrdup(const char *s);
-// 64-byte aligned, zeroed floats; freed with free().
+// 64-byte aligned, zeroed floats, from 2 MiB on in large pages if the system has them; freed
+// with free().
 float *xfloats(size_t n);
 
 #endif

@@ -184,7 +184,7 @@ int crew_size(const struct crew *c) {
 }
 
 void crew_run(struct crew *c, crew_fn *fn, void *arg, int items) {
-    if (c->size == 1) {
+    if (!c || c->size == 1) {
         for (int item = 0; item < items; item++) {
             fn(arg, item, 0);
         }

@@ -5,7 +5,7 @@
 // returns when all are done. Which worker does which item is fixed (item modulo
 // crew size), so scratch may be kept per worker, and a job whose items do not
 // touch each other gives the same bits with any number of threads. The calling
-// thread is worker 0; a crew of one has no other thread at all.
+// thread is worker 0; a crew of one, or NULL in its place, has no other thread at all.
 #ifndef SPUR_COMMON_CREW_H
 #define SPUR_COMMON_CREW_H
 
@@ -20,7 +20,7 @@ typedef void crew_fn(void *arg, int item, int worker);
 struct crew *crew_create(int size); // 1..CREW_SIZE_MAX
 void crew_destroy(struct crew **crew);
 int crew_size(const struct crew *crew);
-// From one thread at a time.
+// From one thread at a time. crew may be NULL.
 void crew_run(struct crew *crew, crew_fn *fn, void *arg, int items);
 
 // Within a job, for items that build on others: a word only grows, whoever has

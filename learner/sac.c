@@ -112,16 +112,6 @@ struct round {
     uint64_t t; // number of this update
 };
 
-static void run_round(crew_fn *fn, struct round *round) {
-    if (round->sac->crew) {
-        crew_run(round->sac->crew, fn, round, 2);
-        return;
-    }
-    for (int i = 0; i < 2; i++) {
-        fn(round, i, 0);
-    }
-}
-
 enum { IN_NEXT_STATE, IN_STATE }; // where actions are drawn
 
 // The policy's actions, and what the critics take in with them.
@@ -242,11 +232,11 @@ void sac_update(struct sac_metrics *metrics, struct sac *s, const struct replay_
     CHECK(batch->obs_dim == s->config.obs_dim && batch->act_dim == s->config.act_dim);
     struct round round = {
         .sac = s, .batch = batch, .alpha = expf(s->alpha[0]), .t = s->updates + 1};
-    run_round(draw_actions, &round);
-    run_round(next_values, &round);
+    crew_run(s->crew, draw_actions, &round, 2);
+    crew_run(s->crew, next_values, &round, 2);
     bellman_target(&round);
-    run_round(critic_update, &round);
-    run_round(action_gradient, &round);
+    crew_run(s->crew, critic_update, &round, 2);
+    crew_run(s->crew, action_gradient, &round, 2);
     policy_update(&round);
     gather_metrics(metrics, &round);
     update_temperature(s, metrics->entropy, round.t);

@@ -256,18 +256,6 @@ static void take_dy(float *scratch, const struct mlp *m, const float *dy, int B)
     gemm_from_rows(scratch + input_offset(m, m->layers, B), dy, m->dims[m->layers], B);
 }
 
-// One thread's share, or the crew's: parts of a job do not touch each other, so who does
-// them does not show in the bits.
-static void run_parts(struct crew *crew, crew_fn *fn, void *arg, int parts) {
-    if (crew) {
-        crew_run(crew, fn, arg, parts);
-        return;
-    }
-    for (int i = 0; i < parts; i++) {
-        fn(arg, i, 0);
-    }
-}
-
 void mlp_backward(float *dx, float *dparams, float *scratch, const struct mlp *m,
                   const float *params, const float *dy, int B) {
     take_dy(scratch, m, dy, B);
@@ -276,7 +264,7 @@ void mlp_backward(float *dx, float *dparams, float *scratch, const struct mlp *m
         back.dW = dparams ? dparams + mlp_weight_offset(m, l) : NULL;
         back.db = dparams ? dparams + mlp_bias_offset(m, l) : NULL;
         back.dx = l > 0 || dx ? back.dx : NULL;
-        run_parts(NULL, layer_part, &back, LAYER_PARTS);
+        crew_run(NULL, layer_part, &back, LAYER_PARTS);
         if (l == 0 && dx) {
             gemm_to_rows(dx, back.dx, m->dims[0], B);
         }
@@ -338,14 +326,14 @@ void mlp_backward_adam(struct crew *crew, const struct mlp_adam *a, float *param
         back.dW = a->gradient;
         back.db = a->gradient + weights;
         back.dx = l > 0 ? back.dx : NULL;
-        run_parts(crew, layer_part, &back, LAYER_PARTS);
+        crew_run(crew, layer_part, &back, LAYER_PARTS);
         struct layer_step step = {.a = a,
                                   .params = params,
                                   .at = at,
                                   .weights = weights,
                                   .biases = (size_t)m->dims[l + 1],
                                   .decay = a->decay ? a->decay[l] : 0};
-        run_parts(crew, step_half, &step, STEP_HALVES);
+        crew_run(crew, step_half, &step, STEP_HALVES);
     }
 }
 

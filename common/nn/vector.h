@@ -57,7 +57,7 @@ void vector_sums(float *sum, const float *x, const float *w, int N, int B);
 void vector_dots(float *y, const float *A, const float *x, int M, int n);
 
 // to (N, kept) = those rows i of from (N, B) with keep[i] != 0, in their order. Returns
-// how many. to may be from, or lie before it.
+// how many. to may be from, or lie a multiple of STRIP numbers before it.
 int vector_keep(float *to, const float *from, const float *keep, int N, int B);
 
 // One step of Adam; adam.h says which.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Shows that a crew does every item once, on the worker that its number names, in
-// crews smaller and larger than the machine; that what one job wrote the next one
-// sees on any thread, whether the threads slept in between or not; that items can
-// wait for each other, over the wrap of a word; and that an idle crew leaves the
+// crews smaller and larger than the machine, and by the caller where there is no crew; that what
+// one job wrote the next one sees on any thread, whether the threads slept in between or not; that
+// items can wait for each other, over the wrap of a word; and that an idle crew leaves the
 // processor alone, and one with fewer cores than threads soon does.
 #include <setjmp.h>
 #include <stdarg.h>
@@ -55,6 +55,12 @@ static void every_item_once(void **state) {
         crew_destroy(&crew);
         assert_null(crew);
         crew_destroy(&crew);
+    }
+    struct job alone = {.size = 1};
+    crew_run(NULL, count_item, &alone, ITEMS);
+    for (int i = 0; i < ITEMS; i++) {
+        assert_int_equal(alone.count[i], 1);
+        assert_int_equal(alone.worker[i], 0);
     }
 }
 
