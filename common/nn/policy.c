@@ -75,9 +75,12 @@ static void squash(float *act, const struct parts *parts, int A, const float *no
     }
 }
 
-// After squash.
+// After squash; log_prob NULL: not wanted.
 static void log_probability(float *log_prob, const struct parts *parts, int A, const float *noise,
                             int B) {
+    if (!log_prob) {
+        return;
+    }
     const struct parts s = *parts;
     const size_t n = (size_t)B * (size_t)A;
     // log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2u)), see policy.h.
@@ -104,9 +107,7 @@ void policy_sample(float *act, float *log_prob, float *scratch, const struct pol
     struct parts s = divide(scratch, p, B);
     mlp_forward(s.out, s.net, &p->net, params, obs, B);
     squash(act, &s, p->act_dim, noise, B);
-    if (log_prob) {
-        log_probability(log_prob, &s, p->act_dim, noise, B);
-    }
+    log_probability(log_prob, &s, p->act_dim, noise, B);
 }
 
 void policy_act(float *act, float *log_prob, float *scratch, const struct policy *p,
@@ -114,9 +115,7 @@ void policy_act(float *act, float *log_prob, float *scratch, const struct policy
     struct parts s = divide(scratch, p, B);
     mlp_infer(s.out, s.net, &p->net, params, obs, B);
     squash(act, &s, p->act_dim, noise, B);
-    if (log_prob) {
-        log_probability(log_prob, &s, p->act_dim, noise, B);
-    }
+    log_probability(log_prob, &s, p->act_dim, noise, B);
 }
 
 void policy_mean(float *act, float *scratch, const struct policy *p, const float *params,
