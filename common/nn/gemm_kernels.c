@@ -78,6 +78,11 @@ static inline vec v_where_positive(vec v, vec g) {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(g, _mm512_setzero_ps(), _CMP_GT_OQ), v);
 }
 
+// Asks for a line beside a word's arithmetic.
+static inline void fetch_beside(const char *line) {
+    _mm_prefetch(line, _MM_HINT_T1);
+}
+
 // r[i][j] becomes r[j][i].
 static inline void transpose(vec r[LANES]) {
     vec t[LANES];
@@ -144,6 +149,11 @@ static inline vec v_relu(vec v) {
 }
 static inline vec v_where_positive(vec v, vec g) {
     return _mm256_and_ps(_mm256_cmp_ps(g, _mm256_setzero_ps(), _CMP_GT_OQ), v);
+}
+
+// A word's arithmetic is too little here to carry that as well.
+static inline void fetch_beside(const char *line) {
+    (void)line;
 }
 
 static inline void transpose(vec r[LANES]) {
@@ -331,7 +341,7 @@ static inline __attribute__((always_inline)) void tile(const struct product *p, 
                 c[i][j] = v_fma(value, b[j], c[i][j]);
             }
         }
-        _mm_prefetch(ahead, _MM_HINT_T1);
+        fetch_beside(ahead);
         ahead += LINE;
         panel.at += panel.step;
         rows_step(&a, step);
