@@ -5,13 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "actor/pilot.h"
+#include "actor/policy_controller.h"
 #include "actor/spool.h"
-#include "actor/stepper.h"
-#include "common/check.h"
-#include "common/log.h"
-#include "common/net.h"
-#include "common/stats.h"
+#include "actor/vec_env.h"
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "common/base/stats.h"
+#include "common/io/net.h"
 
 enum phase { PHASE_JOINING, PHASE_ACTING, PHASE_LEAVING, PHASE_FINISHED };
 
@@ -26,9 +26,9 @@ struct actor {
     // Set by the first Welcome.
     const struct task *task; // run_task, from then on
     struct task run_task;
-    struct stepper *stepper;
+    struct vec_env *envs;
     struct spool *spool;
-    struct pilot pilot;
+    struct policy_controller controller;
     uint64_t seed;
     uint32_t index;
 
@@ -41,7 +41,7 @@ struct actor {
 
     uint64_t steps; // rows made by this incarnation
     uint64_t bad;   // a bad step adds ACTOR_BAD_WEIGHT, a good one takes 1 away
-    uint64_t last_row[STEPPER_ENVS_MAX]; // of each environment, as the spool numbers it; 0: none
+    uint64_t last_row[VEC_ENV_ENVS_MAX]; // of each environment, as the spool numbers it; 0: none
     double last_return;
     struct rate rate;
     struct {
@@ -50,13 +50,13 @@ struct actor {
     } count;
 };
 
-struct actor *actor_create(const struct client_identity *who, const struct client_io *io,
+struct actor *actor_create(const struct client_identity *who, const struct client_port *port,
                            uint64_t now_ms) {
     struct actor *a = xcalloc(1, sizeof(*a));
     a->who = who;
     a->started_ms = now_ms;
-    client_init(&a->server, CLIENT_TO_MODELSERVER, WIRE_ROLE_ACTOR, who, io, now_ms);
-    client_init(&a->learner, CLIENT_TO_LEARNER, WIRE_ROLE_ACTOR, who, io, now_ms);
+    client_init(&a->server, CLIENT_TO_MODELSERVER, WIRE_ROLE_ACTOR, who, port, now_ms);
+    client_init(&a->learner, CLIENT_TO_LEARNER, WIRE_ROLE_ACTOR, who, port, now_ms);
     return a;
 }
 
@@ -65,9 +65,9 @@ void actor_destroy(struct actor **actor) {
     if (!a) {
         return;
     }
-    stepper_destroy(&a->stepper);
+    vec_env_destroy(&a->envs);
     spool_destroy(&a->spool);
-    pilot_deinit(&a->pilot);
+    policy_controller_deinit(&a->controller);
     free(a);
     *actor = NULL;
 }
@@ -94,8 +94,9 @@ static bool next_is_random(const struct actor *a) {
 }
 
 static bool policy_suffices(const struct actor *a) {
-    return a->pilot.version >= a->credit.min_policy_version &&
-           (next_is_random(a) || (a->pilot.version > 0 && a->pilot.version != a->policy_broken));
+    return a->controller.version >= a->credit.min_policy_version &&
+           (next_is_random(a) ||
+            (a->controller.version > 0 && a->controller.version != a->policy_broken));
 }
 
 // The state of the connection does not matter: an actor that is cut off goes on
@@ -123,9 +124,9 @@ static void describe_waiting(const struct actor *a, uint64_t now_ms, char *out, 
     } else if (a->steps >= a->credit.steps_allowed) {
         snprintf(out, out_len, "credit: %.200s",
                  a->credit.reason[0] ? a->credit.reason : "the model server gave none yet");
-    } else if (a->pilot.version > 0 && a->pilot.version == a->policy_broken) {
+    } else if (a->controller.version > 0 && a->controller.version == a->policy_broken) {
         snprintf(out, out_len, "a policy newer than %llu, which gives non-finite actions",
-                 (unsigned long long)a->pilot.version);
+                 (unsigned long long)a->controller.version);
     } else if (!a->who->learner) {
         snprintf(out, out_len, "a policy: start this actor with --learner ENDPOINT");
     } else {
@@ -133,7 +134,7 @@ static void describe_waiting(const struct actor *a, uint64_t now_ms, char *out, 
         snprintf(
             out, out_len, "policy %llu, has %llu%s%.180s",
             (unsigned long long)(a->credit.min_policy_version ? a->credit.min_policy_version : 1),
-            (unsigned long long)a->pilot.version, link[0] ? "; " : "", link);
+            (unsigned long long)a->controller.version, link[0] ? "; " : "", link);
     }
 }
 
@@ -165,8 +166,8 @@ static void resend_rows(struct actor *a, uint64_t now_ms) {
 
 static void send_heartbeat(struct actor *a, uint64_t now_ms) {
     struct wire_msg msg = {.type = WIRE_HEARTBEAT};
-    msg.heartbeat.steps = a->stepper ? stepper_steps(a->stepper) : 0;
-    msg.heartbeat.policy_version = a->pilot.version;
+    msg.heartbeat.steps = a->envs ? vec_env_steps(a->envs) : 0;
+    msg.heartbeat.policy_version = a->controller.version;
     msg.heartbeat.unacked_rows = a->spool ? spool_rows(a->spool) : 0;
     msg.heartbeat.steps_bad = a->count.steps_bad;
     describe_waiting(a, now_ms, msg.heartbeat.waiting, sizeof(msg.heartbeat.waiting));
@@ -176,8 +177,8 @@ static void send_heartbeat(struct actor *a, uint64_t now_ms) {
 // Asks for a policy: at once when none that suffices is here, now and then when
 // there is a newer one.
 static void ask_policy(struct actor *a, uint64_t now_ms) {
-    bool newer = a->credit.newest_policy_version > a->pilot.version ||
-                 a->credit.min_policy_version > a->pilot.version;
+    bool newer = a->credit.newest_policy_version > a->controller.version ||
+                 a->credit.min_policy_version > a->controller.version;
     bool needed = a->steps < a->credit.steps_allowed && !policy_suffices(a);
     if (!a->who->learner || a->phase != PHASE_ACTING || !(newer || needed)) {
         return;
@@ -192,7 +193,7 @@ static void ask_policy(struct actor *a, uint64_t now_ms) {
     }
     if (a->learner.session.state == SESSION_UP) {
         a->policy_asked_ms = now_ms ? now_ms : 1;
-        a->learner.have_version = a->pilot.version;
+        a->learner.have_version = a->controller.version;
         session_ask(&a->learner.session, now_ms);
         client_on_tick(&a->learner, now_ms);
     }
@@ -254,9 +255,9 @@ static bool prepare(struct actor *a, const struct wire_welcome *w) {
                        : "build all programs from the same source");
         return false;
     }
-    a->stepper = stepper_create(task, a->who->envs, w->seed, w->actor_index, w->actor_steps,
-                                w->actor_episodes, err, sizeof(err));
-    if (!a->stepper) {
+    a->envs = vec_env_create(task, a->who->envs, w->seed, w->actor_index, w->actor_steps,
+                             w->actor_episodes, err, sizeof(err));
+    if (!a->envs) {
         fail(a, EXIT_CODE_FAILURE, "%.250s", err);
         return false;
     }
@@ -333,16 +334,17 @@ static void on_credit(struct actor *a, uint64_t now_ms, const struct wire_credit
 static void on_policy(struct actor *a, uint64_t now_ms, const struct wire_policy *policy) {
     char err[512];
     a->policy_unchanged = true;
-    switch (pilot_load(&a->pilot, policy, a->task, a->who->envs, now_ms, err, sizeof(err))) {
-    case PILOT_TAKEN:
+    switch (policy_controller_load(&a->controller, policy, a->task, a->who->envs, now_ms, err,
+                                   sizeof(err))) {
+    case POLICY_CONTROLLER_TAKEN:
         a->policy_unchanged = false;
         break;
-    case PILOT_KEPT:
+    case POLICY_CONTROLLER_KEPT:
         break;
-    case PILOT_OLDER:
+    case POLICY_CONTROLLER_OLDER:
         a->count.policies_stale++;
         break;
-    case PILOT_REFUSED:
+    case POLICY_CONTROLLER_REFUSED:
         a->count.policies_refused++;
         log_error("refused from %s: %s", a->who->learner, err);
         break;
@@ -437,7 +439,7 @@ void actor_on_tick(struct actor *a, uint64_t now_ms) {
 
 // ---- stepping ----
 
-static void report_episode(struct actor *a, uint64_t now_ms, const struct stepper_row *last) {
+static void report_episode(struct actor *a, uint64_t now_ms, const struct vec_env_row *last) {
     struct wire_msg msg = {.type = WIRE_EPISODE};
     msg.episode.length = last->episode_length;
     msg.episode.episode_return = last->episode_return;
@@ -468,8 +470,7 @@ static void leave_broken(struct actor *a, uint64_t now_ms) {
 // Whether the next step is decided, by a policy that may still act. Decides for
 // as many environments as there is credit for.
 static bool decide(struct actor *a) {
-    if (stepper_decided(a->stepper) > 0 &&
-        stepper_version(a->stepper) >= a->credit.min_policy_version) {
+    if (vec_env_decided(a->envs) > 0 && vec_env_version(a->envs) >= a->credit.min_policy_version) {
         return true;
     }
     bool random = next_is_random(a);
@@ -477,23 +478,23 @@ static bool decide(struct actor *a) {
                        ? a->credit.random_steps
                        : a->credit.steps_allowed;
     uint64_t n = end - a->steps;
-    if (stepper_decide(a->stepper, random ? NULL : &a->pilot,
-                       n < STEPPER_ENVS_MAX ? (int)n : STEPPER_ENVS_MAX)) {
+    if (vec_env_decide(a->envs, random ? NULL : &a->controller,
+                       n < VEC_ENV_ENVS_MAX ? (int)n : VEC_ENV_ENVS_MAX)) {
         return true;
     }
     a->count.policies_broken++;
-    a->policy_broken = a->pilot.version;
+    a->policy_broken = a->controller.version;
     log_error("policy %llu gives a non-finite action: waiting for a newer one",
-              (unsigned long long)a->pilot.version);
+              (unsigned long long)a->controller.version);
     return false;
 }
 
 static void step_once(struct actor *a, uint64_t now_ms) {
-    struct stepper_row row;
+    struct vec_env_row row;
     if (!decide(a)) {
         return;
     }
-    if (!stepper_step(a->stepper, &row)) {
+    if (!vec_env_step(a->envs, &row)) {
         a->count.steps_bad++;
         spool_truncate(a->spool, a->last_row[row.env]);
         log_warn("the simulator of %s gave a bad step (number %llu of this actor): dropped, a "
@@ -547,11 +548,11 @@ void actor_status(const struct actor *a, uint64_t now_ms, struct wire_status *st
     describe_waiting(a, now_ms, status->waiting, sizeof(status->waiting));
     status->seed = a->seed;
     status->uptime_s = (double)(now_ms - a->started_ms) / 1000;
-    status->env_steps = a->stepper ? stepper_steps(a->stepper) : 0;
-    status->episodes = a->stepper ? stepper_episodes(a->stepper) : 0;
+    status->env_steps = a->envs ? vec_env_steps(a->envs) : 0;
+    status->episodes = a->envs ? vec_env_episodes(a->envs) : 0;
     status->env_steps_per_s = rate_per_s(&a->rate, now_ms);
     status->steps_allowed = a->credit.steps_allowed;
-    status->policy_version = a->pilot.version;
+    status->policy_version = a->controller.version;
 
     line->state = !client_up(&a->server) && a->phase != PHASE_JOINING ? WIRE_PEER_LOST
                   : status->waiting[0]                                ? WIRE_PEER_WAITING
@@ -560,8 +561,9 @@ void actor_status(const struct actor *a, uint64_t now_ms, struct wire_status *st
     line->steps = status->env_steps;
     line->episodes = status->episodes;
     line->steps_per_s = status->env_steps_per_s;
-    line->policy_version = a->pilot.version;
-    line->policy_age_s = a->pilot.version ? (double)(now_ms - a->pilot.since_ms) / 1000 : 0;
+    line->policy_version = a->controller.version;
+    line->policy_age_s =
+        a->controller.version ? (double)(now_ms - a->controller.since_ms) / 1000 : 0;
     line->unacked_rows = a->spool ? spool_rows(a->spool) : 0;
     line->steps_bad = a->count.steps_bad;
     line->environments = (uint32_t)a->who->envs;

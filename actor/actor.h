@@ -37,8 +37,8 @@
 
 struct actor;
 
-// Borrows who and io. Takes nothing from the world until the first Welcome.
-struct actor *actor_create(const struct client_identity *who, const struct client_io *io,
+// Borrows who and port. Takes nothing from the world until the first Welcome.
+struct actor *actor_create(const struct client_identity *who, const struct client_port *port,
                            uint64_t now_ms);
 void actor_destroy(struct actor **a);
 

@@ -18,7 +18,7 @@ enum client_peer { CLIENT_TO_MODELSERVER, CLIENT_TO_LEARNER };
 #define CLIENT_PEERS 2
 
 // How a core reaches the world. The callbacks must not call back into the core.
-struct client_io {
+struct client_port {
     void *arg;
     // 0 when taken, -EAGAIN when it must be tried again later.
     int (*send)(void *arg, enum client_peer to, const struct wire_msg *msg);
@@ -38,14 +38,15 @@ struct client_identity {
 struct client {
     struct session session;
     enum client_peer peer;
-    const struct client_io *io;
+    const struct client_port *port;
     const struct client_identity *who;
     enum wire_role role;
     uint64_t have_version; // for PolicyGet
 };
 
 void client_init(struct client *c, enum client_peer peer, enum wire_role role,
-                 const struct client_identity *who, const struct client_io *io, uint64_t now_ms);
+                 const struct client_identity *who, const struct client_port *port,
+                 uint64_t now_ms);
 // Does what the session finds due, all but heartbeats. True: a heartbeat is due.
 bool client_on_tick(struct client *c, uint64_t now_ms);
 // Stamps the run's id and sends. 0 or -EAGAIN.

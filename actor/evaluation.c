@@ -5,10 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "actor/env.h"
-#include "actor/pilot.h"
-#include "common/check.h"
-#include "common/rng.h"
+#include "actor/env/env.h"
+#include "actor/policy_controller.h"
+#include "common/base/check.h"
+#include "common/base/rng.h"
 
 struct lane {
     struct env *env;
@@ -18,7 +18,7 @@ struct lane {
 
 struct evaluation {
     const struct task *task;
-    struct pilot pilot;
+    struct policy_controller controller;
     uint64_t seed;
     uint32_t episodes, begun;
     double discount;
@@ -56,7 +56,7 @@ void evaluation_destroy(struct evaluation **evaluation) {
             env_destroy(&e->lanes[i].env);
         }
     }
-    pilot_deinit(&e->pilot);
+    policy_controller_deinit(&e->controller);
     free(e->obs);
     free(e->act);
     free(e);
@@ -77,13 +77,13 @@ int evaluation_begin(struct evaluation *e, const struct wire_policy *policy, uin
                      uint32_t episodes, double discount, char *err, size_t err_len) {
     CHECK(episodes > 0 && episodes <= WIRE_EPISODES_MAX);
     // An evaluation may go back to an older policy: only actors never do.
-    e->pilot.version = 0;
-    enum pilot_verdict verdict =
-        pilot_load(&e->pilot, policy, e->task, EVALUATION_LANES_MAX, 0, err, err_len);
-    if (verdict == PILOT_KEPT) {
+    e->controller.version = 0;
+    enum policy_controller_verdict verdict = policy_controller_load(
+        &e->controller, policy, e->task, EVALUATION_LANES_MAX, 0, err, err_len);
+    if (verdict == POLICY_CONTROLLER_KEPT) {
         snprintf(err, err_len, "there is no policy in it");
     }
-    if (verdict != PILOT_TAKEN) {
+    if (verdict != POLICY_CONTROLLER_TAKEN) {
         return -1;
     }
     e->seed = seed;
@@ -116,7 +116,7 @@ bool evaluation_step(struct evaluation *e) {
     for (int i = 0; i < e->live; i++) {
         env_obs(e->lanes[i].env, e->obs + (size_t)i * obs_dim);
     }
-    pilot_mean(&e->pilot, e->act, e->obs, e->live);
+    policy_controller_mean(&e->controller, e->act, e->obs, e->live);
 
     // Backwards, so that a lane that fills a gap has been stepped already.
     for (int i = e->live - 1; i >= 0; i--) {

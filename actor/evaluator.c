@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "actor/evaluation.h"
-#include "common/check.h"
-#include "common/log.h"
-#include "common/stats.h"
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "common/base/stats.h"
 
 // A request and a copy of its policy's parameters.
 struct request {
@@ -43,12 +43,12 @@ struct evaluator {
     } count;
 };
 
-struct evaluator *evaluator_create(const struct client_identity *who, const struct client_io *io,
-                                   uint64_t now_ms) {
+struct evaluator *evaluator_create(const struct client_identity *who,
+                                   const struct client_port *port, uint64_t now_ms) {
     struct evaluator *e = xcalloc(1, sizeof(*e));
     e->who = who;
     e->started_ms = now_ms;
-    client_init(&e->server, CLIENT_TO_MODELSERVER, WIRE_ROLE_EVALUATOR, who, io, now_ms);
+    client_init(&e->server, CLIENT_TO_MODELSERVER, WIRE_ROLE_EVALUATOR, who, port, now_ms);
     return e;
 }
 

@@ -13,22 +13,22 @@
 #include <unistd.h>
 
 #include "actor/actor.h"
-#include "actor/env.h"
+#include "actor/env/env.h"
 #include "actor/evaluator.h"
-#include "actor/stepper.h"
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/config.h"
-#include "common/log.h"
-#include "common/loop.h"
-#include "common/net.h"
+#include "actor/vec_env.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/host.h"
+#include "common/base/log.h"
+#include "common/config/config.h"
+#include "common/config/options.h"
+#include "common/io/loop.h"
+#include "common/io/net.h"
 #include "common/nn/gemm.h"
-#include "common/options.h"
-#include "common/process.h"
 
 #define TICK_MS 50
 
-_Static_assert(CONFIG_ENVS_PER_ACTOR_MAX <= STEPPER_ENVS_MAX, "--envs-per-actor can be done");
+_Static_assert(CONFIG_ENVS_PER_ACTOR_MAX <= VEC_ENV_ENVS_MAX, "--envs-per-actor can be done");
 
 struct app {
     struct options options;
@@ -41,7 +41,7 @@ struct app {
     struct loop_idle *idle;
     struct wire *wire;
     struct net_socket *peers[CLIENT_PEERS], *status;
-    struct client_io io;
+    struct client_port port;
     // One of the two.
     struct actor *actor;
     struct evaluator *evaluator;
@@ -143,7 +143,7 @@ static void close_peer(struct app *app, enum client_peer peer) {
     }
 }
 
-static int io_send(void *arg, enum client_peer to, const struct wire_msg *msg) {
+static int port_send(void *arg, enum client_peer to, const struct wire_msg *msg) {
     struct app *app = arg;
     if (!app->peers[to] || app->reopen[to]) {
         return -EAGAIN;
@@ -153,7 +153,7 @@ static int io_send(void *arg, enum client_peer to, const struct wire_msg *msg) {
 
 // A core may ask for this while it handles a message of the very socket: the
 // tick does it.
-static void io_reopen(void *arg, enum client_peer peer) {
+static void port_reopen(void *arg, enum client_peer peer) {
     struct app *app = arg;
     app->reopen[peer] = true;
 }
@@ -253,7 +253,7 @@ static void on_idle(void *arg) {
 
 static void on_signal(void *arg) {
     struct app *app = arg;
-    if (process_stop_again(&app->stop_ms, loop_now_ms(app->loop))) {
+    if (host_stop_again(&app->stop_ms, loop_now_ms(app->loop))) {
         _exit(EXIT_CODE_FAILURE); // asked twice: at once
     }
     core_leave(app, "stopped by a signal");
@@ -348,12 +348,12 @@ int main(int argc, char **argv) {
     if (app.who.learner) {
         open_peer(&app, CLIENT_TO_LEARNER);
     }
-    app.io = (struct client_io){.arg = &app, .send = io_send, .reopen = io_reopen};
+    app.port = (struct client_port){.arg = &app, .send = port_send, .reopen = port_reopen};
     uint64_t now_ms = loop_now_ms(app.loop);
     if (app.options.evaluate) {
-        app.evaluator = evaluator_create(&app.who, &app.io, now_ms);
+        app.evaluator = evaluator_create(&app.who, &app.port, now_ms);
     } else {
-        app.actor = actor_create(&app.who, &app.io, now_ms);
+        app.actor = actor_create(&app.who, &app.port, now_ms);
     }
     app.idle = loop_add_idle(app.loop, on_idle, &app);
     loop_add_timer(app.loop, 0, TICK_MS, on_tick, &app);

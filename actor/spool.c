@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 // A message: rows first .. first + rows - 1 of the ring.
 struct batch {
@@ -75,7 +75,7 @@ void spool_seal(struct spool *s) {
     s->open = (struct batch){0};
 }
 
-uint64_t spool_push(struct spool *s, const struct stepper_row *row, uint64_t now_ms) {
+uint64_t spool_push(struct spool *s, const struct vec_env_row *row, uint64_t now_ms) {
     CHECK(!spool_full(s));
     if (s->open.rows > 0 && s->open.policy_version != row->policy_version) {
         spool_seal(s);

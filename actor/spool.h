@@ -15,7 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "actor/stepper.h"
+#include "actor/vec_env.h"
 #include "proto/wire.h"
 
 struct spool;
@@ -29,7 +29,7 @@ bool spool_full(const struct spool *s);
 // Copies a row to the open message; a message holds rows of one policy version
 // and at most batch_rows_max. The spool must not be full. Returns the row's number,
 // 1, 2, ...
-uint64_t spool_push(struct spool *s, const struct stepper_row *row, uint64_t now_ms);
+uint64_t spool_push(struct spool *s, const struct vec_env_row *row, uint64_t now_ms);
 // Closes the open message, if it has rows, so that it can be sent.
 void spool_seal(struct spool *s);
 // That row turned out to be its episode's last. False if it is sealed already (or

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/config.h"
+#include "common/config/config.h"
 #include "common/task/task.h"
 
 int cmd_bench(int argc, char **argv);
@@ -41,7 +41,7 @@ bool cli_parse_number(uint64_t *out, char **argv, const char *option, const char
 #define CLI_SETS_MAX 64
 
 // What the user asked for: a task's name or a file, an environment, and overrides.
-struct cli_source {
+struct config_source {
     const char *name;               // NULL: nothing given
     const char *env;                // --env, task.env for short; NULL: not given
     const char *sets[CLI_SETS_MAX]; // "section.key=value", borrowed
@@ -49,7 +49,7 @@ struct cli_source {
 };
 
 // False, and told to the user, when there are too many.
-bool cli_source_set(struct cli_source *source, char **argv, const char *assignment);
+bool config_source_set(struct config_source *source, char **argv, const char *assignment);
 
 // Whether name is a file to read (ends in .yaml, or has a slash) or a task.
 bool cli_is_file(const char *name);
@@ -60,9 +60,9 @@ int cli_load(struct config *c, const char *name);
 // The source's overrides. A task.env that is a file becomes an absolute path, and
 // run.task and the rest of section task are filled in from it. 0, or an exit code, told
 // to the user.
-int cli_override(struct config *c, const struct cli_source *source);
+int cli_override(struct config *c, const struct config_source *source);
 // cli_load, cli_override, config_check, and the task it names, which borrows from c.
-int cli_resolve(struct config *c, struct task *task, const struct cli_source *source);
+int cli_resolve(struct config *c, struct task *task, const struct config_source *source);
 // Sets run.task, in the one spelling of a built-in task if it is one.
 void cli_name_task(struct config *c, const char *name);
 

@@ -4,9 +4,9 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
-#include "common/check.h"
-#include "cli/memory.h"
-#include "common/process.h"
+#include "cli/run/memory.h"
+#include "common/base/check.h"
+#include "common/base/host.h"
 
 static const char help[] =
     "usage: spur config TASK|FILE [--env FILE] [--set section.key=value]...\n"
@@ -31,12 +31,12 @@ static const struct option options[] = {
 };
 
 int cmd_config(int argc, char **argv) {
-    struct cli_source source = {0};
+    struct config_source source = {0};
     bool doc = false;
     for (int option; (option = cli_next_option(argc, argv, options)) != -1;) {
         switch (option) {
         case 's':
-            if (!cli_source_set(&source, argv, optarg)) {
+            if (!config_source_set(&source, argv, optarg)) {
                 return EXIT_CODE_USAGE;
             }
             break;
@@ -70,7 +70,7 @@ int cmd_config(int argc, char **argv) {
     }
     config_print(&c, stdout, true);
     struct memory memory;
-    memory_predict(&memory, &c, &task, process_cores());
+    memory_predict(&memory, &c, &task, host_cores());
     printf("\n# Memory, predicted:\n");
     memory_print(&memory, stdout, "#   ");
     return EXIT_CODE_OK;

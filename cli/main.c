@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "common/check.h"
+#include "common/base/check.h"
 
 static const struct command {
     const char *name;

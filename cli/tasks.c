@@ -2,9 +2,9 @@
 // `spur tasks`: what can be learnt.
 #include <stdio.h>
 
-#include "actor/env_inspect.h"
+#include "actor/env/mujoco_internal.h"
 #include "cli/cli.h"
-#include "common/check.h"
+#include "common/base/check.h"
 
 static const char help[] =
     "usage: spur tasks [--mjcf NAME]\n"

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
-#include "common/check.h"
+#include "common/base/check.h"
 
 int cli_fail(int code, const char *hint, const char *fmt, ...) {
     char text[2048];

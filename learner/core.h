@@ -5,9 +5,9 @@
 #ifndef SPUR_LEARNER_CORE_H
 #define SPUR_LEARNER_CORE_H
 
-#include "common/stats.h"
+#include "common/base/stats.h"
 #include "learner/learner.h"
-#include "learner/publish.h"
+#include "learner/policy_store.h"
 #include "proto/session.h"
 
 #define LEARNER_COUNTERS(X)                                                                        \
@@ -38,9 +38,9 @@ enum stage {
 
 struct learner {
     struct learner_identity who;
-    struct learner_io io;
+    struct learner_port port;
     struct session session;
-    struct publish publish;
+    struct policy_store policies;
     struct trainer_report report;
     struct counters counters;
     uint64_t started_ms;

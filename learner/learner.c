@@ -6,19 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/log.h"
+#include "common/base/log.h"
 #include "learner/core.h"
 
 // Progress is due after so many Experience messages, long before the limit.
 #define PROGRESS_EVERY_EXPERIENCE 16
 
-struct learner *learner_create(const struct learner_identity *who, const struct learner_io *io,
+struct learner *learner_create(const struct learner_identity *who, const struct learner_port *port,
                                const struct policy *policy, uint64_t now_ms) {
     struct learner *l = xcalloc(1, sizeof(*l));
     l->who = *who;
-    l->io = *io;
+    l->port = *port;
     l->started_ms = l->checkpoint_ms = now_ms;
-    publish_init(&l->publish, policy);
+    policy_store_init(&l->policies, policy);
     session_init(&l->session, "spur-modelserver", who->modelserver, false, now_ms);
     return l;
 }
@@ -27,7 +27,7 @@ void learner_destroy(struct learner **l) {
     if (!*l) {
         return;
     }
-    publish_deinit(&(*l)->publish);
+    policy_store_deinit(&(*l)->policies);
     free(*l);
     *l = NULL;
 }
@@ -36,7 +36,7 @@ void learner_destroy(struct learner **l) {
 
 static int say(struct learner *l, uint64_t now_ms, struct wire_msg *msg) {
     msg->run_id = msg->type == WIRE_HELLO ? 0 : l->session.run_id;
-    int rc = l->io.to_server(l->io.arg, msg);
+    int rc = l->port.to_server(l->port.arg, msg);
     if (rc == 0) {
         session_sent(&l->session, now_ms, msg->type == WIRE_HELLO);
     }
@@ -57,7 +57,7 @@ static void say_hello(struct learner *l, uint64_t now_ms) {
     hello->obs_dim = (uint32_t)l->who.task->obs_dim;
     hello->act_dim = (uint32_t)l->who.task->act_dim;
     hello->updates = l->report.updates;
-    hello->policy_version = l->publish.version;
+    hello->policy_version = l->policies.version;
     hello->real_rows = l->real_rows;
     hello->model_rows = l->model_rows;
     say(l, now_ms, &msg);
@@ -99,7 +99,7 @@ static void say_progress(struct learner *l, uint64_t now_ms) {
     msg.progress = (struct wire_progress){
         .experience_seq = r->session == l->conversation ? r->experience_seq : 0,
         .updates = r->updates,
-        .policy_version = l->publish.version,
+        .policy_version = l->policies.version,
         .real_rows = r->real_rows,
         .model_rows = r->model_rows,
         .model_capacity = r->model_capacity,
@@ -126,7 +126,7 @@ void core_say_what_is_due(struct learner *l, uint64_t now_ms) {
         return;
     }
     if (l->policy_due) {
-        struct wire_msg msg = {.type = WIRE_POLICY, .policy = publish_answer(&l->publish, 0)};
+        struct wire_msg msg = {.type = WIRE_POLICY, .policy = policy_store_answer(&l->policies, 0)};
         if (say(l, now_ms, &msg) != 0) {
             return;
         }
@@ -140,7 +140,7 @@ void core_say_what_is_due(struct learner *l, uint64_t now_ms) {
 // ---- the trainer's commands ----
 
 bool core_submit(struct learner *l, struct trainer_command *command) {
-    if (l->io.submit(l->io.arg, command)) {
+    if (l->port.submit(l->port.arg, command)) {
         return true;
     }
     trainer_command_destroy(&command);
@@ -179,7 +179,7 @@ static void tick_session(struct learner *l, uint64_t now_ms) {
         log_warn("%s", l->session.line);
     }
     if (duties & SESSION_REOPEN) {
-        l->io.reopen(l->io.arg);
+        l->port.reopen(l->port.arg);
     }
     if (duties & SESSION_HELLO) {
         say_hello(l, now_ms);
@@ -247,8 +247,8 @@ void learner_on_report(struct learner *l, uint64_t now_ms, const struct trainer_
     l->sum.q_mean += report->sum.q_mean;
     l->sum_n += report->sum_n;
     if (params) {
-        l->counters.policies_published += version > l->publish.version;
-        publish_take(&l->publish, version, updates, params);
+        l->counters.policies_published += version > l->policies.version;
+        policy_store_take(&l->policies, version, updates, params);
         l->policy_due = l->progress_due = true;
     }
     uint64_t seq = report->session == l->conversation ? report->experience_seq : 0;

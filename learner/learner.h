@@ -14,9 +14,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/check.h"
-#include "common/config.h"
-#include "common/net.h"
+#include "common/base/check.h"
+#include "common/config/config.h"
+#include "common/io/net.h"
 #include "common/task/task.h"
 #include "learner/trainer.h"
 #include "proto/wire.h"
@@ -28,7 +28,7 @@
 #define LEARNER_COMMANDS_MAX 256
 
 // How the core reaches the world. The callbacks must not call back into the core.
-struct learner_io {
+struct learner_port {
     void *arg;
     // 0 when taken, negative errno when not: tried again later where it matters.
     int (*to_server)(void *arg, const struct wire_msg *msg);
@@ -47,7 +47,7 @@ struct learner_identity {
 
 struct learner;
 // policy: of the trainer, for its shape. Gives.
-struct learner *learner_create(const struct learner_identity *who, const struct learner_io *io,
+struct learner *learner_create(const struct learner_identity *who, const struct learner_port *port,
                                const struct policy *policy, uint64_t now_ms);
 void learner_destroy(struct learner **l);
 

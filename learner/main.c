@@ -13,17 +13,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/config.h"
-#include "common/file.h"
-#include "common/log.h"
-#include "common/loop.h"
-#include "common/net.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/base/host.h"
+#include "common/base/log.h"
+#include "common/config/config.h"
+#include "common/config/options.h"
+#include "common/config/thread_plan.h"
+#include "common/io/loop.h"
+#include "common/io/net.h"
 #include "common/nn/gemm.h"
-#include "common/options.h"
-#include "common/process.h"
-#include "common/threads.h"
 #include "learner/learner.h"
 #include "learner/trainer.h"
 #include "learner/worker.h"
@@ -104,25 +104,25 @@ static void open_own(struct app *app) {
 
 // ---- the core's way out ----
 
-static int io_to_server(void *arg, const struct wire_msg *msg) {
+static int port_to_server(void *arg, const struct wire_msg *msg) {
     struct app *app = arg;
     return wire_send(app->wire, app->server, NULL, msg);
 }
 
-static int io_to_peer(void *arg, const struct net_peer *to, const struct wire_msg *msg) {
+static int port_to_peer(void *arg, const struct net_peer *to, const struct wire_msg *msg) {
     struct app *app = arg;
     return wire_send(app->wire, app->own, to, msg);
 }
 
 // Only the core's tick asks for this, so never inside the socket's own callback.
-static void io_reopen(void *arg) {
+static void port_reopen(void *arg) {
     struct app *app = arg;
     loop_remove_socket(app->loop, app->server);
     net_close(&app->server);
     open_server(app);
 }
 
-static bool io_submit(void *arg, struct trainer_command *command) {
+static bool port_submit(void *arg, struct trainer_command *command) {
     struct app *app = arg;
     return worker_submit(app->worker, command);
 }
@@ -156,7 +156,7 @@ static void on_tick(void *arg) {
 
 static void on_signal(void *arg) {
     struct app *app = arg;
-    if (process_stop_again(&app->stop_ms, loop_now_ms(app->loop))) {
+    if (host_stop_again(&app->stop_ms, loop_now_ms(app->loop))) {
         _exit(EXIT_CODE_FAILURE); // asked twice: at once; files are whole at any instant
     }
     learner_stop(app->core, "stopped by a signal");
@@ -173,9 +173,9 @@ static void load_config(struct app *app) {
         die(EXIT_CODE_CONFIG, "`spur config` prints a full one", "%s", err);
     }
     gemm_start(app->config.compute.kernels);
-    static_assert(THREADS_LEARNER_MAX == SAC_THREADS_MAX,
+    static_assert(THREAD_PLAN_LEARNER_MAX == SAC_THREADS_MAX,
                   "the division knows what an update can use");
-    app->config.compute.learner_threads = threads_divide(&app->config, process_cores()).learner;
+    app->config.compute.learner_threads = thread_plan_divide(&app->config, host_cores()).learner;
 }
 
 // One learner a run directory: two would write each other's checkpoints over.
@@ -216,7 +216,7 @@ static void say_start(const struct app *app) {
     trainer_memory(&real, &model, &networks, c, &app->task);
     log_info("memory at most: D_env %.1f MiB, D_model %.1f MiB, networks %.1f MiB", mib(real),
              mib(model), mib(networks));
-    uint64_t limit = process_memory_limit();
+    uint64_t limit = host_memory_limit();
     if (real + model + networks > limit) {
         die(EXIT_CODE_CONFIG, "lower rollout.retain_epochs or the last k of rollout.schedule",
             "%.0f MiB will be needed, this machine or container gives %.0f MiB",
@@ -251,8 +251,8 @@ static void start(struct app *app) {
         .incarnation = (uint64_t)(clock_wall_s() * 1e9),
         .pid = (uint64_t)getpid(),
     };
-    const struct learner_io io = {app, io_to_server, io_to_peer, io_reopen, io_submit};
-    app->core = learner_create(&app->who, &io, &app->trainer->sac.policy, loop_now_ms(app->loop));
+    const struct learner_port port = {app, port_to_server, port_to_peer, port_reopen, port_submit};
+    app->core = learner_create(&app->who, &port, &app->trainer->sac.policy, loop_now_ms(app->loop));
     app->worker =
         worker_create(app->trainer, LEARNER_COMMANDS_MAX, worker_woke, app, err, sizeof(err));
     if (!app->worker) {

@@ -8,7 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 // Memory behind the oldest row is handed back in runs of at least so many
 // bytes, so that the kernel is not asked for every few rows.

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
-#include "common/log.h"
-#include "learner/state.h"
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "learner/checkpoint.h"
 
 // Actors may be some rows beyond the budget when the run ends.
 #define REAL_ROWS_SLACK 65536
@@ -85,9 +85,9 @@ void trainer_memory(uint64_t *real, uint64_t *model, uint64_t *networks,
 static void refresh(struct trainer *t) {
     struct trainer_report *r = &t->report;
     r->updates = t->sac.updates;
-    r->real_rows = t->real.len;
-    r->model_rows = t->model.len;
-    r->model_capacity = t->model.capacity;
+    r->real_rows = t->d_env.len;
+    r->model_rows = t->d_model.len;
+    r->model_capacity = t->d_model.capacity;
     r->idle = !trainer_can_update(t);
 }
 
@@ -109,9 +109,9 @@ struct trainer *trainer_create(const struct config *config, const struct task *t
         goto fail;
     }
     uint64_t real_rows_max = config->run.steps + REAL_ROWS_SLACK;
-    if (replay_init(&t->real, task->obs_dim, task->act_dim, real_rows_max, real_rows_max, err,
+    if (replay_init(&t->d_env, task->obs_dim, task->act_dim, real_rows_max, real_rows_max, err,
                     err_len) < 0 ||
-        replay_init(&t->model, task->obs_dim, task->act_dim, model_rows_max,
+        replay_init(&t->d_model, task->obs_dim, task->act_dim, model_rows_max,
                     config_model_rows(config, 0), err, err_len) < 0) {
         goto fail;
     }
@@ -121,7 +121,7 @@ struct trainer *trainer_create(const struct config *config, const struct task *t
     double every = round(config->pacing.updates_per_step);
     t->publish_every = every < 1 ? 1 : (uint64_t)every;
     t->report.policy_version = 1;
-    if (state_load(t, err, err_len) < 0) {
+    if (checkpoint_load(t, err, err_len) < 0) {
         goto fail;
     }
     refresh(t);
@@ -137,8 +137,8 @@ void trainer_destroy(struct trainer **t) {
     }
     replay_batch_deinit(&(*t)->batch);
     sac_deinit(&(*t)->sac);
-    replay_deinit(&(*t)->model);
-    replay_deinit(&(*t)->real);
+    replay_deinit(&(*t)->d_model);
+    replay_deinit(&(*t)->d_env);
     free(*t);
     *t = NULL;
 }
@@ -161,7 +161,7 @@ static void save(struct trainer *t) {
         return;
     }
     char err[TRAINER_TEXT_MAX];
-    if (state_save(t, err, sizeof(err)) < 0) {
+    if (checkpoint_save(t, err, sizeof(err)) < 0) {
         // The run goes on: the disk may have room again by the next one.
         log_error("no checkpoint: %s", err);
         snprintf(t->report.text, sizeof(t->report.text), "%s", err);
@@ -175,13 +175,13 @@ static void save(struct trainer *t) {
 void trainer_handle(struct trainer *t, struct trainer_command *command) {
     switch (command->kind) {
     case TRAINER_EXPERIENCE:
-        replay_add(command->model ? &t->model : &t->real, &command->rows);
+        replay_add(command->model ? &t->d_model : &t->d_env, &command->rows);
         t->report.session = command->session;
         t->report.experience_seq = command->seq;
         break;
     case TRAINER_GRANT:
         t->report.updates_allowed = command->updates_allowed;
-        replay_resize(&t->model, command->model_capacity);
+        replay_resize(&t->d_model, command->model_capacity);
         break;
     case TRAINER_CHECKPOINT:
         save(t);
@@ -196,18 +196,18 @@ void trainer_handle(struct trainer *t, struct trainer_command *command) {
 }
 
 bool trainer_can_update(const struct trainer *t) {
-    return !t->report.failed && !t->report.finished && t->real.len > 0 &&
+    return !t->report.failed && !t->report.finished && t->d_env.len > 0 &&
            t->sac.updates < t->report.updates_allowed;
 }
 
 // Draws the batch of the next update: its number names the random streams.
 static void draw_batch(struct trainer *t) {
     int B = t->batch.rows;
-    int n_real = t->model.len > 0 ? (int)(t->config.sac.real_ratio * B) : B;
+    int n_real = t->d_model.len > 0 ? (int)(t->config.sac.real_ratio * B) : B;
     struct rng rng = rng_make(t->config.run.seed, RNG_REPLAY_REAL, t->sac.updates + 1);
-    replay_sample(&t->batch, 0, n_real, &t->real, &rng);
+    replay_sample(&t->batch, 0, n_real, &t->d_env, &rng);
     rng = rng_make(t->config.run.seed, RNG_REPLAY_MODEL, t->sac.updates + 1);
-    replay_sample(&t->batch, n_real, B - n_real, &t->model, &rng);
+    replay_sample(&t->batch, n_real, B - n_real, &t->d_model, &rng);
 }
 
 // That the next update belongs to.

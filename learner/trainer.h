@@ -18,10 +18,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/config.h"
+#include "common/config/config.h"
 #include "common/task/task.h"
+#include "learner/methods/sac.h"
 #include "learner/replay.h"
-#include "learner/sac.h"
 #include "proto/wire.h"
 
 #define TRAINER_TEXT_MAX 512
@@ -68,7 +68,7 @@ struct trainer {
     struct config config; // a copy
     const struct task *task;
     char run_dir[CONFIG_STRING_MAX * 4];
-    struct replay real, model; // D_env's copy and D_model
+    struct replay d_env, d_model; // D_env's copy and D_model
     struct sac sac;
     struct replay_batch batch;
     uint64_t publish_every; // updates between publications

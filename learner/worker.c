@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
-#include "common/queue.h"
+#include "common/base/check.h"
+#include "common/base/queue.h"
 
 struct worker {
     struct trainer *trainer; // the thread's alone

@@ -13,20 +13,20 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/config.h"
-#include "common/file.h"
-#include "common/log.h"
-#include "common/loop.h"
-#include "common/net.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/file.h"
+#include "common/base/host.h"
+#include "common/base/log.h"
+#include "common/config/config.h"
+#include "common/config/options.h"
+#include "common/config/thread_plan.h"
+#include "common/io/loop.h"
+#include "common/io/net.h"
 #include "common/nn/gemm.h"
 #include "common/nn/normalizer.h"
-#include "common/options.h"
-#include "common/process.h"
-#include "common/threads.h"
-#include "modelserver/modelserver.h"
-#include "modelserver/saved.h"
+#include "modelserver/core/modelserver.h"
+#include "modelserver/storage/checkpoint.h"
 #include "modelserver/workers.h"
 #include "proto/wire.h"
 
@@ -56,28 +56,28 @@ struct app {
 
 // ---- the core's way out ----
 
-static int hook_send(void *arg, const struct net_peer *to, const struct wire_msg *msg) {
+static int port_send(void *arg, const struct net_peer *to, const struct wire_msg *msg) {
     struct app *app = arg;
     return wire_send(app->wire, app->socket, to, msg);
 }
 
-static void hook_store(void *arg, struct store_batch *batch) {
+static void port_store(void *arg, struct store_batch *batch) {
     workers_store(((struct app *)arg)->workers, batch);
 }
 
-static void hook_fit(void *arg, struct ms_fit_job *job) {
+static void port_fit(void *arg, struct ms_fit_job *job) {
     workers_fit(((struct app *)arg)->workers, job);
 }
 
-static void hook_rollout(void *arg, struct feed_block *block) {
+static void port_rollout(void *arg, struct rollout_block *block) {
     workers_rollout(((struct app *)arg)->workers, block);
 }
 
-static void hook_save(void *arg, struct ms_save_job *job) {
+static void port_save(void *arg, struct ms_save_job *job) {
     workers_save(((struct app *)arg)->workers, job);
 }
 
-static void hook_evaluated(void *arg, const struct ms_evaluation *evaluation) {
+static void port_evaluated(void *arg, const struct ms_evaluation *evaluation) {
     workers_evaluation(((struct app *)arg)->workers, evaluation);
 }
 
@@ -157,7 +157,7 @@ static void on_tick(void *arg) {
 
 static void on_signal(void *arg) {
     struct app *app = arg;
-    if (process_stop_again(&app->stop_ms, loop_now_ms(app->loop))) {
+    if (host_stop_again(&app->stop_ms, loop_now_ms(app->loop))) {
         _exit(EXIT_CODE_FAILURE); // asked twice: at once; files are whole at any instant
     }
     ms_stop(app->core, loop_now_ms(app->loop), false, "stopped by a signal");
@@ -177,7 +177,7 @@ static void load_config(struct app *app) {
     gemm_start(app->config.compute.kernels);
     app->ensemble = ms_ensemble(&app->config, &app->task);
     app->policy = ms_policy(&app->config, &app->task);
-    app->threads = threads_divide(&app->config, process_cores()).modelserver;
+    app->threads = thread_plan_divide(&app->config, host_cores()).modelserver;
 }
 
 static void join_path(char *out, size_t out_len, const struct app *app, const char *name) {
@@ -224,7 +224,7 @@ static uint64_t rows_max(const struct config *c) {
 static void predict_memory(const struct app *app) {
     const struct config *c = &app->config;
     uint32_t o = (uint32_t)app->task.obs_dim, a = (uint32_t)app->task.act_dim;
-    uint64_t sum = 0, limit = process_memory_limit();
+    uint64_t sum = 0, limit = host_memory_limit();
     char text[512] = "";
     part(text, sizeof(text), "D_env", store_memory_bytes(rows_max(c), o, a), &sum);
     part(text, sizeof(text), "training",
@@ -285,19 +285,19 @@ static void start_core(struct app *app) {
                              .task = &app->task,
                              .run_id = app->meta.run_id,
                              .pid = (uint64_t)getpid(),
-                             .hooks = {.arg = app,
-                                       .send = hook_send,
-                                       .store = hook_store,
-                                       .fit = hook_fit,
-                                       .rollout = hook_rollout,
-                                       .save = hook_save,
-                                       .evaluated = hook_evaluated},
+                             .port = {.arg = app,
+                                      .send = port_send,
+                                      .store = port_store,
+                                      .fit = port_fit,
+                                      .rollout = port_rollout,
+                                      .save = port_save,
+                                      .evaluated = port_evaluated},
                              .env = store_columns(app->store),
                              .env_rows = store_rows(app->store),
                              .actor_count = store_actor_count(app->store)};
     setup.actors = setup.actor_count > 0 ? store_actor_at(app->store, 0) : NULL;
-    if (progress_open(workers.progress_path, app->config.eval.target, &setup.history, err,
-                      sizeof(err)) != 0) {
+    if (learning_curve_open(workers.progress_path, app->config.eval.target, &setup.history, err,
+                            sizeof(err)) != 0) {
         die(EXIT_CODE_IO, NULL, "%s", err);
     }
     struct ms_state state;
@@ -309,8 +309,8 @@ static void start_core(struct app *app) {
                           .elites = app->config.model.elites};
     bool has_model = false;
     if (file_exists(workers.checkpoint_path)) {
-        if (saved_read(workers.checkpoint_path, &workers.run, &state, &fit, &model, &has_model,
-                       workers.normalizer_len, err, sizeof(err)) != 0) {
+        if (ms_checkpoint_read(workers.checkpoint_path, &workers.run, &state, &fit, &model,
+                               &has_model, workers.normalizer_len, err, sizeof(err)) != 0) {
             die(EXIT_CODE_IO, NULL, "%s", err);
         }
         setup.state = &state;

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
-#include "common/queue.h"
-#include "modelserver/core.h"
+#include "common/base/check.h"
+#include "common/base/queue.h"
+#include "modelserver/core/core.h"
 
 // More than can be under way: all batches, two blocks, a training, a save, and
 // evaluations, of which the disk holds one at a time in practice.
@@ -49,11 +49,12 @@ static void commit(struct workers *w, struct work *const *group, int n) {
 
 static void record_evaluation(struct workers *w, struct work *work) {
     const struct workers_setup *s = &w->setup;
-    const struct progress_row *row = &work->evaluation.row;
-    int rc = progress_append(s->progress_path, row, work->err, sizeof(work->err));
+    const struct learning_curve_row *row = &work->evaluation.row;
+    int rc = learning_curve_append(s->progress_path, row, work->err, sizeof(work->err));
     if (rc == 0 && work->evaluation.best) {
-        rc = saved_policy_write(s->best_path, s->task, &s->policy, work->evaluation.best,
-                                work->evaluation.best_version, row, work->err, sizeof(work->err));
+        rc = ms_checkpoint_policy_write(s->best_path, s->task, &s->policy, work->evaluation.best,
+                                        work->evaluation.best_version, row, work->err,
+                                        sizeof(work->err));
     }
     work->failed = rc != 0;
     finish(w, work);
@@ -94,8 +95,9 @@ static void *training_thread(void *arg) {
                                     job->number, &w->stop);
         } else {
             struct fit_state state = fit_state(s->fit);
-            work->failed = saved_write(s->checkpoint_path, &s->run, work->save, &state,
-                                       s->normalizer_len, work->err, sizeof(work->err)) != 0;
+            work->failed =
+                ms_checkpoint_write(s->checkpoint_path, &s->run, work->save, &state,
+                                    s->normalizer_len, work->err, sizeof(work->err)) != 0;
             work->save->failed = work->failed;
         }
         finish(w, work);
@@ -216,7 +218,7 @@ void workers_save(struct workers *w, struct ms_save_job *job) {
     CHECK(queue_push(w->training, work));
 }
 
-void workers_rollout(struct workers *w, struct feed_block *block) {
+void workers_rollout(struct workers *w, struct rollout_block *block) {
     struct work *work = new_work(w, WORK_ROLLOUT);
     work->block = block;
     CHECK(queue_push(w->rollouts, work));

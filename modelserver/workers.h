@@ -10,10 +10,10 @@
 #ifndef SPUR_MODELSERVER_WORKERS_H
 #define SPUR_MODELSERVER_WORKERS_H
 
-#include "modelserver/fit.h"
-#include "modelserver/modelserver.h"
-#include "modelserver/rollout.h"
-#include "modelserver/saved.h"
+#include "modelserver/core/modelserver.h"
+#include "modelserver/model/fit.h"
+#include "modelserver/model/rollout.h"
+#include "modelserver/storage/checkpoint.h"
 
 #define WORKERS_PATH_MAX 4096
 
@@ -26,9 +26,9 @@ struct work {
         struct store_batch *batch;
         struct ms_fit_job *fit;
         struct ms_save_job *save;
-        struct feed_block *block;
+        struct rollout_block *block;
         struct {
-            struct progress_row row;
+            struct learning_curve_row row;
             float *best; // copy of the policy's parameters, or NULL
             uint64_t best_version;
         } evaluation;
@@ -44,7 +44,7 @@ struct workers_setup {
     struct rollout *rollout;
     const struct task *task;
     struct policy policy;
-    struct saved_run run;
+    struct ms_checkpoint_run run;
     size_t normalizer_len;
     char progress_path[WORKERS_PATH_MAX], best_path[WORKERS_PATH_MAX],
         checkpoint_path[WORKERS_PATH_MAX];
@@ -63,7 +63,7 @@ void workers_store(struct workers *w, struct store_batch *batch);
 void workers_evaluation(struct workers *w, const struct ms_evaluation *evaluation); // copies
 void workers_fit(struct workers *w, struct ms_fit_job *job);
 void workers_save(struct workers *w, struct ms_save_job *job);
-void workers_rollout(struct workers *w, struct feed_block *block);
+void workers_rollout(struct workers *w, struct rollout_block *block);
 // The training under way, and all to come, end with FIT_STOPPED.
 void workers_interrupt(struct workers *w);
 

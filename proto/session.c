@@ -3,8 +3,8 @@
 
 #include <stdio.h>
 
-#include "common/check.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/base/log.h"
 
 #define PAUSE_FIRST_MS 250 // after a refusal that is not fatal, doubled each time
 #define PAUSE_DOUBLINGS_MAX 5

@@ -17,9 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
-#include "common/log.h"
-#include "common/net.h"
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "common/io/net.h"
 #include "proto/wire_parts.h"
 #include "spur.pb-c.h"
 

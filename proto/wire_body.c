@@ -7,7 +7,7 @@
 // as the wire is, and the arena's pieces are aligned, so a column is used as it came.
 #include <stdbool.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 #include "proto/wire_parts.h"
 #include "spur.pb-c.h"
 
@@ -26,15 +26,17 @@ _Static_assert((int)SPUR__ENVELOPE__BODY_STATUS - BODY_FIRST == WIRE_STATUS, "ty
     TEXT(id)                                                                                       \
     NUM(incarnation)                                                                               \
     TEXT(host)                                                                                     \
-    NUM(pid) TEXT(version) TEXT(task) NUM(obs_dim) NUM(act_dim) TEXT(endpoint) NUM(updates)        \
+    NUM(pid)                                                                                       \
+    TEXT(version) TEXT(task) NUM(obs_dim) NUM(act_dim) TEXT(endpoint) NUM(updates)                 \
         NUM(policy_version) NUM(real_rows) NUM(model_rows) NUM(environments)
 #define WELCOME_FIELDS(NUM, ENUM, TEXT)                                                            \
     NUM(seed)                                                                                      \
     TEXT(task)                                                                                     \
     NUM(obs_dim)                                                                                   \
     NUM(act_dim)                                                                                   \
-    NUM(horizon) NUM(actor_index) NUM(next_seq) NUM(actor_steps) NUM(actor_episodes)               \
-        NUM(heartbeat_ms) NUM(lost_after_ms) NUM(batch_rows_max) NUM(unacked_rows_max)
+    NUM(horizon)                                                                                   \
+    NUM(actor_index) NUM(next_seq) NUM(actor_steps) NUM(actor_episodes) NUM(heartbeat_ms)          \
+        NUM(lost_after_ms) NUM(batch_rows_max) NUM(unacked_rows_max)
 #define REFUSE_FIELDS(NUM, ENUM, TEXT) ENUM(code) NUM(fatal) TEXT(text)
 #define ACK_FIELDS(NUM, ENUM, TEXT) NUM(seq)
 #define CREDIT_FIELDS(NUM, ENUM, TEXT)                                                             \
@@ -52,8 +54,9 @@ _Static_assert((int)SPUR__ENVELOPE__BODY_STATUS - BODY_FIRST == WIRE_STATUS, "ty
     NUM(updates)                                                                                   \
     NUM(policy_version)                                                                            \
     NUM(real_rows)                                                                                 \
-    NUM(model_rows) NUM(model_capacity) NUM(updates_per_s) NUM(critic_loss) NUM(actor_loss)        \
-        NUM(temperature) NUM(entropy) NUM(q_mean) TEXT(waiting)
+    NUM(model_rows)                                                                                \
+    NUM(model_capacity) NUM(updates_per_s) NUM(critic_loss) NUM(actor_loss) NUM(temperature)       \
+        NUM(entropy) NUM(q_mean) TEXT(waiting)
 #define POLICY_GET_FIELDS(NUM, ENUM, TEXT) NUM(have_version)
 
 // These hold more than plain fields; the rest is in the functions of their own.

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 #include "proto/wire_parts.h"
 
 static size_t columns_bytes(const struct wire_rows *r) {

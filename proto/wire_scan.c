@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 #include "proto/wire_parts.h"
 #include "spur.pb-c.h"
 

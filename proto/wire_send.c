@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "common/net.h"
+#include "common/io/net.h"
 #include "proto/wire_parts.h"
 
 int wire_send(struct wire *wire, struct net_socket *socket, const struct net_peer *to,

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 #include "proto/wire_parts.h"
 #include "spur.pb-c.h"
 
@@ -16,7 +16,8 @@ _Static_assert((int)SPUR__PEER_STATE__PEER_LEFT == WIRE_PEER_LEFT, "enums are sp
     TEXT(task)                                                                                     \
     NUM(run_id)                                                                                    \
     NUM(seed)                                                                                      \
-    NUM(pid) NUM(uptime_s) TEXT(state) TEXT(waiting) NUM(env_steps) NUM(env_steps_budget)          \
+    NUM(pid)                                                                                       \
+    NUM(uptime_s) TEXT(state) TEXT(waiting) NUM(env_steps) NUM(env_steps_budget)                   \
         NUM(explore_steps) NUM(episodes) NUM(env_steps_per_s) NUM(env_rows) NUM(model_rows)        \
             NUM(model_capacity)
 #define PACING_FIELDS(NUM, ENUM, TEXT)                                                             \
@@ -34,8 +35,8 @@ _Static_assert((int)SPUR__PEER_STATE__PEER_LEFT == WIRE_PEER_LEFT, "enums are sp
     NUM(model_epochs)                                                                              \
     NUM(model_training_now)                                                                        \
     NUM(model_age_s)                                                                               \
-    NUM(model_age_steps) NUM(rollout_length) NUM(rollout_rows) NUM(rollout_rows_per_s)             \
-        NUM(rollout_length_mean)
+    NUM(model_age_steps)                                                                           \
+    NUM(rollout_length) NUM(rollout_rows) NUM(rollout_rows_per_s) NUM(rollout_length_mean)
 #define TERMINATION_FIELDS(NUM, ENUM, TEXT)                                                        \
     NUM(termination_ended)                                                                         \
     NUM(termination_log_loss)                                                                      \
@@ -51,9 +52,10 @@ _Static_assert((int)SPUR__PEER_STATE__PEER_LEFT == WIRE_PEER_LEFT, "enums are sp
     ENUM(role)                                                                                     \
     ENUM(state)                                                                                    \
     NUM(pid)                                                                                       \
-    NUM(incarnation) NUM(index) NUM(steps) NUM(episodes) NUM(steps_per_s) NUM(policy_version)      \
-        NUM(policy_age_s) NUM(heard_s) NUM(unacked_rows) NUM(last_return) NUM(steps_bad)           \
-            NUM(environments) TEXT(waiting)
+    NUM(incarnation)                                                                               \
+    NUM(index) NUM(steps) NUM(episodes) NUM(steps_per_s) NUM(policy_version) NUM(policy_age_s)     \
+        NUM(heard_s) NUM(unacked_rows) NUM(last_return) NUM(steps_bad) NUM(environments)           \
+            TEXT(waiting)
 #define COUNTER_FIELDS(NUM, ENUM, TEXT) TEXT(name) NUM(value)
 
 // Pairs of functions between a part (Pb) and the struct of ours that holds its fields.

@@ -3,17 +3,17 @@
 
 #include <math.h>
 
-#include "common/check.h"
-#include "common/nn/vector.h"
+#include "common/base/check.h"
+#include "common/nn/elementwise.h"
 
 struct adam adam_make(double learning_rate) {
     return (struct adam){
         .learning_rate = learning_rate, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
 }
 
-static struct vector_adam step_of(const struct adam *a, float decay, uint64_t t) {
+static struct elementwise_adam step_of(const struct adam *a, float decay, uint64_t t) {
     CHECK(t >= 1);
-    return (struct vector_adam){
+    return (struct elementwise_adam){
         .beta1 = (float)a->beta1,
         .beta2 = (float)a->beta2,
         .gain1 = (float)(1.0 - a->beta1),
@@ -27,12 +27,12 @@ static struct vector_adam step_of(const struct adam *a, float decay, uint64_t t)
 
 void adam_step(float *p, float *m, float *v, const float *g, size_t n, const struct adam *a,
                float decay, uint64_t t) {
-    const struct vector_adam step = step_of(a, decay, t);
-    vector_adam_step(p, m, v, g, n, &step);
+    const struct elementwise_adam step = step_of(a, decay, t);
+    elementwise_adam_step(p, m, v, g, n, &step);
 }
 
 void adam_polyak_step(float *p, float *m, float *v, float *target, const float *g, size_t n,
                       const struct adam *a, float decay, float tau, uint64_t t) {
-    const struct vector_adam step = step_of(a, decay, t);
-    vector_adam_polyak_step(p, m, v, target, g, n, &step, tau);
+    const struct elementwise_adam step = step_of(a, decay, t);
+    elementwise_adam_polyak_step(p, m, v, target, g, n, &step, tau);
 }

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 // Scratch: a few vectors, then the network's own.
 struct parts {
@@ -47,7 +47,7 @@ void critic_init(float *params, const struct critic *c, struct rng *rng) {
     mlp_init_glorot(params + critic_offset(c, 1), &c->net, rng);
 }
 
-void critic_join(float *x, const struct critic *c, const float *obs, const float *act, int B) {
+void critic_concat(float *x, const struct critic *c, const float *obs, const float *act, int B) {
     size_t O = (size_t)c->obs_dim, A = (size_t)c->act_dim;
     for (int i = 0; i < B; i++, x += O + A, obs += O, act += A) {
         memcpy(x, obs, O * sizeof(float));
@@ -61,8 +61,8 @@ void critic_forward(float *q, float *scratch, const struct critic *c, const floa
     mlp_forward(q, s.net, &c->net, params + critic_offset(c, k), x, B);
 }
 
-void critic_values(float *q, float *scratch, const struct critic *c, const float *params, int k,
-                   const float *x, int B) {
+void critic_infer(float *q, float *scratch, const struct critic *c, const float *params, int k,
+                  const float *x, int B) {
     struct parts s = divide(scratch, c, B);
     mlp_infer(q, s.net, &c->net, params + critic_offset(c, k), x, B);
 }
@@ -88,8 +88,8 @@ float critic_loss(float *dparams, float *scratch, const struct critic *c, const 
     return loss;
 }
 
-float critic_adam(const struct mlp_adam *a, float *params, float *scratch, const struct critic *c,
-                  int k, const float *q, const float *y, int B) {
+float critic_backward_adam(const struct mlp_adam *a, float *params, float *scratch,
+                           const struct critic *c, int k, const float *q, const float *y, int B) {
     struct parts s = divide(scratch, c, B);
     float loss = squared_error(s.dq, q, y, B);
     size_t offset = critic_offset(c, k);

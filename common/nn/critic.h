@@ -23,14 +23,14 @@ size_t critic_scratch(const struct critic *c, int B); // of one
 void critic_init(float *params, const struct critic *c, struct rng *rng);
 
 // x (B, obs_dim + act_dim): what both take in.
-void critic_join(float *x, const struct critic *c, const float *obs, const float *act, int B);
+void critic_concat(float *x, const struct critic *c, const float *obs, const float *act, int B);
 
 // q (B) = Q_k(x).
 void critic_forward(float *q, float *scratch, const struct critic *c, const float *params, int k,
                     const float *x, int B);
 // The same without a way back.
-void critic_values(float *q, float *scratch, const struct critic *c, const float *params, int k,
-                   const float *x, int B);
+void critic_infer(float *q, float *scratch, const struct critic *c, const float *params, int k,
+                  const float *x, int B);
 
 // After critic_forward with the same scratch, params, x and B, which gave q: the
 // loss 0.5 mean((Q_k - y)^2) with targets y (B). Writes its gradient to dparams.
@@ -38,8 +38,8 @@ float critic_loss(float *dparams, float *scratch, const struct critic *c, const 
                   int k, const float *q, const float *y, int B);
 // The same, with a step of Adam along that gradient (mlp_backward_adam) in its place. The
 // moments and the target are blocks of both critics as well.
-float critic_adam(const struct mlp_adam *a, float *params, float *scratch, const struct critic *c,
-                  int k, const float *q, const float *y, int B);
+float critic_backward_adam(const struct mlp_adam *a, float *params, float *scratch,
+                           const struct critic *c, int k, const float *q, const float *y, int B);
 
 // q_min (B) = min(Q1, Q2), given q (2, B) = Q1 of all rows, then Q2.
 void critic_min(float *q_min, const float *q, int B);

@@ -4,8 +4,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "common/check.h"
-#include "common/nn/vector.h"
+#include "common/base/check.h"
+#include "common/nn/elementwise.h"
 
 #define MAX_LOGVAR_START 0.5f
 #define MIN_LOGVAR_START (-10.0f)
@@ -92,13 +92,13 @@ static void bound_logvar(const struct parts *s, const struct ensemble *e, const 
             s->a[i * T + j] = max[j] - raw[j];
         }
     }
-    vector_softplus(s->b, slopes ? s->slope_max : NULL, s->a, n);
+    elementwise_softplus(s->b, slopes ? s->slope_max : NULL, s->a, n);
     for (int i = 0; i < B; i++) {
         for (int j = 0; j < T; j++) {
             s->a[i * T + j] = max[j] - s->b[i * T + j] - min[j];
         }
     }
-    vector_softplus(s->b, slopes ? s->slope_min : NULL, s->a, n);
+    elementwise_softplus(s->b, slopes ? s->slope_min : NULL, s->a, n);
     for (int i = 0; i < B; i++) {
         for (int j = 0; j < T; j++) {
             s->logvar[i * T + j] = min[j] + s->b[i * T + j];
@@ -154,7 +154,7 @@ float ensemble_member_output(float *mse, float *d_bounds, float *scratch, const 
     for (size_t k = 0; k < n; k++) {
         s.a[k] = -s.logvar[k];
     }
-    vector_exp(s.b, s.a, n);
+    elementwise_exp(s.b, s.a, n);
     return output_loss(mse, d_bounds, d_bounds + T, &s, y, B, T);
 }
 

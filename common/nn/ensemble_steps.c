@@ -8,15 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 struct ensemble_steps {
     struct ensemble e;
     int batch_max;
-    struct crew *crew;
+    struct thread_team *team;
     struct worker {
         float *x, *y, *scratch, *gradient;
-    } worker[CREW_SIZE_MAX];
+    } worker[THREAD_TEAM_SIZE_MAX];
     float *d_bounds; // (members, 2 T), each one's part; then (2 T) their sum
 
     // The run in hand.
@@ -30,14 +30,14 @@ struct ensemble_steps {
 };
 
 struct ensemble_steps *ensemble_steps_create(const struct ensemble *e, int batch_max,
-                                             struct crew *crew) {
+                                             struct thread_team *team) {
     struct ensemble_steps *s = xmalloc(sizeof(*s));
     s->e = *e;
     s->batch_max = batch_max;
-    s->crew = crew;
+    s->team = team;
     size_t B = (size_t)batch_max, T = (size_t)e->target_dim;
     s->d_bounds = xfloats(((size_t)e->members + 1) * 2 * T);
-    for (int i = 0; i < crew_size(crew); i++) {
+    for (int i = 0; i < thread_team_size(team); i++) {
         s->worker[i] = (struct worker){.x = xfloats(B * (size_t)e->in_dim),
                                        .y = xfloats(B * T),
                                        .scratch = xfloats(ensemble_scratch(e, batch_max)),
@@ -51,7 +51,7 @@ void ensemble_steps_destroy(struct ensemble_steps **steps) {
     if (!s) {
         return;
     }
-    for (int i = 0; i < crew_size(s->crew); i++) {
+    for (int i = 0; i < thread_team_size(s->team); i++) {
         free(s->worker[i].x);
         free(s->worker[i].y);
         free(s->worker[i].scratch);
@@ -83,7 +83,7 @@ static void step_bounds(struct ensemble_steps *s, uint32_t step) {
     }
     ensemble_bounds_loss(sum, &s->e, t->params);
     adam_step(t->params + at, t->m + at, t->v + at, sum, n, &t->adam, 0, t->t + step + 1);
-    crew_raise(s->crew, &s->bounds_at, step + 1);
+    thread_team_raise(s->team, &s->bounds_at, step + 1);
 }
 
 static void step_member(struct ensemble_steps *s, int worker, int member, uint32_t step) {
@@ -93,9 +93,9 @@ static void step_member(struct ensemble_steps *s, int worker, int member, uint32
     float *d_bounds = s->d_bounds + (size_t)member * 2 * (size_t)e->target_dim;
     int B = t->batch(t->arg, w->x, w->y, member, step);
     CHECK(B <= s->batch_max);
-    crew_wait(s->crew, worker, &s->member_at[member], step);
+    thread_team_wait(s->team, worker, &s->member_at[member], step);
     ensemble_member_forward(w->scratch, e, t->params, member, w->x, B);
-    crew_wait(s->crew, worker, &s->bounds_at, step);
+    thread_team_wait(s->team, worker, &s->bounds_at, step);
     memset(d_bounds, 0, 2 * (size_t)e->target_dim * sizeof(float));
     ensemble_member_output(NULL, d_bounds, w->scratch, e, t->params, w->y, B);
     unsigned all = (unsigned)e->members * (step + 1);
@@ -109,7 +109,7 @@ static void step_member(struct ensemble_steps *s, int worker, int member, uint32
                                   .v = t->v,
                                   .gradient = w->gradient};
     ensemble_member_adam(&adam, t->params, w->scratch, e, member, B);
-    crew_raise(s->crew, &s->member_at[member], step + 1);
+    thread_team_raise(s->team, &s->member_at[member], step + 1);
 }
 
 static void work(void *arg, int item, int worker) {
@@ -136,7 +136,7 @@ bool ensemble_steps_run(struct ensemble_steps *s, struct ensemble_training *trai
     }
     atomic_store(&s->bounds_at, 0);
     atomic_store(&s->parts, 0);
-    crew_run(s->crew, work, s, crew_size(s->crew));
+    thread_team_run(s->team, work, s, thread_team_size(s->team));
     training->t += n;
     return atomic_load(&s->bounds_at) == n;
 }

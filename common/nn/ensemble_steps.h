@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Gradient steps of a whole ensemble, shared out to a crew: every member on a
+// Gradient steps of a whole ensemble, shared out to a team: every member on a
 // batch of its own, Adam on each network, and on the bounds that all share.
 //
 // Members are handed out in their order, step after step, to whoever is free: with
@@ -14,7 +14,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "common/crew.h"
+#include "common/base/thread_team.h"
 #include "common/nn/ensemble.h"
 
 // What is trained, and on what.
@@ -25,15 +25,15 @@ struct ensemble_training {
     uint64_t t;         // steps made before; counted on
     // Fills x (B, in_dim), standardised, and y (B, T) with a member's batch for a
     // step of this run, 0, 1, ...; returns B, at least 1 and at most batch_max.
-    // Called from any thread of the crew.
+    // Called from any thread of the team.
     int (*batch)(void *arg, float *x, float *y, int member, uint32_t step);
     void *arg;
 };
 
-struct ensemble_steps; // scratch of a crew
-// Borrows the crew.
+struct ensemble_steps; // scratch of a team
+// Borrows the team.
 struct ensemble_steps *ensemble_steps_create(const struct ensemble *e, int batch_max,
-                                             struct crew *crew);
+                                             struct thread_team *team);
 void ensemble_steps_destroy(struct ensemble_steps **steps);
 uint64_t ensemble_steps_memory_bytes(const struct ensemble *e, int batch_max, int threads);
 

@@ -4,44 +4,46 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 #include "common/nn/blas.h"
+#include "common/nn/elementwise.h"
 #include "common/nn/gemm_table.h"
-#include "common/nn/strip.h"
-#include "common/nn/vector.h"
+#include "common/nn/layout.h"
 
 // ---- the portable base: OpenBLAS, and a pass of its own for what is not a product ----
 
 static void openblas_forward(float *y, const float *W, const float *x, const float *b, bool relu,
                              struct gemm_shape s) {
-    for (int i = 0; i < strip_count(s.B); i++) {
-        blas_gemm_nn(y + strip_offset(s.out, i), STRIP, W, s.in, x + strip_offset(s.in, i), STRIP,
-                     s.out, strip_rows(s.B, i), s.in);
+    for (int i = 0; i < layout_blocks(s.B); i++) {
+        blas_gemm_nn(y + layout_offset(s.out, i), LAYOUT_ROWS, W, s.in, x + layout_offset(s.in, i),
+                     LAYOUT_ROWS, s.out, layout_block_rows(s.B, i), s.in);
     }
     if (b && relu) {
-        vector_bias_relu(y, b, s.out, s.B);
+        elementwise_bias_relu(y, b, s.out, s.B);
     } else if (b) {
-        vector_bias(y, b, s.out, s.B);
+        elementwise_bias(y, b, s.out, s.B);
     }
 }
 
-static void openblas_back(float *dx, const float *W, const float *dz, enum gemm_gate gate,
+static void openblas_back(float *dx, const float *W, const float *dz, enum gemm_epilogue gate,
                           const float *g, struct gemm_shape s) {
-    for (int i = 0; i < strip_count(s.B); i++) {
-        blas_gemm_tn(dx + strip_offset(s.in, i), STRIP, W, s.in, dz + strip_offset(s.out, i), STRIP,
-                     s.in, strip_rows(s.B, i), s.out);
+    for (int i = 0; i < layout_blocks(s.B); i++) {
+        blas_gemm_tn(dx + layout_offset(s.in, i), LAYOUT_ROWS, W, s.in,
+                     dz + layout_offset(s.out, i), LAYOUT_ROWS, s.in, layout_block_rows(s.B, i),
+                     s.out);
     }
-    if (gate == GEMM_POSITIVE) {
-        vector_relu_backward(dx, g, s.in, s.B);
-    } else if (gate == GEMM_SLOPE) {
-        vector_slope_backward(dx, g, s.in, s.B);
+    if (gate == GEMM_EPILOGUE_RELU) {
+        elementwise_relu_backward(dx, g, s.in, s.B);
+    } else if (gate == GEMM_EPILOGUE_SLOPE) {
+        elementwise_slope_backward(dx, g, s.in, s.B);
     }
 }
 
 static void openblas_weights(float *dW, const float *dz, const float *x, struct gemm_shape s) {
-    for (int i = 0; i < strip_count(s.B); i++) {
-        blas_gemm_nt(dW, s.in, dz + strip_offset(s.out, i), STRIP, x + strip_offset(s.in, i), STRIP,
-                     s.out, s.in, strip_rows(s.B, i), i > 0);
+    for (int i = 0; i < layout_blocks(s.B); i++) {
+        blas_gemm_nt(dW, s.in, dz + layout_offset(s.out, i), LAYOUT_ROWS,
+                     x + layout_offset(s.in, i), LAYOUT_ROWS, s.out, s.in,
+                     layout_block_rows(s.B, i), i > 0);
     }
 }
 
@@ -67,12 +69,12 @@ const struct gemm_table gemm_openblas = {COMPUTE_OPENBLAS, openblas_forward, ope
 
 // The best first; what auto does not choose last.
 static const struct gemm_table *const all[] = {
-#ifdef SPUR_VECTOR_X86
+#ifdef SPUR_ELEMENTWISE_X86
     &gemm_avx512,
     &gemm_avx2,
 #endif
     &gemm_openblas,
-#ifdef SPUR_VECTOR_X86
+#ifdef SPUR_ELEMENTWISE_X86
     &gemm_bf16,
 #endif
 };
@@ -81,7 +83,7 @@ static const struct gemm_table *table = &gemm_openblas;
 static const struct gemm_table *hidden = &gemm_openblas; // for operands that may be rounded
 
 static bool processor_has(const struct gemm_table *t) {
-#ifdef SPUR_VECTOR_X86
+#ifdef SPUR_ELEMENTWISE_X86
     __builtin_cpu_init();
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
@@ -104,7 +106,7 @@ static bool processor_has(const struct gemm_table *t) {
 
 // What does the products whose operands may not be rounded.
 static const struct gemm_table *exact(const struct gemm_table *t) {
-#ifdef SPUR_VECTOR_X86
+#ifdef SPUR_ELEMENTWISE_X86
     if (t == &gemm_bf16) {
         return &gemm_avx512;
     }
@@ -168,7 +170,7 @@ bool gemm_is_slow(char *out, size_t out_len) {
 }
 
 static const struct gemm_table *table_for(enum gemm_operands operands) {
-    return operands == GEMM_HIDDEN ? hidden : table;
+    return operands == GEMM_BF16_ALLOWED ? hidden : table;
 }
 
 void gemm_forward(float *y, const float *W, const float *x, const float *b, bool relu,
@@ -176,30 +178,31 @@ void gemm_forward(float *y, const float *W, const float *x, const float *b, bool
     table_for(operands)->forward(y, W, x, b, relu, shape);
 }
 
-void gemm_back(float *dx, const float *W, const float *dz, enum gemm_gate gate, const float *g,
-               struct gemm_shape shape, enum gemm_operands operands) {
+void gemm_backward_data(float *dx, const float *W, const float *dz, enum gemm_epilogue gate,
+                        const float *g, struct gemm_shape shape, enum gemm_operands operands) {
     table_for(operands)->back(dx, W, dz, gate, g, shape);
 }
 
-void gemm_weights(float *dW, const float *dz, const float *x, struct gemm_shape shape,
-                  enum gemm_operands operands) {
+void gemm_backward_weights(float *dW, const float *dz, const float *x, struct gemm_shape shape,
+                           enum gemm_operands operands) {
     table_for(operands)->weights(dW, dz, x, shape);
 }
 
 void gemm_from_rows(float *x, const float *rows, int n, int B) {
-    for (int i = 0; i < strip_count(B); i++) {
-        float *strip = x + strip_offset(n, i);
-        int taken = strip_rows(B, i);
-        if (taken < STRIP) {
-            memset(strip, 0, strip_offset(n, 1) * sizeof(float));
+    for (int i = 0; i < layout_blocks(B); i++) {
+        float *strip = x + layout_offset(n, i);
+        int taken = layout_block_rows(B, i);
+        if (taken < LAYOUT_ROWS) {
+            memset(strip, 0, layout_offset(n, 1) * sizeof(float));
         }
-        table->transpose(strip, STRIP, rows + (size_t)i * STRIP * (size_t)n, n, taken, n);
+        table->transpose(strip, LAYOUT_ROWS, rows + (size_t)i * LAYOUT_ROWS * (size_t)n, n, taken,
+                         n);
     }
 }
 
 void gemm_to_rows(float *rows, const float *x, int n, int B) {
-    for (int i = 0; i < strip_count(B); i++) {
-        table->transpose(rows + (size_t)i * STRIP * (size_t)n, n, x + strip_offset(n, i), STRIP, n,
-                         strip_rows(B, i));
+    for (int i = 0; i < layout_blocks(B); i++) {
+        table->transpose(rows + (size_t)i * LAYOUT_ROWS * (size_t)n, n, x + layout_offset(n, i),
+                         LAYOUT_ROWS, n, layout_block_rows(B, i));
     }
 }

@@ -27,11 +27,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/config.h"
+#include "common/config/config.h"
 
 // May a product's operands be rounded to bf16? Those of the first layer and of the
 // last may not: what comes from outside and what leaves keeps its digits.
-enum gemm_operands { GEMM_EXACT, GEMM_HIDDEN };
+enum gemm_operands { GEMM_F32, GEMM_BF16_ALLOWED };
 
 // A layer's shape, with B rows of the batch.
 struct gemm_shape {
@@ -44,18 +44,18 @@ struct gemm_shape {
 void gemm_forward(float *y, const float *W, const float *x, const float *b, bool relu,
                   struct gemm_shape shape, enum gemm_operands operands);
 
-// What the input's activation does to its gradient. GEMM_OPEN: nothing. GEMM_POSITIVE, for
-// ReLU: zero where g is not positive, g (in, B) being what the activation gave. GEMM_SLOPE,
-// for all others: times g (in, B), its slope.
-enum gemm_gate { GEMM_OPEN, GEMM_POSITIVE, GEMM_SLOPE };
+// What the input's activation does to its gradient. GEMM_EPILOGUE_NONE: nothing.
+// GEMM_EPILOGUE_RELU, for ReLU: zero where g is not positive, g (in, B) being what the activation
+// gave. GEMM_EPILOGUE_SLOPE, for all others: times g (in, B), its slope.
+enum gemm_epilogue { GEMM_EPILOGUE_NONE, GEMM_EPILOGUE_RELU, GEMM_EPILOGUE_SLOPE };
 
 // Back to the input: dx (in, B) = W^T dz (out, B), and then through the gate; g is NULL
 // where that is open.
-void gemm_back(float *dx, const float *W, const float *dz, enum gemm_gate gate, const float *g,
-               struct gemm_shape shape, enum gemm_operands operands);
+void gemm_backward_data(float *dx, const float *W, const float *dz, enum gemm_epilogue gate,
+                        const float *g, struct gemm_shape shape, enum gemm_operands operands);
 // Back to the weights: dW (out, in) = dz (out, B) x (in, B)^T.
-void gemm_weights(float *dW, const float *dz, const float *x, struct gemm_shape shape,
-                  enum gemm_operands operands);
+void gemm_backward_weights(float *dW, const float *dz, const float *x, struct gemm_shape shape,
+                           enum gemm_operands operands);
 
 // Between rows (B, n), one after the other, and strips x (n, B). What follows the last
 // row in its strip becomes zero.

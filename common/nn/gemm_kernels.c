@@ -21,7 +21,7 @@
 #include <stddef.h>
 
 #include "common/nn/gemm_table.h"
-#include "common/nn/strip.h"
+#include "common/nn/layout.h"
 
 #ifdef __AVX512F__
 
@@ -237,26 +237,26 @@ enum {
 };
 
 // Where a matrix's numbers are: (r, c) at
-//     at[r * row + c / STRIP * strip + c % STRIP * step].
+//     at[r * row + c / LAYOUT_ROWS * strip + c % LAYOUT_ROWS * step].
 struct view {
     const float *at;
     ptrdiff_t row, strip, step;
 };
 
 static struct view plain(const float *at, int columns) {
-    return (struct view){at, columns, STRIP, 1};
+    return (struct view){at, columns, LAYOUT_ROWS, 1};
 }
 
 static struct view plain_transposed(const float *at, int columns) {
-    return (struct view){at, 1, (ptrdiff_t)STRIP * columns, columns};
+    return (struct view){at, 1, (ptrdiff_t)LAYOUT_ROWS * columns, columns};
 }
 
 static struct view strips(const float *at, int rows) {
-    return (struct view){at, STRIP, (ptrdiff_t)STRIP * rows, 1};
+    return (struct view){at, LAYOUT_ROWS, (ptrdiff_t)LAYOUT_ROWS * rows, 1};
 }
 
 static inline const float *number(struct view v, int r, int c) {
-    return v.at + r * v.row + c / STRIP * v.strip + c % STRIP * v.step;
+    return v.at + r * v.row + c / LAYOUT_ROWS * v.strip + c % LAYOUT_ROWS * v.step;
 }
 
 struct product {
@@ -325,7 +325,7 @@ static inline __attribute__((always_inline)) void tile(const struct product *p, 
         }
     }
     struct rows a = rows_from(p->A.at + m * p->A.row, p->A.row);
-    const ptrdiff_t step = p->A.step, next_strip = p->A.strip - STRIP * p->A.step;
+    const ptrdiff_t step = p->A.step, next_strip = p->A.strip - LAYOUT_ROWS * p->A.step;
     const char *ahead = p->ahead;
     for (int s = 1; s <= K; s++) {
         vec b[2];
@@ -345,7 +345,7 @@ static inline __attribute__((always_inline)) void tile(const struct product *p, 
         ahead += LINE;
         panel.at += panel.step;
         rows_step(&a, step);
-        if (s % STRIP == 0) {
+        if (s % LAYOUT_ROWS == 0) {
             rows_step(&a, next_strip);
             ahead += p->ahead_jump;
         }
@@ -436,8 +436,8 @@ static void pass_rows(const struct product *whole, struct panel panel, int colum
                       int flags) {
     struct product p = *whole;
     // The next tile's rows of A: one piece, or one in each strip.
-    bool in_strips = p.A.row == STRIP && p.A.step == 1;
-    p.ahead_jump = in_strips ? p.A.strip * (ptrdiff_t)sizeof(float) - STRIP * LINE : 0;
+    bool in_strips = p.A.row == LAYOUT_ROWS && p.A.step == 1;
+    p.ahead_jump = in_strips ? p.A.strip * (ptrdiff_t)sizeof(float) - LAYOUT_ROWS * LINE : 0;
     int vectors = columns > LANES ? 2 : 1;
     int last = columns - (vectors - 1) * LANES;
     int tiles = (p.M + TILE_ROWS - 1) / TILE_ROWS;
@@ -489,9 +489,9 @@ static struct product part(const struct product *p, int m, int k) {
 // panel (words of K, PANEL) = the columns from B on, in a strip of which `columns` are
 // whole vectors.
 static void copy_panel(float *panel, const float *B, int columns, int K) {
-    for (int k = 0; k < K; k += WORD, B += WORD * STRIP, panel += PANEL) {
+    for (int k = 0; k < K; k += WORD, B += WORD * LAYOUT_ROWS, panel += PANEL) {
         for (int j = 0; j < columns; j += LANES) {
-            v_store(panel + j, v_words_across(B + j, STRIP, LANES, K - k));
+            v_store(panel + j, v_words_across(B + j, LAYOUT_ROWS, LANES, K - k));
         }
     }
 }
@@ -506,12 +506,12 @@ static void copy_panel(float *panel, const float *B, int columns, int K) {
 static void copy_rows(struct product *p, float *copy, int K) {
     if (p->A.step == 1) {
         for (int m = 0; m < p->M; m++) {
-            for (int k = 0; k < K; k += STRIP) { // words of a whole vector
-                int deep = K - k < STRIP ? K - k : STRIP;
+            for (int k = 0; k < K; k += LAYOUT_ROWS) { // words of a whole vector
+                int deep = K - k < LAYOUT_ROWS ? K - k : LAYOUT_ROWS;
                 v_store(copy + m * ALONG + k / WORD, v_words_along(number(p->A, m, k), deep));
             }
         }
-        p->A = (struct view){copy, ALONG, STRIP, 1};
+        p->A = (struct view){copy, ALONG, LAYOUT_ROWS, 1};
     } else {
         for (int k = 0; k < K; k += WORD) {
             for (int m = 0; m < p->M; m += LANES) {
@@ -520,7 +520,7 @@ static void copy_rows(struct product *p, float *copy, int K) {
                         v_words_across(number(p->A, m, k), p->A.step, lanes, K - k));
             }
         }
-        p->A = (struct view){copy, 1, STRIP * ACROSS, ACROSS};
+        p->A = (struct view){copy, 1, LAYOUT_ROWS * ACROSS, ACROSS};
     }
 }
 
@@ -556,7 +556,7 @@ static void multiply(const struct product *whole, struct view B, bool transposed
             for (int n = 0; n < p.N; n += PANEL) {
                 int columns = p.N - n < PANEL ? p.N - n : PANEL;
                 struct product own = p;
-                ptrdiff_t at = n / STRIP * p.C_strip + n % STRIP;
+                ptrdiff_t at = n / LAYOUT_ROWS * p.C_strip + n % LAYOUT_ROWS;
                 own.C += at;
                 own.gate = p.gate ? p.gate + at : NULL;
                 struct panel panel = {copied, PANEL};
@@ -565,7 +565,7 @@ static void multiply(const struct product *whole, struct view B, bool transposed
                 } else if (WORD > 1) {
                     copy_panel(copied, number(B, k, n), columns, deep);
                 } else {
-                    panel = (struct panel){number(B, k, n), STRIP};
+                    panel = (struct panel){number(B, k, n), LAYOUT_ROWS};
                 }
                 pass_rows(&own, panel, columns, (deep + WORD - 1) / WORD, flags);
             }
@@ -582,8 +582,8 @@ static void forward(float *y, const float *W, const float *x, const float *b, bo
                     struct gemm_shape s) {
     struct product p = {.A = plain(W, s.in),
                         .C = y,
-                        .C_row = STRIP,
-                        .C_strip = (ptrdiff_t)STRIP * s.out,
+                        .C_row = LAYOUT_ROWS,
+                        .C_strip = (ptrdiff_t)LAYOUT_ROWS * s.out,
                         .M = s.out,
                         .N = whole_vectors(s.B),
                         .bias = b,
@@ -591,14 +591,15 @@ static void forward(float *y, const float *W, const float *x, const float *b, bo
     multiply(&p, strips(x, s.in), false, s.in);
 }
 
-static void back(float *dx, const float *W, const float *dz, enum gemm_gate gate, const float *g,
-                 struct gemm_shape s) {
-    static const int flags[] = {
-        [GEMM_OPEN] = 0, [GEMM_POSITIVE] = GATE_ZERO, [GEMM_SLOPE] = GATE_TIMES};
+static void back(float *dx, const float *W, const float *dz, enum gemm_epilogue gate,
+                 const float *g, struct gemm_shape s) {
+    static const int flags[] = {[GEMM_EPILOGUE_NONE] = 0,
+                                [GEMM_EPILOGUE_RELU] = GATE_ZERO,
+                                [GEMM_EPILOGUE_SLOPE] = GATE_TIMES};
     struct product p = {.A = plain_transposed(W, s.in),
                         .C = dx,
-                        .C_row = STRIP,
-                        .C_strip = (ptrdiff_t)STRIP * s.in,
+                        .C_row = LAYOUT_ROWS,
+                        .C_strip = (ptrdiff_t)LAYOUT_ROWS * s.in,
                         .M = s.in,
                         .N = whole_vectors(s.B),
                         .gate = g,
@@ -607,8 +608,12 @@ static void back(float *dx, const float *W, const float *dz, enum gemm_gate gate
 }
 
 static void weights(float *dW, const float *dz, const float *x, struct gemm_shape s) {
-    struct product p = {
-        .A = strips(dz, s.out), .C = dW, .C_row = s.in, .C_strip = STRIP, .M = s.out, .N = s.in};
+    struct product p = {.A = strips(dz, s.out),
+                        .C = dW,
+                        .C_row = s.in,
+                        .C_strip = LAYOUT_ROWS,
+                        .M = s.out,
+                        .N = s.in};
     multiply(&p, strips(x, s.in), true, s.B);
 }
 

@@ -13,8 +13,8 @@ struct gemm_table {
     enum compute_kernels kernels;
     void (*forward)(float *y, const float *W, const float *x, const float *b, bool relu,
                     struct gemm_shape);
-    void (*back)(float *dx, const float *W, const float *dz, enum gemm_gate gate, const float *g,
-                 struct gemm_shape);
+    void (*back)(float *dx, const float *W, const float *dz, enum gemm_epilogue gate,
+                 const float *g, struct gemm_shape);
     void (*weights)(float *dW, const float *dz, const float *x, struct gemm_shape);
     void (*transpose)(float *to, int to_ld, const float *from, int from_ld, int rows, int columns);
 };

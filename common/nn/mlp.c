@@ -5,10 +5,10 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
+#include "common/nn/elementwise.h"
 #include "common/nn/gemm.h"
-#include "common/nn/strip.h"
-#include "common/nn/vector.h"
+#include "common/nn/layout.h"
 
 // Scratch is a row of buffers, all of them in strips (strip.h):
 //
@@ -64,9 +64,9 @@ static int hidden_buffers(const struct mlp *m) {
 // Where the input of layer l lies: x, h of layer l - 1, or, of the layer behind the
 // last, y.
 static size_t input_offset(const struct mlp *m, int l, int B) {
-    size_t offset = l > 0 ? strip_floats(m->dims[0], B) : 0;
+    size_t offset = l > 0 ? layout_floats(m->dims[0], B) : 0;
     for (int k = 1; k < l; k++) {
-        offset += (size_t)hidden_buffers(m) * strip_floats(m->dims[k], B);
+        offset += (size_t)hidden_buffers(m) * layout_floats(m->dims[k], B);
     }
     return offset;
 }
@@ -76,11 +76,11 @@ static size_t widest_floats(const struct mlp *m, int B) {
     for (int l = 0; l <= m->layers; l++) {
         width = m->dims[l] > width ? m->dims[l] : width;
     }
-    return strip_floats(width, B);
+    return layout_floats(width, B);
 }
 
 static size_t gradients_offset(const struct mlp *m, int B) {
-    return input_offset(m, m->layers, B) + strip_floats(m->dims[m->layers], B);
+    return input_offset(m, m->layers, B) + layout_floats(m->dims[m->layers], B);
 }
 
 size_t mlp_scratch(const struct mlp *m, int B) {
@@ -117,7 +117,7 @@ void mlp_init_truncated(float *params, const struct mlp *m, struct rng *rng) {
 }
 
 static enum gemm_operands operands_of(const struct mlp *m, int layer) {
-    return layer > 0 && layer < m->layers - 1 ? GEMM_HIDDEN : GEMM_EXACT;
+    return layer > 0 && layer < m->layers - 1 ? GEMM_BF16_ALLOWED : GEMM_F32;
 }
 
 static struct gemm_shape shape_of(const struct mlp *m, int layer, int B) {
@@ -133,7 +133,7 @@ static void layer_forward(float *to, float *slopes, const struct mlp *m, int lay
     bool last = layer == m->layers - 1, silu = !last && m->activation == ACTIVATION_SILU;
     gemm_forward(to, W, from, silu ? NULL : b, !last, shape, operands_of(m, layer));
     if (silu) {
-        vector_bias_silu(to, slopes, b, shape.out, B);
+        elementwise_bias_silu(to, slopes, b, shape.out, B);
     }
 }
 
@@ -142,7 +142,7 @@ void mlp_forward(float *y, float *scratch, const struct mlp *m, const float *par
     gemm_from_rows(scratch, x, m->dims[0], B);
     for (int l = 0; l < m->layers; l++) {
         float *to = scratch + input_offset(m, l + 1, B);
-        layer_forward(to, to + strip_floats(m->dims[l + 1], B), m, l, params,
+        layer_forward(to, to + layout_floats(m->dims[l + 1], B), m, l, params,
                       scratch + input_offset(m, l, B), B);
     }
     gemm_to_rows(y, scratch + input_offset(m, m->layers, B), m->dims[m->layers], B);
@@ -168,15 +168,15 @@ static void infer_row(float *y, float *scratch, const struct mlp *m, const float
         int out = m->dims[l + 1];
         const float *b = params + mlp_bias_offset(m, l);
         float *to = last ? y : scratch + (size_t)(l % 2) * widest_floats(m, 1);
-        vector_dots(to, params + mlp_weight_offset(m, l), x, out, m->dims[l]);
+        elementwise_dots(to, params + mlp_weight_offset(m, l), x, out, m->dims[l]);
         for (int j = 0; j < out; j++) {
             to[j] += b[j];
         }
         if (!last) { // a vector is a matrix of one feature
             if (m->activation == ACTIVATION_RELU) {
-                vector_bias_relu(to, &zero, 1, out);
+                elementwise_bias_relu(to, &zero, 1, out);
             } else {
-                vector_bias_silu(to, NULL, &zero, 1, out);
+                elementwise_bias_silu(to, NULL, &zero, 1, out);
             }
         }
         x = to;
@@ -215,21 +215,21 @@ static void layer_part(void *arg, int part, int worker) {
     enum gemm_operands operands = operands_of(b->m, b->layer);
     if (part == LAYER_INPUT && b->dx) {
         if (b->layer == 0) {
-            gemm_back(b->dx, b->W, b->dz, GEMM_OPEN, NULL, s, operands);
+            gemm_backward_data(b->dx, b->W, b->dz, GEMM_EPILOGUE_NONE, NULL, s, operands);
         } else if (b->m->activation == ACTIVATION_RELU) {
-            gemm_back(b->dx, b->W, b->dz, GEMM_POSITIVE, b->x, s, operands);
+            gemm_backward_data(b->dx, b->W, b->dz, GEMM_EPILOGUE_RELU, b->x, s, operands);
         } else {
-            const float *slope = b->x + strip_floats(s.in, s.B);
-            gemm_back(b->dx, b->W, b->dz, GEMM_SLOPE, slope, s, operands);
+            const float *slope = b->x + layout_floats(s.in, s.B);
+            gemm_backward_data(b->dx, b->W, b->dz, GEMM_EPILOGUE_SLOPE, slope, s, operands);
         }
     }
     if (part == LAYER_WEIGHTS && b->dW) {
         if (s.out == 1) {
-            vector_sums(b->dW, b->x, b->dz, s.in, s.B);
+            elementwise_sums(b->dW, b->x, b->dz, s.in, s.B);
         } else {
-            gemm_weights(b->dW, b->dz, b->x, s, operands);
+            gemm_backward_weights(b->dW, b->dz, b->x, s, operands);
         }
-        vector_sums(b->db, b->dz, NULL, s.out, s.B);
+        elementwise_sums(b->db, b->dz, NULL, s.out, s.B);
     }
 }
 
@@ -264,7 +264,7 @@ void mlp_backward(float *dx, float *dparams, float *scratch, const struct mlp *m
         back.dW = dparams ? dparams + mlp_weight_offset(m, l) : NULL;
         back.db = dparams ? dparams + mlp_bias_offset(m, l) : NULL;
         back.dx = l > 0 || dx ? back.dx : NULL;
-        crew_run(NULL, layer_part, &back, LAYER_PARTS);
+        thread_team_run(NULL, layer_part, &back, LAYER_PARTS);
         if (l == 0 && dx) {
             gemm_to_rows(dx, back.dx, m->dims[0], B);
         }
@@ -317,8 +317,8 @@ static void step_half(void *arg, int half, int worker) {
     }
 }
 
-void mlp_backward_adam(struct crew *crew, const struct mlp_adam *a, float *params, float *scratch,
-                       const struct mlp *m, const float *dy, int B) {
+void mlp_backward_adam(struct thread_team *team, const struct mlp_adam *a, float *params,
+                       float *scratch, const struct mlp *m, const float *dy, int B) {
     take_dy(scratch, m, dy, B);
     for (int l = m->layers - 1; l >= 0; l--) {
         size_t at = mlp_weight_offset(m, l), weights = mlp_bias_offset(m, l) - at;
@@ -326,14 +326,14 @@ void mlp_backward_adam(struct crew *crew, const struct mlp_adam *a, float *param
         back.dW = a->gradient;
         back.db = a->gradient + weights;
         back.dx = l > 0 ? back.dx : NULL;
-        crew_run(crew, layer_part, &back, LAYER_PARTS);
+        thread_team_run(team, layer_part, &back, LAYER_PARTS);
         struct layer_step step = {.a = a,
                                   .params = params,
                                   .at = at,
                                   .weights = weights,
                                   .biases = (size_t)m->dims[l + 1],
                                   .decay = a->decay ? a->decay[l] : 0};
-        crew_run(crew, step_half, &step, STEP_HALVES);
+        thread_team_run(team, step_half, &step, STEP_HALVES);
     }
 }
 
@@ -347,9 +347,9 @@ int mlp_keep_rows(float *scratch, const struct mlp *m, const float *keep, int B)
         int width = m->dims[l], buffers = l > 0 ? hidden_buffers(m) : 1;
         for (int k = 0; k < buffers; k++) {
             const float *from =
-                scratch + input_offset(m, l, B) + (size_t)k * strip_floats(width, B);
-            float *to = scratch + input_offset(m, l, kept) + (size_t)k * strip_floats(width, kept);
-            vector_keep(to, from, keep, width, B);
+                scratch + input_offset(m, l, B) + (size_t)k * layout_floats(width, B);
+            float *to = scratch + input_offset(m, l, kept) + (size_t)k * layout_floats(width, kept);
+            elementwise_keep(to, from, keep, width, B);
         }
     }
     return kept;

@@ -11,9 +11,9 @@
 
 #include <stddef.h>
 
-#include "common/crew.h"
+#include "common/base/rng.h"
+#include "common/base/thread_team.h"
 #include "common/nn/adam.h"
-#include "common/rng.h"
 
 #define MLP_LAYERS_MAX 12
 
@@ -70,10 +70,10 @@ struct mlp_adam {
     float *gradient; // mlp_adam_floats() to work in
 };
 size_t mlp_adam_floats(const struct mlp *m);
-// By two threads of the crew or, where that is NULL, by this one, to the same bits: a layer's two
+// By two threads of the team or, where that is NULL, by this one, to the same bits: a layer's two
 // products do not depend on each other, nor do the halves of its step.
-void mlp_backward_adam(struct crew *crew, const struct mlp_adam *a, float *params, float *scratch,
-                       const struct mlp *m, const float *dy, int B);
+void mlp_backward_adam(struct thread_team *team, const struct mlp_adam *a, float *params,
+                       float *scratch, const struct mlp *m, const float *dy, int B);
 
 // Between the two: drops the rows i with keep[i] == 0 from scratch, as if
 // mlp_forward had been given the others only (in their order). Returns how many

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 // Columns are summed in groups of this many, so that the sums live on the stack.
 #define GROUP 32

@@ -4,8 +4,8 @@
 #include <math.h>
 #include <stdbool.h>
 
-#include "common/check.h"
-#include "common/nn/vector.h"
+#include "common/base/check.h"
+#include "common/nn/elementwise.h"
 
 // Scratch: first what the way back needs of a sample, then the network's own.
 struct parts {
@@ -62,14 +62,14 @@ static void squash(float *act, const struct parts *parts, int A, const float *no
             s.u[i * A + j] = clip_log_std(s.out[(2 * i + 1) * A + j]);
         }
     }
-    vector_exp(s.std, s.u, n);
+    elementwise_exp(s.std, s.u, n);
     for (int i = 0; i < B; i++) {
         for (int j = 0; j < A; j++) {
             int k = i * A + j;
             s.u[k] = s.out[2 * i * A + j] + s.std[k] * noise[k];
         }
     }
-    vector_tanh(s.act, s.u, n);
+    elementwise_tanh(s.act, s.u, n);
     for (size_t k = 0; k < n; k++) {
         act[k] = s.act[k];
     }
@@ -89,7 +89,7 @@ static void log_probability(float *log_prob, const struct parts *parts, int A, c
     for (size_t k = 0; k < n; k++) {
         s.u[k] *= -2.0f;
     }
-    vector_softplus(s.sp, NULL, s.u, n);
+    elementwise_softplus(s.sp, NULL, s.u, n);
     for (int i = 0; i < B; i++) {
         float sum = 0.0f;
         for (int j = 0; j < A; j++) {
@@ -102,16 +102,16 @@ static void log_probability(float *log_prob, const struct parts *parts, int A, c
     }
 }
 
-void policy_sample(float *act, float *log_prob, float *scratch, const struct policy *p,
-                   const float *params, const float *obs, const float *noise, int B) {
+void policy_forward(float *act, float *log_prob, float *scratch, const struct policy *p,
+                    const float *params, const float *obs, const float *noise, int B) {
     struct parts s = divide(scratch, p, B);
     mlp_forward(s.out, s.net, &p->net, params, obs, B);
     squash(act, &s, p->act_dim, noise, B);
     log_probability(log_prob, &s, p->act_dim, noise, B);
 }
 
-void policy_act(float *act, float *log_prob, float *scratch, const struct policy *p,
-                const float *params, const float *obs, const float *noise, int B) {
+void policy_infer(float *act, float *log_prob, float *scratch, const struct policy *p,
+                  const float *params, const float *obs, const float *noise, int B) {
     struct parts s = divide(scratch, p, B);
     mlp_infer(s.out, s.net, &p->net, params, obs, B);
     squash(act, &s, p->act_dim, noise, B);
@@ -128,7 +128,7 @@ void policy_mean(float *act, float *scratch, const struct policy *p, const float
             s.u[i * A + j] = s.out[2 * i * A + j];
         }
     }
-    vector_tanh(act, s.u, (size_t)B * (size_t)A);
+    elementwise_tanh(act, s.u, (size_t)B * (size_t)A);
 }
 
 // With a = tanh(u): da/du = 1 - a^2, and dlog_prob/du = 2a, because the Gaussian's
@@ -158,10 +158,10 @@ void policy_backward(float *dparams, float *scratch, const struct policy *p, con
     mlp_backward(NULL, dparams, s.net, &p->net, params, s.out, B);
 }
 
-void policy_adam(struct crew *crew, const struct mlp_adam *a, float *params, float *scratch,
-                 const struct policy *p, const float *noise, const float *d_act,
-                 const float *d_log_prob, int B) {
+void policy_backward_adam(struct thread_team *team, const struct mlp_adam *a, float *params,
+                          float *scratch, const struct policy *p, const float *noise,
+                          const float *d_act, const float *d_log_prob, int B) {
     struct parts s = divide(scratch, p, B);
     output_gradient(&s, p->act_dim, noise, d_act, d_log_prob, B);
-    mlp_backward_adam(crew, a, params, s.net, &p->net, s.out, B);
+    mlp_backward_adam(team, a, params, s.net, &p->net, s.out, B);
 }

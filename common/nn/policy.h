@@ -25,23 +25,23 @@ void policy_init(float *params, const struct policy *p, struct rng *rng);
 
 // act (B, A) in [-1, 1] (tanh rounds to its ends), log_prob (B) or NULL; noise (B,
 // A) ~ N(0, 1).
-void policy_sample(float *act, float *log_prob, float *scratch, const struct policy *p,
-                   const float *params, const float *obs, const float *noise, int B);
+void policy_forward(float *act, float *log_prob, float *scratch, const struct policy *p,
+                    const float *params, const float *obs, const float *noise, int B);
 // The same without a way back.
-void policy_act(float *act, float *log_prob, float *scratch, const struct policy *p,
-                const float *params, const float *obs, const float *noise, int B);
+void policy_infer(float *act, float *log_prob, float *scratch, const struct policy *p,
+                  const float *params, const float *obs, const float *noise, int B);
 // act (B, A) = tanh(mu(obs)): the deterministic policy of evaluations.
 void policy_mean(float *act, float *scratch, const struct policy *p, const float *params,
                  const float *obs, int B);
-// After policy_sample with the same scratch, params, noise and B: writes the
+// After policy_forward with the same scratch, params, noise and B: writes the
 // gradient of a loss L(act, log_prob) to dparams, given d_act (B, A) = dL/dact
 // and d_log_prob (B) = dL/dlog_prob.
 void policy_backward(float *dparams, float *scratch, const struct policy *p, const float *params,
                      const float *noise, const float *d_act, const float *d_log_prob, int B);
 // The same for a step of Adam along that gradient (mlp_backward_adam), shared with a
-// crew unless that is NULL.
-void policy_adam(struct crew *crew, const struct mlp_adam *a, float *params, float *scratch,
-                 const struct policy *p, const float *noise, const float *d_act,
-                 const float *d_log_prob, int B);
+// team unless that is NULL.
+void policy_backward_adam(struct thread_team *team, const struct mlp_adam *a, float *params,
+                          float *scratch, const struct policy *p, const float *noise,
+                          const float *d_act, const float *d_log_prob, int B);
 
 #endif

@@ -4,9 +4,9 @@
 #include <math.h>
 #include <stdbool.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
+#include "common/nn/elementwise.h"
 #include "common/nn/normalizer.h"
-#include "common/nn/vector.h"
 
 #define NEWTON_STEPS_MAX 100
 #define NEWTON_ENOUGH 1e-9 // decrease that a step promises, below which it is the last
@@ -65,7 +65,7 @@ float termination_loss(float *dparams, float *scratch, const struct termination 
     size_t n = scratch_floats((size_t)B);
     float *z = scratch, *value = scratch + n, *slope = scratch + 2 * n, *net = scratch + 3 * n;
     mlp_forward(z, net, &t->net, own, x, B);
-    vector_softplus(value, slope, z, (size_t)B);
+    elementwise_softplus(value, slope, z, (size_t)B);
     double sum = 0;
     for (int i = 0; i < B; i++) {
         sum += (double)(value[i] - y[i] * z[i]);
@@ -105,7 +105,7 @@ void termination_probability(float *p, float *scratch, const struct termination 
         for (int i = 0; i < rows; i++) {
             z[i] = calibration[0] * z[i] + calibration[1];
         }
-        vector_softplus(value, p + from, z, (size_t)rows);
+        elementwise_softplus(value, p + from, z, (size_t)rows);
     }
 }
 

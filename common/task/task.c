@@ -5,8 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "common/check.h"
-#include "common/spelling.h"
+#include "common/base/check.h"
+#include "common/base/spelling.h"
 
 // ---- termination of predicted states ----
 //

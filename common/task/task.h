@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/config.h"
+#include "common/config/config.h"
 
 #define TASK_OBS_DIM_MAX 512
 #define TASK_ACT_DIM_MAX 64

@@ -19,18 +19,18 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "cli/children.h"
-#include "cli/display.h"
-#include "cli/endpoints.h"
-#include "cli/memory.h"
-#include "cli/policy_file.h"
-#include "cli/status.h"
-#include "cli/summary.h"
+#include "cli/play/policy_file.h"
+#include "cli/run/display.h"
+#include "cli/run/endpoints.h"
+#include "cli/run/memory.h"
+#include "cli/run/spawn.h"
+#include "cli/run/summary.h"
+#include "cli/status/status.h"
 #include "cli/text.h"
-#include "common/check.h"
-#include "common/file.h"
-#include "common/nn/checkpoint.h"
+#include "common/base/check.h"
+#include "common/base/file.h"
 #include "common/nn/policy.h"
+#include "common/nn/safetensors.h"
 
 static char dir[] = "/tmp/spur-test-cli-XXXXXX";
 static char err[1024];
@@ -466,7 +466,7 @@ static const char *write_policy(enum fault fault) {
         tensor_make("policy.1.weight", TENSOR_F32, w1, 2, shape1),
         tensor_f32("policy.1.bias", b1, 2),
     };
-    struct checkpoint_meta meta[] = {
+    struct safetensors_meta meta[] = {
         {"task", fault == FAULT_TASK ? "no_such_task" : "inverted_pendulum"},
         {"obs_dim", fault == FAULT_DIMS ? "5" : "4"},
         {"act_dim", "1"},
@@ -476,7 +476,7 @@ static const char *write_policy(enum fault fault) {
         {"updates", "70"},
     };
     const char *path = in_dir("policy.safetensors");
-    assert_int_equal(checkpoint_write(path, tensors, 4, meta, 7, err, sizeof(err)), 0);
+    assert_int_equal(safetensors_write(path, tensors, 4, meta, 7, err, sizeof(err)), 0);
     return path;
 }
 

@@ -20,9 +20,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/check.h"
-#include "common/clock.h"
-#include "common/file.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/file.h"
 
 static char dir[] = "/tmp/spur-test-program-XXXXXX";
 static char output[1 << 16];

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 #include "proto/wire.h"
 #include "tests/fuzz/wire_samples.h"
 

@@ -15,23 +15,23 @@
 #include <string.h>
 
 #include "common/nn/adam.h"
-#include "common/nn/checkpoint.h"
 #include "common/nn/critic.h"
 #include "common/nn/ensemble.h"
 #include "common/nn/normalizer.h"
 #include "common/nn/policy.h"
+#include "common/nn/safetensors.h"
 
 // As in make_golden.py.
 enum { O = 5, A = 2, H = 16, B = 12, T = 1 + O, MEMBERS = 3 };
 
-static struct checkpoint *golden;
+static struct safetensors *golden;
 
 static int set_up(void **state) {
     (void)state;
     char path[4096], err[512];
     const char *root = getenv("SPUR_SOURCE_ROOT");
     snprintf(path, sizeof(path), "%s/tests/golden/golden.safetensors", root ? root : ".");
-    golden = checkpoint_open(path, err, sizeof(err));
+    golden = safetensors_open(path, err, sizeof(err));
     if (!golden) {
         print_error("%s\n", err);
     }
@@ -40,7 +40,7 @@ static int set_up(void **state) {
 
 static int tear_down(void **state) {
     (void)state;
-    checkpoint_close(&golden);
+    safetensors_close(&golden);
     return 0;
 }
 
@@ -56,7 +56,7 @@ static uint64_t count(const struct tensor *t) {
 static float *input(const char *name, size_t n) {
     char err[256];
     float *x = malloc(n * sizeof(float));
-    if (checkpoint_copy_f32(golden, name, x, n, err, sizeof(err)) < 0) {
+    if (safetensors_copy_f32(golden, name, x, n, err, sizeof(err)) < 0) {
         fail_msg("%s", err);
     }
     return x;
@@ -64,7 +64,7 @@ static float *input(const char *name, size_t n) {
 
 // Compares n numbers with a stored answer.
 static void expect(const char *name, const float *got, size_t n, double tolerance) {
-    const struct tensor *t = checkpoint_find(golden, name);
+    const struct tensor *t = safetensors_find(golden, name);
     if (!t || t->type != TENSOR_F64 || count(t) != n) {
         fail_msg("golden.safetensors has no %s of %zu numbers", name, n);
         return;
@@ -114,7 +114,7 @@ static void policy_numbers(void **state) {
     float act[B * A], mean[B * A], log_prob[B];
     policy_mean(mean, scratch, &p, params, obs, B);
     expect("policy.mean", mean, B * A, 1e-6);
-    policy_sample(act, log_prob, scratch, &p, params, obs, noise, B);
+    policy_forward(act, log_prob, scratch, &p, params, obs, noise, B);
     expect("policy.act", act, B * A, 1e-6);
     expect("policy.log_prob", log_prob, B, 1e-6);
     policy_backward(gradient, scratch, &p, params, noise, d_act, d_log_prob, B);
@@ -131,7 +131,7 @@ static void critic_numbers(void **state) {
     float *gradient = zeros(n), *x = zeros(B * (O + A));
     float *scratch[2] = {zeros(critic_scratch(&c, B)), zeros(critic_scratch(&c, B))};
     float q[2 * B], q_min[B], d_act[B * A], loss = 0;
-    critic_join(x, &c, obs, act, B);
+    critic_concat(x, &c, obs, act, B);
     for (int k = 0; k < 2; k++) {
         critic_forward(q + k * B, scratch[k], &c, params, k, x, B);
         loss += critic_loss(gradient, scratch[k], &c, params, k, q + k * B, y, B);
@@ -176,7 +176,7 @@ static void ensemble_numbers(void **state) {
     // The trainable bounds once more by themselves: their gradients are small.
     size_t at = ensemble_max_logvar_offset(&e);
     const double *expected =
-        (const double *)checkpoint_find(golden, "ensemble.gradient")->data + at;
+        (const double *)safetensors_find(golden, "ensemble.gradient")->data + at;
     for (size_t j = 0; j < 2 * T; j++) {
         assert_true(fabs((double)gradient[at + j] - expected[j]) < 1e-6);
         assert_true(fabs(expected[j]) > 1e-4);

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 #include <math.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 #define WIDTH_MAX 512
 

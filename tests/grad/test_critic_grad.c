@@ -35,7 +35,7 @@ static struct example make(struct critic c, int B, uint64_t seed) {
     s.y = normal_floats(&rng, (size_t)B, 1);
     s.q = garbage_floats(2 * (size_t)B);
     s.x = garbage_floats((size_t)(B * c.net.dims[0]));
-    critic_join(s.x, &c, s.obs, s.act, B);
+    critic_concat(s.x, &c, s.obs, s.act, B);
     for (int k = 0; k < 2; k++) {
         s.scratch[k] = garbage_floats(critic_scratch(&c, B));
     }
@@ -126,8 +126,8 @@ static void loss_and_gradient(void **state) {
     }
 }
 
-// critic_adam is Adam, and the average into the targets, on critic_loss's gradient, to the bit;
-// critic_values gives what critic_forward does.
+// critic_backward_adam is Adam, and the average into the targets, on critic_loss's gradient, to the
+// bit; critic_infer gives what critic_forward does.
 static void steps_and_values(void **state) {
     (void)state;
     for (size_t i = 0; i < SHAPES; i++) {
@@ -149,7 +149,7 @@ static void steps_and_values(void **state) {
             const float *q = s.q + k * s.B;
             float loss = critic_loss(gradient, s.scratch[k], &s.c, s.params, k, q, s.y, s.B);
             critic_forward(s.q + k * s.B, s.scratch[k], &s.c, s.params, k, s.x, s.B);
-            float same = critic_adam(&step, got, s.scratch[k], &s.c, k, q, s.y, s.B);
+            float same = critic_backward_adam(&step, got, s.scratch[k], &s.c, k, q, s.y, s.B);
             assert_memory_equal(&same, &loss, sizeof(loss));
         }
         adam_polyak_step(expected, expected + 2 * n, expected + 3 * n, expected + 4 * n, gradient,
@@ -157,7 +157,7 @@ static void steps_and_values(void **state) {
         assert_memory_equal(got, expected, n * sizeof(float));
         assert_memory_equal(got + n, expected + 2 * n, 3 * n * sizeof(float));
         for (int k = 0; k < 2; k++) {
-            critic_values(s.q + k * s.B, s.scratch[k], &s.c, s.params, k, s.x, s.B);
+            critic_infer(s.q + k * s.B, s.scratch[k], &s.c, s.params, k, s.x, s.B);
         }
         check_q("values without a way back", &s);
         free(expected);

@@ -194,7 +194,7 @@ static void blocks_give_the_same(void **state) {
 // all ways there are: with decay or without, with a target that follows or without, by
 // one thread and by two.
 static void check_steps(struct mlp m, int B, uint64_t seed, bool decays, bool follows,
-                        struct crew *crew) {
+                        struct thread_team *team) {
     const float decay[] = {1e-2f, 0, 2e-2f, 3e-2f}, tau = 0.05f;
     struct example s = make(m, B, seed);
     size_t n = s.params_len;
@@ -224,7 +224,7 @@ static void check_steps(struct mlp m, int B, uint64_t seed, bool decays, bool fo
                              &step.adam, 0, tau, step.t);
         }
         mlp_forward(s.y, s.scratch, &m, s.params, s.x, s.B);
-        mlp_backward_adam(crew, &step, s.params, s.scratch, &m, s.c, s.B);
+        mlp_backward_adam(team, &step, s.params, s.scratch, &m, s.c, s.B);
         assert_memory_equal(s.params, p, n * sizeof(float));
         assert_memory_equal(step.m, mean, n * sizeof(float));
         assert_memory_equal(step.v, square, n * sizeof(float));
@@ -242,14 +242,14 @@ static void layers_step_by_themselves(void **state) {
     static const struct {
         int in, width, hidden, out, B;
     } shapes[] = {{1, 1, 0, 1, 1}, {3, 5, 1, 1, 1}, {14, 33, 3, 24, 31}, {40, 7, 2, 3, 5}};
-    struct crew *crew = crew_create(2);
+    struct thread_team *team = thread_team_create(2);
     for (size_t i = 0; i < 16 * sizeof(shapes) / sizeof(shapes[0]); i++) {
         size_t k = i / 16;
         struct mlp m = mlp_make(shapes[k].in, shapes[k].width, shapes[k].hidden, shapes[k].out,
                                 i % 2 ? ACTIVATION_SILU : ACTIVATION_RELU);
-        check_steps(m, shapes[k].B, 20 + i, i & 2, i & 4, i & 8 ? crew : NULL);
+        check_steps(m, shapes[k].B, 20 + i, i & 2, i & 4, i & 8 ? team : NULL);
     }
-    crew_destroy(&crew);
+    thread_team_destroy(&team);
 }
 
 // The same inputs elsewhere in memory, at an odd address, with other garbage in

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Shows that policy_sample gives the squashed Gaussian's actions and exact
+// Shows that policy_forward gives the squashed Gaussian's actions and exact
 // log-probabilities, also where tanh saturates and where log_std is clipped, and
 // that policy_backward is the gradient of a loss that mixes both, by comparing
 // with a reference in double and its differences.
@@ -82,7 +82,7 @@ static void check_values(const char *what, const struct example *s, double toler
 
 static void check(const char *what, struct example *s, double tolerance) {
     float *dparams = zero_floats(s->params_len);
-    policy_sample(s->act, s->log_prob, s->scratch, &s->p, s->params, s->obs, s->noise, s->B);
+    policy_forward(s->act, s->log_prob, s->scratch, &s->p, s->params, s->obs, s->noise, s->B);
     check_values(what, s, tolerance);
     policy_backward(dparams, s->scratch, &s->p, s->params, s->noise, s->c, s->d, s->B);
     check_gradient(what, dparams, s->params64, s->params_len, loss, s, tolerance);
@@ -96,11 +96,11 @@ static void check(const char *what, struct example *s, double tolerance) {
     memcpy(expected, s->params, n * sizeof(float));
     memcpy(got, s->params, n * sizeof(float));
     adam_step(expected, expected + n, expected + 2 * n, dparams, n, &step.adam, 0, 1);
-    policy_sample(s->act, s->log_prob, s->scratch, &s->p, s->params, s->obs, s->noise, s->B);
-    policy_adam(NULL, &step, got, s->scratch, &s->p, s->noise, s->c, s->d, s->B);
+    policy_forward(s->act, s->log_prob, s->scratch, &s->p, s->params, s->obs, s->noise, s->B);
+    policy_backward_adam(NULL, &step, got, s->scratch, &s->p, s->noise, s->c, s->d, s->B);
     assert_memory_equal(got, expected, 3 * n * sizeof(float));
     // Without a way back.
-    policy_act(s->act, s->log_prob, s->scratch, &s->p, s->params, s->obs, s->noise, s->B);
+    policy_infer(s->act, s->log_prob, s->scratch, &s->p, s->params, s->obs, s->noise, s->B);
     check_values(what, s, tolerance);
     free(expected);
     free(got);
@@ -136,7 +136,7 @@ static void clipped_log_std_has_no_gradient(void **state) {
     refresh(&s);
     check("clipped", &s, 2e-5);
     float *dparams = zero_floats(s.params_len);
-    policy_sample(s.act, s.log_prob, s.scratch, &s.p, s.params, s.obs, s.noise, s.B);
+    policy_forward(s.act, s.log_prob, s.scratch, &s.p, s.params, s.obs, s.noise, s.B);
     policy_backward(dparams, s.scratch, &s.p, s.params, s.noise, s.c, s.d, s.B);
     assert_true(dparams[mlp_bias_offset(&s.p.net, 2) + 3] == 0.0f);
     assert_true(dparams[mlp_bias_offset(&s.p.net, 2) + 4] != 0.0f);
@@ -164,7 +164,7 @@ static void mean_and_no_log_prob(void **state) {
     struct example s = make(policy_make(3, 2, 17, 2), B, 230);
     memset(s.noise, 0, s.act_len * sizeof(float));
     memset(s.noise64, 0, s.act_len * sizeof(double));
-    policy_sample(s.act, NULL, s.scratch, &s.p, s.params, s.obs, s.noise, B);
+    policy_forward(s.act, NULL, s.scratch, &s.p, s.params, s.obs, s.noise, B);
     float *mean = garbage_floats(s.act_len);
     policy_mean(mean, s.scratch, &s.p, s.params, s.obs, B);
     double act[2];

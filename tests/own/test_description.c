@@ -15,8 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "actor/env.h"
-#include "actor/env_inspect.h"
+#include "actor/env/env.h"
+#include "actor/env/mujoco_internal.h"
 
 static char dir[] = "/tmp/spur-test-description-XXXXXX";
 static char err[2048];

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actor/env.h"
+#include "actor/env/env.h"
 
 static char err[1024];
 

@@ -15,10 +15,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "actor/env.h"
-#include "actor/env_inspect.h"
-#include "common/file.h"
-#include "common/rng.h"
+#include "actor/env/env.h"
+#include "actor/env/mujoco_internal.h"
+#include "common/base/file.h"
+#include "common/base/rng.h"
 
 #define SEED 20260131
 #define STATE_MAX 64

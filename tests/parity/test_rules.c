@@ -17,8 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actor/env.h"
-#include "common/rng.h"
+#include "actor/env/env.h"
+#include "common/base/rng.h"
 
 #define SEED 20260131
 #define EPISODE_MAX 100 // steps; then another start

@@ -45,7 +45,7 @@ def network(inputs, outputs):
 
 
 class Sac:
-    """One update as learner/sac.h describes it."""
+    """One update as learner/methods/sac.h describes it."""
 
     def __init__(self):
         self.policy = network(OBS, 2 * ACT)
@@ -101,7 +101,7 @@ class Sac:
 
 
 class Ensemble:
-    """One step of all members on a batch each (modelserver/fit.h), as batched products."""
+    """One step of all members on a batch each (modelserver/model/fit.h), as batched products."""
 
     def __init__(self):
         dims = [OBS + ACT] + [MODEL_WIDTH] * MODEL_LAYERS + [2 * (OBS + 1)]

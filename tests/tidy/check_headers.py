@@ -8,8 +8,9 @@ import tempfile
 
 root = os.environ.get("SPUR_SOURCE_ROOT", ".")
 compiler = [a for a in sys.argv[1:]] or ["cc"]
-folders = ["common", "common/nn", "common/task", "proto", "actor", "modelserver", "learner", "cli", "include/spur"]
-headers = [f"{d}/{f}" for d in folders for f in sorted(os.listdir(os.path.join(root, d))) if f.endswith(".h")]
+headers = sorted(os.path.relpath(os.path.join(folder, name), root)
+                 for top in ("common", "proto", "actor", "modelserver", "learner", "cli", "include/spur")
+                 for folder, _, names in os.walk(os.path.join(root, top)) for name in names if name.endswith(".h"))
 assert len(headers) >= 10, "no headers found"
 
 with tempfile.TemporaryDirectory() as scratch:

@@ -13,29 +13,49 @@ import sys
 
 root = os.environ.get("SPUR_SOURCE_ROOT", ".")
 
+# Folder -> folders that its files may include, besides itself.
+COMMON = {"common/base", "common/io", "common/config"}
+MODELSERVER = {"modelserver/core", "modelserver/model", "modelserver/storage"}
 BELOW = {
-    "common": set(),
-    "common/nn": {"common"},
-    "common/task": {"common"},
-    "proto": {"common"},
-    "actor": {"common", "common/nn", "common/task", "proto", "include/spur"},
     "include/spur": set(),
-    "modelserver": {"common", "common/nn", "common/task", "proto"},
-    "learner": {"common", "common/nn", "common/task", "proto"},
-    "cli": {"common", "common/nn", "common/task", "proto", "actor", "modelserver", "learner"},
+    "common/base": set(),
+    "common/io": {"common/base"},
+    "common/config": {"common/base"},
+    "common/nn": {"common/base", "common/config"},
+    "common/task": {"common/base", "common/config"},
+    "proto": COMMON,
+    "actor/env": COMMON | {"common/task", "actor/env/tasks", "actor/env/description", "include/spur"},
+    "actor/env/tasks": COMMON | {"common/task", "actor/env"},
+    "actor/env/description": COMMON | {"common/task", "actor/env", "actor/env/tasks"},
+    "actor/env/render": COMMON | {"common/task", "actor/env"},
+    "actor/env/parity": COMMON | {"common/task", "actor/env"},
+    "actor": COMMON | {"common/nn", "common/task", "proto", "actor/env"},
+    "modelserver/core": COMMON | {"common/nn", "common/task", "proto", "modelserver/model", "modelserver/storage"},
+    "modelserver/model": COMMON | {"common/nn", "common/task", "proto", "modelserver/storage"},
+    "modelserver/storage": COMMON | {"common/nn", "common/task", "proto", "modelserver/model", "modelserver/core"},
+    "modelserver": COMMON | {"common/nn", "common/task", "proto"} | MODELSERVER,
+    "learner/methods": COMMON | {"common/nn", "learner"},
+    "learner": COMMON | {"common/nn", "common/task", "proto", "learner/methods"},
+    "cli/status": COMMON | {"common/task", "proto", "cli", "cli/run"},
+    "cli/run": COMMON | {"common/nn", "common/task", "proto", "cli", "cli/status", "actor", "actor/env", "modelserver", "learner"}
+        | MODELSERVER | {"learner/methods"},
+    "cli/play": COMMON | {"common/nn", "common/task", "proto", "cli", "cli/run", "actor", "actor/env", "actor/env/render"},
+    "cli/bench": COMMON | {"common/nn", "common/task", "proto", "cli", "cli/run", "cli/status", "actor", "actor/env",
+                           "learner", "learner/methods", "modelserver"} | MODELSERVER,
+    "cli": COMMON | {"common/nn", "common/task", "proto", "actor/env", "cli/bench", "cli/run", "cli/play", "cli/status"},
 }
 
 # header pattern -> files that may include it
 DOORWAYS = {
-    r"zmq\.h": {"common/net.c"},
-    r"uv\.h": {"common/loop.c"},
+    r"zmq\.h": {"common/io/net.c"},
+    r"uv\.h": {"common/io/loop.c"},
     r"cblas\.h|openblas.*\.h": {"common/nn/blas.c"},
-    r"mujoco/.*": {"actor/env_mujoco.c", "actor/env_render.c"},
-    r"EGL/.*": {"actor/offscreen.c"},
-    r"zlib\.h": {"cli/png.c"},
+    r"mujoco/.*": {"actor/env/env_mujoco.c", "actor/env/render/render.c"},
+    r"EGL/.*": {"actor/env/render/offscreen.c"},
+    r"zlib\.h": {"cli/play/png.c"},
     r".*\.pb-c\.h|protobuf-c/.*": {f"proto/wire{part}.c" for part in ("", "_body", "_scan", "_status")},
-    r"lmdb\.h": {"modelserver/store.c"},
-    r"yaml\.h": {"common/yaml_doc.c"},
+    r"lmdb\.h": {"modelserver/storage/store.c"},
+    r"yaml\.h": {"common/config/yaml_doc.c"},
 }
 
 

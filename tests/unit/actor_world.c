@@ -12,8 +12,8 @@
 #include <cmocka.h>
 #include <errno.h>
 
-#include "actor/env.h"
-#include "common/check.h"
+#include "actor/env/env.h"
+#include "common/base/check.h"
 #include "common/nn/policy.h"
 
 // ---- a task and an environment that can be foreseen ----
@@ -111,7 +111,7 @@ struct world *world_make(bool evaluate) {
     struct world *w = xcalloc(1, sizeof(*w));
     w->sent = xcalloc(SENT_MAX, sizeof(*w->sent));
     w->now_ms = 1000;
-    w->io = (struct client_io){.arg = w, .send = world_send, .reopen = world_reopen};
+    w->port = (struct client_port){.arg = w, .send = world_send, .reopen = world_reopen};
     w->who = (struct client_identity){.id = "actor-0",
                                       .host = "here",
                                       .version = "test",
@@ -125,9 +125,9 @@ struct world *world_make(bool evaluate) {
     bad_for_good = false;
     steps_taken = 0;
     if (evaluate) {
-        w->evaluator = evaluator_create(&w->who, &w->io, w->now_ms);
+        w->evaluator = evaluator_create(&w->who, &w->port, w->now_ms);
     } else {
-        w->actor = actor_create(&w->who, &w->io, w->now_ms);
+        w->actor = actor_create(&w->who, &w->port, w->now_ms);
     }
     return w;
 }

@@ -16,10 +16,10 @@
 #define BATCH_MAX 4
 #define UNACKED_MAX 12
 
-extern int bad_step_at; // the number of the step that the simulator breaks at; 0: none
+extern int bad_step_at;   // the number of the step that the simulator breaks at; 0: none
 extern bool bad_for_good; // and at all that follow
-extern int steps_taken; // of all environments
-extern int world_envs;  // that an actor made from now on steps
+extern int steps_taken;   // of all environments
+extern int world_envs;    // that an actor made from now on steps
 
 #define SENT_MAX 256
 
@@ -38,7 +38,7 @@ struct world {
     int count;
     bool deaf; // sockets take nothing
     int reopened;
-    struct client_io io;
+    struct client_port port;
     struct client_identity who;
     struct actor *actor;
     struct evaluator *evaluator;

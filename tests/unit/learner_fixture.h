@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // What the learner's tests share: a small configuration, rows with a story, a
 // folder that goes away.
-#ifndef SPUR_TESTS_LEARNER_FIXTURE_H
-#define SPUR_TESTS_LEARNER_FIXTURE_H
+#ifndef SPUR_TESTS_UNIT_LEARNER_FIXTURE_H
+#define SPUR_TESTS_UNIT_LEARNER_FIXTURE_H
 
 #include <dirent.h>
 #include <limits.h>
@@ -16,8 +16,8 @@
 
 #include <cmocka.h>
 
-#include "common/config.h"
-#include "common/file.h"
+#include "common/base/file.h"
+#include "common/config/config.h"
 #include "common/task/task.h"
 #include "learner/trainer.h"
 

@@ -7,14 +7,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/check.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/base/log.h"
 
 static struct net_peer route_of(uint8_t peer) {
     return (struct net_peer){.len = 1, .id = {peer}};
 }
 
-// ---- hooks ----
+// ---- port ----
 
 static int world_send(void *arg, const struct net_peer *to, const struct wire_msg *m) {
     struct world *w = arg;
@@ -76,7 +76,7 @@ static void world_fit(void *arg, struct ms_fit_job *job) {
     w->fits++;
 }
 
-static void world_rollout(void *arg, struct feed_block *block) {
+static void world_rollout(void *arg, struct rollout_block *block) {
     struct world *w = arg;
     CHECK(!w->block);
     w->block = block;
@@ -142,16 +142,16 @@ void world_start(struct world *w) {
         die(EXIT_CODE_FAILURE, NULL, "%s", err);
     }
     w->run_id = meta.run_id;
-    struct ms_setup setup = {.config = &w->config,
-                             .task = w->task,
-                             .run_id = meta.run_id,
-                             .pid = 1,
-                             .hooks = {w, world_send, world_store, world_fit, world_rollout,
-                                       world_save, world_evaluated},
-                             .env = store_columns(w->store),
-                             .env_rows = store_rows(w->store),
-                             .actor_count = store_actor_count(w->store),
-                             .state = w->saves > 0 ? &w->saved_state : NULL};
+    struct ms_setup setup = {
+        .config = &w->config,
+        .task = w->task,
+        .run_id = meta.run_id,
+        .pid = 1,
+        .port = {w, world_send, world_store, world_fit, world_rollout, world_save, world_evaluated},
+        .env = store_columns(w->store),
+        .env_rows = store_rows(w->store),
+        .actor_count = store_actor_count(w->store),
+        .state = w->saves > 0 ? &w->saved_state : NULL};
     setup.actors = setup.actor_count > 0 ? store_actor_at(w->store, 0) : NULL;
     struct ensemble e = ms_ensemble(&w->config, w->task);
     struct model_slots slots;
@@ -233,7 +233,7 @@ void world_end_fit(struct world *w) {
 }
 
 void world_end_rollout(struct world *w) {
-    struct feed_block *b = w->block;
+    struct rollout_block *b = w->block;
     w->block = NULL;
     b->out.rows = b->job.count * b->job.length;
     b->out.not_finite = b->out.terminated = 0;

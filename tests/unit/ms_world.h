@@ -4,10 +4,10 @@
 //
 // The store is real (in a folder of its own); trainings and rollouts give rows
 // and models made by hand, at once or when the test says so.
-#ifndef SPUR_TESTS_MS_WORLD_H
-#define SPUR_TESTS_MS_WORLD_H
+#ifndef SPUR_TESTS_UNIT_MS_WORLD_H
+#define SPUR_TESTS_UNIT_MS_WORLD_H
 
-#include "modelserver/modelserver.h"
+#include "modelserver/core/modelserver.h"
 
 #define WORLD_SENT_MAX 65536
 #define WORLD_BATCHES_MAX 1024
@@ -43,7 +43,7 @@ struct world {
     struct store_batch *batches[WORLD_BATCHES_MAX];
     int batch_count;
     struct ms_fit_job *fit;
-    struct feed_block *block;
+    struct rollout_block *block;
     struct ms_save_job *save;
     int fits, rollouts, saves;
     struct ms_state saved_state;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-#ifndef SPUR_TESTS_NET_BYTES_H
-#define SPUR_TESTS_NET_BYTES_H
+#ifndef SPUR_TESTS_UNIT_NET_BYTES_H
+#define SPUR_TESTS_UNIT_NET_BYTES_H
 
 #include <string.h>
 
-#include "common/net.h"
+#include "common/io/net.h"
 
 // net_send of a copy of data.
 static inline int send_bytes(struct net_socket *s, const struct net_peer *to, const void *data,

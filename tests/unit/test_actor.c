@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "common/check.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/base/log.h"
 #include "tests/unit/actor_world.h"
 
 static void step(struct world *w) {

@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "common/log.h"
-#include "common/rng.h"
+#include "common/base/log.h"
+#include "common/base/rng.h"
 #include "tests/unit/actor_world.h"
 
 #define SEEDS 40

@@ -17,8 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/rng.h"
 #include "common/nn/blas.h"
-#include "common/rng.h"
 
 static char *program;
 

@@ -14,8 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/config.h"
-#include "common/file.h"
+#include "common/base/file.h"
+#include "common/config/config.h"
 
 static char err[1024];
 

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "common/log.h"
+#include "common/base/log.h"
 #include "tests/unit/actor_world.h"
 
 static void request(struct world *w, uint64_t id, uint64_t version, uint32_t episodes) {

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/file.h"
+#include "common/base/file.h"
 
 static char dir[] = "/tmp/spur-test-file-XXXXXX";
 static char path[256];

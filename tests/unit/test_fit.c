@@ -17,9 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 #include "common/nn/normalizer.h"
-#include "modelserver/fit.h"
+#include "modelserver/model/fit.h"
 
 enum { O = 3, A = 1, IN = O + A, T = O + 1, ROWS = 700, MEMBERS = 4 };
 

@@ -19,10 +19,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
+#include "common/base/rng.h"
 #include "common/nn/gemm.h"
-#include "common/nn/strip.h"
-#include "common/rng.h"
+#include "common/nn/layout.h"
 
 static const enum compute_kernels all[] = {COMPUTE_OPENBLAS, COMPUTE_AVX2, COMPUTE_AVX512,
                                            COMPUTE_BF16};
@@ -76,7 +76,7 @@ static int features(const struct layer *l, int operand) {
 }
 
 static struct layer layer(int B, int out, int in, bool at_end) {
-    int over_in = (int)strip_floats(in, B), over_out = (int)strip_floats(out, B);
+    int over_in = (int)layout_floats(in, B), over_out = (int)layout_floats(out, B);
     struct layer l = {.shape = {.out = out, .in = in, .B = B},
                       .size = {[X] = over_in,
                                [WEIGHTS] = out * in,
@@ -96,8 +96,8 @@ static struct layer layer(int B, int out, int in, bool at_end) {
     }
     for (int i = 0; i < OPERANDS; i++) {
         for (int j = 0; in_strips(i) && j < features(&l, i); j++) {
-            for (int row = B; row < strip_count(B) * STRIP; row++) {
-                l.at[i][strip_index(features(&l, i), j, row)] = NAN;
+            for (int row = B; row < layout_blocks(B) * LAYOUT_ROWS; row++) {
+                l.at[i][layout_index(features(&l, i), j, row)] = NAN;
             }
         }
     }
@@ -113,7 +113,7 @@ static void spoil(const struct layer *l, int operand) {
 
 // Feature j of row i.
 static float value(const struct layer *l, int operand, int j, int i) {
-    return l->at[operand][strip_index(features(l, operand), j, i)];
+    return l->at[operand][layout_index(features(l, operand), j, i)];
 }
 
 static void drop(struct layer *l) {
@@ -148,7 +148,8 @@ static void check_forward(const struct layer *l) {
     const struct gemm_shape s = l->shape;
     for (int way = 0; way < 3; way++) { // the product alone, with bias, with ReLU
         spoil(l, Y);
-        gemm_forward(a[Y], a[WEIGHTS], a[X], way > 0 ? a[BIAS] : NULL, way == 2, s, GEMM_HIDDEN);
+        gemm_forward(a[Y], a[WEIGHTS], a[X], way > 0 ? a[BIAS] : NULL, way == 2, s,
+                     GEMM_BF16_ALLOWED);
         for (int j = 0; j < s.out; j++) {
             for (int i = 0; i < s.B; i++) {
                 double sum = way > 0 ? (double)a[BIAS][j] : 0, scale = fabs(sum) + 1;
@@ -167,10 +168,10 @@ static void check_forward(const struct layer *l) {
 static void check_back(const struct layer *l) {
     float *const *a = l->at;
     const struct gemm_shape s = l->shape;
-    for (int gate = GEMM_OPEN; gate <= GEMM_SLOPE; gate++) {
+    for (int gate = GEMM_EPILOGUE_NONE; gate <= GEMM_EPILOGUE_SLOPE; gate++) {
         spoil(l, DX);
-        gemm_back(a[DX], a[WEIGHTS], a[DZ], (enum gemm_gate)gate, gate == GEMM_OPEN ? NULL : a[X],
-                  s, GEMM_HIDDEN);
+        gemm_backward_data(a[DX], a[WEIGHTS], a[DZ], (enum gemm_epilogue)gate,
+                           gate == GEMM_EPILOGUE_NONE ? NULL : a[X], s, GEMM_BF16_ALLOWED);
         for (int j = 0; j < s.in; j++) {
             for (int i = 0; i < s.B; i++) {
                 double sum = 0, scale = 1, g = (double)value(l, X, j, i);
@@ -179,11 +180,11 @@ static void check_back(const struct layer *l) {
                     sum += term;
                     scale += fabs(term);
                 }
-                if (gate == GEMM_POSITIVE && !(g > 0)) {
+                if (gate == GEMM_EPILOGUE_RELU && !(g > 0)) {
                     sum = 0;
                     assert_true(value(l, DX, j, i) == 0);
                 }
-                double factor = gate == GEMM_SLOPE ? g : 1;
+                double factor = gate == GEMM_EPILOGUE_SLOPE ? g : 1;
                 expect(l, "back", value(l, DX, j, i), factor * sum, (1 + fabs(factor)) * scale);
             }
         }
@@ -194,7 +195,7 @@ static void check_weights(const struct layer *l) {
     float *const *a = l->at;
     const struct gemm_shape s = l->shape;
     spoil(l, DW);
-    gemm_weights(a[DW], a[DZ], a[X], s, GEMM_HIDDEN);
+    gemm_backward_weights(a[DW], a[DZ], a[X], s, GEMM_BF16_ALLOWED);
     for (int j = 0; j < s.out; j++) {
         for (int k = 0; k < s.in; k++) {
             double sum = 0, scale = 1;
@@ -216,7 +217,7 @@ static void check_rows(const struct layer *l) {
     spoil(l, DX);
     gemm_from_rows(l->at[DX], rows.at, s.in, s.B);
     for (int j = 0; j < s.in; j++) {
-        for (int i = 0; i < strip_count(s.B) * STRIP; i++) {
+        for (int i = 0; i < layout_blocks(s.B) * LAYOUT_ROWS; i++) {
             assert_true(i >= s.B || rows.at[i * s.in + j] == value(l, X, j, i));
             assert_true(value(l, DX, j, i) == (i < s.B ? value(l, X, j, i) : 0));
         }
@@ -269,7 +270,7 @@ static struct layer rows_of(const struct layer *l, int first, int B) {
     for (int operand = 0; operand < OPERANDS; operand++) {
         for (int j = 0; in_strips(operand) && j < features(l, operand); j++) {
             for (int i = 0; i < B; i++) {
-                size_t at = strip_index(features(l, operand), j, i);
+                size_t at = layout_index(features(l, operand), j, i);
                 some.at[operand][at] = value(l, operand, j, first + i);
             }
         }
@@ -291,11 +292,13 @@ static void a_row_has_its_own_bits(void **state) {
         if (all[v] == COMPUTE_OPENBLAS || !use(all[v])) {
             continue;
         }
-        gemm_forward(a[Y], a[WEIGHTS], a[X], a[BIAS], true, l.shape, GEMM_HIDDEN);
-        gemm_forward(b[Y], b[WEIGHTS], b[X], b[BIAS], true, some.shape, GEMM_HIDDEN);
-        gemm_back(a[DX], a[WEIGHTS], a[DZ], GEMM_POSITIVE, a[X], l.shape, GEMM_HIDDEN);
-        gemm_back(b[DX], b[WEIGHTS], b[DZ], GEMM_POSITIVE, b[X], some.shape, GEMM_HIDDEN);
-        gemm_weights(dw[variants], a[DZ], a[X], l.shape, GEMM_HIDDEN);
+        gemm_forward(a[Y], a[WEIGHTS], a[X], a[BIAS], true, l.shape, GEMM_BF16_ALLOWED);
+        gemm_forward(b[Y], b[WEIGHTS], b[X], b[BIAS], true, some.shape, GEMM_BF16_ALLOWED);
+        gemm_backward_data(a[DX], a[WEIGHTS], a[DZ], GEMM_EPILOGUE_RELU, a[X], l.shape,
+                           GEMM_BF16_ALLOWED);
+        gemm_backward_data(b[DX], b[WEIGHTS], b[DZ], GEMM_EPILOGUE_RELU, b[X], some.shape,
+                           GEMM_BF16_ALLOWED);
+        gemm_backward_weights(dw[variants], a[DZ], a[X], l.shape, GEMM_BF16_ALLOWED);
         for (int j = 0; j < IN; j++) {
             for (int i = 0; i < B; i++) {
                 dx[variants][j][i] = value(&l, DX, j, i);
@@ -328,18 +331,18 @@ static void a_row_has_its_own_bits(void **state) {
 // Operands are rounded only where that is allowed, and only when it was asked for.
 static void rounds_hidden_operands_alone(void **state) {
     (void)state;
-    enum { B = STRIP, OUT = 33, IN = 40 };
+    enum { B = LAYOUT_ROWS, OUT = 33, IN = 40 };
     struct layer l = layer(B, OUT, IN, true);
     float *const *a = l.at;
     static float full[B * OUT];
     assert_true(use(COMPUTE_AUTO));
-    gemm_forward(full, a[WEIGHTS], a[X], NULL, false, l.shape, GEMM_HIDDEN);
-    gemm_forward(a[Y], a[WEIGHTS], a[X], NULL, false, l.shape, GEMM_EXACT);
+    gemm_forward(full, a[WEIGHTS], a[X], NULL, false, l.shape, GEMM_BF16_ALLOWED);
+    gemm_forward(a[Y], a[WEIGHTS], a[X], NULL, false, l.shape, GEMM_F32);
     assert_memory_equal(a[Y], full, sizeof(full));
     if (use(COMPUTE_BF16)) {
-        gemm_forward(a[Y], a[WEIGHTS], a[X], NULL, false, l.shape, GEMM_EXACT);
+        gemm_forward(a[Y], a[WEIGHTS], a[X], NULL, false, l.shape, GEMM_F32);
         assert_memory_equal(a[Y], full, sizeof(full));
-        gemm_forward(a[Y], a[WEIGHTS], a[X], NULL, false, l.shape, GEMM_HIDDEN);
+        gemm_forward(a[Y], a[WEIGHTS], a[X], NULL, false, l.shape, GEMM_BF16_ALLOWED);
         assert_memory_not_equal(a[Y], full, sizeof(full));
     }
     assert_true(use(COMPUTE_AUTO));
@@ -350,11 +353,13 @@ static void not_a_number_passes(void **state) {
     (void)state;
     for (int v = 0; v < VARIANTS; v++) {
         if (use(all[v])) {
-            float x[2 * STRIP] = {0}, W[4] = {1.0f, 1.0f, 0.0f, 1.0f}, b[2] = {0}, y[2 * STRIP];
+            float x[2 * LAYOUT_ROWS] = {0}, W[4] = {1.0f, 1.0f, 0.0f, 1.0f}, b[2] = {0},
+                        y[2 * LAYOUT_ROWS];
             const struct gemm_shape shape = {.out = 2, .in = 2, .B = 1};
             x[0] = NAN;
-            gemm_forward(y, W, x, b, true, shape, GEMM_HIDDEN);
-            assert_true(isnan(y[0]) && isnan(y[STRIP])); // a broken network must not look well
+            gemm_forward(y, W, x, b, true, shape, GEMM_BF16_ALLOWED);
+            assert_true(isnan(y[0]) &&
+                        isnan(y[LAYOUT_ROWS])); // a broken network must not look well
         }
     }
     assert_true(use(COMPUTE_AUTO));

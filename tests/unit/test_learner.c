@@ -84,8 +84,8 @@ static void tick(struct rig *r, uint64_t ms) {
 }
 
 static void start(struct rig *r) {
-    static const struct learner_io io = {NULL, to_server, to_peer, reopen, take};
-    struct learner_io mine = io;
+    static const struct learner_port port = {NULL, to_server, to_peer, reopen, take};
+    struct learner_port mine = port;
     char err[1024];
     mine.arg = r;
     r->config = fixture_config();
@@ -284,7 +284,7 @@ static void test_time_limits_are_not_ends(void **state) {
     struct rig *r = rig_create();
     join(r);
     experience(r, 1, false, 0, 3);
-    struct replay_rows rows = replay_part(&r->trainer->real, 0);
+    struct replay_rows rows = replay_part(&r->trainer->d_env, 0);
     assert_int_equal(rows.n, 3);
     assert_int_equal(rows.terminated[0], 1);
     assert_int_equal(rows.terminated[1], 0);
@@ -294,7 +294,7 @@ static void test_time_limits_are_not_ends(void **state) {
 
 static void expect_start_over(struct rig *r, uint64_t real_rows) {
     experience(r, 99, false, real_rows, 5); // on its way before the new Welcome: dropped
-    assert_int_equal(r->trainer->real.len, real_rows);
+    assert_int_equal(r->trainer->d_env.len, real_rows);
     tick(r, 20);
     assert_int_equal(expect(r, true, WIRE_HELLO)->hello.real_rows, real_rows);
     struct wire_msg w = welcome(r);
@@ -309,16 +309,16 @@ static void test_holes_are_mended(void **state) {
     join(r);
     experience(r, 1, false, 0, 10);
     experience(r, 3, false, 20, 10); // 2 is missing
-    assert_int_equal(r->trainer->real.len, 10);
+    assert_int_equal(r->trainer->d_env.len, 10);
     expect_start_over(r, 10);
     // Numbers begin anew; rows that are known already are left out.
     experience(r, 1, false, 8, 10);
-    assert_int_equal(r->trainer->real.len, 18);
-    assert_true(replay_part(&r->trainer->real, 0).reward[17] == 17);
+    assert_int_equal(r->trainer->d_env.len, 18);
+    assert_true(replay_part(&r->trainer->d_env, 0).reward[17] == 17);
     experience(r, 1, false, 8, 10); // repeated: no harm
-    assert_int_equal(r->trainer->real.len, 18);
+    assert_int_equal(r->trainer->d_env.len, 18);
     experience(r, 2, false, 0, 5); // all of it known
-    assert_int_equal(r->trainer->real.len, 18);
+    assert_int_equal(r->trainer->d_env.len, 18);
     assert_int_equal(r->trainer->report.experience_seq, 2);
     // A hole in D_env itself.
     experience(r, 3, false, 30, 5);
@@ -342,7 +342,7 @@ static void test_other_shapes_are_refused(void **state) {
         .rows = {2, OBS + 1, ACT, numbers, numbers, numbers, numbers, flags},
     };
     hear(r, &msg);
-    assert_int_equal(r->trainer->real.len, 0);
+    assert_int_equal(r->trainer->d_env.len, 0);
     assert_int_equal(counter(r, "experience_refused_shape"), 1);
     expect_start_over(r, 0);
     rig_destroy(r);

@@ -8,8 +8,8 @@
 #include <stdatomic.h>
 #include <time.h>
 
-#include "common/check.h"
-#include "common/clock.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
 #include "tests/unit/learner_fixture.h"
 
 static atomic_int woken;

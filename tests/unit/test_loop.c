@@ -21,10 +21,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/clock.h"
-#include "common/loop.h"
+#include "common/base/clock.h"
+#include "common/base/queue.h"
+#include "common/io/loop.h"
 #include "tests/unit/net_bytes.h"
-#include "common/queue.h"
 
 // What the tests' callbacks work on.
 struct world {

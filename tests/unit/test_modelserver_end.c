@@ -12,7 +12,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "common/rng.h"
+#include "common/base/rng.h"
 #include "tests/unit/ms_world.h"
 
 static struct world w;

@@ -221,9 +221,9 @@ static void the_feed_keeps_its_window(void **state) {
         world_message(&w, LEARNER, &msg);
     }
     assert_int_equal(world_status(&w)->env_steps, 60);
-    assert_int_equal(w.experience_seq, before + FEED_WINDOW);
+    assert_int_equal(w.experience_seq, before + EXPERIENCE_QUEUE_WINDOW);
     world_progress(&w, LEARNER); // now it does
-    assert_true(w.experience_seq > before + FEED_WINDOW);
+    assert_true(w.experience_seq > before + EXPERIENCE_QUEUE_WINDOW);
 }
 
 #define LOCKSTEP(test) cmocka_unit_test_setup_teardown(test, lockstep_world, end_world)

@@ -21,7 +21,7 @@
 #include <unistd.h>
 #include <zmq.h> // to play a stranger
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "tests/unit/net_bytes.h"
 
 enum { PATIENCE_MS = 10000 };

@@ -11,8 +11,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "common/base/rng.h"
 #include "common/nn/normalizer.h"
-#include "common/rng.h"
 
 enum { ROWS = 1000, DIM = 45 };
 

@@ -18,8 +18,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/rng.h"
-#include "modelserver/pacing.h"
+#include "common/base/rng.h"
+#include "modelserver/core/pacing.h"
 
 struct walk {
     struct pacing p;

@@ -10,8 +10,8 @@
 #include <cmocka.h>
 #include <pthread.h>
 
-#include "common/clock.h"
-#include "common/queue.h"
+#include "common/base/clock.h"
+#include "common/base/queue.h"
 
 static int items[100];
 

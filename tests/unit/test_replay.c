@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 
 #define O 3
 #define A 2

@@ -11,7 +11,7 @@
 #include <cmocka.h>
 #include <math.h>
 
-#include "common/rng.h"
+#include "common/base/rng.h"
 
 static void known_answers(void **state) {
     (void)state;

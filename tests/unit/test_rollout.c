@@ -15,10 +15,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
+#include "common/base/rng.h"
 #include "common/nn/normalizer.h"
-#include "common/rng.h"
-#include "modelserver/rollout.h"
+#include "modelserver/model/rollout.h"
 #include "proto/wire.h"
 
 enum { MEMBERS = 4, ENV_ROWS = 50, COUNT = 600, K = 6 };

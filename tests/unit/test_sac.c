@@ -3,7 +3,7 @@
 // answer is known: where the best action is, what a state is worth with and
 // without an end, which way the temperature goes. And that the state is a
 // function of seed and data to the bit, also when continued from a copy.
-#include "learner/sac.h"
+#include "learner/methods/sac.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 #include "common/nn/gemm.h"
 
 #define B 64
@@ -264,15 +264,15 @@ static void check_threads(void) {
     fill(&r, bandit, 0, 1000);
     struct sac_config config = base;
     config.batch_size = base.batch_size - 1;
-    struct sac alone, crew;
+    struct sac alone, team;
     sac_init(&alone, &config);
     config.threads = SAC_THREADS_MAX;
-    sac_init(&crew, &config);
+    sac_init(&team, &config);
     train(&alone, &r, 50);
-    train(&crew, &r, 50);
-    check_equal(&alone, &crew);
+    train(&team, &r, 50);
+    check_equal(&alone, &team);
     sac_deinit(&alone);
-    sac_deinit(&crew);
+    sac_deinit(&team);
     replay_deinit(&r);
 }
 

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "common/spelling.h"
+#include "common/base/spelling.h"
 
 static void distances(void **state) {
     (void)state;

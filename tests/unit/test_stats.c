@@ -9,7 +9,7 @@
 #include <cmocka.h>
 #include <math.h>
 
-#include "common/stats.h"
+#include "common/base/stats.h"
 
 static void a_rate_follows_and_forgets(void **state) {
     (void)state;

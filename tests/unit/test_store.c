@@ -20,8 +20,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/check.h"
-#include "modelserver/store.h"
+#include "common/base/check.h"
+#include "modelserver/storage/store.h"
 #include "proto/wire.h"
 
 enum { O = 3, A = 2, ROWS_MAX = 4096, BATCH = 1024 };

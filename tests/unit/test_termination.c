@@ -17,10 +17,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/check.h"
+#include "common/base/check.h"
 #include "common/nn/normalizer.h"
-#include "modelserver/fit.h"
-#include "modelserver/saved.h"
+#include "modelserver/model/fit.h"
+#include "modelserver/storage/checkpoint.h"
 #include "proto/wire.h"
 
 enum { O = 3, A = 1, ROWS = 6000, FRESH = 20000, MEMBERS = 2 };
@@ -231,7 +231,7 @@ static void neither_threads_nor_a_restart_show(void **state) {
     int fd = mkstemp(path);
     assert_true(fd >= 0);
     close(fd);
-    const struct saved_run run = {"mine", 4711, 11};
+    const struct ms_checkpoint_run run = {"mine", 4711, 11};
     struct fit *one = fit_create(&config, &e, ROWS, 1), *two = fit_create(&config, &e, ROWS, 2);
     struct model m = new_model(), back = new_model();
     train(one, &m, 2000, 0);
@@ -240,8 +240,9 @@ static void neither_threads_nor_a_restart_show(void **state) {
     struct ms_state words;
     bool has_model = false;
     size_t normalizer = normalizer_floats(e.in_dim);
-    if (saved_write(path, &run, &job, &from, normalizer, err, sizeof(err)) != 0 ||
-        saved_read(path, &run, &words, &to, &back, &has_model, normalizer, err, sizeof(err)) != 0) {
+    if (ms_checkpoint_write(path, &run, &job, &from, normalizer, err, sizeof(err)) != 0 ||
+        ms_checkpoint_read(path, &run, &words, &to, &back, &has_model, normalizer, err,
+                           sizeof(err)) != 0) {
         fail_msg("%s", err);
     }
     size_t bytes = termination_params(&heads) * sizeof(float);
@@ -262,9 +263,10 @@ static void neither_threads_nor_a_restart_show(void **state) {
     plain.task.termination = TASK_TERMINATION_RULE;
     struct fit *without = fit_create(&plain, &e, ROWS, 1);
     from = fit_state(without);
-    assert_int_equal(saved_write(path, &run, &job, &from, normalizer, err, sizeof(err)), 0);
-    assert_int_equal(
-        saved_read(path, &run, &words, &to, &back, &has_model, normalizer, err, sizeof(err)), -1);
+    assert_int_equal(ms_checkpoint_write(path, &run, &job, &from, normalizer, err, sizeof(err)), 0);
+    assert_int_equal(ms_checkpoint_read(path, &run, &words, &to, &back, &has_model, normalizer, err,
+                                        sizeof(err)),
+                     -1);
     assert_non_null(strstr(err, "termination.weights"));
     unlink(path);
     fit_destroy(&one);

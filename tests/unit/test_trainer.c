@@ -8,8 +8,8 @@
 
 #include <math.h>
 
-#include "common/check.h"
-#include "common/log.h"
+#include "common/base/check.h"
+#include "common/base/log.h"
 #include "tests/unit/learner_fixture.h"
 
 #define MODEL_BASE 10000.0f // rewards of model rows begin there
@@ -134,14 +134,14 @@ static void test_capacity_follows_the_grant(void **state) {
     struct run run;
     setup(&run);
     struct trainer *t = make(&run);
-    assert_int_equal(t->model.capacity, 200); // 100 steps * 2 rollouts * k 1
-    assert_int_equal(t->model.reserved, 600); // k 3 at the end
+    assert_int_equal(t->d_model.capacity, 200); // 100 steps * 2 rollouts * k 1
+    assert_int_equal(t->d_model.reserved, 600); // k 3 at the end
     add(t, true, 0, 300);
     assert_int_equal(t->report.model_rows, 200);
     grant(t, 0, 600);
     add(t, true, 300, 350);
     assert_int_equal(t->report.model_rows, 550);
-    assert_true(replay_part(&t->model, 0).reward[0] == MODEL_BASE + 100);
+    assert_true(replay_part(&t->d_model, 0).reward[0] == MODEL_BASE + 100);
     assert_int_equal(t->report.model_capacity, 600);
     trainer_destroy(&t);
     fixture_remove(run.dir);
@@ -158,9 +158,9 @@ static void check_same(const struct trainer *a, const struct trainer *b) {
     }
     assert_int_equal(a->sac.updates, b->sac.updates);
     assert_int_equal(a->report.policy_version, b->report.policy_version);
-    assert_int_equal(a->model.len, b->model.len);
-    assert_int_equal(a->model.added, b->model.added);
-    assert_int_equal(a->model.capacity, b->model.capacity);
+    assert_int_equal(a->d_model.len, b->d_model.len);
+    assert_int_equal(a->d_model.added, b->d_model.added);
+    assert_int_equal(a->d_model.capacity, b->d_model.capacity);
 }
 
 // A killed run, made again from its checkpoint, against one that went through.
@@ -184,7 +184,7 @@ static void test_resumes_with_the_same_bits(void **state) {
 
     t = make(&run);
     check_same(t, whole);
-    assert_int_equal(t->real.len, 0); // D_env comes from the store again
+    assert_int_equal(t->d_env.len, 0); // D_env comes from the store again
     both[0] = t;
     add(t, false, 0, 60);
     for (int i = 0; i < 2; i++) {

@@ -14,10 +14,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/check.h"
-#include "common/clock.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/queue.h"
 #include "common/nn/normalizer.h"
-#include "common/queue.h"
 #include "modelserver/workers.h"
 
 enum { FIRST_ROWS = 300, BATCHES = 200, BATCH_ROWS = 4 };
@@ -146,13 +146,13 @@ static void all_at_once(void **state) {
     memcpy(current->params, fit_state(setup.fit).weights, models.params * sizeof(float));
     current->elites = 1;
     struct ms_fit_job fit = {.out = model_take(&models), .rows = FIRST_ROWS, .number = 0};
-    struct feed_block block = {.job = {.number = 1,
-                                       .total = 4000,
-                                       .count = 4000,
-                                       .length = 5,
-                                       .env_rows = FIRST_ROWS,
-                                       .model = current,
-                                       .policy = policy}};
+    struct rollout_block block = {.job = {.number = 1,
+                                          .total = 4000,
+                                          .count = 4000,
+                                          .length = 5,
+                                          .env_rows = FIRST_ROWS,
+                                          .model = current,
+                                          .policy = policy}};
     rollout_rows_init(&block.out, 20000, (uint32_t)e.obs_dim, (uint32_t)e.act_dim);
     struct ms_save_job save = {.state = {.trainings = 7}};
     struct ms_evaluation evaluation = {.row = {.env_steps = 300, .return_mean = 5}, .best = policy};

@@ -1,0 +1,531 @@
+// SPDX-License-Identifier: MIT
+// Environments in MuJoCo: the file that steps it (env_render.c draws it).
+//
+// A model is compiled from the MJCF text inside the binary, or from the user's file;
+// what is observed and paid comes from the task's row (env_task.h). This file is the mechanics, and
+// the mechanics decide whether a trajectory is the reference's to the last bit:
+//
+//   reset: as mj_resetData (which also clears the solver's warm start), start
+//          state, one mj_forward (which fills the warm start again).
+//   step:  ctrl, frame_skip times mj_step, one mj_rnePostConstraint. No
+//          mj_forward behind it: it would change the warm start, and derived
+//          quantities (positions of bodies, contacts) are meant to lag.
+//
+// Two things can go wrong inside the simulator. When a state turns non-finite or
+// huge it counts a warning and resets itself to the pose at rest, which must
+// never pass for a transition: such a step is `bad`, and so is every later one
+// until env_reset. And its errors would end the process: they are caught by a
+// long jump to the caller here, and make the step bad as well.
+#include "actor/env/env_mujoco.h"
+
+#include <math.h>
+#include <mujoco/mujoco.h>
+#include <mujoco/mjxmacro.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "actor/env/mujoco_internal.h"
+#include "actor/env/env_kind.h"
+#include "common/base/check.h"
+#include "common/base/embed.h"
+#include "common/base/log.h"
+
+EMBED_TABLE(env_models);
+
+struct mujoco {
+    struct env env;
+    const struct env_task *row;
+    mjModel *model;
+    mjData *data;
+    struct env_view view; // into data
+    int steps;            // since the reset
+    bool bad;             // since the reset
+    double parts[ENV_PARTS_MAX];
+    // What an action in [-1, 1] means to each actuator: middle + half * action.
+    double middle[TASK_ACT_DIM_MAX], half[TASK_ACT_DIM_MAX];
+    unsigned char *rest; // see reset_data
+};
+
+static const struct env_kind mujoco_kind;
+
+// For the functions of env.h and env_inspect.h that know MuJoCo alone.
+static struct mujoco *mujoco_of(const struct env *env) {
+    CHECK(env->kind == &mujoco_kind);
+    return (struct mujoco *)env;
+}
+
+// ---- MuJoCo's errors and warnings ----
+
+// Where an error jumps to, and its text; set while MuJoCo runs for this thread.
+static _Thread_local jmp_buf *error_target;
+static _Thread_local char error_text[256];
+
+static void on_error(const char *text) {
+    CHECK(error_target != NULL);
+    snprintf(error_text, sizeof error_text, "%s", text);
+    longjmp(*error_target, 1);
+}
+
+// The warnings that matter are counted in mjData and read from there.
+static void on_warning(const char *text) {
+    log_debug("MuJoCo: %s", text);
+}
+
+static void install_handlers(void) {
+    mju_user_error = on_error;
+    mju_user_warning = on_warning;
+}
+
+bool mujoco_guarded(void (*fn)(void *arg), void *arg) {
+    jmp_buf target;
+    if (setjmp(target) != 0) {
+        error_target = NULL;
+        return false;
+    }
+    error_target = &target;
+    fn(arg);
+    error_target = NULL;
+    return true;
+}
+
+const char *mujoco_error(void) {
+    return error_text;
+}
+
+// ---- the start of an episode ----
+//
+// mj_resetData clears 3 MB, nearly all of it room for contacts and constraints, of
+// which every mj_forward fills again what it uses: in short episodes that takes
+// longer than the steps. So the rest is kept as a reset leaves it, some kilobytes,
+// and copied back. Versions 3.x hold that room elsewhere and do not clear it.
+
+#if mjVERSION_HEADER >= 300
+static void reset_data(struct mujoco *s) {
+    mj_resetData(s->model, s->data);
+}
+#else
+// Copies all arrays of data but those to `rest`, or from there. Returns their bytes.
+static size_t copy_rest(const mjModel *m, mjData *data, unsigned char *rest, bool back) {
+    size_t at = 0;
+    MJDATA_POINTERS_PREAMBLE(m)
+#define X(type, name, rows, columns)                                                               \
+    if (strncmp(#name, "efc_", 4) != 0 && strcmp(#name, "contact") != 0) {                         \
+        size_t bytes = sizeof(type) * (size_t)m->rows * (size_t)(columns);                         \
+        if (rest != NULL && bytes > 0) {                                                           \
+            memcpy(back ? (void *)data->name : rest + at, back ? rest + at : (void *)data->name,   \
+                   bytes);                                                                         \
+        }                                                                                          \
+        at += bytes;                                                                               \
+    }
+    MJDATA_POINTERS
+#undef X
+    return at;
+}
+
+static void reset_data(struct mujoco *s) {
+    if (s->rest == NULL) {
+        mj_resetData(s->model, s->data);
+        s->rest = xmalloc(copy_rest(s->model, s->data, NULL, false));
+        copy_rest(s->model, s->data, s->rest, false);
+        return;
+    }
+    copy_rest(s->model, s->data, s->rest, true);
+    s->data->pstack = 0; // an error may have left something there
+    s->data->time = 0;
+    memset(s->data->warning, 0, sizeof s->data->warning);
+}
+#endif
+
+static void simulator_forward(void *arg) {
+    struct mujoco *s = arg;
+    mj_forward(s->model, s->data);
+}
+
+static void complain(struct mujoco *s) {
+    log_warn("%s: MuJoCo gave up: %s; the episode is dropped", s->env.task->name, error_text);
+    s->bad = true;
+}
+
+static void begin_episode(struct mujoco *s) {
+    s->steps = 0;
+    s->bad = false;
+    memset(s->parts, 0, sizeof s->parts);
+    if (!mujoco_guarded(simulator_forward, s)) {
+        complain(s);
+    }
+}
+
+// ---- create and destroy ----
+
+struct load {
+    const char *path;              // of the user's file; NULL:
+    const struct embed_file *file; // inside the program
+    mjModel *model;
+    mjData *data;
+    char err[512];
+};
+
+static void load_embedded(struct load *load) {
+    const char *name = load->file->name;
+    // The way into the compiler that needs no file: 2 MB, too much for a stack.
+    mjVFS *vfs = xmalloc(sizeof *vfs);
+    mj_defaultVFS(vfs);
+#if mjVERSION_HEADER >= 300
+    int status = mj_addBufferVFS(vfs, name, load->file->data, (int)load->file->len);
+#else
+    int status = mj_makeEmptyFileVFS(vfs, name, (int)load->file->len);
+    if (status == 0) {
+        memcpy(vfs->filedata[mj_findFileVFS(vfs, name)], load->file->data, load->file->len);
+    }
+#endif
+    CHECK(status == 0);
+    load->model = mj_loadXML(name, vfs, load->err, sizeof load->err);
+    mj_deleteVFS(vfs);
+    free(vfs);
+}
+
+static void load_model(void *arg) {
+    struct load *load = arg;
+    if (load->path != NULL) {
+        load->model = mj_loadXML(load->path, NULL, load->err, sizeof load->err);
+    } else {
+        load_embedded(load);
+    }
+}
+
+static void make_data(void *arg) {
+    struct load *load = arg;
+    load->data = mj_makeData(load->model);
+}
+
+static const struct embed_file *find_model_file(const char *name) {
+    for (int i = 0; i < env_models_count; i++) {
+        if (strcmp(env_models[i].name, name) == 0) {
+            return &env_models[i];
+        }
+    }
+    return NULL;
+}
+
+const char *env_model_text(const struct task *task) {
+    const struct env_task *row = env_task_find(task->name);
+    return row == NULL ? NULL : (const char *)find_model_file(row->model)->data;
+}
+
+static int load_all(struct load *load, const char *name, char *err, size_t err_len) {
+    if (!mujoco_guarded(load_model, load)) {
+        snprintf(err, err_len, "%s: MuJoCo failed on the model: %s", name, error_text);
+        return -1;
+    }
+    if (load->model == NULL) {
+        load->err[strcspn(load->err, "\n")] = load->err[0] == '\n' ? ' ' : '\0';
+        snprintf(err, err_len, "%s: the model does not compile: %s", name, load->err);
+        return -1;
+    }
+    if (!mujoco_guarded(make_data, load) || load->data == NULL) {
+        snprintf(err, err_len, "%s: MuJoCo has no memory for the simulation", name);
+        mj_deleteModel(load->model);
+        return -1;
+    }
+    return 0;
+}
+
+// The model, the row and the task must be about the same thing.
+static void check_agreement(const struct mujoco *s) {
+    const struct task *task = s->env.task;
+    double obs[TASK_OBS_DIM_MAX];
+    CHECK(s->model->nu == task->act_dim);
+    CHECK(task->obs_dim <= TASK_OBS_DIM_MAX && task->act_dim <= TASK_ACT_DIM_MAX);
+    CHECK(s->row->observe(obs, &s->view) == task->obs_dim);
+    for (int i = 0; i < s->model->nu && task->env == NULL; i++) {
+        CHECK((float)s->model->actuator_ctrlrange[2 * i] == task->act_low);
+        CHECK((float)s->model->actuator_ctrlrange[2 * i + 1] == task->act_high);
+    }
+    for (const struct env_named *named = s->row->named; named->kind != NULL; named++) {
+        CHECK(strcmp(env_model_name(&s->env, named->kind, named->index), named->name) == 0);
+    }
+}
+
+// As floats, which Gymnasium's bounds are; their sums and products are exact in double.
+static void take_bounds(struct mujoco *s) {
+    for (int i = 0; i < s->model->nu; i++) {
+        double low = (double)(float)s->model->actuator_ctrlrange[2 * i];
+        double high = (double)(float)s->model->actuator_ctrlrange[2 * i + 1];
+        s->middle[i] = 0.5 * (high + low);
+        s->half[i] = 0.5 * (high - low);
+    }
+}
+
+static void mujoco_destroy(struct env *env) {
+    struct mujoco *s = mujoco_of(env);
+    mj_deleteData(s->data);
+    mj_deleteModel(s->model);
+    if (s->row->release != NULL) {
+        s->row->release(s->row->context);
+    }
+    free(s->rest);
+    free(s);
+}
+
+struct env *env_mujoco_create(const struct task *task, const struct env_task *row, const char *mjcf,
+                              char *err, size_t err_len) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, install_handlers);
+
+    struct load load = {.path = mjcf, .file = mjcf == NULL ? find_model_file(row->model) : NULL};
+    CHECK(load.path != NULL || load.file != NULL);
+    if (load_all(&load, mjcf == NULL ? row->model : mjcf, err, err_len) < 0) {
+        return NULL;
+    }
+    struct mujoco *s = xmalloc(sizeof *s);
+    *s = (struct mujoco){
+        .env = {.kind = &mujoco_kind, .task = task},
+        .row = row,
+        .model = load.model,
+        .data = load.data,
+        .view =
+            {
+                .nq = load.model->nq,
+                .nv = load.model->nv,
+                .nu = load.model->nu,
+                .nbody = load.model->nbody,
+                .dt = load.model->opt.timestep * row->frame_skip,
+                .qpos = load.data->qpos,
+                .qvel = load.data->qvel,
+                .body_mass = load.model->body_mass,
+                .xpos = load.data->xpos,
+                .xipos = load.data->xipos,
+                .site_xpos = load.data->site_xpos,
+                .cinert = load.data->cinert,
+                .cvel = load.data->cvel,
+                .qfrc_actuator = load.data->qfrc_actuator,
+                .qfrc_constraint = load.data->qfrc_constraint,
+                .cfrc_ext = load.data->cfrc_ext,
+                .sensordata = load.data->sensordata,
+                .context = row->context,
+            },
+    };
+    if (row->bind != NULL && row->bind(row->context, &s->env, err, err_len) < 0) {
+        mj_deleteData(s->data);
+        mj_deleteModel(s->model);
+        free(s);
+        return NULL;
+    }
+    check_agreement(s);
+    take_bounds(s);
+    begin_episode(s); // at rest
+    return &s->env;
+}
+
+// ---- reset ----
+
+static void mujoco_reset(struct env *env, struct rng *rng) {
+    struct mujoco *s = mujoco_of(env);
+    reset_data(s);
+    s->row->start(s->data->qpos, s->data->qvel, s->row, &s->view, rng);
+    begin_episode(s);
+}
+
+void env_set_state(struct env *env, const double *qpos, const double *qvel) {
+    struct mujoco *s = mujoco_of(env);
+    reset_data(s);
+    memmove(s->data->qpos, qpos, (size_t)s->model->nq * sizeof *qpos);
+    memmove(s->data->qvel, qvel, (size_t)s->model->nv * sizeof *qvel);
+    begin_episode(s);
+}
+
+// ---- step ----
+
+static void simulator_step(void *arg) {
+    struct mujoco *s = arg;
+    for (int i = 0; i < s->row->frame_skip; i++) {
+        mj_step(s->model, s->data);
+    }
+    if (s->row->forward) {
+        mj_forward(s->model, s->data);
+    } else {
+        mj_rnePostConstraint(s->model, s->data);
+    }
+}
+
+void env_simulate(struct env *env, const double *ctrl) {
+    struct mujoco *s = mujoco_of(env);
+    memcpy(s->data->ctrl, ctrl, (size_t)s->model->nu * sizeof *ctrl);
+    simulator_step(s);
+}
+
+// MuJoCo tests a state when the next step begins; the last one of an
+// environment step is tested here, by the same measure.
+static bool state_ok(const double *x, int n) {
+    for (int i = 0; i < n; i++) {
+        if (!(fabs(x[i]) <= mjMAXVAL)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool simulator_warned(const struct mujoco *s) {
+    for (int i = 0; i < mjNWARNING; i++) {
+        if (s->data->warning[i].number > 0) {
+            return true;
+        }
+    }
+    return !state_ok(s->data->qpos, s->model->nq) || !state_ok(s->data->qvel, s->model->nv);
+}
+
+struct env_step env_step_raw(struct env *env, const double *ctrl) {
+    struct mujoco *s = mujoco_of(env);
+    double marks[ENV_MARKS_MAX] = {0};
+    if (s->row->mark != NULL) {
+        s->row->mark(marks, &s->view);
+    }
+    memcpy(s->data->ctrl, ctrl, (size_t)s->model->nu * sizeof *ctrl);
+    if (!mujoco_guarded(simulator_step, s)) {
+        complain(s);
+    }
+    s->bad = s->bad || simulator_warned(s);
+    s->steps++;
+
+    struct env_step step = {
+        .reward = s->row->reward(s->parts, marks, &s->view, ctrl),
+        .terminated = s->row->terminated != NULL && s->row->terminated(&s->view),
+        .bad = s->bad,
+    };
+    step.truncated = !step.terminated && s->steps >= env->task->horizon;
+    return step;
+}
+
+static struct env_step mujoco_step(struct env *env, const float *action) {
+    const struct mujoco *s = mujoco_of(env);
+    double ctrl[TASK_ACT_DIM_MAX];
+    for (int i = 0; i < s->model->nu; i++) {
+        ctrl[i] = s->middle[i] + s->half[i] * (double)action[i];
+    }
+    return env_step_raw(env, ctrl);
+}
+
+static void mujoco_observe(const struct env *env, double *obs) {
+    const struct mujoco *s = mujoco_of(env);
+    s->row->observe(obs, &s->view);
+}
+
+static const struct env_kind mujoco_kind = {
+    .destroy = mujoco_destroy,
+    .reset = mujoco_reset,
+    .step = mujoco_step,
+    .observe = mujoco_observe,
+};
+
+// ---- looking at it ----
+
+struct env_dims env_dims(const struct env *env) {
+    const mjModel *m = mujoco_of(env)->model;
+    return (struct env_dims){.nq = m->nq, .nv = m->nv, .nu = m->nu};
+}
+
+void env_get_state(const struct env *env, double *qpos, double *qvel) {
+    const struct mujoco *s = mujoco_of(env);
+    memcpy(qpos, s->data->qpos, (size_t)s->model->nq * sizeof *qpos);
+    memcpy(qvel, s->data->qvel, (size_t)s->model->nv * sizeof *qvel);
+}
+
+int env_reward_parts(const double **values, const char *const **names, const struct env *env) {
+    const struct mujoco *s = mujoco_of(env);
+    int n = 0;
+    while (s->row->part_names[n] != NULL) {
+        n++;
+    }
+    *values = s->parts;
+    *names = s->row->part_names;
+    return n;
+}
+
+int env_frame_skip(const struct env *env) {
+    return mujoco_of(env)->row->frame_skip;
+}
+
+double env_dt(const struct env *env) {
+    return mujoco_of(env)->view.dt;
+}
+
+const mjModel *mujoco_env_model(const struct env *env) {
+    return env->kind == &mujoco_kind ? mujoco_of(env)->model : NULL;
+}
+
+const mjData *mujoco_env_data(const struct env *env) {
+    return env->kind == &mujoco_kind ? mujoco_of(env)->data : NULL;
+}
+
+// ---- the compiled model by name ----
+//
+// MuJoCo describes its structs by X macros; each use below makes one
+// "if it is this field, copy it and return". The macros have other names in
+// versions 3.x.
+
+#define COPY_FIELD(field_name, array, count)                                                       \
+    if (strcmp(field, field_name) == 0) {                                                          \
+        for (int i = 0; i < (int)(count) && i < max; i++) {                                        \
+            out[i] = (double)(array)[i];                                                           \
+        }                                                                                          \
+        return (int)(count);                                                                       \
+    }
+
+static int option_values(double *out, int max, const mjOption *opt, const char *field) {
+#ifdef MJOPTION_FIELDS
+#define X(type, name, n) COPY_FIELD(#name, &opt->name, n)
+#define XVEC(type, name, n) COPY_FIELD(#name, opt->name, n)
+    MJOPTION_FIELDS
+#undef XVEC
+#undef X
+#else
+#define X(type, name) COPY_FIELD(#name, &opt->name, 1)
+    MJOPTION_SCALARS
+#undef X
+#define X(name, n) COPY_FIELD(#name, opt->name, n)
+    MJOPTION_VECTORS
+#undef X
+#endif
+    return -1;
+}
+
+static int statistic_values(double *out, int max, const mjStatistic *stat, const char *field) {
+    COPY_FIELD("meaninertia", &stat->meaninertia, 1)
+    COPY_FIELD("meanmass", &stat->meanmass, 1)
+    COPY_FIELD("meansize", &stat->meansize, 1)
+    COPY_FIELD("extent", &stat->extent, 1)
+    COPY_FIELD("center", stat->center, 3)
+    return -1;
+}
+
+int env_model_values(double *out, int max, const struct env *env, const char *field) {
+    const mjModel *m = mujoco_of(env)->model;
+    if (strncmp(field, "opt.", 4) == 0) {
+        return option_values(out, max, &m->opt, field + 4);
+    }
+    if (strncmp(field, "stat.", 5) == 0) {
+        return statistic_values(out, max, &m->stat, field + 5);
+    }
+#define X(name) COPY_FIELD(#name, &m->name, 1)
+#ifdef MJMODEL_SIZES
+    MJMODEL_SIZES
+#else
+    MJMODEL_INTS
+#endif
+#undef X
+    MJMODEL_POINTERS_PREAMBLE(m)
+#define X(type, name, rows, columns) COPY_FIELD(#name, m->name, m->rows *(columns))
+    MJMODEL_POINTERS
+#undef X
+    return -1;
+}
+
+const char *env_model_name(const struct env *env, const char *kind, int index) {
+    int type = mju_str2Type(kind);
+    CHECK(type > 0);
+    const char *name = mj_id2name(mujoco_of(env)->model, type, index);
+    return name == NULL ? "" : name;
+}

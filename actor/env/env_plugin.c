@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: MIT
+//
+// A plug-in runs in our process, so it is believed nothing: its description is
+// checked before anything in it is called, and it writes into a buffer that shows
+// what it left out (filled with NaN before each call) and whether it went beyond
+// (a pattern behind it). What is wrong makes the step bad, and so is every step
+// until the next reset; one that wrote beyond its buffer stays bad for good.
+#include "actor/env/env_plugin.h"
+
+#include <dlfcn.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "actor/env/env_kind.h"
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "include/spur/env.h"
+
+#define GUARD 64 // floats behind the observation
+#define GUARD_BYTE 0xa5
+
+_Static_assert(SPUR_ENV_OBS_MAX == TASK_OBS_DIM_MAX, "the header says what the program takes");
+_Static_assert(SPUR_ENV_ACT_MAX == TASK_ACT_DIM_MAX, "the header says what the program takes");
+_Static_assert(SPUR_ENV_RANGES_MAX == TASK_RANGES_MAX, "the header says what the program takes");
+
+struct plugin {
+    struct env env;
+    void *library;
+    const struct spur_env *api;
+    void *state; // what its create returned
+    struct task task;
+    char name[ENV_NAME_MAX];
+    int steps;                           // since the reset
+    bool bad;                            // since the reset
+    bool overrun;                        // for good
+    float obs[TASK_OBS_DIM_MAX + GUARD]; // what it wrote last, checked
+};
+
+__attribute__((format(printf, 3, 4))) static int refuse(char *err, size_t err_len, const char *fmt,
+                                                        ...) {
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(err, err_len, fmt, args);
+    va_end(args);
+    return -1;
+}
+
+// ---- what it says of itself ----
+
+static int check_functions(const struct spur_env *api, const char *path, char *err,
+                           size_t err_len) {
+    const char *missing = !api->create    ? "create"
+                          : !api->destroy ? "destroy"
+                          : !api->reset   ? "reset"
+                          : !api->step    ? "step"
+                                          : NULL;
+    if (missing) {
+        return refuse(err, err_len, "%s: spur_env.%s is not set", path, missing);
+    }
+    return 0;
+}
+
+static int check_dims(const struct spur_env *api, const char *path, char *err, size_t err_len) {
+    const struct {
+        const char *field;
+        uint32_t value, max;
+    } wanted[] = {
+        {"obs_dim", api->obs_dim, SPUR_ENV_OBS_MAX},
+        {"act_dim", api->act_dim, SPUR_ENV_ACT_MAX},
+        {"horizon", api->horizon, 1000000000},
+    };
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+        if (wanted[i].value < 1 || wanted[i].value > wanted[i].max) {
+            return refuse(err, err_len, "%s: spur_env.%s is %u; it must be between 1 and %u", path,
+                          wanted[i].field, wanted[i].value, wanted[i].max);
+        }
+    }
+    if (!api->act_low || !api->act_high) {
+        return refuse(err, err_len,
+                      "%s: spur_env.act_low and act_high must be set, %u numbers each", path,
+                      api->act_dim);
+    }
+    for (uint32_t i = 0; i < api->act_dim; i++) {
+        float low = api->act_low[i], high = api->act_high[i];
+        if (!isfinite(low) || !isfinite(high) || !(low < high)) {
+            return refuse(err, err_len,
+                          "%s: spur_env: the bounds of action %u are %g to %g; they must be finite "
+                          "and the lower one lower",
+                          path, i, (double)low, (double)high);
+        }
+    }
+    return 0;
+}
+
+static int check_ranges(const struct spur_env *api, const char *path, char *err, size_t err_len) {
+    if (api->ranges > SPUR_ENV_RANGES_MAX || (api->ranges > 0 && !api->range)) {
+        return refuse(err, err_len, "%s: spur_env.ranges is %u; %d is the most, and range has them",
+                      path, api->ranges, SPUR_ENV_RANGES_MAX);
+    }
+    for (uint32_t i = 0; i < api->ranges; i++) {
+        const struct spur_env_range *r = &api->range[i];
+        if (r->index >= api->obs_dim) {
+            return refuse(err, err_len,
+                          "%s: spur_env.range[%u] is of observation %u; they are numbered 0 to %u",
+                          path, i, r->index, api->obs_dim - 1);
+        }
+        if (!(r->low < r->high)) {
+            return refuse(err, err_len, "%s: spur_env.range[%u] is the wrong way round: %g to %g",
+                          path, i, (double)r->low, (double)r->high);
+        }
+    }
+    return 0;
+}
+
+static int check_api(const struct spur_env *api, const char *path, char *err, size_t err_len) {
+    if (api->version != SPUR_ENV_VERSION || api->size != sizeof(*api)) {
+        return refuse(err, err_len,
+                      "%s: it was compiled against version %u of spur/env.h (%u bytes), this "
+                      "program has version %d (%zu bytes): compile it again",
+                      path, api->version, api->size, SPUR_ENV_VERSION, sizeof(*api));
+    }
+    if (!api->name || !env_name_ok(api->name)) {
+        return refuse(err, err_len, "%s: spur_env.name is \"%.80s\"; %s", path,
+                      api->name ? api->name : "", ENV_NAME_RULE);
+    }
+    if (check_functions(api, path, err, err_len) < 0 || check_dims(api, path, err, err_len) < 0) {
+        return -1;
+    }
+    return check_ranges(api, path, err, err_len);
+}
+
+// ---- what it does ----
+
+// The step or reset went wrong.
+__attribute__((format(printf, 2, 3))) static void complain(struct plugin *p, const char *fmt, ...) {
+    char text[256];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    log_warn("%s: the plug-in %s", p->name, text);
+    p->bad = true;
+}
+
+static void prepare_obs(struct plugin *p) {
+    for (int i = 0; i < p->task.obs_dim; i++) {
+        p->obs[i] = NAN;
+    }
+    memset(p->obs + p->task.obs_dim, GUARD_BYTE, GUARD * sizeof(float));
+}
+
+// After a call: leaves finite numbers in obs, whatever the plug-in did.
+static void check_obs(struct plugin *p, const char *function) {
+    const unsigned char *guard = (const unsigned char *)(p->obs + p->task.obs_dim);
+    for (size_t i = 0; i < GUARD * sizeof(float) && !p->overrun; i++) {
+        if (guard[i] != GUARD_BYTE) {
+            p->overrun = true;
+            complain(p, "wrote behind its %d observations in %s: it cannot go on", p->task.obs_dim,
+                     function);
+        }
+    }
+    for (int i = 0; i < p->task.obs_dim; i++) {
+        if (!isfinite(p->obs[i])) {
+            if (!p->bad) {
+                complain(p, "left observation %d non-finite or unwritten in %s", i, function);
+            }
+            p->obs[i] = 0.0f;
+        }
+    }
+}
+
+static void plugin_reset(struct env *env, struct rng *rng) {
+    struct plugin *p = (struct plugin *)env;
+    p->steps = 0;
+    p->bad = false;
+    prepare_obs(p);
+    if (p->overrun) {
+        complain(p, "wrote behind its %d observations before: it cannot go on", p->task.obs_dim);
+    } else {
+        p->api->reset(p->state, p->obs, rng_u64(rng));
+    }
+    check_obs(p, "reset");
+}
+
+static struct env_step plugin_step(struct env *env, const float *action) {
+    struct plugin *p = (struct plugin *)env;
+    if (p->bad) {
+        return (struct env_step){.bad = true};
+    }
+    float act[TASK_ACT_DIM_MAX];
+    for (int i = 0; i < p->task.act_dim; i++) {
+        double low = (double)p->api->act_low[i], high = (double)p->api->act_high[i];
+        act[i] = (float)(0.5 * (high + low) + 0.5 * (high - low) * (double)action[i]);
+    }
+    double reward = NAN;
+    int terminated = 0;
+    prepare_obs(p);
+    int rc = p->api->step(p->state, p->obs, &reward, &terminated, act);
+    p->steps++;
+    if (rc != 0) {
+        complain(p, "says that step %d of the episode failed (%d)", p->steps, rc);
+    } else if (!isfinite(reward)) {
+        complain(p, "gave a reward that is non-finite or unwritten: %g", reward);
+    }
+    check_obs(p, "step");
+    struct env_step step = {
+        .reward = p->bad ? 0.0 : reward,
+        .terminated = !p->bad && (terminated != 0 || task_outside_ranges(&p->task, p->obs)),
+        .bad = p->bad,
+    };
+    step.truncated = !step.terminated && p->steps >= env->task->horizon;
+    return step;
+}
+
+static void plugin_observe(const struct env *env, double *obs) {
+    const struct plugin *p = (const struct plugin *)env;
+    for (int i = 0; i < p->task.obs_dim; i++) {
+        obs[i] = (double)p->obs[i];
+    }
+}
+
+// ---- create and destroy ----
+
+static void plugin_destroy(struct env *env) {
+    struct plugin *p = (struct plugin *)env;
+    p->api->destroy(p->state);
+    dlclose(p->library);
+    free(p);
+}
+
+static const struct env_kind plugin_kind = {
+    .destroy = plugin_destroy,
+    .reset = plugin_reset,
+    .step = plugin_step,
+    .observe = plugin_observe,
+};
+
+static struct plugin *make(void *library, const struct spur_env *api, const char *path, char *err,
+                           size_t err_len) {
+    char why[256] = "it says nothing of the reason";
+    void *state = api->create(why, sizeof(why));
+    if (!state) {
+        why[sizeof(why) - 1] = '\0';
+        refuse(err, err_len, "%s: the plug-in's create failed: %s", path, why);
+        return NULL;
+    }
+    struct plugin *p = xcalloc(1, sizeof(*p));
+    p->library = library;
+    p->api = api;
+    p->state = state;
+    snprintf(p->name, sizeof(p->name), "%s", api->name);
+    p->task = (struct task){
+        .name = p->name,
+        .title = p->name,
+        .env = path,
+        .obs_dim = (int)api->obs_dim,
+        .act_dim = (int)api->act_dim,
+        .act_low = -1.0f,
+        .act_high = 1.0f,
+        .horizon = (int)api->horizon,
+        .ranges = (int)api->ranges,
+    };
+    for (int i = 0; i < p->task.ranges; i++) {
+        p->task.range[i] =
+            (struct task_range){(int)api->range[i].index, api->range[i].low, api->range[i].high};
+    }
+    p->env = (struct env){.kind = &plugin_kind, .task = &p->task};
+    return p;
+}
+
+struct env *env_plugin_create(const char *path, char *err, size_t err_len) {
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!library) {
+        refuse(err, err_len, "%s: cannot be loaded: %s", path, dlerror());
+        return NULL;
+    }
+    const struct spur_env *api = dlsym(library, "spur_env");
+    struct plugin *p = NULL;
+    if (!api) {
+        refuse(err, err_len,
+               "%s: it exports no symbol spur_env: define `const struct spur_env spur_env`, as "
+               "spur/env.h shows",
+               path);
+    } else if (check_api(api, path, err, err_len) == 0) {
+        p = make(library, api, path, err, err_len);
+    }
+    if (!p) {
+        dlclose(library);
+        return NULL;
+    }
+    return &p->env;
+}

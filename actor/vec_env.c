@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT
+#include "actor/vec_env.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "actor/env/env.h"
+#include "common/base/check.h"
+#include "common/base/rng.h"
+
+// 32-bit words of a stream that one step and one episode may use.
+#define WORDS_PER_STEP 128
+#define WORDS_PER_EPISODE 4096
+_Static_assert(2 * TASK_ACT_DIM_MAX <= WORDS_PER_STEP, "a step's draws fit its share");
+
+struct lane {
+    struct env *env;
+    uint64_t steps, episodes; // its numbers in its streams
+    bool in_episode;
+    uint64_t episode_length;
+    double episode_return;
+};
+
+struct vec_env {
+    const struct task *task;
+    uint64_t seed;
+    uint32_t index;
+    uint64_t steps, episodes;
+
+    struct lane *lanes; // (envs)
+    int envs;
+    int turn;         // the lane that steps next
+    int decided;      // so many from there on have their action
+    uint64_t version; // of the policy behind those
+    // Observations before and after this round's steps; they change places when
+    // the round is over. (envs, obs_dim)
+    float *obs, *next_obs;
+    float *act, *noise; // (envs, act_dim)
+};
+
+struct vec_env *vec_env_create(const struct task *task, int envs, uint64_t seed, uint32_t index,
+                               uint64_t steps, uint64_t episodes, char *err, size_t err_len) {
+    CHECK(envs > 0 && envs <= VEC_ENV_ENVS_MAX);
+    struct vec_env *s = xcalloc(1, sizeof(*s));
+    s->task = task;
+    s->seed = seed;
+    s->index = index;
+    s->steps = steps;
+    s->episodes = episodes;
+    s->lanes = xcalloc((size_t)envs, sizeof(*s->lanes));
+    for (; s->envs < envs; s->envs++) {
+        struct env *env = env_create(task, err, err_len);
+        if (!env) {
+            vec_env_destroy(&s);
+            return NULL;
+        }
+        s->lanes[s->envs] = (struct lane){.env = env, .steps = steps, .episodes = episodes};
+    }
+    s->obs = xfloats((size_t)envs * (size_t)task->obs_dim);
+    s->next_obs = xfloats((size_t)envs * (size_t)task->obs_dim);
+    s->act = xfloats((size_t)envs * (size_t)task->act_dim);
+    s->noise = xfloats((size_t)envs * (size_t)task->act_dim);
+    return s;
+}
+
+void vec_env_destroy(struct vec_env **envs) {
+    struct vec_env *s = *envs;
+    if (!s) {
+        return;
+    }
+    for (int i = 0; i < s->envs; i++) {
+        env_destroy(&s->lanes[i].env);
+    }
+    free(s->lanes);
+    free(s->obs);
+    free(s->next_obs);
+    free(s->act);
+    free(s->noise);
+    free(s);
+    *envs = NULL;
+}
+
+static bool all_finite(const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(x[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// The stream of one use for lane i, at number `at` of `words` each.
+static struct rng stream(const struct vec_env *s, enum rng_use use, int i, uint64_t at,
+                         uint64_t words) {
+    struct rng rng = rng_make(s->seed, use, (uint64_t)i << 32 | s->index);
+    rng.index = at * words;
+    return rng;
+}
+
+static float *obs_of(const struct vec_env *s, float *obs, int i) {
+    return obs + (size_t)i * (size_t)s->task->obs_dim;
+}
+
+// ---- deciding ----
+
+static void begin_episode(struct vec_env *s, int i) {
+    struct lane *lane = &s->lanes[i];
+    struct rng rng = stream(s, RNG_ENV_RESET, i, lane->episodes, WORDS_PER_EPISODE);
+    env_reset(lane->env, &rng);
+    env_obs(lane->env, obs_of(s, s->obs, i));
+    lane->episodes++;
+    lane->episode_length = 0;
+    lane->episode_return = 0;
+    lane->in_episode = true;
+    s->episodes++;
+}
+
+bool vec_env_decide(struct vec_env *s, struct policy_controller *controller, int n) {
+    size_t act_dim = (size_t)s->task->act_dim, first = (size_t)s->turn * act_dim;
+    CHECK(n > 0);
+    n = n < s->envs - s->turn ? n : s->envs - s->turn;
+    s->decided = 0;
+    for (int i = s->turn; i < s->turn + n; i++) {
+        if (!s->lanes[i].in_episode) {
+            begin_episode(s, i);
+        }
+        struct rng rng =
+            stream(s, controller ? RNG_ACT : RNG_EXPLORE, i, s->lanes[i].steps, WORDS_PER_STEP);
+        if (controller) {
+            rng_fill_normal(&rng, s->noise + (size_t)i * act_dim, act_dim);
+            continue;
+        }
+        for (size_t j = 0; j < act_dim; j++) {
+            s->act[(size_t)i * act_dim + j] = (float)rng_range(&rng, -1.0, 1.0);
+        }
+    }
+    if (controller) {
+        policy_controller_sample(controller, s->act + first, obs_of(s, s->obs, s->turn),
+                                 s->noise + first, n);
+        if (!all_finite(s->act + first, (size_t)n * act_dim)) {
+            return false;
+        }
+    }
+    s->decided = n;
+    s->version = controller ? controller->version : 0;
+    return true;
+}
+
+int vec_env_decided(const struct vec_env *s) {
+    return s->decided;
+}
+
+uint64_t vec_env_version(const struct vec_env *s) {
+    return s->version;
+}
+
+// ---- stepping ----
+
+static void next_turn(struct vec_env *s) {
+    s->decided--;
+    if (++s->turn == s->envs) {
+        float *before = s->obs;
+        s->obs = s->next_obs; // what a round led to is where the next one starts
+        s->next_obs = before;
+        s->turn = 0;
+    }
+}
+
+bool vec_env_step(struct vec_env *s, struct vec_env_row *out) {
+    CHECK(s->decided > 0);
+    int i = s->turn;
+    struct lane *lane = &s->lanes[i];
+    *out = (struct vec_env_row){
+        .env = i,
+        .obs = obs_of(s, s->obs, i),
+        .act = s->act + (size_t)i * (size_t)s->task->act_dim,
+        .next_obs = obs_of(s, s->next_obs, i),
+        .policy_version = s->version,
+    };
+    struct env_step step = env_step(lane->env, out->act);
+    env_obs(lane->env, obs_of(s, s->next_obs, i));
+    next_turn(s);
+    out->reward = (float)step.reward;
+    if (step.bad || !isfinite(out->reward) ||
+        !all_finite(out->next_obs, (size_t)s->task->obs_dim)) {
+        lane->in_episode = false;
+        return false;
+    }
+    s->steps++;
+    lane->steps++;
+    lane->episode_return += step.reward;
+    out->flags = step.terminated ? WIRE_TERMINATED : step.truncated ? WIRE_TRUNCATED : 0;
+    out->episode_length = ++lane->episode_length;
+    out->episode_return = lane->episode_return;
+    lane->in_episode = out->flags == 0;
+    return true;
+}
+
+uint64_t vec_env_steps(const struct vec_env *s) {
+    return s->steps;
+}
+
+uint64_t vec_env_episodes(const struct vec_env *s) {
+    return s->episodes;
+}

@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: MIT
+// Transitions a second through a real socket into the real model server's store
+// and acknowledged: the program spur-modelserver is started in a folder of its
+// own, and this process is its one actor, as fast as credit allows.
+//
+// Beside it, what the disk allows: the same bytes written to a file in the same
+// folder, one fdatasync for as many rows as may wait for their acknowledgement;
+// the store, which commits all that waits in one transaction, cannot have more.
+#include "cli/bench/bench.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/run/spawn.h"
+#include "common/base/check.h"
+#include "common/base/clock.h"
+#include "common/base/rng.h"
+#include "common/io/loop.h"
+#include "common/io/net.h"
+#include "proto/wire.h"
+
+#define ROWS_MAX 500000 // in one measurement, however fast the disk is
+#define STEPS 6000000   // rows that may be stored in all, those of two cases in six rounds: 0.6 GiB
+#define ROWS_LARGE 256  // in the large messages
+#define WELCOME_MS_MAX 60000 // beside a training, everything takes its time
+#define ACK_MS_MAX 10000
+#define LEAVE_MS_MAX 5000
+#define TICK_MS 10
+#define RESEND_MS 1000         // without an acknowledgement
+#define UNACKED_MAX 512        // messages on their way, and
+#define UNACKED_ROWS_MAX 16384 // rows in them: as actors have it by default
+
+// The actor, its server, and where they meet. One for all cases of this file.
+struct store_bench {
+    int users; // cases that have not closed it yet
+    struct rundir dir;
+    struct endpoints endpoints;
+    struct child child;
+    bool child_ended;
+    struct net *net;
+    struct loop *loop;
+    struct net_socket *socket;
+    struct wire *wire;
+    bool started, hello_sent, sending, timed_out;
+    uint64_t acked_ms;            // the last acknowledgement
+    uint64_t until_ms;            // the loop stops then; 0: it does not
+    char trouble[BENCH_TEXT_MAX]; // nothing can be measured any more
+    uint64_t run_id, steps_allowed;
+    uint32_t rows; // in a message, now
+    uint64_t seq, acked, rows_sent, rows_acked;
+    uint64_t rows_end; // of this measurement
+    float *columns;    // (ROWS_LARGE) rows of noise, column by column
+    uint8_t *flags;
+};
+
+static size_t row_bytes(const struct task *task) {
+    return (2 * (size_t)task->obs_dim + (size_t)task->act_dim + 1) * sizeof(float) + 1;
+}
+
+// ---- the actor ----
+
+static int say(struct store_bench *s, struct wire_msg *msg) {
+    msg->run_id = s->run_id;
+    return wire_send(s->wire, s->socket, NULL, msg);
+}
+
+static int say_hello(struct store_bench *s) {
+    struct wire_msg msg = {.type = WIRE_HELLO};
+    struct wire_hello *hello = &msg.hello;
+    hello->role = WIRE_ROLE_ACTOR;
+    hello->incarnation = 1;
+    hello->pid = (uint64_t)getpid();
+    snprintf(hello->id, sizeof(hello->id), "bench");
+    snprintf(hello->host, sizeof(hello->host), "localhost");
+    snprintf(hello->version, sizeof(hello->version), "%s", SPUR_VERSION);
+    return say(s, &msg);
+}
+
+static bool may_send(const struct store_bench *s) {
+    uint64_t unacked = s->seq - s->acked;
+    uint64_t rows = s->rows_sent + s->rows;
+    return s->sending && rows <= s->steps_allowed && rows <= s->rows_end && unacked < UNACKED_MAX &&
+           (unacked + 1) * s->rows <= UNACKED_ROWS_MAX;
+}
+
+// Sends while there is credit for a whole message and the socket takes it.
+static void send_rows(struct store_bench *s) {
+    size_t O = (size_t)s->dir.task.obs_dim, A = (size_t)s->dir.task.act_dim;
+    const float *next_obs = s->columns + ROWS_LARGE * O, *act = next_obs + ROWS_LARGE * O;
+    while (may_send(s)) {
+        struct wire_msg msg = {.type = WIRE_TRANSITIONS};
+        msg.transitions.seq = s->seq + 1;
+        msg.transitions.rows = (struct wire_rows){
+            .rows = s->rows,
+            .obs_dim = (uint32_t)O,
+            .act_dim = (uint32_t)A,
+            .obs = s->columns,
+            .act = act,
+            .reward = act + ROWS_LARGE * A,
+            .next_obs = next_obs,
+            .flags = s->flags,
+        };
+        if (say(s, &msg) != 0) {
+            return; // full: the next acknowledgement makes room
+        }
+        s->seq++;
+        s->rows_sent += s->rows;
+    }
+}
+
+static void trouble(struct store_bench *s, const char *what, const char *text) {
+    snprintf(s->trouble, sizeof(s->trouble), "%.80s: %.160s", what, text);
+    loop_stop(s->loop);
+}
+
+static void on_message(void *arg, const struct net_peer *from, const void *data, size_t len) {
+    static struct wire_msg msg; // large; the loop's thread alone comes here
+    struct store_bench *s = arg;
+    char err[256];
+    (void)from;
+    if (wire_unpack(s->wire, &msg, data, len, err, sizeof(err)) < 0) {
+        trouble(s, "a message of the model server does not unpack", err);
+        return;
+    }
+    switch (msg.type) {
+    case WIRE_WELCOME:
+        s->run_id = msg.run_id;
+        loop_stop(s->loop);
+        break;
+    case WIRE_CREDIT:
+        s->steps_allowed = msg.credit.steps_allowed;
+        send_rows(s);
+        break;
+    case WIRE_ACK:
+        if (msg.ack.seq > s->acked && msg.ack.seq <= s->seq) {
+            s->rows_acked += (msg.ack.seq - s->acked) * s->rows;
+            s->acked = msg.ack.seq;
+            s->acked_ms = clock_ms();
+        }
+        send_rows(s);
+        if (s->acked == s->seq && (!s->sending || s->rows_sent + s->rows > s->rows_end)) {
+            loop_stop(s->loop);
+        }
+        break;
+    case WIRE_REFUSE:
+        trouble(s, "the model server refuses", msg.refuse.text);
+        break;
+    default:
+        break; // signs of life
+    }
+}
+
+static void on_child_end(void *arg, int exit_status, int term_signal) {
+    struct store_bench *s = arg;
+    s->child_ended = true;
+    if (!s->trouble[0]) {
+        char how[128];
+        child_describe_end(how, sizeof(how), exit_status, term_signal);
+        trouble(s, "spur-modelserver", how);
+    }
+    loop_stop(s->loop);
+}
+
+static void on_tick(void *arg) {
+    struct store_bench *s = arg;
+    if (s->socket && !s->hello_sent) {
+        s->hello_sent = say_hello(s) == 0; // not before the server is there
+    }
+    // A message that the server had no room for is sent again, with all behind it.
+    if (s->acked < s->seq && clock_ms() - s->acked_ms > RESEND_MS) {
+        bool was = s->sending;
+        s->acked_ms = clock_ms();
+        s->seq = s->acked;
+        s->rows_sent = s->rows_acked;
+        s->sending = true;
+        send_rows(s);
+        s->sending = was;
+    }
+    if (s->until_ms && clock_ms() >= s->until_ms) {
+        s->timed_out = true;
+        loop_stop(s->loop);
+    }
+}
+
+// Runs the loop until a handler stops it or the time is over. False: it is over.
+static bool loop_for(struct store_bench *s, uint64_t ms) {
+    s->timed_out = false;
+    s->until_ms = clock_ms() + ms;
+    loop_run(s->loop);
+    s->until_ms = 0;
+    return !s->timed_out;
+}
+
+// Rows acknowledged a second, from the first one sent to the last one answered.
+static double transitions_measure(struct store_bench *s, uint32_t rows, double seconds) {
+    uint64_t begin_ns = clock_ns(), before = s->rows_acked;
+    s->rows = rows;
+    s->rows_end = s->rows_acked + ROWS_MAX;
+    s->sending = true;
+    s->acked_ms = clock_ms();
+    send_rows(s);
+    loop_for(s, (uint64_t)(seconds * 1000) + 1);
+    s->sending = false;
+    if (s->acked < s->seq && !s->trouble[0] && !loop_for(s, ACK_MS_MAX)) {
+        trouble(s, "the model server", "did not acknowledge what it was sent");
+    }
+    if (s->rows_acked == before && !s->trouble[0]) {
+        trouble(s, "the model server", "gave no credit: the room for rows is used up");
+    }
+    return (double)(s->rows_acked - before) / ((double)(clock_ns() - begin_ns) / 1e9);
+}
+
+// ---- its server ----
+
+// Exploration for as long as there is room, so that nobody else is waited for.
+static int write_config(struct store_bench *s) {
+    struct config *c = &s->dir.config;
+    config_defaults(c);
+    c->run.steps = STEPS;
+    c->run.explore_steps = STEPS - 1;
+    c->network.heartbeat_ms = 60000;
+    c->network.lost_after_ms = 600000; // between the rounds this actor is silent
+    c->network.batch_rows_max = ROWS_LARGE;
+    char err[256];
+    CHECK(task_configure(&s->dir.task, c, err, sizeof(err)) == 0);
+    FILE *f = rundir_join(s->dir.config_path, s->dir.path, "config.yaml")
+                  ? fopen(s->dir.config_path, "w")
+                  : NULL;
+    if (!f) {
+        snprintf(s->trouble, sizeof(s->trouble), "config.yaml cannot be written");
+        return -1;
+    }
+    config_print(c, f, false);
+    fclose(f);
+    return 0;
+}
+
+static int start_server(struct store_bench *s) {
+    char path[PATH_MAX], err[256];
+    snprintf(s->endpoints.modelserver, sizeof(s->endpoints.modelserver), "ipc://%.200s/socket",
+             s->dir.path);
+    memcpy(s->endpoints.modelserver_bind, s->endpoints.modelserver,
+           sizeof(s->endpoints.modelserver));
+    if (!child_init(&s->child, CHILD_MODELSERVER, 0, &s->dir, &s->endpoints)) {
+        snprintf(s->trouble, sizeof(s->trouble), "spur-modelserver cannot be started");
+        return -1;
+    }
+    int log_fd = rundir_join(path, s->dir.path, "log")
+                     ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644)
+                     : -1;
+    s->child.handle =
+        log_fd < 0 ? NULL
+                   : loop_spawn(s->loop, s->child.args, log_fd, on_child_end, s, err, sizeof(err));
+    if (log_fd >= 0) {
+        close(log_fd);
+    }
+    if (!s->child.handle) {
+        snprintf(s->trouble, sizeof(s->trouble), "spur-modelserver: %.200s",
+                 log_fd < 0 ? "no log" : err);
+        return -1;
+    }
+    if (net_open(&s->socket, s->net, NET_DEALER, s->endpoints.modelserver, s->trouble,
+                 sizeof(s->trouble)) < 0) {
+        return -1;
+    }
+    loop_add_socket(s->loop, s->socket, on_message, s);
+    if (!loop_for(s, WELCOME_MS_MAX)) {
+        trouble(s, "spur-modelserver", "did not answer");
+    }
+    return s->trouble[0] ? -1 : 0;
+}
+
+static void stop_server(struct store_bench *s) {
+    if (!s->child.handle || s->child_ended) {
+        return;
+    }
+    snprintf(s->trouble, sizeof(s->trouble), "stopped"); // its end is wanted now
+    loop_child_kill(s->child.handle, SIGTERM);
+    if (!loop_for(s, LEAVE_MS_MAX) && !s->child_ended) {
+        loop_child_kill(s->child.handle, SIGKILL);
+        loop_for(s, LEAVE_MS_MAX);
+    }
+}
+
+static void store_close_one(void *state) {
+    struct store_bench *s = state;
+    if (--s->users > 0) {
+        return;
+    }
+    stop_server(s);
+    loop_destroy(&s->loop);
+    net_close(&s->socket);
+    net_destroy(&s->net);
+    wire_destroy(&s->wire);
+    if (s->dir.path[0]) {
+        bench_remove_folder(s->dir.path);
+    }
+    free(s->columns);
+    free(s->flags);
+    free(s);
+}
+
+// ---- cases ----
+
+// Appends the bytes of so many rows to a file and syncs it, over and over.
+static double disk_measure(struct store_bench *s, uint32_t rows, double seconds) {
+    char path[PATH_MAX];
+    size_t len = rows * row_bytes(&s->dir.task);
+    char *bytes = xcalloc(len, 1);
+    for (size_t done = 0; done < len; done += sizeof(float) * ROWS_LARGE) {
+        size_t n =
+            len - done < sizeof(float) * ROWS_LARGE ? len - done : sizeof(float) * ROWS_LARGE;
+        memcpy(bytes + done, s->columns, n); // not zeros, which a file system may leave out
+    }
+    int fd = rundir_join(path, s->dir.path, "disk") ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600)
+                                                    : -1;
+    uint64_t begin_ns = clock_ns(), syncs = 0;
+    double elapsed = 0;
+    bool fine = fd >= 0;
+    for (; fine && elapsed < seconds; syncs++) {
+        fine = write(fd, bytes, len) == (ssize_t)len && fdatasync(fd) == 0;
+        elapsed = (double)(clock_ns() - begin_ns) / 1e9;
+    }
+    if (fd >= 0) {
+        close(fd);
+        unlink(path);
+    }
+    free(bytes);
+    if (!fine) {
+        snprintf(s->trouble, sizeof(s->trouble), "a file cannot be written and synced there");
+    }
+    return (double)syncs * rows / elapsed;
+}
+
+static double checked(struct bench_case *c, double rate) {
+    struct store_bench *s = c->state;
+    if (s->trouble[0]) {
+        snprintf(c->note, sizeof(c->note), "%s", s->trouble);
+        return -1;
+    }
+    return rate;
+}
+
+static double disk_small(struct bench_case *c, double seconds) {
+    return checked(c, disk_measure(c->state, UNACKED_MAX, seconds));
+}
+
+static double disk_large(struct bench_case *c, double seconds) {
+    return checked(c, disk_measure(c->state, UNACKED_ROWS_MAX, seconds));
+}
+
+static double transitions_small(struct bench_case *c, double seconds) {
+    return checked(c, transitions_measure(c->state, 1, seconds));
+}
+
+static double transitions_large(struct bench_case *c, double seconds) {
+    return checked(c, transitions_measure(c->state, ROWS_LARGE, seconds));
+}
+
+typedef double measure_fn(struct bench_case *c, double seconds);
+
+static void add_pair(struct bench *b, struct store_bench *s, uint32_t rows, measure_fn *disk_run,
+                     measure_fn *store_run) {
+    char name[64];
+    uint32_t window = rows * UNACKED_MAX;
+    window = window < UNACKED_ROWS_MAX ? window : UNACKED_ROWS_MAX;
+    snprintf(name, sizeof(name), "disk_sync_%u", window);
+    struct bench_case *disk = bench_add(b, name, "rows/s");
+    snprintf(disk->what, sizeof(disk->what), "write and fdatasync, %u rows each time", window);
+    snprintf(disk->note, sizeof(disk->note), "the disk's own rate in the same folder");
+    snprintf(name, sizeof(name), "transitions_%u", rows);
+    struct bench_case *store = bench_add(b, name, "rows/s");
+    snprintf(store->what, sizeof(store->what), "transitions stored and acknowledged, %u a message",
+             rows);
+    snprintf(store->note, sizeof(store->note),
+             "limit: the disk, with one sync for the %u rows that may be unacknowledged", window);
+    store->limit = bench_index(b, disk);
+    store->cost = 1;
+    disk->state = store->state = s;
+    disk->close = store->close = store_close_one;
+    s->users += 2;
+    if (s->started) {
+        disk->run = disk_run;
+        store->run = store_run;
+    } else {
+        snprintf(disk->note, sizeof(disk->note), "%s", s->trouble);
+        snprintf(store->note, sizeof(store->note), "%s", s->trouble);
+    }
+}
+
+void bench_add_store(struct bench *b, const char *where) {
+    struct store_bench *s = xcalloc(1, sizeof(*s));
+    s->net = net_create();
+    s->loop = loop_create();
+    s->wire = wire_create();
+    loop_add_timer(s->loop, TICK_MS, TICK_MS, on_tick, s);
+    if (bench_make_folder(s->dir.path, where) != 0) {
+        snprintf(s->trouble, sizeof(s->trouble), "no folder can be made in %.200s", where);
+    } else if (write_config(s) == 0) {
+        size_t floats = ROWS_LARGE * (row_bytes(&s->dir.task) / sizeof(float) + 1);
+        s->columns = xfloats(floats);
+        s->flags = xcalloc(ROWS_LARGE, 1);
+        struct rng rng = rng_make(1, RNG_BENCH, 5);
+        for (size_t i = 0; i < floats; i++) {
+            s->columns[i] = (float)rng_range(&rng, -1, 1);
+        }
+        s->started = start_server(s) == 0;
+    }
+    add_pair(b, s, 1, disk_small, transitions_small);
+    add_pair(b, s, ROWS_LARGE, disk_large, transitions_large);
+}

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MIT
+// From what the user typed, "hopper" or "my.yaml", to a configuration.
+//
+// The files of configs/ travel inside the program, so that `spur run hopper`
+// works from any folder; whatever looks like a file is read from disk.
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "actor/env/env.h"
+#include "cli/cli.h"
+#include "common/base/check.h"
+#include "common/base/embed.h"
+
+EMBED_TABLE(cli_configs);
+
+bool config_source_set(struct config_source *source, char **argv, const char *assignment) {
+    if (source->set_count == CLI_SETS_MAX) {
+        cli_usage_error(argv, "more than %d --set: write a file instead", CLI_SETS_MAX);
+        return false;
+    }
+    source->sets[source->set_count++] = assignment;
+    return true;
+}
+
+bool cli_is_file(const char *name) {
+    size_t len = strlen(name);
+    return strchr(name, '/') || (len > 5 && strcmp(name + len - 5, ".yaml") == 0);
+}
+
+void cli_name_task(struct config *c, const char *name) {
+    const struct task *task = task_find(name);
+    memset(c->run.task, 0, sizeof(c->run.task));
+    snprintf(c->run.task, sizeof(c->run.task), "%s", task ? task->name : name);
+}
+
+static int configure(struct task *task, const struct config *c) {
+    char err[2048];
+    if (task_configure(task, c, err, sizeof(err)) < 0) {
+        return cli_fail(EXIT_CODE_CONFIG, NULL, "%s", err);
+    }
+    return 0;
+}
+
+// ---- an environment of the user's own ----
+
+static void set_text(char out[CONFIG_STRING_MAX], const char *text) {
+    // Zeros behind it, so that equal configurations are equal bytes.
+    memset(out, 0, CONFIG_STRING_MAX);
+    memcpy(out, text, strnlen(text, CONFIG_STRING_MAX - 1));
+}
+
+// A relative task.env is meant from the folder of the file that names it.
+static int locate_env(struct config *c, const char *file) {
+    char path[PATH_MAX];
+    const char *env = c->task.env, *slash = strrchr(file, '/');
+    if (env[0] == '\0' || env[0] == '/' || strcmp(env, CONFIG_ENV_WIRE) == 0 || !slash) {
+        return 0;
+    }
+    int n = snprintf(path, sizeof(path), "%.*s/%s", (int)(slash - file), file, env);
+    if (n < 0 || n >= CONFIG_STRING_MAX) {
+        return cli_fail(EXIT_CODE_CONFIG, NULL,
+                        "%s: task.env: with the folder of this file the path is longer than %d "
+                        "bytes",
+                        file, CONFIG_STRING_MAX - 1);
+    }
+    set_text(c->task.env, path);
+    return 0;
+}
+
+static bool same_ranges(const struct config_list *h, const struct task *task) {
+    for (int i = 0; i < task->ranges && h->n == 3 * task->ranges; i++) {
+        const struct task_range *r = &task->range[i];
+        if ((int)h->v[3 * i] != r->index || (float)h->v[3 * i + 1] != r->low ||
+            (float)h->v[3 * i + 2] != r->high) {
+            return false;
+        }
+    }
+    return h->n == 3 * task->ranges;
+}
+
+static bool same_clips(const struct config_list *l, const struct task *task) {
+    for (int i = 0; i < task->clips && l->n == 4 * task->clips; i++) {
+        const struct task_clip *c = &task->clip[i];
+        const double *v = l->v + 4 * i;
+        if ((int)v[0] != c->first || (int)v[1] != c->last || (float)v[2] != c->low ||
+            (float)v[3] != c->high) {
+            return false;
+        }
+    }
+    return l->n == 4 * task->clips;
+}
+
+// The shortest decimal that is the same float: what people wrote, most of the time.
+static double decimal(float x) {
+    char text[32];
+    for (int digits = 6; digits < 9; digits++) {
+        snprintf(text, sizeof(text), "%.*g", digits, (double)x);
+        if (strtof(text, NULL) == x) {
+            return strtod(text, NULL);
+        }
+    }
+    return (double)x;
+}
+
+// What a configuration may leave out of section task, because the file knows it. What
+// it does say must be true: a run that is taken up again says all of it.
+static int fill_in_env(struct config *c) {
+    char err[2048];
+    struct env_file file;
+    if (c->task.env[0] == '\0' || strcmp(c->task.env, CONFIG_ENV_WIRE) == 0) {
+        return 0;
+    }
+    if (env_file_read(&file, c->task.env, err, sizeof(err)) < 0) {
+        return cli_fail(EXIT_CODE_CONFIG, NULL, "%s", err);
+    }
+    const struct task *t = &file.task;
+    bool dims = (c->task.obs_dim == 0 || c->task.obs_dim == t->obs_dim) &&
+                (c->task.act_dim == 0 || c->task.act_dim == t->act_dim);
+    // A file that clips nothing may not know that its environment does: a plug-in has no way to
+    // say so.
+    bool clips = c->task.clipped.n == 0 || t->clips == 0 || same_clips(&c->task.clipped, t);
+    if (!dims || !clips || (c->task.healthy.n > 0 && !same_ranges(&c->task.healthy, t))) {
+        return cli_fail(EXIT_CODE_CONFIG,
+                        "leave all four out of a configuration of your own; if this is a run that "
+                        "was begun already, its environment was changed since",
+                        "task.obs_dim %d, task.act_dim %d, task.healthy or task.clipped is not "
+                        "what %s says: %d observations, %d actions, %d healthy ranges, %d clipped "
+                        "spans",
+                        c->task.obs_dim, c->task.act_dim, file.path, t->obs_dim, t->act_dim,
+                        t->ranges, t->clips);
+    }
+    set_text(c->task.env, file.path);
+    set_text(c->run.task, file.name);
+    c->task.obs_dim = t->obs_dim;
+    c->task.act_dim = t->act_dim;
+    c->task.horizon = c->task.horizon > 0 ? c->task.horizon : t->horizon;
+    c->task.healthy = (struct config_list){.n = 3 * t->ranges};
+    for (int i = 0; i < t->ranges; i++) {
+        c->task.healthy.v[3 * i] = t->range[i].index;
+        c->task.healthy.v[3 * i + 1] = decimal(t->range[i].low);
+        c->task.healthy.v[3 * i + 2] = decimal(t->range[i].high);
+    }
+    for (int i = 0; i < t->clips; i++) {
+        double *v = c->task.clipped.v + 4 * i;
+        v[0] = t->clip[i].first;
+        v[1] = t->clip[i].last;
+        v[2] = decimal(t->clip[i].low);
+        v[3] = decimal(t->clip[i].high);
+        c->task.clipped.n = 4 * (i + 1);
+    }
+    return 0;
+}
+
+int cli_override(struct config *c, const struct config_source *source) {
+    char err[1024];
+    for (int i = 0; i < source->set_count; i++) {
+        if (config_set(c, source->sets[i], err, sizeof(err)) < 0) {
+            return cli_fail(EXIT_CODE_CONFIG, NULL, "%s", err);
+        }
+    }
+    if (source->env) {
+        if (strlen(source->env) >= CONFIG_STRING_MAX) {
+            return cli_fail(EXIT_CODE_USAGE, NULL,
+                            "--env %.60s...: the path is longer than %d bytes", source->env,
+                            CONFIG_STRING_MAX - 1);
+        }
+        set_text(c->task.env, source->env);
+    }
+    return fill_in_env(c);
+}
+
+// ---- configurations ----
+
+// The file of a task. One of Gymnasium's v5 classes learns with the numbers of v4.
+static const struct embed_file *find_file(const char *task) {
+    size_t len = strlen(task);
+    if (len > 3 && strcmp(task + len - 3, "_v5") == 0) {
+        len -= 3;
+    }
+    for (int i = 0; i < cli_configs_count; i++) {
+        const char *file = cli_configs[i].name;
+        if (strncmp(file, task, len) == 0 && strcmp(file + len, ".yaml") == 0) {
+            return &cli_configs[i];
+        }
+    }
+    return NULL;
+}
+
+int cli_load(struct config *c, const char *name) {
+    char err[1024];
+    config_defaults(c);
+    if (!name) {
+        return 0;
+    }
+    if (cli_is_file(name)) {
+        if (config_load(c, name, err, sizeof(err)) < 0) {
+            return cli_fail(EXIT_CODE_CONFIG,
+                            strstr(name, ".env.yaml")
+                                ? "an environment is no configuration: give it with --env"
+                                : NULL,
+                            "%s", err);
+        }
+        return locate_env(c, name);
+    }
+    struct task task;
+    cli_name_task(c, name);
+    int rc = configure(&task, c);
+    if (rc != 0) {
+        return rc;
+    }
+    const struct embed_file *file = find_file(c->run.task);
+    if (!file) {
+        return cli_fail(EXIT_CODE_CONFIG,
+                        "write a file of your own and name it in place of the task",
+                        "there is no configuration for the task %s in this program", task.name);
+    }
+    if (config_parse(c, (const char *)file->data, file->len, file->name, err, sizeof(err)) < 0) {
+        return cli_fail(EXIT_CODE_CONFIG, NULL, "%s", err);
+    }
+    cli_name_task(c, name); // the file may be another's
+    return 0;
+}
+
+int cli_resolve(struct config *c, struct task *task, const struct config_source *source) {
+    int rc = cli_load(c, source->name);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = cli_override(c, source);
+    if (rc != 0) {
+        return rc;
+    }
+    char err[1024];
+    if (config_check(c, err, sizeof(err)) < 0) {
+        return cli_fail(EXIT_CODE_CONFIG, NULL, "%s", err);
+    }
+    char name[CONFIG_STRING_MAX];
+    memcpy(name, c->run.task, sizeof(name));
+    cli_name_task(c, name); // one spelling from here on, whichever the user chose
+    return configure(task, c);
+}

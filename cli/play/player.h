@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+// What `spur eval` and `spur render` have in common: which saved policy plays how
+// many episodes, from which start states.
+#ifndef SPUR_CLI_PLAY_PLAYER_H
+#define SPUR_CLI_PLAY_PLAYER_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cli/cli.h"
+#include "cli/play/policy_file.h"
+
+// Lines of their help. Their options are --env 'v', --episodes 'n', --seed 's', --policy 'p'.
+#define PLAYER_HELP                                                                                \
+    "  RUN_DIR         a run directory\n"                                                          \
+    "  --policy WHICH  newest (default) or best of the run, by its own evaluations; or a file,\n"  \
+    "                  and RUN_DIR may then be left out\n"                                         \
+    "  --env FILE      the environment of your own that it was trained on, where it is no more\n"  \
+    "                  where the run found it, or RUN_DIR is left out\n"
+
+struct player {
+    const char *run_dir; // NULL: none
+    const char *policy;  // as given; NULL: newest
+    const char *env;     // as given; NULL: the run's
+    uint64_t episodes, seed;
+    bool has_episodes, has_seed;
+
+    struct config config; // of the run, or the defaults
+    struct task task;     // of the run, or of --env; borrows from config
+    char path[PATH_MAX];  // of the policy's file
+    struct policy_file file;
+};
+
+// Takes one of those options from optarg. False when it is none of them, or is
+// refused, which the user has been told.
+bool player_option(struct player *p, int option, char **argv);
+// Takes what is left of the command line, looks into the run directory for what
+// was left open, and loads the policy. 0, or an exit code, told to the user.
+int player_load(struct player *p, int argc, char **argv);
+void player_deinit(struct player *p); // takes zeroed ones, too
+
+#endif

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: MIT
+// `spur render`: watching a saved policy, as a film or as pictures.
+//
+// The episodes are those of `spur eval`: the same start states, the same
+// deterministic actions. Frames follow each other in real time.
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "actor/env/env.h"
+#include "actor/env/mujoco_internal.h"
+#include "actor/env/render/render.h"
+#include "actor/policy_controller.h"
+#include "cli/cli.h"
+#include "cli/play/player.h"
+#include "cli/play/video.h"
+#include "cli/run/rundir.h"
+#include "common/base/check.h"
+
+static const char help[] =
+    "usage: spur render RUN_DIR [--policy WHICH] [--episodes N] [--seed N] [--out FILE.mp4]\n"
+    "                   [--png DIR] [--size WxH] [--camera VIEW] [--fps N] [--steps N]\n"
+    "\n"
+    "Films a saved policy, acting deterministically (tanh of its mean), with the return and the\n"
+    "step in the picture. Episode 1, 2, ... are the first of `spur eval` with the same seed.\n"
+    "\n" PLAYER_HELP "  --episodes N    default: 1\n"
+    "  --seed N        of the start states; default: run.seed of the run, or 1\n"
+    "  --out FILE.mp4  default: RUN_DIR/render.mp4, or ./render.mp4 without one; needs ffmpeg\n"
+    "  --png DIR       writes the frames as DIR/000000.png, ...; then no MP4 unless --out is "
+    "given\n"
+    "  --size WxH      of the picture, even numbers from 64 to 4096; default: 640x480\n"
+    "  --camera VIEW   auto (default), side, front, top, or AZIMUTH,ELEVATION[,ZOOM] in degrees:\n"
+    "                  90,-20,2 looks along y, 20 degrees down, at twice the size\n"
+    "  --fps N         frames a second at most; every step, every second, ... is drawn, so that\n"
+    "                  the film runs in real time; default: 50\n"
+    "  --steps N       ends each episode after N steps at the latest\n";
+
+static const struct option options[] = {
+    {"env", required_argument, NULL, 'v'},      {"policy", required_argument, NULL, 'p'},
+    {"episodes", required_argument, NULL, 'n'}, {"seed", required_argument, NULL, 's'},
+    {"out", required_argument, NULL, 'o'},      {"png", required_argument, NULL, 'g'},
+    {"size", required_argument, NULL, 'z'},     {"camera", required_argument, NULL, 'c'},
+    {"fps", required_argument, NULL, 'f'},      {"steps", required_argument, NULL, 't'},
+    {"help", no_argument, NULL, 'h'},           {0},
+};
+
+struct request {
+    struct player playback;
+    const char *out, *png_dir;
+    char out_path[PATH_MAX];
+    int width, height;
+    bool has_camera, help;
+    struct env_camera camera;
+    uint64_t fps, steps;
+};
+
+// ---- the command line ----
+
+static bool parse_size(struct request *r, char **argv, const char *text) {
+    char end;
+    if (sscanf(text, "%4dx%4d%c", &r->width, &r->height, &end) != 2 ||
+        r->width < ENV_RENDER_SIDE_MIN || r->height < ENV_RENDER_SIDE_MIN ||
+        r->width > ENV_RENDER_SIDE_MAX || r->height > ENV_RENDER_SIDE_MAX || r->width % 2 != 0 ||
+        r->height % 2 != 0) {
+        cli_usage_error(argv,
+                        "--size: expected two even numbers from %d to %d such as 640x480, found "
+                        "\"%.60s\"",
+                        ENV_RENDER_SIDE_MIN, ENV_RENDER_SIDE_MAX, text);
+        return false;
+    }
+    return true;
+}
+
+static bool parse_camera(struct request *r, char **argv, const char *text) {
+    static const struct {
+        const char *name;
+        struct env_camera camera;
+    } views[] = {
+        {"side", {90, -12, 1}},
+        {"front", {180, -12, 1}},
+        {"top", {90, -90, 1}},
+    };
+    r->has_camera = strcmp(text, "auto") != 0;
+    for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++) {
+        if (strcmp(text, views[i].name) == 0) {
+            r->camera = views[i].camera;
+            return true;
+        }
+    }
+    struct env_camera *c = &r->camera;
+    char end;
+    c->zoom = 1;
+    int n = sscanf(text, "%lf,%lf,%lf%c", &c->azimuth, &c->elevation, &c->zoom, &end);
+    bool ok = (n == 2 || n == 3) && fabs(c->azimuth) <= 360 && fabs(c->elevation) <= 90 &&
+              c->zoom >= 0.1 && c->zoom <= 10;
+    if (r->has_camera && !ok) {
+        cli_usage_error(argv,
+                        "--camera: expected auto, side, front, top, or AZIMUTH,ELEVATION[,ZOOM] "
+                        "(to 360 and 90 degrees, zoom 0.1 to 10), found \"%.60s\"",
+                        text);
+        return false;
+    }
+    return true;
+}
+
+static bool parse_option(struct request *r, int option, char **argv) {
+    switch (option) {
+    case 'o':
+        r->out = optarg;
+        return true;
+    case 'g':
+        r->png_dir = optarg;
+        return true;
+    case 'z':
+        return parse_size(r, argv, optarg);
+    case 'c':
+        return parse_camera(r, argv, optarg);
+    case 'f':
+        return cli_parse_number(&r->fps, argv, "--fps", optarg, 1, 1000);
+    case 't':
+        return cli_parse_number(&r->steps, argv, "--steps", optarg, 1, 1000000);
+    case 'h':
+        r->help = true;
+        return true;
+    default:
+        return player_option(&r->playback, option, argv);
+    }
+}
+
+// Where the MP4 goes, if nobody said.
+static bool choose_out(struct request *r) {
+    if (r->out || r->png_dir) {
+        return true;
+    }
+    r->out = r->out_path;
+    if (!r->playback.run_dir) {
+        snprintf(r->out_path, sizeof(r->out_path), "render.mp4");
+        return true;
+    }
+    return rundir_join(r->out_path, r->playback.run_dir, "render.mp4");
+}
+
+// ---- the show ----
+
+struct show {
+    const struct request *request;
+    const struct task *task;
+    struct env *env;
+    struct env_render *render;
+    struct policy_controller controller;
+    struct video *film;
+    uint64_t frames;
+    int steps_a_frame;
+    uint8_t *rgb; // (height, width, 3)
+    float *obs, *act;
+    double episode_return;
+    uint64_t episode, steps;
+    char err[1024];
+};
+
+static int show_frame(struct show *s) {
+    char values[128];
+    snprintf(values, sizeof(values), "%llu\n%llu\n%.1f", (unsigned long long)s->episode + 1,
+             (unsigned long long)s->steps, s->episode_return);
+    if (env_render_draw(s->rgb, s->render, s->env, "episode\nstep\nreturn", values, s->err,
+                        sizeof(s->err)) < 0 ||
+        video_add(s->film, s->rgb, s->err, sizeof(s->err)) < 0) {
+        return -1;
+    }
+    s->frames++;
+    return 0;
+}
+
+// One episode, from its start to its last state. 0, or -1 with a sentence in err.
+static int show_episode(struct show *s) {
+    struct rng rng = rng_make(s->request->playback.seed, RNG_EVAL_RESET, s->episode);
+    const char *end = "";
+    env_reset(s->env, &rng);
+    env_render_begin(s->render, s->env);
+    s->episode_return = 0;
+    s->steps = 0;
+    if (show_frame(s) < 0) {
+        return -1;
+    }
+    for (bool over = false; !over;) {
+        env_obs(s->env, s->obs);
+        policy_controller_mean(&s->controller, s->act, s->obs, 1);
+        struct env_step step = env_step(s->env, s->act);
+        if (step.bad || !isfinite(step.reward)) {
+            end = "; cut short by a bad step of the simulator";
+            break;
+        }
+        s->episode_return += step.reward;
+        s->steps++;
+        over = step.terminated || step.truncated;
+        if (!over && s->steps == s->request->steps) {
+            end = "; cut short by --steps";
+            over = true;
+        }
+        if ((over || s->steps % (uint64_t)s->steps_a_frame == 0) && show_frame(s) < 0) {
+            return -1;
+        }
+    }
+    printf("episode %llu: return %.1f, length %llu%s\n", (unsigned long long)s->episode + 1,
+           s->episode_return, (unsigned long long)s->steps, end);
+    fflush(stdout);
+    return 0;
+}
+
+static int show_all(struct show *s) {
+    const struct request *r = s->request;
+    double fps = 1 / (s->steps_a_frame * env_dt(s->env));
+    s->film = video_open(r->out, r->png_dir, r->width, r->height, fps, s->err, sizeof(s->err));
+    if (!s->film) {
+        return -1;
+    }
+    for (s->episode = 0; s->episode < r->playback.episodes; s->episode++) {
+        if (show_episode(s) < 0) {
+            return -1;
+        }
+    }
+    if (video_close(&s->film, s->err, sizeof(s->err)) < 0) {
+        return -1;
+    }
+    printf("%llu frames of %dx%d, %.4g a second: %s%s%s\n", (unsigned long long)s->frames, r->width,
+           r->height, fps, r->out ? r->out : "", r->out && r->png_dir ? ", " : "",
+           r->png_dir ? r->png_dir : "");
+    return 0;
+}
+
+// Everything that showing needs. 0, or -1 with a sentence in err.
+static int prepare(struct show *s) {
+    const struct request *r = s->request;
+    s->env = env_create(s->task, s->err, sizeof(s->err));
+    if (!s->env) {
+        return -1;
+    }
+    if (!env_render_possible(s->env)) {
+        snprintf(s->err, sizeof(s->err),
+                 "%s is a plug-in, of which there is no picture: MuJoCo "
+                 "draws what it simulates",
+                 s->task->name);
+        return -1;
+    }
+    if (policy_controller_load(&s->controller, &r->playback.file.policy, s->task, 1, 0, s->err,
+                               sizeof(s->err)) != POLICY_CONTROLLER_TAKEN) {
+        return -1;
+    }
+    struct env_camera camera = r->has_camera ? r->camera : env_camera_default(s->env);
+    s->render = env_render_create(s->env, r->width, r->height, camera, s->err, sizeof(s->err));
+    if (!s->render) {
+        return -1;
+    }
+    s->steps_a_frame = (int)fmax(1, ceil(1 / (env_dt(s->env) * (double)r->fps) - 1e-9));
+    s->rgb = xmalloc((size_t)r->width * (size_t)r->height * 3);
+    s->obs = xfloats((size_t)s->task->obs_dim);
+    s->act = xfloats((size_t)s->task->act_dim);
+    return 0;
+}
+
+int cmd_render(int argc, char **argv) {
+    struct request r = {
+        .width = 640, .height = 480, .fps = 50, .playback = {.episodes = 1, .has_episodes = true}};
+    for (int option; (option = cli_next_option(argc, argv, options)) != -1;) {
+        if (!parse_option(&r, option, argv)) {
+            return EXIT_CODE_USAGE;
+        }
+    }
+    if (r.help) {
+        fputs(help, stdout);
+        return EXIT_CODE_OK;
+    }
+    int rc = player_load(&r.playback, argc, argv);
+    if (rc != 0) {
+        return rc;
+    }
+    struct show s = {.request = &r, .task = r.playback.file.task};
+    signal(SIGPIPE, SIG_IGN); // ffmpeg's end is seen by write
+    if (!choose_out(&r)) {
+        rc = EXIT_CODE_IO;
+    } else if (prepare(&s) < 0 || show_all(&s) < 0) {
+        rc = cli_fail(EXIT_CODE_FAILURE, NULL, "%s", s.err);
+    }
+    video_discard(&s.film);
+    env_render_destroy(&s.render);
+    env_destroy(&s.env);
+    policy_controller_deinit(&s.controller);
+    free(s.rgb);
+    free(s.obs);
+    free(s.act);
+    player_deinit(&r.playback);
+    return rc;
+}

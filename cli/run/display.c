@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+#include "cli/run/display.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "cli/text.h"
+
+enum { LINE_LEN = 512, MARK_MS = 1000, SILENT_MS = 5000 };
+
+void display_init(struct display *d) {
+    *d = (struct display){.tty = isatty(STDOUT_FILENO)};
+}
+
+// ---- time left ----
+
+static void take_mark(struct display *d, uint64_t now_ms, uint64_t env_steps) {
+    int last = (d->next_mark + DISPLAY_MARKS - 1) % DISPLAY_MARKS;
+    if (d->marks > 0 && now_ms - d->mark[last].ms < MARK_MS) {
+        return;
+    }
+    d->mark[d->next_mark].ms = now_ms;
+    d->mark[d->next_mark].env_steps = env_steps;
+    d->next_mark = (d->next_mark + 1) % DISPLAY_MARKS;
+    d->marks += d->marks < DISPLAY_MARKS;
+}
+
+// By the speed of the last minute, which spans trainings of the model.
+static double time_left_s(const struct display *d, const struct wire_status *s) {
+    if (d->marks < 2) {
+        return NAN;
+    }
+    int first = d->marks < DISPLAY_MARKS ? 0 : d->next_mark;
+    int last = (d->next_mark + DISPLAY_MARKS - 1) % DISPLAY_MARKS;
+    double steps = (double)d->mark[last].env_steps - (double)d->mark[first].env_steps;
+    double seconds = (double)(d->mark[last].ms - d->mark[first].ms) / 1e3;
+    // Exploration is much faster than what comes after it.
+    if (steps <= 0 || seconds <= 0 || d->mark[first].env_steps < s->explore_steps) {
+        return NAN;
+    }
+    return ((double)s->env_steps_budget - (double)s->env_steps) * seconds / steps;
+}
+
+// ---- the line ----
+
+// Appends as far as there is room.
+static void add(char *out, size_t out_len, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void add(char *out, size_t out_len, const char *fmt, ...) {
+    size_t len = strlen(out);
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(out + len, out_len - len, fmt, args);
+    va_end(args);
+}
+
+static double elite_error(const struct wire_status *s) {
+    double sum = 0;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->elites && i < WIRE_MEMBERS_MAX; i++) {
+        if (s->elite[i] < s->members) {
+            sum += s->holdout_mse[s->elite[i]];
+            n++;
+        }
+    }
+    return n ? sum / n : NAN;
+}
+
+void display_line(char *out, size_t out_len, const struct wire_status *s, double left_s) {
+    char a[TEXT_LEN], b[TEXT_LEN];
+    out[0] = '\0';
+    add(out, out_len, "%s %s/%s", s->state, text_count(a, s->env_steps),
+        text_count(b, s->env_steps_budget));
+    // What matters most comes first: narrow terminals cut the line.
+    if (isfinite(left_s)) {
+        add(out, out_len, " | left %s", text_duration(a, left_s));
+    }
+    if (s->has_eval && s->evaluations > 0) {
+        add(out, out_len, " | return %s best %s", text_figure(a, s->eval_return_last),
+            text_figure(b, s->eval_return_best));
+    }
+    if (s->has_model && s->members > 0) {
+        add(out, out_len, " | err %s k %llu%s", text_figure(a, elite_error(s)),
+            (unsigned long long)s->rollout_length, s->model_training_now ? " training" : "");
+    }
+    if (s->has_learner && s->updates > 0) {
+        add(out, out_len, " | upd %s", text_count(a, s->updates));
+        add(out, out_len, " (%.1f/step)", s->updates_per_step_achieved);
+    }
+    add(out, out_len, " | %s step/s", text_figure(a, s->env_steps_per_s));
+    if (s->has_learner && s->updates > 0) {
+        add(out, out_len, " %s upd/s", text_figure(a, s->updates_per_s));
+    }
+    add(out, out_len, " | ep %s", text_count(a, s->episodes));
+}
+
+static int terminal_columns(void) {
+    struct winsize size;
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1) {
+        return size.ws_col;
+    }
+    return 80;
+}
+
+void display_update(struct display *d, uint64_t now_ms, const struct wire_status *status,
+                    uint64_t age_ms) {
+    char line[LINE_LEN] = "starting";
+    if (status) {
+        take_mark(d, now_ms, status->env_steps);
+        display_line(line, sizeof(line), status, time_left_s(d, status));
+        if (age_ms >= SILENT_MS) {
+            add(line, sizeof(line), " | no answer for %llu s", (unsigned long long)age_ms / 1000);
+        }
+    }
+    if (d->tty) {
+        // One column short of the edge: some terminals wrap at the last one.
+        printf("\r%.*s\033[K", terminal_columns() - 1, line);
+        d->drawn = true;
+        fflush(stdout);
+    } else if (status && (d->plain_ms == 0 || now_ms - d->plain_ms >= DISPLAY_PLAIN_MS)) {
+        d->plain_ms = now_ms;
+        printf("%s\n", line);
+        fflush(stdout);
+    }
+}
+
+void display_event(struct display *d, const char *fmt, ...) {
+    char text[LINE_LEN];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    printf("%s%s\n", d->drawn ? "\r\033[K" : "", text);
+    d->drawn = false;
+    fflush(stdout);
+}
+
+void display_end(struct display *d) {
+    if (d->drawn) {
+        putchar('\n');
+        d->drawn = false;
+    }
+    fflush(stdout);
+}

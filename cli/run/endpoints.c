@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: MIT
+#include "cli/run/endpoints.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "cli/run/rundir.h"
+#include "common/base/check.h"
+#include "common/base/file.h"
+
+// A socket's path must fit into sockaddr_un with its NUL.
+#define IPC_PATH_MAX 107
+
+// ---- on this machine ----
+
+static bool try_folder(struct endpoints *e, const char *parent) {
+    static const char longest[] = "/modelserver";
+    int n = snprintf(e->folder, sizeof(e->folder), "%s/spur-XXXXXX", parent);
+    if (n < 0 || (size_t)n + sizeof(longest) > IPC_PATH_MAX || !mkdtemp(e->folder)) {
+        e->folder[0] = '\0';
+        return false;
+    }
+    return true;
+}
+
+int endpoints_private(struct endpoints *e) {
+    *e = (struct endpoints){0};
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    bool made = runtime && runtime[0] == '/' && try_folder(e, runtime);
+    if (!made && !try_folder(e, "/tmp")) {
+        return cli_fail(EXIT_CODE_IO, NULL, "no folder for sockets can be made in /tmp: %s",
+                        strerror(errno));
+    }
+    // try_folder has seen to the length.
+    snprintf(e->modelserver, sizeof(e->modelserver), "ipc://%.100s/modelserver", e->folder);
+    snprintf(e->learner, sizeof(e->learner), "ipc://%.100s/learner", e->folder);
+    memcpy(e->modelserver_bind, e->modelserver, sizeof(e->modelserver));
+    memcpy(e->learner_bind, e->learner, sizeof(e->learner));
+    memcpy(e->modelserver_join, e->modelserver, sizeof(e->modelserver));
+    memcpy(e->learner_join, e->learner, sizeof(e->learner));
+    return 0;
+}
+
+void endpoints_of(char out[NET_ENDPOINT_MAX], const struct endpoints *e, const char *name) {
+    out[0] = '\0';
+    if (e->folder[0] != '\0') {
+        snprintf(out, NET_ENDPOINT_MAX, "ipc://%.100s/%.32s", e->folder, name);
+    }
+}
+
+void endpoints_remove(struct endpoints *e) {
+    DIR *folder = e->folder[0] == '\0' ? NULL : opendir(e->folder);
+    if (!folder) {
+        return;
+    }
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        struct stat st;
+        if (fstatat(dirfd(folder), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+            S_ISSOCK(st.st_mode)) {
+            unlinkat(dirfd(folder), entry->d_name, 0);
+        }
+    }
+    closedir(folder);
+    rmdir(e->folder);
+    e->folder[0] = '\0';
+}
+
+// ---- for other hosts ----
+
+static bool is_loopback(const char *host) {
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "localhost") == 0 ||
+           strcmp(host, "[::1]") == 0;
+}
+
+static bool is_any(const char *host) {
+    return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "*") == 0 || strcmp(host, "[::]") == 0;
+}
+
+int endpoints_listen(struct endpoints *e, const char *address) {
+    *e = (struct endpoints){0};
+    static const char scheme[] = "tcp://";
+    char host[128];
+    const char *colon = strrchr(address, ':');
+    const char *start = address + strlen(scheme);
+    unsigned port = 0;
+    char end;
+    bool fits = strncmp(address, scheme, strlen(scheme)) == 0 && colon > start &&
+                (size_t)(colon - start) < sizeof(host);
+    if (!fits || sscanf(colon + 1, "%5u%c", &port, &end) != 1 || port < 1 || port > 65534) {
+        return cli_fail(EXIT_CODE_USAGE, "the learner gets the port after it",
+                        "--listen %s: expected tcp://HOST:PORT with a port from 1 to 65534",
+                        address);
+    }
+    snprintf(host, sizeof(host), "%.*s", (int)(colon - start), start);
+    const char *near = is_any(host) ? "127.0.0.1" : host;
+    snprintf(e->modelserver_bind, sizeof(e->modelserver_bind), "tcp://%s:%u", host, port);
+    snprintf(e->learner_bind, sizeof(e->learner_bind), "tcp://%s:%u", host, port + 1);
+    snprintf(e->modelserver, sizeof(e->modelserver), "tcp://%s:%u", near, port);
+    snprintf(e->learner, sizeof(e->learner), "tcp://%s:%u", near, port + 1);
+
+    char name[128] = "THIS_HOST";
+    if (is_any(host)) {
+        gethostname(name, sizeof(name) - 1);
+    } else {
+        memcpy(name, host, sizeof(name));
+    }
+    if (!is_loopback(host)) {
+        fprintf(stderr,
+                "spur: warning: whoever reaches %s can join this run: there are no keys yet.\n"
+                "  Use it in a network that you trust.\n",
+                e->modelserver_bind);
+    }
+    snprintf(e->modelserver_join, sizeof(e->modelserver_join), "tcp://%s:%u", name, port);
+    snprintf(e->learner_join, sizeof(e->learner_join), "tcp://%s:%u", name, port + 1);
+    return 0;
+}
+
+// ---- the file ----
+
+int endpoints_write(const struct endpoints *e, const char *run_dir) {
+    char path[PATH_MAX], text[2 * NET_ENDPOINT_MAX + 64];
+    if (!rundir_join(path, run_dir, "endpoints")) {
+        return EXIT_CODE_IO;
+    }
+    int len =
+        snprintf(text, sizeof(text), "modelserver: %s\nlearner: %s\n", e->modelserver, e->learner);
+    int rc = file_write_atomic(path, text, (size_t)len);
+    if (rc < 0) {
+        return cli_fail(EXIT_CODE_IO, NULL, "%s: cannot be written: %s", path, strerror(-rc));
+    }
+    return 0;
+}
+
+void endpoints_unwrite(const char *run_dir) {
+    char path[PATH_MAX];
+    if (rundir_join(path, run_dir, "endpoints")) {
+        unlink(path);
+    }
+}
+
+void endpoints_clear(const char *run_dir) {
+    char endpoint[NET_ENDPOINT_MAX], err[256];
+    static const char scheme[] = "ipc://", socket[] = "/modelserver";
+    if (endpoints_read(endpoint, run_dir, err, sizeof(err)) == 0 &&
+        strncmp(endpoint, scheme, strlen(scheme)) == 0) {
+        struct endpoints e = {0};
+        snprintf(e.folder, sizeof(e.folder), "%s", endpoint + strlen(scheme));
+        char *end = strstr(e.folder, socket), *name = strstr(e.folder, "/spur-");
+        if (end && end[strlen(socket)] == '\0' && name && !memchr(name + 1, '/', end - name - 1)) {
+            *end = '\0';
+            endpoints_remove(&e);
+        }
+    }
+    endpoints_unwrite(run_dir);
+}
+
+int endpoints_read(char out[NET_ENDPOINT_MAX], const char *run_dir, char *err, size_t err_len) {
+    char path[PATH_MAX], *text;
+    size_t len;
+    if (file_join(path, sizeof(path), run_dir, "endpoints") < 0) {
+        snprintf(err, err_len, "%s: the path is too long", run_dir);
+        return -1;
+    }
+    int rc = file_read_all(&text, &len, path, 4096);
+    if (rc < 0) {
+        snprintf(err, err_len, "no run is going on in %s (%s: %s)", run_dir, path, strerror(-rc));
+        return -1;
+    }
+    rc = sscanf(text, "modelserver: %255s", out) == 1 ? 0 : -1;
+    if (rc < 0) {
+        snprintf(err, err_len, "%s: expected \"modelserver: ENDPOINT\" in the first line", path);
+    }
+    free(text);
+    return rc;
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+#include "cli/run/memory.h"
+
+#include "actor/evaluation.h"
+#include "cli/text.h"
+#include "common/base/check.h"
+#include "common/config/thread_plan.h"
+#include "learner/methods/sac.h"
+#include "learner/replay.h"
+#include "learner/trainer.h"
+#include "modelserver/core/modelserver.h"
+#include "modelserver/model/fit.h"
+#include "modelserver/model/rollout.h"
+#include "modelserver/storage/store.h"
+
+#define KIB(n) ((uint64_t)(n) << 10)
+
+// What processes held, in proportional shares, beyond the parts that are named here: programs,
+// libraries, messages on their way, the store's pages. Of Hopper with D_env and D_model full.
+#define MODELSERVER_BYTES KIB(17500)
+#define LEARNER_BYTES KIB(12500)
+#define ACTOR_BYTES KIB(4500)
+#define ENV_BYTES KIB(3900) // one environment: what MuJoCo keeps ready for contacts
+#define SPUR_BYTES KIB(2700)
+
+static void add(struct memory *m, const char *process, const char *what, uint64_t bytes) {
+    CHECK(m->count < MEMORY_PARTS_MAX);
+    m->parts[m->count++] = (struct memory_part){process, what, bytes};
+    m->total += bytes;
+}
+
+static void add_modelserver(struct memory *m, const struct config *c, const struct task *task,
+                            int cores) {
+    static const char name[] = "modelserver";
+    uint32_t obs_dim = (uint32_t)task->obs_dim, act_dim = (uint32_t)task->act_dim;
+    struct ensemble e = ms_ensemble(c, task);
+    struct policy p = ms_policy(c, task);
+    add(m, name, "program", MODELSERVER_BYTES);
+    add(m, name, "D_env", store_memory_bytes(c->run.steps, obs_dim, act_dim));
+    add(m, name, "training",
+        fit_memory_bytes(c, &e, c->run.steps, thread_plan_divide(c, cores).modelserver));
+    add(m, name, "rollouts", rollout_memory_bytes(&e, &p, task->termination));
+    add(m, name, "buffers", ms_memory_bytes(c, task));
+}
+
+static void add_learner(struct memory *m, const struct config *c, const struct task *task) {
+    static const char name[] = "learner";
+    struct sac_config sac = trainer_sac_config(c, task);
+    add(m, name, "program", LEARNER_BYTES);
+    add(m, name, "D_env", replay_bytes(task->obs_dim, task->act_dim, c->run.steps));
+    add(m, name, "D_model", replay_bytes(task->obs_dim, task->act_dim, trainer_model_rows_max(c)));
+    add(m, name, "networks", sac_bytes(&sac));
+}
+
+static void add_actors(struct memory *m, const struct config *c) {
+    static const char name[] = "actors and evaluator";
+    uint64_t actors = task_is_brought(c) ? 0 : (uint64_t)c->run.actors;
+    uint64_t evaluators = task_is_brought(c) ? 0 : 1;
+    add(m, name, "programs", SPUR_BYTES + (actors + evaluators) * ACTOR_BYTES);
+    add(m, name, "environments",
+        (actors * (uint64_t)c->run.envs_per_actor + evaluators * EVALUATION_LANES_MAX) * ENV_BYTES);
+}
+
+void memory_predict(struct memory *out, const struct config *c, const struct task *task,
+                    int cores) {
+    *out = (struct memory){0};
+    add_modelserver(out, c, task, cores);
+    add_learner(out, c, task);
+    add_actors(out, c);
+}
+
+void memory_print_short(const struct memory *m, FILE *out) {
+    char text[TEXT_LEN];
+    for (int i = 0; i < m->count;) {
+        uint64_t sum = 0;
+        const char *process = m->parts[i].process;
+        const char *comma = i > 0 ? ", " : "";
+        while (i < m->count && m->parts[i].process == process) {
+            sum += m->parts[i++].bytes;
+        }
+        fprintf(out, "%s%s %s", comma, process, text_bytes(text, sum));
+    }
+}
+
+void memory_print(const struct memory *m, FILE *out, const char *prefix) {
+    char text[TEXT_LEN];
+    const char *process = "";
+    for (int i = 0; i < m->count; i++) {
+        const struct memory_part *p = &m->parts[i];
+        fprintf(out, "%s%-20s  %-24s %10s\n", prefix, p->process == process ? "" : p->process,
+                p->what, text_bytes(text, p->bytes));
+        process = p->process;
+    }
+    fprintf(out, "%s%-20s  %-24s %10s\n", prefix, "all", "", text_bytes(text, m->total));
+}

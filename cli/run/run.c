@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: MIT
+// `spur run`: one training run on this machine, from the command line to the
+// last word about how it did.
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/run/endpoints.h"
+#include "cli/run/memory.h"
+#include "cli/run/rundir.h"
+#include "cli/run/summary.h"
+#include "cli/run/supervisor.h"
+#include "cli/text.h"
+#include "common/base/check.h"
+#include "common/base/host.h"
+#include "common/config/thread_plan.h"
+#include "common/nn/gemm.h"
+
+static const char help[] =
+    "usage: spur run TASK|FILE [--env FILE] [--seed N] [--run-dir DIR] [--actors N]\n"
+    "                [--envs-per-actor N]\n"
+    "                [--set section.key=value]... [--listen tcp://HOST:PORT]\n"
+    "       spur run --run-dir DIR\n"
+    "\n"
+    "Trains on a task with real processes on this machine: a model server, a learner, actors and\n"
+    "an evaluator. A run directory that holds a run already is taken up again where it stopped.\n"
+    "\n"
+    "  TASK                    as `spur tasks` lists them\n"
+    "  FILE                    a configuration: a file ending in .yaml, or a path\n"
+    "  --env FILE              task.env: an environment of your own, described in a .yaml file or\n"
+    "                          compiled as a .so; a TASK then gives its settings, and may be left\n"
+    "                          out\n"
+    "  --seed N                run.seed; the same seed in lockstep gives the same bits\n"
+    "  --run-dir DIR           default: runs/TASK-seedN\n"
+    "  --actors N              run.actors; may differ when a run is taken up again\n"
+    "  --envs-per-actor N      run.envs_per_actor; likewise\n"
+    "  --set section.key=value overrides one key; may be given many times\n"
+    "  --listen tcp://HOST:PORT  lets actors on other hosts join (the learner gets PORT + 1)\n"
+    "\n"
+    "Ctrl-C once stops all processes with a checkpoint, twice at once.\n";
+
+static const struct option options[] = {
+    {"env", required_argument, NULL, 'v'},
+    {"seed", required_argument, NULL, 'e'},
+    {"run-dir", required_argument, NULL, 'd'},
+    {"actors", required_argument, NULL, 'a'},
+    {"envs-per-actor", required_argument, NULL, 'p'},
+    {"set", required_argument, NULL, 's'},
+    {"listen", required_argument, NULL, 'l'},
+    {"help", no_argument, NULL, 'h'},
+    {0},
+};
+
+struct request {
+    struct config_source source;
+    const char *run_dir, *listen;
+    char seed[48], actors[48], envs[48]; // as assignments
+    bool help;
+};
+
+// --seed, --actors and --envs-per-actor are short for --set.
+static bool set_number(struct request *r, char **argv, char out[48], const char *option,
+                       const char *key, uint64_t max) {
+    uint64_t value;
+    if (!cli_parse_number(&value, argv, option, optarg, 0, max)) {
+        return false;
+    }
+    snprintf(out, 48, "%s=%llu", key, (unsigned long long)value);
+    return config_source_set(&r->source, argv, out);
+}
+
+static int parse(struct request *r, int argc, char **argv) {
+    for (int option; (option = cli_next_option(argc, argv, options)) != -1;) {
+        bool ok = true;
+        switch (option) {
+        case 'e':
+            ok = set_number(r, argv, r->seed, "--seed", "run.seed", (1ull << 53) - 1);
+            break;
+        case 'a':
+            ok = set_number(r, argv, r->actors, "--actors", "run.actors", 4096);
+            break;
+        case 'v':
+            r->source.env = optarg;
+            break;
+        case 'p':
+            ok = set_number(r, argv, r->envs, "--envs-per-actor", "run.envs_per_actor",
+                            CONFIG_ENVS_PER_ACTOR_MAX);
+            break;
+        case 'd':
+            r->run_dir = optarg;
+            break;
+        case 's':
+            ok = config_source_set(&r->source, argv, optarg);
+            break;
+        case 'l':
+            r->listen = optarg;
+            break;
+        case 'h':
+            r->help = true;
+            break;
+        default:
+            ok = false;
+        }
+        if (!ok) {
+            return EXIT_CODE_USAGE;
+        }
+    }
+    if (argc - optind > 1) {
+        return cli_usage_error(argv, "expected one task or file, found %d", argc - optind);
+    }
+    r->source.name = optind < argc ? argv[optind] : NULL;
+    if (!r->help && !r->source.name && !r->source.env && !r->run_dir) {
+        return cli_usage_error(argv, "expected a task or a file; `spur tasks` lists the tasks");
+    }
+    return 0;
+}
+
+// Prints who computes with what, and refuses kernels that the processor does not have.
+static int announce_compute(const struct config *c) {
+    char text[256];
+    if (!gemm_use(c->compute.kernels)) {
+        return cli_fail(EXIT_CODE_CONFIG, "set it to auto",
+                        "compute.kernels: this processor does not have %s",
+                        gemm_needs(c->compute.kernels));
+    }
+    thread_plan_describe(text, sizeof(text), c, "");
+    printf("%s; actors and evaluator share them; products by %s\n", text, gemm_name());
+    fflush(stdout);
+    if (gemm_is_slow(text, sizeof(text))) {
+        fprintf(stderr, "spur: %s\n", text);
+    }
+    return 0;
+}
+
+// Prints what is going to happen, and refuses what the machine cannot hold.
+static int announce(const struct rundir *dir) {
+    const struct config *c = &dir->config;
+    int actors = supervisor_actors(c);
+    char steps[TEXT_LEN], needed[TEXT_LEN], limit[TEXT_LEN];
+    printf("spur %s: %s (%s), seed %llu, %s steps, %s, %d actor%s\n", SPUR_VERSION, dir->task.name,
+           dir->task.title, (unsigned long long)c->run.seed, text_count(steps, c->run.steps),
+           c->pacing.mode == PACING_LOCKSTEP ? "lockstep" : "ratio", actors,
+           actors == 1 ? "" : "s");
+    printf("run directory: %s (%s)\n", dir->path, dir->resumed ? "taken up again" : "new");
+
+    struct memory memory;
+    memory_predict(&memory, c, &dir->task, host_cores());
+    uint64_t limit_bytes = host_memory_limit();
+    printf("memory, predicted at most: ");
+    memory_print_short(&memory, stdout);
+    printf("; %s of %s\n", text_bytes(needed, memory.total), text_bytes(limit, limit_bytes));
+    fflush(stdout);
+    if (memory.total > limit_bytes) {
+        memory_print(&memory, stderr, "  ");
+        return cli_fail(EXIT_CODE_CONFIG,
+                        "D_model depends on rollout.retain_epochs, rollout.per_step and k, D_env "
+                        "on run.steps, actors on run.actors",
+                        "this run needs %s of memory, and there are %s", needed, limit);
+    }
+    return announce_compute(c);
+}
+
+// How others join, where the user must know.
+static void print_join(const struct config *c, const struct endpoints *e) {
+    const char *server = e->modelserver_join, *learner = e->learner_join;
+    if (task_is_brought(c)) {
+        printf(
+            "its environment is yours to bring; docs/environments.md says how. Actors join with:\n"
+            "  python3 -m spur_actor --env MODULE:FUNCTION --modelserver %s --learner %s\n"
+            "and one that evaluates with:\n"
+            "  python3 -m spur_actor --env MODULE:FUNCTION --modelserver %s --evaluate\n",
+            server, learner, server);
+    } else if (e->folder[0] == '\0') {
+        printf("actors join with: spur-actor --modelserver %s --learner %s\n", server, learner);
+    }
+    fflush(stdout);
+}
+
+// The last word. Returns the exit code.
+static int conclude(const struct rundir *dir, const struct supervisor_result *result) {
+    struct summary summary;
+    char err[1024], text[512];
+    if (summary_read(&summary, dir->path, &dir->config, err, sizeof(err)) < 0) {
+        return cli_fail(EXIT_CODE_IO, NULL, "%s", err);
+    }
+    summary_sentence(&summary, text, sizeof(text));
+    bool finished = summary_finished(&summary, &dir->config);
+    printf("%s\nrun directory: %s\n", text, dir->path);
+    if (!finished) {
+        printf("to go on: spur run --run-dir %s\n", dir->path);
+    } else {
+        printf("to see the policy's returns: spur eval %s\n", dir->path);
+    }
+    switch (result->end) {
+    case SUPERVISOR_DONE:
+    case SUPERVISOR_STOPPED:
+        return EXIT_CODE_OK;
+    case SUPERVISOR_KILLED:
+        return EXIT_CODE_FAILURE;
+    case SUPERVISOR_FAILED:
+        return result->exit_code;
+    }
+    return EXIT_CODE_FAILURE;
+}
+
+static int supervise(const struct request *r, const struct rundir *dir) {
+    struct endpoints e;
+    endpoints_clear(dir->path);
+    int rc = r->listen ? endpoints_listen(&e, r->listen) : endpoints_private(&e);
+    if (rc != 0) {
+        return rc;
+    }
+    rc = endpoints_write(&e, dir->path);
+    if (rc == 0) {
+        print_join(&dir->config, &e);
+        struct supervisor_result result = supervisor_run(dir, &e);
+        endpoints_unwrite(dir->path);
+        rc = conclude(dir, &result);
+    }
+    endpoints_remove(&e);
+    return rc;
+}
+
+int cmd_run(int argc, char **argv) {
+    struct request r = {0};
+    int rc = parse(&r, argc, argv);
+    if (rc != 0) {
+        return rc;
+    }
+    if (r.help) {
+        fputs(help, stdout);
+        return EXIT_CODE_OK;
+    }
+    struct rundir dir;
+    rc = rundir_find(&dir, &r.source, r.run_dir);
+    if (rc != 0) {
+        return rc;
+    }
+    struct summary summary;
+    char err[1024], text[512];
+    if (summary_read(&summary, dir.path, &dir.config, err, sizeof(err)) < 0) {
+        return cli_fail(EXIT_CODE_IO, NULL, "%s", err);
+    }
+    if (summary_finished(&summary, &dir.config)) {
+        summary_sentence(&summary, text, sizeof(text));
+        printf("this run is over: %s\nrun directory: %s\n"
+               "another one: spur run %s --seed N, or --run-dir DIR\n",
+               text, dir.path, dir.config.run.task);
+        return EXIT_CODE_OK;
+    }
+    // What is too large leaves no directory behind; what runs already is not
+    // announced as if it began.
+    rc = dir.resumed ? rundir_open(&dir) : 0;
+    if (rc == 0) {
+        rc = announce(&dir);
+    }
+    if (rc == 0 && !dir.resumed) {
+        rc = rundir_open(&dir);
+    }
+    if (rc == 0) {
+        rc = supervise(&r, &dir);
+    }
+    rundir_close(&dir);
+    return rc;
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT
+#include "cli/run/rundir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/base/check.h"
+#include "common/base/file.h"
+#include "common/config/keys.h"
+
+bool rundir_join(char out[PATH_MAX], const char *dir, const char *name) {
+    if (file_join(out, PATH_MAX, dir, name) < 0) {
+        cli_fail(EXIT_CODE_IO, NULL, "%s/%s: the path is too long", dir, name);
+        return false;
+    }
+    return true;
+}
+
+// ---- a run that is there already ----
+
+// Tells of the first key in which wanted differs from the run's own. Returns an
+// exit code, or 0 when there is none.
+static int refuse_difference(const struct rundir *r, const struct config *wanted) {
+    for (int i = 0; i < config_key_count; i++) {
+        const struct config_key *key = &config_keys[i];
+        char has[2048], wants[2048];
+        config_key_format(&r->config, key, has, sizeof(has));
+        config_key_format(wanted, key, wants, sizeof(wants));
+        bool may_change =
+            strcmp(key->name, "actors") == 0 || strcmp(key->name, "envs_per_actor") == 0;
+        if (strcmp(has, wants) != 0 && !may_change) {
+            return cli_fail(EXIT_CODE_CONFIG,
+                            "a run keeps its configuration; choose another --run-dir for a new one",
+                            "%s holds a run with %s.%s %s, not %s", r->path, key->section,
+                            key->name, has, wants);
+        }
+    }
+    return 0;
+}
+
+// What the user asked for, on top of the run's own configuration: a task says
+// no more than its name, a file and overrides all that is in them.
+static int check_against(struct rundir *r, const struct config_source *source) {
+    struct config wanted = r->config;
+    char err[1024];
+    if (source->name && cli_is_file(source->name)) {
+        int rc = cli_load(&wanted, source->name);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    int rc = cli_override(&wanted, source);
+    if (rc != 0) {
+        return rc;
+    }
+    // Beside an environment of the user's own, a task says where the other settings are from.
+    if (source->name && !cli_is_file(source->name) && !source->env) {
+        cli_name_task(&wanted, source->name);
+    }
+    rc = refuse_difference(r, &wanted);
+    if (rc != 0) {
+        return rc;
+    }
+    r->config.run.actors = wanted.run.actors;
+    r->config.run.envs_per_actor = wanted.run.envs_per_actor;
+    if (config_check(&r->config, err, sizeof(err)) < 0) {
+        return cli_fail(EXIT_CODE_CONFIG, NULL, "%s", err);
+    }
+    return 0;
+}
+
+static int take_existing(struct rundir *r, const struct config_source *source) {
+    struct config_source own = {.name = r->config_path};
+    int rc = cli_resolve(&r->config, &r->task, &own);
+    if (rc != 0) {
+        return rc;
+    }
+    r->resumed = true;
+    return check_against(r, source);
+}
+
+// ---- finding ----
+
+// A link (runs/latest) is followed at once: it may point elsewhere tomorrow.
+static int take_path(struct rundir *r, const char *path) {
+    char real[PATH_MAX];
+    struct stat st;
+    bool link = lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && realpath(path, real);
+    int n = snprintf(r->path, sizeof(r->path), "%s", link ? real : path);
+    if (n < 0 || (size_t)n >= sizeof(r->path)) {
+        return cli_fail(EXIT_CODE_IO, NULL, "%s: the path is too long", path);
+    }
+    return 0;
+}
+
+int rundir_find(struct rundir *r, const struct config_source *source, const char *path) {
+    *r = (struct rundir){.lock_fd = -1, .log_fd = -1};
+    if (path) {
+        int rc = take_path(r, path);
+        if (rc != 0) {
+            return rc;
+        }
+        if (!rundir_join(r->config_path, r->path, "config.yaml")) {
+            return EXIT_CODE_IO;
+        }
+        if (file_exists(r->config_path)) {
+            return take_existing(r, source);
+        }
+        if (!source->name && !source->env) {
+            return cli_fail(EXIT_CODE_USAGE, "name a task to begin a new run there",
+                            "%s holds no run to take up", r->path);
+        }
+    }
+    int rc = cli_resolve(&r->config, &r->task, source);
+    if (rc != 0 || path) {
+        return rc;
+    }
+    snprintf(r->path, sizeof(r->path), "runs/%s-seed%llu", r->config.run.task,
+             (unsigned long long)r->config.run.seed);
+    if (!rundir_join(r->config_path, r->path, "config.yaml")) {
+        return EXIT_CODE_IO;
+    }
+    return file_exists(r->config_path) ? take_existing(r, source) : 0;
+}
+
+// ---- making ----
+
+static int write_config(const struct rundir *r) {
+    char *text, date[32];
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+    CHECK(out);
+    time_t now = time(NULL);
+    struct tm utc;
+    strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", gmtime_r(&now, &utc));
+    fprintf(
+        out, "# The configuration of this run: spur %s, task %s (%s), seed %llu, begun %s UTC.\n",
+        SPUR_VERSION, r->task.name, r->task.title, (unsigned long long)r->config.run.seed, date);
+    fprintf(out, "# A run keeps it for life; the copy here is what its processes read.\n\n");
+    config_print(&r->config, out, true);
+    CHECK(fclose(out) == 0);
+    int rc = file_write_atomic(r->config_path, text, len);
+    free(text);
+    if (rc < 0) {
+        return cli_fail(EXIT_CODE_IO, NULL, "%s: cannot be written: %s", r->config_path,
+                        strerror(-rc));
+    }
+    return 0;
+}
+
+// runs/latest is a convenience of `spur status`: where it cannot be made, or
+// where there is no folder runs, nothing is lost.
+static void point_latest_at(const struct rundir *r) {
+    char runs[PATH_MAX], target[PATH_MAX];
+    if (!realpath("runs", runs) || !realpath(r->path, target)) {
+        return;
+    }
+    // Relative where it can be, so that the folder may be moved.
+    size_t len = strlen(runs);
+    bool inside = strncmp(target, runs, len) == 0 && target[len] == '/';
+    char fresh[64];
+    snprintf(fresh, sizeof(fresh), "runs/.latest.%d", (int)getpid());
+    if (symlink(inside ? target + len + 1 : target, fresh) == 0 &&
+        rename(fresh, "runs/latest") < 0) {
+        unlink(fresh);
+    }
+}
+
+static int lock(struct rundir *r) {
+    char path[PATH_MAX];
+    if (!rundir_join(path, r->path, "lock")) {
+        return EXIT_CODE_IO;
+    }
+    int pid;
+    r->lock_fd = file_lock(path, &pid);
+    if (r->lock_fd == -EWOULDBLOCK) {
+        return cli_fail(EXIT_CODE_TEMPFAIL,
+                        "`spur status` shows it; choose another --run-dir or --seed for a new run",
+                        "%s is in use by another spur run (process %d)", r->path, pid);
+    }
+    if (r->lock_fd < 0) {
+        return cli_fail(EXIT_CODE_IO, NULL, "%s: cannot be locked: %s", path,
+                        strerror(-r->lock_fd));
+    }
+    return 0;
+}
+
+int rundir_open(struct rundir *r) {
+    int rc = file_make_dirs(r->path);
+    if (rc == 0) {
+        rc = file_dir_writable(r->path);
+    }
+    if (rc < 0) {
+        return cli_fail(EXIT_CODE_IO, "give another one with --run-dir",
+                        "the run directory %s cannot be written to: %s", r->path, strerror(-rc));
+    }
+    rc = lock(r);
+    if (rc != 0) {
+        return rc;
+    }
+    // Another process may have begun a run here since rundir_find.
+    if (!r->resumed && file_exists(r->config_path)) {
+        return cli_fail(EXIT_CODE_TEMPFAIL, NULL, "%s has just been taken by another run", r->path);
+    }
+    if (!r->resumed) {
+        rc = write_config(r);
+        if (rc != 0) {
+            return rc;
+        }
+    }
+    char path[PATH_MAX];
+    if (!rundir_join(path, r->path, "log")) {
+        return EXIT_CODE_IO;
+    }
+    r->log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (r->log_fd < 0) {
+        return cli_fail(EXIT_CODE_IO, NULL, "%s: cannot be opened: %s", path, strerror(errno));
+    }
+    point_latest_at(r);
+    return 0;
+}
+
+void rundir_close(struct rundir *r) {
+    if (r->log_fd >= 0) {
+        close(r->log_fd);
+    }
+    if (r->lock_fd >= 0) {
+        close(r->lock_fd);
+    }
+    r->log_fd = r->lock_fd = -1;
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+#include "cli/run/spawn.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "actor/env/env.h"
+#include "common/base/check.h"
+
+static const char *const programs[] = {
+    [CHILD_MODELSERVER] = "spur-modelserver",
+    [CHILD_LEARNER] = "spur-learner",
+    [CHILD_EVALUATOR] = "spur-actor",
+    [CHILD_ACTOR] = "spur-actor",
+};
+
+// The programs lie beside this one, wherever that is.
+static bool find_program(struct child *c) {
+    char self[PATH_MAX - 32];
+    ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    if (len <= 0) {
+        cli_fail(EXIT_CODE_FAILURE, "is /proc mounted?", "cannot tell where this program lies");
+        return false;
+    }
+    self[len] = '\0';
+    char *slash = strrchr(self, '/');
+    CHECK(slash);
+    *slash = '\0';
+    snprintf(c->program, sizeof(c->program), "%s/%s", self, programs[c->role]);
+    if (access(c->program, X_OK) != 0) {
+        cli_fail(EXIT_CODE_UNAVAILABLE, "`make build` leaves all programs in build/bin/",
+                 "%s is missing or cannot be executed", c->program);
+        return false;
+    }
+    return true;
+}
+
+// The command lines are the daemons' contract; NULL ends the list.
+static void set_args(struct child *c, const struct rundir *dir, const struct endpoints *e) {
+    int n = 0;
+    c->args[n++] = c->program;
+    switch (c->role) {
+    case CHILD_MODELSERVER:
+    case CHILD_LEARNER:
+        c->args[n++] = "--config";
+        c->args[n++] = dir->config_path;
+        c->args[n++] = "--run-dir";
+        c->args[n++] = dir->path;
+        if (c->role == CHILD_LEARNER) {
+            c->args[n++] = "--modelserver";
+            c->args[n++] = e->modelserver;
+        }
+        c->args[n++] = "--bind";
+        c->args[n++] = c->role == CHILD_LEARNER ? e->learner_bind : e->modelserver_bind;
+        break;
+    case CHILD_EVALUATOR:
+    case CHILD_ACTOR:
+        c->args[n++] = "--modelserver";
+        c->args[n++] = e->modelserver;
+        if (c->role == CHILD_ACTOR) {
+            c->args[n++] = "--learner";
+            c->args[n++] = e->learner;
+            c->args[n++] = "--envs-per-actor";
+            c->args[n++] = c->envs;
+        } else {
+            c->args[n++] = "--evaluate";
+        }
+        if (env_is_file(dir->config.task.env)) {
+            c->args[n++] = "--env";
+            c->args[n++] = dir->config.task.env;
+        }
+        c->args[n++] = "--id";
+        c->args[n++] = c->name;
+        if (c->endpoint[0] != '\0') {
+            c->args[n++] = "--bind";
+            c->args[n++] = c->endpoint;
+        }
+        break;
+    }
+    c->args[n++] = "--parent";
+    c->args[n++] = c->parent;
+    c->args[n++] = NULL;
+    CHECK(n <= CHILD_ARGS_MAX);
+}
+
+bool child_init(struct child *c, enum child_role role, int number, const struct rundir *dir,
+                const struct endpoints *e) {
+    *c = (struct child){.role = role};
+    if (role == CHILD_ACTOR) {
+        snprintf(c->name, sizeof(c->name), "actor-%d", number);
+    } else {
+        // "spur-learner" is the program, "learner" the process.
+        snprintf(c->name, sizeof(c->name), "%s",
+                 role == CHILD_EVALUATOR ? "evaluator" : programs[role] + strlen("spur-"));
+    }
+    snprintf(c->envs, sizeof(c->envs), "%d", dir->config.run.envs_per_actor);
+    snprintf(c->parent, sizeof(c->parent), "%d", (int)getpid());
+    endpoints_of(c->endpoint, e, c->name);
+    if (!find_program(c)) {
+        return false;
+    }
+    set_args(c, dir, e);
+    return true;
+}
+
+const char *child_program(const struct child *c) {
+    return programs[c->role];
+}
+
+bool child_is_vital(const struct child *c) {
+    return c->role == CHILD_MODELSERVER || c->role == CHILD_LEARNER;
+}
+
+static enum child_verdict again_in(struct child *c, uint64_t now_ms, uint64_t pause_ms) {
+    c->again_ms = now_ms + pause_ms;
+    return CHILD_AGAIN;
+}
+
+static uint64_t pause_ms(const struct child *c) {
+    uint64_t pause = CHILD_PAUSE_MS;
+    for (int i = 1; i < c->crashes && pause < CHILD_PAUSE_MS_MAX; i++) {
+        pause *= 2;
+    }
+    return pause < CHILD_PAUSE_MS_MAX ? pause : CHILD_PAUSE_MS_MAX;
+}
+
+enum child_verdict child_judge(struct child *c, uint64_t now_ms, int exit_status, int term_signal) {
+    c->again_ms = 0;
+    if (now_ms - c->started_ms >= CHILD_STEADY_MS) {
+        c->crashes = 0;
+    }
+    if (term_signal == 0 && exit_status == EXIT_CODE_OK) {
+        if (c->role == CHILD_MODELSERVER) {
+            return CHILD_RUN_OVER;
+        }
+        // The learner leaves when the run is over; the model server follows. If
+        // it does not, somebody stopped the learner alone.
+        return c->role == CHILD_LEARNER ? again_in(c, now_ms, CHILD_LEARNER_AWAY_MS) : CHILD_AWAY;
+    }
+    // Another actor under the same id took this one's place.
+    if (term_signal == 0 && exit_status == EXIT_CODE_PROTOCOL && c->role == CHILD_ACTOR) {
+        return CHILD_AWAY;
+    }
+    // A predecessor whose spur was killed may still be writing its checkpoint.
+    bool busy = term_signal == 0 && exit_status == EXIT_CODE_TEMPFAIL;
+    bool hopeless = term_signal == 0 && !busy &&
+                    (exit_status == EXIT_CODE_USAGE || exit_status == EXIT_CODE_CONFIG ||
+                     exit_status == EXIT_CODE_PROTOCOL || child_is_vital(c));
+    c->crashes++;
+    if (hopeless ||
+        (child_is_vital(c) && c->crashes > (busy ? CHILD_BUSY_MAX : CHILD_CRASHES_MAX))) {
+        return CHILD_FATAL;
+    }
+    return again_in(c, now_ms, pause_ms(c));
+}
+
+void child_describe_end(char *out, size_t out_len, int exit_status, int term_signal) {
+    if (term_signal != 0) {
+        snprintf(out, out_len, "was killed by signal %d (%s)", term_signal, strsignal(term_signal));
+    } else {
+        snprintf(out, out_len, "ended with code %d", exit_status);
+    }
+}

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: MIT
+#include "cli/run/supervisor.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/run/display.h"
+#include "cli/run/log_tail.h"
+#include "cli/run/spawn.h"
+#include "common/base/check.h"
+#include "common/base/host.h"
+#include "common/base/log.h"
+#include "common/io/loop.h"
+
+enum {
+    TICK_MS = 250,       // status is asked for and shown so often
+    ASK_AGAIN_MS = 2000, // an answer that does not come
+    SERVER_LEAVE_MS = 30000,
+    TERM_MS = 20000, // from SIGTERM to SIGKILL
+    TAIL_LINES = 8,
+};
+
+// How far the end has come; each stage but the last has a deadline after which
+// the next one begins.
+enum stage {
+    STAGE_RUN,
+    STAGE_SERVER, // the model server was asked to end the run
+    STAGE_TERM,   // it is gone, having told the others; SIGTERM tells those who had not joined yet
+    STAGE_KILL,
+};
+
+struct supervisor {
+    const struct rundir *dir;
+    struct loop *loop;
+    struct net *net;
+    struct net_socket *ask;
+    struct wire *wire;
+    struct child *children; // the model server is the first
+    int child_count;
+    enum stage stage;
+    uint64_t deadline_ms;
+    uint64_t signal_ms; // of the first signal to stop; 0: none yet
+    struct supervisor_result result;
+    struct display display;
+    struct wire_status status;
+    uint64_t asked_ms, heard_ms; // 0: never
+};
+
+// Both to the user and into the run's log.
+static void say(struct supervisor *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void say(struct supervisor *s, const char *fmt, ...) {
+    char text[512];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    log_info("%s", text);
+    display_event(&s->display, "%s", text);
+}
+
+static int running(const struct supervisor *s) {
+    int n = 0;
+    for (int i = 0; i < s->child_count; i++) {
+        n += s->children[i].handle != NULL;
+    }
+    return n;
+}
+
+// ---- ending ----
+
+static void signal_all(struct supervisor *s, int signal_number) {
+    for (int i = 0; i < s->child_count; i++) {
+        if (s->children[i].handle) {
+            loop_child_kill(s->children[i].handle, signal_number);
+        }
+    }
+}
+
+static void enter(struct supervisor *s, enum stage stage) {
+    static const uint64_t limit_ms[] = {
+        [STAGE_SERVER] = SERVER_LEAVE_MS,
+        [STAGE_TERM] = TERM_MS,
+        [STAGE_KILL] = UINT32_MAX, // the kernel sees to that
+    };
+    s->stage = stage;
+    s->deadline_ms = loop_now_ms(s->loop) + limit_ms[stage];
+    if (stage == STAGE_SERVER && s->children[0].handle) {
+        loop_child_kill(s->children[0].handle, SIGTERM);
+    } else if (stage == STAGE_SERVER) {
+        enter(s, STAGE_TERM); // there is none who could tell the others
+        return;
+    } else if (stage == STAGE_TERM) {
+        signal_all(s, SIGTERM);
+    } else if (stage == STAGE_KILL) {
+        signal_all(s, SIGKILL);
+    }
+    if (running(s) == 0) {
+        loop_stop(s->loop);
+    }
+}
+
+static void fail(struct supervisor *s, const struct child *c, int exit_code, const char *how) {
+    say(s, "%s %s: the run is stopped", c->name, how);
+    log_tail_print(s->dir->path, c->name, child_program(c), TAIL_LINES);
+    s->result.end = SUPERVISOR_FAILED;
+    s->result.exit_code = exit_code > 0 ? exit_code : EXIT_CODE_FAILURE;
+    enter(s, STAGE_SERVER);
+}
+
+static void on_stop_signal(void *arg) {
+    struct supervisor *s = arg;
+    bool again = host_stop_again(&s->signal_ms, loop_now_ms(s->loop));
+    if (s->stage == STAGE_RUN) {
+        say(s, "stopping; a checkpoint is made first (once more to stop at once)");
+        s->result.end = SUPERVISOR_STOPPED;
+        enter(s, STAGE_SERVER);
+    } else if (s->stage != STAGE_KILL && again) {
+        say(s, "stopping at once");
+        if (s->result.end != SUPERVISOR_FAILED) {
+            s->result.end = SUPERVISOR_KILLED;
+        }
+        enter(s, STAGE_KILL);
+    }
+}
+
+// ---- children ----
+
+static void on_exit_of(void *arg, int exit_status, int term_signal) {
+    struct child *c = arg;
+    struct supervisor *s = c->owner;
+    char how[96];
+    uint64_t now = loop_now_ms(s->loop);
+    child_describe_end(how, sizeof(how), exit_status, term_signal);
+    c->handle = NULL;
+    if (s->stage != STAGE_RUN) {
+        log_info("%s %s", c->name, how);
+        if (running(s) == 0) {
+            loop_stop(s->loop);
+        } else if (s->stage == STAGE_SERVER && c->role == CHILD_MODELSERVER) {
+            enter(s, STAGE_TERM);
+        }
+        return;
+    }
+    switch (child_judge(c, now, exit_status, term_signal)) {
+    case CHILD_RUN_OVER:
+        log_info("%s has ended the run", c->name);
+        s->result.end = SUPERVISOR_DONE;
+        enter(s, STAGE_TERM);
+        break;
+    case CHILD_AGAIN:
+        if (exit_status != 0 || term_signal != 0) {
+            say(s, "%s %s; it is started again in %llu s", c->name, how,
+                (unsigned long long)(c->again_ms - now) / 1000);
+        } else {
+            log_info("%s has left; if the run is not over soon, it is started again", c->name);
+        }
+        break;
+    case CHILD_AWAY:
+        log_info("%s %s; it stays away", c->name,
+                 exit_status == 0 ? "was asked to leave" : "was replaced or refused, see above");
+        break;
+    case CHILD_FATAL:
+        fail(s, c, term_signal ? EXIT_CODE_FAILURE : exit_status, how);
+        break;
+    }
+}
+
+static void start(struct supervisor *s, struct child *c) {
+    char err[512];
+    c->again_ms = 0;
+    c->started_ms = loop_now_ms(s->loop);
+    c->handle = loop_spawn(s->loop, c->args, s->dir->log_fd, on_exit_of, c, err, sizeof(err));
+    if (!c->handle) {
+        log_error("%s", err);
+        fail(s, c, EXIT_CODE_UNAVAILABLE, "could not be started");
+        return;
+    }
+    log_info("%s started as process %d", c->name, loop_child_pid(c->handle));
+}
+
+static void start_due(struct supervisor *s, uint64_t now) {
+    for (int i = 0; i < s->child_count && s->stage == STAGE_RUN; i++) {
+        struct child *c = &s->children[i];
+        if (!c->handle && c->again_ms != 0 && now >= c->again_ms) {
+            start(s, c);
+        }
+    }
+}
+
+// ---- status ----
+
+static void on_status(void *arg, const struct net_peer *from, const void *data, size_t len) {
+    (void)from;
+    struct supervisor *s = arg;
+    struct wire_msg msg;
+    char err[256];
+    if (wire_unpack(s->wire, &msg, data, len, err, sizeof(err)) != 0 || msg.type != WIRE_STATUS) {
+        log_debug("model server's answer: %s", err);
+        return;
+    }
+    s->status = msg.status;
+    s->status.actors = NULL; // borrowed from the message, and not shown here
+    s->status.actor_count = 0;
+    s->heard_ms = loop_now_ms(s->loop);
+    s->asked_ms = 0;
+}
+
+static void status_client_status(struct supervisor *s, uint64_t now) {
+    if (s->asked_ms != 0 && now - s->asked_ms < ASK_AGAIN_MS) {
+        return;
+    }
+    const struct wire_msg msg = {.type = WIRE_STATUS_REQUEST};
+    if (wire_send(s->wire, s->ask, NULL, &msg) == 0) {
+        s->asked_ms = now;
+    }
+}
+
+static void on_tick(void *arg) {
+    struct supervisor *s = arg;
+    uint64_t now = loop_now_ms(s->loop);
+    if (s->stage != STAGE_RUN && s->stage != STAGE_KILL && now >= s->deadline_ms) {
+        log_warn("not all processes left in time");
+        enter(s, s->stage < STAGE_TERM ? STAGE_TERM : STAGE_KILL);
+        return;
+    }
+    start_due(s, now);
+    status_client_status(s, now);
+    if (s->stage == STAGE_RUN) {
+        display_update(&s->display, now, s->heard_ms ? &s->status : NULL, now - s->heard_ms);
+    }
+}
+
+// ---- the whole ----
+
+int supervisor_actors(const struct config *c) {
+    return task_is_brought(c) ? 0 : c->run.actors;
+}
+
+static bool init_children(struct supervisor *s, const struct endpoints *e) {
+    int actors = supervisor_actors(&s->dir->config);
+    s->children = xcalloc(3 + (size_t)actors, sizeof(*s->children));
+    bool found = child_init(&s->children[s->child_count++], CHILD_MODELSERVER, 0, s->dir, e) &&
+                 child_init(&s->children[s->child_count++], CHILD_LEARNER, 0, s->dir, e);
+    if (found && !task_is_brought(&s->dir->config)) {
+        found = child_init(&s->children[s->child_count++], CHILD_EVALUATOR, 0, s->dir, e);
+    }
+    for (int i = 0; i < actors && found; i++) {
+        found = child_init(&s->children[s->child_count++], CHILD_ACTOR, i, s->dir, e);
+    }
+    for (int i = 0; i < s->child_count; i++) {
+        s->children[i].owner = s;
+        s->children[i].again_ms = 1; // due at once
+    }
+    return found;
+}
+
+struct supervisor_result supervisor_run(const struct rundir *dir, const struct endpoints *e) {
+    // Large (a status), so not on the stack.
+    struct supervisor *s = xmalloc(sizeof(*s));
+    s->dir = dir;
+    s->result = (struct supervisor_result){SUPERVISOR_FAILED, EXIT_CODE_UNAVAILABLE};
+    display_init(&s->display);
+    if (!init_children(s, e)) {
+        goto out_children;
+    }
+    log_init("spur", LOG_INFO, dir->log_fd);
+    s->loop = loop_create();
+    s->net = net_create();
+    s->wire = wire_create();
+    char err[512];
+    if (net_open(&s->ask, s->net, NET_DEALER, e->modelserver, err, sizeof(err)) != 0) {
+        s->result.exit_code = cli_fail(EXIT_CODE_UNAVAILABLE, NULL, "%s", err);
+        goto out;
+    }
+    loop_add_socket(s->loop, s->ask, on_status, s);
+    loop_add_timer(s->loop, 0, TICK_MS, on_tick, s);
+    loop_on_signal(s->loop, SIGINT, on_stop_signal, s);
+    loop_on_signal(s->loop, SIGTERM, on_stop_signal, s);
+    struct sigaction hangup;
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN) { // not by nohup
+        loop_on_signal(s->loop, SIGHUP, on_stop_signal, s);
+    }
+    loop_run(s->loop);
+    CHECK(running(s) == 0);
+    display_end(&s->display);
+    loop_remove_socket(s->loop, s->ask);
+    net_close(&s->ask);
+out:
+    loop_destroy(&s->loop);
+    net_destroy(&s->net);
+    wire_destroy(&s->wire);
+    log_init("spur", LOG_INFO, -1);
+out_children:;
+    struct supervisor_result result = s->result;
+    free(s->children);
+    free(s);
+    return result;
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+#include <ctype.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/status/status.h"
+#include "cli/text.h"
+#include "common/base/check.h"
+
+// A figure as an argument of printf; each call has memory of its own.
+#define COUNT(n) text_count((char[TEXT_LEN]){0}, n)
+#define FIGURE(x) text_figure((char[TEXT_LEN]){0}, x)
+#define DURATION(s) text_duration((char[TEXT_LEN]){0}, s)
+
+enum { ACTORS_SHOWN_MAX = 40 };
+
+// The line's label says "waiting" already.
+static const char *for_what(const char *waiting) {
+    static const char label[] = "waiting ";
+    bool doubled = strncmp(waiting, label, strlen(label)) == 0;
+    return waiting + (doubled ? strlen(label) : 0);
+}
+
+static void print_head(const struct wire_status *s, FILE *out) {
+    fprintf(out, "%s %s, task %s, seed %llu, run %016llx, process %llu, up %s\n", s->daemon,
+            s->version, s->task[0] ? s->task : "not known yet", (unsigned long long)s->seed,
+            (unsigned long long)s->run_id, (unsigned long long)s->pid, DURATION(s->uptime_s));
+    fprintf(out, "state      %s\n", s->state);
+    fprintf(out, "waiting    %s\n", s->waiting[0] ? for_what(s->waiting) : "nobody");
+}
+
+static void print_data(const struct wire_status *s, FILE *out) {
+    if (s->env_steps_budget > 0) {
+        fprintf(out, "steps      %s of %s, %s/s, %s episodes; the first %s explore\n",
+                COUNT(s->env_steps), COUNT(s->env_steps_budget), FIGURE(s->env_steps_per_s),
+                COUNT(s->episodes), COUNT(s->explore_steps));
+    } else {
+        fprintf(out, "steps      %s, %s/s, %s episodes\n", COUNT(s->env_steps),
+                FIGURE(s->env_steps_per_s), COUNT(s->episodes));
+    }
+    if (s->env_rows > 0 || s->model_capacity > 0) {
+        fprintf(out, "data       D_env %s rows; D_model %s of %s rows\n", COUNT(s->env_rows),
+                COUNT(s->model_rows), COUNT(s->model_capacity));
+    }
+}
+
+static void print_pacing(const struct wire_status *s, FILE *out) {
+    fprintf(out, "pacing     %s: %s updates a step wanted, %s achieved\n", s->pacing_mode,
+            FIGURE(s->updates_per_step), FIGURE(s->updates_per_step_achieved));
+    fprintf(out, "           allowed: %s updates, %s steps\n", COUNT(s->updates_allowed),
+            COUNT(s->steps_allowed));
+}
+
+static void print_learner(const struct wire_status *s, FILE *out) {
+    fprintf(out, "learner    %s: %s updates, %s/s, policy version %s\n",
+            status_peer_state(s->learner_state), COUNT(s->updates), FIGURE(s->updates_per_s),
+            COUNT(s->policy_version));
+    if (s->updates > 0) {
+        fprintf(out, "           losses: critic %s, actor %s; temperature %s, entropy %s, Q %s\n",
+                FIGURE(s->critic_loss), FIGURE(s->actor_loss), FIGURE(s->temperature),
+                FIGURE(s->entropy), FIGURE(s->q_mean));
+    }
+    if (s->learner_waiting[0]) {
+        fprintf(out, "           waiting: %s\n", for_what(s->learner_waiting));
+    }
+}
+
+static void print_model(const struct wire_status *s, FILE *out) {
+    if (s->members == 0) {
+        fprintf(out, "model      none yet%s\n", s->model_training_now ? "; training now" : "");
+        return;
+    }
+    fprintf(out, "model      version %s, %s and %s steps old; %s trainings, the last %s epochs%s\n",
+            COUNT(s->model_version), DURATION(s->model_age_s), COUNT(s->model_age_steps),
+            COUNT(s->model_trainings), COUNT(s->model_epochs),
+            s->model_training_now ? "; training now" : "");
+    fprintf(out, "           holdout error:");
+    for (uint32_t i = 0; i < s->members && i < WIRE_MEMBERS_MAX; i++) {
+        fprintf(out, " %s", FIGURE(s->holdout_mse[i]));
+    }
+    fprintf(out, "; elites:");
+    for (uint32_t i = 0; i < s->elites && i < WIRE_MEMBERS_MAX; i++) {
+        fprintf(out, " %u", s->elite[i]);
+    }
+    if (s->has_termination) {
+        fprintf(out,
+                "\n           termination heads, held out: %s rows ended; missed %s of them, "
+                "ended %s of the others",
+                COUNT(s->termination_ended), FIGURE(s->termination_missed),
+                FIGURE(s->termination_wrong));
+    }
+    fprintf(out, "\nrollouts   k %s, mean length %s; %s rows, %s/s\n", COUNT(s->rollout_length),
+            FIGURE(s->rollout_length_mean), COUNT(s->rollout_rows), FIGURE(s->rollout_rows_per_s));
+}
+
+static void print_eval(const struct wire_status *s, FILE *out) {
+    if (s->evaluations == 0) {
+        fprintf(out, "evaluation none yet; target %s\n", FIGURE(s->eval_target));
+        return;
+    }
+    fprintf(out,
+            "evaluation %s of them; at step %s: %s ± %s; best %s, target %s, solved %u in a "
+            "row\n",
+            COUNT(s->evaluations), COUNT(s->eval_env_steps), FIGURE(s->eval_return_last),
+            FIGURE(s->eval_return_std), FIGURE(s->eval_return_best), FIGURE(s->eval_target),
+            s->eval_solved_in_row);
+}
+
+static void print_actors(const struct wire_status *s, FILE *out) {
+    fprintf(out, "\n%-14s %-12s %-9s %-9s %9s %8s %9s %7s %7s %7s %8s  %s\n", "ID", "HOST", "ROLE",
+            "STATE", "STEPS", "STEPS/S", "POLICY", "AGE s", "UNACKED", "HEARD s", "RETURN",
+            "WAITING");
+    uint32_t shown = s->actor_count < ACTORS_SHOWN_MAX ? s->actor_count : ACTORS_SHOWN_MAX;
+    for (uint32_t i = 0; i < shown; i++) {
+        const struct wire_actor_status *a = &s->actors[i];
+        fprintf(out, "%-14.32s %-12.32s %-9s %-9s %9s %8s %9s %7.1f %7s %7.1f %8s  %s\n", a->id,
+                a->host, status_role(a->role), status_peer_state(a->state), COUNT(a->steps),
+                FIGURE(a->steps_per_s), COUNT(a->policy_version), a->policy_age_s,
+                COUNT(a->unacked_rows), a->heard_s, FIGURE(a->last_return), for_what(a->waiting));
+    }
+    if (shown < s->actor_count) {
+        fprintf(out, "... and %u more: --json lists them all\n", s->actor_count - shown);
+    }
+}
+
+static void print_counters(const struct wire_status *s, FILE *out) {
+    int zero = 0, printed = 0;
+    for (uint32_t i = 0; i < s->counter_count; i++) {
+        if (s->counters[i].value == 0) {
+            zero++;
+            continue;
+        }
+        fprintf(out, "%s%s %s", printed++ ? ", " : "\ncounters   ", s->counters[i].name,
+                COUNT(s->counters[i].value));
+    }
+    if (s->counter_count > 0) {
+        fprintf(out, "%s%d of %u are 0\n", printed ? "; " : "\ncounters   ", zero,
+                s->counter_count);
+    }
+}
+
+static void print_all(const struct wire_status *s, FILE *out) {
+    print_head(s, out);
+    print_data(s, out);
+    if (s->has_pacing) {
+        print_pacing(s, out);
+    }
+    if (s->has_learner) {
+        print_learner(s, out);
+    }
+    if (s->has_model) {
+        print_model(s, out);
+    }
+    if (s->has_eval) {
+        print_eval(s, out);
+    }
+    if (s->actor_count > 0) {
+        print_actors(s, out);
+    }
+    print_counters(s, out);
+}
+
+void status_print_text(const struct wire_status *s, FILE *out) {
+    char *text;
+    size_t len;
+    FILE *memory = open_memstream(&text, &len);
+    CHECK(memory);
+    print_all(s, memory);
+    CHECK(fclose(memory) == 0);
+    // Names and reasons come from peers: none of them shall steer the terminal.
+    for (size_t i = 0; i < len; i++) {
+        if (iscntrl((unsigned char)text[i]) && text[i] != '\n') {
+            text[i] = '?';
+        }
+    }
+    fwrite(text, 1, len, out);
+    free(text);
+}

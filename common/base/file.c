@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MIT
+#include "common/base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int sync_folder_of(const char *path) {
+    char dir[PATH_MAX];
+    snprintf(dir, sizeof(dir), "%s", path);
+    char *slash = strrchr(dir, '/');
+    if (!slash) {
+        snprintf(dir, sizeof(dir), ".");
+    } else if (slash != dir) {
+        *slash = '\0';
+    } else {
+        slash[1] = '\0';
+    }
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return -errno;
+    }
+    int rc = fsync(fd) < 0 ? -errno : 0;
+    close(fd);
+    return rc;
+}
+
+static int write_fully(int fd, const char *data, size_t len) {
+    while (len > 0) {
+        ssize_t n = write(fd, data, len);
+        if (n < 0) {
+            if (errno == EINTR) {
+                continue;
+            }
+            return -errno;
+        }
+        data += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+int file_writev_atomic(const char *path, const struct iovec *iov, int iov_count) {
+    char temporary[PATH_MAX];
+    int n = snprintf(temporary, sizeof(temporary), "%s.tmp.%d", path, (int)getpid());
+    if (n < 0 || (size_t)n >= sizeof(temporary)) {
+        return -ENAMETOOLONG;
+    }
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0) {
+        return -errno;
+    }
+    int rc = 0;
+    for (int i = 0; i < iov_count && rc == 0; i++) {
+        rc = write_fully(fd, iov[i].iov_base, iov[i].iov_len);
+    }
+    if (rc == 0 && fsync(fd) < 0) {
+        rc = -errno;
+    }
+    if (close(fd) < 0 && rc == 0) {
+        rc = -errno;
+    }
+    if (rc == 0 && rename(temporary, path) < 0) {
+        rc = -errno;
+    }
+    if (rc < 0) {
+        unlink(temporary);
+        return rc;
+    }
+    return sync_folder_of(path);
+}
+
+int file_write_atomic(const char *path, const void *data, size_t len) {
+    struct iovec iov = {.iov_base = (void *)data, .iov_len = len};
+    return file_writev_atomic(path, &iov, 1);
+}
+
+int file_read_all(char **data, size_t *len, const char *path, size_t len_max) {
+    *data = NULL;
+    *len = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return -errno;
+    }
+    int rc = 0;
+    char *buffer = NULL;
+    size_t used = 0;
+    struct stat st;
+    if (fstat(fd, &st) < 0) {
+        rc = -errno;
+        goto out;
+    }
+    if (S_ISDIR(st.st_mode)) {
+        rc = -EISDIR;
+        goto out;
+    }
+    if ((size_t)st.st_size > len_max) {
+        rc = -EFBIG;
+        goto out;
+    }
+    size_t room = (size_t)st.st_size + 4096;
+    buffer = malloc(room + 1);
+    if (!buffer) {
+        rc = -ENOMEM;
+        goto out;
+    }
+    for (;;) {
+        if (used == room) {
+            rc = -EFBIG; // it grew while we read
+            goto out;
+        }
+        ssize_t n = read(fd, buffer + used, room - used);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            rc = -errno;
+            goto out;
+        }
+        if (n == 0) {
+            break;
+        }
+        used += (size_t)n;
+    }
+    if (used > len_max) {
+        rc = -EFBIG;
+        goto out;
+    }
+    buffer[used] = '\0';
+    *data = buffer;
+    *len = used;
+    buffer = NULL;
+out:
+    free(buffer);
+    close(fd);
+    return rc;
+}
+
+int file_make_dirs(const char *path) {
+    char partial[PATH_MAX];
+    if (strlen(path) >= sizeof(partial)) {
+        return -ENAMETOOLONG;
+    }
+    snprintf(partial, sizeof(partial), "%s", path);
+    for (char *p = partial + 1;; p++) {
+        if (*p != '/' && *p != '\0') {
+            continue;
+        }
+        bool last = *p == '\0';
+        *p = '\0';
+        if (mkdir(partial, 0755) < 0 && errno != EEXIST) {
+            return -errno;
+        }
+        if (last) {
+            break;
+        }
+        *p = '/';
+    }
+    struct stat st;
+    if (stat(path, &st) < 0) {
+        return -errno;
+    }
+    return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+}
+
+bool file_exists(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+int file_join(char *out, size_t out_len, const char *dir, const char *name) {
+    int n = snprintf(out, out_len, "%s/%s", dir, name);
+    return n < 0 || (size_t)n >= out_len ? -ENAMETOOLONG : 0;
+}
+
+int file_dir_writable(const char *dir) {
+    // Asking by doing: access() is wrong for root and for read-only mounts.
+    char path[PATH_MAX];
+    int n = snprintf(path, sizeof(path), "%s/.writable.%d", dir, (int)getpid());
+    if (n < 0 || (size_t)n >= sizeof(path)) {
+        return -ENAMETOOLONG;
+    }
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return -errno;
+    }
+    close(fd);
+    unlink(path);
+    return 0;
+}
+
+int file_lock(const char *path, int *pid) {
+    *pid = 0;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0) {
+        return -errno;
+    }
+    char text[32] = {0};
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        int rc = -errno;
+        if (pread(fd, text, sizeof(text) - 1, 0) > 0) {
+            *pid = atoi(text);
+        }
+        close(fd);
+        return rc;
+    }
+    int len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+    if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)len, 0) != len) {
+        int rc = -errno;
+        close(fd);
+        return rc;
+    }
+    return fd;
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+#include "common/base/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+// The one process-wide state: set once at start-up, before threads.
+static char log_name[64] = "spur";
+static enum log_level log_level_max = LOG_INFO;
+static int log_fd = STDERR_FILENO;
+
+void log_init(const char *program, enum log_level level, int fd) {
+    snprintf(log_name, sizeof(log_name), "%s", program);
+    log_level_max = level;
+    log_fd = fd < 0 ? STDERR_FILENO : fd;
+}
+
+const char *log_program(void) {
+    return log_name;
+}
+
+void log_line(enum log_level level, const char *fmt, ...) {
+    static const char *const names[] = {"error", "warn ", "info ", "debug"};
+    if (level > log_level_max) {
+        return;
+    }
+    struct timespec now;
+    struct tm utc;
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &utc);
+
+    char line[4096];
+    size_t len = strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%S", &utc);
+    len += (size_t)snprintf(line + len, sizeof(line) - len, ".%03ldZ %s %s ", now.tv_nsec / 1000000,
+                            log_name, names[level]);
+    va_list args;
+    va_start(args, fmt);
+    int wanted = vsnprintf(line + len, sizeof(line) - len - 1, fmt, args);
+    va_end(args);
+    if (wanted > 0) {
+        size_t room = sizeof(line) - len - 2;
+        len += (size_t)wanted < room ? (size_t)wanted : room;
+    }
+    line[len++] = '\n';
+
+    // One write a line keeps lines of several processes whole; a full disk or a
+    // closed pipe is no reason to stop.
+    ssize_t written = write(log_fd, line, len);
+    (void)written;
+}
+
+bool log_due(uint64_t *last_ms, uint64_t now_ms, uint64_t interval_ms) {
+    if (*last_ms != 0 && now_ms - *last_ms < interval_ms) {
+        return false;
+    }
+    *last_ms = now_ms ? now_ms : 1;
+    return true;
+}

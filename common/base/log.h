@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// Lines for people: "2026-01-31T12:00:00.123Z modelserver info  text".
+//
+// One line a call, written with one write(), so that several processes can
+// share a log file opened for appending. Thread-safe. Before log_init, lines
+// go to standard error under the name "spur".
+#ifndef SPUR_COMMON_BASE_LOG_H
+#define SPUR_COMMON_BASE_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+
+// Copies program's name. fd is borrowed and stays open; -1 means standard error.
+void log_init(const char *program, enum log_level level, int fd);
+const char *log_program(void);
+
+void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#define log_error(...) log_line(LOG_ERROR, __VA_ARGS__)
+#define log_warn(...) log_line(LOG_WARN, __VA_ARGS__)
+#define log_info(...) log_line(LOG_INFO, __VA_ARGS__)
+#define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
+
+// Says "yes" at most once in interval_ms: for lines that would repeat. *last_ms
+// holds the time of the last yes (0 at first).
+bool log_due(uint64_t *last_ms, uint64_t now_ms, uint64_t interval_ms);
+
+#endif

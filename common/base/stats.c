@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+#include "common/base/stats.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+void rate_add(struct rate *r, uint64_t now_ms, uint64_t n) {
+    uint64_t second = now_ms / 1000;
+    int slot = (int)(second % RATE_SLOTS);
+    if (r->first_ms == 0) {
+        r->first_ms = now_ms ? now_ms : 1;
+    }
+    if (r->second[slot] != second) {
+        r->second[slot] = second;
+        r->count[slot] = 0;
+    }
+    r->count[slot] += n;
+}
+
+double rate_per_s(const struct rate *r, uint64_t now_ms) {
+    if (r->first_ms == 0) {
+        return 0;
+    }
+    // The current second counts for as much of it as has passed.
+    uint64_t second = now_ms / 1000;
+    uint64_t sum = 0;
+    for (int i = 0; i < RATE_SLOTS; i++) {
+        if (r->second[i] + RATE_SLOTS > second) {
+            sum += r->count[i];
+        }
+    }
+    double window_s = RATE_SLOTS - 1 + (double)(now_ms % 1000) / 1000;
+    double alive_s = (double)(now_ms - r->first_ms) / 1000;
+    double span_s = alive_s < window_s ? alive_s : window_s;
+    return (double)sum / (span_s > 0.5 ? span_s : 0.5);
+}
+
+double stats_mean(const double *x, int n) {
+    double sum = 0;
+    for (int i = 0; i < n; i++) {
+        sum += x[i];
+    }
+    return n > 0 ? sum / n : 0;
+}
+
+double stats_std(const double *x, int n) {
+    double mean = stats_mean(x, n), sum = 0;
+    for (int i = 0; i < n; i++) {
+        sum += (x[i] - mean) * (x[i] - mean);
+    }
+    return n > 0 ? sqrt(sum / n) : 0;
+}
+
+static int compare_doubles(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double stats_median(double *x, int n) {
+    if (n == 0) {
+        return 0;
+    }
+    qsort(x, (size_t)n, sizeof(*x), compare_doubles);
+    return n % 2 ? x[n / 2] : 0.5 * (x[n / 2 - 1] + x[n / 2]);
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+// What a run is made of: one YAML file a task, overrides from the command line,
+// and one table (config.c) that knows each key's type, range, unit and meaning.
+//
+// The order of precedence: the table's defaults < the file < --set
+// section.key=value. Unknown keys, wrong types and values out of range are
+// refused with file, line, what was expected and the nearest valid key.
+// Defaults are the MBPO paper's for Hopper where the paper says anything.
+#ifndef SPUR_COMMON_CONFIG_CONFIG_H
+#define SPUR_COMMON_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define CONFIG_STRING_MAX 256
+#define CONFIG_LIST_MAX 48
+
+#define CONFIG_ENVS_PER_ACTOR_MAX 256
+#define CONFIG_ENV_WIRE "wire" // task.env of environments that actors bring along
+
+enum pacing_mode {
+    PACING_LOCKSTEP, // Algorithm 2's order exactly, one actor, same bits every time
+    PACING_RATIO,    // the same ratio in the long run, bounded slack, everything overlaps
+};
+
+enum model_stop {
+    MODEL_STOP_PAPER,  // patience alone
+    MODEL_STOP_BUDGET, // patience, within a number of gradient steps
+};
+
+enum task_termination {
+    TASK_TERMINATION_RULE,    // the task's own, on predicted observations
+    TASK_TERMINATION_NEVER,   // rollouts end at k alone
+    TASK_TERMINATION_LEARNED, // a head of the ensemble decides
+};
+
+enum compute_kernels {
+    COMPUTE_AUTO, // the best that the processor has
+    COMPUTE_OPENBLAS,
+    COMPUTE_AVX2,
+    COMPUTE_AVX512,
+    COMPUTE_BF16, // AVX-512, products between hidden layers with operands rounded to bf16
+};
+
+struct config_list {
+    int n;
+    double v[CONFIG_LIST_MAX];
+};
+
+struct config {
+    struct {
+        char task[CONFIG_STRING_MAX]; // as in `spur tasks`
+        uint64_t seed;
+        uint64_t steps;         // budget of real environment steps, exploration included
+        uint64_t explore_steps; // of them, uniform random actions before learning starts
+        int actors;             // started by `spur run`
+        int envs_per_actor;     // environments that each of them steps side by side
+        bool stop_when_solved;  // end at eval.solved_evaluations in a row >= eval.target
+    } run;
+    struct {
+        char env[CONFIG_STRING_MAX]; // "": built in; a file; or CONFIG_ENV_WIRE
+        int obs_dim, act_dim;        // of an env of the user's; 0 for a built-in task
+        int horizon;                 // 0: the task's own
+        enum task_termination termination;
+        struct config_list healthy; // (index, low, high)...: the rule of an env of the user's
+        struct config_list clipped; // (first, last, low, high)...: what it clips observations to
+    } task;
+    struct {
+        enum pacing_mode mode;
+        double updates_per_step; // G, the update-to-data ratio
+        uint64_t slack_steps;    // ratio: how far, in real steps, either side may run ahead
+    } pacing;
+    struct {
+        int members, elites;             // 7, 5
+        int hidden_width, hidden_layers; // 200, 4
+        double learning_rate;            // Adam
+        struct config_list weight_decay; // one a layer, hidden_layers + 1 values
+        int batch_size;                  // a member
+        uint64_t train_every_steps;      // F
+        double holdout_ratio;            // of all rows, 0.2
+        uint64_t holdout_rows_max;       // 5000
+        double improvement;              // 0.01: a member improved if its holdout MSE fell by more
+        int patience_epochs; // stop after more than this many epochs without any improving
+        int epochs_max;      // 0: no bound
+        enum model_stop stop;
+        uint64_t steps_max; // MODEL_STOP_BUDGET: gradient steps of a member in one training
+    } model;
+    struct {
+        uint64_t per_step;           // M, rollouts a real step
+        struct config_list schedule; // first epoch, last epoch, k at first, k at last
+        uint64_t epoch_steps;        // real steps in an epoch of the schedule and of retention
+        int retain_epochs;           // D_model keeps this many epochs of rollouts
+        bool clip;                   // predicted observations, as the environment clips its own
+    } rollout;
+    struct {
+        int hidden_width, hidden_layers;  // 256, 2: policy and critics
+        int batch_size;                   // 256
+        double learning_rate;             // policy, critics, temperature
+        double discount, tau;             // 0.99, 0.005
+        struct config_list discount_rise; // first epoch, last epoch, gamma up to the first; or none
+        double target_entropy;
+        double initial_temperature; // 1
+        double real_ratio;          // 0.05: share of real rows in a batch
+    } sac;
+    struct {
+        uint64_t every_steps;
+        int episodes;
+        double target;          // return at which an evaluation counts as solved
+        int solved_evaluations; // so many in a row
+    } eval;
+    struct {
+        uint64_t every_s; // checkpoint while running; one is always made at the end
+    } checkpoint;
+    struct {
+        uint64_t heartbeat_ms, lost_after_ms;
+        int batch_rows_max;   // transitions in one message of an actor
+        int unacked_rows_max; // rows an actor keeps while they are not acknowledged
+    } network;
+    struct {
+        enum compute_kernels kernels;             // of matrix products
+        int learner_threads, modelserver_threads; // 0: decided from the cores there are
+    } compute;
+};
+
+// Fills in the table's defaults.
+void config_defaults(struct config *c);
+
+// Reads YAML text over what c holds. name is used in errors. Returns 0, or -1
+// with a message for people in err: "hopper.yaml:12: model.hiden_width: unknown
+// key; did you mean model.hidden_width?".
+int config_parse(struct config *c, const char *text, size_t len, const char *name, char *err,
+                 size_t err_len);
+int config_load(struct config *c, const char *path, char *err, size_t err_len);
+
+// One override, "section.key=value".
+int config_set(struct config *c, const char *assignment, char *err, size_t err_len);
+
+// What no single key can say: elites <= members, one decay a layer, and so on.
+int config_check(const struct config *c, char *err, size_t err_len);
+
+// Writes all keys as YAML that config_parse reads back to the same values;
+// with comments: meaning, unit and range behind each.
+void config_print(const struct config *c, FILE *out, bool comments);
+// Writes docs/configuration.md.
+void config_document(FILE *out);
+
+// k at a real step: round down the linear schedule over epochs counted from the
+// end of exploration (paper, appendix C: k = k0 + clip((e-e0)/(e1-e0)) (k1-k0)).
+int config_rollout_length(const struct config *c, uint64_t env_steps);
+int config_rollout_length_max(const struct config *c);
+// gamma at a real step, by the same epochs: discount, or on the way up to it.
+double config_discount(const struct config *c, uint64_t env_steps);
+// D_model's capacity in rows at a real step: retain_epochs * epoch_steps * M * k.
+uint64_t config_model_rows(const struct config *c, uint64_t env_steps);
+
+#endif

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+#include "common/config/thread_plan.h"
+
+#include <stdio.h>
+
+#include "common/base/host.h"
+#include "common/base/spelling.h"
+
+static int clamp(int n, int low, int high) {
+    return n < low ? low : n > high ? high : n;
+}
+
+struct thread_plan thread_plan_divide(const struct config *c, int cores) {
+    int learner = c->compute.learner_threads, modelserver = c->compute.modelserver_threads;
+    return (struct thread_plan){
+        .learner = clamp(learner ? learner : cores, 1, THREAD_PLAN_LEARNER_MAX),
+        .modelserver =
+            clamp(modelserver ? modelserver : cores - THREAD_PLAN_LEARNER_MAX, 1, c->model.members),
+    };
+}
+
+void thread_plan_describe(char *out, size_t out_len, const struct config *c, const char *root) {
+    int cores = host_cores_within(root);
+    double quota = host_cgroup_cores(root);
+    struct thread_plan t = thread_plan_divide(c, cores);
+    char limit[64] = "no cgroup limit";
+    if (quota > 0) {
+        snprintf(limit, sizeof(limit), "cgroup limit %.3g", quota);
+    }
+    snprintf(out, out_len,
+             "%d core%s (affinity %d, %s): learner %d thread%s, model server %d thread%s", cores,
+             plural(cores), host_affinity(), limit, t.learner, plural(t.learner), t.modelserver,
+             plural(t.modelserver));
+}

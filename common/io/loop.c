@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: MIT
+// libuv with ZeroMQ sockets and children fitted in.
+//
+// Sockets. ZeroMQ's descriptor turns readable once per change, not for as long as there is work,
+// and every call on the socket may consume the change. So its poll callback does nothing: it only
+// ends the loop's sleep. Before each sleep (prepare) every socket is asked whether a message is
+// there; if one is, an idle handle forbids to sleep. After it (check) messages are handed out, at
+// most MESSAGES_MAX a socket and for at most SERVE_NS_MAX, so that timers, signals and other
+// sockets get their turn however busy one peer is.
+//
+// Children. libuv's own spawn leaves no place between fork and exec, which is where a child must
+// ask to be told of its parent's death. So children are made here, and reaped when SIGCHLD comes.
+// They lead process groups of their own: Ctrl-C on the terminal reaches the parent, which then
+// stops them in its order.
+#include "common/io/loop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "common/base/check.h"
+#include "common/base/host.h"
+
+enum {
+    MESSAGES_MAX = 64,
+    SERVE_NS_MAX = 2000000,
+};
+
+// Each handle struct begins with its libuv handle, so that closing frees it by one function.
+struct loop_socket {
+    uv_poll_t poll;
+    struct net_socket *net;
+    loop_message_fn *fn;
+    void *arg;
+    bool removed;
+    struct loop_socket *next;
+};
+
+struct loop_timer {
+    uv_timer_t uv;
+    loop_fn *fn;
+    void *arg;
+};
+
+struct loop_wake {
+    uv_async_t uv;
+    loop_fn *fn;
+    void *arg;
+};
+
+struct loop_idle {
+    uv_idle_t uv;
+    loop_fn *fn;
+    void *arg;
+};
+
+struct loop_signal {
+    uv_signal_t uv;
+    loop_fn *fn;
+    void *arg;
+};
+
+struct loop_child {
+    pid_t pid;
+    bool exited;
+    loop_exit_fn *fn;
+    void *arg;
+    struct loop_child *next;
+};
+
+struct loop {
+    uv_loop_t uv;
+    uv_prepare_t prepare;
+    uv_check_t check;
+    uv_idle_t awake;    // runs while messages wait: keeps the loop from sleeping
+    uv_signal_t reaper; // SIGCHLD; started with the first child
+    bool reaping;
+    struct loop_socket *sockets;
+    struct loop_child *children;
+};
+
+// ---- life ----
+
+static void stay_awake(uv_idle_t *idle) {
+    (void)idle;
+}
+
+static void ask_sockets(uv_prepare_t *prepare) {
+    struct loop *loop = prepare->data;
+    bool any = false;
+    for (struct loop_socket *s = loop->sockets; s; s = s->next) {
+        any |= net_readable(s->net); // ask each: it re-arms the descriptor
+    }
+    if (any) {
+        CHECK(uv_idle_start(&loop->awake, stay_awake) == 0);
+    } else {
+        uv_idle_stop(&loop->awake);
+    }
+}
+
+static void serve(struct loop_socket *s) {
+    uint64_t until = uv_hrtime() + SERVE_NS_MAX;
+    for (int n = 0; n < MESSAGES_MAX && !s->removed; n++) {
+        struct net_peer from;
+        struct net_frame frame;
+        if (net_recv(s->net, &from, &frame) != 0) {
+            return;
+        }
+        s->fn(s->arg, &from, frame.data, frame.len);
+        net_frame_close(&frame);
+        if (uv_hrtime() >= until) {
+            return;
+        }
+    }
+}
+
+// A callback may remove any socket: it leaves the list at once, but its memory (and so its next)
+// stays until libuv has closed it, which is after this.
+static void serve_sockets(uv_check_t *check) {
+    struct loop *loop = check->data;
+    for (struct loop_socket *s = loop->sockets; s; s = s->next) {
+        serve(s);
+    }
+}
+
+struct loop *loop_create(void) {
+    struct loop *loop = xmalloc(sizeof(*loop));
+    CHECK(uv_loop_init(&loop->uv) == 0);
+    CHECK(uv_prepare_init(&loop->uv, &loop->prepare) == 0);
+    CHECK(uv_check_init(&loop->uv, &loop->check) == 0);
+    CHECK(uv_idle_init(&loop->uv, &loop->awake) == 0);
+    CHECK(uv_signal_init(&loop->uv, &loop->reaper) == 0);
+    loop->prepare.data = loop->check.data = loop->reaper.data = loop;
+    CHECK(uv_prepare_start(&loop->prepare, ask_sockets) == 0);
+    CHECK(uv_check_start(&loop->check, serve_sockets) == 0);
+    return loop;
+}
+
+static void free_handle(uv_handle_t *handle) {
+    free(handle);
+}
+
+// Handles inside struct loop are not on the heap by themselves.
+static void close_handle(uv_handle_t *handle, void *arg) {
+    struct loop *loop = arg;
+    if (uv_is_closing(handle)) {
+        return;
+    }
+    bool ours = handle == (uv_handle_t *)&loop->prepare || handle == (uv_handle_t *)&loop->check ||
+                handle == (uv_handle_t *)&loop->awake || handle == (uv_handle_t *)&loop->reaper;
+    uv_close(handle, ours ? NULL : free_handle);
+}
+
+void loop_destroy(struct loop **loop) {
+    struct loop *l = *loop;
+    if (!l) {
+        return;
+    }
+    uv_walk(&l->uv, close_handle, l);
+    while (uv_run(&l->uv, UV_RUN_DEFAULT) != 0) {
+    }
+    CHECK(uv_loop_close(&l->uv) == 0);
+    while (l->children) {
+        struct loop_child *child = l->children;
+        l->children = child->next;
+        free(child);
+    }
+    free(l);
+    *loop = NULL;
+}
+
+int loop_run(struct loop *loop) {
+    // prepare and check keep the loop alive, so it returns only when stopped.
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    return 0;
+}
+
+void loop_stop(struct loop *loop) {
+    uv_stop(&loop->uv);
+}
+
+uint64_t loop_now_ms(const struct loop *loop) {
+    return uv_now(&loop->uv);
+}
+
+// ---- sockets ----
+
+static void end_sleep(uv_poll_t *poll, int status, int events) {
+    (void)poll;
+    (void)status;
+    (void)events;
+}
+
+void loop_add_socket(struct loop *loop, struct net_socket *socket, loop_message_fn *fn, void *arg) {
+    struct loop_socket *s = xmalloc(sizeof(*s));
+    *s = (struct loop_socket){.net = socket, .fn = fn, .arg = arg, .next = loop->sockets};
+    CHECK(uv_poll_init(&loop->uv, &s->poll, net_fd(socket)) == 0);
+    CHECK(uv_poll_start(&s->poll, UV_READABLE, end_sleep) == 0);
+    loop->sockets = s;
+}
+
+void loop_remove_socket(struct loop *loop, struct net_socket *socket) {
+    for (struct loop_socket **at = &loop->sockets; *at; at = &(*at)->next) {
+        struct loop_socket *s = *at;
+        if (s->net == socket) {
+            *at = s->next;
+            s->removed = true;
+            uv_poll_stop(&s->poll); // now, not later: the descriptor may be another's soon
+            uv_close((uv_handle_t *)&s->poll, free_handle);
+            return;
+        }
+    }
+}
+
+// ---- timers, wakes, idle, signals ----
+
+static void on_timer(uv_timer_t *uv) {
+    struct loop_timer *timer = (struct loop_timer *)uv;
+    timer->fn(timer->arg);
+}
+
+struct loop_timer *loop_add_timer(struct loop *loop, uint64_t ms, uint64_t repeat_ms, loop_fn *fn,
+                                  void *arg) {
+    struct loop_timer *timer = xmalloc(sizeof(*timer));
+    *timer = (struct loop_timer){.fn = fn, .arg = arg};
+    CHECK(uv_timer_init(&loop->uv, &timer->uv) == 0);
+    uv_update_time(&loop->uv); // count from now, not from the start of this iteration
+    CHECK(uv_timer_start(&timer->uv, on_timer, ms, repeat_ms) == 0);
+    return timer;
+}
+
+static void on_wake(uv_async_t *uv) {
+    struct loop_wake *wake = (struct loop_wake *)uv;
+    wake->fn(wake->arg);
+}
+
+struct loop_wake *loop_add_wake(struct loop *loop, loop_fn *fn, void *arg) {
+    struct loop_wake *wake = xmalloc(sizeof(*wake));
+    *wake = (struct loop_wake){.fn = fn, .arg = arg};
+    CHECK(uv_async_init(&loop->uv, &wake->uv, on_wake) == 0);
+    return wake;
+}
+
+void loop_wake_up(struct loop_wake *wake) {
+    uv_async_send(&wake->uv);
+}
+
+static void on_idle(uv_idle_t *uv) {
+    struct loop_idle *idle = (struct loop_idle *)uv;
+    idle->fn(idle->arg);
+}
+
+struct loop_idle *loop_add_idle(struct loop *loop, loop_fn *fn, void *arg) {
+    struct loop_idle *idle = xmalloc(sizeof(*idle));
+    *idle = (struct loop_idle){.fn = fn, .arg = arg};
+    CHECK(uv_idle_init(&loop->uv, &idle->uv) == 0);
+    return idle;
+}
+
+void loop_idle_set(struct loop_idle *idle, bool active) {
+    if (active) {
+        CHECK(uv_idle_start(&idle->uv, on_idle) == 0);
+    } else {
+        uv_idle_stop(&idle->uv);
+    }
+}
+
+static void on_signal(uv_signal_t *uv, int number) {
+    (void)number;
+    struct loop_signal *sig = (struct loop_signal *)uv;
+    sig->fn(sig->arg);
+}
+
+void loop_on_signal(struct loop *loop, int signal_number, loop_fn *fn, void *arg) {
+    struct loop_signal *sig = xmalloc(sizeof(*sig));
+    *sig = (struct loop_signal){.fn = fn, .arg = arg};
+    CHECK(uv_signal_init(&loop->uv, &sig->uv) == 0);
+    CHECK(uv_signal_start(&sig->uv, on_signal, signal_number) == 0);
+}
+
+// ---- children ----
+
+static void reap(uv_signal_t *uv, int number) {
+    (void)number;
+    struct loop *loop = uv->data;
+    for (struct loop_child *child = loop->children; child; child = child->next) {
+        int status = 0;
+        if (child->exited || waitpid(child->pid, &status, WNOHANG) != child->pid) {
+            continue;
+        }
+        child->exited = true;
+        child->fn(child->arg, WIFEXITED(status) ? WEXITSTATUS(status) : 0,
+                  WIFSIGNALED(status) ? WTERMSIG(status) : 0);
+    }
+}
+
+static _Noreturn void give_up(int report_fd) {
+    int failure = errno;
+    ssize_t written = write(report_fd, &failure, sizeof(failure));
+    _exit(written == (ssize_t)sizeof(failure) ? 127 : 126);
+}
+
+// The child's side, from fork to exec: async-signal-safe calls only.
+static _Noreturn void become(const char *const args[], int log_fd, pid_t parent, int report_fd) {
+    int rc = host_die_with(parent);
+    if (rc != 0) {
+        errno = -rc;
+        give_up(report_fd);
+    }
+    setpgid(0, 0);
+    int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (null_fd < 0 || dup2(null_fd, 0) < 0) {
+        give_up(report_fd);
+    }
+    // log_fd may be 1 or 2 itself, which dup2 leaves as they are.
+    if (dup2(log_fd, 1) < 0 || dup2(log_fd, 2) < 0) {
+        give_up(report_fd);
+    }
+
+    // Handlers go with exec, but ignored signals and the mask would stay.
+    for (int number = 1; number < NSIG; number++) {
+        if (number != SIGKILL && number != SIGSTOP) {
+            signal(number, SIG_DFL);
+        }
+    }
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execv(args[0], (char *const *)(uintptr_t)args);
+    give_up(report_fd);
+}
+
+// Forks with all signals blocked, so that none reaches the child while it still has this process's
+// handlers. Gives the pid, or a negative errno of whichever step failed, in the child too.
+static pid_t start(const char *const args[], int log_fd) {
+    int report[2];
+    if (pipe2(report, O_CLOEXEC) != 0) {
+        return -errno;
+    }
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pid_t parent = getpid();
+    pid_t pid = fork();
+    if (pid == 0) {
+        become(args, log_fd, parent, report[1]);
+    }
+    int failure = pid < 0 ? errno : 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    close(report[1]);
+
+    // The pipe closes at exec; before that, the child writes what went wrong.
+    if (pid > 0) {
+        ssize_t n;
+        do {
+            n = read(report[0], &failure, sizeof(failure));
+        } while (n < 0 && errno == EINTR);
+        if (n > 0) {
+            while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+            }
+        }
+    }
+    close(report[0]);
+    return failure ? -failure : pid;
+}
+
+struct loop_child *loop_spawn(struct loop *loop, const char *const args[], int log_fd,
+                              loop_exit_fn *fn, void *arg, char *err, size_t err_len) {
+    if (!loop->reaping) {
+        CHECK(uv_signal_start(&loop->reaper, reap, SIGCHLD) == 0);
+        loop->reaping = true;
+    }
+    pid_t pid = start(args, log_fd);
+    if (pid < 0) {
+        snprintf(err, err_len, "cannot start %s: %s", args[0], strerror(-pid));
+        return NULL;
+    }
+    struct loop_child *child = xmalloc(sizeof(*child));
+    *child = (struct loop_child){.pid = pid, .fn = fn, .arg = arg, .next = loop->children};
+    loop->children = child;
+    return child;
+}
+
+int loop_child_pid(const struct loop_child *child) {
+    return child->pid;
+}
+
+void loop_child_kill(struct loop_child *child, int signal_number) {
+    if (!child->exited) { // else the number may be another process's by now
+        kill(child->pid, signal_number);
+    }
+}

@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: MIT
+// ZeroMQ with every knob set. The library's own defaults suit a desk: it lingers for ever, takes
+// messages of any size, queues for peers that do not exist, retries without back-off and, when it
+// binds an ipc path, deletes whatever is there. Each of these is decided here, once:
+//
+// - A DEALER queues for a standing connection only (IMMEDIATE), so that an absent peer means
+//   -EAGAIN and the core keeps what it has, instead of a queue that dies with the socket.
+// - A ROUTER says when a peer is gone (ROUTER_MANDATORY) instead of dropping in silence.
+// - Size is checked by the sender as well: a receiver that meets an oversized message drops the
+//   whole connection, and small messages queued behind it are lost with it.
+// - Addresses are looked at before the library gets them (net_address.c).
+//
+// Each socket has a monitor: of a DEALER it tells whether the connection stands, of a ROUTER when
+// the listener is gone, so that after net_close the endpoint can be bound again at once. The order
+// when closing matters: stop the monitor, close the socket, close the monitor's end. Any other
+// order can wedge the library's I/O thread, without an error anywhere.
+#include "common/io/net.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include "common/base/check.h"
+#include "common/io/net_address.h"
+
+enum {
+    QUEUE_MESSAGES_MAX = 256, // in each direction of a connection; cores bound the bytes
+    LINGER_MS = 1000,         // for a last Goodbye to leave
+    RECONNECT_MS = 100,       // first pause; doubles up to
+    RECONNECT_MS_MAX = 2000,
+    HANDSHAKE_MS_MAX = 5000,
+    BACKLOG_MAX = 1024,
+    KEEPALIVE_IDLE_S = 30,
+    KEEPALIVE_INTERVAL_S = 10,
+    KEEPALIVE_COUNT = 3,
+    TCP_UNACKED_MS_MAX = 15000, // bytes unacknowledged for so long: the other host is gone
+    UNBIND_MS_MAX = 1000,
+};
+
+struct net {
+    void *ctx;
+    unsigned sockets_open;
+    uint64_t sockets_made; // names the monitors
+};
+
+struct net_socket {
+    struct net *net;
+    void *zmq;
+    void *monitor; // our end of its events
+    enum net_kind kind;
+    bool connected;
+    int fd;
+    ino_t ipc_inode; // of the file that was bound; 0: none
+    char endpoint[NET_ENDPOINT_MAX];
+};
+
+_Static_assert(sizeof(zmq_msg_t) <= sizeof(((struct net_frame *)0)->opaque), "a frame holds one");
+_Static_assert(_Alignof(zmq_msg_t) <= 16, "and is aligned for it");
+
+bool net_peer_equal(const struct net_peer *a, const struct net_peer *b) {
+    return a->len == b->len && memcmp(a->id, b->id, a->len) == 0;
+}
+
+struct net *net_create(void) {
+    struct net *net = xmalloc(sizeof(*net));
+    net->ctx = zmq_ctx_new();
+    CHECK(net->ctx);
+    return net;
+}
+
+void net_destroy(struct net **net) {
+    if (!*net) {
+        return;
+    }
+    CHECK((*net)->sockets_open == 0);
+    while (zmq_ctx_term((*net)->ctx) != 0 && errno == EINTR) {
+    }
+    free(*net);
+    *net = NULL;
+}
+
+// ---- opening ----
+
+static void set_int(void *zmq, int option, int value) {
+    CHECK(zmq_setsockopt(zmq, option, &value, sizeof(value)) == 0);
+}
+
+static void set_options(void *zmq, enum net_kind kind, bool ipv6) {
+    int64_t message_max = NET_MESSAGE_MAX;
+    CHECK(zmq_setsockopt(zmq, ZMQ_MAXMSGSIZE, &message_max, sizeof(message_max)) == 0);
+    set_int(zmq, ZMQ_SNDHWM, QUEUE_MESSAGES_MAX);
+    set_int(zmq, ZMQ_RCVHWM, QUEUE_MESSAGES_MAX);
+    set_int(zmq, ZMQ_LINGER, LINGER_MS);
+    set_int(zmq, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS_MAX);
+    set_int(zmq, ZMQ_TCP_KEEPALIVE, 1);
+    set_int(zmq, ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S);
+    set_int(zmq, ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_INTERVAL_S);
+    set_int(zmq, ZMQ_TCP_KEEPALIVE_CNT, KEEPALIVE_COUNT);
+    set_int(zmq, ZMQ_TCP_MAXRT, TCP_UNACKED_MS_MAX);
+    set_int(zmq, ZMQ_IPV6, ipv6);
+    if (kind == NET_ROUTER) {
+        set_int(zmq, ZMQ_ROUTER_MANDATORY, 1);
+        set_int(zmq, ZMQ_BACKLOG, BACKLOG_MAX);
+    } else {
+        set_int(zmq, ZMQ_IMMEDIATE, 1);
+        set_int(zmq, ZMQ_RECONNECT_IVL, RECONNECT_MS);
+        set_int(zmq, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MS_MAX);
+    }
+}
+
+// The events go to a PAIR of unlimited length: were it full, the library's I/O thread would wait
+// for us. Few events are asked for, and every net_readable drains them.
+static void monitor_start(struct net_socket *s) {
+    char name[64];
+    snprintf(name, sizeof(name), "inproc://monitor-%llu",
+             (unsigned long long)s->net->sockets_made++);
+    int events = s->kind == NET_ROUTER ? ZMQ_EVENT_CLOSED | ZMQ_EVENT_CLOSE_FAILED
+                                       : ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED;
+    CHECK(zmq_socket_monitor(s->zmq, name, events) == 0);
+    s->monitor = zmq_socket(s->net->ctx, ZMQ_PAIR);
+    CHECK(s->monitor);
+    set_int(s->monitor, ZMQ_RCVHWM, 0);
+    set_int(s->monitor, ZMQ_LINGER, 0);
+    CHECK(zmq_connect(s->monitor, name) == 0);
+}
+
+// Reads one event; 0 when there is none.
+static int monitor_next(struct net_socket *s) {
+    unsigned char head[6]; // event (2 bytes, native order) and value
+    unsigned char address[NET_ENDPOINT_MAX];
+    if (zmq_recv(s->monitor, head, sizeof(head), ZMQ_DONTWAIT) != (int)sizeof(head)) {
+        return 0;
+    }
+    zmq_recv(s->monitor, address, sizeof(address), ZMQ_DONTWAIT);
+    uint16_t event;
+    memcpy(&event, head, sizeof(event));
+    return event;
+}
+
+static void monitor_drain(struct net_socket *s) {
+    for (int event; (event = monitor_next(s)) != 0;) {
+        if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+            s->connected = true;
+        } else if (event == ZMQ_EVENT_DISCONNECTED) {
+            s->connected = false;
+        }
+    }
+}
+
+int net_open(struct net_socket **out, struct net *net, enum net_kind kind, const char *endpoint,
+             char *err, size_t err_len) {
+    *out = NULL;
+    char address[NET_ADDRESS_MAX];
+    int rc = net_address_prepare(address, kind, endpoint, err, err_len);
+    if (rc != 0) {
+        return rc;
+    }
+
+    void *zmq = zmq_socket(net->ctx, kind == NET_ROUTER ? ZMQ_ROUTER : ZMQ_DEALER);
+    if (!zmq) {
+        return net_address_explain(errno, zmq_strerror(errno), kind, endpoint, err, err_len);
+    }
+    struct net_socket *s = xmalloc(sizeof(*s));
+    *s = (struct net_socket){.net = net, .zmq = zmq, .kind = kind};
+    net->sockets_open++;
+    set_options(s->zmq, kind, strchr(address, '[') != NULL);
+    monitor_start(s);
+    size_t fd_len = sizeof(s->fd);
+    CHECK(zmq_getsockopt(s->zmq, ZMQ_FD, &s->fd, &fd_len) == 0);
+
+    if ((kind == NET_ROUTER ? zmq_bind(s->zmq, address) : zmq_connect(s->zmq, address)) != 0) {
+        rc = net_address_explain(errno, zmq_strerror(errno), kind, endpoint, err, err_len);
+        net_close(&s);
+        return rc;
+    }
+    snprintf(s->endpoint, sizeof(s->endpoint), "%s", endpoint);
+    if (kind == NET_ROUTER) {
+        size_t len = sizeof(s->endpoint);
+        CHECK(zmq_getsockopt(s->zmq, ZMQ_LAST_ENDPOINT, s->endpoint, &len) == 0);
+        struct stat st;
+        if (strncmp(s->endpoint, "ipc://", 6) == 0 && lstat(s->endpoint + 6, &st) == 0) {
+            s->ipc_inode = st.st_ino;
+        }
+    }
+    *out = s;
+    return 0;
+}
+
+// Removes the ipc file that was bound, if it still is that one. While we listen nobody takes the
+// path for a dead process's; the library itself leaves the file.
+static void remove_ipc_file(const struct net_socket *s) {
+    struct stat st;
+    const char *path = s->endpoint + strlen("ipc://");
+    if (s->ipc_inode != 0 && lstat(path, &st) == 0 && st.st_ino == s->ipc_inode) {
+        unlink(path);
+    }
+}
+
+// Stops listening and waits until the library's thread has done so: it closes the port in its own
+// time, until when it could not be bound again.
+static void unbind(struct net_socket *s) {
+    remove_ipc_file(s);
+    if (zmq_unbind(s->zmq, s->endpoint) != 0) {
+        return;
+    }
+    zmq_pollitem_t item = {.socket = s->monitor, .events = ZMQ_POLLIN};
+    while (zmq_poll(&item, 1, UNBIND_MS_MAX) > 0) {
+        int event = monitor_next(s);
+        if (event == ZMQ_EVENT_CLOSED || event == ZMQ_EVENT_CLOSE_FAILED) {
+            return;
+        }
+    }
+}
+
+void net_close(struct net_socket **socket) {
+    struct net_socket *s = *socket;
+    if (!s) {
+        return;
+    }
+    if (s->kind == NET_ROUTER && s->endpoint[0]) {
+        unbind(s);
+    }
+    zmq_socket_monitor(s->zmq, NULL, 0);
+    zmq_close(s->zmq);
+    zmq_close(s->monitor);
+    s->net->sockets_open--;
+    free(s);
+    *socket = NULL;
+}
+
+const char *net_endpoint(const struct net_socket *socket) {
+    return socket->endpoint;
+}
+
+// ---- messages ----
+
+static int send_part(struct net_socket *s, const void *data, size_t len, int flags) {
+    while (zmq_send(s->zmq, data, len, ZMQ_DONTWAIT | flags) < 0) {
+        if (errno != EINTR) {
+            return -errno;
+        }
+    }
+    return 0;
+}
+
+// Whether the rest of a message to that peer will be taken.
+static int send_head(struct net_socket *s, const struct net_peer *to, size_t len) {
+    if (len > NET_MESSAGE_MAX) {
+        return -EMSGSIZE;
+    }
+    if (s->kind == NET_ROUTER) {
+        // The name of the peer decides: once it is taken, so is the rest.
+        CHECK(to && to->len > 0);
+        return send_part(s, to->id, to->len, ZMQ_SNDMORE);
+    }
+    // For some milliseconds after the connection went, the library would still take messages
+    // into its queue, which is lost with it.
+    return net_connected(s) ? 0 : -EAGAIN;
+}
+
+static zmq_msg_t *message_of(struct net_frame *frame) {
+    return (zmq_msg_t *)(void *)frame->opaque;
+}
+
+void *net_frame_make(struct net_frame *frame, size_t len) {
+    CHECK(zmq_msg_init_size(message_of(frame), len) == 0);
+    void *data = zmq_msg_data(message_of(frame));
+    frame->data = data;
+    frame->len = len;
+    return data;
+}
+
+int net_send(struct net_socket *socket, const struct net_peer *to, struct net_frame *frame) {
+    int rc = send_head(socket, to, frame->len);
+    while (rc == 0 && zmq_msg_send(message_of(frame), socket->zmq, ZMQ_DONTWAIT) < 0) {
+        rc = errno == EINTR ? 0 : -errno;
+    }
+    net_frame_close(frame); // empty if it was sent
+    return rc;
+}
+
+static int recv_part(struct net_socket *s, zmq_msg_t *part) {
+    while (zmq_msg_recv(part, s->zmq, ZMQ_DONTWAIT) < 0) {
+        if (errno != EINTR) {
+            return -errno;
+        }
+    }
+    return 0;
+}
+
+// Reads the peer's name, which a ROUTER puts before each message.
+static int recv_peer(struct net_socket *s, struct net_peer *from) {
+    zmq_msg_t name;
+    zmq_msg_init(&name);
+    int rc = recv_part(s, &name);
+    if (rc == 0) {
+        size_t len = zmq_msg_size(&name);
+        // ZeroMQ makes five bytes; longer ones are chosen by a foreign peer, which then gets no
+        // answer (the short name is unknown) and does no harm.
+        from->len = (uint8_t)(len < NET_PEER_ID_MAX ? len : NET_PEER_ID_MAX);
+        memcpy(from->id, zmq_msg_data(&name), from->len);
+    }
+    zmq_msg_close(&name);
+    return rc;
+}
+
+int net_recv(struct net_socket *socket, struct net_peer *from, struct net_frame *frame) {
+    struct net_peer peer = {.len = 0};
+    int rc = socket->kind == NET_ROUTER ? recv_peer(socket, &peer) : 0;
+    if (rc != 0) {
+        return rc;
+    }
+    zmq_msg_t *part = message_of(frame);
+    zmq_msg_init(part);
+    rc = recv_part(socket, part);
+    if (rc != 0) {
+        zmq_msg_close(part);
+        return rc;
+    }
+
+    // Messages of ours have one part. Another number comes from a stranger: it is handed on as an
+    // empty message, which wire_unpack refuses and the core counts.
+    bool foreign = false;
+    while (zmq_msg_more(part)) {
+        foreign = true;
+        if (recv_part(socket, part) != 0) {
+            break;
+        }
+    }
+    if (from) {
+        *from = peer;
+    }
+    frame->data = zmq_msg_data(part);
+    frame->len = foreign ? 0 : zmq_msg_size(part);
+    return 0;
+}
+
+void net_frame_close(struct net_frame *frame) {
+    zmq_msg_close(message_of(frame));
+    frame->data = NULL;
+    frame->len = 0;
+}
+
+// ---- state ----
+
+bool net_connected(struct net_socket *socket) {
+    monitor_drain(socket);
+    return socket->connected;
+}
+
+int net_fd(const struct net_socket *socket) {
+    return socket->fd;
+}
+
+bool net_readable(struct net_socket *socket) {
+    monitor_drain(socket);
+    int events = 0;
+    size_t len = sizeof(events);
+    while (zmq_getsockopt(socket->zmq, ZMQ_EVENTS, &events, &len) != 0) {
+        CHECK(errno == EINTR);
+    }
+    return (events & ZMQ_POLLIN) != 0;
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: MIT
+#include "common/io/net_address.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { IPC_PATH_MAX = sizeof(((struct sockaddr_un *)0)->sun_path) - 1 };
+
+// Writes the sentence and returns code, so that refusals read as one line.
+__attribute__((format(printf, 4, 5))) static int refuse(char *err, size_t err_len, int code,
+                                                        const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(err, err_len, fmt, args);
+    va_end(args);
+    return code;
+}
+
+// Splits tcp://HOST:PORT. *port points into endpoint.
+static int split_tcp(char *host, size_t host_len, const char **port, enum net_kind kind,
+                     const char *endpoint, char *err, size_t err_len) {
+    const char *start = endpoint + strlen("tcp://");
+    const char *colon = strrchr(start, ':');
+    if (!colon || colon == start || (size_t)(colon - start) >= host_len) {
+        return refuse(err, err_len, -EINVAL, "%s is not an address: it must look like %s", endpoint,
+                      "tcp://HOST:PORT or ipc://PATH");
+    }
+    memcpy(host, start, (size_t)(colon - start));
+    host[colon - start] = '\0';
+    *port = colon + 1;
+    if (strcmp(*port, "*") == 0) {
+        return kind == NET_ROUTER ? 0
+                                  : refuse(err, err_len, -EINVAL,
+                                           "%s: a port number is needed to connect to", endpoint);
+    }
+    char *end;
+    unsigned long number = strtoul(*port, &end, 10);
+    if ((*port)[0] < '0' || (*port)[0] > '9' || *end || number == 0 || number > 65535) {
+        return refuse(err, err_len, -EINVAL, "%s: \"%s\" is not a port: a number from 1 to 65535%s",
+                      endpoint, *port, kind == NET_ROUTER ? " or * for any free one" : "");
+    }
+    return 0;
+}
+
+// Checks a tcp endpoint and writes the form to give to the library into out: to bind, a name is
+// replaced by its address (the library takes addresses and interfaces only); to connect it stays,
+// so that a reconnect follows a changed address.
+static int prepare_tcp(char *out, size_t out_len, enum net_kind kind, const char *endpoint,
+                       char *err, size_t err_len) {
+    char host[NET_ENDPOINT_MAX];
+    const char *port = "";
+    int rc = split_tcp(host, sizeof(host), &port, kind, endpoint, err, err_len);
+    if (rc != 0) {
+        return rc;
+    }
+    snprintf(out, out_len, "%s", endpoint);
+    if (host[0] == '[' || (kind == NET_ROUTER && strcmp(host, "*") == 0)) {
+        return 0;
+    }
+    const struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found = NULL;
+    int failure = getaddrinfo(host, NULL, &hints, &found);
+    if (failure != 0 && kind == NET_ROUTER) {
+        return 0; // perhaps an interface ("eth0"); binding will tell
+    }
+    if (failure != 0) {
+        return refuse(err, err_len, failure == EAI_AGAIN ? -EAGAIN : -ENOENT,
+                      "%s: the host name \"%s\" cannot be resolved: %s", endpoint, host,
+                      gai_strerror(failure));
+    }
+    if (kind == NET_ROUTER) {
+        char address[NI_MAXHOST];
+        failure = getnameinfo(found->ai_addr, found->ai_addrlen, address, sizeof(address), NULL, 0,
+                              NI_NUMERICHOST);
+        if (failure == 0) {
+            snprintf(out, out_len, "tcp://%s:%s", address, port);
+        }
+    }
+    freeaddrinfo(found);
+    return 0;
+}
+
+// To bind an ipc path: refuses what a live process serves and what is not a socket, and removes
+// what a dead process left. Two processes that do this in the same instant are told apart by the
+// run directory's lock, not here.
+static int clear_ipc_path(const char *endpoint, const char *path, char *err, size_t err_len) {
+    struct stat st;
+    if (lstat(path, &st) != 0) {
+        return 0; // nothing there, or binding will say what is wrong
+    }
+    if (!S_ISSOCK(st.st_mode)) {
+        return refuse(err, err_len, -EEXIST, "%s: %s exists and is not a socket; remove it or %s",
+                      endpoint, path, "choose another path");
+    }
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        return refuse(err, err_len, -errno, "%s: %s", endpoint, strerror(errno));
+    }
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path, path, strlen(path) + 1);
+    int failure = connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 ? 0 : errno;
+    close(fd);
+    if (failure == ECONNREFUSED) { // nobody listens: left behind
+        failure = unlink(path) == 0 || errno == ENOENT ? ENOENT : errno;
+    }
+    if (failure == ENOENT) {
+        return 0;
+    }
+    if (failure == EACCES || failure == EPERM) {
+        return refuse(err, err_len, -EACCES, "%s: no permission to use %s, which is there already",
+                      endpoint, path);
+    }
+    return refuse(err, err_len, -EADDRINUSE, "%s is in use by another process", endpoint);
+}
+
+static int prepare_ipc(char *out, size_t out_len, enum net_kind kind, const char *endpoint,
+                       char *err, size_t err_len) {
+    const char *path = endpoint + strlen("ipc://");
+    size_t len = strlen(path);
+    if (len == 0) {
+        return refuse(err, err_len, -EINVAL, "%s: the path is missing", endpoint);
+    }
+    if (len > IPC_PATH_MAX) {
+        return refuse(err, err_len, -ENAMETOOLONG,
+                      "%s: the path has %zu bytes, but the system allows sockets at most %d; %s",
+                      endpoint, len, (int)IPC_PATH_MAX, "use a shorter folder");
+    }
+    snprintf(out, out_len, "%s", endpoint);
+    if (kind == NET_DEALER) {
+        return 0;
+    }
+
+    char folder[NET_ENDPOINT_MAX];
+    snprintf(folder, sizeof(folder), "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (slash && slash != folder) {
+        *slash = '\0';
+        struct stat st;
+        if (stat(folder, &st) != 0 || !S_ISDIR(st.st_mode)) {
+            return refuse(err, err_len, -ENOENT, "%s: the folder %s does not exist; make it first",
+                          endpoint, folder);
+        }
+    }
+    return clear_ipc_path(endpoint, path, err, err_len);
+}
+
+int net_address_explain(int failure, const char *why, enum net_kind kind, const char *endpoint,
+                        char *err, size_t err_len) {
+    switch (failure) {
+    case EADDRINUSE:
+        return refuse(err, err_len, -failure, "%s is in use by another process", endpoint);
+    case EADDRNOTAVAIL:
+    case ENODEV:
+        return refuse(err, err_len, -failure, "%s: no such address or interface on this machine",
+                      endpoint);
+    case EACCES:
+    case EPERM:
+        return refuse(err, err_len, -EACCES, "%s: permission denied", endpoint);
+    case EINVAL:
+    case EPROTONOSUPPORT:
+        return refuse(err, err_len, -EINVAL, "%s is not an address: it must look like %s", endpoint,
+                      "tcp://HOST:PORT or ipc://PATH");
+    default:
+        return refuse(err, err_len, -failure, "%s: cannot %s: %s", endpoint,
+                      kind == NET_ROUTER ? "bind" : "connect", why);
+    }
+}
+
+int net_address_prepare(char out[NET_ADDRESS_MAX], enum net_kind kind, const char *endpoint,
+                        char *err, size_t err_len) {
+    if (strlen(endpoint) >= NET_ENDPOINT_MAX) {
+        return refuse(err, err_len, -ENAMETOOLONG,
+                      "an address of %zu bytes is too long: %d at most", strlen(endpoint),
+                      NET_ENDPOINT_MAX - 1);
+    }
+    if (strncmp(endpoint, "tcp://", 6) == 0) {
+        return prepare_tcp(out, NET_ADDRESS_MAX, kind, endpoint, err, err_len);
+    }
+    if (strncmp(endpoint, "ipc://", 6) == 0) {
+        return prepare_ipc(out, NET_ADDRESS_MAX, kind, endpoint, err, err_len);
+    }
+    return net_address_explain(EINVAL, "", kind, endpoint, err, err_len);
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+// Tensors in files: the safetensors format, so that Python reads them with one
+// call (https://huggingface.co/docs/safetensors).
+//
+// u64 little-endian length of the header, the header (JSON, padded so that the
+// data starts 8-aligned), then the tensors, back to back. Writing is atomic.
+// Reading trusts nothing: lengths, offsets, overlaps and types are checked.
+#ifndef SPUR_COMMON_NN_SAFETENSORS_H
+#define SPUR_COMMON_NN_SAFETENSORS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define TENSOR_DIMS_MAX 4
+#define TENSOR_NAME_MAX 128
+
+enum tensor_type { TENSOR_F32, TENSOR_F64, TENSOR_U8, TENSOR_U64 };
+
+struct tensor {
+    char name[TENSOR_NAME_MAX];
+    enum tensor_type type;
+    int dims;
+    uint64_t shape[TENSOR_DIMS_MAX];
+    const void *data; // borrowed
+};
+
+// One string of the file's metadata.
+struct safetensors_meta {
+    const char *key, *value;
+};
+
+struct tensor tensor_make(const char *name, enum tensor_type type, const void *data, int dims,
+                          const uint64_t *shape);
+struct tensor tensor_f32(const char *name, const float *data, uint64_t n); // one dimension
+struct tensor tensor_u64(const char *name, const uint64_t *data, uint64_t n);
+
+// 0 or -1 with a sentence in err.
+int safetensors_write(const char *path, const struct tensor *tensors, int tensor_count,
+                      const struct safetensors_meta *meta, int meta_count, char *err,
+                      size_t err_len);
+
+struct safetensors;
+// Reads the whole file. NULL with a sentence in err.
+struct safetensors *safetensors_open(const char *path, char *err, size_t err_len);
+void safetensors_close(struct safetensors **c);
+// NULL when there is no such tensor or key; borrowed from c.
+const struct tensor *safetensors_find(const struct safetensors *c, const char *name);
+const char *safetensors_meta_value(const struct safetensors *c, const char *key);
+// Copies n floats (or u64) of a tensor that must have exactly n elements of that
+// type. 0 or -1 with a sentence in err.
+int safetensors_copy_f32(const struct safetensors *c, const char *name, float *out, uint64_t n,
+                         char *err, size_t err_len);
+int safetensors_copy_u64(const struct safetensors *c, const char *name, uint64_t *out, uint64_t n,
+                         char *err, size_t err_len);
+// All tensors, in file order.
+int safetensors_count(const struct safetensors *c);
+const struct tensor *safetensors_at(const struct safetensors *c, int index);
+
+#endif

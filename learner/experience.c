@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+// What the model server says to the learner: experience in order, grants, the
+// beginning and the end.
+#include "learner/core.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "common/base/log.h"
+
+static void start_over(struct learner *l, uint64_t now_ms, const char *why) {
+    log_warn("%s; asking the model server to start over from real row %" PRIu64, why, l->real_rows);
+    session_restart(&l->session, now_ms);
+}
+
+static void on_welcome(struct learner *l, uint64_t now_ms, const struct wire_welcome *w) {
+    const struct task *task = l->who.task;
+    if (strcmp(w->task, task->name) != 0 || w->obs_dim != (uint32_t)task->obs_dim ||
+        w->act_dim != (uint32_t)task->act_dim) {
+        log_error("%s runs task %s (%u observations, %u actions), our configuration says %s (%d, "
+                  "%d); start the learner with the run's own configuration",
+                  l->who.modelserver, w->task, w->obs_dim, w->act_dim, task->name, task->obs_dim,
+                  task->act_dim);
+        core_leave(l, EXIT_CODE_PROTOCOL);
+        return;
+    }
+    if (w->seed != l->who.config->run.seed) {
+        log_error("%s runs with seed %" PRIu64 ", our configuration says %" PRIu64
+                  "; start the learner with the run's own configuration",
+                  l->who.modelserver, w->seed, l->who.config->run.seed);
+        core_leave(l, EXIT_CODE_PROTOCOL);
+        return;
+    }
+    log_info("joined the run at %s with %" PRIu64 " updates and policy version %" PRIu64,
+             l->who.modelserver, l->report.updates, l->policies.version);
+    l->conversation++;
+    l->experience_seq = 0;
+    l->progress_seq = 0;
+    l->policy_due = l->progress_due = true;
+    core_say_what_is_due(l, now_ms);
+}
+
+static void on_experience(struct learner *l, uint64_t now_ms, const struct wire_experience *e) {
+    const struct task *task = l->who.task;
+    l->counters.experience_messages++;
+    if (e->seq != l->experience_seq + 1) {
+        if (e->seq > l->experience_seq) {
+            l->counters.experience_missing++;
+            start_over(l, now_ms, "a message with experience is missing");
+        }
+        return; // else a repetition, which is harmless
+    }
+    if (e->rows.obs_dim != (uint32_t)task->obs_dim || e->rows.act_dim != (uint32_t)task->act_dim) {
+        l->counters.experience_refused_shape++;
+        start_over(l, now_ms, "experience with rows of another task's shape");
+        return;
+    }
+    uint32_t skip = 0;
+    if (e->kind == WIRE_REAL) {
+        if (e->first_index > l->real_rows) {
+            l->counters.experience_missing++;
+            start_over(l, now_ms, "real rows are missing");
+            return;
+        }
+        uint64_t known = l->real_rows - e->first_index;
+        skip = known < e->rows.rows ? (uint32_t)known : e->rows.rows;
+        l->counters.real_rows_repeated += skip;
+    }
+    struct trainer_command *command = trainer_command_experience(&e->rows, skip);
+    command->session = l->conversation;
+    command->seq = e->seq;
+    command->model = e->kind == WIRE_MODEL;
+    if (l->grant_pending) {
+        core_submit_grant(l);
+    }
+    if (!core_submit(l, command)) {
+        l->counters.experience_refused_full++;
+        start_over(l, now_ms, "more experience on its way than was agreed");
+        return;
+    }
+    l->experience_seq = e->seq;
+    if (e->kind == WIRE_REAL) {
+        l->real_rows += e->rows.rows - skip;
+    } else {
+        uint64_t held = l->model_rows + e->rows.rows;
+        l->model_rows = held < l->model_capacity ? held : l->model_capacity;
+    }
+}
+
+static void on_grant(struct learner *l, uint64_t now_ms, const struct wire_grant *g) {
+    uint64_t capacity = g->model_capacity, rows_max = trainer_model_rows_max(l->who.config);
+    if (capacity == 0 || capacity > rows_max) {
+        l->counters.model_capacity_clamped++;
+        capacity = capacity == 0 ? 1 : rows_max;
+    }
+    bool news = g->updates_allowed != l->grant.updates_allowed || capacity != l->model_capacity;
+    l->grant = *g;
+    l->model_capacity = capacity;
+    l->model_rows = l->model_rows < capacity ? l->model_rows : capacity;
+    if (news) {
+        core_submit_grant(l);
+    }
+    if (g->checkpoint_id > l->checkpoint_id) {
+        l->checkpoint_id = g->checkpoint_id;
+        core_submit_checkpoint(l, now_ms);
+    }
+}
+
+static void on_owned(struct learner *l, uint64_t now_ms, const struct wire_msg *msg) {
+    switch (msg->type) {
+    case WIRE_WELCOME:
+        on_welcome(l, now_ms, &msg->welcome);
+        break;
+    case WIRE_EXPERIENCE:
+        if (l->stage == STAGE_RUNNING) {
+            on_experience(l, now_ms, &msg->experience);
+        }
+        break;
+    case WIRE_GRANT:
+        if (l->stage == STAGE_RUNNING) {
+            on_grant(l, now_ms, &msg->grant);
+        }
+        break;
+    case WIRE_SHUTDOWN:
+        learner_stop(l, msg->shutdown.text);
+        break;
+    case WIRE_HEARTBEAT:
+        break;
+    case WIRE_REFUSE:
+        log_warn("%s refused a message: %s", l->who.modelserver, msg->refuse.text);
+        break;
+    default:
+        l->counters.messages_unexpected++;
+    }
+}
+
+void learner_on_server(struct learner *l, uint64_t now_ms, const struct wire_msg *msg) {
+    switch (session_on_message(&l->session, now_ms, msg)) {
+    case SESSION_FOR_OWNER:
+    case SESSION_WELCOMED:
+        on_owned(l, now_ms, msg);
+        break;
+    case SESSION_HANDLED:
+        break;
+    case SESSION_STOP:
+        // No checkpoint: if a newer learner has taken over, the files are its own.
+        log_error("%s refuses this learner: %s", l->who.modelserver, l->session.text);
+        core_leave(l, EXIT_CODE_PROTOCOL);
+        break;
+    }
+}

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: MIT
+#include "learner/methods/sac.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/nn/elementwise.h"
+
+// Hands out the parts of one block of memory; without a block it only measures.
+struct layout {
+    float *memory;
+    size_t used;
+};
+
+static float *take(struct layout *l, size_t n) {
+    float *part = l->memory ? l->memory + l->used : NULL;
+    l->used += (n + 15) / 16 * 16; // parts start on a cache line
+    return part;
+}
+
+// Sets every pointer into s->memory, or, while that is NULL, only adds the sizes
+// up into memory_floats.
+static void lay_out(struct sac *s) {
+    struct layout l = {.memory = s->memory};
+    s->policy_params = take(&l, s->policy_n);
+    s->policy_m = take(&l, s->policy_n);
+    s->policy_v = take(&l, s->policy_n);
+    s->critic_params = take(&l, s->critic_n);
+    s->critic_target = take(&l, s->critic_n);
+    s->critic_m = take(&l, s->critic_n);
+    s->critic_v = take(&l, s->critic_n);
+    s->alpha = take(&l, 3);
+    int threads = s->config.threads > 1 ? SAC_THREADS_MAX : 1;
+    size_t layer = mlp_adam_floats(&s->policy.net), other = mlp_adam_floats(&s->critic.net);
+    for (int i = 0; i < threads; i++) {
+        s->gradient[i] = take(&l, layer > other ? layer : other);
+    }
+    size_t B = (size_t)s->config.batch_size, A = (size_t)s->config.act_dim;
+    for (int i = 0; i < 2; i++) {
+        struct sac_actions *actions = &s->actions[i];
+        actions->policy_scratch = take(&l, policy_scratch(&s->policy, s->config.batch_size));
+        actions->noise = take(&l, B * A);
+        actions->act = take(&l, B * A);
+        actions->log_prob = take(&l, B);
+        actions->x = take(&l, B * (size_t)s->critic.net.dims[0]);
+        s->critic_scratch[i] = take(&l, critic_scratch(&s->critic, s->config.batch_size));
+    }
+    s->x = take(&l, B * (size_t)s->critic.net.dims[0]);
+    s->next_q = take(&l, 2 * B);
+    s->q = take(&l, 2 * B);
+    s->target = take(&l, B);
+    s->actor_q = take(&l, 2 * B);
+    s->d_act = take(&l, B * A);
+    s->d_log_prob = take(&l, B);
+    s->memory_floats = l.used;
+}
+
+// Shapes and sizes; no memory yet.
+static void set_shape(struct sac *s, const struct sac_config *config) {
+    *s = (struct sac){.config = *config, .adam = adam_make(config->learning_rate)};
+    s->policy =
+        policy_make(config->obs_dim, config->act_dim, config->hidden_width, config->hidden_layers);
+    s->critic =
+        critic_make(config->obs_dim, config->act_dim, config->hidden_width, config->hidden_layers);
+    s->policy_n = policy_params(&s->policy);
+    s->critic_n = critic_params(&s->critic);
+    lay_out(s);
+}
+
+uint64_t sac_bytes(const struct sac_config *config) {
+    struct sac s;
+    set_shape(&s, config);
+    return s.memory_floats * sizeof(float);
+}
+
+void sac_init(struct sac *s, const struct sac_config *config) {
+    CHECK(config->batch_size > 0 && config->initial_temperature > 0);
+    set_shape(s, config);
+    if (config->threads > 1) {
+        s->team = thread_team_create(SAC_THREADS_MAX);
+    }
+    s->memory = xfloats(s->memory_floats);
+    lay_out(s);
+
+    struct rng rng = rng_make(config->seed, RNG_POLICY_INIT, 0);
+    policy_init(s->policy_params, &s->policy, &rng);
+    rng = rng_make(config->seed, RNG_CRITIC_INIT, 0);
+    critic_init(s->critic_params, &s->critic, &rng);
+    memcpy(s->critic_target, s->critic_params, s->critic_n * sizeof(float));
+    s->alpha[0] = logf((float)config->initial_temperature);
+}
+
+void sac_deinit(struct sac *s) {
+    thread_team_destroy(&s->team);
+    free(s->memory);
+    *s = (struct sac){0};
+}
+
+// ---- one update ----
+//
+// In rounds of two items that do not touch each other, so that two threads do one
+// each: the actions in the next states and in the states themselves, then one
+// critic each. Only the policy's way back is shared out layer by layer.
+
+// What a round works on.
+struct round {
+    struct sac *sac;
+    const struct replay_batch *batch;
+    float alpha;
+    uint64_t t; // number of this update
+};
+
+enum { IN_NEXT_STATE, IN_STATE }; // where actions are drawn
+
+// The policy's actions, and what the critics take in with them.
+static void draw_actions(void *arg, int item, int worker) {
+    (void)worker;
+    const struct round *round = arg;
+    const struct sac *s = round->sac;
+    const struct replay_batch *batch = round->batch;
+    const struct sac_actions *a = &s->actions[item];
+    const float *obs = item == IN_NEXT_STATE ? batch->next_obs : batch->obs;
+    int B = batch->rows;
+    struct rng rng =
+        rng_make(s->config.seed, item == IN_NEXT_STATE ? RNG_SAC_TARGET : RNG_SAC_ACTOR, round->t);
+    elementwise_stream_normals(a->noise, &rng, (size_t)B * (size_t)batch->act_dim);
+    (item == IN_NEXT_STATE ? policy_infer : policy_forward)(
+        a->act, a->log_prob, a->policy_scratch, &s->policy, s->policy_params, obs, a->noise, B);
+    critic_concat(a->x, &s->critic, obs, a->act, B);
+}
+
+static void next_values(void *arg, int k, int worker) {
+    (void)worker;
+    const struct round *round = arg;
+    const struct sac *s = round->sac;
+    int B = round->batch->rows;
+    critic_infer(s->next_q + k * B, s->critic_scratch[k], &s->critic, s->critic_target, k,
+                 s->actions[IN_NEXT_STATE].x, B);
+}
+
+// target (B) = r + discount (1 - terminated) (min Q'(s', a') - alpha log pi(a'|s')).
+static void bellman_target(const struct round *round) {
+    const struct sac *s = round->sac;
+    const struct replay_batch *batch = round->batch;
+    const float *log_prob = s->actions[IN_NEXT_STATE].log_prob;
+    float discount = (float)s->config.discount;
+    critic_min(s->target, s->next_q, batch->rows);
+    for (int i = 0; i < batch->rows; i++) {
+        float value = s->target[i] - round->alpha * log_prob[i];
+        s->target[i] = batch->reward[i] + discount * (1.0f - batch->terminated[i]) * value;
+    }
+    critic_concat(s->x, &s->critic, batch->obs, batch->act, batch->rows);
+}
+
+// The critic's whole step, and what it then thinks of the policy's actions.
+static void critic_update(void *arg, int k, int worker) {
+    const struct round *round = arg;
+    struct sac *s = round->sac;
+    const struct critic *c = &s->critic;
+    float *scratch = s->critic_scratch[k], *q = s->q + k * round->batch->rows;
+    int B = round->batch->rows;
+    const struct mlp_adam step = {.adam = s->adam,
+                                  .t = round->t,
+                                  .m = s->critic_m,
+                                  .v = s->critic_v,
+                                  .target = s->critic_target,
+                                  .tau = (float)s->config.tau,
+                                  .gradient = s->gradient[worker]};
+    critic_forward(q, scratch, c, s->critic_params, k, s->x, B);
+    s->critic_loss[k] =
+        (double)critic_backward_adam(&step, s->critic_params, scratch, c, k, q, s->target, B);
+    critic_forward(s->actor_q + k * B, scratch, c, s->critic_params, k, s->actions[IN_STATE].x, B);
+}
+
+static void action_gradient(void *arg, int k, int worker) {
+    (void)worker;
+    const struct round *round = arg;
+    const struct sac *s = round->sac;
+    critic_min_gradient(s->d_act, s->critic_scratch[k], &s->critic, s->critic_params, k, s->actor_q,
+                        round->batch->rows);
+}
+
+static void policy_update(const struct round *round) {
+    const struct sac *s = round->sac;
+    const struct sac_actions *a = &s->actions[IN_STATE];
+    int B = round->batch->rows;
+    const float share = 1.0f / (float)B;
+    for (int i = 0; i < B; i++) {
+        s->d_log_prob[i] = round->alpha * share;
+    }
+    for (int i = 0; i < B * s->config.act_dim; i++) {
+        s->d_act[i] *= -share;
+    }
+    const struct mlp_adam step = {.adam = s->adam,
+                                  .t = round->t,
+                                  .m = s->policy_m,
+                                  .v = s->policy_v,
+                                  .gradient = s->gradient[0]};
+    policy_backward_adam(s->team, &step, s->policy_params, a->policy_scratch, &s->policy, a->noise,
+                         s->d_act, s->d_log_prob, B);
+}
+
+// d/d log_alpha of -log_alpha mean(log pi + target_entropy).
+static void update_temperature(struct sac *s, double entropy, uint64_t t) {
+    float gradient = (float)(entropy - s->config.target_entropy);
+    adam_step(&s->alpha[0], &s->alpha[1], &s->alpha[2], &gradient, 1, &s->adam, 0, t);
+}
+
+static void gather_metrics(struct sac_metrics *metrics, const struct round *round) {
+    const struct sac *s = round->sac;
+    int B = round->batch->rows;
+    const float *log_prob = s->actions[IN_STATE].log_prob;
+    float *q_min = s->target; // has done its work
+    critic_min(q_min, s->actor_q, B);
+    double q_sum = 0, actor_sum = 0, log_prob_sum = 0;
+    for (int i = 0; i < B; i++) {
+        q_sum += (double)s->q[i] + (double)s->q[B + i];
+        actor_sum += (double)(round->alpha * log_prob[i] - q_min[i]);
+        log_prob_sum += (double)log_prob[i];
+    }
+    *metrics = (struct sac_metrics){.critic_loss = s->critic_loss[0] + s->critic_loss[1],
+                                    .actor_loss = actor_sum / B,
+                                    .temperature = (double)round->alpha,
+                                    .entropy = -log_prob_sum / B,
+                                    .q_mean = q_sum / (2 * B)};
+}
+
+void sac_update(struct sac_metrics *metrics, struct sac *s, const struct replay_batch *batch) {
+    CHECK(batch->rows == s->config.batch_size);
+    CHECK(batch->obs_dim == s->config.obs_dim && batch->act_dim == s->config.act_dim);
+    struct round round = {
+        .sac = s, .batch = batch, .alpha = expf(s->alpha[0]), .t = s->updates + 1};
+    thread_team_run(s->team, draw_actions, &round, 2);
+    thread_team_run(s->team, next_values, &round, 2);
+    bellman_target(&round);
+    thread_team_run(s->team, critic_update, &round, 2);
+    thread_team_run(s->team, action_gradient, &round, 2);
+    policy_update(&round);
+    gather_metrics(metrics, &round);
+    update_temperature(s, metrics->entropy, round.t);
+    s->updates = round.t;
+}
+
+bool sac_metrics_finite(const struct sac_metrics *m) {
+    return isfinite(m->critic_loss) && isfinite(m->actor_loss) && isfinite(m->temperature) &&
+           isfinite(m->entropy) && isfinite(m->q_mean);
+}
+
+void sac_blocks(struct sac_block blocks[SAC_BLOCKS], const struct sac *s) {
+    const struct sac_block all[SAC_BLOCKS] = {
+        {"policy", s->policy_params, s->policy_n},
+        {"policy.adam_m", s->policy_m, s->policy_n},
+        {"policy.adam_v", s->policy_v, s->policy_n},
+        {"critic", s->critic_params, s->critic_n},
+        {"critic.target", s->critic_target, s->critic_n},
+        {"critic.adam_m", s->critic_m, s->critic_n},
+        {"critic.adam_v", s->critic_v, s->critic_n},
+        {"log_alpha", s->alpha, 3},
+    };
+    memcpy(blocks, all, sizeof(all));
+}
+
+bool sac_finite(const struct sac *s) {
+    struct sac_block blocks[SAC_BLOCKS];
+    sac_blocks(blocks, s);
+    for (int b = 0; b < SAC_BLOCKS; b++) {
+        for (size_t i = 0; i < blocks[b].n; i++) {
+            if (!isfinite(blocks[b].data[i])) {
+                return false;
+            }
+        }
+    }
+    return true;
+}

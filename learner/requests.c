@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+// What the learner answers at its own endpoint: policies, status, and to all
+// else why not.
+#include "learner/core.h"
+
+#include <stdio.h>
+
+#include "common/base/log.h"
+
+static void answer(struct learner *l, const struct net_peer *to, const struct wire_msg *msg) {
+    if (l->port.to_peer(l->port.arg, to, msg) != 0) {
+        l->counters.answers_dropped++; // whoever asked asks again
+    }
+}
+
+static void refuse(struct learner *l, const struct net_peer *to, enum wire_refusal code,
+                   const char *text) {
+    struct wire_msg msg = {.type = WIRE_REFUSE, .run_id = l->session.run_id};
+    msg.refuse.code = code;
+    msg.refuse.fatal = code == WIRE_REFUSED_SCHEMA;
+    snprintf(msg.refuse.text, sizeof(msg.refuse.text), "%s", text);
+    answer(l, to, &msg);
+}
+
+static void count(struct wire_status *s, const char *name, uint64_t value) {
+    CHECK(s->counter_count < WIRE_COUNTERS_MAX);
+    struct wire_counter *c = &s->counters[s->counter_count++];
+    snprintf(c->name, sizeof(c->name), "%s", name);
+    c->value = value;
+}
+
+static void fill_status(const struct learner *l, uint64_t now_ms, struct wire_status *s) {
+    static const char *const stages[] = {"learning", "stopping", "stopping", "stopping"};
+    const struct config *c = l->who.config;
+    const struct trainer_report *r = &l->report;
+    snprintf(s->daemon, sizeof(s->daemon), "learner");
+    snprintf(s->version, sizeof(s->version), "%s", SPUR_VERSION);
+    snprintf(s->task, sizeof(s->task), "%s", l->who.task->name);
+    s->run_id = l->session.run_id;
+    s->seed = c->run.seed;
+    s->pid = l->who.pid;
+    s->uptime_s = (double)(now_ms - l->started_ms) / 1000;
+    core_waiting(l, now_ms, s->waiting, sizeof(s->waiting));
+    bool is_waiting = s->waiting[0] && l->stage == STAGE_RUNNING;
+    snprintf(s->state, sizeof(s->state), "%s", is_waiting ? "waiting" : stages[l->stage]);
+    s->env_steps = l->grant.env_steps;
+    s->env_steps_budget = c->run.steps;
+    s->explore_steps = c->run.explore_steps;
+    s->env_rows = r->real_rows;
+    s->model_rows = r->model_rows;
+    s->model_capacity = r->model_capacity;
+    s->updates_per_step = c->pacing.updates_per_step;
+    s->updates_allowed = r->updates_allowed;
+    s->has_learner = true;
+    s->learner_state = is_waiting ? WIRE_PEER_WAITING : WIRE_PEER_CONNECTED;
+    s->updates = r->updates;
+    s->policy_version = l->policies.version;
+    s->updates_per_s = rate_per_s(&l->update_rate, now_ms);
+    s->critic_loss = l->mean.critic_loss;
+    s->actor_loss = l->mean.actor_loss;
+    s->temperature = l->mean.temperature;
+    s->entropy = l->mean.entropy;
+    s->q_mean = l->mean.q_mean;
+    snprintf(s->learner_waiting, sizeof(s->learner_waiting), "%s", s->waiting);
+#define COUNT(name) count(s, #name, l->counters.name);
+    LEARNER_COUNTERS(COUNT)
+#undef COUNT
+    count(s, "checkpoints", r->checkpoints);
+    count(s, "checkpoint_failures", r->checkpoint_failures);
+    count(s, "connections_lost", l->session.lost);
+    count(s, "messages_foreign", l->session.foreign);
+    count(s, "refusals_received", l->session.refused);
+}
+
+void learner_on_peer(struct learner *l, uint64_t now_ms, const struct net_peer *from,
+                     const struct wire_msg *msg) {
+    struct wire_msg out = {.run_id = l->session.run_id};
+    if (msg->type == WIRE_STATUS_REQUEST) {
+        out.type = WIRE_STATUS;
+        fill_status(l, now_ms, &out.status);
+        answer(l, from, &out);
+    } else if (msg->type != WIRE_POLICY_GET) {
+        l->counters.messages_unexpected++;
+        if (msg->type != WIRE_REFUSE) { // refusals are not answered, or two sides never end
+            refuse(l, from, WIRE_REFUSED_MODE,
+                   "this is a learner: it answers PolicyGet and StatusRequest only");
+        }
+    } else if (l->session.run_id == 0) {
+        refuse(l, from, WIRE_REFUSED_UNKNOWN, "the learner has not joined its run yet");
+    } else if (msg->run_id != l->session.run_id) {
+        refuse(l, from, WIRE_REFUSED_RUN, "this learner belongs to another run");
+    } else {
+        l->counters.policies_asked_for++;
+        out.type = WIRE_POLICY;
+        out.policy = policy_store_answer(&l->policies, msg->policy_get.have_version);
+        answer(l, from, &out);
+    }
+}
+
+void learner_on_garbage(struct learner *l, const struct net_peer *from, int rc, const char *err) {
+    l->counters.messages_refused_format++;
+    log_warn("a message from %s is refused: %s", from ? "a peer" : l->who.modelserver, err);
+    if (from) {
+        refuse(l, from, (enum wire_refusal) - rc, err);
+    }
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+//
+// Hello: who may come in, and as what. A newer incarnation of an id takes the
+// older one's place, an older one is turned away for good, and places of which
+// there is one (learner, evaluator, the actor of lockstep) are free only while
+// their holder is not up.
+#include "modelserver/core/core.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/log.h"
+
+// What speaks against this Hello, whoever it comes from. False: refused.
+static bool hello_is_sound(struct modelserver *ms, const struct net_peer *from,
+                           const struct wire_hello *h) {
+    if ((h->task[0] && strcmp(h->task, ms->task->name) != 0) ||
+        (h->obs_dim && h->obs_dim != (uint32_t)ms->task->obs_dim) ||
+        (h->act_dim && h->act_dim != (uint32_t)ms->task->act_dim)) {
+        ms_refuse(
+            ms, from, WIRE_REFUSED_TASK, true,
+            "%.64s brings %.48s with %u observations and %u actions; this run's task is %.48s "
+            "with %d and %d",
+            h->id, h->task[0] ? h->task : "an environment", h->obs_dim, h->act_dim, ms->task->name,
+            ms->task->obs_dim, ms->task->act_dim);
+        return false;
+    }
+    if (h->id[0] == '\0') {
+        ms_refuse(ms, from, WIRE_REFUSED_FORMAT, true, "a Hello without an id");
+        return false;
+    }
+    if (h->role == WIRE_ROLE_ACTOR && h->environments > 1 &&
+        ms->config.pacing.mode == PACING_LOCKSTEP) {
+        ms_refuse(ms, from, WIRE_REFUSED_MODE, true,
+                  "%s brings %u environments; in lockstep an actor steps one: start it with "
+                  "--envs-per-actor 1, or the run with pacing.mode=ratio",
+                  h->id, h->environments);
+        return false;
+    }
+    if (h->role == WIRE_ROLE_LEARNER && h->real_rows > ms->steps) {
+        ms_refuse(ms, from, WIRE_REFUSED_RUN, true,
+                  "%s has %llu real rows, the store only %llu: it belongs to another run", h->id,
+                  (unsigned long long)h->real_rows, (unsigned long long)ms->steps);
+        return false;
+    }
+    return true;
+}
+
+// Whether the place that this peer wants is taken by another one. p: its own
+// entry, or NULL.
+static bool place_is_free(struct modelserver *ms, const struct net_peer *from,
+                          const struct wire_hello *h, const struct peer *p) {
+    if (p && p->role != h->role) {
+        ms_refuse(ms, from, WIRE_REFUSED_MODE, true, "%s: the id is another kind of process's",
+                  h->id);
+        return false;
+    }
+    if (p && h->incarnation < p->incarnation) {
+        ms_refuse(ms, from, WIRE_REFUSED_FENCED, true,
+                  "%s: a newer start of the same id is here (%llu, this is %llu)", h->id,
+                  (unsigned long long)p->incarnation, (unsigned long long)h->incarnation);
+        return false;
+    }
+    const struct peer *holder = NULL;
+    if (h->role == WIRE_ROLE_LEARNER) {
+        holder = ms->learner;
+    } else if (h->role == WIRE_ROLE_EVALUATOR) {
+        holder = ms->evaluator;
+    } else if (ms->config.pacing.mode == PACING_LOCKSTEP && ms->actors_up > 0) {
+        holder = ms->actor_up[0];
+    }
+    if (holder && holder != p && peer_is_up(holder)) {
+        bool actor = h->role == WIRE_ROLE_ACTOR;
+        ms_refuse(ms, from, WIRE_REFUSED_MODE, actor,
+                  actor ? "%s: in lockstep there is one actor, and %s is here"
+                        : "%s: %s has this place; it is free when that one goes",
+                  h->id, holder->id);
+        return false;
+    }
+    return true;
+}
+
+void join_hello(struct modelserver *ms, uint64_t now_ms, const struct net_peer *from,
+                const struct wire_hello *h) {
+    struct peer *p = peers_by_id(ms->peers, h->id);
+    if (!hello_is_sound(ms, from, h) || !place_is_free(ms, from, h, p)) {
+        return;
+    }
+    bool begins = !p || h->incarnation > p->incarnation;
+    if (!p) {
+        p = peers_add(ms->peers, h->id);
+    }
+    if (!p) {
+        ms_refuse(ms, from, WIRE_REFUSED_FULL, false, "%s: %d ids are known already", h->id,
+                  PEERS_MAX);
+        return;
+    }
+    if (begins) {
+        log_info("%s is here: pid %llu on %s, version %s", h->id, (unsigned long long)h->pid,
+                 h->host, h->version);
+    }
+    peers_set_route(ms->peers, p, from);
+    p->role = h->role;
+    p->incarnation = h->incarnation;
+    p->pid = h->pid;
+    p->environments = h->environments ? h->environments : 1;
+    p->steps_bad = begins ? 0 : p->steps_bad;
+    snprintf(p->host, sizeof(p->host), "%s", h->host);
+    p->heard_ms = now_ms;
+    p->state = WIRE_PEER_CONNECTED;
+    if (h->role == WIRE_ROLE_ACTOR) {
+        ingest_hello(ms, p, begins);
+        return;
+    }
+    if (h->role == WIRE_ROLE_LEARNER) {
+        ms->learner = p;
+        learner_feed_hello(ms, h, begins);
+    } else {
+        ms->evaluator = p;
+        ms_queue(ms, p, ms->eval_out.policy ? PENDING_EVAL : 0);
+    }
+    ms_queue(ms, p, PENDING_WELCOME | (ms->shutdown_told ? PENDING_SHUTDOWN : 0));
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+#include "modelserver/core/pacing.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "common/base/check.h"
+
+struct pacing pacing_make(const struct config *config) {
+    CHECK(config->pacing.updates_per_step > 0);
+    CHECK(config->model.train_every_steps > 0);
+    // With less slack than two updates are worth in steps, both sides could round
+    // down to nothing and wait for each other.
+    uint64_t slack = config->pacing.slack_steps;
+    uint64_t slack_min = (uint64_t)ceil(1 / config->pacing.updates_per_step);
+    return (struct pacing){.mode = config->pacing.mode,
+                           .updates_per_step = config->pacing.updates_per_step,
+                           .explore = config->run.explore_steps,
+                           .steps_max = config->run.steps,
+                           .slack = slack > slack_min ? slack : slack_min,
+                           .train_every = config->model.train_every_steps};
+}
+
+uint64_t pacing_training_point(const struct pacing *p, uint64_t steps) {
+    if (steps < p->explore) {
+        return 0;
+    }
+    return steps - (steps - p->explore) % p->train_every;
+}
+
+uint64_t pacing_updates_due(const struct pacing *p, uint64_t steps) {
+    if (steps <= p->explore) {
+        return 0;
+    }
+    return (uint64_t)floor(p->updates_per_step * (double)(steps - p->explore));
+}
+
+uint64_t pacing_updates_total(const struct pacing *p) {
+    return pacing_updates_due(p, p->steps_max);
+}
+
+static uint64_t least(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+static void say(char *why, size_t why_len, const char *text) {
+    if (why) {
+        snprintf(why, why_len, "%s", text);
+    }
+}
+
+uint64_t pacing_updates_allowed(const struct pacing *p, const struct pacing_view *v, char *why,
+                                size_t why_len) {
+    if (v->steps < p->explore) {
+        if (why) {
+            snprintf(why, why_len, "exploration: %llu of %llu real steps",
+                     (unsigned long long)v->steps, (unsigned long long)p->explore);
+        }
+        return 0;
+    }
+    if (!v->ready) {
+        say(why, why_len, !v->has_model ? "the first training of the model" : "the first rollouts");
+        return 0;
+    }
+    uint64_t total = pacing_updates_total(p);
+    uint64_t slack = p->mode == PACING_RATIO ? p->slack : 0;
+    uint64_t steps = least(v->steps, v->rollout_steps + slack);
+    double allowed = p->updates_per_step * (double)(steps - least(steps, p->explore));
+    allowed += p->updates_per_step * (double)slack;
+    if (allowed >= (double)total) {
+        say(why, why_len, "nothing: all updates of the run are allowed");
+        return total;
+    }
+    if (why && steps < v->steps) {
+        snprintf(why, why_len, "rollouts: those for %llu real steps are under way",
+                 (unsigned long long)(v->steps - v->rollout_steps));
+    } else if (why) {
+        snprintf(why, why_len, "real steps: %llu are stored, %g updates a step allowed",
+                 (unsigned long long)v->steps, p->updates_per_step);
+    }
+    return (uint64_t)floor(allowed);
+}
+
+// One step at a time, and each only when everything that the one before asks
+// for is done.
+static uint64_t lockstep_steps(const struct pacing *p, const struct pacing_view *v, char *why,
+                               size_t why_len) {
+    uint64_t due = pacing_updates_due(p, v->steps);
+    if (v->training_point > 0) {
+        say(why, why_len, "the model's training");
+    } else if (!v->has_policy) {
+        say(why, why_len, "the learner's policy");
+    } else if (!v->ready || v->rollout_steps < v->steps) {
+        say(why, why_len, "rollouts for the last step");
+    } else if (v->updates < due) {
+        if (why) {
+            snprintf(why, why_len, "the learner: %llu updates behind",
+                     (unsigned long long)(due - v->updates));
+        }
+    } else {
+        say(why, why_len, "nothing");
+        return least(v->steps + 1, p->steps_max);
+    }
+    return v->steps;
+}
+
+static uint64_t ratio_steps(const struct pacing *p, const struct pacing_view *v, char *why,
+                            size_t why_len) {
+    double by_updates = (double)p->explore + (double)v->updates / p->updates_per_step;
+    uint64_t limit = (uint64_t)floor(by_updates) + p->slack;
+    uint64_t due = pacing_updates_due(p, v->steps);
+    if (why && v->updates < due) {
+        snprintf(why, why_len, "the learner: %llu updates behind",
+                 (unsigned long long)(due - v->updates));
+    } else if (why) {
+        snprintf(why, why_len, "the learner: real steps may run ahead by %llu",
+                 (unsigned long long)p->slack);
+    }
+    // While one training is due or runs, the next point must not be passed.
+    if (v->training_point > 0 && v->training_point + p->train_every < limit) {
+        limit = v->training_point + p->train_every;
+        say(why, why_len, "the model's training: the next one would be due");
+    }
+    return limit;
+}
+
+uint64_t pacing_steps_allowed(const struct pacing *p, const struct pacing_view *v, char *why,
+                              size_t why_len) {
+    uint64_t limit;
+    if (v->steps >= p->steps_max) {
+        say(why, why_len, "nothing: the step budget is spent");
+        return p->steps_max;
+    }
+    if (v->steps < p->explore) {
+        say(why, why_len, "nothing: exploration");
+        limit = p->explore;
+    } else if (p->mode == PACING_LOCKSTEP) {
+        limit = lockstep_steps(p, v, why, why_len);
+    } else {
+        limit = ratio_steps(p, v, why, why_len);
+        limit = limit < v->steps ? v->steps : limit;
+    }
+    return least(limit, p->steps_max);
+}

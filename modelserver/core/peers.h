@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+// Everybody who ever said Hello in this process: actors, evaluator, learner.
+//
+// Identity is an id and an incarnation; the routing id belongs to a connection
+// and is only how to reach the peer now. Entries are never removed, so pointers
+// to them stay good, and status can show who is lost or has left.
+#ifndef SPUR_MODELSERVER_CORE_PEERS_H
+#define SPUR_MODELSERVER_CORE_PEERS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/stats.h"
+#include "common/io/net.h"
+#include "proto/wire.h"
+
+#define PEERS_MAX WIRE_ACTORS_MAX
+
+// Messages that a peer is owed, as bits. All but Welcome and Shutdown are
+// totals, so a message that waits is never out of date when it leaves.
+enum pending {
+    PENDING_WELCOME = 1,
+    PENDING_CREDIT = 2,
+    PENDING_ACK = 4,
+    PENDING_GRANT = 8,
+    PENDING_EVAL = 16,
+    PENDING_HEARTBEAT = 32,
+    PENDING_SHUTDOWN = 64,
+};
+
+struct peer {
+    struct net_peer route;
+    bool has_route;
+    enum wire_role role;
+    enum wire_peer_state state;
+    char id[WIRE_STRING_MAX], host[WIRE_STRING_MAX], waiting[WIRE_STRING_MAX];
+    uint64_t pid, incarnation;
+    uint64_t heard_ms, sent_ms;
+    unsigned due; // enum pending bits
+    bool owed;    // in the list of peers to whom something is due
+    // Actors. Rows and credit count in this incarnation.
+    bool registering, registered;   // the store knows this incarnation
+    uint64_t index;                 // in the store, once registered
+    uint64_t seq_in, seq_stored;    // last message taken, last one stored
+    uint64_t rows_in, rows_stored;  // the same in rows
+    uint64_t credit, random_credit; // rows allowed in all, and of these with random actions
+    uint64_t credit_told;           // the most it ever was allowed, withdrawn or not
+    uint64_t steps, episodes;       // stored, of all incarnations
+    uint64_t policy_version, unacked_rows, steps_bad;
+    uint32_t environments; // that it steps side by side
+    uint64_t policy_told;  // newest version that a Credit named
+    double last_return;
+    struct rate steps_rate;
+};
+
+struct peers;
+
+struct peers *peers_create(void);
+void peers_destroy(struct peers **r);
+
+struct peer *peers_by_route(struct peers *r, const struct net_peer *route); // NULL: nobody
+struct peer *peers_by_id(struct peers *r, const char *id);                  // NULL: nobody
+struct peer *peers_add(struct peers *r, const char *id);                    // NULL: full
+// Takes the route from whoever had it.
+void peers_set_route(struct peers *r, struct peer *p, const struct net_peer *route);
+
+int peers_count(const struct peers *r);
+struct peer *peers_at(struct peers *r, int index);
+
+// Connected: heard of lately and not gone.
+bool peer_is_up(const struct peer *p);
+
+#endif

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT
+//
+// The whole system, as the model server sees it: every number that people ask
+// for, and one sentence about who waits for whom.
+#include <stdio.h>
+#include <string.h>
+
+#include "modelserver/core/core.h"
+
+static const char *const counter_names[] = {
+#define X(name) #name,
+    MS_COUNTERS(X)
+#undef X
+};
+_Static_assert(MS_COUNTER_COUNT <= WIRE_COUNTERS_MAX, "all counters fit into a Status");
+
+static double seconds(uint64_t now_ms, uint64_t then_ms) {
+    return now_ms > then_ms ? (double)(now_ms - then_ms) * 1e-3 : 0;
+}
+
+static double policy_age_s(const struct modelserver *ms, uint64_t version, uint64_t now_ms) {
+    uint64_t newest = ms->policy ? ms->policy->version : 0;
+    if (version == 0 || version > newest || newest - version >= MS_POLICY_TIMES) {
+        return 0;
+    }
+    uint64_t then = ms->policy_times[version % MS_POLICY_TIMES];
+    return then > 0 ? seconds(now_ms, then) : 0;
+}
+
+static void actor_status(const struct modelserver *ms, const struct peer *p, uint64_t now_ms,
+                         struct wire_actor_status *out) {
+    *out = (struct wire_actor_status){.role = p->role,
+                                      .state = p->state,
+                                      .pid = p->pid,
+                                      .incarnation = p->incarnation,
+                                      .index = p->index,
+                                      .steps = p->steps,
+                                      .episodes = p->episodes,
+                                      .steps_per_s = rate_per_s(&p->steps_rate, now_ms),
+                                      .policy_version = p->policy_version,
+                                      .policy_age_s = policy_age_s(ms, p->policy_version, now_ms),
+                                      .heard_s = seconds(now_ms, p->heard_ms),
+                                      .unacked_rows = p->unacked_rows,
+                                      .steps_bad = p->steps_bad,
+                                      .environments = p->environments,
+                                      .last_return = p->last_return};
+    memcpy(out->id, p->id, sizeof(out->id));
+    memcpy(out->host, p->host, sizeof(out->host));
+    memcpy(out->waiting, p->waiting, sizeof(out->waiting));
+}
+
+static void peers(struct modelserver *ms, uint64_t now_ms, struct wire_status *out) {
+    for (int i = 0; i < peers_count(ms->peers); i++) {
+        const struct peer *p = peers_at(ms->peers, i);
+        if (p->role != WIRE_ROLE_LEARNER) {
+            actor_status(ms, p, now_ms, &ms->actor_status[out->actor_count++]);
+            out->episodes += p->role == WIRE_ROLE_ACTOR ? p->episodes : 0;
+        }
+    }
+    out->actors = ms->actor_status;
+}
+
+static void learner(const struct modelserver *ms, uint64_t now_ms, struct wire_status *out) {
+    out->updates = ms->updates;
+    out->policy_version = ms->policy ? ms->policy->version : 0;
+    out->model_rows = ms->progress.model_rows;
+    out->model_capacity = learner_feed_capacity(ms);
+    out->has_learner = ms->learner != NULL;
+    if (!ms->learner) {
+        return;
+    }
+    out->learner_state = ms->learner->state;
+    out->updates_per_s = rate_per_s(&ms->updates_rate, now_ms);
+    out->critic_loss = ms->progress.critic_loss;
+    out->actor_loss = ms->progress.actor_loss;
+    out->temperature = ms->progress.temperature;
+    out->entropy = ms->progress.entropy;
+    out->q_mean = ms->progress.q_mean;
+    memcpy(out->learner_waiting, ms->progress.waiting, sizeof(out->learner_waiting));
+}
+
+static void pacing(const struct modelserver *ms, struct wire_status *out) {
+    struct pacing_view view = learner_feed_view(ms);
+    uint64_t explore = ms->pacing.explore;
+    out->has_pacing = true;
+    snprintf(out->pacing_mode, sizeof(out->pacing_mode), "%s",
+             ms->pacing.mode == PACING_LOCKSTEP ? "lockstep" : "ratio");
+    out->updates_per_step = ms->pacing.updates_per_step;
+    out->updates_per_step_achieved =
+        ms->steps > explore ? (double)ms->updates / (double)(ms->steps - explore) : 0;
+    out->updates_allowed = pacing_updates_allowed(&ms->pacing, &view, NULL, 0);
+    out->steps_allowed = ingest_steps_allowed(ms, NULL, 0);
+}
+
+static void model(const struct modelserver *ms, uint64_t now_ms, struct wire_status *out) {
+    out->has_model = true;
+    out->model_trainings = ms->state.trainings;
+    out->model_training_now = ms->fit_running;
+    out->rollout_length = (uint64_t)config_rollout_length(&ms->config, ms->steps);
+    out->rollout_rows = ms->state.rollout_rows;
+    out->rollout_rows_per_s = rate_per_s(&ms->rollout_rate, now_ms);
+    out->rollout_length_mean =
+        ms->rollouts_last > 0 ? (double)ms->rollout_rows_last / (double)ms->rollouts_last : 0;
+    const struct model *m = ms->model;
+    if (!m) {
+        return;
+    }
+    out->model_version = m->version;
+    out->model_epochs = m->epochs;
+    out->model_age_s = seconds(now_ms, ms->model_ms);
+    out->model_age_steps = ms->steps - m->env_rows;
+    out->members = (uint32_t)m->members;
+    out->elites = (uint32_t)m->elites;
+    for (int i = 0; i < m->members; i++) {
+        out->holdout_mse[i] = (double)m->holdout_mse[i];
+    }
+    for (int i = 0; i < m->elites; i++) {
+        out->elite[i] = (uint32_t)m->elite[i];
+    }
+    if (m->termination) {
+        struct termination_score s = model_termination_score(m);
+        out->has_termination = true;
+        out->termination_ended = (uint64_t)s.ended;
+        out->termination_log_loss = (double)s.log_loss;
+        out->termination_missed = (double)s.missed;
+        out->termination_wrong = (double)s.wrong;
+    }
+}
+
+static void evaluations(const struct modelserver *ms, struct wire_status *out) {
+    out->has_eval = true;
+    out->evaluations = ms->history.evaluations;
+    out->eval_env_steps = ms->history.env_steps;
+    out->eval_return_last = ms->history.return_mean;
+    out->eval_return_std = ms->history.return_std;
+    out->eval_return_best = ms->history.return_best;
+    out->eval_target = ms->config.eval.target;
+    out->eval_solved_in_row = ms->history.solved_in_row;
+}
+
+static const char *state_name(const struct modelserver *ms) {
+    if (ms->phase != MS_RUNNING) {
+        return ms->shutdown.done ? ms->shutdown.text : "stopping";
+    }
+    if (ms->steps < ms->pacing.explore) {
+        return "exploring";
+    }
+    if (!ms->model) {
+        return "training the first model";
+    }
+    return ms->state.filled ? "learning" : "filling D_model";
+}
+
+// The first of these that holds is what the run waits for most.
+static void waiting(const struct modelserver *ms, char *out, size_t out_len) {
+    out[0] = '\0';
+    char why[WIRE_STRING_MAX - 32];
+    bool explores = ms->steps < ms->pacing.explore;
+    if (ms->phase != MS_RUNNING) {
+        snprintf(out, out_len, "the run ends: peers finish what they have");
+    } else if (ms->store_error[0]) {
+        snprintf(out, out_len, "%s", ms->store_error);
+    } else if (ms->actors_up == 0 && ms->steps < ms->pacing.steps_max) {
+        snprintf(out, out_len, "for an actor: none is connected");
+    } else if (!explores && !learner_feed_learner_up(ms)) {
+        snprintf(out, out_len, "for the learner: it is not connected");
+    } else if (!explores && ingest_steps_allowed(ms, why, sizeof(why)) <= ms->steps) {
+        snprintf(out, out_len, "actors wait for %s", why);
+    } else if (!explores && ms->grant.updates_allowed <= ms->updates) {
+        struct pacing_view view = learner_feed_view(ms);
+        pacing_updates_allowed(&ms->pacing, &view, why, sizeof(why));
+        snprintf(out, out_len, "the learner waits for %s", why);
+    }
+}
+
+void ms_status(struct modelserver *ms, uint64_t now_ms, struct wire_status *out) {
+    *out = (struct wire_status){.run_id = ms->run_id,
+                                .seed = ms->config.run.seed,
+                                .pid = ms->pid,
+                                .uptime_s = seconds(now_ms, ms->started_ms),
+                                .env_steps = ms->steps,
+                                .env_rows = ms->steps,
+                                .env_steps_budget = ms->config.run.steps,
+                                .explore_steps = ms->config.run.explore_steps,
+                                .env_steps_per_s = rate_per_s(&ms->steps_rate, now_ms)};
+    snprintf(out->daemon, sizeof(out->daemon), "modelserver");
+    snprintf(out->version, sizeof(out->version), "%s", SPUR_VERSION);
+    snprintf(out->task, sizeof(out->task), "%s", ms->task->name);
+    snprintf(out->state, sizeof(out->state), "%s", state_name(ms));
+    waiting(ms, out->waiting, sizeof(out->waiting));
+    peers(ms, now_ms, out);
+    learner(ms, now_ms, out);
+    pacing(ms, out);
+    model(ms, now_ms, out);
+    evaluations(ms, out);
+    out->counter_count = MS_COUNTER_COUNT;
+    for (int i = 0; i < MS_COUNTER_COUNT; i++) {
+        snprintf(out->counters[i].name, sizeof(out->counters[i].name), "%s", counter_names[i]);
+        out->counters[i].value = ms->state.counters[i];
+    }
+}

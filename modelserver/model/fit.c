@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: MIT
+#include "modelserver/model/fit.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/rng.h"
+#include "common/base/thread_team.h"
+#include "common/nn/ensemble_steps.h"
+#include "common/nn/normalizer.h"
+#include "modelserver/model/termination_fit.h"
+
+#define SCORE_ROWS MLP_INFER_ROWS // scored at once: activations stay in the cache
+#define BEST_AT_FIRST 1e10        // any finite error improves on it
+
+struct fit {
+    struct ensemble e;
+    struct adam adam;
+    float decay[MLP_LAYERS_MAX];
+    int elites, batch, patience, epochs_max;
+    uint64_t steps_max; // UINT64_MAX: no bound
+    double holdout_ratio, improvement;
+    uint64_t holdout_max, rows_max, seed;
+    size_t params, member_params;
+    struct thread_team *team;
+    struct ensemble_steps *steps;
+    struct termination_fit *heads; // NULL: there are none
+
+    // What trainings hand on (weights, moments), and the copies being trained.
+    float *weights, *m, *v;
+    float *new_weights, *new_m, *new_v;
+    uint64_t adam_steps, new_adam_steps;
+
+    // The training in hand. Row r of x and y is the r-th of the permutation;
+    // the first `holdout` are held out.
+    float *x, *y; // (rows_max, in_dim), (rows_max, target_dim)
+    float *normalizer;
+    uint32_t *permutation;
+    uint32_t holdout, train;
+    double *errors; // (members, blocks of held out rows) sums of squares
+    struct member {
+        uint32_t *rows; // (rows_max) bootstrap draw, in this epoch's order
+        struct rng shuffle;
+        double score, best;
+        bool improved;
+        float *best_params; // (member_params)
+    } member[ENSEMBLE_MEMBERS_MAX];
+    struct worker {
+        float *scratch, *mean; // of SCORE_ROWS predictions
+    } worker[THREAD_TEAM_SIZE_MAX];
+};
+
+// Blocks in which n held out rows are scored.
+static uint64_t score_blocks(uint64_t n) {
+    return (n + SCORE_ROWS - 1) / SCORE_ROWS;
+}
+
+struct fit *fit_create(const struct config *config, const struct ensemble *e, uint64_t rows_max,
+                       int threads) {
+    CHECK(rows_max < UINT32_MAX);
+    struct fit *f = xmalloc(sizeof(*f));
+    f->e = *e;
+    f->adam = adam_make(config->model.learning_rate);
+    CHECK(config->model.weight_decay.n == e->net.layers);
+    for (int l = 0; l < e->net.layers; l++) {
+        f->decay[l] = (float)config->model.weight_decay.v[l];
+    }
+    f->elites = config->model.elites;
+    f->batch = config->model.batch_size;
+    f->patience = config->model.patience_epochs;
+    f->epochs_max = config->model.epochs_max;
+    f->steps_max = config->model.stop == MODEL_STOP_BUDGET ? config->model.steps_max : UINT64_MAX;
+    f->holdout_ratio = config->model.holdout_ratio;
+    f->holdout_max = config->model.holdout_rows_max;
+    f->improvement = config->model.improvement;
+    f->seed = config->run.seed;
+    f->rows_max = rows_max;
+    f->params = ensemble_params(e);
+    f->member_params = mlp_params(&e->net);
+
+    float **blocks[] = {&f->weights, &f->m, &f->v, &f->new_weights, &f->new_m, &f->new_v};
+    for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++) {
+        *blocks[i] = xfloats(f->params);
+    }
+    ensemble_init(f->weights, e, f->seed);
+    f->x = xcalloc(rows_max * (size_t)e->in_dim, sizeof(float));
+    f->y = xcalloc(rows_max * (size_t)e->target_dim, sizeof(float));
+    f->permutation = xcalloc(rows_max, sizeof(uint32_t));
+    f->normalizer = xfloats(normalizer_floats(e->in_dim));
+    f->errors = xcalloc((uint64_t)e->members * score_blocks(rows_max), sizeof(double));
+    for (int i = 0; i < e->members; i++) {
+        f->member[i].rows = xcalloc(rows_max, sizeof(uint32_t));
+        f->member[i].best_params = xfloats(f->member_params);
+    }
+    threads = threads > e->members ? e->members : threads;
+    f->team = thread_team_create(threads);
+    f->steps = ensemble_steps_create(e, f->batch, f->team);
+    struct termination heads = model_heads(e, config->task.termination);
+    if (heads.members > 0) {
+        f->heads = termination_fit_create(&heads, config, rows_max, threads);
+    }
+    for (int i = 0; i < threads; i++) {
+        f->worker[i].scratch = xfloats(ensemble_scratch(e, SCORE_ROWS));
+        f->worker[i].mean = xfloats(SCORE_ROWS * (size_t)e->target_dim);
+    }
+    return f;
+}
+
+void fit_destroy(struct fit **fit) {
+    struct fit *f = *fit;
+    if (!f) {
+        return;
+    }
+    for (int i = 0; i < thread_team_size(f->team); i++) {
+        free(f->worker[i].scratch);
+        free(f->worker[i].mean);
+    }
+    ensemble_steps_destroy(&f->steps);
+    thread_team_destroy(&f->team);
+    termination_fit_destroy(&f->heads);
+    for (int i = 0; i < f->e.members; i++) {
+        free(f->member[i].rows);
+        free(f->member[i].best_params);
+    }
+    float *blocks[] = {f->weights, f->m, f->v, f->new_weights, f->new_m,
+                       f->new_v,   f->x, f->y, f->normalizer};
+    for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++) {
+        free(blocks[i]);
+    }
+    free(f->permutation);
+    free(f->errors);
+    free(f);
+    *fit = NULL;
+}
+
+uint64_t fit_memory_bytes(const struct config *config, const struct ensemble *e, uint64_t rows_max,
+                          int threads) {
+    uint64_t members = (uint64_t)e->members;
+    uint64_t row = (uint64_t)(e->in_dim + e->target_dim);
+    uint64_t floats = 6 * ensemble_params(e) + members * mlp_params(&e->net) + rows_max * row +
+                      rows_max * (members + 1);
+    uint64_t worker = ensemble_scratch(e, SCORE_ROWS) + SCORE_ROWS * (uint64_t)e->target_dim;
+    struct termination heads = model_heads(e, config->task.termination);
+    uint64_t for_heads =
+        heads.members > 0 ? termination_fit_memory_bytes(&heads, rows_max, threads) : 0;
+    return (floats + (uint64_t)threads * worker) * sizeof(float) +
+           members * score_blocks(rows_max) * sizeof(double) +
+           ensemble_steps_memory_bytes(e, config->model.batch_size, threads) + for_heads;
+}
+
+struct fit_state fit_state(struct fit *f) {
+    struct fit_state state = {.params = f->params,
+                              .weights = f->weights,
+                              .adam_m = f->m,
+                              .adam_v = f->v,
+                              .adam_steps = &f->adam_steps};
+    if (f->heads) {
+        termination_fit_state(&state, f->heads);
+    }
+    return state;
+}
+
+// ---- preparing a training ----
+
+// Gathers inputs and targets in the order of the permutation, so that both
+// splits are contiguous, and fits the normaliser to the training rows.
+static void gather(struct fit *f, const struct store_columns *d, uint32_t rows) {
+    size_t o = (size_t)f->e.obs_dim, a = (size_t)f->e.act_dim;
+    for (uint32_t r = 0; r < rows; r++) {
+        size_t from = f->permutation[r];
+        float *x = f->x + r * (o + a), *y = f->y + r * (o + 1);
+        const float *obs = d->obs + from * o, *next = d->next_obs + from * o;
+        memcpy(x, obs, o * sizeof(float));
+        memcpy(x + o, d->act + from * a, a * sizeof(float));
+        y[0] = d->reward[from];
+        for (size_t j = 0; j < o; j++) {
+            y[1 + j] = next[j] - obs[j];
+        }
+    }
+    int in = f->e.in_dim;
+    normalizer_fit(f->normalizer, f->x + (size_t)f->holdout * (o + a), f->train, in);
+    normalizer_apply(f->x, f->normalizer, f->x, rows, in);
+}
+
+static void prepare(struct fit *f, const struct store_columns *d, uint32_t rows, uint64_t number) {
+    double held = (double)rows * f->holdout_ratio;
+    f->holdout = held < (double)f->holdout_max ? (uint32_t)held : (uint32_t)f->holdout_max;
+    f->holdout = f->holdout < 1 ? 1 : f->holdout;
+    f->train = rows - f->holdout;
+    struct rng split = rng_make(f->seed, RNG_MODEL_SPLIT, number);
+    rng_permutation(&split, f->permutation, rows);
+    gather(f, d, rows);
+
+    memcpy(f->new_weights, f->weights, f->params * sizeof(float));
+    memcpy(f->new_m, f->m, f->params * sizeof(float));
+    memcpy(f->new_v, f->v, f->params * sizeof(float));
+    f->new_adam_steps = f->adam_steps;
+    for (int i = 0; i < f->e.members; i++) {
+        struct member *member = &f->member[i];
+        struct rng draw = rng_make(f->seed, RNG_MODEL_BOOTSTRAP, number * 64 + (uint64_t)i);
+        for (uint32_t r = 0; r < f->train; r++) {
+            member->rows[r] = f->holdout + rng_below(&draw, f->train);
+        }
+        member->shuffle = rng_make(f->seed, RNG_MODEL_SHUFFLE, number * 64 + (uint64_t)i);
+        member->best = BEST_AT_FIRST;
+        memcpy(member->best_params, f->new_weights + ensemble_member_offset(&f->e, i),
+               f->member_params * sizeof(float));
+    }
+}
+
+// ---- one epoch ----
+
+static void shuffle_member(void *arg, int item, int worker) {
+    (void)worker;
+    struct fit *f = arg;
+    struct member *member = &f->member[item];
+    for (uint32_t i = f->train; i > 1; i--) {
+        uint32_t j = rng_below(&member->shuffle, i);
+        uint32_t row = member->rows[i - 1];
+        member->rows[i - 1] = member->rows[j];
+        member->rows[j] = row;
+    }
+}
+
+// ensemble_training's batch: the rows of a step in this epoch's order.
+static int fill_batch(void *arg, float *x, float *y, int member, uint32_t step) {
+    const struct fit *f = arg;
+    size_t in = (size_t)f->e.in_dim, out = (size_t)f->e.target_dim;
+    uint32_t first = step * (uint32_t)f->batch, left = f->train - first;
+    uint32_t n = left < (uint32_t)f->batch ? left : (uint32_t)f->batch;
+    const uint32_t *rows = f->member[member].rows + first;
+    for (uint32_t r = 0; r < n; r++) {
+        memcpy(x + r * in, f->x + rows[r] * in, in * sizeof(float));
+        memcpy(y + r * out, f->y + rows[r] * out, out * sizeof(float));
+    }
+    return (int)n;
+}
+
+// One block of held out rows with one member.
+static void score_block(void *arg, int item, int worker) {
+    struct fit *f = arg;
+    struct worker *w = &f->worker[worker];
+    uint32_t blocks = (uint32_t)score_blocks(f->holdout);
+    int member = item / (int)blocks;
+    uint32_t first = (uint32_t)item % blocks * SCORE_ROWS, left = f->holdout - first;
+    uint32_t n = left < SCORE_ROWS ? left : SCORE_ROWS;
+    size_t in = (size_t)f->e.in_dim, out = (size_t)f->e.target_dim;
+    ensemble_predict(w->mean, NULL, w->scratch, &f->e, f->new_weights, member, f->x + first * in,
+                     (int)n);
+    const float *y = f->y + first * out;
+    double sum = 0;
+    for (size_t j = 0; j < n * out; j++) {
+        double error = (double)w->mean[j] - (double)y[j];
+        sum += error * error;
+    }
+    f->errors[item] = sum;
+}
+
+// A member's error over all blocks, and its weights kept if they are its best.
+static void judge_member(void *arg, int item, int worker) {
+    (void)worker;
+    struct fit *f = arg;
+    struct member *member = &f->member[item];
+    uint64_t blocks = score_blocks(f->holdout);
+    double sum = 0;
+    for (uint64_t i = 0; i < blocks; i++) {
+        sum += f->errors[(uint64_t)item * blocks + i];
+    }
+    member->score = sum / ((double)f->holdout * (double)f->e.target_dim);
+    member->improved = (member->best - member->score) / member->best > f->improvement;
+    if (member->improved) {
+        member->best = member->score;
+        memcpy(member->best_params, f->new_weights + ensemble_member_offset(&f->e, item),
+               f->member_params * sizeof(float));
+    }
+}
+
+static uint32_t epoch_steps(const struct fit *f) {
+    return (f->train + (uint32_t)f->batch - 1) / (uint32_t)f->batch;
+}
+
+// False when *stop interrupted it.
+static bool run_epoch(struct fit *f, const atomic_bool *stop) {
+    int members = f->e.members;
+    thread_team_run(f->team, shuffle_member, f, members);
+    struct ensemble_training training = {.params = f->new_weights,
+                                         .m = f->new_m,
+                                         .v = f->new_v,
+                                         .adam = f->adam,
+                                         .decay = f->decay,
+                                         .t = f->new_adam_steps,
+                                         .batch = fill_batch,
+                                         .arg = f};
+    if (!ensemble_steps_run(f->steps, &training, epoch_steps(f), stop)) {
+        return false;
+    }
+    f->new_adam_steps = training.t;
+    thread_team_run(f->team, score_block, f, members * (int)score_blocks(f->holdout));
+    thread_team_run(f->team, judge_member, f, members);
+    return true;
+}
+
+// ---- the whole ----
+
+static bool all_finite(const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(x[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void choose_elites(struct fit *f, struct model *out) {
+    out->members = f->e.members;
+    out->elites = f->elites;
+    int order[ENSEMBLE_MEMBERS_MAX];
+    for (int i = 0; i < f->e.members; i++) {
+        out->holdout_mse[i] = (float)f->member[i].best;
+        int at = i;
+        while (at > 0 && f->member[order[at - 1]].best > f->member[i].best) {
+            order[at] = order[at - 1];
+            at--;
+        }
+        order[at] = i;
+    }
+    memcpy(out->elite, order, (size_t)f->elites * sizeof(int));
+}
+
+static void swap(float **a, float **b) {
+    float *t = *a;
+    *a = *b;
+    *b = t;
+}
+
+// Whether another epoch may be begun after so many, the last `idle` of them in vain.
+static bool goes_on(const struct fit *f, int epochs, int idle) {
+    return idle <= f->patience && (f->epochs_max == 0 || epochs < f->epochs_max) &&
+           (epochs == 0 || ((uint64_t)epochs + 1) * epoch_steps(f) <= f->steps_max);
+}
+
+enum fit_result fit_train(struct fit *f, struct model *out, const struct store_columns *d,
+                          uint64_t rows, uint64_t number, const atomic_bool *stop) {
+    CHECK(rows >= 2);
+    CHECK(rows <= f->rows_max);
+    prepare(f, d, (uint32_t)rows, number);
+    int epochs = 0, idle = 0;
+    while (goes_on(f, epochs, idle)) {
+        if (!run_epoch(f, stop)) {
+            return FIT_STOPPED;
+        }
+        bool any = false;
+        for (int i = 0; i < f->e.members; i++) {
+            any = any || f->member[i].improved;
+        }
+        idle = any ? 0 : idle + 1;
+        epochs++;
+    }
+    // Best weights back, a member each. Bounds and moments stay as they are.
+    for (int i = 0; i < f->e.members; i++) {
+        memcpy(f->new_weights + ensemble_member_offset(&f->e, i), f->member[i].best_params,
+               f->member_params * sizeof(float));
+    }
+    if (!all_finite(f->new_weights, f->params) || !all_finite(f->new_m, f->params) ||
+        !all_finite(f->new_v, f->params)) {
+        return FIT_BROKEN;
+    }
+    if (f->heads) {
+        enum fit_result result =
+            termination_fit_train(f->heads, f->team, d, (uint32_t)rows, number, stop);
+        if (result != FIT_DONE) {
+            return result;
+        }
+        termination_fit_accept(f->heads, out);
+    }
+    swap(&f->weights, &f->new_weights);
+    swap(&f->m, &f->new_m);
+    swap(&f->v, &f->new_v);
+    f->adam_steps = f->new_adam_steps;
+    memcpy(out->params, f->weights, f->params * sizeof(float));
+    memcpy(out->normalizer, f->normalizer, normalizer_floats(f->e.in_dim) * sizeof(float));
+    choose_elites(f, out);
+    out->epochs = (uint64_t)epochs;
+    out->env_rows = rows;
+    out->version = number + 1;
+    return FIT_DONE;
+}

@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: MIT
+#include "modelserver/model/rollout.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/rng.h"
+#include "common/nn/elementwise.h"
+#include "common/nn/normalizer.h"
+#include "common/nn/termination.h"
+#include "proto/wire.h"
+
+#define PASS_ROWS MLP_INFER_ROWS // rows through a network at once: activations stay in the cache
+#define WORDS 4                  // of one Philox block: draws begin at block borders
+
+// A step of all rollouts that still run. Their rows stand in `out`, where they
+// belong: the step before (or the start) wrote obs there, the policy writes act,
+// the members write reward and next_obs.
+struct rollout {
+    struct ensemble e;
+    struct policy p;
+    struct termination heads;
+    const struct task *task;
+    uint64_t seed;
+    // Of the rollouts still running, in their order.
+    uint64_t place[ROLLOUT_BLOCK]; // in the batch
+    uint8_t member[ROLLOUT_BLOCK];
+    uint8_t done[ROLLOUT_BLOCK];
+    uint32_t by_member[ROLLOUT_BLOCK]; // rows 0, 1, ... of the step, grouped by member
+    uint32_t group_first[ENSEMBLE_MEMBERS_MAX + 1];
+    // One pass.
+    uint32_t row[PASS_ROWS]; // which of the step's rows
+    uint64_t *block;         // (PASS_ROWS * blocks of a row)
+    uint32_t *words;         // (PASS_ROWS, words of a row)
+    float *noise;            // likewise
+    float *x;                // (PASS_ROWS, in_dim) standardised; for heads (PASS_ROWS, obs_dim)
+    float *mean, *logvar;    // (PASS_ROWS, target_dim)
+    float *std;              // likewise
+    float end[PASS_ROWS];    // probability that it ends; heads only
+    float *scratch;
+};
+
+static size_t pass_floats(const struct ensemble *e, const struct policy *p,
+                          const struct termination *heads) {
+    size_t a = ensemble_scratch(e, PASS_ROWS), b = policy_scratch(p, PASS_ROWS);
+    size_t c = heads->members > 0 ? termination_scratch(heads, PASS_ROWS) : 0;
+    a = a > b ? a : b;
+    return a > c ? a : c;
+}
+
+// Blocks of random words that n numbers of one row take.
+static size_t blocks_of(int n) {
+    return ((size_t)n + WORDS - 1) / WORDS;
+}
+
+static size_t row_blocks(const struct ensemble *e) {
+    return blocks_of(e->target_dim > e->act_dim ? e->target_dim : e->act_dim);
+}
+
+struct rollout *rollout_create(const struct ensemble *e, const struct policy *p,
+                               const struct task *task, uint64_t seed) {
+    struct rollout *r = xmalloc(sizeof(*r));
+    r->e = *e;
+    r->p = *p;
+    r->heads = model_heads(e, task->termination);
+    r->task = task;
+    r->seed = seed;
+    size_t blocks = PASS_ROWS * row_blocks(e);
+    r->block = xcalloc(blocks, sizeof(r->block[0]));
+    r->words = xcalloc(blocks * WORDS, sizeof(r->words[0]));
+    r->noise = xfloats(blocks * WORDS);
+    r->x = xfloats(PASS_ROWS * (size_t)e->in_dim);
+    r->mean = xfloats(PASS_ROWS * (size_t)e->target_dim);
+    r->logvar = xfloats(PASS_ROWS * (size_t)e->target_dim);
+    r->std = xfloats(PASS_ROWS * (size_t)e->target_dim);
+    r->scratch = xfloats(pass_floats(e, p, &r->heads));
+    return r;
+}
+
+void rollout_destroy(struct rollout **rollout) {
+    struct rollout *r = *rollout;
+    if (!r) {
+        return;
+    }
+    free(r->block);
+    free(r->words);
+    float *floats[] = {r->noise, r->x, r->mean, r->logvar, r->std, r->scratch};
+    for (size_t i = 0; i < sizeof(floats) / sizeof(floats[0]); i++) {
+        free(floats[i]);
+    }
+    free(r);
+    *rollout = NULL;
+}
+
+uint64_t rollout_memory_bytes(const struct ensemble *e, const struct policy *p,
+                              enum task_termination termination) {
+    struct termination heads = model_heads(e, termination);
+    uint64_t random =
+        row_blocks(e) * (sizeof(uint64_t) + WORDS * (sizeof(uint32_t) + sizeof(float)));
+    uint64_t floats = (uint64_t)(e->in_dim + 3 * e->target_dim);
+    return PASS_ROWS * (random + floats * sizeof(float)) +
+           pass_floats(e, p, &heads) * sizeof(float) + sizeof(struct rollout);
+}
+
+void rollout_rows_init(struct rollout_rows *r, uint32_t rows_max, uint32_t obs_dim,
+                       uint32_t act_dim) {
+    *r = (struct rollout_rows){.rows_max = rows_max,
+                               .obs = xcalloc((size_t)rows_max * obs_dim, sizeof(float)),
+                               .act = xcalloc((size_t)rows_max * act_dim, sizeof(float)),
+                               .reward = xcalloc(rows_max, sizeof(float)),
+                               .next_obs = xcalloc((size_t)rows_max * obs_dim, sizeof(float)),
+                               .flags = xcalloc(rows_max, 1)};
+}
+
+void rollout_rows_deinit(struct rollout_rows *r) {
+    free(r->obs);
+    free(r->act);
+    free(r->reward);
+    free(r->next_obs);
+    free(r->flags);
+    *r = (struct rollout_rows){0};
+}
+
+// ---- random numbers ----
+//
+// Each use has a stream for a batch, and in it each rollout at each step has a
+// place of its own, `blocks` blocks long.
+
+// words (n, blocks * WORDS) of one use, for the n rows of r->row.
+static void draw_words(struct rollout *r, enum rng_use use, const struct rollout_job *job,
+                       uint32_t n, uint32_t step, size_t blocks) {
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t first = (step * job->total + r->place[r->row[i]]) * blocks;
+        for (size_t k = 0; k < blocks; k++) {
+            r->block[i * blocks + k] = first + k;
+        }
+    }
+    struct rng rng = rng_make(r->seed, use, job->number);
+    elementwise_philox(r->words, rng.seed, rng.stream, r->block, n * blocks);
+}
+
+// noise (n, blocks * WORDS) ~ N(0, 1), likewise.
+static void draw_noise(struct rollout *r, enum rng_use use, const struct rollout_job *job,
+                       uint32_t n, uint32_t step, size_t blocks) {
+    draw_words(r, use, job, n, step, blocks);
+    elementwise_normals(r->noise, r->words, n * blocks * WORDS);
+}
+
+// What rng_below makes of row i's words, drawn with one block a row: the first
+// word, unless that is one of the few it goes on from.
+static uint32_t below(const struct rollout *r, enum rng_use use, const struct rollout_job *job,
+                      uint32_t i, uint32_t n) {
+    uint64_t product = (uint64_t)r->words[i * WORDS] * n;
+    if ((uint32_t)product >= n) {
+        return (uint32_t)(product >> 32);
+    }
+    struct rng rng = rng_make(r->seed, use, job->number);
+    rng.index = r->block[i] * WORDS;
+    return rng_below(&rng, n);
+}
+
+// ---- one step ----
+
+// The next pass takes rows first, first + 1, ... of `total`. Returns how many.
+static uint32_t next_pass(struct rollout *r, uint32_t first, uint32_t total) {
+    uint32_t n = total - first < PASS_ROWS ? total - first : PASS_ROWS;
+    for (uint32_t i = 0; i < n; i++) {
+        r->row[i] = first + i;
+    }
+    return n;
+}
+
+static void draw_starts(struct rollout *r, struct rollout_rows *out, const struct rollout_job *job,
+                        const struct store_columns *env) {
+    size_t o = (size_t)r->e.obs_dim;
+    for (uint32_t i = 0; i < job->count; i++) {
+        r->place[i] = job->first + i;
+    }
+    for (uint32_t first = 0; first < job->count; first += PASS_ROWS) {
+        uint32_t n = next_pass(r, first, job->count);
+        draw_words(r, RNG_ROLLOUT_START, job, n, 0, 1);
+        for (uint32_t i = 0; i < n; i++) {
+            size_t from = below(r, RNG_ROLLOUT_START, job, i, (uint32_t)job->env_rows);
+            memcpy(out->obs + (first + i) * o, env->obs + from * o, o * sizeof(float));
+        }
+    }
+}
+
+// Actions of the step's n rows, obs (n, obs_dim).
+static void act(struct rollout *r, float *actions, const float *obs, const struct rollout_job *job,
+                uint32_t n, uint32_t step) {
+    size_t o = (size_t)r->e.obs_dim, a = (size_t)r->e.act_dim;
+    size_t blocks = blocks_of(r->e.act_dim);
+    for (uint32_t first = 0; first < n; first += PASS_ROWS) {
+        uint32_t m = next_pass(r, first, n);
+        draw_noise(r, RNG_ROLLOUT_ACT, job, m, step, blocks);
+        for (uint32_t i = 1; i < m; i++) { // closes the gaps
+            memmove(r->noise + i * a, r->noise + i * blocks * WORDS, a * sizeof(float));
+        }
+        policy_infer(actions + first * a, NULL, r->scratch, &r->p, job->policy->params,
+                     obs + first * o, r->noise, (int)m);
+    }
+}
+
+// Draws each row's member and groups the rows by it.
+static void group(struct rollout *r, const struct rollout_job *job, uint32_t n, uint32_t step) {
+    const struct model *model = job->model;
+    uint32_t count[ENSEMBLE_MEMBERS_MAX] = {0}, next[ENSEMBLE_MEMBERS_MAX];
+    for (uint32_t first = 0; first < n; first += PASS_ROWS) {
+        uint32_t m = next_pass(r, first, n);
+        draw_words(r, RNG_ROLLOUT_MEMBER, job, m, step, 1);
+        for (uint32_t i = 0; i < m; i++) {
+            uint32_t k = below(r, RNG_ROLLOUT_MEMBER, job, i, (uint32_t)model->elites);
+            r->member[first + i] = (uint8_t)model->elite[k];
+            count[model->elite[k]]++;
+        }
+    }
+    r->group_first[0] = 0;
+    for (int m = 0; m < r->e.members; m++) {
+        next[m] = r->group_first[m];
+        r->group_first[m + 1] = r->group_first[m] + count[m];
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        r->by_member[next[r->member[i]]++] = i;
+    }
+}
+
+// What one member predicts for the n rows of r->row, sampled. obs ... next are
+// the step's columns.
+static void predict(struct rollout *r, float *reward, float *next, const float *obs,
+                    const float *actions, const struct rollout_job *job, int member, uint32_t n,
+                    uint32_t step) {
+    size_t o = (size_t)r->e.obs_dim, a = (size_t)r->e.act_dim, t = (size_t)r->e.target_dim;
+    for (uint32_t i = 0; i < n; i++) {
+        float *x = r->x + i * (o + a);
+        memcpy(x, obs + r->row[i] * o, o * sizeof(float));
+        memcpy(x + o, actions + r->row[i] * a, a * sizeof(float));
+    }
+    normalizer_apply(r->x, job->model->normalizer, r->x, n, r->e.in_dim);
+    ensemble_predict(r->mean, r->logvar, r->scratch, &r->e, job->model->params, member, r->x,
+                     (int)n);
+    for (size_t k = 0; k < n * t; k++) {
+        r->logvar[k] *= 0.5f;
+    }
+    elementwise_exp(r->std, r->logvar, n * t);
+    size_t blocks = blocks_of(r->e.target_dim);
+    draw_noise(r, RNG_ROLLOUT_NEXT, job, n, step, blocks);
+    for (uint32_t i = 0; i < n; i++) {
+        const float *mean = r->mean + i * t, *std = r->std + i * t;
+        const float *noise = r->noise + i * blocks * WORDS;
+        const float *from = obs + r->row[i] * o;
+        float *to = next + r->row[i] * o;
+        reward[r->row[i]] = mean[0] + std[0] * noise[0];
+        for (size_t j = 0; j < o; j++) {
+            to[j] = from[j] + (mean[1 + j] + std[1 + j] * noise[1 + j]);
+        }
+    }
+}
+
+// Lets a member judge where its rows have got to, and draws: in the mean as many
+// end as it expects. Written such that a NaN ends a rollout.
+static void judge(struct rollout *r, const float *next, const struct rollout_job *job, int member,
+                  uint32_t n, uint32_t step) {
+    const float *params = job->model->termination;
+    size_t o = (size_t)r->e.obs_dim;
+    for (uint32_t i = 0; i < n; i++) {
+        memcpy(r->x + i * o, next + r->row[i] * o, o * sizeof(float));
+    }
+    task_clip(r->task, r->x, (int)n);
+    normalizer_apply(r->x, params + termination_normalizer_offset(&r->heads), r->x, n, (int)o);
+    termination_probability(r->end, r->scratch, &r->heads, params, member, r->x, (int)n);
+    for (uint32_t i = 0; i < n; i++) {
+        struct rng rng = rng_make(r->seed, RNG_ROLLOUT_END, job->number);
+        rng.index = (step * job->total + r->place[r->row[i]]) * WORDS;
+        r->done[r->row[i]] = !(rng_uniform(&rng) >= (double)r->end[i]);
+    }
+}
+
+static bool all_finite(float reward, const float *next, size_t o) {
+    bool finite = isfinite(reward);
+    for (size_t j = 0; j < o; j++) {
+        finite = finite && isfinite(next[j]);
+    }
+    return finite;
+}
+
+// Keeps the finite ones of the n rows behind out->rows, and makes the states of
+// the rollouts that go on the observations of the next step. Returns how many.
+static uint32_t keep(struct rollout *r, struct rollout_rows *out, uint32_t n, bool last) {
+    size_t o = (size_t)r->e.obs_dim, a = (size_t)r->e.act_dim;
+    size_t begin = out->rows, to = begin;
+    uint32_t on = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        size_t from = begin + i;
+        if (!all_finite(out->reward[from], out->next_obs + from * o, o)) {
+            out->not_finite++;
+            continue;
+        }
+        if (to != from) {
+            memcpy(out->obs + to * o, out->obs + from * o, o * sizeof(float));
+            memcpy(out->act + to * a, out->act + from * a, a * sizeof(float));
+            memcpy(out->next_obs + to * o, out->next_obs + from * o, o * sizeof(float));
+            out->reward[to] = out->reward[from];
+        }
+        out->flags[to] = r->done[i] ? WIRE_TERMINATED : 0;
+        out->terminated += r->done[i];
+        if (!r->done[i]) {
+            r->by_member[on] = (uint32_t)(to - begin);
+            r->place[on++] = r->place[i];
+        }
+        to++;
+    }
+    out->rows = (uint32_t)to;
+    for (uint32_t i = 0; i < on && !last; i++) {
+        memcpy(out->obs + (to + i) * o, out->next_obs + (begin + r->by_member[i]) * o,
+               o * sizeof(float));
+    }
+    return on;
+}
+
+// One step of the n rollouts that run, whose states are the obs behind out->rows.
+static uint32_t advance(struct rollout *r, struct rollout_rows *out, const struct rollout_job *job,
+                        uint32_t n, uint32_t step) {
+    size_t o = (size_t)r->e.obs_dim, a = (size_t)r->e.act_dim;
+    const float *obs = out->obs + out->rows * o;
+    float *actions = out->act + out->rows * a, *reward = out->reward + out->rows;
+    float *next = out->next_obs + out->rows * o;
+    act(r, actions, obs, job, n, step);
+    group(r, job, n, step);
+    for (int m = 0; m < r->e.members; m++) {
+        uint32_t end = r->group_first[m + 1];
+        for (uint32_t first = r->group_first[m]; first < end; first += PASS_ROWS) {
+            uint32_t rows = end - first < PASS_ROWS ? end - first : PASS_ROWS;
+            memcpy(r->row, r->by_member + first, rows * sizeof(r->row[0]));
+            predict(r, reward, next, obs, actions, job, m, rows, step);
+            if (r->heads.members > 0) {
+                judge(r, next, job, m, rows, step);
+            }
+        }
+    }
+    if (r->heads.members == 0) {
+        task_terminated(r->task, r->done, next, (int)n);
+    }
+    // After the rule, which is on the state itself. Heads only ever saw what is clipped.
+    task_clip(r->task, next, (int)n);
+    return keep(r, out, n, step + 1 == job->length);
+}
+
+void rollout_run(struct rollout *r, struct rollout_rows *out, const struct rollout_job *job,
+                 const struct store_columns *env) {
+    CHECK(job->count <= ROLLOUT_BLOCK);
+    CHECK((uint64_t)job->count * job->length <= out->rows_max);
+    CHECK(job->env_rows > 0);
+    CHECK(job->env_rows < UINT32_MAX);
+    out->rows = 0;
+    out->terminated = out->not_finite = 0;
+    draw_starts(r, out, job, env);
+    uint32_t n = job->count;
+    for (uint32_t step = 0; step < job->length && n > 0; step++) {
+        n = advance(r, out, job, n, step);
+    }
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT
+#include "modelserver/storage/checkpoint.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/nn/safetensors.h"
+
+#define FORMAT "spur-modelserver-1"
+#define NUMBER_MAX 32
+
+// The model's numbers that are not floats, in one tensor.
+enum { INFO_VERSION, INFO_ENV_ROWS, INFO_EPOCHS, INFO_MEMBERS, INFO_ELITES, INFO_COUNT };
+
+// struct ms_state is words throughout; these are its three parts.
+enum {
+    STATE_WORDS = offsetof(struct ms_state, wall_ms) / sizeof(uint64_t),
+    CLOCK_WORDS = offsetof(struct ms_state, counters) / sizeof(uint64_t) - STATE_WORDS,
+};
+_Static_assert(sizeof(struct ms_state) ==
+                   (STATE_WORDS + CLOCK_WORDS + MS_COUNTER_COUNT) * sizeof(uint64_t),
+               "words without gaps");
+
+static const char *print_u64(char out[NUMBER_MAX], uint64_t value) {
+    snprintf(out, NUMBER_MAX, "%" PRIu64, value);
+    return out;
+}
+
+int ms_checkpoint_write(const char *path, const struct ms_checkpoint_run *run,
+                        const struct ms_save_job *job, const struct fit_state *fit,
+                        size_t normalizer_len, char *err, size_t err_len) {
+    struct tensor tensors[17];
+    int n = 0;
+    tensors[n++] = tensor_u64("state", &job->state.trainings, STATE_WORDS);
+    tensors[n++] = tensor_u64("clock", &job->state.wall_ms, CLOCK_WORDS);
+    tensors[n++] = tensor_u64("counters", job->state.counters, MS_COUNTER_COUNT);
+    tensors[n++] = tensor_f32("ensemble.weights", fit->weights, fit->params);
+    tensors[n++] = tensor_f32("ensemble.adam_m", fit->adam_m, fit->params);
+    tensors[n++] = tensor_f32("ensemble.adam_v", fit->adam_v, fit->params);
+    tensors[n++] = tensor_u64("ensemble.adam_steps", fit->adam_steps, 1);
+    if (fit->termination_params > 0) {
+        uint64_t trained = fit->termination_trained;
+        tensors[n++] = tensor_f32("termination.weights", fit->termination, fit->termination_params);
+        tensors[n++] = tensor_f32("termination.adam_m", fit->termination_m, trained);
+        tensors[n++] = tensor_f32("termination.adam_v", fit->termination_v, trained);
+        tensors[n++] = tensor_u64("termination.adam_steps", fit->termination_steps, 1);
+    }
+    uint64_t info[INFO_COUNT], elite[ENSEMBLE_MEMBERS_MAX];
+    if (job->model) {
+        const struct model *m = job->model;
+        info[INFO_VERSION] = m->version;
+        info[INFO_ENV_ROWS] = m->env_rows;
+        info[INFO_EPOCHS] = m->epochs;
+        info[INFO_MEMBERS] = (uint64_t)m->members;
+        info[INFO_ELITES] = (uint64_t)m->elites;
+        for (int i = 0; i < m->elites; i++) {
+            elite[i] = (uint64_t)m->elite[i];
+        }
+        tensors[n++] = tensor_u64("model.info", info, INFO_COUNT);
+        tensors[n++] = tensor_u64("model.elites", elite, (uint64_t)m->elites);
+        tensors[n++] = tensor_f32("model.holdout_mse", m->holdout_mse, (uint64_t)m->members);
+        tensors[n++] = tensor_f32("model.normalizer", m->normalizer, normalizer_len);
+        if (fit->termination_params > 0) {
+            tensors[n++] = tensor_f32("model.termination_score", &m->termination_score[0].ended,
+                                      (uint64_t)m->members * TERMINATION_SCORE_FLOATS);
+        }
+    }
+    char run_id[NUMBER_MAX], seed[NUMBER_MAX];
+    const struct safetensors_meta meta[] = {{"format", FORMAT},
+                                            {"task", run->task},
+                                            {"run_id", print_u64(run_id, run->run_id)},
+                                            {"seed", print_u64(seed, run->seed)},
+                                            {"version", SPUR_VERSION}};
+    return safetensors_write(path, tensors, n, meta, sizeof(meta) / sizeof(meta[0]), err, err_len);
+}
+
+static int check_meta(const struct safetensors *c, const char *path,
+                      const struct ms_checkpoint_run *run, char *err, size_t err_len) {
+    char run_id[NUMBER_MAX];
+    const char *format = safetensors_meta_value(c, "format"),
+               *id = safetensors_meta_value(c, "run_id");
+    if (!format || strcmp(format, FORMAT) != 0) {
+        snprintf(err, err_len, "%s: not a checkpoint of this version's model server; move it away",
+                 path);
+        return -1;
+    }
+    if (!id || strcmp(id, print_u64(run_id, run->run_id)) != 0) {
+        snprintf(err, err_len, "%s: belongs to another run than the store beside it; move it away",
+                 path);
+        return -1;
+    }
+    return 0;
+}
+
+static int read_model(const struct safetensors *c, const char *path, struct model *m,
+                      const struct fit_state *fit, size_t normalizer_len, char *err,
+                      size_t err_len) {
+    uint64_t info[INFO_COUNT], elite[ENSEMBLE_MEMBERS_MAX];
+    if (safetensors_copy_u64(c, "model.info", info, INFO_COUNT, err, err_len) != 0) {
+        return -1;
+    }
+    m->version = info[INFO_VERSION];
+    m->env_rows = info[INFO_ENV_ROWS];
+    m->epochs = info[INFO_EPOCHS];
+    if (info[INFO_MEMBERS] != (uint64_t)m->members || info[INFO_ELITES] != (uint64_t)m->elites) {
+        snprintf(err, err_len,
+                 "%s: holds %" PRIu64 " members and %" PRIu64 " elites, not %d and %d", path,
+                 info[INFO_MEMBERS], info[INFO_ELITES], m->members, m->elites);
+        return -1;
+    }
+    if (safetensors_copy_u64(c, "model.elites", elite, (uint64_t)m->elites, err, err_len) != 0 ||
+        safetensors_copy_f32(c, "model.holdout_mse", m->holdout_mse, (uint64_t)m->members, err,
+                             err_len) != 0 ||
+        safetensors_copy_f32(c, "model.normalizer", m->normalizer, normalizer_len, err, err_len) !=
+            0) {
+        return -1;
+    }
+    for (int i = 0; i < m->elites; i++) {
+        if (elite[i] >= (uint64_t)m->members) {
+            snprintf(err, err_len, "%s: elite %" PRIu64 " of %d members", path, elite[i],
+                     m->members);
+            return -1;
+        }
+        m->elite[i] = (int)elite[i];
+    }
+    memcpy(m->params, fit->weights, fit->params * sizeof(float));
+    if (fit->termination_params == 0) {
+        return 0;
+    }
+    memcpy(m->termination, fit->termination, fit->termination_params * sizeof(float));
+    return safetensors_copy_f32(c, "model.termination_score", &m->termination_score[0].ended,
+                                (uint64_t)m->members * TERMINATION_SCORE_FLOATS, err, err_len);
+}
+
+static int read_heads(const struct safetensors *c, const struct fit_state *fit, char *err,
+                      size_t err_len) {
+    uint64_t all = fit->termination_params, trained = fit->termination_trained;
+    if (all == 0) {
+        return 0;
+    }
+    int rc = safetensors_copy_f32(c, "termination.weights", fit->termination, all, err, err_len);
+    rc = rc ? rc
+            : safetensors_copy_f32(c, "termination.adam_m", fit->termination_m, trained, err,
+                                   err_len);
+    rc = rc ? rc
+            : safetensors_copy_f32(c, "termination.adam_v", fit->termination_v, trained, err,
+                                   err_len);
+    return rc ? rc
+              : safetensors_copy_u64(c, "termination.adam_steps", fit->termination_steps, 1, err,
+                                     err_len);
+}
+
+int ms_checkpoint_read(const char *path, const struct ms_checkpoint_run *run,
+                       struct ms_state *state, const struct fit_state *fit, struct model *model,
+                       bool *has_model, size_t normalizer_len, char *err, size_t err_len) {
+    struct safetensors *c = safetensors_open(path, err, err_len);
+    if (!c) {
+        return -1;
+    }
+    *has_model = safetensors_find(c, "model.info") != NULL;
+    int rc = check_meta(c, path, run, err, err_len);
+    rc = rc ? rc : safetensors_copy_u64(c, "state", &state->trainings, STATE_WORDS, err, err_len);
+    rc = rc ? rc : safetensors_copy_u64(c, "clock", &state->wall_ms, CLOCK_WORDS, err, err_len);
+    rc = rc ? rc
+            : safetensors_copy_u64(c, "counters", state->counters, MS_COUNTER_COUNT, err, err_len);
+    rc = rc ? rc
+            : safetensors_copy_f32(c, "ensemble.weights", fit->weights, fit->params, err, err_len);
+    rc = rc ? rc
+            : safetensors_copy_f32(c, "ensemble.adam_m", fit->adam_m, fit->params, err, err_len);
+    rc = rc ? rc
+            : safetensors_copy_f32(c, "ensemble.adam_v", fit->adam_v, fit->params, err, err_len);
+    rc = rc ? rc : safetensors_copy_u64(c, "ensemble.adam_steps", fit->adam_steps, 1, err, err_len);
+    rc = rc ? rc : read_heads(c, fit, err, err_len);
+    if (rc == 0 && *has_model) {
+        rc = read_model(c, path, model, fit, normalizer_len, err, err_len);
+    }
+    safetensors_close(&c);
+    return rc;
+}
+
+int ms_checkpoint_policy_write(const char *path, const struct task *task,
+                               const struct policy *shape, const float *params, uint64_t version,
+                               const struct learning_curve_row *row, char *err, size_t err_len) {
+    const struct mlp *net = &shape->net;
+    struct tensor tensors[2 * MLP_LAYERS_MAX];
+    for (int l = 0; l < net->layers; l++) {
+        char name[TENSOR_NAME_MAX];
+        const uint64_t dims[2] = {(uint64_t)net->dims[l + 1], (uint64_t)net->dims[l]};
+        snprintf(name, sizeof(name), "policy.%d.weight", l);
+        tensors[2 * l] = tensor_make(name, TENSOR_F32, params + mlp_weight_offset(net, l), 2, dims);
+        snprintf(name, sizeof(name), "policy.%d.bias", l);
+        tensors[2 * l + 1] =
+            tensor_make(name, TENSOR_F32, params + mlp_bias_offset(net, l), 1, dims);
+    }
+    char number[7][NUMBER_MAX], mean[NUMBER_MAX];
+    snprintf(mean, sizeof(mean), "%.9g", row->return_mean);
+    const struct safetensors_meta meta[] = {
+        {"task", task->name},
+        {"obs_dim", print_u64(number[0], (uint64_t)task->obs_dim)},
+        {"act_dim", print_u64(number[1], (uint64_t)task->act_dim)},
+        {"hidden_width", print_u64(number[2], (uint64_t)net->dims[1])},
+        {"hidden_layers", print_u64(number[3], (uint64_t)net->layers - 1)},
+        {"version", print_u64(number[4], version)},
+        {"updates", print_u64(number[5], row->updates)},
+        {"env_steps", print_u64(number[6], row->env_steps)},
+        {"return_mean", mean}};
+    return safetensors_write(path, tensors, 2 * net->layers, meta, sizeof(meta) / sizeof(meta[0]),
+                             err, err_len);
+}

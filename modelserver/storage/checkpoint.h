@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+// The model server's files beside the store: its checkpoint, and the best policy.
+//
+// The checkpoint (safetensors) holds what store, task and seed do not say: the
+// ensemble with its Adam moments, the normaliser, the elites and their errors,
+// termination heads if there are any, and struct ms_state. It is written whole or not at all.
+#ifndef SPUR_MODELSERVER_STORAGE_CHECKPOINT_H
+#define SPUR_MODELSERVER_STORAGE_CHECKPOINT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "modelserver/core/modelserver.h"
+#include "modelserver/model/fit.h"
+
+struct ms_checkpoint_run {
+    const char *task;
+    uint64_t run_id, seed;
+};
+
+// fit must not be training. 0, or -1 with a sentence in err.
+int ms_checkpoint_write(const char *path, const struct ms_checkpoint_run *run,
+                        const struct ms_save_job *job, const struct fit_state *fit,
+                        size_t normalizer_len, char *err, size_t err_len);
+// Fills state, the ensemble's training state and, when *has_model, the model
+// (whose params, normalizer and termination point to room for them). A checkpoint of another
+// run or other shapes is an error.
+int ms_checkpoint_read(const char *path, const struct ms_checkpoint_run *run,
+                       struct ms_state *state, const struct fit_state *fit, struct model *model,
+                       bool *has_model, size_t normalizer_len, char *err, size_t err_len);
+
+// A policy by itself, for `spur eval` and for others: tensors policy.L.weight
+// (out, in) and policy.L.bias (out), what it is in the metadata.
+int ms_checkpoint_policy_write(const char *path, const struct task *task,
+                               const struct policy *shape, const float *params, uint64_t version,
+                               const struct learning_curve_row *row, char *err, size_t err_len);
+
+#endif

@@ -1,0 +1,490 @@
+// SPDX-License-Identifier: MIT
+//
+// A row's value on disk, little-endian like everything else here:
+//   u64 actor index, u64 policy version, u64 flags,
+//   f32 obs (O), act (A), reward (1), next_obs (O)
+// An actor's value: seven u64 in the order of struct store_actor. A meta value
+// is one u64, or the task's name.
+#include "modelserver/storage/store.h"
+
+#include <errno.h>
+#include <lmdb.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/file.h"
+#include "proto/wire.h"
+
+#define STORE_SCHEMA 1
+#define ROW_HEADER_WORDS 3
+#define ACTOR_WORDS 7
+
+struct store {
+    MDB_env *env;
+    MDB_dbi rows, actors, meta;
+    uint64_t rows_max;
+    _Atomic uint64_t row_count;
+    size_t row_bytes;
+    float *obs, *act, *reward, *next_obs;
+    uint8_t *flags;
+    struct store_columns columns;
+    // What is stored of each actor, and what will be if the transaction in hand
+    // commits (`changed` lists which differ).
+    struct store_actor *actor, *staged;
+    uint64_t actor_count, staged_count;
+    uint32_t *changed;
+    uint32_t changed_count;
+    bool *is_changed;
+};
+
+static size_t row_floats(uint32_t obs_dim, uint32_t act_dim) {
+    return (size_t)2 * obs_dim + act_dim + 1;
+}
+
+uint64_t store_memory_bytes(uint64_t rows_max, uint32_t obs_dim, uint32_t act_dim) {
+    uint64_t row = row_floats(obs_dim, act_dim) * sizeof(float) + 1;
+    return rows_max * row + 2 * STORE_ACTORS_MAX * sizeof(struct store_actor);
+}
+
+// LMDB keeps a node header and a key with every value, fills appended pages
+// almost fully, and copies the pages that a transaction touches. Half as much
+// again and 64 MiB cover that; the file only grows as far as it is used.
+uint64_t store_disk_bytes(uint64_t rows_max, uint32_t obs_dim, uint32_t act_dim) {
+    uint64_t row = ROW_HEADER_WORDS * 8 + row_floats(obs_dim, act_dim) * sizeof(float) + 24;
+    uint64_t page = 4096, in_pages = row > page / 2 ? (row + 2 * page) / page * page : row;
+    uint64_t bytes = rows_max * in_pages * 3 / 2 + (UINT64_C(64) << 20);
+    return (bytes + page - 1) / page * page;
+}
+
+// ---- meta ----
+
+static int meta_put(struct store *s, MDB_txn *txn, const char *key, const void *data, size_t len) {
+    MDB_val k = {strlen(key), (void *)(uintptr_t)key}, v = {len, (void *)(uintptr_t)data};
+    return mdb_put(txn, s->meta, &k, &v, 0);
+}
+
+static int meta_put_u64(struct store *s, MDB_txn *txn, const char *key, uint64_t value) {
+    return meta_put(s, txn, key, &value, sizeof(value));
+}
+
+static int meta_get_u64(struct store *s, MDB_txn *txn, const char *key, uint64_t *out) {
+    MDB_val k = {strlen(key), (void *)(uintptr_t)key}, v;
+    int rc = mdb_get(txn, s->meta, &k, &v);
+    if (rc) {
+        return rc;
+    }
+    if (v.mv_size != sizeof(*out)) {
+        return MDB_CORRUPTED;
+    }
+    memcpy(out, v.mv_data, sizeof(*out));
+    return 0;
+}
+
+static int write_meta(struct store *s, MDB_txn *txn, const struct store_meta *meta) {
+    int rc = meta_put_u64(s, txn, "schema", STORE_SCHEMA);
+    rc = rc ? rc : meta_put_u64(s, txn, "run_id", meta->run_id);
+    rc = rc ? rc : meta_put_u64(s, txn, "seed", meta->seed);
+    rc = rc ? rc : meta_put_u64(s, txn, "obs_dim", meta->obs_dim);
+    rc = rc ? rc : meta_put_u64(s, txn, "act_dim", meta->act_dim);
+    return rc ? rc : meta_put(s, txn, "task", meta->task, strlen(meta->task));
+}
+
+// Whether the store in hand is the one that meta asks for. 0, or an LMDB code,
+// or -1 with a sentence in err.
+static int compare_meta(struct store *s, MDB_txn *txn, struct store_meta *meta, const char *dir,
+                        char *err, size_t err_len) {
+    uint64_t schema = 0, seed = 0, obs_dim = 0, act_dim = 0;
+    MDB_val key = {4, (void *)(uintptr_t) "task"}, task;
+    int rc = meta_get_u64(s, txn, "schema", &schema);
+    rc = rc ? rc : meta_get_u64(s, txn, "run_id", &meta->run_id);
+    rc = rc ? rc : meta_get_u64(s, txn, "seed", &seed);
+    rc = rc ? rc : meta_get_u64(s, txn, "obs_dim", &obs_dim);
+    rc = rc ? rc : meta_get_u64(s, txn, "act_dim", &act_dim);
+    rc = rc ? rc : mdb_get(txn, s->meta, &key, &task);
+    if (rc) {
+        return rc;
+    }
+    if (schema != STORE_SCHEMA) {
+        snprintf(err, err_len,
+                 "%s: written in format %llu, this program reads %d; use another run directory",
+                 dir, (unsigned long long)schema, STORE_SCHEMA);
+        return -1;
+    }
+    if (task.mv_size != strlen(meta->task) || memcmp(task.mv_data, meta->task, task.mv_size) != 0 ||
+        obs_dim != meta->obs_dim || act_dim != meta->act_dim) {
+        snprintf(err, err_len,
+                 "%s: holds transitions of task %.*s (%llu observations, %llu actions), not of %s "
+                 "(%u, %u); use another run directory",
+                 dir, (int)task.mv_size, (const char *)task.mv_data, (unsigned long long)obs_dim,
+                 (unsigned long long)act_dim, meta->task, meta->obs_dim, meta->act_dim);
+        return -1;
+    }
+    if (seed != meta->seed) {
+        snprintf(err, err_len,
+                 "%s: belongs to a run with seed %llu, not %llu; use another run directory or that "
+                 "seed",
+                 dir, (unsigned long long)seed, (unsigned long long)meta->seed);
+        return -1;
+    }
+    return 0;
+}
+
+// ---- opening ----
+
+static int load_actors(struct store *s, MDB_txn *txn) {
+    MDB_cursor *cursor;
+    int rc = mdb_cursor_open(txn, s->actors, &cursor);
+    if (rc) {
+        return rc;
+    }
+    MDB_val key, value;
+    while ((rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+        uint64_t w[ACTOR_WORDS];
+        if (value.mv_size != sizeof(w) || key.mv_size >= STORE_ID_MAX) {
+            rc = MDB_CORRUPTED;
+            break;
+        }
+        memcpy(w, value.mv_data, sizeof(w));
+        if (w[0] >= STORE_ACTORS_MAX) {
+            rc = MDB_CORRUPTED;
+            break;
+        }
+        struct store_actor *a = &s->actor[w[0]];
+        *a = (struct store_actor){.index = w[0],
+                                  .incarnation = w[1],
+                                  .seq = w[2],
+                                  .steps_incarnation = w[3],
+                                  .steps = w[4],
+                                  .episodes = w[5],
+                                  .in_episode = w[6] != 0};
+        memcpy(a->id, key.mv_data, key.mv_size);
+        s->actor_count = w[0] >= s->actor_count ? w[0] + 1 : s->actor_count;
+    }
+    mdb_cursor_close(cursor);
+    for (uint64_t i = 0; rc == MDB_NOTFOUND && i < s->actor_count; i++) {
+        if (s->actor[i].id[0] == '\0') {
+            return MDB_CORRUPTED; // a gap among the indexes
+        }
+    }
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static void unpack_row(struct store *s, uint64_t place, const unsigned char *value) {
+    size_t o = s->columns.obs_dim, a = s->columns.act_dim;
+    uint64_t header[ROW_HEADER_WORDS];
+    memcpy(header, value, sizeof(header));
+    s->flags[place] = (uint8_t)header[2];
+    value += sizeof(header);
+    memcpy(s->obs + place * o, value, o * sizeof(float));
+    memcpy(s->act + place * a, value + o * sizeof(float), a * sizeof(float));
+    memcpy(s->reward + place, value + (o + a) * sizeof(float), sizeof(float));
+    memcpy(s->next_obs + place * o, value + (o + a + 1) * sizeof(float), o * sizeof(float));
+}
+
+static int load_rows(struct store *s, MDB_txn *txn) {
+    MDB_cursor *cursor;
+    int rc = mdb_cursor_open(txn, s->rows, &cursor);
+    if (rc) {
+        return rc;
+    }
+    uint64_t place = 0;
+    MDB_val key, value;
+    while ((rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+        size_t k = 0;
+        if (key.mv_size == sizeof(k)) {
+            memcpy(&k, key.mv_data, sizeof(k));
+        }
+        if (key.mv_size != sizeof(k) || k != place || place >= s->rows_max ||
+            value.mv_size != s->row_bytes) {
+            rc = MDB_CORRUPTED;
+            break;
+        }
+        unpack_row(s, place, value.mv_data);
+        place++;
+    }
+    mdb_cursor_close(cursor);
+    atomic_store_explicit(&s->row_count, place, memory_order_release);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static void allocate_mirror(struct store *s, uint32_t obs_dim, uint32_t act_dim) {
+    size_t n = s->rows_max > 0 ? s->rows_max : 1;
+    s->obs = xcalloc(n * obs_dim, sizeof(float));
+    s->act = xcalloc(n * act_dim, sizeof(float));
+    s->reward = xcalloc(n, sizeof(float));
+    s->next_obs = xcalloc(n * obs_dim, sizeof(float));
+    s->flags = xcalloc(n, 1);
+    s->columns = (struct store_columns){.obs_dim = obs_dim,
+                                        .act_dim = act_dim,
+                                        .obs = s->obs,
+                                        .act = s->act,
+                                        .reward = s->reward,
+                                        .next_obs = s->next_obs,
+                                        .flags = s->flags};
+}
+
+// The transaction that reads what is there, or writes what a new store needs.
+static int open_contents(struct store *s, struct store_meta *meta, const char *dir, char *err,
+                         size_t err_len) {
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(s->env, NULL, 0, &txn);
+    if (rc) {
+        return rc;
+    }
+    rc = mdb_dbi_open(txn, "rows", MDB_CREATE | MDB_INTEGERKEY, &s->rows);
+    rc = rc ? rc : mdb_dbi_open(txn, "actors", MDB_CREATE, &s->actors);
+    rc = rc ? rc : mdb_dbi_open(txn, "meta", MDB_CREATE, &s->meta);
+    MDB_stat meta_stat = {0}, row_stat = {0};
+    rc = rc ? rc : mdb_stat(txn, s->meta, &meta_stat);
+    rc = rc ? rc : mdb_stat(txn, s->rows, &row_stat);
+    if (rc == 0) {
+        rc = meta_stat.ms_entries == 0 ? write_meta(s, txn, meta)
+                                       : compare_meta(s, txn, meta, dir, err, err_len);
+    }
+    if (rc == 0) {
+        s->rows_max = row_stat.ms_entries > s->rows_max ? row_stat.ms_entries : s->rows_max;
+        allocate_mirror(s, meta->obs_dim, meta->act_dim);
+        rc = load_actors(s, txn);
+        rc = rc ? rc : load_rows(s, txn);
+    }
+    if (rc) {
+        mdb_txn_abort(txn);
+        return rc;
+    }
+    return mdb_txn_commit(txn);
+}
+
+int store_open(struct store **out, const char *dir, struct store_meta *meta, uint64_t rows_max,
+               char *err, size_t err_len) {
+    *out = NULL;
+    int made = file_make_dirs(dir);
+    if (made < 0) {
+        snprintf(err, err_len, "%s: cannot be made: %s; choose a run directory that can be written",
+                 dir, strerror(-made));
+        return -1;
+    }
+    struct store *s = xmalloc(sizeof(*s));
+    s->rows_max = rows_max;
+    s->row_bytes = ROW_HEADER_WORDS * 8 + row_floats(meta->obs_dim, meta->act_dim) * sizeof(float);
+    s->actor = xcalloc(STORE_ACTORS_MAX, sizeof(*s->actor));
+    s->staged = xcalloc(STORE_ACTORS_MAX, sizeof(*s->staged));
+    s->changed = xcalloc(STORE_ACTORS_MAX, sizeof(*s->changed));
+    s->is_changed = xcalloc(STORE_ACTORS_MAX, sizeof(*s->is_changed));
+
+    uint64_t map = store_disk_bytes(rows_max, meta->obs_dim, meta->act_dim);
+    int rc = mdb_env_create(&s->env);
+    rc = rc ? rc : mdb_env_set_mapsize(s->env, map);
+    rc = rc ? rc : mdb_env_set_maxdbs(s->env, 3);
+    rc = rc ? rc : mdb_env_open(s->env, dir, 0, 0644);
+    rc = rc ? rc : open_contents(s, meta, dir, err, err_len);
+    if (rc) {
+        if (rc != -1) {
+            snprintf(err, err_len, "%s: cannot be opened: %s; check the folder's rights and space",
+                     dir, mdb_strerror(rc));
+        }
+        store_close(&s);
+        return -1;
+    }
+    *out = s;
+    return 0;
+}
+
+void store_close(struct store **store) {
+    struct store *s = *store;
+    if (!s) {
+        return;
+    }
+    mdb_env_close(s->env);
+    free(s->obs);
+    free(s->act);
+    free(s->reward);
+    free(s->next_obs);
+    free(s->flags);
+    free(s->actor);
+    free(s->staged);
+    free(s->changed);
+    free(s->is_changed);
+    free(s);
+    *store = NULL;
+}
+
+// ---- committing ----
+
+static struct store_actor *stage(struct store *s, uint64_t index) {
+    if (!s->is_changed[index]) {
+        s->is_changed[index] = true;
+        s->changed[s->changed_count++] = (uint32_t)index;
+        if (index < s->actor_count) {
+            s->staged[index] = s->actor[index];
+        }
+    }
+    return &s->staged[index];
+}
+
+// The actor that a batch belongs to, staged; a new one when there is none yet.
+static struct store_actor *actor_of(struct store *s, const struct store_batch *b) {
+    if (b->index != STORE_NEW_ACTOR) {
+        CHECK(b->index < s->staged_count);
+        return stage(s, b->index);
+    }
+    for (uint64_t i = 0; i < s->staged_count; i++) {
+        const struct store_actor *a = s->is_changed[i] ? &s->staged[i] : &s->actor[i];
+        if (strcmp(a->id, b->id) == 0) {
+            return stage(s, i);
+        }
+    }
+    if (s->staged_count == STORE_ACTORS_MAX) {
+        return NULL;
+    }
+    struct store_actor *a = stage(s, s->staged_count);
+    *a = (struct store_actor){.index = s->staged_count++};
+    snprintf(a->id, sizeof(a->id), "%s", b->id);
+    return a;
+}
+
+static int put_row(struct store *s, MDB_txn *txn, const struct store_batch *b, uint32_t i,
+                   uint64_t actor, uint64_t place) {
+    size_t o = s->columns.obs_dim, a = s->columns.act_dim;
+    uint64_t header[ROW_HEADER_WORDS] = {actor, b->policy_version, b->flags[i]};
+    size_t k = place;
+    MDB_val key = {sizeof(k), &k}, value = {.mv_size = s->row_bytes};
+    int rc = mdb_put(txn, s->rows, &key, &value, MDB_APPEND | MDB_RESERVE);
+    if (rc) {
+        return rc;
+    }
+    unsigned char *to = value.mv_data;
+    memcpy(to, header, sizeof(header));
+    to += sizeof(header);
+    memcpy(to, b->obs + i * o, o * sizeof(float));
+    memcpy(to + o * sizeof(float), b->act + i * a, a * sizeof(float));
+    memcpy(to + (o + a) * sizeof(float), b->reward + i, sizeof(float));
+    memcpy(to + (o + a + 1) * sizeof(float), b->next_obs + i * o, o * sizeof(float));
+    unpack_row(s, place, value.mv_data); // above the count, so nobody looks yet
+    return 0;
+}
+
+static void count_row(struct store_actor *a, uint8_t flags) {
+    a->steps++;
+    a->steps_incarnation++;
+    a->episodes += !a->in_episode;
+    a->in_episode = (flags & (WIRE_TERMINATED | WIRE_TRUNCATED)) == 0;
+}
+
+// One batch into the transaction. Returns an LMDB code; b->error is set when
+// the batch alone is at fault.
+static int put_batch(struct store *s, MDB_txn *txn, struct store_batch *b, uint64_t *place) {
+    struct store_actor *a = actor_of(s, b);
+    if (!a) {
+        b->error = -ENOSPC;
+        return 0;
+    }
+    bool begins = b->incarnation > a->incarnation;
+    uint64_t next = begins ? 1 : a->seq + 1;
+    if (b->incarnation < a->incarnation || (b->seq != 0 && b->seq != next)) {
+        b->error = -ESTALE;
+        return 0;
+    }
+    if (*place + b->rows > s->rows_max) {
+        b->error = -ENOBUFS;
+        return 0;
+    }
+    if (begins) {
+        a->incarnation = b->incarnation;
+        a->seq = a->steps_incarnation = 0;
+        a->in_episode = false;
+    }
+    for (uint32_t i = 0; i < b->rows; i++) {
+        int rc = put_row(s, txn, b, i, a->index, *place);
+        if (rc) {
+            return rc;
+        }
+        count_row(a, b->flags[i]);
+        (*place)++;
+    }
+    a->seq = b->seq != 0 ? b->seq : a->seq;
+    b->error = 0;
+    b->actor = *a;
+    return 0;
+}
+
+static int put_actors(struct store *s, MDB_txn *txn) {
+    for (uint32_t i = 0; i < s->changed_count; i++) {
+        struct store_actor *a = &s->staged[s->changed[i]];
+        uint64_t w[ACTOR_WORDS] = {a->index, a->incarnation, a->seq,       a->steps_incarnation,
+                                   a->steps, a->episodes,    a->in_episode};
+        MDB_val key = {strlen(a->id), a->id}, value = {sizeof(w), w};
+        int rc = mdb_put(txn, s->actors, &key, &value, 0);
+        if (rc) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+static void settle_actors(struct store *s, bool committed) {
+    for (uint32_t i = 0; i < s->changed_count; i++) {
+        uint32_t index = s->changed[i];
+        s->is_changed[index] = false;
+        if (committed) {
+            s->actor[index] = s->staged[index];
+        }
+    }
+    s->actor_count = committed ? s->staged_count : s->actor_count;
+    s->changed_count = 0;
+}
+
+int store_commit(struct store *s, struct store_batch *const *batches, int n, char *err,
+                 size_t err_len) {
+    uint64_t place = store_rows(s);
+    s->staged_count = s->actor_count;
+    MDB_txn *txn = NULL;
+    int rc = mdb_txn_begin(s->env, NULL, 0, &txn);
+    for (int i = 0; i < n && rc == 0; i++) {
+        rc = put_batch(s, txn, batches[i], &place);
+    }
+    rc = rc ? rc : put_actors(s, txn);
+    if (rc == 0) {
+        rc = mdb_txn_commit(txn);
+    } else if (txn) {
+        mdb_txn_abort(txn);
+    }
+    settle_actors(s, rc == 0);
+    if (rc) {
+        snprintf(err, err_len, "the store took nothing: %s; make room on its disk",
+                 mdb_strerror(rc));
+        for (int i = 0; i < n; i++) {
+            batches[i]->error = rc > 0 ? -rc : -EIO; // LMDB's own codes are negative
+        }
+        return 0;
+    }
+    atomic_store_explicit(&s->row_count, place, memory_order_release);
+    int stored = 0;
+    for (int i = 0; i < n; i++) {
+        stored += batches[i]->error == 0;
+    }
+    return stored;
+}
+
+uint64_t store_rows(const struct store *s) {
+    return atomic_load_explicit(&s->row_count, memory_order_acquire);
+}
+
+uint64_t store_rows_max(const struct store *s) {
+    return s->rows_max;
+}
+
+const struct store_columns *store_columns(const struct store *s) {
+    return &s->columns;
+}
+
+uint64_t store_actor_count(const struct store *s) {
+    return s->actor_count;
+}
+
+const struct store_actor *store_actor_at(const struct store *s, uint64_t index) {
+    CHECK(index < s->actor_count);
+    return &s->actor[index];
+}

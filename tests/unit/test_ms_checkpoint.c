@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT
+// Shows that the model server finds its own files again, to the bit, and refuses
+// those of others: checkpoint, learning curve, best policy.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/check.h"
+#include "common/base/file.h"
+#include "common/nn/safetensors.h"
+#include "modelserver/storage/checkpoint.h"
+#include "modelserver/storage/learning_curve.h"
+
+enum { PARAMS = 50, NORMALIZER = 6 };
+
+static char path[64], err[512];
+
+static int make_path(void **state) {
+    (void)state;
+    snprintf(path, sizeof(path), "/tmp/spur-saved-XXXXXX");
+    int fd = mkstemp(path);
+    close(fd);
+    return fd >= 0 ? unlink(path) : -1;
+}
+
+static int remove_path(void **state) {
+    (void)state;
+    unlink(path);
+    return 0;
+}
+
+struct ensemble_floats {
+    float weights[PARAMS], m[PARAMS], v[PARAMS], normalizer[NORMALIZER];
+    uint64_t steps;
+};
+
+static struct fit_state view_of(struct ensemble_floats *f) {
+    return (struct fit_state){PARAMS, f->weights, f->m, f->v, &f->steps};
+}
+
+static const struct ms_checkpoint_run some_run = {"hopper", 4711, 3};
+
+static void a_checkpoint_comes_back_to_the_bit(void **state) {
+    (void)state;
+    struct ensemble_floats before = {.steps = 99}, after = {0};
+    for (int i = 0; i < PARAMS; i++) {
+        before.weights[i] = 1.0f / (float)(i + 3);
+        before.m[i] = -before.weights[i];
+        before.v[i] = before.weights[i] * 1e-9f;
+    }
+    struct model model = {.version = 4,
+                          .env_rows = 2500,
+                          .epochs = 31,
+                          .members = 3,
+                          .elites = 2,
+                          .elite = {2, 0},
+                          .holdout_mse = {0.5f, 0.7f, 0.25f},
+                          .params = before.weights,
+                          .normalizer = before.normalizer};
+    before.normalizer[5] = 0.125f;
+    struct ms_save_job job = {.model = &model};
+    uint64_t *words = &job.state.trainings;
+    for (size_t i = 0; i < sizeof(job.state) / sizeof(uint64_t); i++) {
+        words[i] = i * i + 1;
+    }
+    struct fit_state fit = view_of(&before), read_fit = view_of(&after);
+    assert_int_equal(ms_checkpoint_write(path, &some_run, &job, &fit, NORMALIZER, err, sizeof(err)),
+                     0);
+
+    float params[PARAMS], normalizer[NORMALIZER];
+    struct model back = {.members = 3, .elites = 2, .params = params, .normalizer = normalizer};
+    struct ms_state read_state;
+    bool has_model = false;
+    int rc = ms_checkpoint_read(path, &some_run, &read_state, &read_fit, &back, &has_model,
+                                NORMALIZER, err, sizeof(err));
+    assert_int_equal(rc, 0);
+    assert_true(has_model);
+    assert_memory_equal(&read_state, &job.state, sizeof(read_state));
+    assert_memory_equal(after.weights, before.weights, sizeof(before.weights));
+    assert_memory_equal(after.m, before.m, sizeof(before.m));
+    assert_memory_equal(after.v, before.v, sizeof(before.v));
+    assert_int_equal(after.steps, 99);
+    assert_memory_equal(params, before.weights, sizeof(params));
+    assert_memory_equal(normalizer, before.normalizer, sizeof(normalizer));
+    assert_int_equal(back.version, 4);
+    assert_int_equal(back.env_rows, 2500);
+    assert_int_equal(back.epochs, 31);
+    assert_int_equal(back.elite[0], 2);
+    assert_int_equal(back.elite[1], 0);
+    assert_true(back.holdout_mse[2] == 0.25f);
+
+    // Other runs, other shapes.
+    struct ms_checkpoint_run other = {"hopper", 4712, 3};
+    assert_int_equal(ms_checkpoint_read(path, &other, &read_state, &read_fit, &back, &has_model,
+                                        NORMALIZER, err, sizeof(err)),
+                     -1);
+    assert_non_null(strstr(err, "another run"));
+    back.members = 5;
+    assert_int_equal(ms_checkpoint_read(path, &some_run, &read_state, &read_fit, &back, &has_model,
+                                        NORMALIZER, err, sizeof(err)),
+                     -1);
+    read_fit.params = PARAMS - 1;
+    assert_int_equal(ms_checkpoint_read(path, &some_run, &read_state, &read_fit, &back, &has_model,
+                                        NORMALIZER, err, sizeof(err)),
+                     -1);
+    assert_int_equal(truncate(path, 300), 0); // torn
+    read_fit.params = PARAMS;
+    assert_int_equal(ms_checkpoint_read(path, &some_run, &read_state, &read_fit, &back, &has_model,
+                                        NORMALIZER, err, sizeof(err)),
+                     -1);
+}
+
+static void before_the_first_training_there_is_no_model(void **state) {
+    (void)state;
+    struct ensemble_floats f = {.steps = 0};
+    struct fit_state fit = view_of(&f);
+    struct ms_save_job job = {.state = {.rollout_steps = 20}};
+    assert_int_equal(ms_checkpoint_write(path, &some_run, &job, &fit, NORMALIZER, err, sizeof(err)),
+                     0);
+    struct ms_state read_state;
+    struct model back = {.members = 3, .elites = 2};
+    bool has_model = true;
+    assert_int_equal(ms_checkpoint_read(path, &some_run, &read_state, &fit, &back, &has_model,
+                                        NORMALIZER, err, sizeof(err)),
+                     0);
+    assert_false(has_model);
+    assert_int_equal(read_state.rollout_steps, 20);
+}
+
+static void the_best_policy_is_a_file_for_all(void **state) {
+    (void)state;
+    const struct task *task = task_find("hopper");
+    struct policy p = policy_make(task->obs_dim, task->act_dim, 16, 2);
+    float *params = xfloats(policy_params(&p));
+    params[mlp_bias_offset(&p.net, 2)] = 7;
+    struct learning_curve_row row = {.env_steps = 5000, .updates = 80, .return_mean = 321.5};
+    assert_int_equal(ms_checkpoint_policy_write(path, task, &p, params, 12, &row, err, sizeof(err)),
+                     0);
+    free(params);
+    struct safetensors *c = safetensors_open(path, err, sizeof(err));
+    assert_non_null(c);
+    assert_int_equal(safetensors_count(c), 6);
+    const struct tensor *t = safetensors_find(c, "policy.0.weight");
+    assert_int_equal(t->dims, 2);
+    assert_int_equal(t->shape[0], 16);
+    assert_int_equal(t->shape[1], task->obs_dim);
+    t = safetensors_find(c, "policy.2.bias");
+    assert_int_equal(t->shape[0], 2 * task->act_dim);
+    assert_true(((const float *)t->data)[0] == 7);
+    assert_string_equal(safetensors_meta_value(c, "task"), "hopper");
+    assert_string_equal(safetensors_meta_value(c, "hidden_width"), "16");
+    assert_string_equal(safetensors_meta_value(c, "hidden_layers"), "2");
+    assert_string_equal(safetensors_meta_value(c, "version"), "12");
+    assert_string_equal(safetensors_meta_value(c, "env_steps"), "5000");
+    assert_string_equal(safetensors_meta_value(c, "return_mean"), "321.5");
+    safetensors_close(&c);
+}
+
+// ---- the learning curve ----
+
+static void append(uint64_t env_steps, double return_mean) {
+    struct learning_curve_row row = {.env_steps = env_steps,
+                                     .wall_seconds = (double)env_steps / 100,
+                                     .return_mean = return_mean,
+                                     .return_std = 2};
+    if (learning_curve_append(path, &row, err, sizeof(err)) != 0) {
+        fail_msg("%s", err);
+    }
+}
+
+static void the_curve_goes_on_after_a_restart(void **state) {
+    (void)state;
+    struct learning_curve_history h;
+    assert_int_equal(learning_curve_open(path, 100, &h, err, sizeof(err)), 0);
+    assert_int_equal(h.evaluations, 0);
+    append(250, 120);
+    append(500, 30);
+    append(750, 101);
+    append(1000, 100);
+    FILE *file = fopen(path, "a");
+    fputs("1250,12.5,99", file); // torn by a crash
+    fclose(file);
+    assert_int_equal(learning_curve_open(path, 100, &h, err, sizeof(err)), 0);
+    assert_int_equal(h.evaluations, 4);
+    assert_int_equal(h.env_steps, 1000);
+    assert_true(h.wall_seconds == 10 && h.return_best == 120 && h.return_mean == 100);
+    assert_int_equal(h.solved_in_row, 2);
+    append(1250, 7);
+    char *text;
+    size_t len;
+    assert_int_equal(file_read_all(&text, &len, path, 1 << 16), 0);
+    int lines = 0;
+    for (size_t i = 0; i < len; i++) {
+        lines += text[i] == '\n';
+    }
+    assert_int_equal(lines, 6); // header and five: the torn one is gone
+    assert_memory_equal(text, "env_steps,wall_seconds,return_mean,return_std,", 46);
+    free(text);
+}
+
+static void a_foreign_file_is_left_alone(void **state) {
+    (void)state;
+    struct learning_curve_history h;
+    assert_int_equal(file_write_atomic(path, "step,value\n1,2\n", 15), 0);
+    assert_int_equal(learning_curve_open(path, 100, &h, err, sizeof(err)), -1);
+    assert_non_null(strstr(err, path));
+    struct learning_curve_row row = {0};
+    assert_int_equal(learning_curve_append("/nowhere/progress.csv", &row, err, sizeof(err)), -1);
+    assert_non_null(strstr(err, "/nowhere/progress.csv"));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_checkpoint_comes_back_to_the_bit, make_path, remove_path),
+        cmocka_unit_test_setup_teardown(before_the_first_training_there_is_no_model, make_path,
+                                        remove_path),
+        cmocka_unit_test_setup_teardown(the_best_policy_is_a_file_for_all, make_path, remove_path),
+        cmocka_unit_test_setup_teardown(the_curve_goes_on_after_a_restart, make_path, remove_path),
+        cmocka_unit_test_setup_teardown(a_foreign_file_is_left_alone, make_path, remove_path),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
