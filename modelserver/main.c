@@ -296,7 +296,7 @@ static void start_core(struct app *app) {
                              .env_rows = store_rows(app->store),
                              .actor_count = store_actor_count(app->store)};
     setup.actors = setup.actor_count > 0 ? store_actor_at(app->store, 0) : NULL;
-    if (learning_curve_open(workers.progress_path, app->config.eval.target, &setup.history, err,
+    if (learning_curve_open(&setup.history, workers.progress_path, &app->config, err,
                             sizeof(err)) != 0) {
         die(EXIT_CODE_IO, NULL, "%s", err);
     }

@@ -143,7 +143,7 @@ void evaluation_report(struct modelserver *ms, uint64_t now_ms, const struct wir
         .model_epochs = ms->model ? ms->model->epochs : 0,
     };
     bool best = ms->history.evaluations == 0 || row.return_mean > ms->history.return_best;
-    learning_curve_count(&ms->history, &row, ms->config.eval.target);
+    learning_curve_count(&ms->history, &row, &ms->config);
     log_info("step %llu: return %.1f +- %.1f", (unsigned long long)row.env_steps, row.return_mean,
              row.return_std);
     struct ms_evaluation e = {.row = row, .best = best ? out->policy : NULL};

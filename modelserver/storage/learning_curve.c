@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
+// Reads progress.csv by column names, and appends rows to it with fsync.
 #include "modelserver/storage/learning_curve.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,16 +19,27 @@
     "temperature,entropy,updates,updates_per_step,rollout_length,model_epochs\n"
 #define FILE_BYTES_MAX (256u << 20)
 
+// The columns that the history needs.
+enum { ENV_STEPS, WALL_SECONDS, RETURN_MEAN, RETURN_STD, NEEDED };
+static const char *const needed[NEEDED] = {"env_steps", "wall_seconds", "return_mean",
+                                           "return_std"};
+
 void learning_curve_count(struct learning_curve_history *h, const struct learning_curve_row *row,
-                          double target) {
-    h->return_best = h->evaluations == 0 || row->return_mean > h->return_best ? row->return_mean
-                                                                              : h->return_best;
+                          const struct config *c) {
     h->evaluations++;
     h->env_steps = row->env_steps;
     h->wall_seconds = row->wall_seconds;
     h->return_mean = row->return_mean;
     h->return_std = row->return_std;
-    h->solved_in_row = row->return_mean >= target ? h->solved_in_row + 1 : 0;
+    if (h->evaluations == 1 || row->return_mean > h->return_best) {
+        h->return_best = row->return_mean;
+        h->best_env_steps = row->env_steps;
+    }
+    h->solved_in_row = row->return_mean >= c->eval.target ? h->solved_in_row + 1 : 0;
+    if (!h->solved && h->solved_in_row >= (uint32_t)c->eval.solved_evaluations) {
+        h->solved = true;
+        h->solved_env_steps = row->env_steps;
+    }
 }
 
 // Appends, and waits until it is on the disk.
@@ -43,65 +57,131 @@ static int append(const char *path, const char *text, size_t len, char *err, siz
     return rc;
 }
 
-// Reads the four columns that the history needs.
-static int read_row(const char *line, struct learning_curve_row *row) {
-    return sscanf(line, "%" SCNu64 ",%lf,%lf,%lf,", &row->env_steps, &row->wall_seconds,
-                  &row->return_mean, &row->return_std) == 4
-               ? 0
-               : -1;
+// Finds the column of each needed name; false when one is missing.
+static bool read_header(int column[NEEDED], const char *line, const char *end) {
+    for (int k = 0; k < NEEDED; k++) {
+        column[k] = -1;
+    }
+    for (int i = 0; line < end; i++) {
+        size_t len = strcspn(line, ",\n");
+        for (int k = 0; k < NEEDED; k++) {
+            if (strlen(needed[k]) == len && strncmp(line, needed[k], len) == 0) {
+                column[k] = i;
+            }
+        }
+        line += len + 1;
+    }
+    for (int k = 0; k < NEEDED; k++) {
+        if (column[k] < 0) {
+            return false;
+        }
+    }
+    return true;
 }
 
-static int read_history(const char *path, char *text, double target,
-                        struct learning_curve_history *h, char *err, size_t err_len) {
-    if (strncmp(text, HEADER, strlen(HEADER)) != 0) {
-        snprintf(err, err_len,
-                 "%s: does not begin with the columns that this program writes; move it away",
-                 path);
+static bool read_row(struct learning_curve_row *row, const int column[NEEDED], const char *line,
+                     const char *end) {
+    double value[NEEDED] = {0};
+    int found = 0;
+    for (int i = 0; line < end; i++) {
+        for (int k = 0; k < NEEDED; k++) {
+            char *after;
+            if (column[k] == i) {
+                value[k] = strtod(line, &after);
+                found += after != line && isfinite(value[k]);
+            }
+        }
+        line += strcspn(line, ",\n") + 1;
+    }
+    if (found != NEEDED || !(value[ENV_STEPS] >= 0 && value[ENV_STEPS] < 1e18)) {
+        return false;
+    }
+    *row = (struct learning_curve_row){.env_steps = (uint64_t)value[ENV_STEPS],
+                                       .wall_seconds = value[WALL_SECONDS],
+                                       .return_mean = value[RETURN_MEAN],
+                                       .return_std = value[RETURN_STD]};
+    return true;
+}
+
+// Reads the complete lines of text, which has *len bytes; *len becomes their length.
+static int read_history(struct learning_curve_history *h, const char *text, size_t *len,
+                        const char *path, const struct config *c, char *err, size_t err_len) {
+    int column[NEEDED];
+    const char *line = text, *end = memchr(text, '\n', *len);
+    if (end && !read_header(column, line, end)) {
+        snprintf(
+            err, err_len,
+            "%s:1: the columns env_steps, wall_seconds, return_mean and return_std are expected; "
+            "move the file away",
+            path);
         return -1;
     }
-    int number = 1;
-    for (char *line = text + strlen(HEADER); *line; number++) {
-        char *end = strchr(line, '\n');
-        if (!end) { // torn by a crash
-            if (truncate(path, line - text) != 0) {
-                snprintf(err, err_len, "%s: cannot be written: %s", path, strerror(errno));
-                return -1;
-            }
-            return 0;
-        }
-        struct learning_curve_row row = {0};
-        if (read_row(line, &row) != 0) {
-            snprintf(err, err_len, "%s:%d: not a line of numbers; move the file away", path,
-                     number + 1);
+    for (int number = 2; end; number++) {
+        line = end + 1;
+        end = memchr(line, '\n', *len - (size_t)(line - text));
+        struct learning_curve_row row;
+        if (end && !read_row(&row, column, line, end)) {
+            snprintf(err, err_len, "%s:%d: not a row of numbers; move the file away", path, number);
             return -1;
         }
-        learning_curve_count(h, &row, target);
-        line = end + 1;
+        if (end) {
+            learning_curve_count(h, &row, c);
+        }
     }
+    *len = (size_t)(line - text);
     return 0;
 }
 
-int learning_curve_open(const char *path, double target, struct learning_curve_history *history,
-                        char *err, size_t err_len) {
-    *history = (struct learning_curve_history){0};
-    char *text = NULL;
-    size_t len = 0;
-    int rc = file_exists(path) ? file_read_all(&text, &len, path, FILE_BYTES_MAX) : 0;
+// The text of the file, "" for none; *text is to be freed.
+static int read_text(char **text, size_t *len, const char *path, char *err, size_t err_len) {
+    int rc = file_read_all(text, len, path, FILE_BYTES_MAX);
+    if (rc == -ENOENT) {
+        *len = 0;
+        *text = calloc(1, 1);
+        rc = *text ? 0 : -ENOMEM;
+    }
     if (rc < 0) {
         snprintf(err, err_len, "%s: cannot be read: %s", path, strerror(-rc));
         return -1;
     }
-    if (len == 0 || !strchr(text, '\n')) { // new, or torn before its header was whole
-        free(text);
-        if (len > 0 && truncate(path, 0) != 0) {
-            snprintf(err, err_len, "%s: cannot be written: %s", path, strerror(errno));
-            return -1;
-        }
-        return append(path, HEADER, strlen(HEADER), err, err_len);
+    return 0;
+}
+
+int learning_curve_read(struct learning_curve_history *history, const char *path,
+                        const struct config *c, char *err, size_t err_len) {
+    *history = (struct learning_curve_history){0};
+    char *text;
+    size_t len;
+    if (read_text(&text, &len, path, err, err_len) != 0) {
+        return -1;
     }
-    rc = read_history(path, text, target, history, err, err_len);
+    int rc = read_history(history, text, &len, path, c, err, err_len);
     free(text);
     return rc;
+}
+
+int learning_curve_open(struct learning_curve_history *history, const char *path,
+                        const struct config *c, char *err, size_t err_len) {
+    *history = (struct learning_curve_history){0};
+    char *text;
+    size_t len;
+    if (read_text(&text, &len, path, err, err_len) != 0) {
+        return -1;
+    }
+    size_t complete = len;
+    int rc = read_history(history, text, &complete, path, c, err, err_len);
+    if (rc == 0 && complete > 0 && strncmp(text, HEADER, strlen(HEADER)) != 0) {
+        snprintf(err, err_len,
+                 "%s: does not begin with the columns that this program writes; move it away",
+                 path);
+        rc = -1;
+    }
+    free(text);
+    if (rc == 0 && complete < len && truncate(path, (off_t)complete) != 0) {
+        snprintf(err, err_len, "%s: cannot be written: %s", path, strerror(errno));
+        return -1;
+    }
+    return rc == 0 && complete == 0 ? append(path, HEADER, strlen(HEADER), err, err_len) : rc;
 }
 
 int learning_curve_append(const char *path, const struct learning_curve_row *r, char *err,

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: MIT
-// RUN_DIR/progress.csv: one line an evaluation, the run's learning curve.
+// RUN_DIR/progress.csv: the learning curve of a run, one row per evaluation.
 //
-// Each line is on the disk before learning_curve_append returns. A run that is
-// resumed goes on in the same file; what the file already holds (best return,
-// evaluations solved in a row, time spent) is read back at the start. A torn
-// last line, from a crash while it was written, is cut off.
+// The model server appends to it, and each row is on disk before
+// learning_curve_append returns. A resumed run appends to the same file. Both the
+// model server and `spur run` read the file back: how many evaluations there were,
+// the best return, whether the task is solved. Columns are found by their names, so
+// a reader accepts files with other columns beside those it needs.
 #ifndef SPUR_MODELSERVER_STORAGE_LEARNING_CURVE_H
 #define SPUR_MODELSERVER_STORAGE_LEARNING_CURVE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "common/config/config.h"
 
 struct learning_curve_row {
     uint64_t env_steps;
@@ -23,21 +27,31 @@ struct learning_curve_row {
 };
 
 struct learning_curve_history {
-    uint64_t evaluations, env_steps; // how many, and at which step the last
-    double wall_seconds;             // of the last
-    double return_mean, return_std;  // of the last
+    uint64_t evaluations;
+    uint64_t env_steps; // of the last evaluation, as the next three
+    double wall_seconds;
+    double return_mean, return_std;
     double return_best;
-    uint32_t solved_in_row;
+    uint64_t best_env_steps;
+    uint32_t solved_in_row; // evaluations at or above eval.target, counted back from the last
+    bool solved;            // solved_in_row has reached eval.solved_evaluations at some time
+    uint64_t solved_env_steps;
 };
 
-// Adds one evaluation to the history; target is what counts as solved.
+// Adds one evaluation to the history.
 void learning_curve_count(struct learning_curve_history *h, const struct learning_curve_row *row,
-                          double target);
+                          const struct config *c);
 
-// Makes the file with its header line, or reads what it holds. 0, or -1 with a
-// sentence in err.
-int learning_curve_open(const char *path, double target, struct learning_curve_history *history,
-                        char *err, size_t err_len);
+// The history in the file; none for a file that does not exist. A last line
+// without its end is ignored: it is being written, or was cut off by a crash.
+// 0, or -1 with a sentence in err.
+int learning_curve_read(struct learning_curve_history *history, const char *path,
+                        const struct config *c, char *err, size_t err_len);
+
+// Prepares the file for appending: creates it with its header line, or reads its
+// history and removes an incomplete last line. 0, or -1 with a sentence in err.
+int learning_curve_open(struct learning_curve_history *history, const char *path,
+                        const struct config *c, char *err, size_t err_len);
 int learning_curve_append(const char *path, const struct learning_curve_row *row, char *err,
                           size_t err_len);
 

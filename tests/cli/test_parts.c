@@ -87,16 +87,17 @@ static void summary_of_a_run(void **state) {
     c.run.steps = 5000;
     unlink(in_dir("progress.csv"));
     assert_int_equal(summary_read(&s, dir, &c, err, sizeof(err)), 0);
-    assert_int_equal(s.evaluations, 0);
+    assert_int_equal(s.curve.evaluations, 0);
 
     // Columns by name; the last line is still being written.
-    write_progress("wall_seconds,env_steps,x,return_mean\n1.5,250,0,960\n2,500,0,10\n3,750,0,950\n"
-                   "4,1000,0,990.5\n5,1250,0,99");
+    write_progress("wall_seconds,env_steps,return_std,return_mean\n1.5,250,0,960\n2,500,0,10\n"
+                   "3,750,0,950\n4,1000,0,990.5\n5,1250,0,99");
     assert_int_equal(summary_read(&s, dir, &c, err, sizeof(err)), 0);
-    assert_int_equal(s.evaluations, 4);
-    assert_true(s.solved);
-    assert_int_equal(s.solved_env_steps, 1000);
-    assert_true(s.return_best == 990.5 && s.return_last == 990.5 && s.wall_seconds == 4);
+    assert_int_equal(s.curve.evaluations, 4);
+    assert_true(s.curve.solved);
+    assert_int_equal(s.curve.solved_env_steps, 1000);
+    assert_true(s.curve.return_best == 990.5 && s.curve.return_mean == 990.5 &&
+                s.curve.wall_seconds == 4);
     assert_false(s.spent);
     assert_true(summary_finished(&s, &c));
     c.run.stop_when_solved = false;
@@ -105,7 +106,7 @@ static void summary_of_a_run(void **state) {
     assert_int_equal(summary_read(&s, dir, &c, err, sizeof(err)), 0);
     assert_true(summary_finished(&s, &c));
 
-    write_progress("env_steps,wall_seconds,return_mean\n250,1,nan\n");
+    write_progress("env_steps,wall_seconds,return_mean,return_std\n250,1,nan,0\n");
     assert_int_equal(summary_read(&s, dir, &c, err, sizeof(err)), -1);
     assert_non_null(strstr(err, "progress.csv:2: not a row of numbers"));
     write_progress("a,b\n");

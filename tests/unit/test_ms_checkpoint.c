@@ -178,7 +178,10 @@ static void append(uint64_t env_steps, double return_mean) {
 static void the_curve_goes_on_after_a_restart(void **state) {
     (void)state;
     struct learning_curve_history h;
-    assert_int_equal(learning_curve_open(path, 100, &h, err, sizeof(err)), 0);
+    struct config c;
+    config_defaults(&c);
+    c.eval.target = 100;
+    assert_int_equal(learning_curve_open(&h, path, &c, err, sizeof(err)), 0);
     assert_int_equal(h.evaluations, 0);
     append(250, 120);
     append(500, 30);
@@ -187,7 +190,7 @@ static void the_curve_goes_on_after_a_restart(void **state) {
     FILE *file = fopen(path, "a");
     fputs("1250,12.5,99", file); // torn by a crash
     fclose(file);
-    assert_int_equal(learning_curve_open(path, 100, &h, err, sizeof(err)), 0);
+    assert_int_equal(learning_curve_open(&h, path, &c, err, sizeof(err)), 0);
     assert_int_equal(h.evaluations, 4);
     assert_int_equal(h.env_steps, 1000);
     assert_true(h.wall_seconds == 10 && h.return_best == 120 && h.return_mean == 100);
@@ -208,9 +211,19 @@ static void the_curve_goes_on_after_a_restart(void **state) {
 static void a_foreign_file_is_left_alone(void **state) {
     (void)state;
     struct learning_curve_history h;
+    struct config c;
+    config_defaults(&c);
+    c.eval.target = 100;
     assert_int_equal(file_write_atomic(path, "step,value\n1,2\n", 15), 0);
-    assert_int_equal(learning_curve_open(path, 100, &h, err, sizeof(err)), -1);
+    assert_int_equal(learning_curve_open(&h, path, &c, err, sizeof(err)), -1);
     assert_non_null(strstr(err, path));
+    // The columns that are read, but not those that are appended.
+    static const char reduced[] = "env_steps,wall_seconds,return_mean,return_std\n250,1,2,3\n";
+    assert_int_equal(file_write_atomic(path, reduced, sizeof(reduced) - 1), 0);
+    assert_int_equal(learning_curve_read(&h, path, &c, err, sizeof(err)), 0);
+    assert_int_equal(h.evaluations, 1);
+    assert_int_equal(learning_curve_open(&h, path, &c, err, sizeof(err)), -1);
+    assert_non_null(strstr(err, "columns that this program writes"));
     struct learning_curve_row row = {0};
     assert_int_equal(learning_curve_append("/nowhere/progress.csv", &row, err, sizeof(err)), -1);
     assert_non_null(strstr(err, "/nowhere/progress.csv"));
