@@ -10,11 +10,11 @@
 
 #include "common/base/check.h"
 #include "common/base/queue.h"
-#include "modelserver/core/core.h"
+#include "modelserver/core/ingest.h"
 
 // More than can be under way: all batches, two blocks, a training, a save, and
 // evaluations, of which the disk holds one at a time in practice.
-#define WORK_MAX (MS_BATCHES + 64)
+#define WORK_MAX (INGEST_BATCHES + 64)
 #define GROUP_MAX 256 // batches in one transaction
 
 struct workers {

@@ -19,11 +19,11 @@
 #include "common/base/log.h"
 
 static struct store_batch *take_batch(struct modelserver *ms, struct peer *p, uint64_t seq) {
-    if (ms->free_batches == 0) {
+    if (ms->ingest.free_batches == 0) {
         ms_count(ms, MS_transitions_deferred, 1);
         return NULL;
     }
-    struct store_batch *b = ms->free_batch[--ms->free_batches];
+    struct store_batch *b = ms->ingest.free_batch[--ms->ingest.free_batches];
     memcpy(b->id, p->id, sizeof(b->id));
     b->index = p->registered ? p->index : STORE_NEW_ACTOR;
     b->incarnation = p->incarnation;
@@ -52,28 +52,28 @@ void ingest_hello(struct modelserver *ms, struct peer *p, bool begins) {
             ms->port.store(ms->port.arg, b);
         }
     }
-    ms_queue(ms, p, ms->shutdown_told ? PENDING_SHUTDOWN : 0);
+    ms_queue(ms, p, ms->shutdown.announced ? PENDING_SHUTDOWN : 0);
 }
 
 void ingest_gone(struct modelserver *ms, struct peer *p) {
     p->credit = p->rows_in; // what it has not used goes to others
-    for (int i = 0; i < ms->actors_up; i++) {
-        if (ms->actor_up[i] == p) {
-            ms->actors_up--;
-            memmove(&ms->actor_up[i], &ms->actor_up[i + 1],
-                    (size_t)(ms->actors_up - i) * sizeof(ms->actor_up[0]));
+    for (int i = 0; i < ms->ingest.actors_up; i++) {
+        if (ms->ingest.actor_up[i] == p) {
+            ms->ingest.actors_up--;
+            memmove(&ms->ingest.actor_up[i], &ms->ingest.actor_up[i + 1],
+                    (size_t)(ms->ingest.actors_up - i) * sizeof(ms->ingest.actor_up[0]));
             return;
         }
     }
 }
 
 void ingest_back(struct modelserver *ms, struct peer *p) {
-    for (int i = 0; i < ms->actors_up; i++) {
-        if (ms->actor_up[i] == p) {
+    for (int i = 0; i < ms->ingest.actors_up; i++) {
+        if (ms->ingest.actor_up[i] == p) {
             return;
         }
     }
-    ms->actor_up[ms->actors_up++] = p;
+    ms->ingest.actor_up[ms->ingest.actors_up++] = p;
     ms_queue(ms, p, p->registered ? PENDING_CREDIT : 0);
 }
 
@@ -111,16 +111,16 @@ static bool rows_are_sound(struct modelserver *ms, struct peer *p,
                   "%s: Transitions before Welcome: say Hello again", p->id);
         return false;
     }
-    if (rows->obs_dim != ms->env->obs_dim || rows->act_dim != ms->env->act_dim) {
+    if (rows->obs_dim != ms->feed.env->obs_dim || rows->act_dim != ms->feed.env->act_dim) {
         ms_refuse(ms, &p->route, WIRE_REFUSED_TASK, true,
                   "%s: rows of (%u, %u) numbers, this run's are (%u, %u)", p->id, rows->obs_dim,
-                  rows->act_dim, ms->env->obs_dim, ms->env->act_dim);
+                  rows->act_dim, ms->feed.env->obs_dim, ms->feed.env->act_dim);
         return false;
     }
-    if (rows->rows > (uint32_t)ms->config.network.batch_rows_max) {
+    if (rows->rows > (uint32_t)ms->run.config.network.batch_rows_max) {
         ms_refuse(ms, &p->route, WIRE_REFUSED_FORMAT, false,
                   "%s: %u rows in a message; at most network.batch_rows_max = %d", p->id,
-                  rows->rows, ms->config.network.batch_rows_max);
+                  rows->rows, ms->run.config.network.batch_rows_max);
         return false;
     }
     return true;
@@ -150,7 +150,7 @@ void ingest_drop_rows(struct store_batch *b) {
 // message that does not fit any more.
 static bool exceeds_credit(const struct modelserver *ms, const struct peer *p, uint64_t rows) {
     return p->rows_in + rows > p->credit_told &&
-           ms->steps + ms->rows_pending + rows > ms->steps_granted;
+           ms->ingest.steps + ms->ingest.rows_pending + rows > ms->ingest.steps_granted;
 }
 
 void ingest_transitions(struct modelserver *ms, struct peer *p, const struct wire_transitions *t) {
@@ -171,14 +171,14 @@ void ingest_transitions(struct modelserver *ms, struct peer *p, const struct wir
     p->seq_in = t->seq;
     p->rows_in += b->rows;
     p->policy_version = t->policy_version > 0 ? t->policy_version : p->policy_version;
-    ms->rows_pending += b->rows;
+    ms->ingest.rows_pending += b->rows;
     ms->port.store(ms->port.arg, b);
 }
 
 static void stored(struct modelserver *ms, uint64_t now_ms, struct peer *p,
                    const struct store_batch *b) {
-    ms->steps += b->rows;
-    rate_add(&ms->steps_rate, now_ms, b->rows);
+    ms->ingest.steps += b->rows;
+    rate_add(&ms->ingest.steps_rate, now_ms, b->rows);
     rate_add(&p->steps_rate, now_ms, b->rows);
     p->steps = b->actor.steps;
     p->episodes = b->actor.episodes;
@@ -214,19 +214,19 @@ static void not_stored(struct modelserver *ms, struct peer *p, const struct stor
 
 void ms_on_stored(struct modelserver *ms, uint64_t now_ms, struct store_batch *b, const char *err) {
     struct peer *p = b->owner;
-    ms->rows_pending -= b->rows;
+    ms->ingest.rows_pending -= b->rows;
     if (b->error == 0) {
         stored(ms, now_ms, p, b);
-        ms->store_error[0] = '\0';
+        ms->ingest.store_error[0] = '\0';
     } else {
         not_stored(ms, p, b, err);
         if (b->error != -ESTALE) {
-            snprintf(ms->store_error, sizeof(ms->store_error), "%s", err);
+            snprintf(ms->ingest.store_error, sizeof(ms->ingest.store_error), "%s", err);
         }
     }
     ingest_drop_rows(b);
-    CHECK(ms->free_batches < MS_BATCHES);
-    ms->free_batch[ms->free_batches++] = b;
+    CHECK(ms->ingest.free_batches < INGEST_BATCHES);
+    ms->ingest.free_batch[ms->ingest.free_batches++] = b;
     ms_advance(ms, now_ms);
 }
 
@@ -234,12 +234,12 @@ void ms_on_stored(struct modelserver *ms, uint64_t now_ms, struct store_batch *b
 
 uint64_t ingest_steps_allowed(const struct modelserver *ms, char *why, size_t why_len) {
     struct pacing_view view = learner_feed_view(ms);
-    uint64_t limit = pacing_steps_allowed(&ms->pacing, &view, why, why_len);
+    uint64_t limit = pacing_steps_allowed(&ms->run.pacing, &view, why, why_len);
     if (evaluation_holds_steps(ms)) {
-        limit = ms->steps;
+        limit = ms->ingest.steps;
         if (why) {
             snprintf(why, why_len, "the evaluation at step %llu: it may end the run",
-                     (unsigned long long)ms->steps);
+                     (unsigned long long)ms->ingest.steps);
         }
     }
     return limit;
@@ -250,24 +250,26 @@ static uint64_t unused(const struct peer *p) {
 }
 
 void ingest_credit(struct modelserver *ms) {
-    if (ms->phase != MS_RUNNING || ms->actors_up == 0) {
+    if (ms->shutdown.phase != MS_RUNNING || ms->ingest.actors_up == 0) {
         return;
     }
     uint64_t limit = ingest_steps_allowed(ms, NULL, 0);
-    ms->steps_granted = limit > ms->steps_granted ? limit : ms->steps_granted;
-    uint64_t taken = ms->steps + ms->rows_pending, promised = 0;
-    for (int i = 0; i < ms->actors_up; i++) {
-        promised += unused(ms->actor_up[i]);
+    ms->ingest.steps_granted = limit > ms->ingest.steps_granted ? limit : ms->ingest.steps_granted;
+    uint64_t taken = ms->ingest.steps + ms->ingest.rows_pending, promised = 0;
+    for (int i = 0; i < ms->ingest.actors_up; i++) {
+        promised += unused(ms->ingest.actor_up[i]);
     }
     if (taken + promised >= limit) {
         return;
     }
     uint64_t left = limit - taken - promised;
-    uint64_t portion = (limit - taken) / (uint64_t)ms->actors_up;
-    uint64_t portion_max = 2 * (uint64_t)ms->config.network.batch_rows_max;
+    uint64_t portion = (limit - taken) / (uint64_t)ms->ingest.actors_up;
+    uint64_t portion_max = 2 * (uint64_t)ms->run.config.network.batch_rows_max;
     portion = portion < 1 ? 1 : portion < portion_max ? portion : portion_max;
-    for (int i = 0; i < ms->actors_up && left > 0; i++) {
-        struct peer *p = ms->actor_up[(ms->credit_turn + (uint64_t)i) % (uint64_t)ms->actors_up];
+    for (int i = 0; i < ms->ingest.actors_up && left > 0; i++) {
+        struct peer *p =
+            ms->ingest
+                .actor_up[(ms->ingest.credit_turn + (uint64_t)i) % (uint64_t)ms->ingest.actors_up];
         uint64_t has = unused(p);
         if (!p->registered || has >= portion) {
             continue;
@@ -276,18 +278,18 @@ void ingest_credit(struct modelserver *ms) {
         p->credit = p->rows_in + has + more;
         p->credit_told = p->credit > p->credit_told ? p->credit : p->credit_told;
         left -= more;
-        if (ms->steps < ms->config.run.explore_steps) {
+        if (ms->ingest.steps < ms->run.config.run.explore_steps) {
             p->random_credit = p->credit; // the limit ends with exploration
         }
         ms_queue(ms, p, PENDING_CREDIT);
     }
-    ms->credit_turn++;
+    ms->ingest.credit_turn++;
 }
 
 void ingest_fill_credit(struct modelserver *ms, const struct peer *p, struct wire_credit *out) {
-    bool explores = ms->steps < ms->config.run.explore_steps;
-    uint64_t newest = ms->policy ? ms->policy->version : 0;
-    bool lockstep = ms->config.pacing.mode == PACING_LOCKSTEP;
+    bool explores = ms->ingest.steps < ms->run.config.run.explore_steps;
+    uint64_t newest = ms->feed.policy ? ms->feed.policy->version : 0;
+    bool lockstep = ms->run.config.pacing.mode == PACING_LOCKSTEP;
     *out = (struct wire_credit){.steps_allowed = p->credit,
                                 .random_steps = p->random_credit,
                                 .newest_policy_version = newest,
@@ -300,16 +302,16 @@ void ingest_fill_credit(struct modelserver *ms, const struct peer *p, struct wir
 void ingest_fill_welcome(const struct modelserver *ms, const struct peer *p,
                          struct wire_welcome *out) {
     *out = (struct wire_welcome){
-        .seed = ms->config.run.seed,
-        .obs_dim = (uint32_t)ms->task->obs_dim,
-        .act_dim = (uint32_t)ms->task->act_dim,
-        .horizon = (uint32_t)ms->task->horizon,
-        .heartbeat_ms = (uint32_t)ms->config.network.heartbeat_ms,
-        .lost_after_ms = (uint32_t)ms->config.network.lost_after_ms,
-        .batch_rows_max = (uint32_t)ms->config.network.batch_rows_max,
-        .unacked_rows_max = (uint32_t)ms->config.network.unacked_rows_max,
+        .seed = ms->run.config.run.seed,
+        .obs_dim = (uint32_t)ms->run.task->obs_dim,
+        .act_dim = (uint32_t)ms->run.task->act_dim,
+        .horizon = (uint32_t)ms->run.task->horizon,
+        .heartbeat_ms = (uint32_t)ms->run.config.network.heartbeat_ms,
+        .lost_after_ms = (uint32_t)ms->run.config.network.lost_after_ms,
+        .batch_rows_max = (uint32_t)ms->run.config.network.batch_rows_max,
+        .unacked_rows_max = (uint32_t)ms->run.config.network.unacked_rows_max,
     };
-    snprintf(out->task, sizeof(out->task), "%s", ms->task->name);
+    snprintf(out->task, sizeof(out->task), "%s", ms->run.task->name);
     if (p->role == WIRE_ROLE_ACTOR) {
         out->actor_index = (uint32_t)p->index;
         out->next_seq = p->seq_stored + 1;

@@ -14,15 +14,15 @@
 // What speaks against this Hello, whoever it comes from. False: refused.
 static bool hello_is_sound(struct modelserver *ms, const struct net_peer *from,
                            const struct wire_hello *h) {
-    if ((h->task[0] && strcmp(h->task, ms->task->name) != 0) ||
-        (h->obs_dim && h->obs_dim != (uint32_t)ms->task->obs_dim) ||
-        (h->act_dim && h->act_dim != (uint32_t)ms->task->act_dim)) {
+    if ((h->task[0] && strcmp(h->task, ms->run.task->name) != 0) ||
+        (h->obs_dim && h->obs_dim != (uint32_t)ms->run.task->obs_dim) ||
+        (h->act_dim && h->act_dim != (uint32_t)ms->run.task->act_dim)) {
         ms_refuse(
             ms, from, WIRE_REFUSED_TASK, true,
             "%.64s brings %.48s with %u observations and %u actions; this run's task is %.48s "
             "with %d and %d",
-            h->id, h->task[0] ? h->task : "an environment", h->obs_dim, h->act_dim, ms->task->name,
-            ms->task->obs_dim, ms->task->act_dim);
+            h->id, h->task[0] ? h->task : "an environment", h->obs_dim, h->act_dim,
+            ms->run.task->name, ms->run.task->obs_dim, ms->run.task->act_dim);
         return false;
     }
     if (h->id[0] == '\0') {
@@ -30,17 +30,17 @@ static bool hello_is_sound(struct modelserver *ms, const struct net_peer *from,
         return false;
     }
     if (h->role == WIRE_ROLE_ACTOR && h->environments > 1 &&
-        ms->config.pacing.mode == PACING_LOCKSTEP) {
+        ms->run.config.pacing.mode == PACING_LOCKSTEP) {
         ms_refuse(ms, from, WIRE_REFUSED_MODE, true,
                   "%s brings %u environments; in lockstep an actor steps one: start it with "
                   "--envs-per-actor 1, or the run with pacing.mode=ratio",
                   h->id, h->environments);
         return false;
     }
-    if (h->role == WIRE_ROLE_LEARNER && h->real_rows > ms->steps) {
+    if (h->role == WIRE_ROLE_LEARNER && h->real_rows > ms->ingest.steps) {
         ms_refuse(ms, from, WIRE_REFUSED_RUN, true,
                   "%s has %llu real rows, the store only %llu: it belongs to another run", h->id,
-                  (unsigned long long)h->real_rows, (unsigned long long)ms->steps);
+                  (unsigned long long)h->real_rows, (unsigned long long)ms->ingest.steps);
         return false;
     }
     return true;
@@ -63,11 +63,11 @@ static bool place_is_free(struct modelserver *ms, const struct net_peer *from,
     }
     const struct peer *holder = NULL;
     if (h->role == WIRE_ROLE_LEARNER) {
-        holder = ms->learner;
+        holder = ms->feed.learner;
     } else if (h->role == WIRE_ROLE_EVALUATOR) {
-        holder = ms->evaluator;
-    } else if (ms->config.pacing.mode == PACING_LOCKSTEP && ms->actors_up > 0) {
-        holder = ms->actor_up[0];
+        holder = ms->evaluation.evaluator;
+    } else if (ms->run.config.pacing.mode == PACING_LOCKSTEP && ms->ingest.actors_up > 0) {
+        holder = ms->ingest.actor_up[0];
     }
     if (holder && holder != p && peer_is_up(holder)) {
         bool actor = h->role == WIRE_ROLE_ACTOR;
@@ -113,11 +113,11 @@ void join_hello(struct modelserver *ms, uint64_t now_ms, const struct net_peer *
         return;
     }
     if (h->role == WIRE_ROLE_LEARNER) {
-        ms->learner = p;
+        ms->feed.learner = p;
         learner_feed_hello(ms, h, begins);
     } else {
-        ms->evaluator = p;
-        ms_queue(ms, p, ms->eval_out.policy ? PENDING_EVAL : 0);
+        ms->evaluation.evaluator = p;
+        ms_queue(ms, p, ms->evaluation.current.policy ? PENDING_EVAL : 0);
     }
-    ms_queue(ms, p, PENDING_WELCOME | (ms->shutdown_told ? PENDING_SHUTDOWN : 0));
+    ms_queue(ms, p, PENDING_WELCOME | (ms->shutdown.announced ? PENDING_SHUTDOWN : 0));
 }

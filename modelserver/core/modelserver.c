@@ -41,21 +41,21 @@ static uint32_t block_rows(const struct config *config) {
 }
 
 static void make_buffers(struct modelserver *ms) {
-    uint32_t o = (uint32_t)ms->task->obs_dim, a = (uint32_t)ms->task->act_dim;
+    uint32_t o = (uint32_t)ms->run.task->obs_dim, a = (uint32_t)ms->run.task->act_dim;
     ms->peers = peers_create();
-    ms->batches = xcalloc(MS_BATCHES, sizeof(*ms->batches));
-    for (int i = 0; i < MS_BATCHES; i++) {
-        ms->free_batch[i] = &ms->batches[i];
+    ms->ingest.batches = xcalloc(INGEST_BATCHES, sizeof(*ms->ingest.batches));
+    for (int i = 0; i < INGEST_BATCHES; i++) {
+        ms->ingest.free_batch[i] = &ms->ingest.batches[i];
     }
-    ms->free_batches = MS_BATCHES;
-    model_slots_init(&ms->models, &ms->ensemble, ms->task->termination);
-    policy_slots_init(&ms->policies, &ms->policy_shape);
-    experience_queue_init(&ms->queue, o, a);
+    ms->ingest.free_batches = INGEST_BATCHES;
+    model_slots_init(&ms->training.models, &ms->training.ensemble, ms->run.task->termination);
+    policy_slots_init(&ms->feed.policies, &ms->feed.policy_shape);
+    experience_queue_init(&ms->feed.queue, o, a);
     for (int i = 0; i < ROLLOUT_BLOCKS; i++) {
-        rollout_rows_init(&ms->blocks[i].out, block_rows(&ms->config), o, a);
+        rollout_rows_init(&ms->rollouts.blocks[i].out, block_rows(&ms->run.config), o, a);
     }
-    ms->block_rollouts = block_rollouts(&ms->config);
-    ms->actor_status = xcalloc(PEERS_MAX, sizeof(*ms->actor_status));
+    ms->rollouts.block_rollouts = block_rollouts(&ms->run.config);
+    ms->status.actors = xcalloc(PEERS_MAX, sizeof(*ms->status.actors));
 }
 
 uint64_t ms_memory_bytes(const struct config *config, const struct task *task) {
@@ -65,8 +65,8 @@ uint64_t ms_memory_bytes(const struct config *config, const struct task *task) {
     uint64_t row = (uint64_t)(2 * task->obs_dim + task->act_dim + 1) * sizeof(float) + 1;
     // What the run's own actors may have on its way; others that join add theirs, up to kept_max.
     uint64_t kept = (uint64_t)config->run.actors * (uint64_t)config->network.unacked_rows_max;
-    uint64_t kept_max = MS_BATCHES * (uint64_t)config->network.batch_rows_max;
-    return sizeof(struct modelserver) + MS_BATCHES * sizeof(struct store_batch) +
+    uint64_t kept_max = INGEST_BATCHES * (uint64_t)config->network.batch_rows_max;
+    return sizeof(struct modelserver) + INGEST_BATCHES * sizeof(struct store_batch) +
            (kept < kept_max ? kept : kept_max) * row +
            VERSION_SLOTS * (ensemble_params(&e) + policy_params(&p) + termination_params(&heads)) *
                sizeof(float) +
@@ -89,18 +89,18 @@ static void recall_actors(struct modelserver *ms, const struct ms_setup *setup, 
         p->rows_in = p->rows_stored = p->credit = a->steps_incarnation;
         // What the process before allowed is not known, but no more than this
         // can be on its way.
-        p->credit_told = p->rows_in + (uint64_t)ms->config.network.unacked_rows_max;
+        p->credit_told = p->rows_in + (uint64_t)ms->run.config.network.unacked_rows_max;
         p->steps = a->steps;
         p->episodes = a->episodes;
     }
 }
 
 static void recall_model(struct modelserver *ms, const struct model *from, uint64_t now_ms) {
-    struct model *m = model_take(&ms->models);
-    memcpy(m->params, from->params, ms->models.params * sizeof(float));
-    memcpy(m->normalizer, from->normalizer, ms->models.normalizer * sizeof(float));
-    if (ms->models.termination > 0) {
-        memcpy(m->termination, from->termination, ms->models.termination * sizeof(float));
+    struct model *m = model_take(&ms->training.models);
+    memcpy(m->params, from->params, ms->training.models.params * sizeof(float));
+    memcpy(m->normalizer, from->normalizer, ms->training.models.normalizer * sizeof(float));
+    if (ms->training.models.termination > 0) {
+        memcpy(m->termination, from->termination, ms->training.models.termination * sizeof(float));
         memcpy(m->termination_score, from->termination_score, sizeof(m->termination_score));
     }
     memcpy(m->elite, from->elite, sizeof(m->elite));
@@ -110,40 +110,71 @@ static void recall_model(struct modelserver *ms, const struct model *from, uint6
     m->epochs = from->epochs;
     m->members = from->members;
     m->elites = from->elites;
-    ms->model = m;
-    ms->model_ms = now_ms;
+    ms->training.model = m;
+    ms->training.model_ms = now_ms;
+}
+
+static void restore_state(struct modelserver *ms, const struct ms_state *s) {
+    ms->training.trainings = s->trainings;
+    ms->training.trained_for = s->trained_for;
+    ms->rollouts.steps = s->rollout_steps;
+    ms->rollouts.filled = s->filled;
+    ms->rollouts.fill_number = s->fill_number;
+    ms->rollouts.fill_total = s->fill_total;
+    ms->rollouts.fill_done = s->fill_done;
+    ms->rollouts.count = s->rollouts;
+    ms->rollouts.rows = s->rollout_rows;
+    ms->saving.checkpoint_id = s->checkpoint_id;
+    memcpy(ms->counters.n, s->counters, sizeof(ms->counters.n));
+    if (s->wall_ms > ms->run.wall_ms_before) {
+        ms->run.wall_ms_before = s->wall_ms;
+    }
+}
+
+struct ms_state ms_state(const struct modelserver *ms) {
+    struct ms_state s = {.trainings = ms->training.trainings,
+                         .trained_for = ms->training.trained_for,
+                         .rollout_steps = ms->rollouts.steps,
+                         .filled = ms->rollouts.filled,
+                         .fill_number = ms->rollouts.fill_number,
+                         .fill_total = ms->rollouts.fill_total,
+                         .fill_done = ms->rollouts.fill_done,
+                         .rollouts = ms->rollouts.count,
+                         .rollout_rows = ms->rollouts.rows,
+                         .wall_ms = ms->saving.wall_ms,
+                         .checkpoint_id = ms->saving.checkpoint_id};
+    memcpy(s.counters, ms->counters.n, sizeof(s.counters));
+    return s;
 }
 
 struct modelserver *ms_create(const struct ms_setup *setup, uint64_t now_ms) {
     struct modelserver *ms = xcalloc(1, sizeof(*ms));
-    ms->config = *setup->config;
-    ms->task = setup->task;
-    ms->run_id = setup->run_id;
-    ms->pid = setup->pid;
-    ms->started_ms = ms->saved_ms = now_ms;
+    ms->run.config = *setup->config;
+    ms->run.task = setup->task;
+    ms->run.id = setup->run_id;
+    ms->run.pid = setup->pid;
+    ms->run.started_ms = ms->saving.requested_ms = now_ms;
     ms->port = setup->port;
-    ms->pacing = pacing_make(&ms->config);
-    ms->ensemble = ms_ensemble(&ms->config, ms->task);
-    ms->policy_shape = ms_policy(&ms->config, ms->task);
+    ms->run.pacing = pacing_make(&ms->run.config);
+    ms->training.ensemble = ms_ensemble(&ms->run.config, ms->run.task);
+    ms->feed.policy_shape = ms_policy(&ms->run.config, ms->run.task);
     make_buffers(ms);
-    ms->env = setup->env;
-    ms->steps = ms->steps_granted = setup->env_rows;
-    ms->history = setup->history;
-    ms->eval_marked = ms->history.env_steps / ms->config.eval.every_steps;
-    ms->eval_last_asked =
-        ms->history.evaluations > 0 && ms->history.env_steps >= ms->config.run.steps;
-    ms->wall_ms_before = (uint64_t)(ms->history.wall_seconds * 1e3);
+    ms->feed.env = setup->env;
+    ms->ingest.steps = ms->ingest.steps_granted = setup->env_rows;
+    ms->evaluation.history = setup->history;
+    ms->evaluation.boundary = ms->evaluation.history.env_steps / ms->run.config.eval.every_steps;
+    ms->evaluation.final_requested = ms->evaluation.history.evaluations > 0 &&
+                                     ms->evaluation.history.env_steps >= ms->run.config.run.steps;
+    ms->run.wall_ms_before = (uint64_t)(ms->evaluation.history.wall_seconds * 1e3);
     recall_actors(ms, setup, now_ms);
     if (setup->state) {
-        ms->state = *setup->state;
-        ms->wall_ms_before =
-            ms->state.wall_ms > ms->wall_ms_before ? ms->state.wall_ms : ms->wall_ms_before;
+        restore_state(ms, setup->state);
     }
-    if (ms->state.rollout_steps < ms->config.run.explore_steps) {
-        ms->state.rollout_steps = ms->config.run.explore_steps;
+    if (ms->rollouts.steps < ms->run.config.run.explore_steps) {
+        ms->rollouts.steps = ms->run.config.run.explore_steps;
     }
-    ms->rollout_asked_steps = ms->state.rollout_steps;
-    ms->fill_asked = ms->state.fill_done;
+    ms->rollouts.requested_steps = ms->rollouts.steps;
+    ms->rollouts.fill_requested = ms->rollouts.fill_done;
     if (setup->model) {
         recall_model(ms, setup->model, now_ms);
     }
@@ -156,26 +187,26 @@ void ms_destroy(struct modelserver **pointer) {
         return;
     }
     peers_destroy(&ms->peers);
-    for (int i = 0; i < MS_BATCHES; i++) {
-        ingest_drop_rows(&ms->batches[i]);
+    for (int i = 0; i < INGEST_BATCHES; i++) {
+        ingest_drop_rows(&ms->ingest.batches[i]);
     }
-    free(ms->batches);
-    model_slots_deinit(&ms->models);
-    policy_slots_deinit(&ms->policies);
+    free(ms->ingest.batches);
+    model_slots_deinit(&ms->training.models);
+    policy_slots_deinit(&ms->feed.policies);
     for (int i = 0; i < ROLLOUT_BLOCKS; i++) {
-        rollout_rows_deinit(&ms->blocks[i].out);
+        rollout_rows_deinit(&ms->rollouts.blocks[i].out);
     }
-    free(ms->actor_status);
+    free(ms->status.actors);
     free(ms);
     *pointer = NULL;
 }
 
 void ms_count(struct modelserver *ms, enum ms_counter counter, uint64_t n) {
-    ms->state.counters[counter] += n;
+    ms->counters.n[counter] += n;
 }
 
 uint64_t ms_wall_ms(const struct modelserver *ms, uint64_t now_ms) {
-    return ms->wall_ms_before + (now_ms - ms->started_ms);
+    return ms->run.wall_ms_before + (now_ms - ms->run.started_ms);
 }
 
 // ---- sending ----
@@ -184,12 +215,12 @@ void ms_queue(struct modelserver *ms, struct peer *p, unsigned due) {
     p->due |= due;
     if (!p->owed && p->due) {
         p->owed = true;
-        ms->owed[ms->owed_count++] = p;
+        ms->outbox.queued[ms->outbox.queued_count++] = p;
     }
 }
 
 int ms_send(struct modelserver *ms, struct peer *p, uint64_t now_ms, struct wire_msg *msg) {
-    msg->run_id = ms->run_id;
+    msg->run_id = ms->run.id;
     int rc = ms->port.send(ms->port.arg, &p->route, msg);
     if (rc == 0) {
         p->sent_ms = now_ms;
@@ -207,13 +238,13 @@ int ms_send(struct modelserver *ms, struct peer *p, uint64_t now_ms, struct wire
 void ms_refuse(struct modelserver *ms, const struct net_peer *to, enum wire_refusal code,
                bool fatal, const char *fmt, ...) {
     struct wire_msg msg = {
-        .type = WIRE_REFUSE, .run_id = ms->run_id, .refuse = {.code = code, .fatal = fatal}};
+        .type = WIRE_REFUSE, .run_id = ms->run.id, .refuse = {.code = code, .fatal = fatal}};
     va_list args;
     va_start(args, fmt);
     vsnprintf(msg.refuse.text, sizeof(msg.refuse.text), fmt, args);
     va_end(args);
     ms_count(ms, MS_refused_schema + (code - WIRE_REFUSED_SCHEMA), 1);
-    if (log_due(&ms->refusal_said_ms, ms->now_ms, 1000)) {
+    if (log_due(&ms->outbox.refusal_logged_ms, ms->outbox.now_ms, 1000)) {
         log_warn("refused a message (%s)", msg.refuse.text);
     }
     if (ms->port.send(ms->port.arg, to, &msg) != 0) {
@@ -251,7 +282,7 @@ static void fill_message(struct modelserver *ms, struct peer *p, enum pending du
         break;
     case PENDING_SHUTDOWN:
         msg->type = WIRE_SHUTDOWN;
-        msg->shutdown = ms->shutdown;
+        msg->shutdown = ms->shutdown.message;
         break;
     }
 }
@@ -272,15 +303,15 @@ void ms_flush(struct modelserver *ms, struct peer *p, uint64_t now_ms) {
 
 static void flush_owed(struct modelserver *ms, uint64_t now_ms) {
     int kept = 0;
-    for (int i = 0; i < ms->owed_count; i++) {
-        struct peer *p = ms->owed[i];
+    for (int i = 0; i < ms->outbox.queued_count; i++) {
+        struct peer *p = ms->outbox.queued[i];
         ms_flush(ms, p, now_ms);
         p->owed = p->due != 0;
         if (p->owed) {
-            ms->owed[kept++] = p;
+            ms->outbox.queued[kept++] = p;
         }
     }
-    ms->owed_count = kept;
+    ms->outbox.queued_count = kept;
 }
 
 // ---- peers come and go ----
@@ -315,10 +346,10 @@ static void peer_heard(struct modelserver *ms, struct peer *p, uint64_t now_ms) 
         ingest_back(ms, p);
     } else if (p->role == WIRE_ROLE_LEARNER) {
         ms_queue(ms, p, PENDING_GRANT);
-    } else if (ms->eval_out.policy) {
+    } else if (ms->evaluation.current.policy) {
         ms_queue(ms, p, PENDING_EVAL);
     }
-    ms_queue(ms, p, ms->shutdown_told ? PENDING_SHUTDOWN : 0);
+    ms_queue(ms, p, ms->shutdown.announced ? PENDING_SHUTDOWN : 0);
 }
 
 // ---- messages ----
@@ -339,7 +370,7 @@ static void on_heartbeat(struct peer *p, const struct wire_msg *msg) {
 static bool on_peer_message(struct modelserver *ms, uint64_t now_ms, struct peer *p,
                             const struct wire_msg *msg) {
     bool actor = p->role == WIRE_ROLE_ACTOR;
-    bool learner = p == ms->learner, evaluator = p == ms->evaluator;
+    bool learner = p == ms->feed.learner, evaluator = p == ms->evaluation.evaluator;
     if (msg->type == WIRE_HEARTBEAT) {
         on_heartbeat(p, msg);
     } else if (msg->type == WIRE_GOODBYE) {
@@ -364,7 +395,7 @@ static bool on_peer_message(struct modelserver *ms, uint64_t now_ms, struct peer
 }
 
 static void answer_status(struct modelserver *ms, uint64_t now_ms, const struct net_peer *to) {
-    struct wire_msg msg = {.type = WIRE_STATUS, .run_id = ms->run_id};
+    struct wire_msg msg = {.type = WIRE_STATUS, .run_id = ms->run.id};
     ms_status(ms, now_ms, &msg.status);
     if (ms->port.send(ms->port.arg, to, &msg) != 0) {
         ms_count(ms, MS_sends_failed, 1); // who asks, asks again
@@ -384,10 +415,10 @@ static struct peer *known_sender(struct modelserver *ms, uint64_t now_ms,
         }
         return NULL;
     }
-    if (msg->type != WIRE_REFUSE && msg->run_id != ms->run_id) {
+    if (msg->type != WIRE_REFUSE && msg->run_id != ms->run.id) {
         ms_refuse(ms, from, WIRE_REFUSED_RUN, false, "%s of run %016llx; this is run %016llx",
                   wire_type_name(msg->type), (unsigned long long)msg->run_id,
-                  (unsigned long long)ms->run_id);
+                  (unsigned long long)ms->run.id);
         return NULL;
     }
     if (msg->type != WIRE_GOODBYE) {
@@ -398,7 +429,7 @@ static struct peer *known_sender(struct modelserver *ms, uint64_t now_ms,
 
 void ms_on_message(struct modelserver *ms, uint64_t now_ms, const struct net_peer *from,
                    const struct wire_msg *msg) {
-    ms->now_ms = now_ms;
+    ms->outbox.now_ms = now_ms;
     if (msg->type == WIRE_STATUS_REQUEST) {
         answer_status(ms, now_ms, from);
         return;
@@ -417,11 +448,11 @@ void ms_on_message(struct modelserver *ms, uint64_t now_ms, const struct net_pee
 
 void ms_on_unparsable(struct modelserver *ms, uint64_t now_ms, const struct net_peer *from,
                       enum wire_refusal code, const char *text, const struct wire_msg *msg) {
-    ms->now_ms = now_ms;
+    ms->outbox.now_ms = now_ms;
     ms_refuse(ms, from, code, code == WIRE_REFUSED_SCHEMA, "%s", text);
     struct peer *p = peers_by_route(ms->peers, from);
     if (code == WIRE_REFUSED_VALUE && msg->type == WIRE_TRANSITIONS && p &&
-        p->role == WIRE_ROLE_ACTOR && msg->run_id == ms->run_id) {
+        p->role == WIRE_ROLE_ACTOR && msg->run_id == ms->run.id) {
         peer_heard(ms, p, now_ms);
         ingest_refused_rows(ms, p, msg->transitions.seq, msg->transitions.rows.rows);
         ms_advance(ms, now_ms);
@@ -434,12 +465,12 @@ static void watch_peer(struct modelserver *ms, struct peer *p, uint64_t now_ms) 
     if (!peer_is_up(p)) {
         return;
     }
-    if (now_ms - p->heard_ms > ms->config.network.lost_after_ms) {
+    if (now_ms - p->heard_ms > ms->run.config.network.lost_after_ms) {
         ms_peer_gone(ms, p, WIRE_PEER_LOST);
         return;
     }
-    bool beat = now_ms - p->sent_ms >= ms->config.network.heartbeat_ms;
-    bool newer = ms->policy && p->policy_told != ms->policy->version;
+    bool beat = now_ms - p->sent_ms >= ms->run.config.network.heartbeat_ms;
+    bool newer = ms->feed.policy && p->policy_told != ms->feed.policy->version;
     if (p->role == WIRE_ROLE_ACTOR && p->registered && (beat || newer)) {
         ms_queue(ms, p, PENDING_CREDIT);
     } else if (beat) {
@@ -455,7 +486,7 @@ void ms_on_tick(struct modelserver *ms, uint64_t now_ms) {
 }
 
 void ms_advance(struct modelserver *ms, uint64_t now_ms) {
-    shutdown_save(ms, now_ms); // first: it must not wait behind one training after the other
+    saving_advance(ms, now_ms); // first: it must not wait behind one training after the other
     learner_feed_advance(ms, now_ms);
     evaluation_advance(ms, now_ms);
     ingest_credit(ms);

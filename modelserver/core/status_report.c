@@ -19,11 +19,11 @@ static double seconds(uint64_t now_ms, uint64_t then_ms) {
 }
 
 static double policy_age_s(const struct modelserver *ms, uint64_t version, uint64_t now_ms) {
-    uint64_t newest = ms->policy ? ms->policy->version : 0;
-    if (version == 0 || version > newest || newest - version >= MS_POLICY_TIMES) {
+    uint64_t newest = ms->feed.policy ? ms->feed.policy->version : 0;
+    if (version == 0 || version > newest || newest - version >= LEARNER_FEED_POLICY_TIMES) {
         return 0;
     }
-    uint64_t then = ms->policy_times[version % MS_POLICY_TIMES];
+    uint64_t then = ms->feed.policy_times[version % LEARNER_FEED_POLICY_TIMES];
     return then > 0 ? seconds(now_ms, then) : 0;
 }
 
@@ -53,62 +53,64 @@ static void peers(struct modelserver *ms, uint64_t now_ms, struct wire_status *o
     for (int i = 0; i < peers_count(ms->peers); i++) {
         const struct peer *p = peers_at(ms->peers, i);
         if (p->role != WIRE_ROLE_LEARNER) {
-            actor_status(ms, p, now_ms, &ms->actor_status[out->actor_count++]);
+            actor_status(ms, p, now_ms, &ms->status.actors[out->actor_count++]);
             out->episodes += p->role == WIRE_ROLE_ACTOR ? p->episodes : 0;
         }
     }
-    out->actors = ms->actor_status;
+    out->actors = ms->status.actors;
 }
 
 static void learner(const struct modelserver *ms, uint64_t now_ms, struct wire_status *out) {
-    out->updates = ms->updates;
-    out->policy_version = ms->policy ? ms->policy->version : 0;
-    out->model_rows = ms->progress.model_rows;
+    out->updates = ms->feed.updates;
+    out->policy_version = ms->feed.policy ? ms->feed.policy->version : 0;
+    out->model_rows = ms->feed.progress.model_rows;
     out->model_capacity = learner_feed_capacity(ms);
-    out->has_learner = ms->learner != NULL;
-    if (!ms->learner) {
+    out->has_learner = ms->feed.learner != NULL;
+    if (!ms->feed.learner) {
         return;
     }
-    out->learner_state = ms->learner->state;
-    out->updates_per_s = rate_per_s(&ms->updates_rate, now_ms);
-    out->critic_loss = ms->progress.critic_loss;
-    out->actor_loss = ms->progress.actor_loss;
-    out->temperature = ms->progress.temperature;
-    out->entropy = ms->progress.entropy;
-    out->q_mean = ms->progress.q_mean;
-    memcpy(out->learner_waiting, ms->progress.waiting, sizeof(out->learner_waiting));
+    out->learner_state = ms->feed.learner->state;
+    out->updates_per_s = rate_per_s(&ms->feed.updates_rate, now_ms);
+    out->critic_loss = ms->feed.progress.critic_loss;
+    out->actor_loss = ms->feed.progress.actor_loss;
+    out->temperature = ms->feed.progress.temperature;
+    out->entropy = ms->feed.progress.entropy;
+    out->q_mean = ms->feed.progress.q_mean;
+    memcpy(out->learner_waiting, ms->feed.progress.waiting, sizeof(out->learner_waiting));
 }
 
 static void pacing(const struct modelserver *ms, struct wire_status *out) {
     struct pacing_view view = learner_feed_view(ms);
-    uint64_t explore = ms->pacing.explore;
+    uint64_t explore = ms->run.pacing.explore;
     out->has_pacing = true;
     snprintf(out->pacing_mode, sizeof(out->pacing_mode), "%s",
-             ms->pacing.mode == PACING_LOCKSTEP ? "lockstep" : "ratio");
-    out->updates_per_step = ms->pacing.updates_per_step;
+             ms->run.pacing.mode == PACING_LOCKSTEP ? "lockstep" : "ratio");
+    out->updates_per_step = ms->run.pacing.updates_per_step;
     out->updates_per_step_achieved =
-        ms->steps > explore ? (double)ms->updates / (double)(ms->steps - explore) : 0;
-    out->updates_allowed = pacing_updates_allowed(&ms->pacing, &view, NULL, 0);
+        ms->ingest.steps > explore ? (double)ms->feed.updates / (double)(ms->ingest.steps - explore)
+                                   : 0;
+    out->updates_allowed = pacing_updates_allowed(&ms->run.pacing, &view, NULL, 0);
     out->steps_allowed = ingest_steps_allowed(ms, NULL, 0);
 }
 
 static void model(const struct modelserver *ms, uint64_t now_ms, struct wire_status *out) {
     out->has_model = true;
-    out->model_trainings = ms->state.trainings;
-    out->model_training_now = ms->fit_running;
-    out->rollout_length = (uint64_t)config_rollout_length(&ms->config, ms->steps);
-    out->rollout_rows = ms->state.rollout_rows;
-    out->rollout_rows_per_s = rate_per_s(&ms->rollout_rate, now_ms);
-    out->rollout_length_mean =
-        ms->rollouts_last > 0 ? (double)ms->rollout_rows_last / (double)ms->rollouts_last : 0;
-    const struct model *m = ms->model;
+    out->model_trainings = ms->training.trainings;
+    out->model_training_now = ms->training.running;
+    out->rollout_length = (uint64_t)config_rollout_length(&ms->run.config, ms->ingest.steps);
+    out->rollout_rows = ms->rollouts.rows;
+    out->rollout_rows_per_s = rate_per_s(&ms->rollouts.rows_rate, now_ms);
+    out->rollout_length_mean = ms->rollouts.last_count > 0 ? (double)ms->rollouts.last_rows /
+                                                                 (double)ms->rollouts.last_count
+                                                           : 0;
+    const struct model *m = ms->training.model;
     if (!m) {
         return;
     }
     out->model_version = m->version;
     out->model_epochs = m->epochs;
-    out->model_age_s = seconds(now_ms, ms->model_ms);
-    out->model_age_steps = ms->steps - m->env_rows;
+    out->model_age_s = seconds(now_ms, ms->training.model_ms);
+    out->model_age_steps = ms->ingest.steps - m->env_rows;
     out->members = (uint32_t)m->members;
     out->elites = (uint32_t)m->elites;
     for (int i = 0; i < m->members; i++) {
@@ -129,63 +131,63 @@ static void model(const struct modelserver *ms, uint64_t now_ms, struct wire_sta
 
 static void evaluations(const struct modelserver *ms, struct wire_status *out) {
     out->has_eval = true;
-    out->evaluations = ms->history.evaluations;
-    out->eval_env_steps = ms->history.env_steps;
-    out->eval_return_last = ms->history.return_mean;
-    out->eval_return_std = ms->history.return_std;
-    out->eval_return_best = ms->history.return_best;
-    out->eval_target = ms->config.eval.target;
-    out->eval_solved_in_row = ms->history.solved_in_row;
+    out->evaluations = ms->evaluation.history.evaluations;
+    out->eval_env_steps = ms->evaluation.history.env_steps;
+    out->eval_return_last = ms->evaluation.history.return_mean;
+    out->eval_return_std = ms->evaluation.history.return_std;
+    out->eval_return_best = ms->evaluation.history.return_best;
+    out->eval_target = ms->run.config.eval.target;
+    out->eval_solved_in_row = ms->evaluation.history.solved_in_row;
 }
 
 static const char *state_name(const struct modelserver *ms) {
-    if (ms->phase != MS_RUNNING) {
-        return ms->shutdown.done ? ms->shutdown.text : "stopping";
+    if (ms->shutdown.phase != MS_RUNNING) {
+        return ms->shutdown.message.done ? ms->shutdown.message.text : "stopping";
     }
-    if (ms->steps < ms->pacing.explore) {
+    if (ms->ingest.steps < ms->run.pacing.explore) {
         return "exploring";
     }
-    if (!ms->model) {
+    if (!ms->training.model) {
         return "training the first model";
     }
-    return ms->state.filled ? "learning" : "filling D_model";
+    return ms->rollouts.filled ? "learning" : "filling D_model";
 }
 
 // The first of these that holds is what the run waits for most.
 static void waiting(const struct modelserver *ms, char *out, size_t out_len) {
     out[0] = '\0';
     char why[WIRE_STRING_MAX - 32];
-    bool explores = ms->steps < ms->pacing.explore;
-    if (ms->phase != MS_RUNNING) {
+    bool explores = ms->ingest.steps < ms->run.pacing.explore;
+    if (ms->shutdown.phase != MS_RUNNING) {
         snprintf(out, out_len, "the run ends: peers finish what they have");
-    } else if (ms->store_error[0]) {
-        snprintf(out, out_len, "%s", ms->store_error);
-    } else if (ms->actors_up == 0 && ms->steps < ms->pacing.steps_max) {
+    } else if (ms->ingest.store_error[0]) {
+        snprintf(out, out_len, "%s", ms->ingest.store_error);
+    } else if (ms->ingest.actors_up == 0 && ms->ingest.steps < ms->run.pacing.steps_max) {
         snprintf(out, out_len, "for an actor: none is connected");
     } else if (!explores && !learner_feed_learner_up(ms)) {
         snprintf(out, out_len, "for the learner: it is not connected");
-    } else if (!explores && ingest_steps_allowed(ms, why, sizeof(why)) <= ms->steps) {
+    } else if (!explores && ingest_steps_allowed(ms, why, sizeof(why)) <= ms->ingest.steps) {
         snprintf(out, out_len, "actors wait for %s", why);
-    } else if (!explores && ms->grant.updates_allowed <= ms->updates) {
+    } else if (!explores && ms->feed.grant.updates_allowed <= ms->feed.updates) {
         struct pacing_view view = learner_feed_view(ms);
-        pacing_updates_allowed(&ms->pacing, &view, why, sizeof(why));
+        pacing_updates_allowed(&ms->run.pacing, &view, why, sizeof(why));
         snprintf(out, out_len, "the learner waits for %s", why);
     }
 }
 
 void ms_status(struct modelserver *ms, uint64_t now_ms, struct wire_status *out) {
-    *out = (struct wire_status){.run_id = ms->run_id,
-                                .seed = ms->config.run.seed,
-                                .pid = ms->pid,
-                                .uptime_s = seconds(now_ms, ms->started_ms),
-                                .env_steps = ms->steps,
-                                .env_rows = ms->steps,
-                                .env_steps_budget = ms->config.run.steps,
-                                .explore_steps = ms->config.run.explore_steps,
-                                .env_steps_per_s = rate_per_s(&ms->steps_rate, now_ms)};
+    *out = (struct wire_status){.run_id = ms->run.id,
+                                .seed = ms->run.config.run.seed,
+                                .pid = ms->run.pid,
+                                .uptime_s = seconds(now_ms, ms->run.started_ms),
+                                .env_steps = ms->ingest.steps,
+                                .env_rows = ms->ingest.steps,
+                                .env_steps_budget = ms->run.config.run.steps,
+                                .explore_steps = ms->run.config.run.explore_steps,
+                                .env_steps_per_s = rate_per_s(&ms->ingest.steps_rate, now_ms)};
     snprintf(out->daemon, sizeof(out->daemon), "modelserver");
     snprintf(out->version, sizeof(out->version), "%s", SPUR_VERSION);
-    snprintf(out->task, sizeof(out->task), "%s", ms->task->name);
+    snprintf(out->task, sizeof(out->task), "%s", ms->run.task->name);
     snprintf(out->state, sizeof(out->state), "%s", state_name(ms));
     waiting(ms, out->waiting, sizeof(out->waiting));
     peers(ms, now_ms, out);
@@ -196,6 +198,6 @@ void ms_status(struct modelserver *ms, uint64_t now_ms, struct wire_status *out)
     out->counter_count = MS_COUNTER_COUNT;
     for (int i = 0; i < MS_COUNTER_COUNT; i++) {
         snprintf(out->counters[i].name, sizeof(out->counters[i].name), "%s", counter_names[i]);
-        out->counters[i].value = ms->state.counters[i];
+        out->counters[i].value = ms->counters.n[i];
     }
 }

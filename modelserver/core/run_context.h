@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+// What does not change while a model server runs: configuration, task, pacing
+// and identity of the run. Every part of the core reads it, none writes it.
+#ifndef SPUR_MODELSERVER_CORE_RUN_CONTEXT_H
+#define SPUR_MODELSERVER_CORE_RUN_CONTEXT_H
+
+#include <stdint.h>
+
+#include "common/config/config.h"
+#include "common/task/task.h"
+#include "modelserver/core/pacing.h"
+
+struct run_context {
+    struct config config;
+    const struct task *task;
+    struct pacing pacing;
+    uint64_t id, pid, started_ms;
+    uint64_t wall_ms_before; // spent on the run before this process
+};
+
+#endif
