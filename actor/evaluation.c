@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "actor/env/env.h"
+#include "actor/env/env_factory.h"
 #include "actor/policy_controller.h"
 #include "common/base/check.h"
 #include "common/base/rng.h"

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "actor/actor.h"
-#include "actor/env/env.h"
+#include "actor/env/env_factory.h"
 #include "actor/evaluator.h"
 #include "actor/vec_env.h"
 #include "common/base/check.h"

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "actor/env/env.h"
+#include "actor/env/env_factory.h"
 #include "common/base/check.h"
 #include "common/base/rng.h"
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "actor/env/env.h"
+#include "actor/env/env_factory.h"
 #include "cli/cli.h"
 #include "common/base/check.h"
 #include "common/base/embed.h"

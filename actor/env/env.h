@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One environment to step, whatever is behind it: a task that is built in, or the
-// user's own, described in a file or compiled as a plug-in (env_kind.h).
+// The interface of an environment: reset, step, observe. env_factory.h makes
+// environments; env_kind.h has the table of functions behind one.
 //
 // Semantics are Gymnasium's v4 tasks': the action in [-1, 1] is scaled to the
 // task's bounds; `terminated` (the task ended the episode) and `truncated` (the
@@ -15,7 +15,7 @@
 #include "common/base/rng.h"
 #include "common/task/task.h"
 
-#define ENV_NAME_MAX 64 // of the user's own, NUL included
+#define ENV_NAME_MAX 64 // of an environment of the user, NUL included
 
 struct env;
 
@@ -25,21 +25,6 @@ struct env_step {
     bool bad; // the simulator itself failed (non-finite or huge state): drop this step and reset
 };
 
-// An environment of the user's own, as its file describes it.
-struct env_file {
-    char path[CONFIG_STRING_MAX]; // absolute
-    char name[ENV_NAME_MAX];
-    struct task task; // points into this struct: do not copy it
-};
-// Whether a name is that of such a file, by its end: .yaml or .so.
-bool env_is_file(const char *name);
-// Makes the environment once, to see whether it can be. 0, or -1 with a sentence in err that
-// names file, and line or field.
-int env_file_read(struct env_file *file, const char *path, char *err, size_t err_len);
-
-// The environment of a task, built in or in the file task->env. Borrows task. NULL with a
-// sentence in err if there is none, or it cannot be made.
-struct env *env_create(const struct task *task, char *err, size_t err_len);
 void env_destroy(struct env **env);
 
 // New episode from the task's start distribution; advances rng.

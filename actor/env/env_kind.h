@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// What stands behind a struct env: one of a few kinds, each a table of functions.
+// The inside of a struct env: its kind, which is a table of functions.
 //
-// For the files that make environments; those that step them use env.h. A kind's
-// own struct begins with a struct env.
+// For the files that implement a kind; those that step environments use env.h. A
+// kind's own struct begins with a struct env.
 #ifndef SPUR_ACTOR_ENV_ENV_KIND_H
 #define SPUR_ACTOR_ENV_ENV_KIND_H
 

@@ -18,6 +18,7 @@
 
 #include "actor/actor.h"
 #include "actor/env/env.h"
+#include "actor/env/env_factory.h"
 #include "actor/env/mujoco_internal.h"
 #include "actor/policy_controller.h"
 #include "common/base/check.h"

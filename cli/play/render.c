@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "actor/env/env.h"
+#include "actor/env/env_factory.h"
 #include "actor/env/mujoco_internal.h"
 #include "actor/env/render/render.h"
 #include "actor/policy_controller.h"

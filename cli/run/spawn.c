@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "actor/env/env.h"
+#include "actor/env/env_factory.h"
 #include "common/base/check.h"
 
 static const char *const programs[] = {

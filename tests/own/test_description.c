@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "actor/env/env.h"
+#include "actor/env/env_factory.h"
 #include "actor/env/mujoco_internal.h"
 
 static char dir[] = "/tmp/spur-test-description-XXXXXX";

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "actor/env/env.h"
+#include "actor/env/env_factory.h"
 
 static char err[1024];
 

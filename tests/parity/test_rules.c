@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "actor/env/env.h"
+#include "actor/env/env_factory.h"
 #include "common/base/rng.h"
 
 #define SEED 20260131

@@ -13,6 +13,7 @@
 #include <errno.h>
 
 #include "actor/env/env.h"
+#include "actor/env/env_factory.h"
 #include "common/base/check.h"
 #include "common/nn/policy.h"
 

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "actor/env/env_factory.h"
 #include "common/base/check.h"
 #include "common/base/file.h"
 #include "common/base/log.h"
