@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Writes golden.safetensors: inputs and PyTorch's answers for test_golden.c.
+"""Writes golden.safetensors: inputs and PyTorch's answers for test_golden.c and test_sac_golden.c.
 
     python3 make_golden.py golden.safetensors        (needs PyTorch, any version from 1.13 on)
 
@@ -10,6 +10,7 @@ them, so that a difference seen in the test is the error of spur's float code.
 The file is committed; run this again only to change what is tested.
 """
 import json
+import math
 import struct
 import sys
 
@@ -149,6 +150,114 @@ def normaliser():
     put("normalizer.y", (x - mean) / std)
 
 
+def philox(seed, stream, block):
+    """Philox4x32-10 after its paper (Salmon et al. 2011): the four words of one block of a stream."""
+    mask = 0xFFFFFFFF
+    c = [block & mask, block >> 32, stream & mask, stream >> 32]
+    k = [seed & mask, seed >> 32]
+    for _ in range(10):
+        p, q = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [(q >> 32) ^ c[1] ^ k[0], q & mask, (p >> 32) ^ c[3] ^ k[1], p & mask]
+        k = [(k[0] + 0x9E3779B9) & mask, (k[1] + 0xBB67AE85) & mask]
+    return c
+
+
+def stream_normals(seed, use, sub, n):
+    """The first n normals of a stream (rng.h): Box-Muller on two words each."""
+    numbers = []
+    for block in range((n + 3) // 4):
+        words = philox(seed, use << 40 | sub, block)
+        for a, b in (words[:2], words[2:]):
+            radius, angle = math.sqrt(-2 * math.log((a + 1) * 2.0**-32)), 2 * math.pi * b * 2.0**-32
+            numbers += [radius * math.cos(angle), radius * math.sin(angle)]
+    return torch.tensor(numbers[:n], dtype=torch.float64)
+
+
+def sac():
+    """Two updates of soft actor-critic, continued after three that are not shown."""
+    H, B, first, seed = 8, 8, 4, 17
+    target_stream, actor_stream = 17, 18  # of enum rng_use
+    discount, tau, rate, target_entropy = 0.9, 0.05, 3e-3, -1.5
+    actor_dims, critic_dims = [O, H, H, 2 * A], [O + A, H, H, 1]
+
+    def block(name, dims, copies):
+        """Parameters and their moments as two optimisers would leave them."""
+        flat = torch.cat([network("unused", dims, 1.0) for _ in range(copies)]).detach()
+        del tensors["unused"]
+        params = put(name, flat.float()).requires_grad_()
+        m = put(name + ".adam_m", 0.01 * torch.randn(flat.numel()))
+        v = put(name + ".adam_v", 1e-4 * torch.rand(flat.numel()) + 1e-5)
+        return params, adam_of(params, m, v)
+
+    def adam_of(params, m, v):
+        adam = torch.optim.Adam([params], lr=rate)
+        adam.state[params] = {"step": torch.tensor(first - 1.0), "exp_avg": m, "exp_avg_sq": v}
+        return adam
+
+    actor, actor_adam = block("sac.policy", actor_dims, 1)
+    critics, critic_adam = block("sac.critic", critic_dims, 2)
+    # The targets are near the critics, but not equal to them.
+    target = put("sac.critic.target", (critics + 0.1 * torch.randn(critics.numel())).float())
+    start = put("sac.log_alpha", torch.tensor([math.log(0.2), 0.02, 3e-4]))
+    log_alpha = start[:1].clone().requires_grad_()
+    alpha_adam = adam_of(log_alpha, start[1:2].clone(), start[2:].clone())
+
+    def act(obs, use, update):
+        mu, log_std = run(actor, actor_dims, obs, F.relu).chunk(2, -1)
+        normal = torch.distributions.Normal(mu, log_std.clamp(-20, 2).exp())
+        squash = torch.distributions.transforms.TanhTransform(cache_size=1)
+        squashed = torch.distributions.TransformedDistribution(normal, [squash])
+        action = squash(mu + normal.stddev * stream_normals(seed, use, update, B * A).view(B, A))
+        return action, squashed.log_prob(action).sum(-1)
+
+    def values(flat, obs, action):
+        x = torch.cat([obs, action], -1)
+        return [run(half, critic_dims, x, F.relu).squeeze(-1) for half in flat.chunk(2)]
+
+    for update in (first, first + 1):
+        name = f"sac.batch{update}"
+        obs, next_obs = put(name + ".obs", torch.randn(B, O)), put(name + ".next_obs", torch.randn(B, O))
+        action = put(name + ".act", torch.rand(B, A) * 2 - 1)
+        reward = put(name + ".reward", torch.randn(B))
+        terminated = put(name + ".terminated", (torch.arange(B) % 3 == update % 3).float())
+        alpha = log_alpha.exp().item()
+
+        with torch.no_grad():
+            next_action, next_log_prob = act(next_obs, target_stream, update)
+            value = torch.min(*values(target, next_obs, next_action)) - alpha * next_log_prob
+            y = reward + discount * (1 - terminated) * value
+        q1, q2 = values(critics, obs, action)
+        critic_loss = 0.5 * F.mse_loss(q1, y) + 0.5 * F.mse_loss(q2, y)
+        critic_adam.zero_grad()
+        critic_loss.backward()
+        critic_adam.step()
+
+        new_action, log_prob = act(obs, actor_stream, update)
+        actor_loss = (alpha * log_prob - torch.min(*values(critics, obs, new_action))).mean()
+        actor_adam.zero_grad()
+        actor_loss.backward()
+        actor_adam.step()
+
+        alpha_loss = -(log_alpha * (log_prob.detach() + target_entropy)).mean()
+        alpha_adam.zero_grad()
+        alpha_loss.backward()
+        alpha_adam.step()
+
+        target = target.lerp(critics.detach(), tau)
+        for metric, number in {"critic_loss": critic_loss, "actor_loss": actor_loss,
+                               "temperature": torch.tensor(alpha, dtype=torch.float64),
+                               "entropy": -log_prob.mean(), "q_mean": (q1 + q2).mean() / 2}.items():
+            put(f"sac.metrics{update}.{metric}", number.view(1))
+
+    for name, params, adam in (("policy", actor, actor_adam), ("critic", critics, critic_adam)):
+        put(f"sac.after.{name}", params)
+        put(f"sac.after.{name}.adam_m", adam.state[params]["exp_avg"])
+        put(f"sac.after.{name}.adam_v", adam.state[params]["exp_avg_sq"])
+    put("sac.after.critic.target", target)
+    state = alpha_adam.state[log_alpha]
+    put("sac.after.log_alpha", torch.cat([log_alpha.detach(), state["exp_avg"], state["exp_avg_sq"]]))
+
+
 def write(path):
     """The safetensors format by hand: it is short, and float64 stays aligned in front."""
     header = {"__metadata__": {"made_by": "make_golden.py", "torch": torch.__version__}}
@@ -169,4 +278,6 @@ critic()
 ensemble()
 optimiser()
 normaliser()
+assert philox(0, 0, 0) == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]  # of Random123's kat_vectors
+sac()
 write(sys.argv[1])
