@@ -8,6 +8,7 @@
 #include "actor/env/env_factory.h"
 #include "common/base/check.h"
 #include "common/base/rng.h"
+#include "common/base/stats.h"
 
 // 32-bit words of a stream that one step and one episode may use.
 #define WORDS_PER_STEP 128
@@ -81,15 +82,6 @@ void vec_env_destroy(struct vec_env **envs) {
     *envs = NULL;
 }
 
-static bool all_finite(const float *x, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        if (!isfinite(x[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
 // The stream of one use for lane i, at number `at` of `words` each.
 static struct rng stream(const struct vec_env *s, enum rng_use use, int i, uint64_t at,
                          uint64_t words) {
@@ -138,7 +130,7 @@ bool vec_env_decide(struct vec_env *s, struct policy_controller *controller, int
     if (controller) {
         policy_controller_sample(controller, s->act + first, obs_of(s, s->obs, s->turn),
                                  s->noise + first, n);
-        if (!all_finite(s->act + first, (size_t)n * act_dim)) {
+        if (!stats_all_finite(s->act + first, (size_t)n * act_dim)) {
             return false;
         }
     }
@@ -183,7 +175,7 @@ bool vec_env_step(struct vec_env *s, struct vec_env_row *out) {
     next_turn(s);
     out->reward = (float)step.reward;
     if (step.bad || !isfinite(out->reward) ||
-        !all_finite(out->next_obs, (size_t)s->task->obs_dim)) {
+        !stats_all_finite(out->next_obs, (size_t)s->task->obs_dim)) {
         lane->in_episode = false;
         return false;
     }

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include "common/base/check.h"
 #include "common/base/file.h"
 #include "common/base/log.h"
+#include "common/base/stats.h"
 #include "common/config/keys.h"
 #include "common/nn/safetensors.h"
 #include "learner/policy_store.h"
@@ -289,19 +289,10 @@ static int read_part(struct replay_rows *rows, const struct safetensors *file,
     return 0;
 }
 
-static bool all_finite(const float *x, uint64_t n) {
-    for (uint64_t i = 0; i < n; i++) {
-        if (!isfinite(x[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool rows_finite(const struct replay_rows *r, const struct task *task) {
     uint64_t O = (uint64_t)task->obs_dim, A = (uint64_t)task->act_dim;
-    return all_finite(r->obs, r->n * O) && all_finite(r->next_obs, r->n * O) &&
-           all_finite(r->act, r->n * A) && all_finite(r->reward, r->n);
+    return stats_all_finite(r->obs, r->n * O) && stats_all_finite(r->next_obs, r->n * O) &&
+           stats_all_finite(r->act, r->n * A) && stats_all_finite(r->reward, r->n);
 }
 
 // D_model is worth a warning, not a refusal: it can be made again.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Rates from one counter per second; means and spreads in double precision.
 #include "common/base/stats.h"
 
 #include <math.h>
@@ -62,4 +63,13 @@ double stats_median(double *x, int n) {
     }
     qsort(x, (size_t)n, sizeof(*x), compare_doubles);
     return n % 2 ? x[n / 2] : 0.5 * (x[n / 2 - 1] + x[n / 2]);
+}
+
+bool stats_all_finite(const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(x[i])) {
+            return false;
+        }
+    }
+    return true;
 }

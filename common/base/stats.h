@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Running figures: event rates over the last seconds, and mean and spread.
+// Figures of samples: event rates over the last seconds, mean and spread, finiteness.
 #ifndef SPUR_COMMON_BASE_STATS_H
 #define SPUR_COMMON_BASE_STATS_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define RATE_SLOTS 10
@@ -21,5 +23,7 @@ double rate_per_s(const struct rate *r, uint64_t now_ms);
 double stats_mean(const double *x, int n);
 double stats_std(const double *x, int n);
 double stats_median(double *x, int n); // reorders x
+
+bool stats_all_finite(const float *x, size_t n);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/stats.h"
 #include "common/nn/elementwise.h"
 
 // Hands out the parts of one block of memory; without a block it only measures.
@@ -266,10 +267,8 @@ bool sac_finite(const struct sac *s) {
     struct sac_block blocks[SAC_BLOCKS];
     sac_blocks(blocks, s);
     for (int b = 0; b < SAC_BLOCKS; b++) {
-        for (size_t i = 0; i < blocks[b].n; i++) {
-            if (!isfinite(blocks[b].data[i])) {
-                return false;
-            }
+        if (!stats_all_finite(blocks[b].data, blocks[b].n)) {
+            return false;
         }
     }
     return true;

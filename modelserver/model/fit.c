@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "modelserver/model/fit.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/check.h"
 #include "common/base/rng.h"
+#include "common/base/stats.h"
 #include "common/base/thread_team.h"
 #include "common/nn/ensemble_steps.h"
 #include "common/nn/normalizer.h"
@@ -304,15 +304,6 @@ static bool run_epoch(struct fit *f, const atomic_bool *stop) {
 
 // ---- the whole ----
 
-static bool all_finite(const float *x, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        if (!isfinite(x[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static void choose_elites(struct fit *f, struct model *out) {
     out->members = f->e.members;
     out->elites = f->elites;
@@ -363,8 +354,8 @@ enum fit_result fit_train(struct fit *f, struct model *out, const struct store_c
         memcpy(f->new_weights + ensemble_member_offset(&f->e, i), f->member[i].best_params,
                f->member_params * sizeof(float));
     }
-    if (!all_finite(f->new_weights, f->params) || !all_finite(f->new_m, f->params) ||
-        !all_finite(f->new_v, f->params)) {
+    if (!stats_all_finite(f->new_weights, f->params) || !stats_all_finite(f->new_m, f->params) ||
+        !stats_all_finite(f->new_v, f->params)) {
         return FIT_BROKEN;
     }
     if (f->heads) {

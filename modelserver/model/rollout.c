@@ -8,6 +8,7 @@
 
 #include "common/base/check.h"
 #include "common/base/rng.h"
+#include "common/base/stats.h"
 #include "common/nn/elementwise.h"
 #include "common/nn/normalizer.h"
 #include "common/nn/termination.h"
@@ -279,14 +280,6 @@ static void judge(struct rollout *r, const float *next, const struct rollout_job
     }
 }
 
-static bool all_finite(float reward, const float *next, size_t o) {
-    bool finite = isfinite(reward);
-    for (size_t j = 0; j < o; j++) {
-        finite = finite && isfinite(next[j]);
-    }
-    return finite;
-}
-
 // Keeps the finite ones of the n rows behind out->rows, and makes the states of
 // the rollouts that go on the observations of the next step. Returns how many.
 static uint32_t keep(struct rollout *r, struct rollout_rows *out, uint32_t n, bool last) {
@@ -295,7 +288,7 @@ static uint32_t keep(struct rollout *r, struct rollout_rows *out, uint32_t n, bo
     uint32_t on = 0;
     for (uint32_t i = 0; i < n; i++) {
         size_t from = begin + i;
-        if (!all_finite(out->reward[from], out->next_obs + from * o, o)) {
+        if (!isfinite(out->reward[from]) || !stats_all_finite(out->next_obs + from * o, o)) {
             out->not_finite++;
             continue;
         }

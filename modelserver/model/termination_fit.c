@@ -7,6 +7,7 @@
 
 #include "common/base/check.h"
 #include "common/base/rng.h"
+#include "common/base/stats.h"
 #include "common/nn/adam.h"
 #include "common/nn/normalizer.h"
 #include "proto/wire.h"
@@ -182,15 +183,6 @@ static void train_member(void *arg, int member, int worker) {
     calibrate(f, w, member);
 }
 
-static bool all_finite(const float *x, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        if (!isfinite(x[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
 enum fit_result termination_fit_train(struct termination_fit *f, struct thread_team *team,
                                       const struct store_columns *d, uint32_t rows, uint64_t number,
                                       const atomic_bool *stop) {
@@ -208,8 +200,8 @@ enum fit_result termination_fit_train(struct termination_fit *f, struct thread_t
         return FIT_STOPPED;
     }
     f->new_adam_steps = f->adam_steps + (f->ended_count > 0 ? TERMINATION_STEPS : 0);
-    bool finite = all_finite(f->new_weights, f->trained) && all_finite(f->new_m, f->trained) &&
-                  all_finite(f->new_v, f->trained);
+    bool finite = stats_all_finite(f->new_weights, f->trained) &&
+                  stats_all_finite(f->new_m, f->trained) && stats_all_finite(f->new_v, f->trained);
     return finite ? FIT_DONE : FIT_BROKEN;
 }
 

@@ -40,10 +40,21 @@ static void moments(void **state) {
     assert_true(stats_mean(x, 0) == 0 && stats_std(x, 0) == 0 && stats_median(x, 0) == 0);
 }
 
+static void finiteness(void **state) {
+    (void)state;
+    float x[5] = {0, -1, 3e38f, 1e-45f, NAN};
+    assert_true(stats_all_finite(x, 0));
+    assert_true(stats_all_finite(x, 4));
+    assert_false(stats_all_finite(x, 5));
+    x[0] = -INFINITY;
+    assert_false(stats_all_finite(x, 4));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_rate_follows_and_forgets),
         cmocka_unit_test(moments),
+        cmocka_unit_test(finiteness),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
