@@ -165,7 +165,7 @@ static void print_join(const struct config *c, const struct endpoints *e) {
     const char *server = e->modelserver_join, *learner = e->learner_join;
     if (task_is_brought(c)) {
         printf(
-            "its environment is yours to bring; docs/environments.md says how. Actors join with:\n"
+            "bring its environment (docs/environments/plugins.md). Actors join with:\n"
             "  python3 -m spur_actor --env MODULE:FUNCTION --modelserver %s --learner %s\n"
             "and one that evaluates with:\n"
             "  python3 -m spur_actor --env MODULE:FUNCTION --modelserver %s --evaluate\n",

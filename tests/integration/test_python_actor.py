@@ -3,7 +3,7 @@
 """Shows that an environment in Python takes part in a run over the wire as docs/protocol.md says:
 in lockstep every step is stored once, through a silence of the model server; an actor that is killed
 comes back under its name; rows that are wrong are refused by field and reason while others go on; an
-environment may take its time, fail or not fit; the example of docs/environments.md works; and
+environment may take its time, fail or not fit; the example of docs/environments/plugins.md works; and
 examples/pendulum.py is learnt to 950 like the built-in task, with small networks.
 
 With "trains_as_the_paper" as its argument: the same with the paper's values. That takes minutes, so it
@@ -257,7 +257,7 @@ def wrong_command_lines(stage):
 # ---- the document ----
 
 def the_example_of_the_document_works(stage):
-    section = read(os.path.join(SOURCE, "docs", "environments.md")).split("\n## In another language, over the wire\n")[1].split("\n## ")[0]
+    section = read(os.path.join(SOURCE, "docs", "environments", "plugins.md")).split("\n## In another language, over the wire\n")[1].split("\n## ")[0]
     files = dict(re.findall(r"`(\w+\.(?:py|yaml))`[^\n]*:\n\n```\w+\n(.*?)```", section, re.S))
     check(set(files) == {"swing.py", "swing.yaml"}, f"the example's files: {sorted(files)}")
     for name, text in files.items():

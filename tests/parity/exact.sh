@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Runs a test that demands the reference's bits, under the MuJoCo that made them.
 # exact.sh MUJOCO PROGRAM [ARGUMENT...]; exits 77 (skipped) under any other, where
-# the same models move a little differently (docs/environments.md).
+# the same models move a little differently (docs/environments/built-in.md).
 version="$1"
 shift
 if [ "$version" != 222 ]; then

@@ -6,7 +6,7 @@
 // every kind are common.
 //
 // SPUR_TEST_ROWS sets how many transitions a task; without it there are as many
-// as a second allows. docs/environments.md has what 100,000 a task have shown.
+// as a second allows. docs/environments/built-in.md has what 100,000 a task have shown.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Environments that a YAML file describes over a MuJoCo model of the user's: what is observed,
-// what is paid, what ends an episode, where one starts. docs/environments.md has the format.
+// Environments that a YAML file describes on top of the user's MuJoCo model: observations, reward,
+// termination, start states. The format: docs/environments/description.md.
 #ifndef SPUR_ACTOR_ENV_DESCRIPTION_ENV_DESCRIPTION_H
 #define SPUR_ACTOR_ENV_DESCRIPTION_ENV_DESCRIPTION_H
 
