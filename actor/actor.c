@@ -50,13 +50,13 @@ struct actor {
     } count;
 };
 
-struct actor *actor_create(const struct client_identity *who, const struct client_port *port,
+struct actor *actor_create(const struct client_identity *who, const struct port *port,
                            uint64_t now_ms) {
     struct actor *a = xcalloc(1, sizeof(*a));
     a->who = who;
     a->started_ms = now_ms;
-    client_init(&a->server, CLIENT_TO_MODELSERVER, WIRE_ROLE_ACTOR, who, port, now_ms);
-    client_init(&a->learner, CLIENT_TO_LEARNER, WIRE_ROLE_ACTOR, who, port, now_ms);
+    client_init(&a->server, PORT_MODELSERVER, WIRE_ROLE_ACTOR, who, port, now_ms);
+    client_init(&a->learner, PORT_LEARNER, WIRE_ROLE_ACTOR, who, port, now_ms);
     return a;
 }
 
@@ -376,9 +376,9 @@ static void on_server_message(struct actor *a, uint64_t now_ms, const struct wir
     }
 }
 
-void actor_on_message(struct actor *a, enum client_peer from, uint64_t now_ms,
+void actor_on_message(struct actor *a, enum port_socket from, uint64_t now_ms,
                       const struct wire_msg *msg) {
-    struct client *client = from == CLIENT_TO_LEARNER ? &a->learner : &a->server;
+    struct client *client = from == PORT_LEARNER ? &a->learner : &a->server;
     if (a->phase == PHASE_FINISHED) {
         return;
     }
@@ -390,7 +390,7 @@ void actor_on_message(struct actor *a, enum client_peer from, uint64_t now_ms,
         on_welcome(a, now_ms, msg);
         break;
     case SESSION_FOR_OWNER:
-        if (from == CLIENT_TO_MODELSERVER) {
+        if (from == PORT_MODELSERVER) {
             on_server_message(a, now_ms, msg);
         } else if (msg->type == WIRE_POLICY) {
             on_policy(a, now_ms, &msg->policy);

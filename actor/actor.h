@@ -38,11 +38,11 @@
 struct actor;
 
 // Borrows who and port. Takes nothing from the world until the first Welcome.
-struct actor *actor_create(const struct client_identity *who, const struct client_port *port,
+struct actor *actor_create(const struct client_identity *who, const struct port *port,
                            uint64_t now_ms);
 void actor_destroy(struct actor **a);
 
-void actor_on_message(struct actor *a, enum client_peer from, uint64_t now_ms,
+void actor_on_message(struct actor *a, enum port_socket from, uint64_t now_ms,
                       const struct wire_msg *msg);
 void actor_on_garbage(struct actor *a); // a message that wire_unpack refused
 void actor_on_tick(struct actor *a, uint64_t now_ms);

@@ -8,11 +8,10 @@
 #include "common/base/check.h"
 #include "common/base/log.h"
 
-void client_init(struct client *c, enum client_peer peer, enum wire_role role,
-                 const struct client_identity *who, const struct client_port *port,
-                 uint64_t now_ms) {
-    *c = (struct client){.peer = peer, .port = port, .who = who, .role = role};
-    if (peer == CLIENT_TO_MODELSERVER) {
+void client_init(struct client *c, enum port_socket socket, enum wire_role role,
+                 const struct client_identity *who, const struct port *port, uint64_t now_ms) {
+    *c = (struct client){.socket = socket, .port = port, .who = who, .role = role};
+    if (socket == PORT_MODELSERVER) {
         session_init(&c->session, "spur-modelserver", who->modelserver, false, now_ms);
     } else {
         session_init(&c->session, "spur-learner", who->learner, true, now_ms);
@@ -35,13 +34,13 @@ static int send_hello(struct client *c) {
         msg.hello.act_dim = (uint32_t)who->task->act_dim;
     }
     msg.hello.environments = (uint32_t)who->envs;
-    return c->port->send(c->port->arg, c->peer, &msg);
+    return c->port->send(c->port->arg, c->socket, NULL, &msg);
 }
 
 static int send_question(struct client *c) {
     struct wire_msg msg = {.type = WIRE_POLICY_GET, .run_id = c->session.run_id};
     msg.policy_get.have_version = c->have_version;
-    return c->port->send(c->port->arg, c->peer, &msg);
+    return c->port->send(c->port->arg, c->socket, NULL, &msg);
 }
 
 bool client_on_tick(struct client *c, uint64_t now_ms) {
@@ -50,7 +49,7 @@ bool client_on_tick(struct client *c, uint64_t now_ms) {
         log_warn("%s", c->session.line);
     }
     if (duties & SESSION_REOPEN) {
-        c->port->reopen(c->port->arg, c->peer);
+        c->port->reopen(c->port->arg, c->socket);
     }
     if (duties & SESSION_HELLO) {
         int rc = c->session.asks_only ? send_question(c) : send_hello(c);
@@ -63,7 +62,7 @@ bool client_on_tick(struct client *c, uint64_t now_ms) {
 
 int client_send(struct client *c, uint64_t now_ms, struct wire_msg *msg) {
     msg->run_id = c->session.run_id;
-    int rc = c->port->send(c->port->arg, c->peer, msg);
+    int rc = c->port->send(c->port->arg, c->socket, NULL, msg);
     if (rc == 0) {
         session_sent(&c->session, now_ms, false);
     }

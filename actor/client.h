@@ -11,19 +11,9 @@
 #include <stdint.h>
 
 #include "common/task/task.h"
+#include "proto/port.h"
 #include "proto/session.h"
 #include "proto/wire.h"
-
-enum client_peer { CLIENT_TO_MODELSERVER, CLIENT_TO_LEARNER };
-#define CLIENT_PEERS 2
-
-// How a core reaches the world. The callbacks must not call back into the core.
-struct client_port {
-    void *arg;
-    // 0 when taken, -EAGAIN when it must be tried again later.
-    int (*send)(void *arg, enum client_peer to, const struct wire_msg *msg);
-    void (*reopen)(void *arg, enum client_peer peer);
-};
 
 // Who runs here. All strings are borrowed and outlive the core.
 struct client_identity {
@@ -37,19 +27,18 @@ struct client_identity {
 
 struct client {
     struct session session;
-    enum client_peer peer;
-    const struct client_port *port;
+    enum port_socket socket;
+    const struct port *port;
     const struct client_identity *who;
     enum wire_role role;
     uint64_t have_version; // for PolicyGet
 };
 
-void client_init(struct client *c, enum client_peer peer, enum wire_role role,
-                 const struct client_identity *who, const struct client_port *port,
-                 uint64_t now_ms);
+void client_init(struct client *c, enum port_socket socket, enum wire_role role,
+                 const struct client_identity *who, const struct port *port, uint64_t now_ms);
 // Does what the session finds due, all but heartbeats. True: a heartbeat is due.
 bool client_on_tick(struct client *c, uint64_t now_ms);
-// Stamps the run's id and sends. 0 or -EAGAIN.
+// Stamps the run's id and sends. 0, or a negative errno: send it again later.
 int client_send(struct client *c, uint64_t now_ms, struct wire_msg *msg);
 bool client_up(const struct client *c);
 

@@ -43,12 +43,12 @@ struct evaluator {
     } count;
 };
 
-struct evaluator *evaluator_create(const struct client_identity *who,
-                                   const struct client_port *port, uint64_t now_ms) {
+struct evaluator *evaluator_create(const struct client_identity *who, const struct port *port,
+                                   uint64_t now_ms) {
     struct evaluator *e = xcalloc(1, sizeof(*e));
     e->who = who;
     e->started_ms = now_ms;
-    client_init(&e->server, CLIENT_TO_MODELSERVER, WIRE_ROLE_EVALUATOR, who, port, now_ms);
+    client_init(&e->server, PORT_MODELSERVER, WIRE_ROLE_EVALUATOR, who, port, now_ms);
     return e;
 }
 

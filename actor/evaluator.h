@@ -20,8 +20,8 @@
 struct evaluator;
 
 // Borrows who and port.
-struct evaluator *evaluator_create(const struct client_identity *who,
-                                   const struct client_port *port, uint64_t now_ms);
+struct evaluator *evaluator_create(const struct client_identity *who, const struct port *port,
+                                   uint64_t now_ms);
 void evaluator_destroy(struct evaluator **e);
 
 void evaluator_on_message(struct evaluator *e, uint64_t now_ms, const struct wire_msg *msg);

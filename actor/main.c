@@ -1,68 +1,68 @@
 // SPDX-License-Identifier: MIT
-// spur-actor: joins one core (actor, or evaluator with --evaluate) to sockets,
-// clock and signals.
+// spur-actor: joins one core (actor, or evaluator with --evaluate) to the daemon's
+// loop and sockets.
 //
 // One thread, one loop. A tick does what is due; the loop's idle phase steps the
 // environment while the core may step, a few steps at a time, so that messages
-// and status are answered within milliseconds; when nothing may be done the
-// process sleeps.
-#include <errno.h>
-#include <signal.h>
+// and status are answered within milliseconds; otherwise the process sleeps.
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "actor/actor.h"
 #include "actor/env/env_factory.h"
 #include "actor/evaluator.h"
 #include "actor/vec_env.h"
 #include "common/base/check.h"
-#include "common/base/clock.h"
-#include "common/base/host.h"
 #include "common/base/log.h"
 #include "common/config/config.h"
-#include "common/config/options.h"
-#include "common/io/loop.h"
-#include "common/io/net.h"
-#include "common/nn/gemm.h"
-
-#define TICK_MS 50
+#include "daemon/daemon.h"
 
 _Static_assert(CONFIG_ENVS_PER_ACTOR_MAX <= VEC_ENV_ENVS_MAX, "--envs-per-actor can be done");
 
 struct app {
-    struct options options;
-    char id[128];
+    struct daemon daemon;
     struct client_identity who;
     struct env_file env; // --env
-    char host[128];
-    struct loop *loop;
-    struct net *net;
-    struct loop_idle *idle;
-    struct wire *wire;
-    struct net_socket *peers[CLIENT_PEERS], *status;
-    struct client_port port;
+    struct port port;
     // One of the two.
     struct actor *actor;
     struct evaluator *evaluator;
-    bool reopen[CLIENT_PEERS]; // asked for by the core, done by the tick
-    uint64_t stop_ms;          // of the first signal to stop
     int exit_code;
-    bool stopped; // loop_stop was called
 };
 
-// ---- one core, whichever it is ----
+// ---- status ----
 
-static void core_message(struct app *app, enum client_peer from, const struct wire_msg *msg) {
-    uint64_t now_ms = loop_now_ms(app->loop);
-    if (app->actor) {
-        actor_on_message(app->actor, from, now_ms, msg);
-    } else if (from == CLIENT_TO_MODELSERVER) {
-        evaluator_on_message(app->evaluator, now_ms, msg);
+static void answer(struct app *app, const struct net_peer *to, const struct wire_msg *msg) {
+    if (app->port.send(app->port.arg, PORT_OWN, to, msg) != 0) {
+        log_debug("a request could not be answered: its sender is gone");
     }
 }
 
-static void core_garbage(struct app *app) {
+static void refuse(struct app *app, const struct net_peer *to, enum wire_refusal code,
+                   const char *text) {
+    static struct wire_msg msg; // large; the loop's thread alone uses it
+    msg = (struct wire_msg){.type = WIRE_REFUSE};
+    msg.refuse.code = code;
+    snprintf(msg.refuse.text, sizeof(msg.refuse.text), "%.200s", text);
+    answer(app, to, &msg);
+}
+
+static void answer_status(struct app *app, uint64_t now_ms, const struct net_peer *to) {
+    static struct wire_msg msg;
+    struct wire_actor_status line;
+    msg = (struct wire_msg){.type = WIRE_STATUS};
+    if (app->actor) {
+        actor_status(app->actor, now_ms, &msg.status, &line);
+    } else {
+        evaluator_status(app->evaluator, now_ms, &msg.status, &line);
+    }
+    msg.run_id = msg.status.run_id;
+    answer(app, to, &msg);
+}
+
+// ---- the daemon's events ----
+
+static void count_garbage(struct app *app) {
     if (app->actor) {
         actor_on_garbage(app->actor);
     } else {
@@ -70,8 +70,40 @@ static void core_garbage(struct app *app) {
     }
 }
 
-static void core_tick(struct app *app) {
-    uint64_t now_ms = loop_now_ms(app->loop);
+static void on_message(void *arg, uint64_t now_ms, enum port_socket socket,
+                       const struct net_peer *from, const struct wire_msg *msg) {
+    struct app *app = arg;
+    if (socket != PORT_OWN) {
+        if (app->actor) {
+            actor_on_message(app->actor, socket, now_ms, msg);
+        } else {
+            evaluator_on_message(app->evaluator, now_ms, msg);
+        }
+    } else if (msg->type == WIRE_STATUS_REQUEST) {
+        answer_status(app, now_ms, from);
+    } else {
+        count_garbage(app);
+        refuse(app, from, WIRE_REFUSED_UNKNOWN, "an actor answers StatusRequest alone");
+    }
+}
+
+static void on_garbage(void *arg, uint64_t now_ms, enum port_socket socket,
+                       const struct net_peer *from, enum wire_refusal code, const char *text,
+                       const struct wire_msg *msg) {
+    struct app *app = arg;
+    (void)now_ms;
+    (void)msg;
+    count_garbage(app);
+    if (socket == PORT_OWN) {
+        refuse(app, from, code, text);
+    } else {
+        log_warn("a message from %s is refused: %s",
+                 socket == PORT_LEARNER ? app->who.learner : app->who.modelserver, text);
+    }
+}
+
+static void on_tick(void *arg, uint64_t now_ms) {
+    struct app *app = arg;
     if (app->actor) {
         actor_on_tick(app->actor, now_ms);
     } else {
@@ -79,8 +111,8 @@ static void core_tick(struct app *app) {
     }
 }
 
-static void core_step(struct app *app) {
-    uint64_t now_ms = loop_now_ms(app->loop);
+static void on_idle(void *arg, uint64_t now_ms) {
+    struct app *app = arg;
     if (app->actor) {
         actor_step(app->actor, now_ms);
     } else {
@@ -88,12 +120,8 @@ static void core_step(struct app *app) {
     }
 }
 
-static bool core_may_step(const struct app *app) {
-    return app->actor ? actor_may_step(app->actor) : evaluator_may_step(app->evaluator);
-}
-
-static void core_leave(struct app *app, const char *why) {
-    uint64_t now_ms = loop_now_ms(app->loop);
+static void on_stop(void *arg, uint64_t now_ms, const char *why) {
+    struct app *app = arg;
     if (app->actor) {
         actor_leave(app->actor, now_ms, why);
     } else {
@@ -101,164 +129,24 @@ static void core_leave(struct app *app, const char *why) {
     }
 }
 
-static bool core_finished(const struct app *app, int *exit_code, const char **why) {
-    return app->actor ? actor_finished(app->actor, exit_code, why)
-                      : evaluator_finished(app->evaluator, exit_code, why);
-}
-
-// ---- sockets ----
-
-static void on_peer(struct app *app, enum client_peer peer, const void *data, size_t len);
-
-static void on_modelserver(void *arg, const struct net_peer *from, const void *data, size_t len) {
-    (void)from;
-    on_peer(arg, CLIENT_TO_MODELSERVER, data, len);
-}
-
-static void on_learner(void *arg, const struct net_peer *from, const void *data, size_t len) {
-    (void)from;
-    on_peer(arg, CLIENT_TO_LEARNER, data, len);
-}
-
-static void open_peer(struct app *app, enum client_peer peer) {
-    static loop_message_fn *const handlers[CLIENT_PEERS] = {on_modelserver, on_learner};
-    char err[512];
-    const char *endpoint = peer == CLIENT_TO_LEARNER ? app->who.learner : app->who.modelserver;
-    int rc = net_open(&app->peers[peer], app->net, NET_DEALER, endpoint, err, sizeof(err));
-    if (rc == -EINVAL || rc == -ENAMETOOLONG) {
-        die(EXIT_CODE_USAGE, "endpoints look like tcp://HOST:PORT or ipc://PATH", "%s", err);
-    }
-    if (rc) {
-        // A name that is not known yet, or too few descriptors: the session asks again later.
-        log_warn("%s", err);
-        return;
-    }
-    loop_add_socket(app->loop, app->peers[peer], handlers[peer], app);
-}
-
-static void close_peer(struct app *app, enum client_peer peer) {
-    if (app->peers[peer]) {
-        loop_remove_socket(app->loop, app->peers[peer]);
-        net_close(&app->peers[peer]);
-    }
-}
-
-static int port_send(void *arg, enum client_peer to, const struct wire_msg *msg) {
+static bool finished(void *arg) {
     struct app *app = arg;
-    if (!app->peers[to] || app->reopen[to]) {
-        return -EAGAIN;
-    }
-    return wire_send(app->wire, app->peers[to], NULL, msg) ? -EAGAIN : 0;
-}
-
-// A core may ask for this while it handles a message of the very socket: the
-// tick does it.
-static void port_reopen(void *arg, enum client_peer peer) {
-    struct app *app = arg;
-    app->reopen[peer] = true;
-}
-
-// After anything that the core did: steps to take, or the end.
-static void settle(struct app *app) {
     const char *why;
-    loop_idle_set(app->idle, core_may_step(app));
-    if (!app->stopped && core_finished(app, &app->exit_code, &why)) {
-        app->stopped = true;
-        if (app->exit_code == EXIT_CODE_OK) {
-            log_info("leaving: %s", why);
-        } else {
-            log_error("%s", why);
-        }
-        loop_stop(app->loop);
+    daemon_set_idle(&app->daemon,
+                    app->actor ? actor_may_step(app->actor) : evaluator_may_step(app->evaluator));
+    if (!(app->actor ? actor_finished(app->actor, &app->exit_code, &why)
+                     : evaluator_finished(app->evaluator, &app->exit_code, &why))) {
+        return false;
     }
-}
-
-static void on_peer(struct app *app, enum client_peer peer, const void *data, size_t len) {
-    static struct wire_msg msg; // large; the loop's thread alone comes here
-    char err[512];
-    if (wire_unpack(app->wire, &msg, data, len, err, sizeof(err))) {
-        core_garbage(app);
-        log_warn("a message from %s is refused: %s", net_endpoint(app->peers[peer]), err);
-        return;
-    }
-    core_message(app, peer, &msg);
-    settle(app);
-}
-
-// ---- status ----
-
-static void on_status_socket(void *arg, const struct net_peer *from, const void *data, size_t len) {
-    static struct wire_msg msg;
-    struct app *app = arg;
-    struct wire_actor_status line;
-    char err[512];
-    int rc = wire_unpack(app->wire, &msg, data, len, err, sizeof(err));
-    if (rc == 0 && msg.type == WIRE_STATUS_REQUEST) {
-        uint64_t now_ms = loop_now_ms(app->loop);
-        struct wire_status *status = &msg.status;
-        if (app->actor) {
-            actor_status(app->actor, now_ms, status, &line);
-        } else {
-            evaluator_status(app->evaluator, now_ms, status, &line);
-        }
-        msg.type = WIRE_STATUS;
-        msg.run_id = status->run_id;
+    if (app->exit_code == EXIT_CODE_OK) {
+        log_info("leaving: %s", why);
     } else {
-        core_garbage(app);
-        msg = (struct wire_msg){.type = WIRE_REFUSE};
-        msg.refuse.code = rc ? (enum wire_refusal) - rc : WIRE_REFUSED_UNKNOWN;
-        snprintf(msg.refuse.text, sizeof(msg.refuse.text), "%.200s",
-                 rc ? err : "an actor answers StatusRequest alone");
+        log_error("%s", why);
     }
-    if (wire_send(app->wire, app->status, from, &msg)) {
-        log_debug("a status request could not be answered: its sender is gone");
-    }
+    return true;
 }
 
-static void open_status(struct app *app) {
-    char err[512];
-    if (!app->options.bind) {
-        return;
-    }
-    if (net_open(&app->status, app->net, NET_ROUTER, app->options.bind, err, sizeof(err))) {
-        die(EXIT_CODE_UNAVAILABLE, "choose another --bind", "%s", err);
-    }
-    loop_add_socket(app->loop, app->status, on_status_socket, app);
-    app->who.endpoint = net_endpoint(app->status);
-}
-
-// ---- loop ----
-
-static void on_tick(void *arg) {
-    struct app *app = arg;
-    if (app->options.parent && getppid() != app->options.parent) {
-        core_leave(app, "the process that started it is gone");
-    }
-    core_tick(app);
-    for (int i = 0; i < CLIENT_PEERS; i++) {
-        if (app->reopen[i]) {
-            app->reopen[i] = false;
-            close_peer(app, (enum client_peer)i);
-            open_peer(app, (enum client_peer)i);
-        }
-    }
-    settle(app);
-}
-
-static void on_idle(void *arg) {
-    struct app *app = arg;
-    core_step(app);
-    settle(app);
-}
-
-static void on_signal(void *arg) {
-    struct app *app = arg;
-    if (host_stop_again(&app->stop_ms, loop_now_ms(app->loop))) {
-        _exit(EXIT_CODE_FAILURE); // asked twice: at once
-    }
-    core_leave(app, "stopped by a signal");
-    settle(app);
-}
+// ---- start ----
 
 static const struct task *find_task(const char *name) {
     char all[512] = "";
@@ -277,7 +165,7 @@ static const struct task *find_task(const char *name) {
 // The task to insist on: that of the file --env, a built-in one, or none.
 static const struct task *choose_task(struct app *app) {
     char err[1024];
-    const char *env = app->options.env, *name = app->options.task;
+    const char *env = app->daemon.options.env, *name = app->daemon.options.task;
     if (!env) {
         return name ? find_task(name) : NULL;
     }
@@ -291,85 +179,59 @@ static const struct task *choose_task(struct app *app) {
     return &app->env.task;
 }
 
-// Who this is, before anything is logged under that name.
-static void identify(struct app *app) {
-    if (gethostname(app->host, sizeof(app->host))) {
-        snprintf(app->host, sizeof(app->host), "unknown");
-    }
-    app->host[sizeof(app->host) - 1] = '\0';
-    const char *id = app->options.id;
-    if (!id) {
-        snprintf(app->id, sizeof(app->id), "%.64s-%d", app->host, (int)getpid());
-    } else if (*id == '\0' || strlen(id) >= sizeof(app->id)) {
-        die(EXIT_CODE_USAGE, NULL, "--id: 1 to %zu characters, not %zu", sizeof(app->id) - 1,
-            strlen(id));
-    } else {
-        snprintf(app->id, sizeof(app->id), "%s", id);
-    }
+static void start(struct app *app) {
+    struct daemon *d = &app->daemon;
     app->who = (struct client_identity){
-        .id = app->id,
-        .host = app->host,
+        .id = d->id,
+        .host = d->host,
         .version = SPUR_VERSION,
-        // Grows with every start of the same id, on machines whose clocks agree.
-        .incarnation = (uint64_t)(clock_wall_s() * 1e9),
-        .pid = (uint64_t)getpid(),
-        .envs = app->options.envs ? app->options.envs : 1,
+        .incarnation = d->incarnation,
+        .pid = d->pid,
+        .envs = d->options.envs ? d->options.envs : 1,
         .task = choose_task(app),
-        .endpoint = "",
-        .modelserver = app->options.modelserver,
-        .learner = app->options.evaluate ? NULL : app->options.learner,
+        .modelserver = d->options.modelserver,
+        .learner = d->options.learner,
     };
+    daemon_open(d);
+    app->who.endpoint = d->own_endpoint;
+    app->port = daemon_port(d);
+    if (d->options.evaluate) {
+        app->evaluator = evaluator_create(&app->who, &app->port, loop_now_ms(d->loop));
+    } else {
+        app->actor = actor_create(&app->who, &app->port, loop_now_ms(d->loop));
+    }
 }
 
-static const struct options_spec command_line = {
-    .program = "spur-actor",
-    .about = "Steps the run's environment with the newest policy and streams what it sees to the\n"
-             "model server. May join a run and leave it at any time.",
-    .needs = OPTION_MODELSERVER,
-    .takes = OPTION_LEARNER | OPTION_EVALUATE | OPTION_ENVS | OPTION_ID | OPTION_TASK | OPTION_ENV |
-             OPTION_BIND,
+static const struct daemon_spec daemon_spec = {
+    .options = {.program = "spur-actor",
+                .about = "Steps the run's environment with the newest policy and streams the\n"
+                         "transitions to the model server. May join and leave a run at any time.",
+                .needs = OPTION_MODELSERVER,
+                .takes = OPTION_LEARNER | OPTION_EVALUATE | OPTION_ENVS | OPTION_ID | OPTION_TASK |
+                         OPTION_ENV | OPTION_BIND},
+    .title = "actor",
+    .tick_ms = 50,
+    .message = on_message,
+    .garbage = on_garbage,
+    .tick = on_tick,
+    .idle = on_idle,
+    .stop = on_stop,
+    .finished = finished,
 };
 
 int main(int argc, char **argv) {
     static struct app app;
-    options_parse(&app.options, &command_line, argc, argv);
-    identify(&app);
-    options_open_log(&app.options, app.id);
-    char slow[256];
-    if (gemm_is_slow(slow, sizeof(slow))) {
-        log_warn("%s", slow);
+    struct daemon *d = &app.daemon;
+    daemon_init(d, &daemon_spec, &app, argc, argv);
+    if (d->options.evaluate) {
+        d->options.learner = NULL; // the model server sends the policies to evaluate
     }
+    start(&app);
 
-    app.net = net_create();
-    app.loop = loop_create();
-    app.wire = wire_create();
-    open_status(&app);
-    open_peer(&app, CLIENT_TO_MODELSERVER);
-    if (app.who.learner) {
-        open_peer(&app, CLIENT_TO_LEARNER);
-    }
-    app.port = (struct client_port){.arg = &app, .send = port_send, .reopen = port_reopen};
-    uint64_t now_ms = loop_now_ms(app.loop);
-    if (app.options.evaluate) {
-        app.evaluator = evaluator_create(&app.who, &app.port, now_ms);
-    } else {
-        app.actor = actor_create(&app.who, &app.port, now_ms);
-    }
-    app.idle = loop_add_idle(app.loop, on_idle, &app);
-    loop_add_timer(app.loop, 0, TICK_MS, on_tick, &app);
-    loop_on_signal(app.loop, SIGINT, on_signal, &app);
-    loop_on_signal(app.loop, SIGTERM, on_signal, &app);
-
-    loop_run(app.loop);
+    daemon_run(d);
 
     actor_destroy(&app.actor);
     evaluator_destroy(&app.evaluator);
-    loop_destroy(&app.loop);
-    for (int i = 0; i < CLIENT_PEERS; i++) {
-        net_close(&app.peers[i]);
-    }
-    net_close(&app.status);
-    net_destroy(&app.net);
-    wire_destroy(&app.wire);
+    daemon_close(d);
     return app.exit_code;
 }

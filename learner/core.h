@@ -38,7 +38,8 @@ enum stage {
 
 struct learner {
     struct learner_identity who;
-    struct learner_port port;
+    struct port port;
+    struct learner_jobs jobs;
     struct session session;
     struct policy_store policies;
     struct trainer_report report;

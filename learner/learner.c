@@ -12,11 +12,13 @@
 // Progress is due after so many Experience messages, long before the limit.
 #define PROGRESS_EVERY_EXPERIENCE 16
 
-struct learner *learner_create(const struct learner_identity *who, const struct learner_port *port,
-                               const struct policy *policy, uint64_t now_ms) {
+struct learner *learner_create(const struct learner_identity *who, const struct port *port,
+                               const struct learner_jobs *jobs, const struct policy *policy,
+                               uint64_t now_ms) {
     struct learner *l = xcalloc(1, sizeof(*l));
     l->who = *who;
     l->port = *port;
+    l->jobs = *jobs;
     l->started_ms = l->checkpoint_ms = now_ms;
     policy_store_init(&l->policies, policy);
     session_init(&l->session, "spur-modelserver", who->modelserver, false, now_ms);
@@ -36,7 +38,7 @@ void learner_destroy(struct learner **l) {
 
 static int say(struct learner *l, uint64_t now_ms, struct wire_msg *msg) {
     msg->run_id = msg->type == WIRE_HELLO ? 0 : l->session.run_id;
-    int rc = l->port.to_server(l->port.arg, msg);
+    int rc = l->port.send(l->port.arg, PORT_MODELSERVER, NULL, msg);
     if (rc == 0) {
         session_sent(&l->session, now_ms, msg->type == WIRE_HELLO);
     }
@@ -140,7 +142,7 @@ void core_say_what_is_due(struct learner *l, uint64_t now_ms) {
 // ---- the trainer's commands ----
 
 bool core_submit(struct learner *l, struct trainer_command *command) {
-    if (l->port.submit(l->port.arg, command)) {
+    if (l->jobs.submit(l->jobs.arg, command)) {
         return true;
     }
     trainer_command_destroy(&command);
@@ -179,7 +181,7 @@ static void tick_session(struct learner *l, uint64_t now_ms) {
         log_warn("%s", l->session.line);
     }
     if (duties & SESSION_REOPEN) {
-        l->port.reopen(l->port.arg);
+        l->port.reopen(l->port.arg, PORT_MODELSERVER);
     }
     if (duties & SESSION_HELLO) {
         say_hello(l, now_ms);

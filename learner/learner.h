@@ -19,6 +19,7 @@
 #include "common/io/net.h"
 #include "common/task/task.h"
 #include "learner/trainer.h"
+#include "proto/port.h"
 #include "proto/wire.h"
 
 // Experience messages beyond the last Progress; protocol.md.
@@ -27,13 +28,9 @@
 // some that only wait for the trainer to look.
 #define LEARNER_COMMANDS_MAX 256
 
-// How the core reaches the world. The callbacks must not call back into the core.
-struct learner_port {
+// The queue of the trainer's thread. Must not call back into the core.
+struct learner_jobs {
     void *arg;
-    // 0 when taken, negative errno when not: tried again later where it matters.
-    int (*to_server)(void *arg, const struct wire_msg *msg);
-    int (*to_peer)(void *arg, const struct net_peer *to, const struct wire_msg *msg);
-    void (*reopen)(void *arg);                                  // the model server's socket
     bool (*submit)(void *arg, struct trainer_command *command); // takes it when true
 };
 
@@ -47,16 +44,18 @@ struct learner_identity {
 
 struct learner;
 // policy: of the trainer, for its shape. Gives.
-struct learner *learner_create(const struct learner_identity *who, const struct learner_port *port,
-                               const struct policy *policy, uint64_t now_ms);
+struct learner *learner_create(const struct learner_identity *who, const struct port *port,
+                               const struct learner_jobs *jobs, const struct policy *policy,
+                               uint64_t now_ms);
 void learner_destroy(struct learner **l);
 
 // A message of the model server, or of anyone at our own endpoint.
 void learner_on_server(struct learner *l, uint64_t now_ms, const struct wire_msg *msg);
 void learner_on_peer(struct learner *l, uint64_t now_ms, const struct net_peer *from,
                      const struct wire_msg *msg);
-// Bytes that do not unpack: rc and err of wire_unpack. from NULL: the model server.
-void learner_on_garbage(struct learner *l, const struct net_peer *from, int rc, const char *err);
+// Bytes that wire_unpack refused, with its code and sentence. from NULL: the model server.
+void learner_on_garbage(struct learner *l, const struct net_peer *from, enum wire_refusal code,
+                        const char *text);
 
 // Every 20 ms or so.
 void learner_on_tick(struct learner *l, uint64_t now_ms);

@@ -8,7 +8,7 @@
 #include "common/base/log.h"
 
 static void answer(struct learner *l, const struct net_peer *to, const struct wire_msg *msg) {
-    if (l->port.to_peer(l->port.arg, to, msg) != 0) {
+    if (l->port.send(l->port.arg, PORT_OWN, to, msg) != 0) {
         l->counters.answers_dropped++; // whoever asked asks again
     }
 }
@@ -97,10 +97,11 @@ void learner_on_peer(struct learner *l, uint64_t now_ms, const struct net_peer *
     }
 }
 
-void learner_on_garbage(struct learner *l, const struct net_peer *from, int rc, const char *err) {
+void learner_on_garbage(struct learner *l, const struct net_peer *from, enum wire_refusal code,
+                        const char *text) {
     l->counters.messages_refused_format++;
-    log_warn("a message from %s is refused: %s", from ? "a peer" : l->who.modelserver, err);
+    log_warn("a message from %s is refused: %s", from ? "a peer" : l->who.modelserver, text);
     if (from) {
-        refuse(l, from, (enum wire_refusal) - rc, err);
+        refuse(l, from, code, text);
     }
 }

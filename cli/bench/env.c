@@ -112,28 +112,30 @@ static struct recording *record(const struct task *task, struct policy_controlle
 struct actor_bench {
     struct actor *actor;
     struct client_identity who;
-    struct client_port port;
+    struct port port;
     struct wire *wire;
     uint64_t seq, seq_acked; // of Transitions
     int steps;               // in one call
 };
 
-static int on_send(void *arg, enum client_peer to, const struct wire_msg *msg) {
+static int on_send(void *arg, enum port_socket socket, const struct net_peer *to,
+                   const struct wire_msg *msg) {
     struct actor_bench *s = arg;
     const void *data;
     size_t len;
+    (void)socket;
     (void)to;
     wire_pack(s->wire, &data, &len, msg);
     s->seq = msg->type == WIRE_TRANSITIONS ? msg->transitions.seq : s->seq;
     return 0;
 }
 
-static void on_reopen(void *arg, enum client_peer peer) {
+static void on_reopen(void *arg, enum port_socket socket) {
     (void)arg;
-    (void)peer;
+    (void)socket;
 }
 
-static void tell(struct actor_bench *s, enum client_peer from, struct wire_msg *msg) {
+static void tell(struct actor_bench *s, enum port_socket from, struct wire_msg *msg) {
     msg->run_id = RUN;
     actor_on_message(s->actor, from, clock_ms(), msg);
 }
@@ -146,7 +148,7 @@ static void actor_bench_step(void *state) {
     if (s->seq > s->seq_acked) {
         struct wire_msg msg = {.type = WIRE_ACK, .ack = {.seq = s->seq}};
         s->seq_acked = s->seq;
-        tell(s, CLIENT_TO_MODELSERVER, &msg);
+        tell(s, PORT_MODELSERVER, &msg);
     }
 }
 
@@ -170,7 +172,7 @@ static struct actor_bench *join(const struct task *task, int envs, const struct 
     config_defaults(&config);
     struct actor_bench *s = xcalloc(1, sizeof(*s));
     s->wire = wire_create();
-    s->port = (struct client_port){.arg = s, .send = on_send, .reopen = on_reopen};
+    s->port = (struct port){.arg = s, .send = on_send, .reopen = on_reopen};
     s->who = (struct client_identity){.id = "bench",
                                       .host = "",
                                       .version = SPUR_VERSION,
@@ -197,15 +199,15 @@ static struct actor_bench *join(const struct task *task, int envs, const struct 
                               .batch_rows_max = (uint32_t)config.network.batch_rows_max,
                               .unacked_rows_max = (uint32_t)config.network.unacked_rows_max};
     snprintf(msg.welcome.task, sizeof(msg.welcome.task), "%s", task->name);
-    tell(s, CLIENT_TO_MODELSERVER, &msg);
+    tell(s, PORT_MODELSERVER, &msg);
     if (policy) {
         msg = (struct wire_msg){.type = WIRE_POLICY, .policy = *policy};
-        tell(s, CLIENT_TO_LEARNER, &msg);
+        tell(s, PORT_LEARNER, &msg);
     }
     msg = (struct wire_msg){.type = WIRE_CREDIT};
     msg.credit =
         (struct wire_credit){.steps_allowed = UNLIMITED, .random_steps = policy ? 0 : UNLIMITED};
-    tell(s, CLIENT_TO_MODELSERVER, &msg);
+    tell(s, PORT_MODELSERVER, &msg);
     if (!actor_may_step(s->actor)) {
         const char *why = "";
         int code;

@@ -40,7 +40,8 @@ struct counters {
 
 struct modelserver {
     struct run_context run;
-    struct ms_port port;
+    struct port port;
+    struct ms_jobs jobs;
     struct peers *peers;
     struct outbox outbox;
     struct counters counters;

@@ -154,6 +154,6 @@ void evaluation_report(struct modelserver *ms, uint64_t now_ms, const struct wir
     log_info("step %llu: return %.1f +- %.1f", (unsigned long long)row.env_steps, row.return_mean,
              row.return_std);
     struct ms_evaluation e = {.row = row, .best = best ? out->policy : NULL};
-    ms->port.evaluated(ms->port.arg, &e);
+    ms->jobs.evaluated(ms->jobs.arg, &e);
     policy_drop(&out->policy);
 }

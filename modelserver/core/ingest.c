@@ -49,7 +49,7 @@ void ingest_hello(struct modelserver *ms, struct peer *p, bool begins) {
         struct store_batch *b = take_batch(ms, p, 0);
         if (b) {
             p->registering = true;
-            ms->port.store(ms->port.arg, b);
+            ms->jobs.store(ms->jobs.arg, b);
         }
     }
     ms_queue(ms, p, ms->shutdown.announced ? PENDING_SHUTDOWN : 0);
@@ -99,7 +99,7 @@ void ingest_refused_rows(struct modelserver *ms, struct peer *p, uint64_t seq, u
     }
     ms_count(ms, MS_rows_refused_value, rows);
     p->seq_in = seq;
-    ms->port.store(ms->port.arg, b);
+    ms->jobs.store(ms->jobs.arg, b);
 }
 
 // What speaks against the message as such. False: refused.
@@ -172,7 +172,7 @@ void ingest_transitions(struct modelserver *ms, struct peer *p, const struct wir
     p->rows_in += b->rows;
     p->policy_version = t->policy_version > 0 ? t->policy_version : p->policy_version;
     ms->ingest.rows_pending += b->rows;
-    ms->port.store(ms->port.arg, b);
+    ms->jobs.store(ms->jobs.arg, b);
 }
 
 static void stored(struct modelserver *ms, uint64_t now_ms, struct peer *p,

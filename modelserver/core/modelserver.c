@@ -155,6 +155,7 @@ struct modelserver *ms_create(const struct ms_setup *setup, uint64_t now_ms) {
     ms->run.pid = setup->pid;
     ms->run.started_ms = ms->saving.requested_ms = now_ms;
     ms->port = setup->port;
+    ms->jobs = setup->jobs;
     ms->run.pacing = pacing_make(&ms->run.config);
     ms->training.ensemble = ms_ensemble(&ms->run.config, ms->run.task);
     ms->feed.policy_shape = ms_policy(&ms->run.config, ms->run.task);
@@ -221,7 +222,7 @@ void ms_queue(struct modelserver *ms, struct peer *p, unsigned due) {
 
 int ms_send(struct modelserver *ms, struct peer *p, uint64_t now_ms, struct wire_msg *msg) {
     msg->run_id = ms->run.id;
-    int rc = ms->port.send(ms->port.arg, &p->route, msg);
+    int rc = ms->port.send(ms->port.arg, PORT_OWN, &p->route, msg);
     if (rc == 0) {
         p->sent_ms = now_ms;
     } else if (rc == -EAGAIN) {
@@ -247,7 +248,7 @@ void ms_refuse(struct modelserver *ms, const struct net_peer *to, enum wire_refu
     if (log_due(&ms->outbox.refusal_logged_ms, ms->outbox.now_ms, 1000)) {
         log_warn("refused a message (%s)", msg.refuse.text);
     }
-    if (ms->port.send(ms->port.arg, to, &msg) != 0) {
+    if (ms->port.send(ms->port.arg, PORT_OWN, to, &msg) != 0) {
         ms_count(ms, MS_sends_failed, 1); // it will ask again
     }
 }
@@ -397,7 +398,7 @@ static bool on_peer_message(struct modelserver *ms, uint64_t now_ms, struct peer
 static void answer_status(struct modelserver *ms, uint64_t now_ms, const struct net_peer *to) {
     struct wire_msg msg = {.type = WIRE_STATUS, .run_id = ms->run.id};
     ms_status(ms, now_ms, &msg.status);
-    if (ms->port.send(ms->port.arg, to, &msg) != 0) {
+    if (ms->port.send(ms->port.arg, PORT_OWN, to, &msg) != 0) {
         ms_count(ms, MS_sends_failed, 1); // who asks, asks again
     }
 }

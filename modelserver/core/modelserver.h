@@ -25,6 +25,7 @@
 #include "modelserver/model/versions.h"
 #include "modelserver/storage/learning_curve.h"
 #include "modelserver/storage/store.h"
+#include "proto/port.h"
 #include "proto/wire.h"
 
 // Everything refused, dropped or repeated, by name. Zero ones are shown too.
@@ -100,10 +101,9 @@ struct ms_evaluation {
     const struct policy_version *best; // valid during the call; NULL: not the best
 };
 
-struct ms_port {
+// Starts work that runs elsewhere; its result returns by the ms_on_ function of the same name.
+struct ms_jobs {
     void *arg;
-    // 0; -EAGAIN: to be tried again; another negative errno: that peer is gone.
-    int (*send)(void *arg, const struct net_peer *to, const struct wire_msg *msg);
     void (*store)(void *arg, struct store_batch *batch);
     void (*fit)(void *arg, struct ms_fit_job *job);
     void (*rollout)(void *arg, struct rollout_block *block);
@@ -115,7 +115,8 @@ struct ms_setup {
     const struct config *config; // copied
     const struct task *task;
     uint64_t run_id, pid;
-    struct ms_port port;
+    struct port port;
+    struct ms_jobs jobs;
     const struct store_columns *env;  // borrowed
     uint64_t env_rows;                // stored already
     const struct store_actor *actors; // known already, by index; copied

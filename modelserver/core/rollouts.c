@@ -102,7 +102,7 @@ void rollouts_start(struct modelserver *ms) {
         b->through_steps = ms->rollouts.requested_steps = ms->rollouts.batch.through_steps;
     }
     ms->rollouts.running = true;
-    ms->port.rollout(ms->port.arg, b);
+    ms->jobs.rollout(ms->jobs.arg, b);
 }
 
 void ms_on_rollout(struct modelserver *ms, uint64_t now_ms, struct rollout_block *b) {

@@ -22,7 +22,7 @@ void saving_advance(struct modelserver *ms, uint64_t now_ms) {
     ms->saving.wall_ms = ms_wall_ms(ms, now_ms);
     ms->saving.job = (struct ms_save_job){
         .state = ms_state(ms), .model = ms->training.model ? model_ref(ms->training.model) : NULL};
-    ms->port.save(ms->port.arg, &ms->saving.job);
+    ms->jobs.save(ms->jobs.arg, &ms->saving.job);
 }
 
 void ms_on_save(struct modelserver *ms, uint64_t now_ms, struct ms_save_job *job) {

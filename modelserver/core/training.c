@@ -20,7 +20,7 @@ void training_start(struct modelserver *ms) {
     ms->training.job = (struct ms_fit_job){.out = model_take(&ms->training.models),
                                            .rows = ms->ingest.steps,
                                            .number = ms->training.trainings};
-    ms->port.fit(ms->port.arg, &ms->training.job);
+    ms->jobs.fit(ms->jobs.arg, &ms->training.job);
 }
 
 static void training_broke(struct modelserver *ms, uint64_t now_ms) {

@@ -117,6 +117,13 @@ def addresses_and_folders(stage):
     wait_for("the run's endpoints", lambda: endpoints(run_dir), 10)
     second = stage.run(run_dir, sets=LONG)
     check(end(second, 10) == 75 and "in use" in read(second.output), f"{second.returncode}: {read(second.output)}")
+
+    # Two daemons of a kind in one folder.
+    common = ["--config", os.path.join(run_dir, "config.yaml"), "--run-dir", run_dir, "--bind", "tcp://127.0.0.1:*"]
+    for program, title, options in (("spur-modelserver", "model server", []),
+                                    ("spur-learner", "learner", ["--modelserver", endpoints(run_dir)["modelserver"]])):
+        code, text = stage.call(program, *common, *options)
+        check(code == 75 and f"another {title} serves it (process " in text, f"{program}: {code}: {text}")
     first.send_signal(signal.SIGINT)
     check(end(first, 20) == 0, f"exit code {first.returncode}")
     stage.no_orphans()

@@ -78,14 +78,16 @@ struct env_step env_step(struct env *env, const float *action) {
 
 // ---- a server made by hand ----
 
-static int world_send(void *arg, enum client_peer to, const struct wire_msg *msg) {
+static int world_send(void *arg, enum port_socket socket, const struct net_peer *to,
+                      const struct wire_msg *msg) {
     struct world *w = arg;
+    assert_null(to);
     if (w->deaf) {
         return -EAGAIN;
     }
     assert_true(w->count < SENT_MAX);
     struct sent *s = &w->sent[w->count++];
-    s->to = to;
+    s->to = socket;
     s->msg = *msg;
     if (msg->type == WIRE_TRANSITIONS) {
         const struct wire_rows *rows = &msg->transitions.rows;
@@ -102,9 +104,9 @@ static int world_send(void *arg, enum client_peer to, const struct wire_msg *msg
     return 0;
 }
 
-static void world_reopen(void *arg, enum client_peer peer) {
+static void world_reopen(void *arg, enum port_socket socket) {
     struct world *w = arg;
-    (void)peer;
+    (void)socket;
     w->reopened++;
 }
 
@@ -112,7 +114,7 @@ struct world *world_make(bool evaluate) {
     struct world *w = xcalloc(1, sizeof(*w));
     w->sent = xcalloc(SENT_MAX, sizeof(*w->sent));
     w->now_ms = 1000;
-    w->port = (struct client_port){.arg = w, .send = world_send, .reopen = world_reopen};
+    w->port = (struct port){.arg = w, .send = world_send, .reopen = world_reopen};
     w->who = (struct client_identity){.id = "actor-0",
                                       .host = "here",
                                       .version = "test",
@@ -140,7 +142,7 @@ void world_free(struct world *w) {
     free(w);
 }
 
-void hear(struct world *w, enum client_peer from, struct wire_msg *msg) {
+void hear(struct world *w, enum port_socket from, struct wire_msg *msg) {
     msg->run_id = RUN;
     if (w->actor) {
         actor_on_message(w->actor, from, w->now_ms, msg);
@@ -203,7 +205,7 @@ void welcome_with(struct world *w, uint64_t next_seq, uint64_t steps, uint64_t e
                                         .batch_rows_max = BATCH_MAX,
                                         .unacked_rows_max = UNACKED_MAX};
     snprintf(msg.welcome.task, sizeof(msg.welcome.task), "counter");
-    hear(w, CLIENT_TO_MODELSERVER, &msg);
+    hear(w, PORT_MODELSERVER, &msg);
 }
 
 void welcome(struct world *w) {

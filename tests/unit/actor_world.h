@@ -25,7 +25,7 @@ extern int world_envs;    // that an actor made from now on steps
 
 // One message that was sent, with copies of what it borrowed.
 struct sent {
-    enum client_peer to;
+    enum port_socket to;
     struct wire_msg msg;
     float obs[BATCH_MAX * OBS_DIM], act[BATCH_MAX], next_obs[BATCH_MAX * OBS_DIM];
     float reward[BATCH_MAX];
@@ -38,7 +38,7 @@ struct world {
     int count;
     bool deaf; // sockets take nothing
     int reopened;
-    struct client_port port;
+    struct port port;
     struct client_identity who;
     struct actor *actor;
     struct evaluator *evaluator;
@@ -50,7 +50,7 @@ void world_free(struct world *w);
 
 // What comes from outside. Time passes in ticks of 50 ms.
 void pass(struct world *w, uint64_t ms);
-void hear(struct world *w, enum client_peer from, struct wire_msg *msg);
+void hear(struct world *w, enum port_socket from, struct wire_msg *msg);
 // After the Hello: for a fresh actor, and in general.
 void welcome(struct world *w);
 void welcome_with(struct world *w, uint64_t next_seq, uint64_t steps, uint64_t episodes);

@@ -16,8 +16,10 @@ static struct net_peer route_of(uint8_t peer) {
 
 // ---- port ----
 
-static int world_send(void *arg, const struct net_peer *to, const struct wire_msg *m) {
+static int world_send(void *arg, enum port_socket socket, const struct net_peer *to,
+                      const struct wire_msg *m) {
     struct world *w = arg;
+    CHECK(socket == PORT_OWN);
     if (to->id[0] == w->gone) {
         return -EHOSTUNREACH;
     }
@@ -147,7 +149,8 @@ void world_start(struct world *w) {
         .task = w->task,
         .run_id = meta.run_id,
         .pid = 1,
-        .port = {w, world_send, world_store, world_fit, world_rollout, world_save, world_evaluated},
+        .port = {.arg = w, .send = world_send},
+        .jobs = {w, world_store, world_fit, world_rollout, world_save, world_evaluated},
         .env = store_columns(w->store),
         .env_rows = store_rows(w->store),
         .actor_count = store_actor_count(w->store),

@@ -30,18 +30,18 @@ static void credit(struct world *w, uint64_t allowed, uint64_t random, uint64_t 
                                       .min_policy_version = min_version,
                                       .newest_policy_version = newest};
     snprintf(msg.credit.reason, sizeof(msg.credit.reason), "the learner is behind");
-    hear(w, CLIENT_TO_MODELSERVER, &msg);
+    hear(w, PORT_MODELSERVER, &msg);
 }
 
 static void ack(struct world *w, uint64_t seq) {
     struct wire_msg msg = {.type = WIRE_ACK, .ack = {.seq = seq}};
-    hear(w, CLIENT_TO_MODELSERVER, &msg);
+    hear(w, PORT_MODELSERVER, &msg);
 }
 
 static void give_policy(struct world *w, uint64_t version) {
     float params[256];
     struct wire_msg msg = {.type = WIRE_POLICY, .policy = make_policy(params, version)};
-    hear(w, CLIENT_TO_LEARNER, &msg);
+    hear(w, PORT_LEARNER, &msg);
 }
 
 static void credits_are_respected(void **state) {
@@ -175,7 +175,7 @@ static void resends_after_silence_gap_and_welcome(void **state) {
     // A server that forgot the routing id, and knows of 2 by now.
     w->count = 0;
     struct wire_msg unknown = {.type = WIRE_REFUSE, .refuse = {.code = WIRE_REFUSED_UNKNOWN}};
-    hear(w, CLIENT_TO_MODELSERVER, &unknown);
+    hear(w, PORT_MODELSERVER, &unknown);
     pass(w, 50);
     assert_int_equal(count_sent(w, WIRE_HELLO), 1);
     assert_int_equal(count_sent(w, WIRE_TRANSITIONS), 0);
@@ -210,7 +210,7 @@ static void a_server_that_lost_rows_is_not_trusted(void **state) {
     step(w);
     ack(w, 2);
     struct wire_msg unknown = {.type = WIRE_REFUSE, .refuse = {.code = WIRE_REFUSED_UNKNOWN}};
-    hear(w, CLIENT_TO_MODELSERVER, &unknown);
+    hear(w, PORT_MODELSERVER, &unknown);
     pass(w, 50);
     welcome_with(w, 2, 4, 1);
     assert_true(finished(w, &code));
@@ -226,7 +226,7 @@ static void waits_for_the_required_policy(void **state) {
     step(w);
     assert_int_equal(steps_taken, 2); // exploration is over and there is no policy
     assert_int_equal(count_sent(w, WIRE_POLICY_GET), 1);
-    assert_int_equal(find_sent(w, WIRE_POLICY_GET, 0)->to, CLIENT_TO_LEARNER);
+    assert_int_equal(find_sent(w, WIRE_POLICY_GET, 0)->to, PORT_LEARNER);
     give_policy(w, 1);
     credit(w, 3, 2, 1, 1);
     step(w);
@@ -269,7 +269,7 @@ static void a_learner_without_news_is_not_pestered(void **state) {
     credit(w, 10, 0, 3, 3);
     for (int i = 0; i < 20; i++) { // answers at once, each time with nothing
         struct wire_msg msg = {.type = WIRE_POLICY, .policy = {.version = 2}};
-        hear(w, CLIENT_TO_LEARNER, &msg);
+        hear(w, PORT_LEARNER, &msg);
     }
     assert_int_equal(count_sent(w, WIRE_POLICY_GET), 1);
     pass(w, ACTOR_POLICY_RETRY_MS);
@@ -288,28 +288,28 @@ static void policies_that_do_not_fit_are_refused(void **state) {
     struct wire_msg msg = {.type = WIRE_POLICY};
     p.obs_dim = OBS_DIM + 1; // another task's
     msg.policy = p;
-    hear(w, CLIENT_TO_LEARNER, &msg);
+    hear(w, PORT_LEARNER, &msg);
     pass(w, 100);
     p = good;
     p.params_len--; // short
     msg.policy = p;
-    hear(w, CLIENT_TO_LEARNER, &msg);
+    hear(w, PORT_LEARNER, &msg);
     pass(w, 100);
     p = good;
     p.params_len++; // long
     msg.policy = p;
-    hear(w, CLIENT_TO_LEARNER, &msg);
+    hear(w, PORT_LEARNER, &msg);
     pass(w, 100);
     p = good;
     p.hidden_layers = 1000; // more than this build can run
     msg.policy = p;
-    hear(w, CLIENT_TO_LEARNER, &msg);
+    hear(w, PORT_LEARNER, &msg);
     pass(w, 100);
     assert_int_equal(counter(w, "policies_refused"), 4);
     assert_false(actor_may_step(w->actor));
 
     msg.policy = good;
-    hear(w, CLIENT_TO_LEARNER, &msg);
+    hear(w, PORT_LEARNER, &msg);
     assert_true(actor_may_step(w->actor));
     world_free(w);
 }
@@ -324,7 +324,7 @@ static void a_policy_that_overflows_is_not_acted_on(void **state) {
     for (uint64_t i = 0; i < msg.policy.params_len; i++) {
         params[i] = i >= 32 && i % 2 ? -3e38f : 3e38f; // finite, each of them; the sums are not
     }
-    hear(w, CLIENT_TO_LEARNER, &msg);
+    hear(w, PORT_LEARNER, &msg);
     step(w);
     assert_int_equal(rows_sent(w), 0);
     assert_int_equal(counter(w, "policies_broken"), 1);
@@ -527,7 +527,7 @@ static void leaving_waits_for_acknowledgement(void **state) {
     credit(w, 3, 100, 0, 0);
     step(w);
     struct wire_msg shutdown = {.type = WIRE_SHUTDOWN};
-    hear(w, CLIENT_TO_MODELSERVER, &shutdown);
+    hear(w, PORT_MODELSERVER, &shutdown);
     pass(w, ACTOR_LEAVE_MS - 50);
     assert_false(finished(w, &code));
     pass(w, 50);
@@ -543,11 +543,11 @@ static void refusals_stop_or_wait(void **state) {
     const char *why;
     welcome(w);
     struct wire_msg msg = {.type = WIRE_REFUSE, .refuse = {.code = WIRE_REFUSED_VALUE}};
-    hear(w, CLIENT_TO_MODELSERVER, &msg);
+    hear(w, PORT_MODELSERVER, &msg);
     assert_int_equal(counter(w, "rows_refused"), 1);
     assert_false(finished(w, &code));
     msg.refuse = (struct wire_refuse){.code = WIRE_REFUSED_FENCED, .fatal = true, .text = "fenced"};
-    hear(w, CLIENT_TO_MODELSERVER, &msg);
+    hear(w, PORT_MODELSERVER, &msg);
     assert_true(actor_finished(w->actor, &code, &why));
     assert_int_equal(code, EXIT_CODE_PROTOCOL);
     assert_string_equal(why, "fenced");
@@ -557,7 +557,7 @@ static void refusals_stop_or_wait(void **state) {
     w = world_make(false);
     pass(w, 50);
     msg.refuse = (struct wire_refuse){.code = WIRE_REFUSED_FULL, .text = "full"};
-    hear(w, CLIENT_TO_MODELSERVER, &msg);
+    hear(w, PORT_MODELSERVER, &msg);
     assert_false(finished(w, &code));
     pass(w, 500);
     assert_int_equal(count_sent(w, WIRE_HELLO), 2);
@@ -573,7 +573,7 @@ static void tasks_that_differ_stop_the_actor(void **state) {
     struct wire_msg msg = {.type = WIRE_WELCOME};
     msg.welcome = (struct wire_welcome){.obs_dim = 11, .act_dim = 3, .next_seq = 1};
     snprintf(msg.welcome.task, sizeof(msg.welcome.task), "counter");
-    hear(w, CLIENT_TO_MODELSERVER, &msg);
+    hear(w, PORT_MODELSERVER, &msg);
     assert_true(actor_finished(w->actor, &code, &why));
     assert_int_equal(code, EXIT_CODE_PROTOCOL);
     assert_non_null(strstr(why, "11 observations"));
@@ -583,7 +583,7 @@ static void tasks_that_differ_stop_the_actor(void **state) {
     pass(w, 50);
     msg.welcome = (struct wire_welcome){.obs_dim = 11, .act_dim = 3, .next_seq = 1};
     snprintf(msg.welcome.task, sizeof(msg.welcome.task), "my_robot");
-    hear(w, CLIENT_TO_MODELSERVER, &msg);
+    hear(w, PORT_MODELSERVER, &msg);
     assert_true(actor_finished(w->actor, &code, &why));
     assert_int_equal(code, EXIT_CODE_PROTOCOL);
     assert_non_null(strstr(why, "the run's task is my_robot, which is not built in: start this "
@@ -618,7 +618,7 @@ static void brings_its_own_task(void **state) {
                                         .heartbeat_ms = 500,
                                         .lost_after_ms = 3000};
     snprintf(msg.welcome.task, sizeof(msg.welcome.task), "my_robot");
-    hear(w, CLIENT_TO_MODELSERVER, &msg);
+    hear(w, PORT_MODELSERVER, &msg);
     credit(w, 4, 100, 0, 0);
     step(w);
     assert_int_equal(rows_sent(w), 4);

@@ -48,7 +48,7 @@ static void store(struct server *s, const struct sent *m) {
 
 static void reply(struct world *w, struct server *s, struct wire_msg *msg) {
     if (!lost(s)) {
-        hear(w, CLIENT_TO_MODELSERVER, msg);
+        hear(w, PORT_MODELSERVER, msg);
     }
 }
 

@@ -20,7 +20,7 @@ static void request(struct world *w, uint64_t id, uint64_t version, uint32_t epi
         .id = id, .env_steps = 100 * id, .seed = SEED, .episodes = episodes};
     msg.eval_request.policy = make_policy(params, version);
     snprintf(msg.eval_request.task, sizeof(msg.eval_request.task), "counter");
-    hear(w, CLIENT_TO_MODELSERVER, &msg);
+    hear(w, PORT_MODELSERVER, &msg);
 }
 
 static void evaluate(struct world *w) {
@@ -92,10 +92,10 @@ static void impossible_requests_are_refused(void **state) {
     msg.eval_request = (struct wire_eval_request){.id = 2, .episodes = 1};
     msg.eval_request.policy = make_policy(params, 1);
     snprintf(msg.eval_request.task, sizeof(msg.eval_request.task), "humanoid");
-    hear(w, CLIENT_TO_MODELSERVER, &msg);
+    hear(w, PORT_MODELSERVER, &msg);
     snprintf(msg.eval_request.task, sizeof(msg.eval_request.task), "counter");
     msg.eval_request.policy.act_dim = 2;
-    hear(w, CLIENT_TO_MODELSERVER, &msg);
+    hear(w, PORT_MODELSERVER, &msg);
     assert_int_equal(counter(w, "requests_refused"), 3);
     assert_false(evaluator_may_step(w->evaluator));
     world_free(w);

@@ -36,17 +36,19 @@ static int keep(struct rig *r, bool to_server, const struct wire_msg *msg) {
     return 0;
 }
 
-static int to_server(void *arg, const struct wire_msg *msg) {
+static int send_message(void *arg, enum port_socket socket, const struct net_peer *to,
+                        const struct wire_msg *msg) {
     struct rig *r = arg;
-    return r->deaf ? -EAGAIN : keep(r, true, msg);
-}
-
-static int to_peer(void *arg, const struct net_peer *to, const struct wire_msg *msg) {
+    if (socket == PORT_MODELSERVER) {
+        return r->deaf ? -EAGAIN : keep(r, true, msg);
+    }
+    assert_int_equal(socket, PORT_OWN);
     assert_int_equal(to->len, 5);
-    return keep(arg, false, msg);
+    return keep(r, false, msg);
 }
 
-static void reopen(void *arg) {
+static void reopen(void *arg, enum port_socket socket) {
+    assert_int_equal(socket, PORT_MODELSERVER);
     ((struct rig *)arg)->reopened++;
 }
 
@@ -84,10 +86,9 @@ static void tick(struct rig *r, uint64_t ms) {
 }
 
 static void start(struct rig *r) {
-    static const struct learner_port port = {NULL, to_server, to_peer, reopen, take};
-    struct learner_port mine = port;
+    const struct port port = {.arg = r, .send = send_message, .reopen = reopen};
+    const struct learner_jobs jobs = {.arg = r, .submit = take};
     char err[1024];
-    mine.arg = r;
     r->config = fixture_config();
     r->now_ms = 1000;
     r->trainer = trainer_create(&r->config, fixture_task(), r->dir, err, sizeof(err));
@@ -99,7 +100,7 @@ static void start(struct rig *r) {
                                        .endpoint = "ipc://own",
                                        .incarnation = 5,
                                        .pid = 6};
-    r->core = learner_create(&r->who, &mine, &r->trainer->sac.policy, r->now_ms);
+    r->core = learner_create(&r->who, &port, &jobs, &r->trainer->sac.policy, r->now_ms);
     work(r);
 }
 
@@ -456,9 +457,9 @@ static void test_answers_at_its_own_endpoint(void **state) {
     const struct wire_msg stray = {.type = WIRE_TRANSITIONS, .run_id = RUN_ID};
     learner_on_peer(r->core, r->now_ms, &peer, &stray);
     assert_int_equal(expect(r, false, WIRE_REFUSE)->refuse.code, WIRE_REFUSED_MODE);
-    learner_on_garbage(r->core, &peer, -WIRE_REFUSED_SCHEMA, "another schema");
+    learner_on_garbage(r->core, &peer, WIRE_REFUSED_SCHEMA, "another schema");
     assert_int_equal(expect(r, false, WIRE_REFUSE)->refuse.code, WIRE_REFUSED_SCHEMA);
-    learner_on_garbage(r->core, NULL, -WIRE_REFUSED_FORMAT, "noise");
+    learner_on_garbage(r->core, NULL, WIRE_REFUSED_FORMAT, "noise");
     assert_int_equal(counter(r, "messages_refused_format"), 2);
     assert_int_equal(counter(r, "messages_unexpected"), 1);
     assert_int_equal(counter(r, "policies_asked_for"), 2);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The command lines of the daemons: one table of options, of which each daemon
 // names those that it takes and those that it needs.
-#ifndef SPUR_COMMON_CONFIG_OPTIONS_H
-#define SPUR_COMMON_CONFIG_OPTIONS_H
+#ifndef SPUR_DAEMON_OPTIONS_H
+#define SPUR_DAEMON_OPTIONS_H
 
 #include <stdbool.h>
 

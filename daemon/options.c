@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "common/config/options.h"
+#include "daemon/options.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+// The shell of a daemon: what spur-modelserver, spur-learner and spur-actor
+// share around their cores.
+//
+// It parses the command line, opens the log, loads the configuration, locks the
+// run directory, opens the sockets, and runs one loop on one thread: messages
+// are unpacked and passed to the core, a timer ticks, SIGINT, SIGTERM and the
+// parent's end stop the core, a second signal ends the process at once. What the
+// messages mean and when the daemon ends is the core's business; threads are
+// their owner's.
+#ifndef SPUR_DAEMON_DAEMON_H
+#define SPUR_DAEMON_DAEMON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/config/config.h"
+#include "common/io/loop.h"
+#include "common/io/net.h"
+#include "common/task/task.h"
+#include "daemon/options.h"
+#include "proto/port.h"
+#include "proto/wire.h"
+
+// One daemon's constants and callbacks. All callbacks run on the loop's thread
+// and return within milliseconds; arg is daemon_init's.
+struct daemon_spec {
+    struct options_spec options;
+    const char *name;  // in the log and of the lock; NULL: that of --id
+    const char *title; // in sentences: "model server"
+    uint64_t tick_ms;
+
+    void (*message)(void *arg, uint64_t now_ms, enum port_socket socket,
+                    const struct net_peer *from, const struct wire_msg *msg);
+    // Bytes that wire_unpack refused, with its code and sentence; msg as it left it.
+    void (*garbage)(void *arg, uint64_t now_ms, enum port_socket socket,
+                    const struct net_peer *from, enum wire_refusal code, const char *text,
+                    const struct wire_msg *msg);
+    void (*tick)(void *arg, uint64_t now_ms);
+    void (*wake)(void *arg, uint64_t now_ms); // after daemon_wake; NULL: never called
+    void (*idle)(void *arg, uint64_t now_ms); // while daemon_set_idle; NULL: never
+    // Begin an orderly shutdown. why is for the log.
+    void (*stop)(void *arg, uint64_t now_ms, const char *why);
+    // After each of the above. True: the daemon has finished, the loop ends.
+    bool (*finished)(void *arg);
+};
+
+struct daemon {
+    struct options options;
+    struct config config; // with --config: loaded and checked
+    struct task task;     // with --config: the run's; borrows from config
+    char id[128];         // --id, or HOST-PID
+    char host[128];
+    uint64_t pid;
+    uint64_t incarnation;           // grows with every start, on machines whose clocks agree
+    const char *own_endpoint;       // where it is bound; "": nowhere
+    const struct daemon_spec *spec; // from here on daemon.c's
+    void *arg;
+    int lock; // of the run directory; -1: none
+    struct loop *loop;
+    struct loop_wake *wake;
+    struct loop_idle *idle;
+    struct net *net;
+    struct net_socket *sockets[PORT_SOCKET_COUNT];
+    bool reopen[PORT_SOCKET_COUNT]; // requested by the core, done by the tick
+    struct wire *wire;
+    struct wire_msg msg; // the one that is being handled
+    uint64_t stop_ms;    // of the first signal to stop
+    bool stopped;
+};
+
+// From the command line to a locked run directory. Dies with a sentence when
+// something is wrong. Borrows spec and arg.
+void daemon_init(struct daemon *d, const struct daemon_spec *spec, void *arg, int argc,
+                 char *argv[]);
+// Opens the loop and the sockets that the options name. Dies when it cannot.
+void daemon_open(struct daemon *d);
+void daemon_run(struct daemon *d); // until finished
+// Undoes all of it. Threads that call daemon_wake must have ended.
+void daemon_close(struct daemon *d);
+
+struct port daemon_port(struct daemon *d);
+void daemon_wake(void *daemon); // from any thread: calls wake soon
+void daemon_set_idle(struct daemon *d, bool active);
+
+// A file of the run directory. Dies when the path is too long.
+void daemon_path(char *out, size_t out_len, const struct daemon *d, const char *name);
+
+#endif
