@@ -13,8 +13,8 @@
 #include "common/base/log.h"
 #include "common/base/stats.h"
 #include "common/config/keys.h"
+#include "common/nn/policy_file.h"
 #include "common/nn/safetensors.h"
-#include "learner/policy_store.h"
 #include "learner/trainer.h"
 
 #define META_MAX 20
@@ -206,13 +206,15 @@ int checkpoint_save(const struct trainer *t, char *err, size_t err_len) {
         move_up(&p, err, err_len) < 0) {
         return -1;
     }
-    struct policy_store_info info = {
+    char seed[24];
+    snprintf(seed, sizeof(seed), "%llu", (unsigned long long)t->config.run.seed);
+    struct policy_file_info info = {
         .task = t->task->name,
-        .seed = t->config.run.seed,
         .version = t->report.policy_version,
         .updates = t->sac.updates,
+        .more = {{"spur_version", SPUR_VERSION}, {"seed", seed}},
     };
-    return policy_store_export(p.policy, &t->sac.policy, t->sac.policy_params, &info, err, err_len);
+    return policy_file_write(p.policy, &t->sac.policy, t->sac.policy_params, &info, err, err_len);
 }
 
 // ---- loading ----

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The newest policy: held for whoever asks, and written for other programs.
+// The newest policy, from which requests of actors are answered.
 //
-// Only one version is held. Whoever asks with a version as new as that is told
-// so without weights; older versions are never queued.
+// One version is held. A peer that has that version already gets an answer without
+// weights; older versions are never queued.
 #ifndef SPUR_LEARNER_POLICY_STORE_H
 #define SPUR_LEARNER_POLICY_STORE_H
 
@@ -22,21 +22,11 @@ struct policy_store {
 void policy_store_init(struct policy_store *p, const struct policy *policy);
 void policy_store_deinit(struct policy_store *p);
 
-// Copies params. version never goes back.
+// Copies params. version never decreases.
 void policy_store_take(struct policy_store *p, uint64_t version, uint64_t updates,
                        const float *params);
 
-// What to answer to somebody who has have_version (0: none). Borrows the weights.
+// The answer to a peer that has have_version (0: none). Borrows the weights.
 struct wire_policy policy_store_answer(const struct policy_store *p, uint64_t have_version);
-
-// Where an exported policy comes from.
-struct policy_store_info {
-    const char *task;
-    uint64_t seed, version, updates;
-};
-// Writes "policy.0.weight" (out, in), "policy.0.bias" (out), ... with shapes and
-// origin in the metadata. 0, or -1 with a sentence in err.
-int policy_store_export(const char *path, const struct policy *policy, const float *params,
-                        const struct policy_store_info *info, char *err, size_t err_len);
 
 #endif

@@ -61,7 +61,7 @@ static void print_json(const struct player *p, const struct evaluation *e) {
     const double *returns = evaluation_returns(e), *lengths = evaluation_lengths(e);
     const double *discounted = evaluation_discounted(e);
     struct spread r = spread_of(returns, n), l = spread_of(lengths, n);
-    const struct policy_file *f = &p->file;
+    const struct player_policy *f = &p->saved;
     json_t *o =
         json_pack("{s:s, s:I, s:I, s:I, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o, "
                   "s:f, s:f, s:o}",
@@ -81,7 +81,7 @@ static void print_json(const struct player *p, const struct evaluation *e) {
 static void print_text(const struct player *p, const struct evaluation *e) {
     int n = (int)evaluation_episodes(e);
     struct spread r = spread_of(evaluation_returns(e), n), l = spread_of(evaluation_lengths(e), n);
-    const struct policy_file *f = &p->file;
+    const struct player_policy *f = &p->saved;
     printf("%s (%s), policy version %llu after %llu updates\n", f->task->name, f->task->title,
            (unsigned long long)f->policy.version, (unsigned long long)f->policy.updates);
     printf("%d episodes, seed %llu: return %.1f ± %.1f, min %.1f, max %.1f; length %.1f, min %.0f, "
@@ -113,12 +113,12 @@ int cmd_eval(int argc, char **argv) {
         return rc;
     }
     char err[1024];
-    struct evaluation *e = evaluation_create(p.file.task, err, sizeof(err));
+    struct evaluation *e = evaluation_create(p.saved.task, err, sizeof(err));
     if (!e) {
         rc = cli_fail(EXIT_CODE_FAILURE, NULL, "%s", err);
         goto out;
     }
-    if (evaluation_begin(e, &p.file.policy, p.seed, (uint32_t)p.episodes, p.config.sac.discount,
+    if (evaluation_begin(e, &p.saved.policy, p.seed, (uint32_t)p.episodes, p.config.sac.discount,
                          err, sizeof(err)) < 0) {
         rc = cli_fail(EXIT_CODE_IO, NULL, "%s: %s", p.path, err);
         goto out;

@@ -2,11 +2,13 @@
 #include "cli/play/player.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/run/rundir.h"
 #include "common/base/check.h"
 #include "common/base/file.h"
+#include "common/nn/policy_file.h"
 
 bool player_option(struct player *p, int option, char **argv) {
     switch (option) {
@@ -83,6 +85,72 @@ static int fill_in(struct player *p) {
     return find_policy(p);
 }
 
+// The task that the file is for; NULL with a sentence in err.
+static const struct task *find_task(const struct policy_file *f, const struct task *own, char *err,
+                                    size_t err_len) {
+    const struct task *task = own && strcmp(own->name, f->task) == 0 ? own : task_find(f->task);
+    if (!task) {
+        snprintf(err, err_len,
+                 "%s: it is for the task \"%.60s\", which is not built in: name its run directory, "
+                 "or give its environment with --env FILE",
+                 f->path, f->task);
+        return NULL;
+    }
+    if (f->policy.obs_dim != task->obs_dim || f->policy.act_dim != task->act_dim) {
+        snprintf(err, err_len, "%s: it is for %d observations and %d actions, but %s has %d and %d",
+                 f->path, f->policy.obs_dim, f->policy.act_dim, task->name, task->obs_dim,
+                 task->act_dim);
+        return NULL;
+    }
+    return task;
+}
+
+static int read_policy(struct player_policy *p, const struct policy_file *f, const struct task *own,
+                       char *err, size_t err_len) {
+    p->task = find_task(f, own, err, err_len);
+    if (!p->task) {
+        return -1;
+    }
+    size_t n = policy_params(&f->policy);
+    if (n > WIRE_PARAMS_MAX) {
+        snprintf(err, err_len, "%s: a policy of %zu numbers is larger than any that spur makes",
+                 f->path, n);
+        return -1;
+    }
+    p->params = xfloats(n);
+    p->policy = (struct wire_policy){
+        .version = f->version ? f->version : 1, // 0 means "no policy" in messages
+        .updates = f->updates,
+        .obs_dim = (uint32_t)f->policy.obs_dim,
+        .act_dim = (uint32_t)f->policy.act_dim,
+        .hidden_width = (uint32_t)f->policy.net.dims[1],
+        .hidden_layers = (uint32_t)f->policy.net.layers - 1,
+        .params_len = n,
+        .params = p->params,
+    };
+    return policy_file_params(p->params, f, err, err_len);
+}
+
+int player_policy_load(struct player_policy *p, const char *path, const struct task *own, char *err,
+                       size_t err_len) {
+    *p = (struct player_policy){0};
+    struct policy_file file;
+    if (policy_file_open(&file, path, err, err_len) != 0) {
+        return -1;
+    }
+    int rc = read_policy(p, &file, own, err, err_len);
+    policy_file_close(&file);
+    if (rc != 0) {
+        player_policy_deinit(p);
+    }
+    return rc;
+}
+
+void player_policy_deinit(struct player_policy *p) {
+    free(p->params);
+    *p = (struct player_policy){0};
+}
+
 int player_load(struct player *p, int argc, char **argv) {
     int given = argc - optind;
     if (given > 1 || (given == 0 && file_of_run(p))) {
@@ -94,12 +162,12 @@ int player_load(struct player *p, int argc, char **argv) {
         return rc;
     }
     char err[1024];
-    if (policy_file_load(&p->file, p->path, &p->task, err, sizeof(err)) < 0) {
+    if (player_policy_load(&p->saved, p->path, &p->task, err, sizeof(err)) < 0) {
         return cli_fail(EXIT_CODE_IO, NULL, "%s", err);
     }
     return 0;
 }
 
 void player_deinit(struct player *p) {
-    policy_file_deinit(&p->file);
+    player_policy_deinit(&p->saved);
 }

@@ -9,7 +9,8 @@
 #include <stdint.h>
 
 #include "cli/cli.h"
-#include "cli/play/policy_file.h"
+#include "common/task/task.h"
+#include "proto/wire.h"
 
 // Lines of their help. Their options are --env 'v', --episodes 'n', --seed 's', --policy 'p'.
 #define PLAYER_HELP                                                                                \
@@ -18,6 +19,20 @@
     "                  and RUN_DIR may then be left out\n"                                         \
     "  --env FILE      the environment of your own that it was trained on, where it is no more\n"  \
     "                  where the run found it, or RUN_DIR is left out\n"
+
+// The policy of a file, in the form that the evaluator is sent.
+struct player_policy {
+    const struct task *task;
+    struct wire_policy policy; // borrows params
+    float *params;
+};
+
+// Loads a policy and checks it against its task. own: a task of the user's that the
+// file may be for (borrowed), or NULL for built-in tasks only. 0, or -1 with a
+// sentence in err.
+int player_policy_load(struct player_policy *p, const char *path, const struct task *own, char *err,
+                       size_t err_len);
+void player_policy_deinit(struct player_policy *p); // takes zeroed ones, too
 
 struct player {
     const char *run_dir; // NULL: none
@@ -29,7 +44,7 @@ struct player {
     struct config config; // of the run, or the defaults
     struct task task;     // of the run, or of --env; borrows from config
     char path[PATH_MAX];  // of the policy's file
-    struct policy_file file;
+    struct player_policy saved;
 };
 
 // Takes one of those options from optarg. False when it is none of them, or is

@@ -245,7 +245,7 @@ static int prepare(struct show *s) {
                  s->task->name);
         return -1;
     }
-    if (policy_controller_load(&s->controller, &r->playback.file.policy, s->task, 1, 0, s->err,
+    if (policy_controller_load(&s->controller, &r->playback.saved.policy, s->task, 1, 0, s->err,
                                sizeof(s->err)) != POLICY_CONTROLLER_TAKEN) {
         return -1;
     }
@@ -277,7 +277,7 @@ int cmd_render(int argc, char **argv) {
     if (rc != 0) {
         return rc;
     }
-    struct show s = {.request = &r, .task = r.playback.file.task};
+    struct show s = {.request = &r, .task = r.playback.saved.task};
     signal(SIGPIPE, SIG_IGN); // ffmpeg's end is seen by write
     if (!choose_out(&r)) {
         rc = EXIT_CODE_IO;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/nn/policy_file.h"
 #include "common/nn/safetensors.h"
 
 #define FORMAT "spur-modelserver-1"
@@ -184,29 +185,13 @@ int ms_checkpoint_read(const char *path, const struct ms_checkpoint_run *run,
 int ms_checkpoint_policy_write(const char *path, const struct task *task,
                                const struct policy *shape, const float *params, uint64_t version,
                                const struct learning_curve_row *row, char *err, size_t err_len) {
-    const struct mlp *net = &shape->net;
-    struct tensor tensors[2 * MLP_LAYERS_MAX];
-    for (int l = 0; l < net->layers; l++) {
-        char name[TENSOR_NAME_MAX];
-        const uint64_t dims[2] = {(uint64_t)net->dims[l + 1], (uint64_t)net->dims[l]};
-        snprintf(name, sizeof(name), "policy.%d.weight", l);
-        tensors[2 * l] = tensor_make(name, TENSOR_F32, params + mlp_weight_offset(net, l), 2, dims);
-        snprintf(name, sizeof(name), "policy.%d.bias", l);
-        tensors[2 * l + 1] =
-            tensor_make(name, TENSOR_F32, params + mlp_bias_offset(net, l), 1, dims);
-    }
-    char number[7][NUMBER_MAX], mean[NUMBER_MAX];
+    char env_steps[NUMBER_MAX], mean[NUMBER_MAX];
     snprintf(mean, sizeof(mean), "%.9g", row->return_mean);
-    const struct safetensors_meta meta[] = {
-        {"task", task->name},
-        {"obs_dim", print_u64(number[0], (uint64_t)task->obs_dim)},
-        {"act_dim", print_u64(number[1], (uint64_t)task->act_dim)},
-        {"hidden_width", print_u64(number[2], (uint64_t)net->dims[1])},
-        {"hidden_layers", print_u64(number[3], (uint64_t)net->layers - 1)},
-        {"version", print_u64(number[4], version)},
-        {"updates", print_u64(number[5], row->updates)},
-        {"env_steps", print_u64(number[6], row->env_steps)},
-        {"return_mean", mean}};
-    return safetensors_write(path, tensors, 2 * net->layers, meta, sizeof(meta) / sizeof(meta[0]),
-                             err, err_len);
+    const struct policy_file_info info = {
+        .task = task->name,
+        .version = version,
+        .updates = row->updates,
+        .more = {{"env_steps", print_u64(env_steps, row->env_steps)}, {"return_mean", mean}},
+    };
+    return policy_file_write(path, shape, params, &info, err, err_len);
 }

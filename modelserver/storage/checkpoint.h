@@ -30,8 +30,8 @@ int ms_checkpoint_read(const char *path, const struct ms_checkpoint_run *run,
                        struct ms_state *state, const struct fit_state *fit, struct model *model,
                        bool *has_model, size_t normalizer_len, char *err, size_t err_len);
 
-// A policy by itself, for `spur eval` and for others: tensors policy.L.weight
-// (out, in) and policy.L.bias (out), what it is in the metadata.
+// Writes the policy of an evaluation as a policy file, with its env_steps and
+// return_mean in the metadata. 0, or -1 with a sentence in err.
 int ms_checkpoint_policy_write(const char *path, const struct task *task,
                                const struct policy *shape, const float *params, uint64_t version,
                                const struct learning_curve_row *row, char *err, size_t err_len);

@@ -19,7 +19,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "cli/play/policy_file.h"
+#include "cli/play/player.h"
 #include "cli/run/display.h"
 #include "cli/run/endpoints.h"
 #include "cli/run/memory.h"
@@ -483,12 +483,12 @@ static const char *write_policy(enum fault fault) {
 
 static void policy_files(void **state) {
     (void)state;
-    struct policy_file f;
-    assert_int_equal(policy_file_load(&f, write_policy(FAULT_NONE), NULL, err, sizeof(err)), 0);
+    struct player_policy f;
+    assert_int_equal(player_policy_load(&f, write_policy(FAULT_NONE), NULL, err, sizeof(err)), 0);
     assert_string_equal(f.task->name, "inverted_pendulum");
     assert_int_equal(f.policy.version, 7);
     assert_int_equal(f.policy.params_len, 12 + 3 + 6 + 2);
-    policy_file_deinit(&f);
+    player_policy_deinit(&f);
     const struct {
         enum fault fault;
         const char *part;
@@ -498,14 +498,14 @@ static void policy_files(void **state) {
         {FAULT_META, "hidden_layers"},
     };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-        assert_int_equal(policy_file_load(&f, write_policy(wrong[i].fault), NULL, err, sizeof(err)),
-                         -1);
+        assert_int_equal(
+            player_policy_load(&f, write_policy(wrong[i].fault), NULL, err, sizeof(err)), -1);
         if (!strstr(err, wrong[i].part)) {
             fail_msg("\"%s\" does not tell of \"%s\"", err, wrong[i].part);
         }
         assert_null(f.params);
     }
-    assert_int_equal(policy_file_load(&f, "/nonexistent", NULL, err, sizeof(err)), -1);
+    assert_int_equal(player_policy_load(&f, "/nonexistent", NULL, err, sizeof(err)), -1);
 }
 
 int main(void) {
