@@ -1,22 +1,20 @@
 // SPDX-License-Identifier: MIT
-// Matrix products: the doorway to OpenBLAS, always on one thread.
+// Matrix products by OpenBLAS, single-threaded.
 //
-// Spur runs one thread a worker and several workers a machine, so a product must
-// stay on the thread that asks for it. OpenBLAS is told so before main() runs;
-// after that these functions may be called from any number of threads at once.
-// The result depends on the inputs and on the kernels chosen for this processor,
-// on nothing else.
+// Spur parallelises over workers, one thread each, so a product must stay on its calling thread.
+// OpenBLAS is limited to one thread before main() runs; after that these functions may be called
+// from any number of threads at once. A result depends only on the inputs and on OpenBLAS's
+// kernels for this processor.
 //
-// All matrices are row-major; lda, ldb and ldc are the numbers from one row to the
-// next. The two letters say how A and B are read: n as they stand, t transposed. C
-// is overwritten, whatever it held, unless it is to be added to.
+// Matrices are row-major; lda, ldb and ldc are row strides in floats. The two letters of a name
+// are the operations on A and B: n as stored, t transposed. C is overwritten unless `add` is set.
 #ifndef SPUR_COMMON_NN_BLAS_H
 #define SPUR_COMMON_NN_BLAS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-// C (M, N) = A (M, K) B (N, K)^T, or C + that
+// C (M, N) = A (M, K) B (N, K)^T, plus C if add
 void blas_gemm_nt(float *C, int ldc, const float *A, int lda, const float *B, int ldb, int M, int N,
                   int K, bool add);
 // C (M, N) = A (M, K) B (K, N)
@@ -26,10 +24,10 @@ void blas_gemm_nn(float *C, int ldc, const float *A, int lda, const float *B, in
 void blas_gemm_tn(float *C, int ldc, const float *A, int lda, const float *B, int ldb, int M, int N,
                   int K);
 
-// The kernels in use, for the line that a program prints at its start: "Zen".
+// OpenBLAS's name of its kernels, for the start-up log: "Zen".
 const char *blas_core(void);
-// True when those kernels are slower than this processor allows, which is nearly
-// always OPENBLAS_CORETYPE set in the environment: out then says so in one line.
+// True if those kernels use an older vector extension than the processor has, most often because
+// OPENBLAS_CORETYPE is set in the environment. Writes the reason to out, in one line.
 bool blas_core_is_slow(char *out, size_t out_len);
 
 #endif

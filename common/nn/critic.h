@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Twin Q-functions Q1, Q2: (obs, act) -> value, ReLU networks. One parameter
-// block holds both, Q1's first.
+// Twin Q-functions (Fujimoto et al. 2018): Q1, Q2: (obs, act) -> value, ReLU networks.
 //
-// The two share their input and nothing else, so that two threads may work on
-// one each: functions are about one of them, k = 0 or 1, with scratch of its own,
-// and params and dparams are always the blocks of both.
+// One parameter block holds both, Q1 first. The two share only their input, so two threads may
+// work on one each: functions with an argument k act on Q_k, k = 0 or 1, and need one scratch per
+// k. params and dparams are always blocks of both critics. Batches are row-major; all memory is
+// the caller's.
 #ifndef SPUR_COMMON_NN_CRITIC_H
 #define SPUR_COMMON_NN_CRITIC_H
 
@@ -12,40 +12,40 @@
 
 struct critic {
     int obs_dim, act_dim;
-    struct mlp net; // of one of the two
+    struct mlp net; // shape of either critic
 };
 
 struct critic critic_make(int obs_dim, int act_dim, int hidden_width, int hidden_layers);
-size_t critic_params(const struct critic *c);         // of both
-size_t critic_offset(const struct critic *c, int k);  // of Q_k's in the block
-size_t critic_scratch(const struct critic *c, int B); // of one
-// Each critic starts from its own random weights.
+size_t critic_params(const struct critic *c);         // floats, both critics
+size_t critic_offset(const struct critic *c, int k);  // of Q_k's parameters in the block
+size_t critic_scratch(const struct critic *c, int B); // floats, one critic
+// Draws independent Glorot weights for each critic.
 void critic_init(float *params, const struct critic *c, struct rng *rng);
 
-// x (B, obs_dim + act_dim): what both take in.
+// x (B, obs_dim + act_dim) = (obs, act), the input of both critics.
 void critic_concat(float *x, const struct critic *c, const float *obs, const float *act, int B);
 
 // q (B) = Q_k(x).
 void critic_forward(float *q, float *scratch, const struct critic *c, const float *params, int k,
                     const float *x, int B);
-// The same without a way back.
+// Inference only: keeps nothing for a backward pass.
 void critic_infer(float *q, float *scratch, const struct critic *c, const float *params, int k,
                   const float *x, int B);
 
-// After critic_forward with the same scratch, params, x and B, which gave q: the
-// loss 0.5 mean((Q_k - y)^2) with targets y (B). Writes its gradient to dparams.
+// After critic_forward with the same scratch, params, x and B, which returned q: the loss
+// 0.5 mean((Q_k - y)^2) with targets y (B). Writes Q_k's part of the gradient to dparams.
 float critic_loss(float *dparams, float *scratch, const struct critic *c, const float *params,
                   int k, const float *q, const float *y, int B);
-// The same, with a step of Adam along that gradient (mlp_backward_adam) in its place. The
-// moments and the target are blocks of both critics as well.
+// critic_loss fused with the Adam step on Q_k (see mlp_backward_adam). a->m, a->v and a->target
+// (required) are blocks of both critics.
 float critic_backward_adam(const struct mlp_adam *a, float *params, float *scratch,
                            const struct critic *c, int k, const float *q, const float *y, int B);
 
-// q_min (B) = min(Q1, Q2), given q (2, B) = Q1 of all rows, then Q2.
+// q_min (B) = min(Q1, Q2), given q (2, B): Q1 of all rows, then Q2. NaN if either is NaN.
 void critic_min(float *q_min, const float *q, int B);
-// After critic_forward of both, which gave q (2, B): d_act (B, A) = d q_min / d act
-// in those rows where Q_k is the minimum; k = 0 and k = 1 together write all.
-// Only these rows are taken back through it, which is exact.
+// After critic_forward of both critics, which returned q (2, B): writes d_act (B, A) =
+// d q_min / d act in the rows where Q_k is the minimum; the calls for k = 0 and k = 1 together
+// write every row. The backward pass runs on those rows only, which is exact.
 void critic_min_gradient(float *d_act, float *scratch, const struct critic *c, const float *params,
                          int k, const float *q, int B);
 

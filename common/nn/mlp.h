@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Multi-layer perceptrons on flat blocks of floats.
+// Multi-layer perceptrons on flat blocks of floats: forward, backward and training with Adam.
 //
-// A struct mlp is only a shape. Parameters, gradients and Adam moments are flat
-// blocks of mlp_params() floats with one layout: for each layer the weight
-// (out, in), row-major as in PyTorch, then the bias (out). So copying, averaging,
-// saving and sending are one loop over one block. Scratch is the caller's, one
-// a thread, and holds what the backward pass needs of the forward pass.
+// A struct mlp is only a shape. Parameters, gradients and Adam moments are flat blocks of
+// mlp_params() floats with one layout: for each layer the weight (out, in), row-major as in
+// PyTorch, then the bias (out). Copying, averaging, saving and sending a network are therefore one
+// loop over one block. Scratch belongs to the caller, one per thread; it keeps the activations
+// from the forward to the backward pass.
 #ifndef SPUR_COMMON_NN_MLP_H
 #define SPUR_COMMON_NN_MLP_H
 
@@ -19,9 +19,9 @@
 
 enum activation { ACTIVATION_RELU, ACTIVATION_SILU };
 
-// Hidden layers are activated, the last one is linear.
+// The activation follows every hidden layer; the output layer is linear.
 struct mlp {
-    int layers;                   // of weights: hidden layers + 1
+    int layers;                   // weight layers: hidden layers + 1
     int dims[MLP_LAYERS_MAX + 1]; // in, hidden ..., out
     enum activation activation;
 };
@@ -32,54 +32,53 @@ size_t mlp_params(const struct mlp *m);                   // floats in a paramet
 size_t mlp_weight_offset(const struct mlp *m, int layer); // of W_l (out, in)
 size_t mlp_bias_offset(const struct mlp *m, int layer);   // of b_l (out)
 size_t mlp_scratch(const struct mlp *m, int B);           // floats of scratch for batches up to B
-// n rounded up to whole cache lines: what a part of n floats takes in scratch.
+// n rounded up to whole cache lines: the size of an n-float buffer within scratch.
 size_t scratch_floats(size_t n);
 
-// Uniform in +-sqrt(6 / (in + out)), biases 0 (Glorot and Bengio 2010): what
-// MBPO's SAC uses.
+// Weights uniform in +-sqrt(6 / (in + out)), biases 0 (Glorot and Bengio 2010), as in MBPO's SAC.
 void mlp_init_glorot(float *params, const struct mlp *m, struct rng *rng);
-// Normal with sd 1 / (2 sqrt(in)) cut off at two sd, biases 0: what PETS and
-// MBPO's dynamics models use.
+// Weights normal with sd 1 / (2 sqrt(in)) truncated at two sd, biases 0, as in the dynamics models
+// of PETS and MBPO.
 void mlp_init_truncated(float *params, const struct mlp *m, struct rng *rng);
 
-// y (B, out) = f(x (B, in)). Between the two, numbers lie in strips (strip.h).
+// y (B, out) = f(x (B, in)), both row-major. Activations are stored in scratch (see layout.h).
 void mlp_forward(float *y, float *scratch, const struct mlp *m, const float *params, const float *x,
                  int B);
 
-// The same without a way back: y for any number of rows, in blocks of
-// MLP_INFER_ROWS so that what lies between the layers stays in the cache; scratch
-// for a block is enough.
+// Inference only: keeps nothing for a backward pass. B may be any number; rows are processed in
+// blocks of MLP_INFER_ROWS, so that activations stay in the cache and scratch for one block is
+// enough.
 #define MLP_INFER_ROWS 256
 void mlp_infer(float *y, float *scratch, const struct mlp *m, const float *params, const float *x,
                int B);
 
-// After mlp_forward with the same scratch, params and B: given dy = dL/dy
-// (B, out), writes dL/dparams to dparams (skipped when NULL) and dL/dx
-// (B, in) to dx (skipped when NULL). scratch may then be used for a new forward.
+// Backward pass, after mlp_forward with the same scratch, params and B. Given dy = dL/dy (B, out),
+// writes dL/dparams to dparams and dL/dx (B, in) to dx; either may be NULL. Afterwards scratch is
+// free for the next forward pass.
 void mlp_backward(float *dx, float *dparams, float *scratch, const struct mlp *m,
                   const float *params, const float *dy, int B);
-// The same for a network that is trained by Adam: each layer takes its step as soon
-// as its gradient is there, while both are in the cache, and no gradient is kept.
+
+// One training step with Adam.
 struct mlp_adam {
     struct adam adam;
-    const float *decay; // (layers) of the weights, NULL: none; biases have none
-    uint64_t t;         // the number of this step, 1 at first
+    const float *decay; // (layers) L2 coefficient of each layer's weights, or NULL; none on biases
+    uint64_t t;         // number of this step, counted from 1
     float *m, *v;       // moments, laid out as the parameters
-    float *target;      // so is this: becomes (1 - tau) target + tau params; or NULL
+    float *target;      // likewise: becomes (1 - tau) target + tau params; or NULL
     float tau;
-    float *gradient; // mlp_adam_floats() to work in
+    float *gradient; // work space of mlp_adam_floats()
 };
 size_t mlp_adam_floats(const struct mlp *m);
-// By two threads of the team or, where that is NULL, by this one, to the same bits: a layer's two
-// products do not depend on each other, nor do the halves of its step.
+// Backward pass and optimizer step, fused: weight gradients are consumed layer by layer, Adam runs
+// on each while it is in the cache. The team's first two threads share each layer's two products
+// and the halves of its step; NULL runs on the calling thread. The result has the same bits.
 void mlp_backward_adam(struct thread_team *team, const struct mlp_adam *a, float *params,
                        float *scratch, const struct mlp *m, const float *dy, int B);
 
-// Between the two: drops the rows i with keep[i] == 0 from scratch, as if
-// mlp_forward had been given the others only (in their order). Returns how many
-// are left; mlp_backward is then called with that number, and with the kept rows
-// of dy. For gradients that are known to vanish for many rows. keep (B) is no part of
-// scratch.
+// Between forward and backward pass: drops the rows i with keep[i] == 0 from scratch, as if
+// mlp_forward had been called without them. Saves the backward pass of rows whose gradient is
+// known to be zero. Returns the number of rows kept, in order; call mlp_backward with that number
+// and with dy of the kept rows. keep (B) must not be part of scratch.
 int mlp_keep_rows(float *scratch, const struct mlp *m, const float *keep, int B);
 
 #endif

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Tensors in files: the safetensors format, so that Python reads them with one
-// call (https://huggingface.co/docs/safetensors).
+// Reader and writer of the safetensors file format (https://huggingface.co/docs/safetensors).
 //
-// u64 little-endian length of the header, the header (JSON, padded so that the
-// data starts 8-aligned), then the tensors, back to back. Writing is atomic.
-// Reading trusts nothing: lengths, offsets, overlaps and types are checked.
+// A file is the length of the header (u64, little-endian), the header (JSON, padded so that the
+// data is 8-byte aligned), then the tensors without gaps. Writes are atomic. The reader treats
+// files as untrusted: it checks lengths, offsets, overlaps and types.
 #ifndef SPUR_COMMON_NN_SAFETENSORS_H
 #define SPUR_COMMON_NN_SAFETENSORS_H
 
@@ -24,7 +23,7 @@ struct tensor {
     const void *data; // borrowed
 };
 
-// One string of the file's metadata.
+// One entry of the file's metadata.
 struct safetensors_meta {
     const char *key, *value;
 };
@@ -34,25 +33,25 @@ struct tensor tensor_make(const char *name, enum tensor_type type, const void *d
 struct tensor tensor_f32(const char *name, const float *data, uint64_t n); // one dimension
 struct tensor tensor_u64(const char *name, const uint64_t *data, uint64_t n);
 
-// 0 or -1 with a sentence in err.
+// Writes a file. Returns 0, or -1 with a message in err.
 int safetensors_write(const char *path, const struct tensor *tensors, int tensor_count,
                       const struct safetensors_meta *meta, int meta_count, char *err,
                       size_t err_len);
 
 struct safetensors;
-// Reads the whole file. NULL with a sentence in err.
+// Reads a whole file into memory. Returns NULL with a message in err if it cannot be read.
 struct safetensors *safetensors_open(const char *path, char *err, size_t err_len);
 void safetensors_close(struct safetensors **c);
-// NULL when there is no such tensor or key; borrowed from c.
+// Look up a tensor or a metadata value by name, NULL if absent. The result belongs to c.
 const struct tensor *safetensors_find(const struct safetensors *c, const char *name);
 const char *safetensors_meta_value(const struct safetensors *c, const char *key);
-// Copies n floats (or u64) of a tensor that must have exactly n elements of that
-// type. 0 or -1 with a sentence in err.
+// Copies a tensor that must have exactly n elements of the type. Returns 0, or -1 with a message in
+// err.
 int safetensors_copy_f32(const struct safetensors *c, const char *name, float *out, uint64_t n,
                          char *err, size_t err_len);
 int safetensors_copy_u64(const struct safetensors *c, const char *name, uint64_t *out, uint64_t n,
                          char *err, size_t err_len);
-// All tensors, in file order.
+// Iteration over all tensors, in file order.
 int safetensors_count(const struct safetensors *c);
 const struct tensor *safetensors_at(const struct safetensors *c, int index);
 

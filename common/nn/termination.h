@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT
-// The termination heads of an ensemble, for environments whose rule nobody has
-// written down: one logistic network a member, which says from the next
-// observation alone how likely it is that the episode ended there.
+// Termination heads: learned probabilities that an episode ends, for environments without a
+// termination function.
+//
+// Each member of the ensemble has one logistic network, a function of the next observation only:
 //
 //   p(ended | next_obs) = sigmoid(scale z(x) + shift),  x = next_obs standardised
 //
-// z is an MLP's output (SiLU, TERMINATION_WIDTH x TERMINATION_LAYERS). It is
-// trained on batches in which terminated rows are far more frequent than they
-// are (they are one in hundreds), and with which z is then too large; scale and
-// shift (Platt, "Probabilistic outputs for support vector machines", 1999) are
-// fitted to rows that it was not trained on and put the frequency right.
+// z is the output of an MLP (SiLU, TERMINATION_LAYERS layers of TERMINATION_WIDTH units). Terminal
+// rows are rare, one in hundreds, and are oversampled in its batches, which biases z upwards. scale
+// and shift correct this; they are fitted to held-out rows (Platt 1999, "Probabilistic outputs for
+// support vector machines").
 //
-// One block of parameters: member 0's network, member 1's, ..., then scale and
-// shift of each member, then the normaliser of the observations. A shape of no
-// members stands for "there are no heads": its block has no floats.
+// One parameter block: the network of member 0, of member 1, ..., then scale and shift of each
+// member, then the normalizer of the observations. Zero members means no heads and a block of zero
+// floats. All memory is the caller's; scratch has termination_scratch() floats, one per thread.
 #ifndef SPUR_COMMON_NN_TERMINATION_H
 #define SPUR_COMMON_NN_TERMINATION_H
 
@@ -30,54 +30,50 @@ struct termination {
 };
 
 struct termination termination_make(int members, int obs_dim);
-size_t termination_params(const struct termination *t);
-size_t termination_trained(const struct termination *t); // the networks: the block's front
+size_t termination_params(const struct termination *t);  // floats in the block
+size_t termination_trained(const struct termination *t); // floats of the networks, at its front
 size_t termination_member_offset(const struct termination *t, int member);
 size_t termination_calibration_offset(const struct termination *t, int member); // scale, shift
 size_t termination_normalizer_offset(const struct termination *t);
 size_t termination_scratch(const struct termination *t, int B);
 
-// Glorot weights from a stream of its own for each member, and heads that never
-// end anything.
+// Glorot weights, one random stream per member, calibrated to probability 0 (termination_never).
 void termination_init(float *params, const struct termination *t, uint64_t seed);
 
-// Binary cross-entropy of one member's z, mean over B: softplus(z) - y z. x
-// (B, obs_dim) standardised, y (B) 1 where the episode ended, else 0. Adds the
-// gradient to dparams, laid out as this member's network alone.
+// One member's binary cross-entropy, mean over B of softplus(z) - y z. x (B, obs_dim) standardised,
+// y (B): 1 where the episode ended, else 0. Writes the gradient to dparams, a block of one network.
 float termination_loss(float *dparams, float *scratch, const struct termination *t,
                        const float *params, int member, const float *x, const float *y, int B);
 
-// The term without data: TERMINATION_SPARSITY times the sum of the absolute
-// weights of one member's first layer. Adds the gradient, returns the value.
-// Rules look at few numbers of an observation (a height, an angle), and hundreds
-// of examples do not tell them from the others by themselves.
+// L1 penalty on one member's first layer: TERMINATION_SPARSITY times the sum of absolute weights.
+// Adds the gradient to dparams, returns the value. Termination rules depend on few components of an
+// observation (a height, an angle), which hundreds of examples alone do not single out.
 float termination_sparsity_loss(float *dparams, const struct termination *t, const float *params,
                                 int member);
 
-// z (B) of one member, before scale and shift.
+// Computes z (B) of one member, before scale and shift. Inference only.
 void termination_logits(float *z, float *scratch, const struct termination *t, const float *params,
                         int member, const float *x, int B);
 
-// p (B) of one member. A NaN in x gives a NaN.
+// Computes p (B) of one member. A NaN in x propagates to p. Inference only.
 void termination_probability(float *p, float *scratch, const struct termination *t,
                              const float *params, int member, const float *x, int B);
 
-// Fits scale and shift to n outputs z and labels y: the minimum of the sum of
-// cross-entropies + (scale - 1)^2 / 2 + (shift - expected_shift)^2 / 2, by
-// Newton's method. The two squares decide where the rows do not: none of them
-// ended, or z tells them apart without an error. With many rows the sum of the
-// probabilities is the number of rows that ended (the shift's normal equation).
+// Fits scale and shift to n outputs z and labels y by Newton's method. Minimises the sum of
+// cross-entropies + (scale - 1)^2 / 2 + (shift - expected_shift)^2 / 2. The regulariser determines
+// the fit where the data does not: no row ended, or z separates the classes perfectly. With many
+// rows the probabilities sum to the number of rows that ended (first-order condition of shift).
 void termination_calibrate(float *scale, float *shift, const float *z, const float *y, size_t n,
                            double expected_shift);
-// A head that never ends anything.
+// scale 0, shift -infinity: probability 0 for every observation.
 void termination_never(float *scale, float *shift);
 
-// How well probabilities p fit what happened, y (n).
+// Quality of probabilities p (n) against labels y (n).
 struct termination_score {
-    float ended;    // rows that did
-    float log_loss; // mean cross-entropy, nats a row
-    float missed;   // share of the rows that ended which p would let go on, in the mean
-    float wrong;    // share of the others which p would end
+    float ended;    // number of rows with y = 1
+    float log_loss; // mean cross-entropy, nats per row
+    float missed;   // expected share of false negatives: mean of 1 - p where y = 1
+    float wrong;    // expected share of false positives: mean of p where y = 0
 };
 #define TERMINATION_SCORE_FLOATS 4
 void termination_measure(struct termination_score *out, const float *p, const float *y, size_t n);
