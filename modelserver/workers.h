@@ -14,6 +14,7 @@
 #include "modelserver/model/fit.h"
 #include "modelserver/model/rollout.h"
 #include "modelserver/storage/checkpoint.h"
+#include "modelserver/storage/store.h"
 
 #define WORKERS_PATH_MAX 4096
 

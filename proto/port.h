@@ -7,7 +7,7 @@
 #ifndef SPUR_PROTO_PORT_H
 #define SPUR_PROTO_PORT_H
 
-#include "common/io/net.h"
+#include "common/io/net_peer.h"
 #include "proto/wire.h"
 
 // The sockets that a process may have.

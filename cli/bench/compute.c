@@ -175,7 +175,7 @@ struct ensemble_bench {
     struct fit *fit;
     struct model_slots models;
     struct model *model;
-    struct store_columns env;
+    struct env_columns env;
     float *rows;
     uint64_t env_rows, trainings, steps; // steps: in one training
     int threads;
@@ -227,7 +227,7 @@ struct bench_case *bench_add_ensemble(struct bench *b, int peak, const char *nam
     s->rows = xfloats(n);
     struct rng rng = rng_make(1, RNG_BENCH, 2);
     rng_fill_normal(&rng, s->rows, n);
-    s->env = (struct store_columns){.obs_dim = (uint32_t)O,
+    s->env = (struct env_columns){.obs_dim = (uint32_t)O,
                                     .act_dim = (uint32_t)A,
                                     .obs = s->rows,
                                     .next_obs = s->rows + rows * O,
@@ -256,7 +256,7 @@ struct rollout_bench {
     struct rollout_job job;
     struct model_slots models;
     struct policy_slots policies;
-    struct store_columns env;
+    struct env_columns env;
     float *obs;
     double rows;
 };
@@ -317,7 +317,7 @@ struct bench_case *bench_add_rollouts(struct bench *b, int peak, const char *nam
     for (size_t i = 0; i < ENV_ROWS * O; i++) {
         s->obs[i] = (i % O == 0 ? 1.25f : 0.0f) + 0.01f * s->obs[i];
     }
-    s->env = (struct store_columns){
+    s->env = (struct env_columns){
         .obs_dim = (uint32_t)task->obs_dim, .act_dim = (uint32_t)task->act_dim, .obs = s->obs};
     s->rollout = rollout_create(&e, &policy, task, 1);
     rollout_rows_init(&s->out, ROLLOUTS * length, (uint32_t)task->obs_dim, (uint32_t)task->act_dim);

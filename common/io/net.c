@@ -61,10 +61,6 @@ struct net_socket {
 _Static_assert(sizeof(zmq_msg_t) <= sizeof(((struct net_frame *)0)->opaque), "a frame holds one");
 _Static_assert(_Alignof(zmq_msg_t) <= 16, "and is aligned for it");
 
-bool net_peer_equal(const struct net_peer *a, const struct net_peer *b) {
-    return a->len == b->len && memcmp(a->id, b->id, a->len) == 0;
-}
-
 struct net *net_create(void) {
     struct net *net = xmalloc(sizeof(*net));
     net->ctx = zmq_ctx_new();

@@ -15,23 +15,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/io/net_address.h"
+#include "common/io/net_peer.h"
+
 #define NET_MESSAGE_MAX (64u << 20) // bytes; checked by sender and receiver
-#define NET_PEER_ID_MAX 32
-#define NET_ENDPOINT_MAX 256
-
-enum net_kind {
-    NET_ROUTER, // binds, serves many
-    NET_DEALER, // connects to one
-};
-
-// Who is at the other end of a ROUTER: the routing id that ZeroMQ made for the
-// connection. It changes when the peer reconnects; identity proper (actor id,
-// incarnation) travels in the messages. All zero for a DEALER.
-struct net_peer {
-    uint8_t len;
-    uint8_t id[NET_PEER_ID_MAX];
-};
-bool net_peer_equal(const struct net_peer *a, const struct net_peer *b);
 
 // One message in ZeroMQ's own memory. A received one stays valid until net_frame_close.
 struct net_frame {

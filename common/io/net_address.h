@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: MIT
-// Addresses, looked at before the library gets them, for net.c alone.
+// Endpoints (tcp://HOST:PORT, ipc://PATH), checked before ZeroMQ gets them.
 //
-// ZeroMQ takes almost anything: it retries a misspelt host for ever, truncates
-// or refuses long paths without saying so, and deletes whatever stands at an ipc
-// path that it binds, a living process's socket included. Here each of these is
-// a refusal with a sentence that names the address.
+// ZeroMQ accepts almost anything: it retries a misspelt host for ever, truncates
+// or refuses long paths silently, and deletes any file at an ipc path that it
+// binds, even the socket of a running process. Here each of these is a refusal
+// with a sentence that names the address.
 #ifndef SPUR_COMMON_IO_NET_ADDRESS_H
 #define SPUR_COMMON_IO_NET_ADDRESS_H
 
-#include "common/io/net.h"
+#include <stddef.h>
+
+#define NET_ENDPOINT_MAX 256
+
+enum net_kind {
+    NET_ROUTER, // binds, serves many
+    NET_DEALER, // connects to one
+};
 
 enum { NET_ADDRESS_MAX = NET_ENDPOINT_MAX + 1024 }; // a resolved host may be longer than its name
 

@@ -37,7 +37,7 @@ static uint32_t part(const struct experience_queue *f, uint64_t rows) {
 }
 
 bool experience_queue_next(const struct experience_queue *f, struct wire_experience *out,
-                           const struct store_columns *env, uint64_t real_rows) {
+                           const struct env_columns *env, uint64_t real_rows) {
     if (f->sent - f->acked >= EXPERIENCE_QUEUE_WINDOW) {
         return false;
     }

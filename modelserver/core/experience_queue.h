@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "modelserver/model/env_columns.h"
 #include "modelserver/model/rollout.h"
-#include "modelserver/storage/store.h"
 #include "proto/wire.h"
 
 #define EXPERIENCE_QUEUE_WINDOW 64
@@ -49,7 +49,7 @@ bool experience_queue_has_room(const struct experience_queue *f);
 // The next message to send, of rows of D_env below real_rows or of the oldest
 // block. False: nothing there, or the window is full.
 bool experience_queue_next(const struct experience_queue *f, struct wire_experience *out,
-                           const struct store_columns *env, uint64_t real_rows);
+                           const struct env_columns *env, uint64_t real_rows);
 // That message was sent.
 void experience_queue_sent(struct experience_queue *f, const struct wire_experience *sent);
 // Gives the oldest block back if all its rows are sent (it may have none at

@@ -8,7 +8,7 @@
 
 #include "common/base/stats.h"
 #include "modelserver/core/peers.h"
-#include "modelserver/storage/store.h"
+#include "modelserver/storage/store_batch.h"
 
 #define INGEST_BATCHES 1024 // messages of actors on their way into the store
 

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "common/base/stats.h"
-#include "common/io/net.h"
+#include "common/io/net_peer.h"
 #include "proto/wire.h"
 
 #define PEERS_MAX WIRE_ACTORS_MAX

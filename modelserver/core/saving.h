@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "modelserver/core/modelserver.h"
+#include "modelserver/core/jobs.h"
 
 struct saving {
     struct ms_save_job job;

@@ -166,7 +166,7 @@ struct fit_state fit_state(struct fit *f) {
 
 // Gathers inputs and targets in the order of the permutation, so that both
 // splits are contiguous, and fits the normaliser to the training rows.
-static void gather(struct fit *f, const struct store_columns *d, uint32_t rows) {
+static void gather(struct fit *f, const struct env_columns *d, uint32_t rows) {
     size_t o = (size_t)f->e.obs_dim, a = (size_t)f->e.act_dim;
     for (uint32_t r = 0; r < rows; r++) {
         size_t from = f->permutation[r];
@@ -184,7 +184,7 @@ static void gather(struct fit *f, const struct store_columns *d, uint32_t rows) 
     normalizer_apply(f->x, f->normalizer, f->x, rows, in);
 }
 
-static void prepare(struct fit *f, const struct store_columns *d, uint32_t rows, uint64_t number) {
+static void prepare(struct fit *f, const struct env_columns *d, uint32_t rows, uint64_t number) {
     double held = (double)rows * f->holdout_ratio;
     f->holdout = held < (double)f->holdout_max ? (uint32_t)held : (uint32_t)f->holdout_max;
     f->holdout = f->holdout < 1 ? 1 : f->holdout;
@@ -332,7 +332,7 @@ static bool goes_on(const struct fit *f, int epochs, int idle) {
            (epochs == 0 || ((uint64_t)epochs + 1) * epoch_steps(f) <= f->steps_max);
 }
 
-enum fit_result fit_train(struct fit *f, struct model *out, const struct store_columns *d,
+enum fit_result fit_train(struct fit *f, struct model *out, const struct env_columns *d,
                           uint64_t rows, uint64_t number, const atomic_bool *stop) {
     CHECK(rows >= 2);
     CHECK(rows <= f->rows_max);

@@ -23,13 +23,13 @@
 #define SPUR_MODELSERVER_MODEL_FIT_H
 
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "common/config/config.h"
+#include "modelserver/model/env_columns.h"
+#include "modelserver/model/fit_state.h"
 #include "modelserver/model/versions.h"
-#include "modelserver/storage/store.h"
 
 struct fit;
 
@@ -40,29 +40,13 @@ void fit_destroy(struct fit **fit);
 uint64_t fit_memory_bytes(const struct config *config, const struct ensemble *e, uint64_t rows_max,
                           int threads);
 
-enum fit_result {
-    FIT_DONE,
-    FIT_STOPPED, // *stop was set: nothing changed
-    FIT_BROKEN,  // weights became infinite or NaN: nothing changed
-};
-
 // Trains on rows [0, rows) of d. number: 0, 1, ..., of this training. Fills
 // *out (params, normalizer, heads, elites, errors, epochs, env_rows; version is
 // number + 1) unless the result says that nothing changed.
-enum fit_result fit_train(struct fit *fit, struct model *out, const struct store_columns *d,
+enum fit_result fit_train(struct fit *fit, struct model *out, const struct env_columns *d,
                           uint64_t rows, uint64_t number, const atomic_bool *stop);
 
-// All that trainings hand on to each other, for checkpoints. Pointers into fit:
-// to be read or filled on the thread that trains, between trainings.
-struct fit_state {
-    size_t params;
-    float *weights, *adam_m, *adam_v; // (params)
-    uint64_t *adam_steps;
-    // Of the termination heads: a block and its trained front. None: 0 and NULL.
-    size_t termination_params, termination_trained;
-    float *termination, *termination_m, *termination_v;
-    uint64_t *termination_steps;
-};
+// Pointers into fit: to be read or filled on the thread that trains, between trainings.
 struct fit_state fit_state(struct fit *fit);
 
 #endif

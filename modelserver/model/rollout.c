@@ -175,7 +175,7 @@ static uint32_t next_pass(struct rollout *r, uint32_t first, uint32_t total) {
 }
 
 static void draw_starts(struct rollout *r, struct rollout_rows *out, const struct rollout_job *job,
-                        const struct store_columns *env) {
+                        const struct env_columns *env) {
     size_t o = (size_t)r->e.obs_dim;
     for (uint32_t i = 0; i < job->count; i++) {
         r->place[i] = job->first + i;
@@ -343,7 +343,7 @@ static uint32_t advance(struct rollout *r, struct rollout_rows *out, const struc
 }
 
 void rollout_run(struct rollout *r, struct rollout_rows *out, const struct rollout_job *job,
-                 const struct store_columns *env) {
+                 const struct env_columns *env) {
     CHECK(job->count <= ROLLOUT_BLOCK);
     CHECK((uint64_t)job->count * job->length <= out->rows_max);
     CHECK(job->env_rows > 0);

@@ -19,8 +19,8 @@
 #include <stdint.h>
 
 #include "common/task/task.h"
+#include "modelserver/model/env_columns.h"
 #include "modelserver/model/versions.h"
-#include "modelserver/storage/store.h"
 
 #define ROLLOUT_BLOCK 4096 // rollouts made at once
 
@@ -55,6 +55,6 @@ uint64_t rollout_memory_bytes(const struct ensemble *e, const struct policy *p,
 
 // out must have room for count * length rows.
 void rollout_run(struct rollout *rollout, struct rollout_rows *out, const struct rollout_job *job,
-                 const struct store_columns *env);
+                 const struct env_columns *env);
 
 #endif

@@ -108,7 +108,7 @@ static uint32_t held_out(const struct termination_fit *f, uint32_t n) {
     return (uint32_t)((double)n * f->holdout_ratio);
 }
 
-static void gather(struct termination_fit *f, const struct store_columns *d) {
+static void gather(struct termination_fit *f, const struct env_columns *d) {
     size_t o = (size_t)f->t.obs_dim;
     float *normalizer = f->new_weights + termination_normalizer_offset(&f->t);
     uint32_t next_held = 0, next = f->holdout;
@@ -184,7 +184,7 @@ static void train_member(void *arg, int member, int worker) {
 }
 
 enum fit_result termination_fit_train(struct termination_fit *f, struct thread_team *team,
-                                      const struct store_columns *d, uint32_t rows, uint64_t number,
+                                      const struct env_columns *d, uint32_t rows, uint64_t number,
                                       const atomic_bool *stop) {
     CHECK(rows > 0);
     memcpy(f->new_weights, f->weights, f->params * sizeof(float));

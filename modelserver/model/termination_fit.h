@@ -21,8 +21,14 @@
 #ifndef SPUR_MODELSERVER_MODEL_TERMINATION_FIT_H
 #define SPUR_MODELSERVER_MODEL_TERMINATION_FIT_H
 
+#include <stdatomic.h>
+#include <stdint.h>
+
 #include "common/base/thread_team.h"
-#include "modelserver/model/fit.h"
+#include "common/config/config.h"
+#include "modelserver/model/env_columns.h"
+#include "modelserver/model/fit_state.h"
+#include "modelserver/model/versions.h"
 
 #define TERMINATION_STEPS 2000
 #define TERMINATION_BATCH 256
@@ -38,7 +44,7 @@ uint64_t termination_fit_memory_bytes(const struct termination *t, uint64_t rows
 
 // Trains copies on rows [0, rows) of d. number: of the training.
 enum fit_result termination_fit_train(struct termination_fit *fit, struct thread_team *team,
-                                      const struct store_columns *d, uint32_t rows, uint64_t number,
+                                      const struct env_columns *d, uint32_t rows, uint64_t number,
                                       const atomic_bool *stop);
 // After FIT_DONE: makes them what the next training goes on from, and out's.
 void termination_fit_accept(struct termination_fit *fit, struct model *out);

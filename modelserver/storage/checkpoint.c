@@ -31,13 +31,14 @@ static const char *print_u64(char out[NUMBER_MAX], uint64_t value) {
 }
 
 int ms_checkpoint_write(const char *path, const struct ms_checkpoint_run *run,
-                        const struct ms_save_job *job, const struct fit_state *fit,
-                        size_t normalizer_len, char *err, size_t err_len) {
+                        const struct ms_state *state, const struct model *model,
+                        const struct fit_state *fit, size_t normalizer_len, char *err,
+                        size_t err_len) {
     struct tensor tensors[17];
     int n = 0;
-    tensors[n++] = tensor_u64("state", &job->state.trainings, STATE_WORDS);
-    tensors[n++] = tensor_u64("clock", &job->state.wall_ms, CLOCK_WORDS);
-    tensors[n++] = tensor_u64("counters", job->state.counters, MS_COUNTER_COUNT);
+    tensors[n++] = tensor_u64("state", &state->trainings, STATE_WORDS);
+    tensors[n++] = tensor_u64("clock", &state->wall_ms, CLOCK_WORDS);
+    tensors[n++] = tensor_u64("counters", state->counters, MS_COUNTER_COUNT);
     tensors[n++] = tensor_f32("ensemble.weights", fit->weights, fit->params);
     tensors[n++] = tensor_f32("ensemble.adam_m", fit->adam_m, fit->params);
     tensors[n++] = tensor_f32("ensemble.adam_v", fit->adam_v, fit->params);
@@ -50,8 +51,8 @@ int ms_checkpoint_write(const char *path, const struct ms_checkpoint_run *run,
         tensors[n++] = tensor_u64("termination.adam_steps", fit->termination_steps, 1);
     }
     uint64_t info[INFO_COUNT], elite[ENSEMBLE_MEMBERS_MAX];
-    if (job->model) {
-        const struct model *m = job->model;
+    if (model) {
+        const struct model *m = model;
         info[INFO_VERSION] = m->version;
         info[INFO_ENV_ROWS] = m->env_rows;
         info[INFO_EPOCHS] = m->epochs;

@@ -11,18 +11,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "modelserver/core/modelserver.h"
-#include "modelserver/model/fit.h"
+#include "common/nn/policy.h"
+#include "common/task/task.h"
+#include "modelserver/model/fit_state.h"
+#include "modelserver/model/versions.h"
+#include "modelserver/storage/learning_curve.h"
+#include "modelserver/storage/state.h"
 
 struct ms_checkpoint_run {
     const char *task;
     uint64_t run_id, seed;
 };
 
-// fit must not be training. 0, or -1 with a sentence in err.
+// fit must not be training; model: NULL before the first one. 0, or -1 with a sentence in err.
 int ms_checkpoint_write(const char *path, const struct ms_checkpoint_run *run,
-                        const struct ms_save_job *job, const struct fit_state *fit,
-                        size_t normalizer_len, char *err, size_t err_len);
+                        const struct ms_state *state, const struct model *model,
+                        const struct fit_state *fit, size_t normalizer_len, char *err,
+                        size_t err_len);
 // Fills state, the ensemble's training state and, when *has_model, the model
 // (whose params, normalizer and termination point to room for them). A checkpoint of another
 // run or other shapes is an error.

@@ -30,7 +30,7 @@ struct store {
     size_t row_bytes;
     float *obs, *act, *reward, *next_obs;
     uint8_t *flags;
-    struct store_columns columns;
+    struct env_columns columns;
     // What is stored of each actor, and what will be if the transaction in hand
     // commits (`changed` lists which differ).
     struct store_actor *actor, *staged;
@@ -217,13 +217,13 @@ static void allocate_mirror(struct store *s, uint32_t obs_dim, uint32_t act_dim)
     s->reward = xcalloc(n, sizeof(float));
     s->next_obs = xcalloc(n * obs_dim, sizeof(float));
     s->flags = xcalloc(n, 1);
-    s->columns = (struct store_columns){.obs_dim = obs_dim,
-                                        .act_dim = act_dim,
-                                        .obs = s->obs,
-                                        .act = s->act,
-                                        .reward = s->reward,
-                                        .next_obs = s->next_obs,
-                                        .flags = s->flags};
+    s->columns = (struct env_columns){.obs_dim = obs_dim,
+                                      .act_dim = act_dim,
+                                      .obs = s->obs,
+                                      .act = s->act,
+                                      .reward = s->reward,
+                                      .next_obs = s->next_obs,
+                                      .flags = s->flags};
 }
 
 // The transaction that reads what is there, or writes what a new store needs.
@@ -476,7 +476,7 @@ uint64_t store_rows_max(const struct store *s) {
     return s->rows_max;
 }
 
-const struct store_columns *store_columns(const struct store *s) {
+const struct env_columns *store_columns(const struct store *s) {
     return &s->columns;
 }
 

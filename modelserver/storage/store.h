@@ -20,9 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STORE_ID_MAX 256
-#define STORE_ACTORS_MAX 4096
-#define STORE_NEW_ACTOR UINT64_MAX
+#include "modelserver/model/env_columns.h"
+#include "modelserver/storage/store_batch.h"
 
 // What a store belongs to. run_id is kept by the store: a new store takes the
 // caller's, an existing one gives its own back.
@@ -30,44 +29,6 @@ struct store_meta {
     uint64_t run_id, seed;
     char task[STORE_ID_MAX];
     uint32_t obs_dim, act_dim;
-};
-
-// What is stored of one actor id. index is its place in the order of first
-// appearance, and for good.
-struct store_actor {
-    char id[STORE_ID_MAX];
-    uint64_t index;
-    uint64_t incarnation;
-    uint64_t seq;               // last message of this incarnation that is stored
-    uint64_t steps_incarnation; // rows of this incarnation
-    uint64_t steps, episodes;   // rows, and episodes begun, of all incarnations
-    bool in_episode;            // the last row did not end its episode
-};
-
-struct store_columns {
-    uint32_t obs_dim, act_dim;
-    const float *obs;      // (rows, obs_dim)
-    const float *act;      // (rows, act_dim)
-    const float *reward;   // (rows)
-    const float *next_obs; // (rows, obs_dim)
-    const uint8_t *flags;  // (rows), enum wire_flag bits
-};
-
-// One message's worth on its way into the store.
-struct store_batch {
-    char id[STORE_ID_MAX];
-    uint64_t index;       // the actor's, or STORE_NEW_ACTOR
-    uint64_t incarnation; // larger than the stored one: begins a new incarnation
-    uint64_t seq;         // the stored one + 1; 0: only makes the incarnation known
-    uint64_t policy_version;
-    uint32_t rows; // may be 0: a message that was handled but brought nothing
-    const float *obs, *act, *reward, *next_obs; // borrowed, until the answer
-    const uint8_t *flags;
-    void *owner, *memory; // the caller's: whose batch it is, and what the rows lie in
-    // The answer: 0 and the actor as it is stored now, or a negative errno.
-    // -ESTALE: out of order, because a batch before it failed.
-    int error;
-    struct store_actor actor;
 };
 
 struct store;
@@ -89,7 +50,7 @@ int store_commit(struct store *store, struct store_batch *const *batches, int n,
 
 uint64_t store_rows(const struct store *store);
 uint64_t store_rows_max(const struct store *store);
-const struct store_columns *store_columns(const struct store *store);
+const struct env_columns *store_columns(const struct store *store);
 
 // The actors known when the store was opened, by index. Not to be called once
 // another thread commits.

@@ -8,6 +8,7 @@
 #define SPUR_TESTS_UNIT_MS_WORLD_H
 
 #include "modelserver/core/modelserver.h"
+#include "modelserver/storage/store.h"
 
 #define WORLD_SENT_MAX 65536
 #define WORLD_BATCHES_MAX 1024

@@ -27,7 +27,7 @@ static struct config config;
 static struct ensemble e;
 static float obs[ROWS * O], act[ROWS * A], reward[ROWS], next_obs[ROWS * O];
 static uint8_t flags[ROWS];
-static const struct store_columns env = {.obs_dim = O,
+static const struct env_columns env = {.obs_dim = O,
                                          .act_dim = A,
                                          .obs = obs,
                                          .act = act,

@@ -65,14 +65,15 @@ static void a_checkpoint_comes_back_to_the_bit(void **state) {
                           .params = before.weights,
                           .normalizer = before.normalizer};
     before.normalizer[5] = 0.125f;
-    struct ms_save_job job = {.model = &model};
-    uint64_t *words = &job.state.trainings;
-    for (size_t i = 0; i < sizeof(job.state) / sizeof(uint64_t); i++) {
+    struct ms_state written;
+    uint64_t *words = &written.trainings;
+    for (size_t i = 0; i < sizeof(written) / sizeof(uint64_t); i++) {
         words[i] = i * i + 1;
     }
     struct fit_state fit = view_of(&before), read_fit = view_of(&after);
-    assert_int_equal(ms_checkpoint_write(path, &some_run, &job, &fit, NORMALIZER, err, sizeof(err)),
-                     0);
+    assert_int_equal(
+        ms_checkpoint_write(path, &some_run, &written, &model, &fit, NORMALIZER, err, sizeof(err)),
+        0);
 
     float params[PARAMS], normalizer[NORMALIZER];
     struct model back = {.members = 3, .elites = 2, .params = params, .normalizer = normalizer};
@@ -82,7 +83,7 @@ static void a_checkpoint_comes_back_to_the_bit(void **state) {
                                 NORMALIZER, err, sizeof(err));
     assert_int_equal(rc, 0);
     assert_true(has_model);
-    assert_memory_equal(&read_state, &job.state, sizeof(read_state));
+    assert_memory_equal(&read_state, &written, sizeof(read_state));
     assert_memory_equal(after.weights, before.weights, sizeof(before.weights));
     assert_memory_equal(after.m, before.m, sizeof(before.m));
     assert_memory_equal(after.v, before.v, sizeof(before.v));
@@ -121,9 +122,10 @@ static void before_the_first_training_there_is_no_model(void **state) {
     (void)state;
     struct ensemble_floats f = {.steps = 0};
     struct fit_state fit = view_of(&f);
-    struct ms_save_job job = {.state = {.rollout_steps = 20}};
-    assert_int_equal(ms_checkpoint_write(path, &some_run, &job, &fit, NORMALIZER, err, sizeof(err)),
-                     0);
+    const struct ms_state written = {.rollout_steps = 20};
+    assert_int_equal(
+        ms_checkpoint_write(path, &some_run, &written, NULL, &fit, NORMALIZER, err, sizeof(err)),
+        0);
     struct ms_state read_state;
     struct model back = {.members = 3, .elites = 2};
     bool has_model = true;

@@ -30,7 +30,7 @@ static struct model model;
 static struct policy_version policy;
 static struct rollout *rollout;
 static struct rollout_rows out;
-static struct store_columns env;
+static struct env_columns env;
 static int O, A;
 
 // The step of a member: the pole's angle grows by 0.05 each time, so that from
@@ -77,7 +77,7 @@ static int make_world(void **state) {
         obs[i * O] = (float)i; // the cart's place names the start state
         obs[i * O + 1] = 0.02f;
     }
-    env = (struct store_columns){.obs_dim = (uint32_t)O, .act_dim = (uint32_t)A, .obs = obs};
+    env = (struct env_columns){.obs_dim = (uint32_t)O, .act_dim = (uint32_t)A, .obs = obs};
     rollout = rollout_create(&e, &p, task, 21);
     rollout_rows_init(&out, ROLLOUT_BLOCK * K, (uint32_t)O, (uint32_t)A);
     return 0;

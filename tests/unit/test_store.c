@@ -108,7 +108,7 @@ static int commit_one(struct store *s, struct store_batch *b) {
 }
 
 static void check_row(const struct store *s, uint64_t place, uint64_t actor, uint64_t i) {
-    const struct store_columns *c = store_columns(s);
+    const struct env_columns *c = store_columns(s);
     for (int j = 0; j < O; j++) {
         assert_true(c->obs[place * O + (uint64_t)j] == number(actor, i, j));
         assert_true(c->next_obs[place * O + (uint64_t)j] == number(actor, i, j) + 0.5f);

@@ -31,13 +31,13 @@ static struct ensemble e;
 static struct termination heads;
 static float obs[FRESH * O], act[FRESH * A], reward[FRESH], next_obs[FRESH * O];
 static uint8_t flags[FRESH];
-static const struct store_columns env = {.obs_dim = O,
-                                         .act_dim = A,
-                                         .obs = obs,
-                                         .act = act,
-                                         .reward = reward,
-                                         .next_obs = next_obs,
-                                         .flags = flags};
+static const struct env_columns env = {.obs_dim = O,
+                                       .act_dim = A,
+                                       .obs = obs,
+                                       .act = act,
+                                       .reward = reward,
+                                       .next_obs = next_obs,
+                                       .flags = flags};
 static atomic_bool no_stop;
 
 static bool beyond(const float *next) {
@@ -236,11 +236,11 @@ static void neither_threads_nor_a_restart_show(void **state) {
     struct model m = new_model(), back = new_model();
     train(one, &m, 2000, 0);
     struct fit_state from = fit_state(one), to = fit_state(two);
-    struct ms_save_job job = {.model = &m};
+    const struct ms_state none = {0};
     struct ms_state words;
     bool has_model = false;
     size_t normalizer = normalizer_floats(e.in_dim);
-    if (ms_checkpoint_write(path, &run, &job, &from, normalizer, err, sizeof(err)) != 0 ||
+    if (ms_checkpoint_write(path, &run, &none, &m, &from, normalizer, err, sizeof(err)) != 0 ||
         ms_checkpoint_read(path, &run, &words, &to, &back, &has_model, normalizer, err,
                            sizeof(err)) != 0) {
         fail_msg("%s", err);
@@ -263,7 +263,8 @@ static void neither_threads_nor_a_restart_show(void **state) {
     plain.task.termination = TASK_TERMINATION_RULE;
     struct fit *without = fit_create(&plain, &e, ROWS, 1);
     from = fit_state(without);
-    assert_int_equal(ms_checkpoint_write(path, &run, &job, &from, normalizer, err, sizeof(err)), 0);
+    assert_int_equal(
+        ms_checkpoint_write(path, &run, &none, &m, &from, normalizer, err, sizeof(err)), 0);
     assert_int_equal(ms_checkpoint_read(path, &run, &words, &to, &back, &has_model, normalizer, err,
                                         sizeof(err)),
                      -1);
