@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Selection of the kernels for matrix products, and the portable implementation on OpenBLAS.
 #include "common/nn/gemm.h"
 
 #include <stdio.h>
@@ -10,7 +11,7 @@
 #include "common/nn/gemm_table.h"
 #include "common/nn/layout.h"
 
-// ---- the portable base: OpenBLAS, and a pass of its own for what is not a product ----
+// ---- portable implementation: OpenBLAS block by block, epilogues as separate passes ----
 
 static void openblas_forward(float *y, const float *W, const float *x, const float *b, bool relu,
                              struct gemm_shape s) {
@@ -25,21 +26,23 @@ static void openblas_forward(float *y, const float *W, const float *x, const flo
     }
 }
 
-static void openblas_back(float *dx, const float *W, const float *dz, enum gemm_epilogue gate,
-                          const float *g, struct gemm_shape s) {
+static void openblas_backward_data(float *dx, const float *W, const float *dz,
+                                   enum gemm_epilogue epilogue, const float *saved,
+                                   struct gemm_shape s) {
     for (int i = 0; i < layout_blocks(s.B); i++) {
         blas_gemm_tn(dx + layout_offset(s.in, i), LAYOUT_ROWS, W, s.in,
                      dz + layout_offset(s.out, i), LAYOUT_ROWS, s.in, layout_block_rows(s.B, i),
                      s.out);
     }
-    if (gate == GEMM_EPILOGUE_RELU) {
-        elementwise_relu_backward(dx, g, s.in, s.B);
-    } else if (gate == GEMM_EPILOGUE_SLOPE) {
-        elementwise_slope_backward(dx, g, s.in, s.B);
+    if (epilogue == GEMM_EPILOGUE_RELU) {
+        elementwise_relu_backward(dx, saved, s.in, s.B);
+    } else if (epilogue == GEMM_EPILOGUE_SLOPE) {
+        elementwise_slope_backward(dx, saved, s.in, s.B);
     }
 }
 
-static void openblas_weights(float *dW, const float *dz, const float *x, struct gemm_shape s) {
+static void openblas_backward_weights(float *dW, const float *dz, const float *x,
+                                      struct gemm_shape s) {
     for (int i = 0; i < layout_blocks(s.B); i++) {
         blas_gemm_nt(dW, s.in, dz + layout_offset(s.out, i), LAYOUT_ROWS,
                      x + layout_offset(s.in, i), LAYOUT_ROWS, s.out, s.in,
@@ -47,9 +50,9 @@ static void openblas_weights(float *dW, const float *dz, const float *x, struct 
     }
 }
 
-// In squares, so that a line of either side is used up while it is in the cache.
-static void plain_transpose(float *to, int to_ld, const float *from, int from_ld, int rows,
-                            int columns) {
+// Tiled, so that each cache line of either matrix is fully used while it is in the cache.
+static void portable_transpose(float *to, int to_ld, const float *from, int from_ld, int rows,
+                               int columns) {
     enum { SIDE = 16 };
     for (int r0 = 0; r0 < rows; r0 += SIDE) {
         int r1 = r0 + SIDE < rows ? r0 + SIDE : rows;
@@ -62,12 +65,12 @@ static void plain_transpose(float *to, int to_ld, const float *from, int from_ld
     }
 }
 
-const struct gemm_table gemm_openblas = {COMPUTE_OPENBLAS, openblas_forward, openblas_back,
-                                         openblas_weights, plain_transpose};
+const struct gemm_table gemm_openblas = {COMPUTE_OPENBLAS, openblas_forward, openblas_backward_data,
+                                         openblas_backward_weights, portable_transpose};
 
-// ---- the choice ----
+// ---- selection ----
 
-// The best first; what auto does not choose last.
+// Fastest first, except bf16, which COMPUTE_AUTO never reaches.
 static const struct gemm_table *const all[] = {
 #ifdef SPUR_ELEMENTWISE_X86
     &gemm_avx512,
@@ -79,8 +82,8 @@ static const struct gemm_table *const all[] = {
 #endif
 };
 
-static const struct gemm_table *table = &gemm_openblas;
-static const struct gemm_table *hidden = &gemm_openblas; // for operands that may be rounded
+static const struct gemm_table *table = &gemm_openblas;        // for GEMM_F32
+static const struct gemm_table *hidden_table = &gemm_openblas; // for GEMM_BF16_ALLOWED
 
 static bool processor_has(const struct gemm_table *t) {
 #ifdef SPUR_ELEMENTWISE_X86
@@ -104,8 +107,8 @@ static bool processor_has(const struct gemm_table *t) {
 #endif
 }
 
-// What does the products whose operands may not be rounded.
-static const struct gemm_table *exact(const struct gemm_table *t) {
+// The kernels for products in float when t is selected.
+static const struct gemm_table *f32_table(const struct gemm_table *t) {
 #ifdef SPUR_ELEMENTWISE_X86
     if (t == &gemm_bf16) {
         return &gemm_avx512;
@@ -117,15 +120,15 @@ static const struct gemm_table *exact(const struct gemm_table *t) {
 bool gemm_use(enum compute_kernels kernels) {
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         if ((kernels == COMPUTE_AUTO || kernels == all[i]->kernels) && processor_has(all[i])) {
-            hidden = all[i];
-            table = exact(hidden);
+            hidden_table = all[i];
+            table = f32_table(hidden_table);
             return true;
         }
     }
     return false;
 }
 
-// Before main, so that no thread ever sees the choice change.
+// Runs before main, when no other thread exists.
 __attribute__((constructor)) static void choose(void) {
     gemm_use(COMPUTE_AUTO);
 }
@@ -152,7 +155,7 @@ void gemm_start(enum compute_kernels kernels) {
 
 const char *gemm_name(void) {
     static char openblas[64];
-    switch (hidden->kernels) {
+    switch (hidden_table->kernels) {
     case COMPUTE_BF16:
         return "AVX-512 kernels, hidden layers in bf16";
     case COMPUTE_AVX512:
@@ -170,7 +173,7 @@ bool gemm_is_slow(char *out, size_t out_len) {
 }
 
 static const struct gemm_table *table_for(enum gemm_operands operands) {
-    return operands == GEMM_BF16_ALLOWED ? hidden : table;
+    return operands == GEMM_BF16_ALLOWED ? hidden_table : table;
 }
 
 void gemm_forward(float *y, const float *W, const float *x, const float *b, bool relu,
@@ -178,24 +181,24 @@ void gemm_forward(float *y, const float *W, const float *x, const float *b, bool
     table_for(operands)->forward(y, W, x, b, relu, shape);
 }
 
-void gemm_backward_data(float *dx, const float *W, const float *dz, enum gemm_epilogue gate,
-                        const float *g, struct gemm_shape shape, enum gemm_operands operands) {
-    table_for(operands)->back(dx, W, dz, gate, g, shape);
+void gemm_backward_data(float *dx, const float *W, const float *dz, enum gemm_epilogue epilogue,
+                        const float *saved, struct gemm_shape shape, enum gemm_operands operands) {
+    table_for(operands)->backward_data(dx, W, dz, epilogue, saved, shape);
 }
 
 void gemm_backward_weights(float *dW, const float *dz, const float *x, struct gemm_shape shape,
                            enum gemm_operands operands) {
-    table_for(operands)->weights(dW, dz, x, shape);
+    table_for(operands)->backward_weights(dW, dz, x, shape);
 }
 
 void gemm_from_rows(float *x, const float *rows, int n, int B) {
     for (int i = 0; i < layout_blocks(B); i++) {
-        float *strip = x + layout_offset(n, i);
-        int taken = layout_block_rows(B, i);
-        if (taken < LAYOUT_ROWS) {
-            memset(strip, 0, layout_offset(n, 1) * sizeof(float));
+        float *block = x + layout_offset(n, i);
+        int count = layout_block_rows(B, i);
+        if (count < LAYOUT_ROWS) {
+            memset(block, 0, layout_offset(n, 1) * sizeof(float));
         }
-        table->transpose(strip, LAYOUT_ROWS, rows + (size_t)i * LAYOUT_ROWS * (size_t)n, n, taken,
+        table->transpose(block, LAYOUT_ROWS, rows + (size_t)i * LAYOUT_ROWS * (size_t)n, n, count,
                          n);
     }
 }

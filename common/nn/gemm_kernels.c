@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: MIT
-// Products of our own. Compiled once a variant, with the instructions that it may
-// use; everything is static but its table.
+// SIMD matrix products with register tiles. Compiled once per instruction set; only the table of
+// functions is exported.
 //
-// C (M, N) = A (M, K) B (K, N) is worked on in panels of two vectors of columns,
-// K_BLOCK deep. A panel of B stays in the first-level cache while all rows of A pass
-// by, a tile of rows at a time; the tile's part of C is in registers throughout. A's
-// numbers are broadcast from where they are, at any stride, so that A transposed
-// costs nothing. A panel of B is read from where it is as well; only those of B
-// transposed are put together first.
+// C (M, N) = A (M, K) B (K, N) is computed in panels of B: two vectors of columns, K_BLOCK rows. A
+// panel stays in the L1 cache while a microkernel runs over all rows of A, TILE_ROWS at a time,
+// with its tile of C in registers (cf. Goto and van de Geijn 2008). Elements of A are broadcast
+// from memory at any stride, so A needs neither packing nor transposition. Panels of B are read in
+// place too, except for B transposed, which is packed.
 //
-// What lies in strips (strip.h) is read and written in whole vectors. Nothing is read
-// or written beyond anything else: partial vectors are masked.
+// Operands in the blocked layout (layout.h) are accessed in whole vectors, padding included. All
+// other accesses stay within the operand: partial vectors are masked.
 //
-// The bf16 variant is the same with words in place of numbers: a word holds two
-// neighbours of the K direction, rounded to bf16, and its multiply-add is the dot
-// product of two words, added up in float. All of A and B is then copied, of A a
-// block of rows at a time.
+// The bf16 variant has the same loops over pairs: a 32-bit lane holds two neighbours along K,
+// rounded to bf16, and v_fma is the dot product of two pairs, accumulated in float. A and B are
+// both packed, A in blocks of M_BLOCK rows.
 #include <immintrin.h>
 #include <limits.h>
 #include <stddef.h>
@@ -69,7 +67,7 @@ static inline vec v_fma(vec a, vec b, vec c) {
     return _mm512_fmadd_ps(a, b, c);
 }
 #endif
-// max(v, 0); a NaN passes.
+// max(v, 0); NaN if v is NaN.
 static inline vec v_relu(vec v) {
     return _mm512_max_ps(_mm512_setzero_ps(), v);
 }
@@ -78,12 +76,12 @@ static inline vec v_where_positive(vec v, vec g) {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(g, _mm512_setzero_ps(), _CMP_GT_OQ), v);
 }
 
-// Asks for a line beside a word's arithmetic.
-static inline void fetch_beside(const char *line) {
+// Prefetches one cache line alongside each step over K.
+static inline void prefetch_in_step(const char *line) {
     _mm_prefetch(line, _MM_HINT_T1);
 }
 
-// r[i][j] becomes r[j][i].
+// Transposes a square of LANES x LANES in registers.
 static inline void transpose(vec r[LANES]) {
     vec t[LANES];
     for (int i = 0; i < 16; i += 4) {
@@ -94,7 +92,7 @@ static inline void transpose(vec r[LANES]) {
         t[i + 2] = (vec)_mm512_unpacklo_pd((__m512d)b, (__m512d)d);
         t[i + 3] = (vec)_mm512_unpackhi_pd((__m512d)b, (__m512d)d);
     }
-    // t[4 i + j] has columns j, j + 4, j + 8, j + 12 of rows 4 i ... 4 i + 3.
+    // t[4 i + j] holds columns j, j + 4, j + 8 and j + 12 of rows 4 i to 4 i + 3.
     for (int j = 0; j < 4; j++) {
         vec a = _mm512_shuffle_f32x4(t[j], t[j + 4], 0x88);
         vec b = _mm512_shuffle_f32x4(t[j], t[j + 4], 0xdd);
@@ -151,8 +149,8 @@ static inline vec v_where_positive(vec v, vec g) {
     return _mm256_and_ps(_mm256_cmp_ps(g, _mm256_setzero_ps(), _CMP_GT_OQ), v);
 }
 
-// A word's arithmetic is too little here to carry that as well.
-static inline void fetch_beside(const char *line) {
+// No prefetch: six rows have too few multiply-adds per step over K to hide it.
+static inline void prefetch_in_step(const char *line) {
     (void)line;
 }
 
@@ -180,7 +178,7 @@ static inline void transpose(vec r[LANES]) {
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
 
-// The first n lanes; masks cost time where there is nothing to mask.
+// Access to the first n lanes. Whole vectors are accessed without a mask, which is faster.
 static inline vec v_load_first(const float *p, int n) {
     return n == LANES ? v_load(p) : v_load_lanes(p, n);
 }
@@ -192,23 +190,23 @@ static inline void v_store_first(float *p, vec v, int n) {
     }
 }
 
-#define PANEL (2 * LANES) // columns of a panel; a strip is one or two of them
-#define K_BLOCK 256       // numbers of its depth: 32 KiB with AVX-512
+#define PANEL (2 * LANES) // columns of a panel; divides LAYOUT_ROWS
+#define K_BLOCK 256       // rows of a panel: 32 KiB with AVX-512
 #define LINE 64           // bytes of a cache line
 
 #ifdef __AVX512BF16__
 
-#define WORD 2      // numbers
-#define M_BLOCK 256 // rows of A that are copied at once
+#define K_STEP 2    // elements along K per multiply-add: a pair
+#define M_BLOCK 256 // rows of A packed at a time
 
-// Words of 16 pairs: of the first n of 32 numbers side by side;
-static inline vec v_words_along(const float *p, int n) {
+// Packs the first n of 32 consecutive floats into pairs.
+static inline vec v_pack_row(const float *p, int n) {
     vec low = v_load_first(p, n < LANES ? n : LANES);
     vec high = n > LANES ? v_load_first(p + LANES, n - LANES) : v_zero();
     return (vec)_mm512_cvtne2ps_pbh(high, low);
 }
-// of n columns of two rows, or of the one that is left.
-static inline vec v_words_across(const float *p, ptrdiff_t stride, int n, int rows) {
+// Packs n columns of two rows into pairs (row 0, row 1); rows == 1 pairs with zero.
+static inline vec v_pack_columns(const float *p, ptrdiff_t stride, int n, int rows) {
     vec even = v_load_first(p, n), odd = rows > 1 ? v_load_first(p + stride, n) : v_zero();
     const __m512i interleave =
         _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
@@ -218,69 +216,69 @@ static inline vec v_words_across(const float *p, ptrdiff_t stride, int n, int ro
 
 #else
 
-#define WORD 1
-#define M_BLOCK INT_MAX
+#define K_STEP 1
+#define M_BLOCK INT_MAX // A is not packed
 
-static inline vec v_words_along(const float *p, int n) {
+static inline vec v_pack_row(const float *p, int n) {
     return v_load_first(p, n);
 }
 
 #endif
 
-// What happens to a tile of C between the registers and memory.
+// Prologue and epilogue of a tile of C.
 enum {
-    FROM_C = 1, // the sums go on from what C holds: not the first block of K
+    ACCUMULATE = 1, // start from C instead of zero: every block of K but the first
     BIAS = 2,
     RELU = 4,
-    GATE_ZERO = 8,  // zero where the gate is not positive
-    GATE_TIMES = 16 // times the gate
+    RELU_BACKWARD = 8, // zero where `saved` is not positive
+    TIMES_SLOPE = 16   // multiply by `saved`
 };
 
-// Where a matrix's numbers are: (r, c) at
-//     at[r * row + c / LAYOUT_ROWS * strip + c % LAYOUT_ROWS * step].
+// A matrix in memory, row-major, transposed or blocked. Element (r, c) is
+//     at[r * row + c / LAYOUT_ROWS * block + c % LAYOUT_ROWS * step].
 struct view {
     const float *at;
-    ptrdiff_t row, strip, step;
+    ptrdiff_t row, block, step;
 };
 
-static struct view plain(const float *at, int columns) {
+static struct view row_major(const float *at, int columns) {
     return (struct view){at, columns, LAYOUT_ROWS, 1};
 }
 
-static struct view plain_transposed(const float *at, int columns) {
+static struct view transposed_row_major(const float *at, int columns) {
     return (struct view){at, 1, (ptrdiff_t)LAYOUT_ROWS * columns, columns};
 }
 
-static struct view strips(const float *at, int rows) {
+static struct view blocked(const float *at, int rows) {
     return (struct view){at, LAYOUT_ROWS, (ptrdiff_t)LAYOUT_ROWS * rows, 1};
 }
 
-static inline const float *number(struct view v, int r, int c) {
-    return v.at + r * v.row + c / LAYOUT_ROWS * v.strip + c % LAYOUT_ROWS * v.step;
+static inline const float *element(struct view v, int r, int c) {
+    return v.at + r * v.row + c / LAYOUT_ROWS * v.block + c % LAYOUT_ROWS * v.step;
 }
 
 struct product {
     struct view A; // (M, K)
-    float *C;      // (M, N), of which what follows says where the numbers are
-    ptrdiff_t C_row, C_strip;
+    float *C;      // (M, N), row stride C_row, C_block from one block of columns to the next
+    ptrdiff_t C_row, C_block;
     int M, N;
-    int flags;         // of the last block of K
-    const float *bias; // (M)
-    const float *gate; // (M, N), laid out as C
-    // Asked for beside the arithmetic: a line with each word of K, and the jump with each
-    // strip of them.
-    const char *ahead;
-    ptrdiff_t ahead_jump;
+    int flags;          // epilogue, after the last block of K
+    const float *bias;  // (M)
+    const float *saved; // (M, N), laid out as C
+    // Address to prefetch: advances by a line per step over K, and by the jump after LAYOUT_ROWS
+    // steps.
+    const char *prefetch;
+    ptrdiff_t prefetch_jump;
 };
 
-// Columns of B, K words deep.
+// A panel of B: PANEL columns, in steps over K.
 struct panel {
     const float *at;
-    ptrdiff_t step; // from one word of a column to the next
+    ptrdiff_t step; // floats from one step to the next
 };
 
-// The rows of A in a tile, from two pointers seven rows apart and three strides: so
-// many addresses fit into registers, because one may add a stride times 1, 2, 4 or 8.
+// Addresses of up to 14 rows of A from two pointers, seven rows apart, and three strides. These fit
+// into registers, as x86 addressing scales a register by 1, 2, 4 or 8.
 struct rows {
     const char *first, *eighth;
     ptrdiff_t one, three, five;
@@ -296,21 +294,21 @@ static inline float row_value(const struct rows *a, int i) {
     return *(const float *)((i < 7 ? a->first : a->eighth) + at[i % 7]);
 }
 
-static inline void rows_step(struct rows *a, ptrdiff_t step) {
+static inline void rows_advance(struct rows *a, ptrdiff_t step) {
     a->first += step * (ptrdiff_t)sizeof(float);
     a->eighth += step * (ptrdiff_t)sizeof(float);
 }
 
 #define EACH UNROLL for (int j = 0; j < vectors; j++) UNROLL for (int i = 0; i < rows; i++)
 
-// Vector j of a row of a tile: the last one may have `last` lanes.
-static inline vec load_part(const float *p, int j, int vectors, bool whole, int last) {
+// Loads vector j of a row of a tile; the last vector has only `last` lanes unless whole.
+static inline vec load_vector(const float *p, int j, int vectors, bool whole, int last) {
     return whole || j < vectors - 1 ? v_load(p + j * LANES) : v_load_lanes(p + j * LANES, last);
 }
 
-// One tile: `rows` rows of p from m, `vectors` vectors of columns, K words deep. Unless whole,
-// the last vector has only `last` lanes. rows, vectors and whole are constants wherever this is
-// inlined.
+// Microkernel: one tile of C, `rows` rows from row m and `vectors` vectors of columns, over K
+// steps. The last vector has only `last` lanes unless whole. rows, vectors and whole are
+// compile-time constants after inlining.
 static inline __attribute__((always_inline)) void tile(const struct product *p, struct panel panel,
                                                        int m, int last, int K, int flags, int rows,
                                                        int vectors, bool whole) {
@@ -319,14 +317,14 @@ static inline __attribute__((always_inline)) void tile(const struct product *p, 
     EACH {
         c[i][j] = v_zero();
     }
-    if (flags & FROM_C) {
+    if (flags & ACCUMULATE) {
         EACH {
-            c[i][j] = load_part(C + i * p->C_row, j, vectors, whole, last);
+            c[i][j] = load_vector(C + i * p->C_row, j, vectors, whole, last);
         }
     }
     struct rows a = rows_from(p->A.at + m * p->A.row, p->A.row);
-    const ptrdiff_t step = p->A.step, next_strip = p->A.strip - LAYOUT_ROWS * p->A.step;
-    const char *ahead = p->ahead;
+    const ptrdiff_t step = p->A.step, next_block = p->A.block - LAYOUT_ROWS * p->A.step;
+    const char *prefetch = p->prefetch;
     for (int s = 1; s <= K; s++) {
         vec b[2];
         UNROLL
@@ -341,13 +339,13 @@ static inline __attribute__((always_inline)) void tile(const struct product *p, 
                 c[i][j] = v_fma(value, b[j], c[i][j]);
             }
         }
-        fetch_beside(ahead);
-        ahead += LINE;
+        prefetch_in_step(prefetch);
+        prefetch += LINE;
         panel.at += panel.step;
-        rows_step(&a, step);
+        rows_advance(&a, step);
         if (s % LAYOUT_ROWS == 0) {
-            rows_step(&a, next_strip);
-            ahead += p->ahead_jump;
+            rows_advance(&a, next_block);
+            prefetch += p->prefetch_jump;
         }
     }
     if (flags & BIAS) {
@@ -365,15 +363,15 @@ static inline __attribute__((always_inline)) void tile(const struct product *p, 
             c[i][j] = v_relu(c[i][j]);
         }
     }
-    if (flags & GATE_ZERO) {
+    if (flags & RELU_BACKWARD) {
         EACH {
-            vec g = load_part(p->gate + (m + i) * p->C_row, j, vectors, whole, last);
+            vec g = load_vector(p->saved + (m + i) * p->C_row, j, vectors, whole, last);
             c[i][j] = v_where_positive(c[i][j], g);
         }
     }
-    if (flags & GATE_TIMES) {
+    if (flags & TIMES_SLOPE) {
         EACH {
-            vec g = load_part(p->gate + (m + i) * p->C_row, j, vectors, whole, last);
+            vec g = load_vector(p->saved + (m + i) * p->C_row, j, vectors, whole, last);
             c[i][j] = v_times(c[i][j], g);
         }
     }
@@ -398,8 +396,9 @@ static inline __attribute__((always_inline)) void tile(const struct product *p, 
         }                                                                                          \
         break;
 
-static void any_tile(const struct product *p, struct panel panel, int m, int last, int K, int flags,
-                     int rows, int vectors) {
+// Calls the microkernel specialised for `rows` and `vectors`.
+static void tile_dispatch(const struct product *p, struct panel panel, int m, int last, int K,
+                          int flags, int rows, int vectors) {
     switch (rows) {
         TILE_CASE(1)
         TILE_CASE(2)
@@ -422,8 +421,8 @@ static void any_tile(const struct product *p, struct panel panel, int m, int las
     }
 }
 
-// Asks for what a tile will need at its end, while it has work to do.
-static inline void fetch_ahead(const float *p, ptrdiff_t stride, int rows, int columns) {
+// Prefetches the rows of C or `saved` that a tile accesses after its multiply-adds.
+static inline void prefetch_rows(const float *p, ptrdiff_t stride, int rows, int columns) {
     for (int i = 0; i < rows; i++, p += stride) {
         for (int j = 0; j < columns; j += LINE / (int)sizeof(float)) {
             _mm_prefetch((const char *)(p + j), _MM_HINT_T0);
@@ -431,109 +430,111 @@ static inline void fetch_ahead(const float *p, ptrdiff_t stride, int rows, int c
     }
 }
 
-// All rows of one panel, in tiles of even height so that the last is no splinter.
-static void pass_rows(const struct product *whole, struct panel panel, int columns, int K,
-                      int flags) {
+// Multiplies all rows of A by one panel, in tiles of nearly equal height.
+static void multiply_panel(const struct product *whole, struct panel panel, int columns, int K,
+                           int flags) {
     struct product p = *whole;
-    // The next tile's rows of A: one piece, or one in each strip.
-    bool in_strips = p.A.row == LAYOUT_ROWS && p.A.step == 1;
-    p.ahead_jump = in_strips ? p.A.strip * (ptrdiff_t)sizeof(float) - LAYOUT_ROWS * LINE : 0;
+    // Each tile prefetches the next tile's rows of A: one contiguous range, or one per block.
+    bool is_blocked = p.A.row == LAYOUT_ROWS && p.A.step == 1;
+    p.prefetch_jump = is_blocked ? p.A.block * (ptrdiff_t)sizeof(float) - LAYOUT_ROWS * LINE : 0;
     int vectors = columns > LANES ? 2 : 1;
     int last = columns - (vectors - 1) * LANES;
     int tiles = (p.M + TILE_ROWS - 1) / TILE_ROWS;
     for (int t = 0, m = 0; t < tiles; t++) {
         int end = (int)((long)p.M * (t + 1) / tiles);
-        fetch_ahead(p.C + m * p.C_row, p.C_row, end - m, columns);
-        if (flags & (GATE_ZERO | GATE_TIMES)) {
-            fetch_ahead(p.gate + m * p.C_row, p.C_row, end - m, columns);
+        prefetch_rows(p.C + m * p.C_row, p.C_row, end - m, columns);
+        if (flags & (RELU_BACKWARD | TIMES_SLOPE)) {
+            prefetch_rows(p.saved + m * p.C_row, p.C_row, end - m, columns);
         }
-        p.ahead = (const char *)number(p.A, end, 0);
-        any_tile(&p, panel, m, last, K, flags, end - m, vectors);
+        p.prefetch = (const char *)element(p.A, end, 0);
+        tile_dispatch(&p, panel, m, last, K, flags, end - m, vectors);
         m = end;
     }
 }
 
-// panel (words of K, PANEL) = B transposed: the numbers from k on of its rows r, r + 1,
-// ... of which there are `columns`.
-static void transpose_panel(float *panel, struct view B, int r, int k, int columns, int K) {
+// Packs a panel of B^T, given B (N, K): panel (K / K_STEP, PANEL) from rows r, r + 1, ... of B, of
+// which there are `columns`, and K elements from column k.
+static void pack_transposed(float *panel, struct view B, int r, int k, int columns, int K) {
     for (int half = 0; half < PANEL; half += LANES) {
-        for (int at = 0; at < K; at += WORD * LANES) {
-            int deep = K - at < WORD * LANES ? K - at : WORD * LANES;
-            const float *from = number(B, r + half, k + at);
+        for (int at = 0; at < K; at += K_STEP * LANES) {
+            int depth = K - at < K_STEP * LANES ? K - at : K_STEP * LANES;
+            const float *from = element(B, r + half, k + at);
             vec row[LANES];
             UNROLL
             for (int i = 0; i < LANES; i++) {
-                row[i] = half + i < columns ? v_words_along(from + i * B.row, deep) : v_zero();
+                row[i] = half + i < columns ? v_pack_row(from + i * B.row, depth) : v_zero();
             }
             transpose(row);
-            for (int i = 0; i < deep; i += WORD) {
-                v_store(panel + (ptrdiff_t)((at + i) / WORD) * PANEL + half, row[i / WORD]);
+            for (int i = 0; i < depth; i += K_STEP) {
+                v_store(panel + (ptrdiff_t)((at + i) / K_STEP) * PANEL + half, row[i / K_STEP]);
             }
         }
     }
 }
 
-// The part of p with rows of C from m on, of the K numbers from k on.
-static struct product part(const struct product *p, int m, int k) {
-    struct product part = *p;
-    part.A.at = number(p->A, m, k);
-    part.C += m * p->C_row;
-    part.M = p->M - m < M_BLOCK ? p->M - m : M_BLOCK;
-    part.bias = p->bias ? p->bias + m : NULL;
-    part.gate = p->gate ? p->gate + m * p->C_row : NULL;
-    return part;
+// The sub-product of up to M_BLOCK rows of C from row m, and of A's columns from k.
+static struct product sub_product(const struct product *p, int m, int k) {
+    struct product sub = *p;
+    sub.A.at = element(p->A, m, k);
+    sub.C += m * p->C_row;
+    sub.M = p->M - m < M_BLOCK ? p->M - m : M_BLOCK;
+    sub.bias = p->bias ? p->bias + m : NULL;
+    sub.saved = p->saved ? p->saved + m * p->C_row : NULL;
+    return sub;
 }
 
 #ifdef __AVX512BF16__
 
-// panel (words of K, PANEL) = the columns from B on, in a strip of which `columns` are
-// whole vectors.
-static void copy_panel(float *panel, const float *B, int columns, int K) {
-    for (int k = 0; k < K; k += WORD, B += WORD * LAYOUT_ROWS, panel += PANEL) {
+// Packs a panel of blocked B (K, N): panel (K / K_STEP, PANEL) from `columns` columns, a multiple
+// of LANES within one block.
+static void pack_panel(float *panel, const float *B, int columns, int K) {
+    for (int k = 0; k < K; k += K_STEP, B += K_STEP * LAYOUT_ROWS, panel += PANEL) {
         for (int j = 0; j < columns; j += LANES) {
-            v_store(panel + j, v_words_across(B + j, LAYOUT_ROWS, LANES, K - k));
+            v_store(panel + j, v_pack_columns(B + j, LAYOUT_ROWS, LANES, K - k));
         }
     }
 }
 
-// A copy of A in words. Rows are longer than they need be, so that those of a tile
-// do not meet in the same sets of the cache.
-#define ALONG (K_BLOCK / WORD + LANES)
-#define ACROSS (M_BLOCK + LANES)
-#define COPY_FLOATS                                                                                \
-    (M_BLOCK * ALONG > K_BLOCK / WORD * ACROSS ? M_BLOCK * ALONG : K_BLOCK / WORD * ACROSS)
+// Packed A, by rows or, if A is transposed, by columns. Row strides are padded so that the rows of
+// a tile do not map to the same cache sets.
+#define ROW_STRIDE (K_BLOCK / K_STEP + LANES)
+#define COLUMN_STRIDE (M_BLOCK + LANES)
+#define PACKED_FLOATS                                                                              \
+    (M_BLOCK * ROW_STRIDE > K_BLOCK / K_STEP * COLUMN_STRIDE ? M_BLOCK * ROW_STRIDE                \
+                                                             : K_BLOCK / K_STEP * COLUMN_STRIDE)
 
-static void copy_rows(struct product *p, float *copy, int K) {
+static void pack_A(struct product *p, float *packed, int K) {
     if (p->A.step == 1) {
         for (int m = 0; m < p->M; m++) {
-            for (int k = 0; k < K; k += LAYOUT_ROWS) { // words of a whole vector
-                int deep = K - k < LAYOUT_ROWS ? K - k : LAYOUT_ROWS;
-                v_store(copy + m * ALONG + k / WORD, v_words_along(number(p->A, m, k), deep));
+            for (int k = 0; k < K; k += LAYOUT_ROWS) { // one vector of pairs
+                int depth = K - k < LAYOUT_ROWS ? K - k : LAYOUT_ROWS;
+                v_store(packed + m * ROW_STRIDE + k / K_STEP,
+                        v_pack_row(element(p->A, m, k), depth));
             }
         }
-        p->A = (struct view){copy, ALONG, LAYOUT_ROWS, 1};
+        p->A = (struct view){packed, ROW_STRIDE, LAYOUT_ROWS, 1};
     } else {
-        for (int k = 0; k < K; k += WORD) {
+        for (int k = 0; k < K; k += K_STEP) {
             for (int m = 0; m < p->M; m += LANES) {
                 int lanes = p->M - m < LANES ? p->M - m : LANES;
-                v_store(copy + k / WORD * ACROSS + m,
-                        v_words_across(number(p->A, m, k), p->A.step, lanes, K - k));
+                v_store(packed + k / K_STEP * COLUMN_STRIDE + m,
+                        v_pack_columns(element(p->A, m, k), p->A.step, lanes, K - k));
             }
         }
-        p->A = (struct view){copy, 1, LAYOUT_ROWS * ACROSS, ACROSS};
+        p->A = (struct view){packed, 1, LAYOUT_ROWS * COLUMN_STRIDE, COLUMN_STRIDE};
     }
 }
 
 #else
 
-#define COPY_FLOATS 1
-static void copy_rows(struct product *p, float *copy, int K) {
+#define PACKED_FLOATS 1
+static void pack_A(struct product *p, float *packed, int K) {
     (void)p;
-    (void)copy;
+    (void)packed;
     (void)K;
 }
 
-static void copy_panel(float *panel, const float *B, int columns, int K) {
+static void pack_panel(float *panel, const float *B, int columns, int K) {
     (void)panel;
     (void)B;
     (void)columns;
@@ -542,79 +543,80 @@ static void copy_panel(float *panel, const float *B, int columns, int K) {
 
 #endif
 
-// C = A B, with B (K, N) or, transposed, B (N, K).
+// C (M, N) = A (M, K) B, with B (K, N) blocked or, if transposed, B (N, K).
 static void multiply(const struct product *whole, struct view B, bool transposed, int K) {
-    float copied[K_BLOCK / WORD * PANEL] __attribute__((aligned(64)));
-    float copy[COPY_FLOATS] __attribute__((aligned(64)));
+    float panel_buffer[K_BLOCK / K_STEP * PANEL] __attribute__((aligned(64)));
+    float packed_A[PACKED_FLOATS] __attribute__((aligned(64)));
     for (int m = 0; m < whole->M; m += M_BLOCK) {
         for (int k = 0; k < K; k += K_BLOCK) {
-            bool ends = K - k <= K_BLOCK;
-            int deep = ends ? K - k : K_BLOCK;
-            struct product p = part(whole, m, k);
-            copy_rows(&p, copy, deep);
-            int flags = (k > 0 ? FROM_C : 0) | (ends ? p.flags : 0);
+            bool is_last = K - k <= K_BLOCK;
+            int depth = is_last ? K - k : K_BLOCK;
+            struct product p = sub_product(whole, m, k);
+            pack_A(&p, packed_A, depth);
+            int flags = (k > 0 ? ACCUMULATE : 0) | (is_last ? p.flags : 0);
             for (int n = 0; n < p.N; n += PANEL) {
                 int columns = p.N - n < PANEL ? p.N - n : PANEL;
-                struct product own = p;
-                ptrdiff_t at = n / LAYOUT_ROWS * p.C_strip + n % LAYOUT_ROWS;
-                own.C += at;
-                own.gate = p.gate ? p.gate + at : NULL;
-                struct panel panel = {copied, PANEL};
+                struct product panel_product = p;
+                ptrdiff_t at = n / LAYOUT_ROWS * p.C_block + n % LAYOUT_ROWS;
+                panel_product.C += at;
+                panel_product.saved = p.saved ? p.saved + at : NULL;
+                struct panel panel = {panel_buffer, PANEL};
                 if (transposed) {
-                    transpose_panel(copied, B, n, k, columns, deep);
-                } else if (WORD > 1) {
-                    copy_panel(copied, number(B, k, n), columns, deep);
+                    pack_transposed(panel_buffer, B, n, k, columns, depth);
+                } else if (K_STEP > 1) {
+                    pack_panel(panel_buffer, element(B, k, n), columns, depth);
                 } else {
-                    panel = (struct panel){number(B, k, n), LAYOUT_ROWS};
+                    panel = (struct panel){element(B, k, n), LAYOUT_ROWS};
                 }
-                pass_rows(&own, panel, columns, (deep + WORD - 1) / WORD, flags);
+                multiply_panel(&panel_product, panel, columns, (depth + K_STEP - 1) / K_STEP,
+                               flags);
             }
         }
     }
 }
 
-// Vectors of a strip are computed whole.
+// B rounded up to whole vectors: padding of the blocked layout is computed, not masked.
 static int whole_vectors(int B) {
     return (B + LANES - 1) / LANES * LANES;
 }
 
 static void forward(float *y, const float *W, const float *x, const float *b, bool relu,
                     struct gemm_shape s) {
-    struct product p = {.A = plain(W, s.in),
+    struct product p = {.A = row_major(W, s.in),
                         .C = y,
                         .C_row = LAYOUT_ROWS,
-                        .C_strip = (ptrdiff_t)LAYOUT_ROWS * s.out,
+                        .C_block = (ptrdiff_t)LAYOUT_ROWS * s.out,
                         .M = s.out,
                         .N = whole_vectors(s.B),
                         .bias = b,
                         .flags = b ? BIAS | (relu ? RELU : 0) : 0};
-    multiply(&p, strips(x, s.in), false, s.in);
+    multiply(&p, blocked(x, s.in), false, s.in);
 }
 
-static void back(float *dx, const float *W, const float *dz, enum gemm_epilogue gate,
-                 const float *g, struct gemm_shape s) {
+static void backward_data(float *dx, const float *W, const float *dz, enum gemm_epilogue epilogue,
+                          const float *saved, struct gemm_shape s) {
     static const int flags[] = {[GEMM_EPILOGUE_NONE] = 0,
-                                [GEMM_EPILOGUE_RELU] = GATE_ZERO,
-                                [GEMM_EPILOGUE_SLOPE] = GATE_TIMES};
-    struct product p = {.A = plain_transposed(W, s.in),
+                                [GEMM_EPILOGUE_RELU] = RELU_BACKWARD,
+                                [GEMM_EPILOGUE_SLOPE] = TIMES_SLOPE};
+    struct product p = {.A = transposed_row_major(W, s.in),
                         .C = dx,
                         .C_row = LAYOUT_ROWS,
-                        .C_strip = (ptrdiff_t)LAYOUT_ROWS * s.in,
+                        .C_block = (ptrdiff_t)LAYOUT_ROWS * s.in,
                         .M = s.in,
                         .N = whole_vectors(s.B),
-                        .gate = g,
-                        .flags = flags[gate]};
-    multiply(&p, strips(dz, s.out), false, s.out);
+                        .saved = saved,
+                        .flags = flags[epilogue]};
+    multiply(&p, blocked(dz, s.out), false, s.out);
 }
 
-static void weights(float *dW, const float *dz, const float *x, struct gemm_shape s) {
-    struct product p = {.A = strips(dz, s.out),
+static void backward_weights(float *dW, const float *dz, const float *x, struct gemm_shape s) {
+    struct product p = {.A = blocked(dz, s.out),
                         .C = dW,
                         .C_row = s.in,
-                        .C_strip = LAYOUT_ROWS,
+                        .C_block = LAYOUT_ROWS,
                         .M = s.out,
                         .N = s.in};
-    multiply(&p, strips(x, s.in), true, s.B);
+    multiply(&p, blocked(x, s.in), true, s.B);
 }
 
 static void transpose_matrix(float *to, int to_ld, const float *from, int from_ld, int rows,
@@ -641,9 +643,12 @@ static void transpose_matrix(float *to, int to_ld, const float *from, int from_l
 }
 
 #ifdef __AVX512BF16__
-const struct gemm_table gemm_bf16 = {COMPUTE_BF16, forward, back, weights, transpose_matrix};
+const struct gemm_table gemm_bf16 = {COMPUTE_BF16, forward, backward_data, backward_weights,
+                                     transpose_matrix};
 #elif defined __AVX512F__
-const struct gemm_table gemm_avx512 = {COMPUTE_AVX512, forward, back, weights, transpose_matrix};
+const struct gemm_table gemm_avx512 = {COMPUTE_AVX512, forward, backward_data, backward_weights,
+                                       transpose_matrix};
 #else
-const struct gemm_table gemm_avx2 = {COMPUTE_AVX2, forward, back, weights, transpose_matrix};
+const struct gemm_table gemm_avx2 = {COMPUTE_AVX2, forward, backward_data, backward_weights,
+                                     transpose_matrix};
 #endif

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Shows that the products of a layer are right in every variant that this
-// processor can run, on random shapes and on those where vectors, tiles and blocks
-// end: against sums in double. That nothing is read or written beyond the
-// operands: each ends where a page without rights begins, or starts where one
-// ends. And that our own kernels give a row the same bits whatever stands beside
-// it, and the same bits in all variants that do not round; bf16's products are held
-// against sums of rounded operands, which are exact but for the adding up.
+// Matrix products of a layer: correct, within bounds and bitwise independent of the batch.
+//
+// Every variant that this processor runs is compared with sums in double, on random shapes and at
+// the edges of vectors, tiles and blocks. Guard pages directly before or after each operand catch
+// accesses out of bounds. In the own kernels a row has the same bits in every batch, and in every
+// variant that does not round. bf16 is compared with sums over rounded operands, whose products
+// are exact.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,8 +36,7 @@ static bool use(enum compute_kernels kernels) {
     return gemm_use(kernels);
 }
 
-// A block of n floats with forbidden pages on both sides, against one of which it
-// stands.
+// n floats between two inaccessible pages, adjacent to one of them.
 struct guarded {
     char *pages;
     size_t bytes;
@@ -57,9 +56,8 @@ static struct guarded guarded(size_t n, bool at_end) {
 
 enum { X, WEIGHTS, BIAS, Y, DZ, DX, DW, OPERANDS };
 
-// One layer's operands at one shape. x is also what the layer before gave: about
-// half of it is not positive. What lies in strips is not a number behind its last row,
-// which does not matter.
+// One layer's operands at one shape. x doubles as the previous layer's activations: about half of
+// it is not positive. The padding of blocked operands is NaN, which must not matter.
 struct layer {
     struct gemm_shape shape;
     int size[OPERANDS];
@@ -67,7 +65,7 @@ struct layer {
     float *at[OPERANDS];
 };
 
-static bool in_strips(int operand) {
+static bool is_blocked(int operand) {
     return operand == X || operand == Y || operand == DZ || operand == DX;
 }
 
@@ -95,7 +93,7 @@ static struct layer layer(int B, int out, int in, bool at_end) {
         l.at[X][i] = 0.0f; // the kink itself
     }
     for (int i = 0; i < OPERANDS; i++) {
-        for (int j = 0; in_strips(i) && j < features(&l, i); j++) {
+        for (int j = 0; is_blocked(i) && j < features(&l, i); j++) {
             for (int row = B; row < layout_blocks(B) * LAYOUT_ROWS; row++) {
                 l.at[i][layout_index(features(&l, i), j, row)] = NAN;
             }
@@ -165,13 +163,13 @@ static void check_forward(const struct layer *l) {
     }
 }
 
-static void check_back(const struct layer *l) {
+static void check_backward_data(const struct layer *l) {
     float *const *a = l->at;
     const struct gemm_shape s = l->shape;
-    for (int gate = GEMM_EPILOGUE_NONE; gate <= GEMM_EPILOGUE_SLOPE; gate++) {
+    for (int epilogue = GEMM_EPILOGUE_NONE; epilogue <= GEMM_EPILOGUE_SLOPE; epilogue++) {
         spoil(l, DX);
-        gemm_backward_data(a[DX], a[WEIGHTS], a[DZ], (enum gemm_epilogue)gate,
-                           gate == GEMM_EPILOGUE_NONE ? NULL : a[X], s, GEMM_BF16_ALLOWED);
+        gemm_backward_data(a[DX], a[WEIGHTS], a[DZ], (enum gemm_epilogue)epilogue,
+                           epilogue == GEMM_EPILOGUE_NONE ? NULL : a[X], s, GEMM_BF16_ALLOWED);
         for (int j = 0; j < s.in; j++) {
             for (int i = 0; i < s.B; i++) {
                 double sum = 0, scale = 1, g = (double)value(l, X, j, i);
@@ -180,18 +178,19 @@ static void check_back(const struct layer *l) {
                     sum += term;
                     scale += fabs(term);
                 }
-                if (gate == GEMM_EPILOGUE_RELU && !(g > 0)) {
+                if (epilogue == GEMM_EPILOGUE_RELU && !(g > 0)) {
                     sum = 0;
                     assert_true(value(l, DX, j, i) == 0);
                 }
-                double factor = gate == GEMM_EPILOGUE_SLOPE ? g : 1;
-                expect(l, "back", value(l, DX, j, i), factor * sum, (1 + fabs(factor)) * scale);
+                double factor = epilogue == GEMM_EPILOGUE_SLOPE ? g : 1;
+                expect(l, "backward data", value(l, DX, j, i), factor * sum,
+                       (1 + fabs(factor)) * scale);
             }
         }
     }
 }
 
-static void check_weights(const struct layer *l) {
+static void check_backward_weights(const struct layer *l) {
     float *const *a = l->at;
     const struct gemm_shape s = l->shape;
     spoil(l, DW);
@@ -229,8 +228,8 @@ static void check_shape(int B, int out, int in) {
     for (int at_end = 0; at_end < 2; at_end++) {
         struct layer l = layer(B, out, in, at_end);
         check_forward(&l);
-        check_back(&l);
-        check_weights(&l);
+        check_backward_data(&l);
+        check_backward_weights(&l);
         check_rows(&l);
         drop(&l);
     }
@@ -268,7 +267,7 @@ static void right_within_bounds(void **state) {
 static struct layer rows_of(const struct layer *l, int first, int B) {
     struct layer some = layer(B, l->shape.out, l->shape.in, true);
     for (int operand = 0; operand < OPERANDS; operand++) {
-        for (int j = 0; in_strips(operand) && j < features(l, operand); j++) {
+        for (int j = 0; is_blocked(operand) && j < features(l, operand); j++) {
             for (int i = 0; i < B; i++) {
                 size_t at = layout_index(features(l, operand), j, i);
                 some.at[operand][at] = value(l, operand, j, first + i);
