@@ -7,6 +7,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "proto/hello.h"
 
 void client_init(struct client *c, enum port_socket socket, enum wire_role role,
                  const struct client_identity *who, const struct port *port, uint64_t now_ms) {
@@ -20,20 +21,21 @@ void client_init(struct client *c, enum port_socket socket, enum wire_role role,
 
 static int send_hello(struct client *c) {
     const struct client_identity *who = c->who;
+    const struct hello_sender sender = {
+        .role = c->role,
+        .id = who->id,
+        .host = who->host,
+        .version = who->version,
+        .endpoint = who->endpoint,
+        .incarnation = who->incarnation,
+        .pid = who->pid,
+        .task = who->task ? who->task->name : NULL,
+        .obs_dim = who->task ? who->task->obs_dim : 0,
+        .act_dim = who->task ? who->task->act_dim : 0,
+        .environments = who->envs,
+    };
     struct wire_msg msg = {.type = WIRE_HELLO};
-    msg.hello.role = c->role;
-    msg.hello.incarnation = who->incarnation;
-    msg.hello.pid = who->pid;
-    snprintf(msg.hello.id, sizeof(msg.hello.id), "%s", who->id);
-    snprintf(msg.hello.host, sizeof(msg.hello.host), "%s", who->host);
-    snprintf(msg.hello.version, sizeof(msg.hello.version), "%s", who->version);
-    snprintf(msg.hello.endpoint, sizeof(msg.hello.endpoint), "%s", who->endpoint);
-    if (who->task) {
-        snprintf(msg.hello.task, sizeof(msg.hello.task), "%s", who->task->name);
-        msg.hello.obs_dim = (uint32_t)who->task->obs_dim;
-        msg.hello.act_dim = (uint32_t)who->task->act_dim;
-    }
-    msg.hello.environments = (uint32_t)who->envs;
+    hello_fill(&msg.hello, &sender);
     return c->port->send(c->port->arg, c->socket, NULL, &msg);
 }
 

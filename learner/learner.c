@@ -8,6 +8,7 @@
 
 #include "common/base/log.h"
 #include "learner/core.h"
+#include "proto/hello.h"
 
 // Progress is due after so many Experience messages, long before the limit.
 #define PROGRESS_EVERY_EXPERIENCE 16
@@ -46,18 +47,21 @@ static int say(struct learner *l, uint64_t now_ms, struct wire_msg *msg) {
 }
 
 static void say_hello(struct learner *l, uint64_t now_ms) {
+    const struct hello_sender sender = {
+        .role = WIRE_ROLE_LEARNER,
+        .id = "learner",
+        .host = l->who.host,
+        .version = SPUR_VERSION,
+        .endpoint = l->who.endpoint,
+        .incarnation = l->who.incarnation,
+        .pid = l->who.pid,
+        .task = l->who.task->name,
+        .obs_dim = l->who.task->obs_dim,
+        .act_dim = l->who.task->act_dim,
+    };
     struct wire_msg msg = {.type = WIRE_HELLO};
     struct wire_hello *hello = &msg.hello;
-    hello->role = WIRE_ROLE_LEARNER;
-    hello->incarnation = l->who.incarnation;
-    hello->pid = l->who.pid;
-    snprintf(hello->id, sizeof(hello->id), "learner");
-    snprintf(hello->host, sizeof(hello->host), "%s", l->who.host);
-    snprintf(hello->version, sizeof(hello->version), "%s", SPUR_VERSION);
-    snprintf(hello->task, sizeof(hello->task), "%s", l->who.task->name);
-    snprintf(hello->endpoint, sizeof(hello->endpoint), "%s", l->who.endpoint);
-    hello->obs_dim = (uint32_t)l->who.task->obs_dim;
-    hello->act_dim = (uint32_t)l->who.task->act_dim;
+    hello_fill(hello, &sender);
     hello->updates = l->report.updates;
     hello->policy_version = l->policies.version;
     hello->real_rows = l->real_rows;

@@ -21,6 +21,7 @@
 #include "common/base/rng.h"
 #include "common/io/loop.h"
 #include "common/io/net.h"
+#include "proto/hello.h"
 #include "proto/wire.h"
 
 #define ROWS_MAX 500000 // in one measurement, however fast the disk is
@@ -69,14 +70,16 @@ static int say(struct store_bench *s, struct wire_msg *msg) {
 }
 
 static int say_hello(struct store_bench *s) {
+    const struct hello_sender sender = {
+        .role = WIRE_ROLE_ACTOR,
+        .id = "bench",
+        .host = "localhost",
+        .version = SPUR_VERSION,
+        .incarnation = 1,
+        .pid = (uint64_t)getpid(),
+    };
     struct wire_msg msg = {.type = WIRE_HELLO};
-    struct wire_hello *hello = &msg.hello;
-    hello->role = WIRE_ROLE_ACTOR;
-    hello->incarnation = 1;
-    hello->pid = (uint64_t)getpid();
-    snprintf(hello->id, sizeof(hello->id), "bench");
-    snprintf(hello->host, sizeof(hello->host), "localhost");
-    snprintf(hello->version, sizeof(hello->version), "%s", SPUR_VERSION);
+    hello_fill(&msg.hello, &sender);
     return say(s, &msg);
 }
 

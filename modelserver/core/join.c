@@ -10,37 +10,21 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "proto/hello.h"
 
-// What speaks against this Hello, whoever it comes from. False: refused.
-static bool hello_is_sound(struct modelserver *ms, const struct net_peer *from,
+static bool hello_is_valid(struct modelserver *ms, const struct net_peer *from,
                            const struct wire_hello *h) {
-    if ((h->task[0] && strcmp(h->task, ms->run.task->name) != 0) ||
-        (h->obs_dim && h->obs_dim != (uint32_t)ms->run.task->obs_dim) ||
-        (h->act_dim && h->act_dim != (uint32_t)ms->run.task->act_dim)) {
-        ms_refuse(
-            ms, from, WIRE_REFUSED_TASK, true,
-            "%.64s brings %.48s with %u observations and %u actions; this run's task is %.48s "
-            "with %d and %d",
-            h->id, h->task[0] ? h->task : "an environment", h->obs_dim, h->act_dim,
-            ms->run.task->name, ms->run.task->obs_dim, ms->run.task->act_dim);
-        return false;
-    }
-    if (h->id[0] == '\0') {
-        ms_refuse(ms, from, WIRE_REFUSED_FORMAT, true, "a Hello without an id");
-        return false;
-    }
-    if (h->role == WIRE_ROLE_ACTOR && h->environments > 1 &&
-        ms->run.config.pacing.mode == PACING_LOCKSTEP) {
-        ms_refuse(ms, from, WIRE_REFUSED_MODE, true,
-                  "%s brings %u environments; in lockstep an actor steps one: start it with "
-                  "--envs-per-actor 1, or the run with pacing.mode=ratio",
-                  h->id, h->environments);
-        return false;
-    }
-    if (h->role == WIRE_ROLE_LEARNER && h->real_rows > ms->ingest.steps) {
-        ms_refuse(ms, from, WIRE_REFUSED_RUN, true,
-                  "%s has %llu real rows, the store only %llu: it belongs to another run", h->id,
-                  (unsigned long long)h->real_rows, (unsigned long long)ms->ingest.steps);
+    const struct hello_run run = {
+        .task = ms->run.task->name,
+        .obs_dim = ms->run.task->obs_dim,
+        .act_dim = ms->run.task->act_dim,
+        .lockstep = ms->run.config.pacing.mode == PACING_LOCKSTEP,
+        .real_rows = ms->ingest.steps,
+    };
+    enum wire_refusal code;
+    char text[WIRE_STRING_MAX];
+    if (hello_check(&code, text, sizeof(text), h, &run) != 0) {
+        ms_refuse(ms, from, code, true, "%s", text);
         return false;
     }
     return true;
@@ -83,7 +67,7 @@ static bool place_is_free(struct modelserver *ms, const struct net_peer *from,
 void join_hello(struct modelserver *ms, uint64_t now_ms, const struct net_peer *from,
                 const struct wire_hello *h) {
     struct peer *p = peers_by_id(ms->peers, h->id);
-    if (!hello_is_sound(ms, from, h) || !place_is_free(ms, from, h, p)) {
+    if (!hello_is_valid(ms, from, h) || !place_is_free(ms, from, h, p)) {
         return;
     }
     bool begins = !p || h->incarnation > p->incarnation;
