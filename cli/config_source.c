@@ -55,7 +55,7 @@ static void set_text(char out[CONFIG_STRING_MAX], const char *text) {
 static int locate_env(struct config *c, const char *file) {
     char path[PATH_MAX];
     const char *env = c->task.env, *slash = strrchr(file, '/');
-    if (env[0] == '\0' || env[0] == '/' || strcmp(env, CONFIG_ENV_WIRE) == 0 || !slash) {
+    if (env[0] == '\0' || env[0] == '/' || !slash) {
         return 0;
     }
     int n = snprintf(path, sizeof(path), "%.*s/%s", (int)(slash - file), file, env);
@@ -109,7 +109,7 @@ static double decimal(float x) {
 static int fill_in_env(struct config *c) {
     char err[2048];
     struct env_file file;
-    if (c->task.env[0] == '\0' || strcmp(c->task.env, CONFIG_ENV_WIRE) == 0) {
+    if (c->task.env[0] == '\0') {
         return 0;
     }
     if (env_file_read(&file, c->task.env, err, sizeof(err)) < 0) {
@@ -165,6 +165,10 @@ int cli_override(struct config *c, const struct config_source *source) {
             return cli_fail(EXIT_CODE_USAGE, NULL,
                             "--env %.60s...: the path is longer than %d bytes", source->env,
                             CONFIG_STRING_MAX - 1);
+        }
+        const char *removed = config_env_removed(source->env);
+        if (removed) {
+            return cli_fail(EXIT_CODE_CONFIG, NULL, "--env %s: %s", source->env, removed);
         }
         set_text(c->task.env, source->env);
     }

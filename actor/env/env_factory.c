@@ -86,13 +86,6 @@ struct env *env_create(const struct task *task, char *err, size_t err_len) {
         }
         return env_mujoco_create(task, row, NULL, err, err_len);
     }
-    if (strcmp(task->env, CONFIG_ENV_WIRE) == 0) {
-        snprintf(err, err_len,
-                 "%s: its actors bring the environment along (task.env is " CONFIG_ENV_WIRE
-                 "); there is no file with it to step",
-                 task->name);
-        return NULL;
-    }
     struct env *env = create_from_file(task->env, err, err_len);
     if (env != NULL && !agrees(env->task, task, err, err_len)) {
         env_destroy(&env);

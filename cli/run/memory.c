@@ -54,11 +54,10 @@ static void add_learner(struct memory *m, const struct config *c, const struct t
 
 static void add_actors(struct memory *m, const struct config *c) {
     static const char name[] = "actors and evaluator";
-    uint64_t actors = task_is_brought(c) ? 0 : (uint64_t)c->run.actors;
-    uint64_t evaluators = task_is_brought(c) ? 0 : 1;
-    add(m, name, "programs", SPUR_BYTES + (actors + evaluators) * ACTOR_BYTES);
+    uint64_t actors = (uint64_t)c->run.actors;
+    add(m, name, "programs", SPUR_BYTES + (actors + 1) * ACTOR_BYTES);
     add(m, name, "environments",
-        (actors * (uint64_t)c->run.envs_per_actor + evaluators * EVALUATION_LANES_MAX) * ENV_BYTES);
+        (actors * (uint64_t)c->run.envs_per_actor + EVALUATION_LANES_MAX) * ENV_BYTES);
 }
 
 void memory_predict(struct memory *out, const struct config *c, const struct task *task,

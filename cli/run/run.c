@@ -135,7 +135,7 @@ static int announce_compute(const struct config *c) {
 // Prints what is going to happen, and refuses what the machine cannot hold.
 static int announce(const struct rundir *dir) {
     const struct config *c = &dir->config;
-    int actors = supervisor_actors(c);
+    int actors = c->run.actors;
     char steps[TEXT_LEN], needed[TEXT_LEN], limit[TEXT_LEN];
     printf("spur %s: %s (%s), seed %llu, %s steps, %s, %d actor%s\n", SPUR_VERSION, dir->task.name,
            dir->task.title, (unsigned long long)c->run.seed, text_count(steps, c->run.steps),
@@ -160,18 +160,11 @@ static int announce(const struct rundir *dir) {
     return announce_compute(c);
 }
 
-// How others join, where the user must know.
+// How actors join that this run does not start itself.
 static void print_join(const struct config *c, const struct endpoints *e) {
-    const char *server = e->modelserver_join, *learner = e->learner_join;
-    if (task_is_brought(c)) {
-        printf(
-            "bring its environment (docs/environments/plugins.md). Actors join with:\n"
-            "  python3 -m spur_actor --env MODULE:FUNCTION --modelserver %s --learner %s\n"
-            "and one that evaluates with:\n"
-            "  python3 -m spur_actor --env MODULE:FUNCTION --modelserver %s --evaluate\n",
-            server, learner, server);
-    } else if (e->folder[0] == '\0') {
-        printf("actors join with: spur-actor --modelserver %s --learner %s\n", server, learner);
+    if (e->folder[0] == '\0' || c->run.actors == 0) {
+        printf("actors join with: spur-actor --modelserver %s --learner %s\n", e->modelserver_join,
+               e->learner_join);
     }
     fflush(stdout);
 }

@@ -236,18 +236,12 @@ static void on_tick(void *arg) {
 
 // ---- the whole ----
 
-int supervisor_actors(const struct config *c) {
-    return task_is_brought(c) ? 0 : c->run.actors;
-}
-
 static bool init_children(struct supervisor *s, const struct endpoints *e) {
-    int actors = supervisor_actors(&s->dir->config);
+    int actors = s->dir->config.run.actors;
     s->children = xcalloc(3 + (size_t)actors, sizeof(*s->children));
     bool found = child_init(&s->children[s->child_count++], CHILD_MODELSERVER, 0, s->dir, e) &&
-                 child_init(&s->children[s->child_count++], CHILD_LEARNER, 0, s->dir, e);
-    if (found && !task_is_brought(&s->dir->config)) {
-        found = child_init(&s->children[s->child_count++], CHILD_EVALUATOR, 0, s->dir, e);
-    }
+                 child_init(&s->children[s->child_count++], CHILD_LEARNER, 0, s->dir, e) &&
+                 child_init(&s->children[s->child_count++], CHILD_EVALUATOR, 0, s->dir, e);
     for (int i = 0; i < actors && found; i++) {
         found = child_init(&s->children[s->child_count++], CHILD_ACTOR, i, s->dir, e);
     }

@@ -35,9 +35,6 @@ struct supervisor_result {
     int exit_code; // of the process that failed
 };
 
-// Actors that a run starts itself: run.actors, but none where the environment is brought.
-int supervisor_actors(const struct config *c);
-
 // Runs until all children are gone.
 struct supervisor_result supervisor_run(const struct rundir *dir, const struct endpoints *e);
 

@@ -244,6 +244,14 @@ static int set_list(struct config *c, const struct config_key *key,
     return 0;
 }
 
+const char *config_env_removed(const char *env) {
+    return strcmp(env, "wire") == 0
+               ? "the value wire was removed: name the environment itself, as "
+                 "--env python:MODULE:FUNCTION or --env \"COMMAND ARGUMENTS\"; "
+                 "docs/protocol.md describes actors of your own"
+               : NULL;
+}
+
 static int set_string(struct config *c, const struct config_key *key,
                       const struct config_value *value, char *why, size_t why_len) {
     if (value->kind != CONFIG_VALUE_SCALAR) {
@@ -260,6 +268,11 @@ static int set_string(struct config *c, const struct config_key *key,
             snprintf(why, why_len, "expected plain text, found a control character in it");
             return -1;
         }
+    }
+    const char *removed = config_env_removed(value->text[0]);
+    if (removed && key->offset == offsetof(struct config, task.env)) {
+        snprintf(why, why_len, "%s", removed);
+        return -1;
     }
     // Zeros behind the text, so that equal configurations are equal bytes.
     memset(field_of(c, key), 0, CONFIG_STRING_MAX);

@@ -18,7 +18,6 @@
 #define CONFIG_LIST_MAX 48
 
 #define CONFIG_ENVS_PER_ACTOR_MAX 256
-#define CONFIG_ENV_WIRE "wire" // task.env of environments that actors bring along
 
 enum pacing_mode {
     PACING_LOCKSTEP, // Algorithm 2's order exactly, one actor, same bits every time
@@ -60,7 +59,7 @@ struct config {
         bool stop_when_solved;  // end at eval.solved_evaluations in a row >= eval.target
     } run;
     struct {
-        char env[CONFIG_STRING_MAX]; // "": built in; a file; or CONFIG_ENV_WIRE
+        char env[CONFIG_STRING_MAX]; // "": built in; else a file
         int obs_dim, act_dim;        // of an env of the user's; 0 for a built-in task
         int horizon;                 // 0: the task's own
         enum task_termination termination;
@@ -136,6 +135,9 @@ int config_load(struct config *c, const char *path, char *err, size_t err_len);
 
 // One override, "section.key=value".
 int config_set(struct config *c, const char *assignment, char *err, size_t err_len);
+
+// A sentence that names the replacement where this value of task.env was removed; else NULL.
+const char *config_env_removed(const char *env);
 
 // What no single key can say: elites <= members, one decay a layer, and so on.
 int config_check(const struct config *c, char *err, size_t err_len);

@@ -28,8 +28,8 @@
     X(run, stop_when_solved, BOOL, "true", 0, 0, "",                                               \
       "end at eval.solved_evaluations in a row at or above eval.target")                           \
     X(task, env, STRING, "\"\"", 0, 0, "",                                                         \
-      "an environment of your own: FILE.yaml (a description), FILE.so (a plug-in), or wire "       \
-      "(actors bring it); empty: run.task is built in")                                            \
+      "an environment of your own: FILE.yaml (a description) or FILE.so (a plug-in); empty: "      \
+      "run.task is built in")                                                                      \
     X(task, obs_dim, INT, "0", 0, 512, "numbers",                                                  \
       "of an observation; for task.env, which fills it in where it is a file")                     \
     X(task, act_dim, INT, "0", 0, 64, "numbers", "of an action; likewise")                         \

@@ -107,10 +107,11 @@ static int check_task(const struct config *c, char *err, size_t err_len) {
                       "a task that is built in has its own");
     }
     if (own && (c->task.obs_dim < 1 || c->task.act_dim < 1 || c->task.horizon < 1)) {
-        return refuse(err, err_len,
-                      "task.env is \"%.60s\", but task.obs_dim, task.act_dim or task.horizon is 0: "
-                      "an environment that actors bring must be described by all three",
-                      c->task.env);
+        return refuse(
+            err, err_len,
+            "task.env is \"%.60s\", but task.obs_dim, task.act_dim or task.horizon is 0: "
+            "an environment of your own needs all three; `spur run` fills them in from it",
+            c->task.env);
     }
     if (h->n % 3 != 0) {
         return refuse(err, err_len,

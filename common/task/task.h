@@ -60,10 +60,6 @@ struct task {
 // task, the nearest, and all there are.
 int task_configure(struct task *task, const struct config *c, char *err, size_t err_len);
 
-// Whether actors bring the environment over the wire (task.env: wire): no program of spur's own can
-// step it.
-bool task_is_brought(const struct config *c);
-
 // Whether an observation (obs_dim) leaves one of task->range; a NaN does.
 bool task_outside_ranges(const struct task *task, const float *obs);
 

@@ -74,7 +74,3 @@ int task_configure(struct task *task, const struct config *c, char *err, size_t 
     task->horizon = c->task.horizon > 0 ? c->task.horizon : task->horizon;
     return 0;
 }
-
-bool task_is_brought(const struct config *c) {
-    return strcmp(c->task.env, "wire") == 0;
-}

@@ -264,6 +264,10 @@ def fixed64(field, n):
     return varint(field << 3 | 1) + struct.pack("<Q", n)
 
 
+def double(field, x):
+    return varint(field << 3 | 1) + struct.pack("<d", x)
+
+
 def fields(data):
     """{field: last value} of a message: ints and bytes."""
     found, at = {}, 0

@@ -150,6 +150,8 @@ def wrong_files(stage):
         code, text = stage.call("spur", "run", "--env", os.path.join(folder, "wrong.env.yaml"), "--run-dir", stage.path("x"))
         check(code == 78 and words in text, f"{code}, expected \"{words}\":\n{text}")
     for args, words in ((["--env", "nowhere.so"], "the environment's file is not there"),
+                        (["--env", "wire"], "--env wire: the value wire was removed"),
+                        (["hopper", "--set", "task.env=wire"], "docs/protocol.md describes actors of your own"),
                         (["--env", os.path.join(folder, "cartpole.xml")], "an environment is a FILE.yaml"),
                         (["--env", os.path.join(folder, "cartpole.env.yaml"), "--set", "task.obs_dim=7"],
                          "task.obs_dim 7, task.act_dim 0, task.healthy or task.clipped is not what"),

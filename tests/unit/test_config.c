@@ -153,6 +153,10 @@ static void text_is_checked(void **state) {
     char text[400];
     snprintf(text, sizeof(text), "run:\n  task: %0300d\n", 7);
     expect_refusal(text, "t.yaml:2: run.task: expected at most 255 bytes of text, found 300");
+    expect_refusal("task:\n  env: wire\n",
+                   "t.yaml:2: task.env: the value wire was removed: name the environment itself, "
+                   "as --env python:MODULE:FUNCTION or --env \"COMMAND ARGUMENTS\"; "
+                   "docs/protocol.md describes actors of your own");
 }
 
 static void twins_and_bad_yaml(void **state) {

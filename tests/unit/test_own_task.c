@@ -24,7 +24,7 @@ static void configure(struct config *c, const char *const *assignments) {
 }
 
 static const char *const pendulum[] = {"run.task=my_pendulum",
-                                       "task.env=wire",
+                                       "task.env=./pendulum.so",
                                        "task.obs_dim=4",
                                        "task.act_dim=1",
                                        "task.horizon=500",
@@ -58,8 +58,8 @@ static void expect_broken(const char *assignment, const char *part) {
 
 static void what_is_not_whole_is_refused(void **state) {
     (void)state;
-    expect_broken("task.horizon=0", "described by all three");
-    expect_broken("task.act_dim=0", "described by all three");
+    expect_broken("task.horizon=0", "needs all three");
+    expect_broken("task.act_dim=0", "needs all three");
     expect_broken("task.healthy=[1, -0.2]", "it needs three a range");
     expect_broken("task.healthy=[4, -1, 1]", "no observation 4, they are numbered 0 to 3");
     expect_broken("task.healthy=[0.5, -1, 1]", "no observation 0.5");

@@ -1,0 +1,340 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Shows that docs/protocol.md is what the daemons do, with a client that was written from it alone
+(tests/conformance/client.py): every row is stored once, in order and to the bit, through cut connections,
+lost messages, repeated ones and restarts; liveness, leaving and fencing; each wrong message is refused by
+code, field and reason while another actor's rows are stored; and a whole run in lockstep with no actor and
+no evaluator of spur's own, through a silence of the model server. The policy's formula gives PyTorch's numbers."""
+import os
+import signal
+import struct
+import sys
+import time
+
+from harness import (SHORT, SOURCE, Failure, block, check, counter, end, endpoints, fields, floats, main, number, progress,
+                     read, status, tensors, wait_for)
+
+sys.path.insert(0, os.path.join(SOURCE, "tests", "conformance"))
+import client  # noqa: E402
+from client import (ACK, FENCED, FORMAT, RUN, SCHEMA, TASK, TRANSITIONS, UNKNOWN, VALUE, Actor, Evaluator, Peer, Policy,  # noqa: E402
+                    Row, rows_body)
+
+ENDLESS = {"run.steps": 1000000, "run.explore_steps": 1000000, "eval.every_steps": 1000000}
+PROMPT = {"network.lost_after_ms": 1500, "network.heartbeat_ms": 200}
+
+
+class Count:
+    """Observations name their episode and step. The dimensions are InvertedPendulum's unless others are given."""
+
+    def __init__(self, length=7, obs_dim=4, act_dim=1):
+        self.obs_dim, self.act_dim, self.length = obs_dim, act_dim, length
+        self.episode, self.at = 0, 0
+
+    def observe(self):
+        return [float(self.episode), float(self.at), 0.1, -0.1][:self.obs_dim]
+
+    def reset(self, _):
+        self.episode, self.at = self.episode + 1, 0
+        return self.observe()
+
+    def step(self, act):
+        check(len(act) == self.act_dim and all(-1 <= a <= 1 for a in act), f"an action of {act}")
+        self.at += 1
+        return self.observe(), 1.0 + act[0], self.at == self.length
+
+
+class Learner(Peer):
+    """Receives what the model server has stored: each real row once, in order."""
+
+    def __init__(self, endpoint):
+        super().__init__(endpoint, client.ROLE_LEARNER, "the-learner", real_rows=0)
+        self.rows, self.columns = 0, {4: b"", 5: b"", 6: b"", 7: b"", 8: b""}
+
+    def on_message(self, kind, body):
+        if kind == client.EXPERIENCE:
+            rows = fields(body[6])
+            check(body.get(3, 0) == self.rows, f"row {body.get(3, 0)} after {self.rows} rows")
+            self.rows += rows[1]
+            for column in self.columns:
+                self.columns[column] += rows[column]
+            self.send(client.PROGRESS, number(1, body[1]) + number(4, self.rows))
+
+
+def daemons(stage, sets, learner=False):
+    """A model server, and a learner if wanted, started by hand: (processes, endpoints, run directory)."""
+    config, run_dir = stage.path("config.yaml"), stage.path("by-hand")
+    sets = {"run.task": "inverted_pendulum", **SHORT, **sets}
+    with open(config, "w", encoding="utf-8") as f:
+        for section in sorted({key.split(".")[0] for key in sets}):
+            f.write(f"{section}:\n")
+            f.writelines(f"  {key.split('.')[1]}: {value}\n" for key, value in sets.items() if key.startswith(section + "."))
+    os.mkdir(run_dir)
+    where = {name: f"ipc://{stage.sockets}/{name}" for name in ("modelserver", "learner")}
+    processes = [stage.start("spur-modelserver", "--config", config, "--run-dir", run_dir, "--bind", where["modelserver"])]
+    if learner:
+        processes.append(stage.start("spur-learner", "--config", config, "--run-dir", run_dir, "--bind", where["learner"],
+                                     "--modelserver", where["modelserver"]))
+    wait_for("the model server", lambda: status(stage, where["modelserver"]), 20)
+    return processes, where, run_dir
+
+
+def stop(process):
+    process.send_signal(signal.SIGTERM)
+    check(end(process, 30) == 0, f"exit code {process.returncode}:\n{read(process.output)[-2000:]}")
+
+
+def line_of(stage, endpoint, name):
+    state = status(stage, endpoint)
+    return next((a for a in state["actors"] if a["id"] == name), {}) if state else {}
+
+
+def refusal_of(peer, until):
+    """The refusal that the peer stops with."""
+    try:
+        peer.run(until, 10)
+    except PermissionError:
+        return peer.refusals[-1]
+    raise Failure(f"{peer.name} was not refused")
+
+
+def make(actor, rows, seconds=30):
+    """So many more rows, all acknowledged."""
+    actor.rows_max = len(actor.made) + rows
+    actor.run(lambda: len(actor.made) == actor.rows_max and not actor.unacked(), seconds)
+
+
+def columns(rows):
+    """As they travel."""
+    return {field: value for field, value in fields(rows_body(rows, 4, 1)).items() if field > 3}
+
+
+# ---- rows ----
+
+def rows_are_stored_once(stage):
+    processes, where, _ = daemons(stage, {**ENDLESS, **PROMPT, "network.batch_rows_max": 8, "network.unacked_rows_max": 64})
+    server = where["modelserver"]
+    actor = Actor(Count(), server, "", "own", incarnation=5)
+    make(actor, 100)
+    check(line_of(stage, server, "own")["steps"] == 100, f"{line_of(stage, server, 'own')}")
+
+    # The connection is cut with messages on their way: what was stored is not stored again.
+    actor.rows_max = 164
+    actor.run(lambda: len(actor.made) > 130 and actor.kept, 10)
+    actor.cut()
+    make(actor, 20)
+    check(actor.connections == 2, f"{actor.connections} connections")
+
+    # A message is lost on the way: the acknowledgements stay behind, and it is sent again.
+    send, lost = actor.send, []
+
+    def lose_one(kind, *rest):
+        if kind == TRANSITIONS and not lost:
+            lost.append(rest)
+            return True
+        return send(kind, *rest)
+
+    actor.send, actor.resent = lose_one, 0
+    make(actor, 40)
+    check(lost and actor.resent > 0, f"{actor.resent} messages sent again")
+    del actor.send
+
+    # A message that is stored already is acknowledged again; one that leaves a gap is not, until it is filled.
+    twice = number(1, actor.seq) + block(3, rows_body(actor.made[-1:], 4, 1))
+    early = number(1, actor.seq + 2) + block(3, rows_body(actor.made[-1:], 4, 1))
+    for body in (twice, early):
+        answers = []
+        actor.on_message = lambda kind, body, answers=answers: answers.append((kind, body.get(1, 0)))
+        actor.send(TRANSITIONS, body)
+        actor.run(lambda answers=answers: any(kind == ACK for kind, _ in answers), 10)
+        check((ACK, actor.seq) in answers, f"answered with {answers}")
+        del actor.on_message
+    before = len(actor.made)
+    make(actor, 50)
+    counters = status(stage, server)["counters"]
+    check(counters.get("transitions_duplicate", 0) >= 1 and counters.get("transitions_gap", 0) >= 1, f"{counters}")
+    check(status(stage, server)["env_steps"] == len(actor.made) == before + 50, f"{before} {len(actor.made)}")
+
+    # A restart under the same id: its numbers begin anew, its index and its total do not.
+    index, total = actor.welcome.get(6, 0), len(actor.made)
+    first, actor = actor, Actor(Count(), server, "", "own", incarnation=6)
+    make(actor, 30)
+    check((actor.welcome.get(6, 0), actor.welcome[7], actor.welcome[8]) == (index, 1, total), f"{actor.welcome}")
+    first.cut()
+    refusal = refusal_of(first, lambda: first.joined)
+    check(refusal.code == FENCED and "newer start of the same id" in refusal.text, f"{refusal}")
+
+    # All that was acknowledged is stored, in order, to the bit.
+    learner = Learner(server)
+    everything = first.made + actor.made
+    learner.run(lambda: learner.rows >= len(everything), 20)
+    check(learner.columns == columns(everything), "what is stored is not what was sent")
+    check(learner.rows == status(stage, server)["env_steps"], f"{learner.rows} rows of {status(stage, server)['env_steps']}")
+    learner.leave()
+    actor.leave()
+    stop(processes[0])
+
+
+def heard_lost_and_left(stage):
+    processes, where, _ = daemons(stage, {**ENDLESS, **PROMPT})
+    server = where["modelserver"]
+    actor = Actor(Count(), server, "", "own")
+    make(actor, 10)
+    # Heartbeats alone keep it; without a word it is lost; its next message revives it.
+    idle = time.monotonic() + 4
+    actor.run(lambda: time.monotonic() > idle, 10)
+    check(line_of(stage, server, "own")["state"] in ("connected", "waiting"), "lost in spite of its heartbeats")
+    wait_for("lost", lambda: line_of(stage, server, "own")["state"] == "lost", 10)
+    make(actor, 10)
+    check(line_of(stage, server, "own")["steps"] == 20, "not revived")
+    # What comes after a Goodbye is a stranger's.
+    actor.send(client.GOODBYE)
+    wait_for("left", lambda: line_of(stage, server, "own")["state"] == "left", 10)
+    actor.send(client.HEARTBEAT)
+    actor.run(lambda: actor.refusals, 10)
+    check(actor.refusals[0].code == UNKNOWN and not actor.refusals[0].fatal, f"{actor.refusals}")
+    make(actor, 10)
+    check(line_of(stage, server, "own")["steps"] == 30, "not back after another Hello")
+    actor.leave()
+    wait_for("left", lambda: line_of(stage, server, "own")["state"] == "left", 10)
+    stop(processes[0])
+
+
+# ---- refusals ----
+
+def wrong(**changes):
+    """The body of two rows with something wrong in them."""
+    row = dict(obs=[0.0] * 4, act=[0.0], reward=1.0, next_obs=[0.0] * 4, flags=0)
+    return rows_body([Row(**row), Row(**{**row, **changes})], 4, 1)
+
+
+def wrong_messages_are_refused_and_others_go_on(stage):
+    nan, inf = float("nan"), float("inf")
+    run_dir = stage.path("run-dir")
+    run = stage.run(run_dir, sets={**ENDLESS, "run.actors": 0})
+    where = wait_for("the run's endpoints", lambda: endpoints(run_dir), 10)
+    server = where["modelserver"]
+    wait_for("the model server", lambda: status(stage, server), 20)
+    check(f"actors join with: spur-actor --modelserver {server}" in read(run.output), f"no word on how to join:\n{read(run.output)}")
+    good = Actor(Count(), server, where["learner"], "good")
+    make(good, 20)
+
+    def answer(peer, kind, body, run_id=None):
+        peer.refusals.clear()
+        peer.send(kind, body, run_id)
+        peer.run(lambda: peer.refusals, 10)
+        return peer.refusals[0]
+
+    # Other dimensions are refused at the Hello.
+    stranger = Peer(server, client.ROLE_ACTOR, "five", obs_dim=5, act_dim=2)
+    refusal = refusal_of(stranger, lambda: stranger.joined)
+    check(refusal.code == TASK and "5 observations and 2 actions; this run's task is inverted_pendulum with 4 and 1" in refusal.text,
+          f"{refusal}")
+
+    class Careful(Peer):
+        """Joins and remembers what is acknowledged."""
+        acked = 0
+
+        def on_message(self, kind, body):
+            self.acked = body.get(1, 0) if kind == ACK else self.acked
+
+    peer = Careful(server, client.ROLE_ACTOR, "wrong")
+    peer.run(lambda: peer.joined, 10)
+    # Numbers that may not be stored: refused by place, acknowledged, counted.
+    values = (("rows.obs, row 1, column 2: nan", dict(obs=[0, 0, nan, 0])),
+              ("rows.next_obs, row 1, column 3: inf", dict(next_obs=[0, 0, 0, inf])),
+              ("rows.reward, row 1, column 0: nan", dict(reward=nan)),
+              ("rows.act, row 1, column 0: 1.5 is outside", dict(act=[1.5])),
+              ("rows.act, row 1, column 0: -inf", dict(act=[-inf])))
+    for seq, (words, changes) in enumerate(values, 1):
+        refusal = answer(peer, TRANSITIONS, number(1, seq) + block(3, wrong(**changes)))
+        check(refusal.code == VALUE and not refusal.fatal and words in refusal.text, f"{words}: {refusal}")
+        peer.run(lambda seq=seq: peer.acked == seq, 10)
+    # Messages that do not keep to the format: refused, not acknowledged.
+    seq = len(values) + 1
+    short = number(1, 2) + number(2, 4) + number(3, 1) + block(5, floats(0, 0, 0))
+    for words, body in (("rows.act: 12 bytes", short + block(4, bytes(32)) + block(6, bytes(8)) + block(7, bytes(32)) + block(8, bytes(2))),
+                        ("rows.flags[1]: 3", wrong(flags=3))):
+        refusal = answer(peer, TRANSITIONS, number(1, seq) + block(3, body))
+        check(refusal.code == FORMAT and words in refusal.text, f"{words}: {refusal}")
+    check(peer.acked == len(values), f"{peer.acked} acknowledged")
+    # Another run, another schema, rows of another shape.
+    check(answer(peer, TRANSITIONS, number(1, seq) + block(3, wrong()), peer.run_id ^ 1).code == RUN, "another run")
+    peer.run(lambda: peer.joined, 10)
+    wide = rows_body([Row([0.0] * 4, [0.0] * 2, 1.0, [0.0] * 4, 0)], 4, 2)
+    peer.send(TRANSITIONS, number(1, seq) + block(3, wide))
+    refusal = refusal_of(peer, lambda: False)
+    check(refusal.code == TASK and refusal.fatal and "rows of (4, 2) numbers, this run's are (4, 1)" in refusal.text, f"{refusal}")
+    peer.connect()
+    peer.dealer.send(client.envelope(TRANSITIONS, number(1, seq) + block(3, wrong()), peer.run_id, schema=2))
+    refusal = refusal_of(peer, lambda: False)
+    check(refusal.code == SCHEMA and "schema 2" in refusal.text, f"{refusal}")
+
+    state = status(stage, server)
+    check(counter(state, "rows_refused_value") == 2 * len(values), f"counted: {state['counters']}")
+    check(line_of(stage, server, "wrong")["steps"] == 0, "a wrong row was stored")
+    make(good, 20)
+    check(line_of(stage, server, "good")["steps"] == 40, "the other actor does not go on")
+    good.leave()
+    run.send_signal(signal.SIGTERM)
+    check(end(run, 30) == 0, f"exit code {run.returncode}:\n{read(run.output)[-2000:]}")
+    stage.no_orphans(10)
+
+
+# ---- a whole run ----
+
+def a_run_without_spurs_own_actors(stage):
+    """A task of one's own, described by its configuration alone. Lockstep: one step at a time, each with the policy
+    that the row before led to. The model server is silent in the middle for longer than lost_after_ms."""
+    budget = 500
+    own = {"run.task": "my_counter", "task.env": "my_counter", "task.obs_dim": 3, "task.act_dim": 2, "task.horizon": 50}
+    sets = {**PROMPT, **own, "pacing.mode": "lockstep", "run.steps": budget}
+    processes, where, run_dir = daemons(stage, sets, learner=True)
+    actor = Actor(Count(7, 3, 2), where["modelserver"], where["learner"], "own")
+    judge = Evaluator(Count(3, 3, 2), where["modelserver"], "judge")
+
+    def both(until, seconds):
+        limit = time.monotonic() + seconds
+        while not until() and not (actor.shutdown and judge.shutdown):
+            check(time.monotonic() < limit, f"not within {seconds} s: {len(actor.made)} rows, {actor.credit}")
+            actor.work()
+            judge.poll(0)
+
+    both(lambda: len(actor.made) >= 250, 60)
+    os.kill(processes[0].pid, signal.SIGSTOP)
+    time.sleep(3)
+    os.kill(processes[0].pid, signal.SIGCONT)
+    both(lambda: False, 120)
+    check(actor.connections > 1, "the silence went unnoticed")
+    actor.leave()
+    judge.leave()
+    for process in processes:
+        check(end(process, 30) == 0, f"exit code {process.returncode}:\n{read(process.output)[-2000:]}")
+    check(len(actor.made) == budget, f"{len(actor.made)} rows were made of {budget}")
+    check(actor.policy and actor.policy.version >= budget - 200, "the policy did not follow the credit")
+    rows = progress(run_dir)
+    check(rows and rows[-1]["env_steps"] == budget, f"evaluations: {rows}")
+    check(all(0 < row["return_mean"] < 6 for row in rows), f"three steps of a reward of 1 + tanh(mu): {rows}")
+    stage.no_orphans(10)
+
+
+# ---- the policy ----
+
+def the_policy_gives_pytorchs_numbers(_):
+    golden = {name: (shape, list(struct.iter_unpack({"F32": "<f", "F64": "<d"}[kind], data)))
+              for name, (kind, shape, data) in tensors(os.path.join(SOURCE, "tests", "golden", "golden.safetensors")).items()
+              if name.startswith("policy.")}
+    golden = {name: (shape, [x for x, in values]) for name, (shape, values) in golden.items()}
+    params = golden["policy.params"][1]
+    policy = Policy({1: 1, 3: 5, 4: 2, 5: 16, 6: 2, 7: len(params), 8: floats(*params)}, 5, 2)
+
+    def rows(name):
+        (n, width), values = golden[name]
+        return [values[i * width:(i + 1) * width] for i in range(n)]
+
+    for obs, noise, mean, act in zip(*(rows(f"policy.{name}") for name in ("obs", "noise", "mean", "act"))):
+        for got, wanted in ((policy.mean(obs), mean), (policy.sample(obs, noise), act)):
+            check(all(abs(g - w) < 1e-6 for g, w in zip(got, wanted)), f"{got}, PyTorch's {wanted}")
+
+
+main(the_policy_gives_pytorchs_numbers, rows_are_stored_once, heard_lost_and_left, wrong_messages_are_refused_and_others_go_on,
+     a_run_without_spurs_own_actors)
