@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Adam: the coefficients of a step, in double, for the kernels in float.
 #include "common/nn/adam.h"
 
 #include <math.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The only file that includes cblas.h.
 #include "common/nn/blas.h"
 
 #include <cblas.h>
@@ -6,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Products of our sizes take tens of microseconds: handing them to OpenBLAS's
-// own threads costs more than it gains and takes cores from other workers.
+// Products of these sizes take tens of microseconds: dispatching them to OpenBLAS's own threads
+// costs more than it saves and takes cores away from other workers.
 __attribute__((constructor)) static void use_one_thread(void) {
     openblas_set_num_threads(1);
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Twin Q-functions: losses and gradients on top of mlp.h.
 #include "common/nn/critic.h"
 
 #include <math.h>
@@ -6,18 +7,18 @@
 
 #include "common/base/check.h"
 
-// Scratch: a few vectors, then the network's own.
-struct parts {
+// Layout of scratch: buffers of this file, then the network's.
+struct workspace {
     float *dq;   // (B)
-    float *keep; // (B)
+    float *keep; // (B) 1 where this critic is the minimum
     float *dx;   // (B, obs_dim + act_dim)
     float *net;
 };
 
-static struct parts divide(float *scratch, const struct critic *c, int B) {
+static struct workspace workspace_at(float *scratch, const struct critic *c, int B) {
     size_t x = scratch_floats((size_t)B * (size_t)c->net.dims[0]);
     size_t q = scratch_floats((size_t)B);
-    return (struct parts){
+    return (struct workspace){
         .dq = scratch, .keep = scratch + q, .dx = scratch + 2 * q, .net = scratch + 2 * q + x};
 }
 
@@ -57,20 +58,20 @@ void critic_concat(float *x, const struct critic *c, const float *obs, const flo
 
 void critic_forward(float *q, float *scratch, const struct critic *c, const float *params, int k,
                     const float *x, int B) {
-    struct parts s = divide(scratch, c, B);
+    struct workspace s = workspace_at(scratch, c, B);
     mlp_forward(q, s.net, &c->net, params + critic_offset(c, k), x, B);
 }
 
 void critic_infer(float *q, float *scratch, const struct critic *c, const float *params, int k,
                   const float *x, int B) {
-    struct parts s = divide(scratch, c, B);
+    struct workspace s = workspace_at(scratch, c, B);
     mlp_infer(q, s.net, &c->net, params + critic_offset(c, k), x, B);
 }
 
-// The loss, and its gradient dq (B).
+// Returns the loss, writes its gradient dq (B).
 static float squared_error(float *dq, const float *q, const float *y, int B) {
     CHECK(B > 0);
-    double loss = 0.0; // in double: it is a sum over the batch, and shown to people
+    double loss = 0.0; // double: a sum over the batch, reported as a metric
     for (int i = 0; i < B; i++) {
         float error = q[i] - y[i];
         dq[i] = error / (float)B;
@@ -81,7 +82,7 @@ static float squared_error(float *dq, const float *q, const float *y, int B) {
 
 float critic_loss(float *dparams, float *scratch, const struct critic *c, const float *params,
                   int k, const float *q, const float *y, int B) {
-    struct parts s = divide(scratch, c, B);
+    struct workspace s = workspace_at(scratch, c, B);
     float loss = squared_error(s.dq, q, y, B);
     size_t offset = critic_offset(c, k);
     mlp_backward(NULL, dparams + offset, s.net, &c->net, params + offset, s.dq, B);
@@ -90,7 +91,7 @@ float critic_loss(float *dparams, float *scratch, const struct critic *c, const 
 
 float critic_backward_adam(const struct mlp_adam *a, float *params, float *scratch,
                            const struct critic *c, int k, const float *q, const float *y, int B) {
-    struct parts s = divide(scratch, c, B);
+    struct workspace s = workspace_at(scratch, c, B);
     float loss = squared_error(s.dq, q, y, B);
     size_t offset = critic_offset(c, k);
     struct mlp_adam own = *a;
@@ -104,7 +105,7 @@ float critic_backward_adam(const struct mlp_adam *a, float *params, float *scrat
 void critic_min(float *q_min, const float *q, int B) {
     for (int i = 0; i < B; i++) {
         float q1 = q[i], q2 = q[B + i];
-        // A broken critic must not hide behind the other.
+        // A NaN of either critic must not be masked by the other.
         q_min[i] = q1 <= q2 || isnan(q1) ? q1 : q2;
     }
 }
@@ -112,12 +113,12 @@ void critic_min(float *q_min, const float *q, int B) {
 void critic_min_gradient(float *d_act, float *scratch, const struct critic *c, const float *params,
                          int k, const float *q, int B) {
     size_t O = (size_t)c->obs_dim, A = (size_t)c->act_dim;
-    struct parts s = divide(scratch, c, B);
+    struct workspace s = workspace_at(scratch, c, B);
     for (int i = 0; i < B; i++) {
         s.keep[i] = (k == 0) == (q[i] <= q[B + i]) ? 1.0f : 0.0f;
         s.dq[i] = 1.0f; // d q_min / d q of a kept row
     }
-    // The other rows have no gradient and are dropped before the way back.
+    // All other rows have zero gradient: drop them before the backward pass.
     int kept = mlp_keep_rows(s.net, &c->net, s.keep, B);
     mlp_backward(s.dx, NULL, s.net, &c->net, params + critic_offset(c, k), s.dq, kept);
     const float *dx = s.dx;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Probabilistic ensemble: loss, gradients and prediction on top of mlp.h.
 #include "common/nn/ensemble.h"
 
 #include <stdbool.h>
@@ -11,26 +12,26 @@
 #define MIN_LOGVAR_START (-10.0f)
 #define BOUNDS_WEIGHT 0.01f
 
-// Scratch of a batch. Those of (B, T) are contiguous, so that exp and softplus
-// run over the whole batch at once instead of over short rows.
-struct parts {
-    float *out;       // (B, 2T) the network's output; then its gradient
-    float *a, *b;     // (B, T) work
+// Layout of scratch. The (B, T) buffers are contiguous, so that exp and softplus run over the whole
+// batch at once instead of over short rows.
+struct workspace {
+    float *out;       // (B, 2T) the network's output, later its gradient
+    float *a, *b;     // (B, T) temporaries
     float *logvar;    // (B, T)
     float *slope_max; // (B, T) dl / draw
     float *slope_min; // (B, T) dlogvar / dl
     float *net;
 };
 
-static struct parts divide(float *scratch, const struct ensemble *e, int B) {
+static struct workspace workspace_at(float *scratch, const struct ensemble *e, int B) {
     size_t n = scratch_floats((size_t)B * (size_t)e->target_dim);
-    return (struct parts){.out = scratch,
-                          .a = scratch + 2 * n,
-                          .b = scratch + 3 * n,
-                          .logvar = scratch + 4 * n,
-                          .slope_max = scratch + 5 * n,
-                          .slope_min = scratch + 6 * n,
-                          .net = scratch + 7 * n};
+    return (struct workspace){.out = scratch,
+                              .a = scratch + 2 * n,
+                              .b = scratch + 3 * n,
+                              .logvar = scratch + 4 * n,
+                              .slope_max = scratch + 5 * n,
+                              .slope_min = scratch + 6 * n,
+                              .net = scratch + 7 * n};
 }
 
 struct ensemble ensemble_make(int members, int obs_dim, int act_dim, int hidden_width,
@@ -79,8 +80,8 @@ void ensemble_init(float *params, const struct ensemble *e, uint64_t seed) {
     }
 }
 
-// From s->out to s->logvar, with the two slopes if they are wanted.
-static void bound_logvar(const struct parts *s, const struct ensemble *e, const float *params,
+// Computes s->logvar from s->out, and the two slopes if `slopes`.
+static void bound_logvar(const struct workspace *s, const struct ensemble *e, const float *params,
                          int B, bool slopes) {
     const int T = e->target_dim;
     const size_t n = (size_t)B * (size_t)T;
@@ -106,15 +107,16 @@ static void bound_logvar(const struct parts *s, const struct ensemble *e, const 
     }
 }
 
-// With w = exp(-logvar) and error = mean - y, per element and over B T:
+// Returns the loss and replaces s->out by its gradient. s->b holds w = exp(-logvar). With error =
+// mean - y, per element and up to the factor 1 / (B T):
 //   dL/dmean = 2 error w,  dL/dlogvar = 1 - error^2 w,
-// and through the bounds, with sigma' the two slopes:
-//   dL/draw = dL/dl slope_max,  dL/dmax = dL/dl (1 - slope_max),
-//   dL/dl = dL/dlogvar slope_min,  dL/dmin = dL/dlogvar (1 - slope_min).
-static float output_loss(float *mse, float *d_max, float *d_min, const struct parts *s,
+// and through the bounds:
+//   dL/dl = dL/dlogvar slope_min,  dL/dmin = dL/dlogvar (1 - slope_min),
+//   dL/draw = dL/dl slope_max,  dL/dmax = dL/dl (1 - slope_max).
+static float output_loss(float *mse, float *d_max, float *d_min, const struct workspace *s,
                          const float *y, int B, int T) {
     const float scale = 1.0f / ((float)B * (float)T);
-    double sum = 0.0, squares = 0.0; // over B T terms: double keeps the digits
+    double sum = 0.0, squares = 0.0; // double: sums of B T terms
     for (int i = 0; i < B; i++) {
         float *mean = s->out + 2 * i * T, *raw = mean + T;
         for (int j = 0; j < T; j++) {
@@ -141,7 +143,7 @@ void ensemble_member_forward(float *scratch, const struct ensemble *e, const flo
                              int member, const float *x, int B) {
     CHECK(B > 0);
     CHECK(member >= 0 && member < e->members);
-    struct parts s = divide(scratch, e, B);
+    struct workspace s = workspace_at(scratch, e, B);
     mlp_forward(s.out, s.net, &e->net, params + ensemble_member_offset(e, member), x, B);
 }
 
@@ -149,7 +151,7 @@ float ensemble_member_output(float *mse, float *d_bounds, float *scratch, const 
                              const float *params, const float *y, int B) {
     const int T = e->target_dim;
     const size_t n = (size_t)B * (size_t)T;
-    struct parts s = divide(scratch, e, B);
+    struct workspace s = workspace_at(scratch, e, B);
     bound_logvar(&s, e, params, B, true);
     for (size_t k = 0; k < n; k++) {
         s.a[k] = -s.logvar[k];
@@ -160,7 +162,7 @@ float ensemble_member_output(float *mse, float *d_bounds, float *scratch, const 
 
 void ensemble_member_adam(const struct mlp_adam *a, float *params, float *scratch,
                           const struct ensemble *e, int member, int B) {
-    struct parts s = divide(scratch, e, B);
+    struct workspace s = workspace_at(scratch, e, B);
     struct mlp_adam own = *a;
     own.m += ensemble_member_offset(e, member);
     own.v += ensemble_member_offset(e, member);
@@ -171,7 +173,7 @@ void ensemble_member_adam(const struct mlp_adam *a, float *params, float *scratc
 float ensemble_member_loss(float *mse, float *dparams, float *scratch, const struct ensemble *e,
                            const float *params, int member, const float *x, const float *y, int B) {
     const size_t offset = ensemble_member_offset(e, member);
-    struct parts s = divide(scratch, e, B);
+    struct workspace s = workspace_at(scratch, e, B);
     ensemble_member_forward(scratch, e, params, member, x, B);
     float loss = ensemble_member_output(mse, dparams + ensemble_max_logvar_offset(e), scratch, e,
                                         params, y, B);
@@ -195,10 +197,10 @@ void ensemble_predict(float *mean, float *logvar, float *scratch, const struct e
                       const float *params, int member, const float *x, int B) {
     CHECK(member >= 0 && member < e->members);
     const size_t T = (size_t)e->target_dim;
-    // In blocks, so that everything between x and the results stays in the cache.
+    // In blocks of rows, so that all intermediate results stay in the cache.
     for (int from = 0; from < B; from += MLP_INFER_ROWS) {
         int rows = B - from < MLP_INFER_ROWS ? B - from : MLP_INFER_ROWS;
-        struct parts s = divide(scratch, e, rows);
+        struct workspace s = workspace_at(scratch, e, rows);
         mlp_infer(s.out, s.net, &e->net, params + ensemble_member_offset(e, member),
                   x + (size_t)from * (size_t)e->in_dim, rows);
         for (size_t i = 0; i < (size_t)rows; i++) {

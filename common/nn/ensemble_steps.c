@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
+// Scheduling of an ensemble's training steps over a thread team, by tickets.
 //
-// A ticket is one member's part of one step; its number says which. Whoever takes
-// one sees it through, and it waits for tickets with lower numbers only, so that
-// some ticket can always go on.
+// A ticket is one member's share of one step: ticket = step * members + member. A thread claims the
+// next ticket and completes it. It waits only for lower tickets, so there is always one that can
+// proceed: no deadlock.
 #include "common/nn/ensemble_steps.h"
 
 #include <stdlib.h>
@@ -17,16 +18,16 @@ struct ensemble_steps {
     struct worker {
         float *x, *y, *scratch, *gradient;
     } worker[THREAD_TEAM_SIZE_MAX];
-    float *d_bounds; // (members, 2 T), each one's part; then (2 T) their sum
+    float *d_bounds; // (members, 2 T) contributions of the members, then (2 T) their sum
 
-    // The run in hand.
+    // The current run.
     struct ensemble_training *training;
     const atomic_bool *stop;
-    uint64_t tickets; // in all
-    _Atomic uint64_t next;
-    atomic_uint member_at[ENSEMBLE_MEMBERS_MAX]; // steps that each has made
-    atomic_uint bounds_at;                       // and the bounds
-    atomic_uint parts;                           // of the bounds' gradient, of all steps
+    uint64_t tickets;                               // total number
+    _Atomic uint64_t next;                          // first unclaimed ticket
+    atomic_uint member_steps[ENSEMBLE_MEMBERS_MAX]; // steps completed, by member
+    atomic_uint bounds_steps;                       // updates of the bounds completed
+    atomic_uint contributions; // to the gradient of the bounds, over all steps of the run
 };
 
 struct ensemble_steps *ensemble_steps_create(const struct ensemble *e, int batch_max,
@@ -70,7 +71,7 @@ uint64_t ensemble_steps_memory_bytes(const struct ensemble *e, int batch_max, in
            sizeof(struct ensemble_steps);
 }
 
-// Adam on the bounds, with the gradient's parts summed in the members' order.
+// Adam step on the bounds; contributions to the gradient are summed in the order of members.
 static void step_bounds(struct ensemble_steps *s, uint32_t step) {
     struct ensemble_training *t = s->training;
     size_t n = 2 * (size_t)s->e.target_dim, at = ensemble_max_logvar_offset(&s->e);
@@ -83,7 +84,7 @@ static void step_bounds(struct ensemble_steps *s, uint32_t step) {
     }
     ensemble_bounds_loss(sum, &s->e, t->params);
     adam_step(t->params + at, t->m + at, t->v + at, sum, n, &t->adam, 0, t->t + step + 1);
-    thread_team_raise(s->team, &s->bounds_at, step + 1);
+    thread_team_raise(s->team, &s->bounds_steps, step + 1);
 }
 
 static void step_member(struct ensemble_steps *s, int worker, int member, uint32_t step) {
@@ -93,13 +94,13 @@ static void step_member(struct ensemble_steps *s, int worker, int member, uint32
     float *d_bounds = s->d_bounds + (size_t)member * 2 * (size_t)e->target_dim;
     int B = t->batch(t->arg, w->x, w->y, member, step);
     CHECK(B <= s->batch_max);
-    thread_team_wait(s->team, worker, &s->member_at[member], step);
+    thread_team_wait(s->team, worker, &s->member_steps[member], step);
     ensemble_member_forward(w->scratch, e, t->params, member, w->x, B);
-    thread_team_wait(s->team, worker, &s->bounds_at, step);
+    thread_team_wait(s->team, worker, &s->bounds_steps, step);
     memset(d_bounds, 0, 2 * (size_t)e->target_dim * sizeof(float));
     ensemble_member_output(NULL, d_bounds, w->scratch, e, t->params, w->y, B);
     unsigned all = (unsigned)e->members * (step + 1);
-    if (atomic_fetch_add(&s->parts, 1) + 1 == all) {
+    if (atomic_fetch_add(&s->contributions, 1) + 1 == all) {
         step_bounds(s, step);
     }
     const struct mlp_adam adam = {.adam = t->adam,
@@ -109,7 +110,7 @@ static void step_member(struct ensemble_steps *s, int worker, int member, uint32
                                   .v = t->v,
                                   .gradient = w->gradient};
     ensemble_member_adam(&adam, t->params, w->scratch, e, member, B);
-    thread_team_raise(s->team, &s->member_at[member], step + 1);
+    thread_team_raise(s->team, &s->member_steps[member], step + 1);
 }
 
 static void work(void *arg, int item, int worker) {
@@ -132,11 +133,11 @@ bool ensemble_steps_run(struct ensemble_steps *s, struct ensemble_training *trai
     s->tickets = (uint64_t)n * (uint64_t)s->e.members;
     atomic_store(&s->next, 0);
     for (int i = 0; i < s->e.members; i++) {
-        atomic_store(&s->member_at[i], 0);
+        atomic_store(&s->member_steps[i], 0);
     }
-    atomic_store(&s->bounds_at, 0);
-    atomic_store(&s->parts, 0);
+    atomic_store(&s->bounds_steps, 0);
+    atomic_store(&s->contributions, 0);
     thread_team_run(s->team, work, s, thread_team_size(s->team));
     training->t += n;
-    return atomic_load(&s->bounds_at) == n;
+    return atomic_load(&s->bounds_steps) == n;
 }

@@ -1,4 +1,16 @@
 // SPDX-License-Identifier: MIT
+// Forward and backward pass of a multi-layer perceptron, layer by layer, on gemm.h.
+//
+// Scratch is a sequence of buffers in the blocked layout of layout.h:
+//
+//   x (in, B)               input
+//   for each hidden layer:
+//     h (width, B)          output, after the activation
+//     slope (width, B)      SiLU only: derivative of the activation
+//   y (out, B)              output; in the backward pass its gradient
+//   two of (widest, B)      gradients of activations, used alternately
+//
+// A smaller batch uses the front of scratch. Inference needs only two buffers.
 #include "common/nn/mlp.h"
 
 #include <math.h>
@@ -9,17 +21,6 @@
 #include "common/nn/elementwise.h"
 #include "common/nn/gemm.h"
 #include "common/nn/layout.h"
-
-// Scratch is a row of buffers, all of them in strips (strip.h):
-//
-//   x (in, B)               the input
-//   for each hidden layer:
-//     h (width, B)          what the layer gives on
-//     slope (width, B)      SiLU only: its derivative
-//   y (out, B)              the output; on the way back, its gradient
-//   two of (widest, B)      gradients on their way back
-//
-// A smaller batch uses the front of scratch. Without a way back there are but two buffers.
 
 struct mlp mlp_make(int in, int hidden_width, int hidden_layers, int out,
                     enum activation activation) {
@@ -61,8 +62,7 @@ static int hidden_buffers(const struct mlp *m) {
     return m->activation == ACTIVATION_SILU ? 2 : 1;
 }
 
-// Where the input of layer l lies: x, h of layer l - 1, or, of the layer behind the
-// last, y.
+// Offset in scratch of the input of layer l: x, or h of layer l - 1; for l == layers, of y.
 static size_t input_offset(const struct mlp *m, int l, int B) {
     size_t offset = l > 0 ? layout_floats(m->dims[0], B) : 0;
     for (int k = 1; k < l; k++) {
@@ -108,7 +108,7 @@ void mlp_init_truncated(float *params, const struct mlp *m, struct rng *rng) {
         double sd = 1.0 / (2.0 * sqrt(m->dims[l]));
         for (size_t i = 0; i < n; i++) {
             double z = rng_normal(rng);
-            while (fabs(z) > 2.0) { // cut off by drawing again, as TensorFlow does
+            while (fabs(z) > 2.0) { // truncated by resampling, as in TensorFlow
                 z = rng_normal(rng);
             }
             W[i] = (float)(sd * z);
@@ -124,16 +124,15 @@ static struct gemm_shape shape_of(const struct mlp *m, int layer, int B) {
     return (struct gemm_shape){.in = m->dims[layer], .out = m->dims[layer + 1], .B = B};
 }
 
-// to (out, B): what the layer gives on, with its slopes where SiLU has any and they are
-// wanted.
-static void layer_forward(float *to, float *slopes, const struct mlp *m, int layer,
-                          const float *params, const float *from, int B) {
+// Output of one layer from its input. slopes, used by hidden SiLU layers only, may be NULL.
+static void layer_forward(float *output, float *slopes, const struct mlp *m, int layer,
+                          const float *params, const float *input, int B) {
     struct gemm_shape shape = shape_of(m, layer, B);
     const float *W = params + mlp_weight_offset(m, layer), *b = params + mlp_bias_offset(m, layer);
     bool last = layer == m->layers - 1, silu = !last && m->activation == ACTIVATION_SILU;
-    gemm_forward(to, W, from, silu ? NULL : b, !last, shape, operands_of(m, layer));
+    gemm_forward(output, W, input, silu ? NULL : b, !last, shape, operands_of(m, layer));
     if (silu) {
-        elementwise_bias_silu(to, slopes, b, shape.out, B);
+        elementwise_bias_silu(output, slopes, b, shape.out, B);
     }
 }
 
@@ -141,14 +140,14 @@ void mlp_forward(float *y, float *scratch, const struct mlp *m, const float *par
                  int B) {
     gemm_from_rows(scratch, x, m->dims[0], B);
     for (int l = 0; l < m->layers; l++) {
-        float *to = scratch + input_offset(m, l + 1, B);
-        layer_forward(to, to + layout_floats(m->dims[l + 1], B), m, l, params,
+        float *output = scratch + input_offset(m, l + 1, B);
+        layer_forward(output, output + layout_floats(m->dims[l + 1], B), m, l, params,
                       scratch + input_offset(m, l, B), B);
     }
     gemm_to_rows(y, scratch + input_offset(m, m->layers, B), m->dims[m->layers], B);
 }
 
-// Between two buffers, whatever the number of layers.
+// Layers alternate between two buffers.
 static void infer_block(float *y, float *scratch, const struct mlp *m, const float *params,
                         const float *x, int B) {
     float *buffers[2] = {scratch, scratch + widest_floats(m, B)};
@@ -159,7 +158,7 @@ static void infer_block(float *y, float *scratch, const struct mlp *m, const flo
     gemm_to_rows(y, buffers[m->layers % 2], m->dims[m->layers], B);
 }
 
-// Of one row, which would leave its strip nearly empty: a layer is a handful of dot products.
+// A single row, which would fill 1 / LAYOUT_ROWS of a block: each layer is a matrix-vector product.
 static void infer_row(float *y, float *scratch, const struct mlp *m, const float *params,
                       const float *x) {
     static const float zero = 0;
@@ -167,19 +166,19 @@ static void infer_row(float *y, float *scratch, const struct mlp *m, const float
         bool last = l == m->layers - 1;
         int out = m->dims[l + 1];
         const float *b = params + mlp_bias_offset(m, l);
-        float *to = last ? y : scratch + (size_t)(l % 2) * widest_floats(m, 1);
-        elementwise_dots(to, params + mlp_weight_offset(m, l), x, out, m->dims[l]);
+        float *output = last ? y : scratch + (size_t)(l % 2) * widest_floats(m, 1);
+        elementwise_dots(output, params + mlp_weight_offset(m, l), x, out, m->dims[l]);
         for (int j = 0; j < out; j++) {
-            to[j] += b[j];
+            output[j] += b[j];
         }
-        if (!last) { // a vector is a matrix of one feature
+        if (!last) { // a vector has the layout of one feature of `out` rows
             if (m->activation == ACTIVATION_RELU) {
-                elementwise_bias_relu(to, &zero, 1, out);
+                elementwise_bias_relu(output, &zero, 1, out);
             } else {
-                elementwise_bias_silu(to, NULL, &zero, 1, out);
+                elementwise_bias_silu(output, NULL, &zero, 1, out);
             }
         }
-        x = to;
+        x = output;
     }
 }
 
@@ -196,24 +195,24 @@ void mlp_infer(float *y, float *scratch, const struct mlp *m, const float *param
     }
 }
 
-// The way back through one layer.
-struct layer_back {
+// Backward pass of one layer, in two independent parts: dx, and dW with db.
+struct layer_backward {
     const struct mlp *m;
     int layer, B;
     const float *W;
-    const float *x;      // what the layer took in
-    const float *dz;     // the gradient of its output before the activation
-    float *dW, *db, *dx; // NULL: not wanted; db comes with dW
+    const float *x;      // input
+    const float *dz;     // gradient of the pre-activation output
+    float *dW, *db, *dx; // dx may be NULL, dW and db together too
 };
 
-enum { LAYER_INPUT, LAYER_WEIGHTS, LAYER_PARTS };
+enum { LAYER_DX, LAYER_DW, LAYER_PARTS };
 
-static void layer_part(void *arg, int part, int worker) {
+static void layer_backward_part(void *arg, int part, int worker) {
     (void)worker;
-    const struct layer_back *b = arg;
+    const struct layer_backward *b = arg;
     struct gemm_shape s = shape_of(b->m, b->layer, b->B);
     enum gemm_operands operands = operands_of(b->m, b->layer);
-    if (part == LAYER_INPUT && b->dx) {
+    if (part == LAYER_DX && b->dx) {
         if (b->layer == 0) {
             gemm_backward_data(b->dx, b->W, b->dz, GEMM_EPILOGUE_NONE, NULL, s, operands);
         } else if (b->m->activation == ACTIVATION_RELU) {
@@ -223,7 +222,7 @@ static void layer_part(void *arg, int part, int worker) {
             gemm_backward_data(b->dx, b->W, b->dz, GEMM_EPILOGUE_SLOPE, slope, s, operands);
         }
     }
-    if (part == LAYER_WEIGHTS && b->dW) {
+    if (part == LAYER_DW && b->dW) {
         if (s.out == 1) {
             elementwise_sums(b->dW, b->x, b->dz, s.in, s.B);
         } else {
@@ -233,14 +232,14 @@ static void layer_part(void *arg, int part, int worker) {
     }
 }
 
-// With dx, and without the gradients of the parameters. dz is y's place, where dy goes,
-// or the gradient that the layer behind has made.
-static struct layer_back layer_back_at(float *scratch, const struct mlp *m, int layer,
-                                       const float *params, int B) {
+// A layer's buffers in scratch, with dx and without dW and db. dz is dy in the last layer, else dx
+// of the next one.
+static struct layer_backward layer_buffers(float *scratch, const struct mlp *m, int layer,
+                                           const float *params, int B) {
     float *gradients = scratch + gradients_offset(m, B);
     size_t n = widest_floats(m, B);
     bool last = layer == m->layers - 1;
-    return (struct layer_back){
+    return (struct layer_backward){
         .m = m,
         .layer = layer,
         .B = B,
@@ -252,26 +251,26 @@ static struct layer_back layer_back_at(float *scratch, const struct mlp *m, int 
     };
 }
 
-static void take_dy(float *scratch, const struct mlp *m, const float *dy, int B) {
+static void store_dy(float *scratch, const struct mlp *m, const float *dy, int B) {
     gemm_from_rows(scratch + input_offset(m, m->layers, B), dy, m->dims[m->layers], B);
 }
 
 void mlp_backward(float *dx, float *dparams, float *scratch, const struct mlp *m,
                   const float *params, const float *dy, int B) {
-    take_dy(scratch, m, dy, B);
+    store_dy(scratch, m, dy, B);
     for (int l = m->layers - 1; l >= 0; l--) {
-        struct layer_back back = layer_back_at(scratch, m, l, params, B);
-        back.dW = dparams ? dparams + mlp_weight_offset(m, l) : NULL;
-        back.db = dparams ? dparams + mlp_bias_offset(m, l) : NULL;
-        back.dx = l > 0 || dx ? back.dx : NULL;
-        thread_team_run(NULL, layer_part, &back, LAYER_PARTS);
+        struct layer_backward b = layer_buffers(scratch, m, l, params, B);
+        b.dW = dparams ? dparams + mlp_weight_offset(m, l) : NULL;
+        b.db = dparams ? dparams + mlp_bias_offset(m, l) : NULL;
+        b.dx = l > 0 || dx ? b.dx : NULL;
+        thread_team_run(NULL, layer_backward_part, &b, LAYER_PARTS);
         if (l == 0 && dx) {
-            gemm_to_rows(dx, back.dx, m->dims[0], B);
+            gemm_to_rows(dx, b.dx, m->dims[0], B);
         }
     }
 }
 
-// W and b of the largest layer.
+// Weight gradients are consumed layer by layer, so the work space holds W and b of the largest one.
 size_t mlp_adam_floats(const struct mlp *m) {
     size_t largest = 0;
     for (int l = 0; l < m->layers; l++) {
@@ -281,15 +280,15 @@ size_t mlp_adam_floats(const struct mlp *m) {
     return largest;
 }
 
-// A layer's step, in two halves of its weights; the biases go with the second.
+// The Adam step of one layer, in two halves of its weights; the biases belong to the second.
 struct layer_step {
     const struct mlp_adam *a;
     float *params;
-    size_t at, weights, biases; // floats: where in the block, how many
+    size_t at, weights, biases; // offset in the parameter block, number of weights and of biases
     float decay;
 };
 
-// The layer's numbers from `first` on.
+// Steps n of the layer's parameters, from `first`.
 static void step_range(const struct layer_step *s, size_t first, size_t n, float decay) {
     const struct mlp_adam *a = s->a;
     size_t at = s->at + first;
@@ -319,14 +318,14 @@ static void step_half(void *arg, int half, int worker) {
 
 void mlp_backward_adam(struct thread_team *team, const struct mlp_adam *a, float *params,
                        float *scratch, const struct mlp *m, const float *dy, int B) {
-    take_dy(scratch, m, dy, B);
+    store_dy(scratch, m, dy, B);
     for (int l = m->layers - 1; l >= 0; l--) {
         size_t at = mlp_weight_offset(m, l), weights = mlp_bias_offset(m, l) - at;
-        struct layer_back back = layer_back_at(scratch, m, l, params, B);
-        back.dW = a->gradient;
-        back.db = a->gradient + weights;
-        back.dx = l > 0 ? back.dx : NULL;
-        thread_team_run(team, layer_part, &back, LAYER_PARTS);
+        struct layer_backward b = layer_buffers(scratch, m, l, params, B);
+        b.dW = a->gradient;
+        b.db = a->gradient + weights;
+        b.dx = l > 0 ? b.dx : NULL;
+        thread_team_run(team, layer_backward_part, &b, LAYER_PARTS);
         struct layer_step step = {.a = a,
                                   .params = params,
                                   .at = at,
@@ -342,7 +341,8 @@ int mlp_keep_rows(float *scratch, const struct mlp *m, const float *keep, int B)
     for (int i = 0; i < B; i++) {
         kept += keep[i] != 0.0f;
     }
-    // Each buffer goes to or before its place, behind those that have gone there.
+    // In ascending order: every buffer shrinks and moves down or stays, so none is overwritten
+    // before it is read.
     for (int l = 0; l < m->layers; l++) {
         int width = m->dims[l], buffers = l > 0 ? hidden_buffers(m) : 1;
         for (int k = 0; k < buffers; k++) {

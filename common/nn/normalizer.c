@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
+// Column means and standard deviations by two passes in double.
 #include "common/nn/normalizer.h"
 
 #include <math.h>
 
 #include "common/base/check.h"
 
-// Columns are summed in groups of this many, so that the sums live on the stack.
+// Columns are processed in groups, so that the sums fit on the stack.
 #define GROUP 32
 
 #define STD_MIN 1e-12
@@ -21,8 +22,8 @@ void normalizer_identity(float *block, int dim) {
     }
 }
 
-// Columns first to first + count of x. Two passes, because the difference of two
-// large sums would lose the spread of a column that is far from zero.
+// Fits columns first, ..., first + count - 1 of x. Two passes: E[x^2] - E[x]^2 cancels
+// catastrophically in columns whose mean is large compared to their spread.
 static void fit_columns(float *block, const float *x, size_t n, int dim, int first, int count) {
     double sum[GROUP] = {0}, square[GROUP] = {0};
     for (size_t i = 0; i < n; i++) {

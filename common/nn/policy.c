@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Tanh-squashed Gaussian policy: sampling, log-probability and their gradients on top of mlp.h.
 #include "common/nn/policy.h"
 
 #include <math.h>
@@ -7,24 +8,24 @@
 #include "common/base/check.h"
 #include "common/nn/elementwise.h"
 
-// Scratch: first what the way back needs of a sample, then the network's own.
-struct parts {
-    float *out; // (B, 2A) mu, raw log_std; on the way back, their gradient
+// Layout of scratch: values of a sample that the backward pass needs, then the network's.
+struct workspace {
+    float *out; // (B, 2A) mu, raw log_std; in the backward pass their gradient
     float *std; // (B, A)
     float *act; // (B, A)
-    float *u;   // (B, A) before the squashing; reused as any scratch
-    float *sp;  // (B, A)
+    float *u;   // (B, A) before tanh; also temporary storage
+    float *sp;  // (B, A) softplus(-2u)
     float *net;
 };
 
-static struct parts divide(float *scratch, const struct policy *p, int B) {
+static struct workspace workspace_at(float *scratch, const struct policy *p, int B) {
     size_t n = scratch_floats((size_t)B * (size_t)p->act_dim);
-    return (struct parts){.out = scratch,
-                          .std = scratch + 2 * n,
-                          .act = scratch + 3 * n,
-                          .u = scratch + 4 * n,
-                          .sp = scratch + 5 * n,
-                          .net = scratch + 6 * n};
+    return (struct workspace){.out = scratch,
+                              .std = scratch + 2 * n,
+                              .act = scratch + 3 * n,
+                              .u = scratch + 4 * n,
+                              .sp = scratch + 5 * n,
+                              .net = scratch + 6 * n};
 }
 
 struct policy policy_make(int obs_dim, int act_dim, int hidden_width, int hidden_layers) {
@@ -49,14 +50,14 @@ void policy_init(float *params, const struct policy *p, struct rng *rng) {
 
 static float clip_log_std(float raw) {
     raw = raw < POLICY_LOG_STD_MIN ? POLICY_LOG_STD_MIN : raw;
-    return raw > POLICY_LOG_STD_MAX ? POLICY_LOG_STD_MAX : raw; // lets a NaN through
+    return raw > POLICY_LOG_STD_MAX ? POLICY_LOG_STD_MAX : raw; // NaN stays NaN
 }
 
-// From the network's output to the action.
-static void squash(float *act, const struct parts *parts, int A, const float *noise, int B) {
-    const struct parts s = *parts;
+// Computes std, u and the action from the network's output.
+static void squash(float *act, const struct workspace *w, int A, const float *noise, int B) {
+    const struct workspace s = *w;
     const size_t n = (size_t)B * (size_t)A;
-    // u = mu + std noise; log_std passes through s.u on its way to std.
+    // std = exp(log_std), with s.u as temporary storage, then u = mu + std noise.
     for (int i = 0; i < B; i++) {
         for (int j = 0; j < A; j++) {
             s.u[i * A + j] = clip_log_std(s.out[(2 * i + 1) * A + j]);
@@ -76,12 +77,12 @@ static void squash(float *act, const struct parts *parts, int A, const float *no
 }
 
 // After squash; log_prob NULL: not wanted.
-static void log_probability(float *log_prob, const struct parts *parts, int A, const float *noise,
+static void log_probability(float *log_prob, const struct workspace *w, int A, const float *noise,
                             int B) {
     if (!log_prob) {
         return;
     }
-    const struct parts s = *parts;
+    const struct workspace s = *w;
     const size_t n = (size_t)B * (size_t)A;
     // log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2u)), see policy.h.
     const float log_2 = 0x1.62e430p-1f;
@@ -104,7 +105,7 @@ static void log_probability(float *log_prob, const struct parts *parts, int A, c
 
 void policy_forward(float *act, float *log_prob, float *scratch, const struct policy *p,
                     const float *params, const float *obs, const float *noise, int B) {
-    struct parts s = divide(scratch, p, B);
+    struct workspace s = workspace_at(scratch, p, B);
     mlp_forward(s.out, s.net, &p->net, params, obs, B);
     squash(act, &s, p->act_dim, noise, B);
     log_probability(log_prob, &s, p->act_dim, noise, B);
@@ -112,7 +113,7 @@ void policy_forward(float *act, float *log_prob, float *scratch, const struct po
 
 void policy_infer(float *act, float *log_prob, float *scratch, const struct policy *p,
                   const float *params, const float *obs, const float *noise, int B) {
-    struct parts s = divide(scratch, p, B);
+    struct workspace s = workspace_at(scratch, p, B);
     mlp_infer(s.out, s.net, &p->net, params, obs, B);
     squash(act, &s, p->act_dim, noise, B);
     log_probability(log_prob, &s, p->act_dim, noise, B);
@@ -121,7 +122,7 @@ void policy_infer(float *act, float *log_prob, float *scratch, const struct poli
 void policy_mean(float *act, float *scratch, const struct policy *p, const float *params,
                  const float *obs, int B) {
     const int A = p->act_dim;
-    struct parts s = divide(scratch, p, B);
+    struct workspace s = workspace_at(scratch, p, B);
     mlp_infer(s.out, s.net, &p->net, params, obs, B);
     for (int i = 0; i < B; i++) {
         for (int j = 0; j < A; j++) {
@@ -131,13 +132,12 @@ void policy_mean(float *act, float *scratch, const struct policy *p, const float
     elementwise_tanh(act, s.u, (size_t)B * (size_t)A);
 }
 
-// With a = tanh(u): da/du = 1 - a^2, and dlog_prob/du = 2a, because the Gaussian's
-// own term does not move with u for given noise. log_std acts through u = mu +
-// std noise and directly, as -log_std; not where it is clipped. s->out becomes the
-// gradient of what it was.
-static void output_gradient(const struct parts *parts, int A, const float *noise,
+// Replaces s->out by its gradient. With a = tanh(u): da/du = 1 - a^2 and dlog_prob/du = 2a, as the
+// Gaussian term is constant in u for given noise. log_std has gradients through u = mu + std noise
+// and through the term -log_std, and none where it is clipped.
+static void output_gradient(const struct workspace *w, int A, const float *noise,
                             const float *d_act, const float *d_log_prob, int B) {
-    const struct parts s = *parts;
+    const struct workspace s = *w;
     for (int i = 0; i < B; i++) {
         for (int j = 0; j < A; j++) {
             int k = i * A + j;
@@ -153,7 +153,7 @@ static void output_gradient(const struct parts *parts, int A, const float *noise
 
 void policy_backward(float *dparams, float *scratch, const struct policy *p, const float *params,
                      const float *noise, const float *d_act, const float *d_log_prob, int B) {
-    struct parts s = divide(scratch, p, B);
+    struct workspace s = workspace_at(scratch, p, B);
     output_gradient(&s, p->act_dim, noise, d_act, d_log_prob, B);
     mlp_backward(NULL, dparams, s.net, &p->net, params, s.out, B);
 }
@@ -161,7 +161,7 @@ void policy_backward(float *dparams, float *scratch, const struct policy *p, con
 void policy_backward_adam(struct thread_team *team, const struct mlp_adam *a, float *params,
                           float *scratch, const struct policy *p, const float *noise,
                           const float *d_act, const float *d_log_prob, int B) {
-    struct parts s = divide(scratch, p, B);
+    struct workspace s = workspace_at(scratch, p, B);
     output_gradient(&s, p->act_dim, noise, d_act, d_log_prob, B);
     mlp_backward_adam(team, a, params, s.net, &p->net, s.out, B);
 }

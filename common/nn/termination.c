@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Termination heads: loss and inference on top of mlp.h, Platt scaling by Newton's method.
 #include "common/nn/termination.h"
 
 #include <math.h>
@@ -9,10 +10,10 @@
 #include "common/nn/normalizer.h"
 
 #define NEWTON_STEPS_MAX 100
-#define NEWTON_ENOUGH 1e-9 // decrease that a step promises, below which it is the last
+#define NEWTON_TOLERANCE 1e-9 // stop once a step is predicted to decrease the objective by less
 
 _Static_assert(sizeof(struct termination_score) == TERMINATION_SCORE_FLOATS * sizeof(float),
-               "floats without gaps");
+               "a score is an array of floats, without padding");
 
 struct termination termination_make(int members, int obs_dim) {
     CHECK(members >= 0);
@@ -119,9 +120,9 @@ static double sigmoid(double x) {
     return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x));
 }
 
-// What calibration minimises, with its gradient and curvature in (scale, shift).
+// Objective of the calibration at one (scale, shift), with its gradient and Hessian.
 struct objective {
-    double value, g[2], h[3]; // h: scale scale, scale shift, shift shift
+    double value, g[2], h[3]; // h: entries (0, 0), (0, 1) and (1, 1)
 };
 
 static struct objective objective_at(double scale, double shift, const float *z, const float *y,
@@ -148,14 +149,14 @@ void termination_calibrate(float *scale, float *shift, const float *z, const flo
         double det = o.h[0] * o.h[2] - o.h[1] * o.h[1];
         double da = -(o.h[2] * o.g[0] - o.h[1] * o.g[1]) / det;
         double db = -(o.h[0] * o.g[1] - o.h[1] * o.g[0]) / det;
-        double promised = -(o.g[0] * da + o.g[1] * db);
-        if (!(promised > NEWTON_ENOUGH)) {
+        double decrease = -(o.g[0] * da + o.g[1] * db);
+        if (!(decrease > NEWTON_TOLERANCE)) {
             break;
         }
-        // The objective is convex: some part of the step goes downhill.
+        // Backtracking line search (Armijo): the objective is convex, so a short step decreases it.
         double part = 1;
         struct objective next = objective_at(a + da, b + db, z, y, n, expected_shift);
-        while (!(next.value <= o.value - 1e-4 * part * promised) && part > 1e-10) {
+        while (!(next.value <= o.value - 1e-4 * part * decrease) && part > 1e-10) {
             part /= 2;
             next = objective_at(a + part * da, b + part * db, z, y, n, expected_shift);
         }
@@ -179,7 +180,7 @@ void termination_measure(struct termination_score *out, const float *p, const fl
         if (y[i] > 0) {
             ended += 1;
             missed += 1 - pi;
-            loss -= log(fmax(pi, 1e-30)); // p is a float: below is as good as never
+            loss -= log(fmax(pi, 1e-30)); // bounds the loss of a row with p = 0
         } else {
             wrong += pi;
             loss -= log(fmax(1 - pi, 1e-30));
