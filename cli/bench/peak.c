@@ -9,6 +9,7 @@
 
 #include "common/base/check.h"
 #include "common/base/rng.h"
+#include "common/nn/cpu.h"
 #include "common/nn/gemm.h"
 
 #define PEAK_ROUNDS 100000
@@ -133,17 +134,17 @@ static struct bench_case *add_peak(struct bench *b, const char *name, const char
 }
 
 static int add_fma(struct bench *b) {
-    if (__builtin_cpu_supports("avx512f")) {
+    if (cpu_vectors() >= CPU_VECTORS_AVX512) {
         return bench_index(b, add_peak(b, "fma_peak", "AVX-512", fma_avx512, 2 * 16));
     }
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+    if (cpu_vectors() >= CPU_VECTORS_AVX2) {
         return bench_index(b, add_peak(b, "fma_peak", "AVX2", fma_avx2, 2 * 8));
     }
     return BENCH_NO_LIMIT;
 }
 
 int bench_add_peak_bf16(struct bench *b) {
-    if (!__builtin_cpu_supports("avx512bf16")) {
+    if (!cpu_has_bf16()) {
         return BENCH_NO_LIMIT;
     }
     return bench_index(b, add_peak(b, "bf16_peak", "bf16, sums in fp32", dot_bf16, 4 * 16));

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/nn/cpu.h"
+
 // Products of these sizes take tens of microseconds: dispatching them to OpenBLAS's own threads
 // costs more than it saves and takes cores away from other workers.
 __attribute__((constructor)) static void use_one_thread(void) {
@@ -37,44 +39,30 @@ const char *blas_core(void) {
 
 #if defined(__x86_64__)
 
-// Generations of vector units, by what they add to the speed of a product.
-enum unit { UNIT_SSE, UNIT_AVX, UNIT_AVX2, UNIT_AVX512 };
-
-static enum unit unit_of_core(const char *core) {
+// The vector units that a core of OpenBLAS uses.
+static enum cpu_vectors vectors_of_core(const char *core) {
     static const struct {
         const char *core;
-        enum unit unit;
+        enum cpu_vectors vectors;
     } known[] = {
-        {"Sandybridge", UNIT_AVX},   {"Bulldozer", UNIT_AVX},
-        {"Piledriver", UNIT_AVX},    {"Steamroller", UNIT_AVX},
-        {"Excavator", UNIT_AVX2},    {"Haswell", UNIT_AVX2},
-        {"Zen", UNIT_AVX2},          {"SkylakeX", UNIT_AVX512},
-        {"Cooperlake", UNIT_AVX512}, {"SapphireRapids", UNIT_AVX512},
+        {"Sandybridge", CPU_VECTORS_AVX},   {"Bulldozer", CPU_VECTORS_AVX},
+        {"Piledriver", CPU_VECTORS_AVX},    {"Steamroller", CPU_VECTORS_AVX},
+        {"Excavator", CPU_VECTORS_AVX2},    {"Haswell", CPU_VECTORS_AVX2},
+        {"Zen", CPU_VECTORS_AVX2},          {"SkylakeX", CPU_VECTORS_AVX512},
+        {"Cooperlake", CPU_VECTORS_AVX512}, {"SapphireRapids", CPU_VECTORS_AVX512},
     };
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (strcasecmp(known[i].core, core) == 0) {
-            return known[i].unit;
+            return known[i].vectors;
         }
     }
-    return UNIT_SSE;
-}
-
-static enum unit unit_of_processor(void) {
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw")) {
-        return UNIT_AVX512;
-    }
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-        return UNIT_AVX2;
-    }
-    return __builtin_cpu_supports("avx") ? UNIT_AVX : UNIT_SSE;
+    return CPU_VECTORS_BASELINE;
 }
 
 bool blas_core_is_slow(char *out, size_t out_len) {
-    static const char *const unit_names[] = {"SSE", "AVX", "AVX2", "AVX-512"};
-    enum unit used = unit_of_core(blas_core());
-    enum unit possible = unit_of_processor();
+    static const char *const names[] = {"SSE", "AVX", "AVX2", "AVX-512"};
+    enum cpu_vectors used = vectors_of_core(blas_core());
+    enum cpu_vectors possible = cpu_vectors();
     if (used >= possible) {
         return false;
     }
@@ -83,12 +71,12 @@ bool blas_core_is_slow(char *out, size_t out_len) {
         snprintf(out, out_len,
                  "OPENBLAS_CORETYPE=%s makes matrix products use %s kernels (%s) although this "
                  "processor has %s: slower, up to twice; unset it",
-                 forced, blas_core(), unit_names[used], unit_names[possible]);
+                 forced, blas_core(), names[used], names[possible]);
     } else {
         snprintf(out, out_len,
                  "this OpenBLAS uses its %s kernels (%s) although this processor has %s: matrix "
                  "products are slower than they could be; a newer OpenBLAS may know the processor",
-                 blas_core(), unit_names[used], unit_names[possible]);
+                 blas_core(), names[used], names[possible]);
     }
     return true;
 }

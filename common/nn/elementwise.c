@@ -3,60 +3,44 @@
 
 #include <string.h>
 
+#include "common/nn/cpu.h"
 #include "common/nn/elementwise_table.h"
 
 // Chosen by hand, once, through one pointer: the toolchain's own ways (ifunc,
 // target_clones) resolve before the sanitizers are ready and crash under them.
 static const struct elementwise_table *table = &elementwise_baseline;
 
-static const struct elementwise_table *const *variants(int *count) {
-    static const struct elementwise_table *const all[] = {
+// The best first.
+static const struct {
+    const struct elementwise_table *table;
+    enum cpu_vectors needs;
+} variants[] = {
 #ifdef SPUR_ELEMENTWISE_X86
-        &elementwise_avx512,
-        &elementwise_avx2,
+    {&elementwise_avx512, CPU_VECTORS_AVX512},
+    {&elementwise_avx2, CPU_VECTORS_AVX2},
 #endif
-        &elementwise_baseline,
-    };
-    *count = (int)(sizeof(all) / sizeof(all[0]));
-    return all;
-}
+    {&elementwise_baseline, CPU_VECTORS_BASELINE},
+};
 
-static bool processor_has(const struct elementwise_table *t) {
-#ifdef SPUR_ELEMENTWISE_X86
-    __builtin_cpu_init();
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (t == &elementwise_avx2) {
-        return avx2;
-    }
-    if (t == &elementwise_avx512) {
-        return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
-    }
-#endif
-    return t == &elementwise_baseline;
-}
-
-// Before main, so that no thread ever sees the choice change.
-__attribute__((constructor)) static void choose(void) {
-    int count;
-    const struct elementwise_table *const *all = variants(&count);
-    for (int i = count - 1; i >= 0; i--) { // the last that fits is the best
-        if (processor_has(all[i])) {
-            table = all[i];
-        }
-    }
-}
-
-bool elementwise_use(const char *isa) {
-    int count;
-    const struct elementwise_table *const *all = variants(&count);
-    for (int i = 0; i < count; i++) {
-        if (strcmp(all[i]->isa, isa) == 0 && processor_has(all[i])) {
-            table = all[i];
+// isa NULL: the best.
+static bool use(const char *isa) {
+    for (size_t i = 0; i < sizeof(variants) / sizeof(variants[0]); i++) {
+        if ((!isa || strcmp(variants[i].table->isa, isa) == 0) &&
+            cpu_vectors() >= variants[i].needs) {
+            table = variants[i].table;
             return true;
         }
     }
     return false;
+}
+
+// Before main, so that no thread ever sees the choice change.
+__attribute__((constructor)) static void choose(void) {
+    use(NULL);
+}
+
+bool elementwise_use(const char *isa) {
+    return use(isa);
 }
 
 const char *elementwise_isa(void) {

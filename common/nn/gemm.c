@@ -7,6 +7,7 @@
 
 #include "common/base/check.h"
 #include "common/nn/blas.h"
+#include "common/nn/cpu.h"
 #include "common/nn/elementwise.h"
 #include "common/nn/gemm_table.h"
 #include "common/nn/layout.h"
@@ -86,25 +87,16 @@ static const struct gemm_table *table = &gemm_openblas;        // for GEMM_F32
 static const struct gemm_table *hidden_table = &gemm_openblas; // for GEMM_BF16_ALLOWED
 
 static bool processor_has(const struct gemm_table *t) {
-#ifdef SPUR_ELEMENTWISE_X86
-    __builtin_cpu_init();
-    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
     switch (t->kernels) {
     case COMPUTE_AVX2:
-        return avx2;
+        return cpu_vectors() >= CPU_VECTORS_AVX2;
     case COMPUTE_AVX512:
-        return avx512;
+        return cpu_vectors() >= CPU_VECTORS_AVX512;
     case COMPUTE_BF16:
-        return avx512 && __builtin_cpu_supports("avx512bf16");
+        return cpu_has_bf16();
     default:
         return true;
     }
-#else
-    (void)t;
-    return true;
-#endif
 }
 
 // The kernels for products in float when t is selected.
