@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The actor's states (joining, acting, leaving, finished), its messages and its steps.
 #include "actor/actor.h"
 
 #include <stdarg.h>
@@ -24,7 +25,7 @@ struct actor {
     uint64_t leave_by_ms, started_ms;
 
     // Set by the first Welcome.
-    const struct task *task; // run_task, from then on
+    const struct task *task; // &run_task; NULL before the Welcome
     struct task run_task;
     struct vec_env *envs;
     struct spool *spool;
@@ -33,15 +34,15 @@ struct actor {
     uint32_t index;
 
     struct wire_credit credit;
-    uint64_t policy_asked_ms; // last question to the learner
-    bool policy_unchanged;    // and its answer held nothing to take
-    uint64_t policy_broken;   // this version gave a non-finite action
-    uint64_t acked_ms;        // last progress of acknowledgements, or nothing in flight
+    uint64_t policy_asked_ms; // time of the last request to the learner
+    bool policy_unchanged;    // its answer contained no newer policy
+    uint64_t policy_broken;   // version that produced a non-finite action
+    uint64_t acked_ms;        // last new acknowledgement, or last time with nothing in flight
     uint64_t rewound_ms;
 
-    uint64_t steps; // rows made by this incarnation
-    uint64_t bad;   // a bad step adds ACTOR_BAD_WEIGHT, a good one takes 1 away
-    uint64_t last_row[VEC_ENV_ENVS_MAX]; // of each environment, as the spool numbers it; 0: none
+    uint64_t steps;                      // rows made by this incarnation
+    uint64_t bad;                        // a bad step adds ACTOR_BAD_WEIGHT, a good one subtracts 1
+    uint64_t last_row[VEC_ENV_ENVS_MAX]; // of each environment, by the spool's numbers; 0: none
     double last_return;
     struct rate rate;
     struct {
@@ -86,9 +87,9 @@ __attribute__((format(printf, 3, 4))) static void fail(struct actor *a, int exit
     finish(a, exit_code);
 }
 
-// ---- what may be done, and what is waited for ----
+// ---- conditions for stepping ----
 
-// Whether the next row is to be a uniform random one.
+// Whether the next row uses a uniform random action.
 static bool next_is_random(const struct actor *a) {
     return a->steps < a->credit.random_steps;
 }
@@ -99,8 +100,8 @@ static bool policy_suffices(const struct actor *a) {
             (a->controller.version > 0 && a->controller.version != a->policy_broken));
 }
 
-// The state of the connection does not matter: an actor that is cut off goes on
-// while its credit and its memory last.
+// Independent of the connection: a disconnected actor continues while its credit and the
+// spool permit it.
 bool actor_may_step(const struct actor *a) {
     return a->phase == PHASE_ACTING && a->steps < a->credit.steps_allowed && policy_suffices(a) &&
            !spool_full(a->spool);
@@ -112,20 +113,21 @@ static void describe_waiting(const struct actor *a, uint64_t now_ms, char *out, 
     if (!client_up(&a->server)) {
         session_waiting(&a->server.session, now_ms, out, out_len);
     } else if (a->phase == PHASE_LEAVING) {
-        snprintf(out, out_len, "leaving: %llu rows are not acknowledged yet",
+        snprintf(out, out_len, "leaving: %llu rows are not yet acknowledged",
                  (unsigned long long)spool_rows(a->spool));
     } else if (actor_may_step(a)) {
         return;
     } else if (spool_full(a->spool)) {
         snprintf(out, out_len,
-                 "the model server to acknowledge %llu rows: no more may be kept "
+                 "acknowledgements: %llu rows are outstanding, the maximum "
                  "(network.unacked_rows_max)",
                  (unsigned long long)spool_rows(a->spool));
     } else if (a->steps >= a->credit.steps_allowed) {
         snprintf(out, out_len, "credit: %.200s",
-                 a->credit.reason[0] ? a->credit.reason : "the model server gave none yet");
+                 a->credit.reason[0] ? a->credit.reason
+                                     : "none received from the model server yet");
     } else if (a->controller.version > 0 && a->controller.version == a->policy_broken) {
-        snprintf(out, out_len, "a policy newer than %llu, which gives non-finite actions",
+        snprintf(out, out_len, "a policy newer than %llu, which produced non-finite actions",
                  (unsigned long long)a->controller.version);
     } else if (!a->who->learner) {
         snprintf(out, out_len, "a policy: start this actor with --learner ENDPOINT");
@@ -140,7 +142,7 @@ static void describe_waiting(const struct actor *a, uint64_t now_ms, char *out, 
 
 // ---- sending ----
 
-// Everything sealed that the socket takes.
+// Sends sealed messages until the socket is full.
 static void send_rows(struct actor *a, uint64_t now_ms) {
     struct wire_msg msg = {.type = WIRE_TRANSITIONS};
     if (!client_up(&a->server)) {
@@ -151,7 +153,7 @@ static void send_rows(struct actor *a, uint64_t now_ms) {
             a->acked_ms = now_ms;
         }
         if (client_send(&a->server, now_ms, &msg)) {
-            return; // the next tick tries again
+            return; // retried on the next tick
         }
         spool_sent(a->spool);
     }
@@ -171,11 +173,10 @@ static void send_heartbeat(struct actor *a, uint64_t now_ms) {
     msg.heartbeat.unacked_rows = a->spool ? spool_rows(a->spool) : 0;
     msg.heartbeat.steps_bad = a->count.steps_bad;
     describe_waiting(a, now_ms, msg.heartbeat.waiting, sizeof(msg.heartbeat.waiting));
-    client_send(&a->server, now_ms, &msg); // if it is not taken now, the next one will be
+    client_send(&a->server, now_ms, &msg); // a failure is harmless: another one follows
 }
 
-// Asks for a policy: at once when none that suffices is here, now and then when
-// there is a newer one.
+// Requests a policy: at once if one is required, at intervals if a newer one exists.
 static void ask_policy(struct actor *a, uint64_t now_ms) {
     bool newer = a->credit.newest_policy_version > a->controller.version ||
                  a->credit.min_policy_version > a->controller.version;
@@ -183,8 +184,8 @@ static void ask_policy(struct actor *a, uint64_t now_ms) {
     if (!a->who->learner || a->phase != PHASE_ACTING || !(newer || needed)) {
         return;
     }
-    // What is needed and exists is asked for at once, what would only be nicer
-    // now and then, and what was not there a moment ago a moment later.
+    // No delay for a policy that is required and exists, a short one for a newer policy, a
+    // longer one after an answer without a policy.
     uint64_t gap_ms = a->policy_unchanged ? ACTOR_POLICY_RETRY_MS
                       : needed && newer   ? 0
                                           : ACTOR_POLICY_GAP_MS;
@@ -202,12 +203,12 @@ static void ask_policy(struct actor *a, uint64_t now_ms) {
 static void send_goodbye(struct actor *a, uint64_t now_ms) {
     struct wire_msg msg = {.type = WIRE_GOODBYE};
     if (client_up(&a->server)) {
-        client_send(&a->server, now_ms, &msg); // if it is lost, silence tells the server as much
+        client_send(&a->server, now_ms, &msg); // if it is lost, the server's time-out replaces it
     }
     finish(a, EXIT_CODE_OK);
 }
 
-// Whether leaving is over: nothing unacknowledged, or no patience left.
+// Finishes when all rows are acknowledged or the time limit is reached.
 static void check_leaving(struct actor *a, uint64_t now_ms) {
     if (a->phase != PHASE_LEAVING) {
         return;
@@ -215,8 +216,7 @@ static void check_leaving(struct actor *a, uint64_t now_ms) {
     if (spool_rows(a->spool) == 0) {
         send_goodbye(a, now_ms);
     } else if (now_ms >= a->leave_by_ms) {
-        log_warn("leaving with %llu rows that the model server did not acknowledge",
-                 (unsigned long long)spool_rows(a->spool));
+        log_warn("leaving with %llu unacknowledged rows", (unsigned long long)spool_rows(a->spool));
         send_goodbye(a, now_ms);
     }
 }
@@ -237,9 +237,9 @@ void actor_leave(struct actor *a, uint64_t now_ms, const char *why) {
     check_leaving(a, now_ms);
 }
 
-// ---- messages in ----
+// ---- incoming messages ----
 
-// What must be known to act. False: it cannot, and the actor is finished.
+// Creates environments and spool from the Welcome. False: the actor is finished.
 static bool prepare(struct actor *a, const struct wire_welcome *w) {
     char err[512];
     const struct task *task = &a->run_task;
@@ -249,9 +249,9 @@ static bool prepare(struct actor *a, const struct wire_welcome *w) {
     }
     if (w->obs_dim != (uint32_t)task->obs_dim || w->act_dim != (uint32_t)task->act_dim) {
         fail(a, EXIT_CODE_PROTOCOL,
-             "the run's %s has %u observations and %u actions, here it has %d and %d; %s",
-             task->name, w->obs_dim, w->act_dim, task->obs_dim, task->act_dim,
-             task->env ? "take the file that the run was begun with"
+             "%s has %u observations and %u actions in the run, but %d and %d here; %s", task->name,
+             w->obs_dim, w->act_dim, task->obs_dim, task->act_dim,
+             task->env ? "use the environment that the run was started with"
                        : "build all programs from the same source");
         return false;
     }
@@ -265,7 +265,7 @@ static bool prepare(struct actor *a, const struct wire_welcome *w) {
     a->seed = w->seed;
     a->index = w->actor_index;
 
-    // A message stays below the limit whatever the configuration says.
+    // A message stays below NET_MESSAGE_MAX even if the configuration permits more.
     size_t row_bytes = (size_t)(2 * task->obs_dim + task->act_dim + 1) * sizeof(float) + 1;
     uint32_t batch_max = w->batch_rows_max > 0 ? w->batch_rows_max : 1;
     uint32_t fit = (uint32_t)(NET_MESSAGE_MAX / 2 / row_bytes);
@@ -288,18 +288,18 @@ static void on_welcome(struct actor *a, uint64_t now_ms, const struct wire_msg *
                  (unsigned long long)msg->run_id, a->who->modelserver, a->task->name,
                  (unsigned long long)a->seed, a->index, (unsigned long long)w->actor_steps);
     } else {
-        log_info("back at %s", a->who->modelserver);
+        log_info("reconnected to %s", a->who->modelserver);
     }
     a->learner.session.heartbeat_ms = a->server.session.heartbeat_ms;
     a->learner.session.lost_after_ms = a->server.session.lost_after_ms;
 
-    // The server's word on what is stored decides. It may know more than we do,
-    // never less: what it acknowledged was stored.
+    // next_seq is authoritative. It may be ahead of the acknowledgements received here, never
+    // behind them.
     if (w->next_seq == 0 || w->next_seq - 1 < spool_acked(a->spool) ||
         !spool_ack(a->spool, w->next_seq - 1)) {
         fail(a, EXIT_CODE_TEMPFAIL,
              "the model server expects message %llu, but %llu are acknowledged: its store was "
-             "replaced or this actor's id is used twice; start the actor again",
+             "replaced, or two actors use the same id; restart the actor",
              (unsigned long long)w->next_seq, (unsigned long long)spool_acked(a->spool));
         return;
     }
@@ -317,7 +317,7 @@ static void on_ack(struct actor *a, uint64_t now_ms, uint64_t seq) {
         a->acked_ms = now_ms;
     } else if (seq == acked && spool_in_flight(a->spool) > 0 &&
                now_ms - a->rewound_ms >= a->server.session.heartbeat_ms) {
-        resend_rows(a, now_ms); // a gap: the server has this far and no farther
+        resend_rows(a, now_ms); // a gap: messages after seq were lost
     }
     check_leaving(a, now_ms);
 }
@@ -336,7 +336,7 @@ static void on_policy(struct actor *a, uint64_t now_ms, const struct wire_policy
     a->policy_unchanged = true;
     switch (policy_controller_load(&a->controller, policy, a->task, a->who->envs, now_ms, err,
                                    sizeof(err))) {
-    case POLICY_CONTROLLER_TAKEN:
+    case POLICY_CONTROLLER_LOADED:
         a->policy_unchanged = false;
         break;
     case POLICY_CONTROLLER_KEPT:
@@ -346,7 +346,7 @@ static void on_policy(struct actor *a, uint64_t now_ms, const struct wire_policy
         break;
     case POLICY_CONTROLLER_REFUSED:
         a->count.policies_refused++;
-        log_error("refused from %s: %s", a->who->learner, err);
+        log_error("policy from %s refused: %s", a->who->learner, err);
         break;
     }
     ask_policy(a, now_ms);
@@ -361,7 +361,7 @@ static void on_server_message(struct actor *a, uint64_t now_ms, const struct wir
         on_credit(a, now_ms, &msg->credit);
         break;
     case WIRE_SHUTDOWN:
-        log_info("the model server ends the run: %s", msg->shutdown.text);
+        log_info("the model server ended the run: %s", msg->shutdown.text);
         actor_leave(a, now_ms, msg->shutdown.text);
         break;
     case WIRE_REFUSE:
@@ -395,7 +395,7 @@ void actor_on_message(struct actor *a, enum port_socket from, uint64_t now_ms,
         } else if (msg->type == WIRE_POLICY) {
             on_policy(a, now_ms, &msg->policy);
         } else if (msg->type != WIRE_SHUTDOWN) {
-            // A learner that stops may say so; the model server decides for us.
+            // The learner's Shutdown is ignored: only the model server ends an actor.
             a->count.messages_unexpected++;
         }
         break;
@@ -424,7 +424,7 @@ void actor_on_tick(struct actor *a, uint64_t now_ms) {
     if (client_up(&a->server)) {
         if (spool_in_flight(a->spool) > 0 &&
             now_ms - a->acked_ms >= a->server.session.lost_after_ms) {
-            log_warn("no acknowledgement from %s for %llu ms: sending %llu messages again",
+            log_warn("no acknowledgement from %s for %llu ms: resending %llu messages",
                      a->who->modelserver, (unsigned long long)(now_ms - a->acked_ms),
                      (unsigned long long)spool_in_flight(a->spool));
             resend_rows(a, now_ms);
@@ -446,29 +446,28 @@ static void report_episode(struct actor *a, uint64_t now_ms, const struct vec_en
     msg.episode.terminated = last->flags & WIRE_TERMINATED;
     msg.episode.policy_version = last->policy_version;
     a->last_return = last->episode_return;
-    // For people to see, not for training: what cannot be sent is counted, not kept.
+    // For display, not for training: an episode that cannot be sent is counted, not kept.
     if (!client_up(&a->server) || client_send(&a->server, now_ms, &msg)) {
         a->count.episodes_unsent++;
     }
 }
 
-// The simulator cannot be trusted: what it made until now is sent, if it is taken at once.
+// The environment is broken. Rows from before are sent once, without waiting for an Ack.
 static void leave_broken(struct actor *a, uint64_t now_ms) {
     struct wire_msg msg = {.type = WIRE_GOODBYE};
     spool_seal(a->spool);
     send_rows(a, now_ms);
     if (client_up(&a->server)) {
-        client_send(&a->server, now_ms, &msg); // if it is lost, silence tells the server as much
+        client_send(&a->server, now_ms, &msg); // if it is lost, the server's time-out replaces it
     }
-    fail(
-        a, EXIT_CODE_CONFIG,
-        "the environment %.60s is broken: %llu of its steps were bad, too many in a row; the lines "
-        "before this one say what is wrong with them",
-        a->task->name, (unsigned long long)a->count.steps_bad);
+    fail(a, EXIT_CODE_CONFIG,
+         "the environment %.60s is broken: %llu of its steps were bad, too many in a row; see the "
+         "log lines above for the reasons",
+         a->task->name, (unsigned long long)a->count.steps_bad);
 }
 
-// Whether the next step is decided, by a policy that may still act. Decides for
-// as many environments as there is credit for.
+// Makes sure that the next action is computed, by a policy that is new enough: for as many
+// environments as the credit permits. False: the policy is broken.
 static bool decide(struct actor *a) {
     if (vec_env_decided(a->envs) > 0 && vec_env_version(a->envs) >= a->credit.min_policy_version) {
         return true;
@@ -484,7 +483,7 @@ static bool decide(struct actor *a) {
     }
     a->count.policies_broken++;
     a->policy_broken = a->controller.version;
-    log_error("policy %llu gives a non-finite action: waiting for a newer one",
+    log_error("policy %llu produced a non-finite action: waiting for a newer one",
               (unsigned long long)a->controller.version);
     return false;
 }
@@ -497,7 +496,7 @@ static void step_once(struct actor *a, uint64_t now_ms) {
     if (!vec_env_step(a->envs, &row)) {
         a->count.steps_bad++;
         spool_truncate(a->spool, a->last_row[row.env]);
-        log_warn("the simulator of %s gave a bad step (number %llu of this actor): dropped, a "
+        log_warn("the simulator of %s returned a bad step (number %llu of this actor): dropped, a "
                  "new episode begins",
                  a->task->name, (unsigned long long)a->count.steps_bad);
         a->bad += ACTOR_BAD_WEIGHT;

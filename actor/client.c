@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// A connection's Hello and PolicyGet, the task by name, and the common part of a status.
 #include "actor/client.h"
 
 #include <limits.h>
@@ -39,7 +40,7 @@ static int send_hello(struct client *c) {
     return c->port->send(c->port->arg, c->socket, NULL, &msg);
 }
 
-static int send_question(struct client *c) {
+static int send_policy_get(struct client *c) {
     struct wire_msg msg = {.type = WIRE_POLICY_GET, .run_id = c->session.run_id};
     msg.policy_get.have_version = c->have_version;
     return c->port->send(c->port->arg, c->socket, NULL, &msg);
@@ -54,7 +55,7 @@ bool client_on_tick(struct client *c, uint64_t now_ms) {
         c->port->reopen(c->port->arg, c->socket);
     }
     if (duties & SESSION_HELLO) {
-        int rc = c->session.asks_only ? send_question(c) : send_hello(c);
+        int rc = c->session.asks_only ? send_policy_get(c) : send_hello(c);
         if (rc == 0) {
             session_sent(&c->session, now_ms, true);
         }
@@ -77,18 +78,17 @@ bool client_up(const struct client *c) {
 
 int client_task(struct task *task, const struct client *c, const char *name, uint32_t horizon,
                 char *err, size_t err_len) {
-    const struct task *brought = c->who->task;
+    const struct task *own = c->who->task;
     const struct task *found = task_find(name);
-    if (brought && brought->env && strcmp(brought->name, name) == 0) {
-        found = brought;
+    if (own && own->env && strcmp(own->name, name) == 0) {
+        found = own;
     }
     if (!found) {
         snprintf(
             err, err_len,
             "the run's task is %.60s, which is not built in: start this process with --env "
-            "FILE, the environment that the run was begun with (its config.yaml has the name); "
-            "or, if it should be built in (nearest: %s), build all programs from the same "
-            "source",
+            "FILE, the environment of the run (task.env in its config.yaml); or, if it should be "
+            "built in (nearest: %s), build all programs from the same source",
             name, task_nearest(name));
         return -1;
     }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Parallel episodes: lanes that are still running come first, so that each step is one batch.
 #include "actor/evaluation.h"
 
 #include <math.h>
@@ -13,7 +14,7 @@
 
 struct lane {
     struct env *env;
-    uint32_t episode; // the one under way
+    uint32_t episode; // number of the current one
     double weight;    // discount^t of its next reward
 };
 
@@ -26,7 +27,7 @@ struct evaluation {
     double returns[WIRE_EPISODES_MAX], lengths[WIRE_EPISODES_MAX], discounted[WIRE_EPISODES_MAX];
     uint64_t steps, broken;
 
-    // The first `live` lanes have an episode under way.
+    // The first `live` lanes have a running episode.
     struct lane lanes[EVALUATION_LANES_MAX];
     int live;
     float *obs, *act; // (lanes, obs_dim), (lanes, act_dim)
@@ -77,14 +78,14 @@ static void begin_episode(struct evaluation *e, struct lane *lane) {
 int evaluation_begin(struct evaluation *e, const struct wire_policy *policy, uint64_t seed,
                      uint32_t episodes, double discount, char *err, size_t err_len) {
     CHECK(episodes > 0 && episodes <= WIRE_EPISODES_MAX);
-    // An evaluation may go back to an older policy: only actors never do.
+    // Unlike an actor, an evaluation may use an older policy than the one before.
     e->controller.version = 0;
     enum policy_controller_verdict verdict = policy_controller_load(
         &e->controller, policy, e->task, EVALUATION_LANES_MAX, 0, err, err_len);
     if (verdict == POLICY_CONTROLLER_KEPT) {
-        snprintf(err, err_len, "there is no policy in it");
+        snprintf(err, err_len, "it contains no policy");
     }
-    if (verdict != POLICY_CONTROLLER_TAKEN) {
+    if (verdict != POLICY_CONTROLLER_LOADED) {
         return -1;
     }
     e->seed = seed;
@@ -98,7 +99,7 @@ int evaluation_begin(struct evaluation *e, const struct wire_policy *policy, uin
     return 0;
 }
 
-// The lane's episode is over: the next one, or the last live lane takes its place.
+// Begins the lane's next episode, or else swaps the lane with the last live one.
 static void end_episode(struct evaluation *e, int i) {
     if (e->begun < e->episodes) {
         begin_episode(e, &e->lanes[i]);
@@ -119,7 +120,7 @@ bool evaluation_step(struct evaluation *e) {
     }
     policy_controller_mean(&e->controller, e->act, e->obs, e->live);
 
-    // Backwards, so that a lane that fills a gap has been stepped already.
+    // In reverse order, so that a lane that is swapped in has already been stepped.
     for (int i = e->live - 1; i >= 0; i--) {
         struct lane *lane = &e->lanes[i];
         struct env_step step = env_step(lane->env, e->act + (size_t)i * act_dim);

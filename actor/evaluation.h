@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Episodes with the deterministic policy tanh(mu), several at a time.
+// Episodes with the deterministic policy tanh(mu), several in parallel.
 //
-// Lanes step together so that the policy sees one batch; a lane whose episode
-// is over takes the next one. Start states come from RNG_EVAL_RESET with the
-// episode's number, so every evaluation of a seed starts from the same states.
-// Used by the evaluator and by `spur eval`.
+// Lanes step together, with one batch for the policy. A lane whose episode has ended begins
+// the next one. Start states are drawn from RNG_EVAL_RESET at the episode's number, so every
+// evaluation of a seed has the same start states. Used by the evaluator and `spur eval`.
 #ifndef SPUR_ACTOR_EVALUATION_H
 #define SPUR_ACTOR_EVALUATION_H
 
@@ -19,27 +18,27 @@
 
 struct evaluation;
 
-// Makes the environments of one task. NULL with a sentence in err.
+// Creates the environments of one task. NULL with the reason in err.
 struct evaluation *evaluation_create(const struct task *task, char *err, size_t err_len);
 void evaluation_destroy(struct evaluation **e);
 
-// Starts over with a policy (copied) and 1 .. WIRE_EPISODES_MAX episodes. 0, or
-// -1 with a sentence in err if the policy does not fit the task. discount: of
-// evaluation_discounted alone.
+// Begins an evaluation of 1 .. WIRE_EPISODES_MAX episodes with a policy, which is copied. 0,
+// or -1 with the reason in err if the policy does not fit the task. discount: for
+// evaluation_discounted only.
 int evaluation_begin(struct evaluation *e, const struct wire_policy *policy, uint64_t seed,
                      uint32_t episodes, double discount, char *err, size_t err_len);
-// One step of every lane. False when all episodes are over.
+// One step of every lane. False when all episodes have ended.
 bool evaluation_step(struct evaluation *e);
 
 // (episodes), complete when evaluation_step has returned false.
 const double *evaluation_returns(const struct evaluation *e);
 const double *evaluation_lengths(const struct evaluation *e);
-// Sums of discount^t r_t over t = 0, 1, ... to the episode's end: what learning
-// maximises, but for the entropy and what lies behind a time limit.
+// Sums of discount^t r_t over t = 0, 1, ... to the episode's end: the objective of learning,
+// without the entropy and without rewards beyond a time limit.
 const double *evaluation_discounted(const struct evaluation *e);
 uint32_t evaluation_episodes(const struct evaluation *e);
 uint64_t evaluation_steps(const struct evaluation *e); // since it was created
-// Episodes cut short because the simulator gave a bad step, since it was created.
+// Episodes cut short by a bad step of the simulator, since it was created.
 uint64_t evaluation_broken(const struct evaluation *e);
 const struct task *evaluation_task(const struct evaluation *e);
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The evaluator's requests (current, next), its report and its steps.
 #include "actor/evaluator.h"
 
 #include <stdarg.h>
@@ -26,11 +27,11 @@ struct evaluator {
     char why[WIRE_STRING_MAX];
     uint64_t started_ms;
 
-    uint32_t horizon;              // of the run, by its Welcome
+    uint32_t horizon;              // of the run, from its Welcome
     struct task task;              // of the last request
-    struct evaluation *evaluation; // of it
+    struct evaluation *evaluation; // of that task
     bool running, waiting;
-    struct wire_eval_request current; // without parameters: the evaluation has them
+    struct wire_eval_request current; // without parameters, which the evaluation has copied
     struct request next;              // while `waiting`
 
     bool report_ready, report_sent;
@@ -117,7 +118,7 @@ static void keep_waiting(struct evaluator *e, const struct wire_eval_request *re
     e->waiting = true;
 }
 
-// Environments of the request's task. False: a sentence is in err.
+// Creates environments of the request's task, unless they exist. False: the reason is in err.
 static bool prepare(struct evaluator *e, const char *task_name, char *err, size_t err_len) {
     if (e->evaluation && strcmp(e->task.name, task_name) == 0) {
         return true;
@@ -139,7 +140,7 @@ static void begin(struct evaluator *e, const struct wire_eval_request *request) 
         evaluation_begin(e->evaluation, &request->policy, request->seed, request->episodes, 1, err,
                          sizeof(err)) < 0) {
         e->count.requests_refused++;
-        log_error("evaluation %llu cannot be done: %s", (unsigned long long)request->id, err);
+        log_error("evaluation %llu failed: %s", (unsigned long long)request->id, err);
         return;
     }
     e->current = *request;
@@ -149,15 +150,15 @@ static void begin(struct evaluator *e, const struct wire_eval_request *request) 
 
 static void on_request(struct evaluator *e, uint64_t now_ms,
                        const struct wire_eval_request *request) {
-    bool asked_again = e->report_ready && e->report.id == request->id;
-    if (asked_again) {
+    bool repeated = e->report_ready && e->report.id == request->id;
+    if (repeated) {
         e->report_sent = false;
         send_report(e, now_ms);
     } else if (e->running && e->current.id == request->id) {
-        return; // it is being worked on
+        return; // already running
     } else if (request->episodes == 0 || request->episodes > WIRE_EPISODES_MAX) {
         e->count.requests_refused++;
-        log_error("evaluation %llu asks for %u episodes, not 1 to %d",
+        log_error("evaluation %llu requests %u episodes, not 1 to %d",
                   (unsigned long long)request->id, request->episodes, WIRE_EPISODES_MAX);
     } else if (e->running) {
         keep_waiting(e, request);
@@ -166,7 +167,7 @@ static void on_request(struct evaluator *e, uint64_t now_ms,
     }
 }
 
-// ---- the world ----
+// ---- messages, ticks and steps ----
 
 void evaluator_on_message(struct evaluator *e, uint64_t now_ms, const struct wire_msg *msg) {
     if (e->finished) {
@@ -185,7 +186,7 @@ void evaluator_on_message(struct evaluator *e, uint64_t now_ms, const struct wir
         if (msg->type == WIRE_EVAL_REQUEST) {
             on_request(e, now_ms, &msg->eval_request);
         } else if (msg->type == WIRE_SHUTDOWN) {
-            log_info("the model server ends the run: %s", msg->shutdown.text);
+            log_info("the model server ended the run: %s", msg->shutdown.text);
             evaluator_leave(e, now_ms, msg->shutdown.text);
         } else if (msg->type != WIRE_HEARTBEAT) {
             e->count.messages_unexpected++;

@@ -2,9 +2,9 @@
 // spur-actor: joins one core (actor, or evaluator with --evaluate) to the daemon's
 // loop and sockets.
 //
-// One thread, one loop. A tick does what is due; the loop's idle phase steps the
-// environment while the core may step, a few steps at a time, so that messages
-// and status are answered within milliseconds; otherwise the process sleeps.
+// One thread, one loop. A tick performs the due actions. The loop's idle phase steps the
+// environments while the core may step, a few steps at a time, so that messages and status
+// are answered within milliseconds. Otherwise the process sleeps.
 #include <stdio.h>
 #include <string.h>
 
@@ -17,7 +17,7 @@
 #include "common/config/config.h"
 #include "daemon/daemon.h"
 
-_Static_assert(CONFIG_ENVS_PER_ACTOR_MAX <= VEC_ENV_ENVS_MAX, "--envs-per-actor can be done");
+_Static_assert(CONFIG_ENVS_PER_ACTOR_MAX <= VEC_ENV_ENVS_MAX, "--envs-per-actor is supported");
 
 struct app {
     struct daemon daemon;
@@ -83,7 +83,7 @@ static void on_message(void *arg, uint64_t now_ms, enum port_socket socket,
         answer_status(app, now_ms, from);
     } else {
         count_garbage(app);
-        refuse(app, from, WIRE_REFUSED_UNKNOWN, "an actor answers StatusRequest alone");
+        refuse(app, from, WIRE_REFUSED_UNKNOWN, "an actor answers only StatusRequest");
     }
 }
 
@@ -97,7 +97,7 @@ static void on_garbage(void *arg, uint64_t now_ms, enum port_socket socket,
     if (socket == PORT_OWN) {
         refuse(app, from, code, text);
     } else {
-        log_warn("a message from %s is refused: %s",
+        log_warn("refused a message from %s: %s",
                  socket == PORT_LEARNER ? app->who.learner : app->who.modelserver, text);
     }
 }
@@ -162,7 +162,7 @@ static const struct task *find_task(const char *name) {
         task_nearest(name), all);
 }
 
-// The task to insist on: that of the file --env, a built-in one, or none.
+// The required task: of --env, of --task, or NULL for the run's.
 static const struct task *choose_task(struct app *app) {
     char err[1024];
     const char *env = app->daemon.options.env, *name = app->daemon.options.task;

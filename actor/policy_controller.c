@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Loads a policy: checks its shape, allocates once per shape, copies its parameters.
 #include "actor/policy_controller.h"
 
 #include <stdio.h>
@@ -7,15 +8,15 @@
 
 #include "common/base/check.h"
 
-#define HIDDEN_WIDTH_MAX 8192 // keeps sizes far from overflow; the message's size bounds the rest
+#define HIDDEN_WIDTH_MAX 8192 // prevents overflow; the size of a message limits the rest
 
-// 0, or -1 with a sentence in err.
+// 0, or -1 with the reason in err.
 static int check_shape(const struct wire_policy *from, const struct task *task, char *err,
                        size_t err_len) {
     if (from->obs_dim != (uint32_t)task->obs_dim || from->act_dim != (uint32_t)task->act_dim) {
         snprintf(err, err_len,
                  "policy version %llu has %u observations and %u actions, but task %s has %d and "
-                 "%d; is the learner of the same run?",
+                 "%d; does the learner belong to the same run?",
                  (unsigned long long)from->version, from->obs_dim, from->act_dim, task->name,
                  task->obs_dim, task->act_dim);
         return -1;
@@ -64,7 +65,7 @@ enum policy_controller_verdict policy_controller_load(struct policy_controller *
     memcpy(p->params, from->params, p->params_len * sizeof(float));
     p->version = from->version;
     p->since_ms = now_ms;
-    return POLICY_CONTROLLER_TAKEN;
+    return POLICY_CONTROLLER_LOADED;
 }
 
 void policy_controller_deinit(struct policy_controller *p) {

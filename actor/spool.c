@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The ring of rows, and the ring of messages that are slices of it.
 #include "actor/spool.h"
 
 #include <stdlib.h>
@@ -17,16 +18,16 @@ struct spool {
     // Columns of the ring, `capacity` rows each.
     float *obs, *act, *reward, *next_obs;
     uint8_t *flags;
-    uint32_t end;  // where the next row goes
-    uint32_t used; // rows that are not acknowledged
+    uint32_t end;  // index of the next row
+    uint32_t used; // unacknowledged rows
 
-    // Message seq is batches[seq % capacity]: each has a row at least, so there
-    // are never more of them than rows.
+    // Message seq is batches[seq % capacity]. Each has at least one row, so there are never
+    // more messages than rows.
     struct batch *batches;
     uint64_t acked, cursor, seq_last; // acked <= cursor <= seq_last; cursor: last one sent
     struct batch open;
     uint64_t open_since_ms;
-    uint64_t pushed; // rows in all
+    uint64_t pushed; // total of rows
 };
 
 struct spool *spool_create(uint32_t rows_max, uint32_t batch_rows_max, uint32_t obs_dim,
@@ -95,7 +96,7 @@ uint64_t spool_push(struct spool *s, const struct vec_env_row *row, uint64_t now
     s->open.rows++;
     s->used++;
     s->end = (s->end + 1) % s->capacity;
-    // At the ring's end the message is cut: a slice does not wrap around.
+    // Cut at the ring's end: a slice does not wrap around.
     if (s->open.rows == s->batch_rows_max || s->end == 0) {
         spool_seal(s);
     }
@@ -149,7 +150,7 @@ bool spool_ack(struct spool *s, uint64_t seq) {
         s->acked++;
         s->used -= s->batches[s->acked % s->capacity].rows;
     }
-    // What was to be sent again may have arrived the first time.
+    // A message queued for resending may have arrived the first time.
     if (s->cursor < s->acked) {
         s->cursor = s->acked;
     }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-// What an actor has seen and the model server has not acknowledged yet.
+// Transitions of an actor that the model server has not acknowledged yet.
 //
-// Rows are gathered into messages, messages are numbered 1, 2, ... and kept
-// until they are acknowledged, so that each can be sent again. All rows live in
-// one ring of columns; a message is a contiguous slice of it (one that would
-// run over the ring's end is cut there), so nothing is copied to send or to
-// resend. The ring never grows: when spool_full says so, the actor stands still.
+// Rows are collected into messages. Messages are numbered 1, 2, ... and kept until they are
+// acknowledged, so that each can be resent. All rows are stored in one ring of columns. A
+// message is a contiguous slice of the ring and is cut at the ring's end, so sending and
+// resending copy nothing. The ring has a fixed size: while spool_full is true, the actor does
+// not step.
 //
-//     acknowledged | sent, in flight | sealed, to be sent | open: still gathering
+//     acknowledged | sent, in flight | sealed, to be sent | open, collecting rows
 //                  ^ acked           ^ cursor             ^ seq_last
 #ifndef SPUR_ACTOR_SPOOL_H
 #define SPUR_ACTOR_SPOOL_H
@@ -24,26 +24,25 @@ struct spool *spool_create(uint32_t rows_max, uint32_t batch_rows_max, uint32_t 
                            uint32_t act_dim);
 void spool_destroy(struct spool **s);
 
-// No room for another row until something is acknowledged.
+// Whether there is no space for another row until a message is acknowledged.
 bool spool_full(const struct spool *s);
-// Copies a row to the open message; a message holds rows of one policy version
-// and at most batch_rows_max. The spool must not be full. Returns the row's number,
-// 1, 2, ...
+// Copies a row to the open message, which contains at most batch_rows_max rows of one policy
+// version. The spool must not be full. Returns the row's number: 1, 2, ...
 uint64_t spool_push(struct spool *s, const struct vec_env_row *row, uint64_t now_ms);
-// Closes the open message, if it has rows, so that it can be sent.
+// Closes the open message, if it has rows, for sending.
 void spool_seal(struct spool *s);
-// That row turned out to be its episode's last. False if it is sealed already (or
-// number is 0).
+// Marks a row as the last of its episode (truncated). False if its message is already sealed
+// or number is 0.
 bool spool_truncate(struct spool *s, uint64_t number);
 
-// The next message to send; pointers are valid until the next push. False if
-// there is none.
+// The next message to send. Its pointers are valid until the next push. False if there is
+// none.
 bool spool_next(const struct spool *s, struct wire_transitions *out);
-void spool_sent(struct spool *s); // that message was taken by the socket
+void spool_sent(struct spool *s); // that message was sent
 
-// Everything up to seq is stored. False if seq was never sent: the peer errs.
+// Messages up to seq are stored. False if seq was never made: an error of the peer.
 bool spool_ack(struct spool *s, uint64_t seq);
-// Sends everything that is not acknowledged again; returns how many messages.
+// Queues all unacknowledged messages for resending; returns their number.
 uint64_t spool_rewind(struct spool *s);
 
 uint64_t spool_acked(const struct spool *s);     // last acknowledged message

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Lanes (one environment each), their random streams, and rounds of decided steps.
 #include "actor/vec_env.h"
 
 #include <math.h>
@@ -13,11 +14,11 @@
 // 32-bit words of a stream that one step and one episode may use.
 #define WORDS_PER_STEP 128
 #define WORDS_PER_EPISODE 4096
-_Static_assert(2 * TASK_ACT_DIM_MAX <= WORDS_PER_STEP, "a step's draws fit its share");
+_Static_assert(2 * TASK_ACT_DIM_MAX <= WORDS_PER_STEP, "a step has enough random words");
 
 struct lane {
     struct env *env;
-    uint64_t steps, episodes; // its numbers in its streams
+    uint64_t steps, episodes; // next numbers in its random streams
     bool in_episode;
     uint64_t episode_length;
     double episode_return;
@@ -32,10 +33,10 @@ struct vec_env {
     struct lane *lanes; // (envs)
     int envs;
     int turn;         // the lane that steps next
-    int decided;      // so many from there on have their action
-    uint64_t version; // of the policy behind those
-    // Observations before and after this round's steps; they change places when
-    // the round is over. (envs, obs_dim)
+    int decided;      // number of lanes from there on with a computed action
+    uint64_t version; // of the policy that computed them
+    // Observations before and after this round's steps, swapped at the end of the round:
+    // (envs, obs_dim)
     float *obs, *next_obs;
     float *act, *noise; // (envs, act_dim)
 };
@@ -82,7 +83,7 @@ void vec_env_destroy(struct vec_env **envs) {
     *envs = NULL;
 }
 
-// The stream of one use for lane i, at number `at` of `words` each.
+// The stream of one use for lane i, at entry `at` of `words` words each.
 static struct rng stream(const struct vec_env *s, enum rng_use use, int i, uint64_t at,
                          uint64_t words) {
     struct rng rng = rng_make(s->seed, use, (uint64_t)i << 32 | s->index);
@@ -153,7 +154,7 @@ static void next_turn(struct vec_env *s) {
     s->decided--;
     if (++s->turn == s->envs) {
         float *before = s->obs;
-        s->obs = s->next_obs; // what a round led to is where the next one starts
+        s->obs = s->next_obs; // the next round starts from the results of this one
         s->next_obs = before;
         s->turn = 0;
     }

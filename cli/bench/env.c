@@ -260,7 +260,7 @@ static void add_pair(struct bench *b, const struct task *task, struct bench_case
     char *err = full->note;
     size_t err_len = sizeof(full->note);
     bool ok = !policy || policy_controller_load(&controller, policy, task, 1, 0, err, err_len) ==
-                             POLICY_CONTROLLER_TAKEN;
+                             POLICY_CONTROLLER_LOADED;
     bare->state = ok ? record(task, policy ? &controller : NULL, err, err_len) : NULL;
     policy_controller_deinit(&controller);
     snprintf(bare->note, sizeof(bare->note), "%.200s",

@@ -246,7 +246,7 @@ static int prepare(struct show *s) {
         return -1;
     }
     if (policy_controller_load(&s->controller, &r->playback.saved.policy, s->task, 1, 0, s->err,
-                               sizeof(s->err)) != POLICY_CONTROLLER_TAKEN) {
+                               sizeof(s->err)) != POLICY_CONTROLLER_LOADED) {
         return -1;
     }
     struct env_camera camera = r->has_camera ? r->camera : env_camera_default(s->env);
