@@ -11,6 +11,16 @@ WIDTH = 100
 LINES_MAX = 700  # a longer file is two modules in one
 
 
+def wide_prose(lines):
+    """Numbers of the lines of a Markdown page that are too wide; tables, code and URLs may be."""
+    fenced = False
+    for number, line in enumerate(lines, 1):
+        if line.startswith("```"):
+            fenced = not fenced
+        if not fenced and len(line) > WIDTH and not line.startswith(("|", "    ")) and "://" not in line:
+            yield number
+
+
 def tracked():
     out = subprocess.run(["git", "-C", root, "ls-files"], capture_output=True, text=True).stdout.split("\n")
     names = [n for n in out if n]
@@ -48,6 +58,7 @@ def main():
             if is_c and re.search(r"\b(strcpy|strcat|sprintf|gets|rand|srand)\s*\(", line):
                 faults.append(f"{name}:{number}: a call that has no bounds or hides state")
         if name.endswith(".md"):
+            faults += [f"{name}:{number}: wrap at {WIDTH} columns" for number in wide_prose(lines)]
             for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
                 if "://" in target:
                     continue
