@@ -10,9 +10,6 @@
 #include "common/base/log.h"
 #include "learner/checkpoint.h"
 
-// Actors may be some rows beyond the budget when the run ends.
-#define REAL_ROWS_SLACK 65536
-
 static struct trainer_command *new_command(enum trainer_command_kind kind, size_t rows) {
     struct trainer_command *command = xmalloc(sizeof(*command) + rows);
     command->kind = kind;
@@ -76,7 +73,7 @@ struct sac_config trainer_sac_config(const struct config *c, const struct task *
 
 void trainer_memory(uint64_t *real, uint64_t *model, uint64_t *networks,
                     const struct config *config, const struct task *task) {
-    *real = replay_bytes(task->obs_dim, task->act_dim, config->run.steps + REAL_ROWS_SLACK);
+    *real = replay_bytes(task->obs_dim, task->act_dim, config_env_rows_max(config));
     *model = replay_bytes(task->obs_dim, task->act_dim, trainer_model_rows_max(config));
     struct sac_config sac = trainer_sac_config(config, task);
     *networks = sac_bytes(&sac);
@@ -108,7 +105,7 @@ struct trainer *trainer_create(const struct config *config, const struct task *t
                  (unsigned long long)model_rows_max);
         goto fail;
     }
-    uint64_t real_rows_max = config->run.steps + REAL_ROWS_SLACK;
+    uint64_t real_rows_max = config_env_rows_max(config);
     if (replay_init(&t->d_env, task->obs_dim, task->act_dim, real_rows_max, real_rows_max, err,
                     err_len) < 0 ||
         replay_init(&t->d_model, task->obs_dim, task->act_dim, model_rows_max,

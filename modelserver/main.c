@@ -127,12 +127,6 @@ static void part(char *out, size_t out_len, const char *what, uint64_t bytes, ui
     *sum += bytes;
 }
 
-// Room for rows: those of the budget, and those that an actor may still bring
-// when others have already used the credit that was withdrawn from it.
-static uint64_t rows_max(const struct config *c) {
-    return c->run.steps + (uint64_t)c->network.unacked_rows_max;
-}
-
 // Everything large is allocated before the run, so its size is known before.
 static void predict_memory(const struct app *app) {
     const struct config *c = &app->daemon.config;
@@ -140,14 +134,14 @@ static void predict_memory(const struct app *app) {
     uint32_t o = (uint32_t)task->obs_dim, a = (uint32_t)task->act_dim;
     uint64_t sum = 0, limit = host_memory_limit();
     char text[512] = "";
-    part(text, sizeof(text), "D_env", store_memory_bytes(rows_max(c), o, a), &sum);
+    part(text, sizeof(text), "D_env", store_memory_bytes(config_env_rows_max(c), o, a), &sum);
     part(text, sizeof(text), "training",
-         fit_memory_bytes(c, &app->ensemble, rows_max(c), app->threads), &sum);
+         fit_memory_bytes(c, &app->ensemble, config_env_rows_max(c), app->threads), &sum);
     part(text, sizeof(text), "rollouts",
          rollout_memory_bytes(&app->ensemble, &app->policy, c->task.termination), &sum);
     part(text, sizeof(text), "buffers", ms_memory_bytes(c, task), &sum);
     log_info("memory: %.1f MiB predicted (%s); disk: at most %.1f MiB", (double)sum / (1 << 20),
-             text, (double)store_disk_bytes(rows_max(c), o, a) / (1 << 20));
+             text, (double)store_disk_bytes(config_env_rows_max(c), o, a) / (1 << 20));
     if (sum > limit) {
         die(EXIT_CODE_CONFIG, "lower run.steps, model.hidden_width or the rollout length",
             "this run needs %.1f MiB, this machine or container gives %.1f MiB",
@@ -164,8 +158,8 @@ static void open_store(struct app *app) {
     app->meta.act_dim = (uint32_t)app->daemon.task.act_dim;
     CHECK(getrandom(&app->meta.run_id, sizeof(app->meta.run_id), 0) == sizeof(app->meta.run_id));
     app->meta.run_id = app->meta.run_id >> 12 | 1; // not 0, and exact as a double
-    if (store_open(&app->store, dir, &app->meta, rows_max(&app->daemon.config), err, sizeof(err)) !=
-        0) {
+    if (store_open(&app->store, dir, &app->meta, config_env_rows_max(&app->daemon.config), err,
+                   sizeof(err)) != 0) {
         die(EXIT_CODE_IO, NULL, "%s", err);
     }
 }

@@ -36,9 +36,9 @@ static void add_modelserver(struct memory *m, const struct config *c, const stru
     struct ensemble e = ms_ensemble(c, task);
     struct policy p = ms_policy(c, task);
     add(m, name, "program", MODELSERVER_BYTES);
-    add(m, name, "D_env", store_memory_bytes(c->run.steps, obs_dim, act_dim));
+    add(m, name, "D_env", store_memory_bytes(config_env_rows_max(c), obs_dim, act_dim));
     add(m, name, "training",
-        fit_memory_bytes(c, &e, c->run.steps, thread_plan_divide(c, cores).modelserver));
+        fit_memory_bytes(c, &e, config_env_rows_max(c), thread_plan_divide(c, cores).modelserver));
     add(m, name, "rollouts", rollout_memory_bytes(&e, &p, task->termination));
     add(m, name, "buffers", ms_memory_bytes(c, task));
 }
@@ -47,7 +47,7 @@ static void add_learner(struct memory *m, const struct config *c, const struct t
     static const char name[] = "learner";
     struct sac_config sac = trainer_sac_config(c, task);
     add(m, name, "program", LEARNER_BYTES);
-    add(m, name, "D_env", replay_bytes(task->obs_dim, task->act_dim, c->run.steps));
+    add(m, name, "D_env", replay_bytes(task->obs_dim, task->act_dim, config_env_rows_max(c)));
     add(m, name, "D_model", replay_bytes(task->obs_dim, task->act_dim, trainer_model_rows_max(c)));
     add(m, name, "networks", sac_bytes(&sac));
 }

@@ -3,7 +3,7 @@
 //
 // Everything large is sized by the configuration, so it can be told in advance, by
 // the same functions by which the daemons allocate it: buffers at their largest
-// (D_env at the end of the budget, D_model at the longest rollouts), networks with
+// (D_env with all rows that it can hold, D_model at the longest rollouts), networks with
 // gradients and moments, work space. What a program needs besides is a measured
 // constant; docs/performance.md has predictions beside runs. `spur run` refuses to
 // start what the machine cannot hold.

@@ -156,5 +156,8 @@ int config_rollout_length_max(const struct config *c);
 double config_discount(const struct config *c, uint64_t env_steps);
 // D_model's capacity in rows at a real step: retain_epochs * epoch_steps * M * k.
 uint64_t config_model_rows(const struct config *c, uint64_t env_steps);
+// The most rows that D_env can hold: those of the budget, and those that one actor may
+// still send when others have used the credit that was withdrawn from it.
+uint64_t config_env_rows_max(const struct config *c);
 
 #endif

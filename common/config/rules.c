@@ -220,6 +220,10 @@ double config_discount(const struct config *c, uint64_t env_steps) {
     return epoch <= s[0] ? s[2] : s[2] + (epoch - s[0]) * (c->sac.discount - s[2]) / (s[1] - s[0]);
 }
 
+uint64_t config_env_rows_max(const struct config *c) {
+    return c->run.steps + (uint64_t)c->network.unacked_rows_max;
+}
+
 uint64_t config_model_rows(const struct config *c, uint64_t env_steps) {
     return (uint64_t)c->rollout.retain_epochs * c->rollout.epoch_steps * c->rollout.per_step *
            (uint64_t)config_rollout_length(c, env_steps);

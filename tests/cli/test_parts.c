@@ -31,6 +31,7 @@
 #include "common/base/file.h"
 #include "common/nn/policy.h"
 #include "common/nn/safetensors.h"
+#include "learner/trainer.h"
 
 static char dir[] = "/tmp/spur-test-cli-XXXXXX";
 static char err[1024];
@@ -359,7 +360,12 @@ static void memory_is_predicted(void **state) {
     memory_predict(&m, &c, hopper, 2);
     // 6,000,000 rows of 2 * 11 + 3 + 1 floats and a byte.
     assert_int_equal(bytes_of(&m, "learner", "D_model"), 6000000ull * 105);
-    assert_int_equal(bytes_of(&m, "learner", "D_env"), 125000ull * 105);
+    assert_int_equal(bytes_of(&m, "learner", "D_env"), (125000ull + 16384) * 105);
+    // The learner's log says the same.
+    uint64_t real, model, networks;
+    trainer_memory(&real, &model, &networks, &c, hopper);
+    assert_int_equal(bytes_of(&m, "learner", "D_env"), real);
+    assert_int_equal(bytes_of(&m, "learner", "D_model"), model);
     uint64_t sum = 0;
     for (int i = 0; i < m.count; i++) {
         sum += m.parts[i].bytes;

@@ -277,6 +277,7 @@ static void committed_files_are_the_papers(void **state) {
     assert_int_equal(c.run.explore_steps, 5000);
     assert_true(c.pacing.updates_per_step == 20);
     assert_int_equal(config_model_rows(&c, 0), 400000);
+    assert_int_equal(config_env_rows_max(&c), 125000 + 16384);
     assert_int_equal(config_model_rows(&c, 125000), 6000000);
     assert_true(c.sac.target_entropy == -1);
     assert_true(config_discount(&c, 25000) == 0.99); // up to here, and 0.995 later
