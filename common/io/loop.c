@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT
-// libuv with ZeroMQ sockets and children fitted in.
+// Integration of ZeroMQ sockets and child processes into libuv's event loop.
 //
-// Sockets. ZeroMQ's descriptor turns readable once per change, not for as long as there is work,
-// and every call on the socket may consume the change. So its poll callback does nothing: it only
-// ends the loop's sleep. Before each sleep (prepare) every socket is asked whether a message is
-// there; if one is, an idle handle forbids to sleep. After it (check) messages are handed out, at
-// most MESSAGES_MAX a socket and for at most SERVE_NS_MAX, so that timers, signals and other
-// sockets get their turn however busy one peer is.
+// Sockets. ZeroMQ's descriptor becomes readable once per change of state, not as long as messages
+// are pending, and any call on the socket may consume the edge. So the poll callback does nothing;
+// it only ends the loop's sleep. The prepare callback, before each sleep, checks every socket for
+// messages; if one has any, an active idle handle prevents the sleep. The check callback, after it,
+// receives at most MESSAGES_MAX messages per socket and for at most SERVE_NS_MAX, so that a busy
+// peer does not starve timers, signals and other sockets.
 //
-// Children. libuv's own spawn leaves no place between fork and exec, which is where a child must
-// ask to be told of its parent's death. So children are made here, and reaped when SIGCHLD comes.
-// They lead process groups of their own: Ctrl-C on the terminal reaches the parent, which then
-// stops them in its order.
+// Children. libuv's uv_spawn has no hook between fork and exec, where a child must set its
+// parent-death signal (PR_SET_PDEATHSIG). So children are forked here and reaped on SIGCHLD. Each
+// leads its own process group: Ctrl-C on the terminal reaches the parent only, which then stops its
+// children in order.
 #include "common/io/loop.h"
 
 #include <errno.h>
@@ -33,7 +33,7 @@ enum {
     SERVE_NS_MAX = 2000000,
 };
 
-// Each handle struct begins with its libuv handle, so that closing frees it by one function.
+// The libuv handle is the first member of each struct, so that free_handle can free any of them.
 struct loop_socket {
     uv_poll_t poll;
     struct net_socket *net;
@@ -79,24 +79,24 @@ struct loop {
     uv_loop_t uv;
     uv_prepare_t prepare;
     uv_check_t check;
-    uv_idle_t awake;    // runs while messages wait: keeps the loop from sleeping
-    uv_signal_t reaper; // SIGCHLD; started with the first child
+    uv_idle_t awake;    // active while messages are pending: keeps the loop from sleeping
+    uv_signal_t reaper; // SIGCHLD; started by the first loop_spawn
     bool reaping;
     struct loop_socket *sockets;
     struct loop_child *children;
 };
 
-// ---- life ----
+// ---- loop ----
 
 static void stay_awake(uv_idle_t *idle) {
     (void)idle;
 }
 
-static void ask_sockets(uv_prepare_t *prepare) {
+static void poll_sockets(uv_prepare_t *prepare) {
     struct loop *loop = prepare->data;
     bool any = false;
     for (struct loop_socket *s = loop->sockets; s; s = s->next) {
-        any |= net_readable(s->net); // ask each: it re-arms the descriptor
+        any |= net_readable(s->net); // every socket: the call re-arms its descriptor
     }
     if (any) {
         CHECK(uv_idle_start(&loop->awake, stay_awake) == 0);
@@ -121,8 +121,8 @@ static void serve(struct loop_socket *s) {
     }
 }
 
-// A callback may remove any socket: it leaves the list at once, but its memory (and so its next)
-// stays until libuv has closed it, which is after this.
+// A callback may remove any socket, this one included: it is unlinked at once, but its memory, and
+// with it `next`, stays valid until libuv's close callback, which runs later.
 static void serve_sockets(uv_check_t *check) {
     struct loop *loop = check->data;
     for (struct loop_socket *s = loop->sockets; s; s = s->next) {
@@ -138,7 +138,7 @@ struct loop *loop_create(void) {
     CHECK(uv_idle_init(&loop->uv, &loop->awake) == 0);
     CHECK(uv_signal_init(&loop->uv, &loop->reaper) == 0);
     loop->prepare.data = loop->check.data = loop->reaper.data = loop;
-    CHECK(uv_prepare_start(&loop->prepare, ask_sockets) == 0);
+    CHECK(uv_prepare_start(&loop->prepare, poll_sockets) == 0);
     CHECK(uv_check_start(&loop->check, serve_sockets) == 0);
     return loop;
 }
@@ -147,15 +147,16 @@ static void free_handle(uv_handle_t *handle) {
     free(handle);
 }
 
-// Handles inside struct loop are not on the heap by themselves.
+// Handles embedded in struct loop are closed, but not freed separately.
 static void close_handle(uv_handle_t *handle, void *arg) {
     struct loop *loop = arg;
     if (uv_is_closing(handle)) {
         return;
     }
-    bool ours = handle == (uv_handle_t *)&loop->prepare || handle == (uv_handle_t *)&loop->check ||
-                handle == (uv_handle_t *)&loop->awake || handle == (uv_handle_t *)&loop->reaper;
-    uv_close(handle, ours ? NULL : free_handle);
+    bool embedded = handle == (uv_handle_t *)&loop->prepare ||
+                    handle == (uv_handle_t *)&loop->check ||
+                    handle == (uv_handle_t *)&loop->awake || handle == (uv_handle_t *)&loop->reaper;
+    uv_close(handle, embedded ? NULL : free_handle);
 }
 
 void loop_destroy(struct loop **loop) {
@@ -212,7 +213,7 @@ void loop_remove_socket(struct loop *loop, struct net_socket *socket) {
         if (s->net == socket) {
             *at = s->next;
             s->removed = true;
-            uv_poll_stop(&s->poll); // now, not later: the descriptor may be another's soon
+            uv_poll_stop(&s->poll); // at once: the descriptor may be closed and reused soon
             uv_close((uv_handle_t *)&s->poll, free_handle);
             return;
         }
@@ -301,30 +302,32 @@ static void reap(uv_signal_t *uv, int number) {
     }
 }
 
-static _Noreturn void give_up(int report_fd) {
+// Reports errno to the parent and exits.
+static _Noreturn void report_failure(int report_fd) {
     int failure = errno;
     ssize_t written = write(report_fd, &failure, sizeof(failure));
     _exit(written == (ssize_t)sizeof(failure) ? 127 : 126);
 }
 
-// The child's side, from fork to exec: async-signal-safe calls only.
-static _Noreturn void become(const char *const args[], int log_fd, pid_t parent, int report_fd) {
+// The child between fork and exec: async-signal-safe calls only.
+static _Noreturn void exec_child(const char *const args[], int log_fd, pid_t parent,
+                                 int report_fd) {
     int rc = host_die_with(parent);
     if (rc != 0) {
         errno = -rc;
-        give_up(report_fd);
+        report_failure(report_fd);
     }
     setpgid(0, 0);
     int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (null_fd < 0 || dup2(null_fd, 0) < 0) {
-        give_up(report_fd);
+        report_failure(report_fd);
     }
-    // log_fd may be 1 or 2 itself, which dup2 leaves as they are.
+    // If log_fd is 1 or 2, the dup2 onto itself does nothing.
     if (dup2(log_fd, 1) < 0 || dup2(log_fd, 2) < 0) {
-        give_up(report_fd);
+        report_failure(report_fd);
     }
 
-    // Handlers go with exec, but ignored signals and the mask would stay.
+    // exec resets handlers, but keeps ignored signals and the signal mask.
     for (int number = 1; number < NSIG; number++) {
         if (number != SIGKILL && number != SIGSTOP) {
             signal(number, SIG_DFL);
@@ -334,11 +337,11 @@ static _Noreturn void become(const char *const args[], int log_fd, pid_t parent,
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     execv(args[0], (char *const *)(uintptr_t)args);
-    give_up(report_fd);
+    report_failure(report_fd);
 }
 
-// Forks with all signals blocked, so that none reaches the child while it still has this process's
-// handlers. Gives the pid, or a negative errno of whichever step failed, in the child too.
+// Forks and execs. All signals are blocked across fork, so that none runs this process's handlers
+// in the child. Returns the pid, or a negative errno if any step failed, exec included.
 static pid_t start(const char *const args[], int log_fd) {
     int report[2];
     if (pipe2(report, O_CLOEXEC) != 0) {
@@ -350,13 +353,13 @@ static pid_t start(const char *const args[], int log_fd) {
     pid_t parent = getpid();
     pid_t pid = fork();
     if (pid == 0) {
-        become(args, log_fd, parent, report[1]);
+        exec_child(args, log_fd, parent, report[1]);
     }
     int failure = pid < 0 ? errno : 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     close(report[1]);
 
-    // The pipe closes at exec; before that, the child writes what went wrong.
+    // exec closes the pipe; if it is not reached, the child writes its errno first.
     if (pid > 0) {
         ssize_t n;
         do {
@@ -393,7 +396,7 @@ int loop_child_pid(const struct loop_child *child) {
 }
 
 void loop_child_kill(struct loop_child *child, int signal_number) {
-    if (!child->exited) { // else the number may be another process's by now
+    if (!child->exited) { // once reaped, the pid may belong to another process
         kill(child->pid, signal_number);
     }
 }

@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: MIT
-// The event loop of a process: a thin doorway to libuv (uv.h is included by
-// loop.c alone).
+// Event loop of a process: sockets, timers, signals and child processes on libuv.
 //
-// One thread runs the loop; every callback runs on it and returns quickly.
-// Worker threads reach it with loop_wake. The caller owns the memory of no
-// handle: each add gives a pointer that lives until loop_destroy or the
-// matching stop.
+// One thread runs the loop; callbacks run on that thread and must return quickly. Other threads
+// signal it with loop_wake_up. The loop owns all handles: they are valid until loop_destroy, or
+// until their callback is removed. Only loop.c includes uv.h.
 //
-// ZeroMQ's descriptor is edge-triggered and says only "look again", so sockets
-// are served in libuv's prepare and check phases: in prepare the readable state
-// is read, and an idle handle keeps the loop from sleeping while there is work;
-// callbacks are called with a budget so that one busy peer cannot starve timers.
+// ZeroMQ's descriptor is edge-triggered and means only "check again", so sockets are served in
+// libuv's prepare and check phases: prepare polls them, and an idle handle keeps the loop from
+// blocking while messages are pending; check receives with a budget, so that one busy peer cannot
+// starve timers.
 #ifndef SPUR_COMMON_IO_LOOP_H
 #define SPUR_COMMON_IO_LOOP_H
 
@@ -31,35 +29,35 @@ typedef void loop_message_fn(void *arg, const struct net_peer *from, const void 
 typedef void loop_exit_fn(void *arg, int exit_status, int term_signal);
 
 struct loop *loop_create(void);
-void loop_destroy(struct loop **loop); // sockets added must be closed by their owner after this
-int loop_run(struct loop *loop);       // until loop_stop
+void loop_destroy(struct loop **loop); // close sockets after this, not before
+int loop_run(struct loop *loop);       // returns 0 after loop_stop
 void loop_stop(struct loop *loop);
-uint64_t loop_now_ms(const struct loop *loop); // monotonic, read once an iteration
+uint64_t loop_now_ms(const struct loop *loop); // monotonic, updated once per iteration
 
-// Calls fn for every message that arrives; borrows socket.
+// Calls fn for every message received; borrows socket.
 void loop_add_socket(struct loop *loop, struct net_socket *socket, loop_message_fn *fn, void *arg);
 void loop_remove_socket(struct loop *loop, struct net_socket *socket); // before net_close
 
-// First after `ms`, then every repeat_ms (0: once).
+// Calls fn after `ms`, then every repeat_ms (0: once only).
 struct loop_timer *loop_add_timer(struct loop *loop, uint64_t ms, uint64_t repeat_ms, loop_fn *fn,
                                   void *arg);
 
-// loop_wake_up may be called from any thread; fn runs on the loop soon after,
-// once for any number of calls in between.
+// loop_wake_up may be called from any thread; fn then runs once on the loop's thread. Calls before
+// it runs are coalesced.
 struct loop_wake *loop_add_wake(struct loop *loop, loop_fn *fn, void *arg);
 void loop_wake_up(struct loop_wake *wake);
 
-// fn runs once an iteration while active: for an actor's environment steps.
+// fn runs once per iteration while active, for an actor's environment steps.
 struct loop_idle *loop_add_idle(struct loop *loop, loop_fn *fn, void *arg);
 void loop_idle_set(struct loop_idle *idle, bool active);
 
-// fn on SIGINT, SIGTERM: first and second time are told apart by the caller.
+// Calls fn on every delivery of a signal.
 void loop_on_signal(struct loop *loop, int signal_number, loop_fn *fn, void *arg);
 
-// Starts a program (args[0] is its path, NULL-terminated; borrowed for the
-// call). Its standard output and error go to log_fd, its input to /dev/null.
-// The child dies with this process, however that ends. Gives a handle, or NULL
-// and a sentence in err.
+// Starts a program. args is NULL-terminated, args[0] the path; borrowed for the call. Its standard
+// output and error are log_fd, its standard input is /dev/null. The kernel kills the child when
+// this process ends, however it ends. fn is called when the child has exited. Returns a handle, or
+// NULL with a message in err.
 struct loop_child *loop_spawn(struct loop *loop, const char *const args[], int log_fd,
                               loop_exit_fn *fn, void *arg, char *err, size_t err_len);
 int loop_child_pid(const struct loop_child *child);

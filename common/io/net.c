@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT
-// ZeroMQ with every knob set. The library's own defaults suit a desk: it lingers for ever, takes
-// messages of any size, queues for peers that do not exist, retries without back-off and, when it
-// binds an ipc path, deletes whatever is there. Each of these is decided here, once:
+// ZeroMQ sockets with all options set explicitly. ZeroMQ's defaults are unsafe for a daemon: it
+// lingers forever, accepts messages of any size, queues for absent peers, reconnects without
+// back-off and deletes any file at an ipc path that it binds. Instead:
 //
-// - A DEALER queues for a standing connection only (IMMEDIATE), so that an absent peer means
-//   -EAGAIN and the core keeps what it has, instead of a queue that dies with the socket.
-// - A ROUTER says when a peer is gone (ROUTER_MANDATORY) instead of dropping in silence.
-// - Size is checked by the sender as well: a receiver that meets an oversized message drops the
-//   whole connection, and small messages queued behind it are lost with it.
-// - Addresses are looked at before the library gets them (net_address.c).
+// - A DEALER queues only while connected (ZMQ_IMMEDIATE): without a peer, a send returns -EAGAIN
+//   and the core keeps the data, instead of losing a queue with the socket.
+// - A ROUTER reports a disconnected peer (ZMQ_ROUTER_MANDATORY) instead of silently dropping.
+// - Senders check the size of messages too: a receiver closes the connection on an oversized
+//   message, which loses the messages queued behind it.
+// - Addresses are validated before ZeroMQ sees them (net_address.c).
 //
-// Each socket has a monitor: of a DEALER it tells whether the connection stands, of a ROUTER when
-// the listener is gone, so that after net_close the endpoint can be bound again at once. The order
-// when closing matters: stop the monitor, close the socket, close the monitor's end. Any other
-// order can wedge the library's I/O thread, without an error anywhere.
+// Each socket has a monitor. For a DEALER it reports whether the connection is up; for a ROUTER,
+// when the listener is closed, so that the endpoint can be bound again right after net_close. The
+// order of closing matters: stop the monitor, close the socket, close the monitor's receiving end.
+// Any other order can deadlock ZeroMQ's I/O thread without an error.
 #include "common/io/net.h"
 
 #include <errno.h>
@@ -28,38 +28,39 @@
 #include "common/io/net_address.h"
 
 enum {
-    QUEUE_MESSAGES_MAX = 256, // in each direction of a connection; cores bound the bytes
-    LINGER_MS = 1000,         // for a last Goodbye to leave
-    RECONNECT_MS = 100,       // first pause; doubles up to
+    QUEUE_MESSAGES_MAX = 256, // per direction of a connection; the cores limit the bytes
+    LINGER_MS = 1000,         // to deliver the final Goodbye
+    RECONNECT_MS = 100,       // initial back-off, doubled up to RECONNECT_MS_MAX
     RECONNECT_MS_MAX = 2000,
     HANDSHAKE_MS_MAX = 5000,
     BACKLOG_MAX = 1024,
     KEEPALIVE_IDLE_S = 30,
     KEEPALIVE_INTERVAL_S = 10,
     KEEPALIVE_COUNT = 3,
-    TCP_UNACKED_MS_MAX = 15000, // bytes unacknowledged for so long: the other host is gone
+    TCP_UNACKED_MS_MAX = 15000, // unacknowledged data for longer: the connection is dead
     UNBIND_MS_MAX = 1000,
 };
 
 struct net {
     void *ctx;
     unsigned sockets_open;
-    uint64_t sockets_made; // names the monitors
+    uint64_t sockets_made; // for unique names of monitors
 };
 
 struct net_socket {
     struct net *net;
     void *zmq;
-    void *monitor; // our end of its events
+    void *monitor; // receiving end of the monitor's events
     enum net_kind kind;
     bool connected;
     int fd;
-    ino_t ipc_inode; // of the file that was bound; 0: none
+    ino_t ipc_inode; // of the bound socket file; 0: none
     char endpoint[NET_ENDPOINT_MAX];
 };
 
-_Static_assert(sizeof(zmq_msg_t) <= sizeof(((struct net_frame *)0)->opaque), "a frame holds one");
-_Static_assert(_Alignof(zmq_msg_t) <= 16, "and is aligned for it");
+_Static_assert(sizeof(zmq_msg_t) <= sizeof(((struct net_frame *)0)->opaque),
+               "a frame holds a zmq_msg_t");
+_Static_assert(_Alignof(zmq_msg_t) <= 16, "a frame is aligned for a zmq_msg_t");
 
 struct net *net_create(void) {
     struct net *net = xmalloc(sizeof(*net));
@@ -108,8 +109,8 @@ static void set_options(void *zmq, enum net_kind kind, bool ipv6) {
     }
 }
 
-// The events go to a PAIR of unlimited length: were it full, the library's I/O thread would wait
-// for us. Few events are asked for, and every net_readable drains them.
+// The receiving PAIR has no queue limit: a full queue would block ZeroMQ's I/O thread. It stays
+// short: few events are subscribed to, and net_readable drains them.
 static void monitor_start(struct net_socket *s) {
     char name[64];
     snprintf(name, sizeof(name), "inproc://monitor-%llu",
@@ -124,7 +125,7 @@ static void monitor_start(struct net_socket *s) {
     CHECK(zmq_connect(s->monitor, name) == 0);
 }
 
-// Reads one event; 0 when there is none.
+// Reads one event; 0 if none is pending.
 static int monitor_next(struct net_socket *s) {
     unsigned char head[6]; // event (2 bytes, native order) and value
     unsigned char address[NET_ENDPOINT_MAX];
@@ -186,8 +187,8 @@ int net_open(struct net_socket **out, struct net *net, enum net_kind kind, const
     return 0;
 }
 
-// Removes the ipc file that was bound, if it still is that one. While we listen nobody takes the
-// path for a dead process's; the library itself leaves the file.
+// Removes the socket file that was bound, unless another has replaced it. ZeroMQ does not remove
+// it. Called while still listening, so that no other process can consider the path stale.
 static void remove_ipc_file(const struct net_socket *s) {
     struct stat st;
     const char *path = s->endpoint + strlen("ipc://");
@@ -196,8 +197,8 @@ static void remove_ipc_file(const struct net_socket *s) {
     }
 }
 
-// Stops listening and waits until the library's thread has done so: it closes the port in its own
-// time, until when it could not be bound again.
+// Stops listening and waits until ZeroMQ's I/O thread has closed the port, which it does
+// asynchronously. Before that, the endpoint cannot be bound again.
 static void unbind(struct net_socket *s) {
     remove_ipc_file(s);
     if (zmq_unbind(s->zmq, s->endpoint) != 0) {
@@ -243,18 +244,17 @@ static int send_part(struct net_socket *s, const void *data, size_t len, int fla
     return 0;
 }
 
-// Whether the rest of a message to that peer will be taken.
+// Sends the routing id (ROUTER). 0 if the message itself will be accepted.
 static int send_head(struct net_socket *s, const struct net_peer *to, size_t len) {
     if (len > NET_MESSAGE_MAX) {
         return -EMSGSIZE;
     }
     if (s->kind == NET_ROUTER) {
-        // The name of the peer decides: once it is taken, so is the rest.
+        // Once ZeroMQ has accepted the routing id, it accepts the rest of the message.
         CHECK(to && to->len > 0);
         return send_part(s, to->id, to->len, ZMQ_SNDMORE);
     }
-    // For some milliseconds after the connection went, the library would still take messages
-    // into its queue, which is lost with it.
+    // For some milliseconds after a disconnect ZeroMQ would still queue messages, and lose them.
     return net_connected(s) ? 0 : -EAGAIN;
 }
 
@@ -288,15 +288,15 @@ static int recv_part(struct net_socket *s, zmq_msg_t *part) {
     return 0;
 }
 
-// Reads the peer's name, which a ROUTER puts before each message.
+// Reads the routing id, which a ROUTER prepends to each message.
 static int recv_peer(struct net_socket *s, struct net_peer *from) {
     zmq_msg_t name;
     zmq_msg_init(&name);
     int rc = recv_part(s, &name);
     if (rc == 0) {
         size_t len = zmq_msg_size(&name);
-        // ZeroMQ makes five bytes; longer ones are chosen by a foreign peer, which then gets no
-        // answer (the short name is unknown) and does no harm.
+        // ZeroMQ assigns five bytes. A longer id was set by a foreign peer: truncated, it is
+        // unknown to ZeroMQ, so replies to it fail, harmlessly.
         from->len = (uint8_t)(len < NET_PEER_ID_MAX ? len : NET_PEER_ID_MAX);
         memcpy(from->id, zmq_msg_data(&name), from->len);
     }
@@ -318,8 +318,8 @@ int net_recv(struct net_socket *socket, struct net_peer *from, struct net_frame 
         return rc;
     }
 
-    // Messages of ours have one part. Another number comes from a stranger: it is handed on as an
-    // empty message, which wire_unpack refuses and the core counts.
+    // Valid messages have one part. Multi-part ones come from foreign peers: they are returned as
+    // an empty message, which wire_unpack refuses and the core counts.
     bool foreign = false;
     while (zmq_msg_more(part)) {
         foreign = true;

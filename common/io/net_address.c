@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Address validation: tcp hosts and ports, ipc paths and their socket files.
 #include "common/io/net_address.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@
 
 enum { IPC_PATH_MAX = sizeof(((struct sockaddr_un *)0)->sun_path) - 1 };
 
-// Writes the sentence and returns code, so that refusals read as one line.
+// Formats the message and returns code.
 __attribute__((format(printf, 4, 5))) static int refuse(char *err, size_t err_len, int code,
                                                         const char *fmt, ...) {
     va_list args;
@@ -50,9 +51,9 @@ static int split_tcp(char *host, size_t host_len, const char **port, enum net_ki
     return 0;
 }
 
-// Checks a tcp endpoint and writes the form to give to the library into out: to bind, a name is
-// replaced by its address (the library takes addresses and interfaces only); to connect it stays,
-// so that a reconnect follows a changed address.
+// Checks a tcp endpoint and writes the address for ZeroMQ to out. To bind, a host name is resolved
+// (ZeroMQ binds numeric addresses and interfaces only); to connect it is kept, so that reconnects
+// resolve it again.
 static int prepare_tcp(char *out, size_t out_len, enum net_kind kind, const char *endpoint,
                        char *err, size_t err_len) {
     char host[NET_ENDPOINT_MAX];
@@ -69,7 +70,7 @@ static int prepare_tcp(char *out, size_t out_len, enum net_kind kind, const char
     struct addrinfo *found = NULL;
     int failure = getaddrinfo(host, NULL, &hints, &found);
     if (failure != 0 && kind == NET_ROUTER) {
-        return 0; // perhaps an interface ("eth0"); binding will tell
+        return 0; // may be an interface ("eth0"); zmq_bind decides
     }
     if (failure != 0) {
         return refuse(err, err_len, failure == EAI_AGAIN ? -EAGAIN : -ENOENT,
@@ -88,13 +89,12 @@ static int prepare_tcp(char *out, size_t out_len, enum net_kind kind, const char
     return 0;
 }
 
-// To bind an ipc path: refuses what a live process serves and what is not a socket, and removes
-// what a dead process left. Two processes that do this in the same instant are told apart by the
-// run directory's lock, not here.
+// Prepares an ipc path for binding: refuses sockets in use and files that are not sockets, removes
+// stale sockets. Not atomic: the lock on the run directory keeps two processes apart.
 static int clear_ipc_path(const char *endpoint, const char *path, char *err, size_t err_len) {
     struct stat st;
     if (lstat(path, &st) != 0) {
-        return 0; // nothing there, or binding will say what is wrong
+        return 0; // no such file; any other error recurs in zmq_bind
     }
     if (!S_ISSOCK(st.st_mode)) {
         return refuse(err, err_len, -EEXIST, "%s: %s exists and is not a socket; remove it or %s",
@@ -108,14 +108,14 @@ static int clear_ipc_path(const char *endpoint, const char *path, char *err, siz
     memcpy(address.sun_path, path, strlen(path) + 1);
     int failure = connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 ? 0 : errno;
     close(fd);
-    if (failure == ECONNREFUSED) { // nobody listens: left behind
+    if (failure == ECONNREFUSED) { // no listener: stale
         failure = unlink(path) == 0 || errno == ENOENT ? ENOENT : errno;
     }
     if (failure == ENOENT) {
         return 0;
     }
     if (failure == EACCES || failure == EPERM) {
-        return refuse(err, err_len, -EACCES, "%s: no permission to use %s, which is there already",
+        return refuse(err, err_len, -EACCES, "%s: %s exists, but permission to use it is denied",
                       endpoint, path);
     }
     return refuse(err, err_len, -EADDRINUSE, "%s is in use by another process", endpoint);
@@ -126,27 +126,27 @@ static int prepare_ipc(char *out, size_t out_len, enum net_kind kind, const char
     const char *path = endpoint + strlen("ipc://");
     size_t len = strlen(path);
     if (len == 0) {
-        return refuse(err, err_len, -EINVAL, "%s: the path is missing", endpoint);
+        return refuse(err, err_len, -EINVAL, "%s: no path", endpoint);
     }
     if (len > IPC_PATH_MAX) {
         return refuse(err, err_len, -ENAMETOOLONG,
-                      "%s: the path has %zu bytes, but the system allows sockets at most %d; %s",
-                      endpoint, len, (int)IPC_PATH_MAX, "use a shorter folder");
+                      "%s: the path has %zu bytes; the limit for sockets is %d; %s", endpoint, len,
+                      (int)IPC_PATH_MAX, "use a shorter directory");
     }
     snprintf(out, out_len, "%s", endpoint);
     if (kind == NET_DEALER) {
         return 0;
     }
 
-    char folder[NET_ENDPOINT_MAX];
-    snprintf(folder, sizeof(folder), "%s", path);
-    char *slash = strrchr(folder, '/');
-    if (slash && slash != folder) {
+    char directory[NET_ENDPOINT_MAX];
+    snprintf(directory, sizeof(directory), "%s", path);
+    char *slash = strrchr(directory, '/');
+    if (slash && slash != directory) {
         *slash = '\0';
         struct stat st;
-        if (stat(folder, &st) != 0 || !S_ISDIR(st.st_mode)) {
-            return refuse(err, err_len, -ENOENT, "%s: the folder %s does not exist; make it first",
-                          endpoint, folder);
+        if (stat(directory, &st) != 0 || !S_ISDIR(st.st_mode)) {
+            return refuse(err, err_len, -ENOENT, "%s: directory %s does not exist; create it first",
+                          endpoint, directory);
         }
     }
     return clear_ipc_path(endpoint, path, err, err_len);
@@ -178,7 +178,7 @@ int net_address_prepare(char out[NET_ADDRESS_MAX], enum net_kind kind, const cha
                         char *err, size_t err_len) {
     if (strlen(endpoint) >= NET_ENDPOINT_MAX) {
         return refuse(err, err_len, -ENAMETOOLONG,
-                      "an address of %zu bytes is too long: %d at most", strlen(endpoint),
+                      "an address of %zu bytes is too long: the limit is %d", strlen(endpoint),
                       NET_ENDPOINT_MAX - 1);
     }
     if (strncmp(endpoint, "tcp://", 6) == 0) {

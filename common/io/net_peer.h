@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The address of one peer of a ROUTER, for code that has no socket itself.
+// Address of a peer connected to a ROUTER, for code that does not use sockets itself.
 #ifndef SPUR_COMMON_IO_NET_PEER_H
 #define SPUR_COMMON_IO_NET_PEER_H
 
@@ -9,9 +9,8 @@
 
 #define NET_PEER_ID_MAX 32
 
-// The routing id that ZeroMQ made for a connection. It changes when the peer
-// reconnects; identity proper (actor id, incarnation) travels in the messages.
-// All zero for a DEALER.
+// The routing id that ZeroMQ assigned to a connection. It changes when the peer reconnects; the
+// lasting identity (actor id, incarnation) is part of the messages. All zero for a DEALER.
 struct net_peer {
     uint8_t len;
     uint8_t id[NET_PEER_ID_MAX];

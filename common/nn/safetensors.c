@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Safetensors: header as JSON (the only user of jansson here), data by writev and one read.
 #include "common/nn/safetensors.h"
 
 #include <endian.h>
@@ -13,8 +14,8 @@
 #include "common/base/check.h"
 #include "common/base/file.h"
 
-// Limits of what is read. The largest file is a learner's checkpoint with its
-// replay buffer; the header has about 100 bytes a tensor.
+// Limits on files read. The largest file is a learner's checkpoint with its replay buffer; a header
+// has about 100 bytes per tensor.
 #define FILE_BYTES_MAX (UINT64_C(16) << 30)
 #define HEADER_BYTES_MAX (UINT64_C(1) << 20)
 #define TENSORS_MAX 4096
@@ -31,7 +32,7 @@ static const struct {
 };
 #define TYPES ((int)(sizeof(types) / sizeof(types[0])))
 
-// False when the number of bytes has no place in 63 bits.
+// Size of a tensor's data. False if it exceeds 63 bits.
 static bool tensor_bytes(uint64_t *bytes, const struct tensor *t) {
     uint64_t n = types[t->type].size;
     for (int i = 0; i < t->dims; i++) {
@@ -72,7 +73,7 @@ struct tensor tensor_u64(const char *name, const uint64_t *data, uint64_t n) {
 
 // --- writing
 
-// The header's entry of a tensor that starts at offset. NULL out of memory.
+// Header entry of a tensor whose data starts at offset. NULL if out of memory.
 static json_t *describe(const struct tensor *t, uint64_t offset, uint64_t bytes) {
     json_t *shape = json_array();
     for (int i = 0; i < t->dims; i++) {
@@ -82,8 +83,8 @@ static json_t *describe(const struct tensor *t, uint64_t offset, uint64_t bytes)
                      "data_offsets", (json_int_t)offset, (json_int_t)(offset + bytes));
 }
 
-// Builds the header's text (gives) and the order of the data: iov[0..tensor_count)
-// in decreasing element size, which keeps every tensor aligned to its type.
+// Builds the header's text (gives it to the caller) and iov[0..tensor_count), the data in the order
+// of the file: by decreasing element size, which aligns every tensor to its type.
 static int plan(char **text, struct iovec *iov, const struct tensor *tensors, int tensor_count,
                 const struct safetensors_meta *meta, int meta_count, char *err, size_t err_len) {
     int rc = -1;
@@ -108,7 +109,7 @@ static int plan(char **text, struct iovec *iov, const struct tensor *tensors, in
                 continue;
             }
             if (!tensor_bytes(&bytes, t) || bytes > FILE_BYTES_MAX - offset) {
-                snprintf(err, err_len, "tensor %s: too large for a checkpoint", t->name);
+                snprintf(err, err_len, "tensor %s: too large", t->name);
                 goto out;
             }
             if (json_object_get(header, t->name)) {
@@ -141,10 +142,10 @@ int safetensors_write(const char *path, const struct tensor *tensors, int tensor
     int rc = -1;
     char *text = NULL;
     char why[256] = "";
-    // Length, header, blanks up to a multiple of eight, tensors.
+    // Length, header, padding to a multiple of eight, tensors.
     struct iovec *iov = xcalloc((size_t)tensor_count + 3, sizeof(*iov));
     if (tensor_count > TENSORS_MAX) {
-        snprintf(why, sizeof(why), "%d tensors, at most %d", tensor_count, TENSORS_MAX);
+        snprintf(why, sizeof(why), "%d tensors, limit %d", tensor_count, TENSORS_MAX);
         goto out;
     }
     if (plan(&text, iov + 3, tensors, tensor_count, meta, meta_count, why, sizeof(why)) < 0) {
@@ -153,7 +154,7 @@ int safetensors_write(const char *path, const struct tensor *tensors, int tensor
     size_t length = strlen(text);
     size_t padding = (8 - length % 8) % 8;
     if (length + padding > HEADER_BYTES_MAX) {
-        snprintf(why, sizeof(why), "a header of %zu bytes, at most %llu", length,
+        snprintf(why, sizeof(why), "header of %zu bytes, limit %llu", length,
                  (unsigned long long)HEADER_BYTES_MAX);
         goto out;
     }
@@ -185,7 +186,7 @@ struct safetensors {
     int count;
 };
 
-// A tensor on its way in, with the part of the data that it claims.
+// A tensor as described by the header, with its range of the data. Not yet checked against others.
 struct claim {
     struct tensor tensor;
     uint64_t begin, end;
@@ -199,21 +200,21 @@ static int read_type(struct tensor *t, const json_t *entry, char *err, size_t er
             return 0;
         }
     }
-    snprintf(err, err_len, "its dtype is %.20s, not F32, F64, U8 or U64", name ? name : "missing");
+    snprintf(err, err_len, "dtype is %.20s, not F32, F64, U8 or U64", name ? name : "missing");
     return -1;
 }
 
 static int read_shape(struct tensor *t, const json_t *entry, char *err, size_t err_len) {
     const json_t *shape = json_object_get(entry, "shape");
     if (!json_is_array(shape) || json_array_size(shape) > TENSOR_DIMS_MAX) {
-        snprintf(err, err_len, "its shape is not a list of up to %d sizes", TENSOR_DIMS_MAX);
+        snprintf(err, err_len, "shape is not a list of up to %d sizes", TENSOR_DIMS_MAX);
         return -1;
     }
     t->dims = (int)json_array_size(shape);
     for (int i = 0; i < t->dims; i++) {
         const json_t *size = json_array_get(shape, (size_t)i);
         if (!json_is_integer(size) || json_integer_value(size) < 0) {
-            snprintf(err, err_len, "its shape holds something that is not a size");
+            snprintf(err, err_len, "shape has an entry that is not a size");
             return -1;
         }
         t->shape[i] = (uint64_t)json_integer_value(size);
@@ -227,22 +228,22 @@ static int read_offsets(struct claim *c, const json_t *entry, uint64_t data_len,
     const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
     if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end) ||
         json_integer_value(begin) < 0 || json_integer_value(end) < json_integer_value(begin)) {
-        snprintf(err, err_len, "its data_offsets are not a begin and an end");
+        snprintf(err, err_len, "data_offsets are not a begin and an end");
         return -1;
     }
     c->begin = (uint64_t)json_integer_value(begin);
     c->end = (uint64_t)json_integer_value(end);
     if (c->end > data_len) {
-        snprintf(err, err_len, "it ends beyond the file, which may be cut off");
+        snprintf(err, err_len, "data ends beyond the end of the file; the file may be truncated");
         return -1;
     }
     uint64_t bytes;
     if (!tensor_bytes(&bytes, &c->tensor) || bytes != c->end - c->begin) {
-        snprintf(err, err_len, "its shape and its data_offsets disagree");
+        snprintf(err, err_len, "shape and data_offsets do not match");
         return -1;
     }
     if (c->begin % types[c->tensor.type].size != 0) {
-        snprintf(err, err_len, "it is not aligned to its type");
+        snprintf(err, err_len, "data is not aligned to its dtype");
         return -1;
     }
     return 0;
@@ -252,12 +253,12 @@ static int read_claim(struct claim *c, const char *name, const json_t *entry, ui
                       char *err, size_t err_len) {
     char why[128];
     if (strlen(name) >= TENSOR_NAME_MAX) {
-        snprintf(err, err_len, "a tensor's name is longer than %d bytes", TENSOR_NAME_MAX - 1);
+        snprintf(err, err_len, "a tensor name is longer than %d bytes", TENSOR_NAME_MAX - 1);
         return -1;
     }
     memcpy(c->tensor.name, name, strlen(name) + 1);
     if (!json_is_object(entry)) {
-        snprintf(err, err_len, "tensor %s: its entry is not an object", name);
+        snprintf(err, err_len, "tensor %s: header entry is not an object", name);
         return -1;
     }
     if (read_type(&c->tensor, entry, why, sizeof(why)) < 0 ||
@@ -274,14 +275,14 @@ static int compare_claims(const void *left, const void *right) {
     if (a->begin != b->begin) {
         return a->begin < b->begin ? -1 : 1;
     }
-    return (a->end > b->end) - (a->end < b->end); // empty tensors come first
+    return (a->end > b->end) - (a->end < b->end); // empty tensors first
 }
 
 static int check_meta(const json_t *meta, char *err, size_t err_len) {
     const char *key;
     json_t *value;
     if (meta && !json_is_object(meta)) {
-        snprintf(err, err_len, "its metadata is not an object");
+        snprintf(err, err_len, "metadata is not an object");
         return -1;
     }
     json_object_foreach((json_t *)meta, key, value) {
@@ -293,13 +294,13 @@ static int check_meta(const json_t *meta, char *err, size_t err_len) {
     return 0;
 }
 
-// Fills c->tensors from c->header: every byte of the data belongs to exactly one.
+// Fills c->tensors from c->header. Every byte of the data must belong to exactly one tensor.
 static int read_tensors(struct safetensors *c, const char *data, uint64_t data_len, char *err,
                         size_t err_len) {
     int rc = -1;
     size_t entries = json_object_size(c->header);
     if (entries > TENSORS_MAX) {
-        snprintf(err, err_len, "%zu tensors, at most %d", entries, TENSORS_MAX);
+        snprintf(err, err_len, "%zu tensors, limit %d", entries, TENSORS_MAX);
         return -1;
     }
     struct claim *claims = xcalloc(entries, sizeof(*claims));
@@ -320,7 +321,7 @@ static int read_tensors(struct safetensors *c, const char *data, uint64_t data_l
     for (int i = 0; i < c->count; i++) {
         if (claims[i].begin != covered) {
             snprintf(err, err_len, "tensor %s: %s", claims[i].tensor.name,
-                     claims[i].begin < covered ? "it overlaps another" : "a gap lies before it");
+                     claims[i].begin < covered ? "overlaps another tensor" : "gap before it");
             goto out;
         }
         covered = claims[i].end;
@@ -328,7 +329,7 @@ static int read_tensors(struct safetensors *c, const char *data, uint64_t data_l
         c->tensors[i].data = data + claims[i].begin;
     }
     if (covered != data_len) {
-        snprintf(err, err_len, "%llu bytes at its end belong to no tensor",
+        snprintf(err, err_len, "%llu bytes at the end belong to no tensor",
                  (unsigned long long)(data_len - covered));
         goto out;
     }
@@ -347,20 +348,20 @@ static int parse(struct safetensors *c, size_t len, char *err, size_t err_len) {
     memcpy(&header_len, c->bytes, sizeof(header_len));
     header_len = le64toh(header_len);
     if (header_len > HEADER_BYTES_MAX) {
-        snprintf(err, err_len, "its header would be %llu bytes: not a safetensors file",
+        snprintf(err, err_len, "header length of %llu bytes: not a safetensors file",
                  (unsigned long long)header_len);
         return -1;
     }
     if (header_len > len - sizeof(header_len)) {
-        snprintf(err, err_len, "it is cut off within its header");
+        snprintf(err, err_len, "truncated within the header");
         return -1;
     }
     json_error_t error;
     c->header =
         json_loadb(c->bytes + sizeof(header_len), header_len, JSON_REJECT_DUPLICATES, &error);
     if (!json_is_object(c->header)) {
-        snprintf(err, err_len, "its header is not a JSON object (%s)",
-                 c->header ? "it is something else" : error.text);
+        snprintf(err, err_len, "header is not a JSON object (%s)",
+                 c->header ? "it is another JSON value" : error.text);
         return -1;
     }
     if (check_meta(json_object_get(c->header, META_KEY), err, err_len) < 0) {
@@ -368,7 +369,7 @@ static int parse(struct safetensors *c, size_t len, char *err, size_t err_len) {
     }
     size_t start = sizeof(header_len) + (size_t)header_len;
     if (start % 8 != 0) {
-        snprintf(err, err_len, "its data does not start at a multiple of eight bytes");
+        snprintf(err, err_len, "data does not start at a multiple of eight bytes");
         return -1;
     }
     return read_tensors(c, c->bytes + start, len - start, err, err_len);
@@ -419,16 +420,16 @@ static int copy(void *out, const struct safetensors *c, const char *name, enum t
                 uint64_t n, char *err, size_t err_len) {
     const struct tensor *t = safetensors_find(c, name);
     if (!t) {
-        snprintf(err, err_len, "there is no tensor %s", name);
+        snprintf(err, err_len, "tensor %s: missing", name);
         return -1;
     }
     if (t->type != type) {
-        snprintf(err, err_len, "tensor %s: it is %s, not %s", name, types[t->type].name,
+        snprintf(err, err_len, "tensor %s: dtype is %s, not %s", name, types[t->type].name,
                  types[type].name);
         return -1;
     }
     if (tensor_elements(t) != n) {
-        snprintf(err, err_len, "tensor %s: it has %llu elements where %llu are needed", name,
+        snprintf(err, err_len, "tensor %s: %llu elements, expected %llu", name,
                  (unsigned long long)tensor_elements(t), (unsigned long long)n);
         return -1;
     }

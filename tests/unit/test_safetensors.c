@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Shows that tensors come back from a file as they went in, in the layout that
-// the format prescribes, and that files which are cut off, overlap, lie about
-// their sizes or are not of this format at all are refused with a sentence. A
-// small fuzz flips bytes of a good file: whatever is accepted must lie within
-// the file, whatever is refused must say why.
+// Safetensors: round trips, byte layout and rejection of malformed files.
+//
+// Truncated files, overlapping tensors, wrong sizes and other formats are refused with a message. A
+// small fuzzer flips bytes of a valid file: tensors of accepted files must be within the file,
+// refusals must have a message.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -112,11 +112,11 @@ static void copies_check_type_and_size(void **state) {
     write_example();
     struct safetensors *c = open_good();
     assert_int_equal(safetensors_copy_f32(c, "absent", w, 6, err, sizeof(err)), -1);
-    assert_string_equal(err, "there is no tensor absent");
+    assert_string_equal(err, "tensor absent: missing");
     assert_int_equal(safetensors_copy_f32(c, "policy.weight", w, 7, err, sizeof(err)), -1);
-    assert_string_equal(err, "tensor policy.weight: it has 6 elements where 7 are needed");
+    assert_string_equal(err, "tensor policy.weight: 6 elements, expected 7");
     assert_int_equal(safetensors_copy_f32(c, "counters", w, 2, err, sizeof(err)), -1);
-    assert_string_equal(err, "tensor counters: it is U64, not F32");
+    assert_string_equal(err, "tensor counters: dtype is U64, not F32");
     assert_int_equal(safetensors_copy_u64(c, "policy.weight", n, 6, err, sizeof(err)), -1);
     assert_true(w[0] == 0 && n[0] == 0);
     safetensors_close(&c);
@@ -202,26 +202,26 @@ static void hostile_headers(void **state) {
         {"{\"a\":1}", 0, "not an object"},
         {A("\"BF16\"", "[2]", "[0,4]"), 4, "dtype is BF16"},
         {A("3", "[2]", "[0,4]"), 4, "dtype is missing"},
-        {A("\"F32\"", "2", "[0,8]"), 8, "its shape"},
-        {A("\"F32\"", "[1,1,1,1,1]", "[0,4]"), 4, "its shape"},
-        {A("\"F32\"", "[-2]", "[0,8]"), 8, "its shape"},
-        {A("\"F32\"", "[2.0]", "[0,8]"), 8, "its shape"},
-        {A("\"F32\"", "[3]", "[0,8]"), 8, "disagree"},
-        {A("\"F32\"", "[4611686018427387904,4]", "[0,0]"), 0, "disagree"}, // 2^64 elements
-        {A("\"F32\"", "[2305843009213693952]", "[0,0]"), 0, "disagree"},   // 2^63 bytes
-        {A("\"F32\"", "[2]", "[0,16]"), 8, "cut off"},
+        {A("\"F32\"", "2", "[0,8]"), 8, "shape "},
+        {A("\"F32\"", "[1,1,1,1,1]", "[0,4]"), 4, "shape "},
+        {A("\"F32\"", "[-2]", "[0,8]"), 8, "shape "},
+        {A("\"F32\"", "[2.0]", "[0,8]"), 8, "shape "},
+        {A("\"F32\"", "[3]", "[0,8]"), 8, "do not match"},
+        {A("\"F32\"", "[4611686018427387904,4]", "[0,0]"), 0, "do not match"}, // 2^64 elements
+        {A("\"F32\"", "[2305843009213693952]", "[0,0]"), 0, "do not match"},   // 2^63 bytes
+        {A("\"F32\"", "[2]", "[0,16]"), 8, "truncated"},
         {A("\"F32\"", "[2]", "[8,0]"), 8, "begin and an end"},
         {A("\"F32\"", "[2]", "[-8,0]"), 8, "begin and an end"},
         {A("\"F32\"", "[2]", "[0,8,16]"), 8, "begin and an end"},
         {A("\"F32\"", "[2]", "[0]"), 8, "begin and an end"},
         {A("\"F32\"", "[2]", "[0,18446744073709551616]"), 8, "not a JSON object"},
         {A("\"F32\"", "[2]", "[0,8]"), 12, "belong to no tensor"},
-        {A("\"F32\"", "[2]", "[4,12]"), 12, "a gap"},
+        {A("\"F32\"", "[2]", "[4,12]"), 12, "gap before it"},
         {A("\"F32\"", "[2]", "[2,10]"), 12, "not aligned"},
         {TWO("[0,8]", "[4,12]"), 12, "overlaps"},
         {TWO("[0,8]", "[0,8]"), 8, "overlaps"},
-        {TWO("[0,8]", "[12,20]"), 20, "a gap"},
-        {"{\"a\":{},\"a\":{}}", 0, "not a JSON object"}, // a name twice
+        {TWO("[0,8]", "[12,20]"), 20, "gap before it"},
+        {"{\"a\":{},\"a\":{}}", 0, "not a JSON object"}, // duplicate name
         {"{\"__metadata__\":7}", 0, "metadata is not an object"},
         {"{\"__metadata__\":{\"k\":7}}", 0, "metadata k is not a string"},
         {"{}", 3, "belong to no tensor"},
@@ -255,7 +255,7 @@ static void files_of_another_kind(void **state) {
     assert_int_equal(file_write_atomic(path, "\xff\xff\xff\xff\xff\xff\xff\xff{}", 10), 0);
     assert_refused("not a safetensors file");
     assert_int_equal(file_write_atomic(path, "\x40\0\0\0\0\0\0\0{}", 10), 0);
-    assert_refused("cut off");
+    assert_refused("truncated");
     assert_int_equal(file_write_atomic(path, "\x03\0\0\0\0\0\0\0{} ", 11), 0);
     assert_refused("multiple of eight");
 }
