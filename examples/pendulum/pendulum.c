@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// A plug-in: a pendulum that hangs, and a motor too weak to lift it in one go.
+// A plug-in: swing-up of a pendulum whose motor is too weak to lift it directly.
 //
 //   cd examples/pendulum
 //   cc -O2 -shared -fPIC -I ../../include pendulum.c -o pendulum.so -lm
 //   spur run pendulum.yaml
 //
-// The angle is 0 upright; what is observed is its cosine and sine and the speed.
-// The reward is a cost: of the angle, the speed and the torque, at most 0.
+// The angle is 0 upright. Observations are its cosine and sine and the speed. The reward is minus
+// a cost of angle, speed and torque.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,7 +41,7 @@ static void observe(const struct pendulum *p, float *obs) {
     obs[2] = (float)p->speed;
 }
 
-// In [0, 1), the next of a stream that begins at *state (splitmix64).
+// The next number of the splitmix64 stream at *state, in [0, 1).
 static double uniform(uint64_t *state) {
     uint64_t z = *state += 0x9e3779b97f4a7c15u;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
