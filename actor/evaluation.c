@@ -2,20 +2,21 @@
 // Parallel episodes: lanes that are still running come first, so that each step is one batch.
 #include "actor/evaluation.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "actor/env/env.h"
 #include "actor/env/env_factory.h"
+#include "actor/episode.h"
 #include "actor/policy_controller.h"
 #include "common/base/check.h"
 #include "common/base/rng.h"
 
 struct lane {
     struct env *env;
-    uint32_t episode; // number of the current one
-    double weight;    // discount^t of its next reward
+    struct episode episode;
+    uint32_t number; // of the episode
+    double weight;   // discount^t of its next reward
 };
 
 struct evaluation {
@@ -66,13 +67,10 @@ void evaluation_destroy(struct evaluation **evaluation) {
 }
 
 static void begin_episode(struct evaluation *e, struct lane *lane) {
-    struct rng rng = rng_make(e->seed, RNG_EVAL_RESET, e->begun);
-    env_reset(lane->env, &rng);
-    lane->episode = e->begun++;
+    lane->number = e->begun++;
     lane->weight = 1;
-    e->returns[lane->episode] = 0;
-    e->discounted[lane->episode] = 0;
-    e->lengths[lane->episode] = 0;
+    episode_begin_evaluation(&lane->episode, lane->env, e->seed, lane->number);
+    e->discounted[lane->number] = 0;
 }
 
 int evaluation_begin(struct evaluation *e, const struct wire_policy *policy, uint64_t seed,
@@ -99,8 +97,13 @@ int evaluation_begin(struct evaluation *e, const struct wire_policy *policy, uin
     return 0;
 }
 
-// Begins the lane's next episode, or else swaps the lane with the last live one.
+// Records the lane's episode, then begins its next one, or else swaps the lane with the last
+// live one.
 static void end_episode(struct evaluation *e, int i) {
+    const struct episode *episode = &e->lanes[i].episode;
+    e->returns[e->lanes[i].number] = episode->episode_return;
+    e->lengths[e->lanes[i].number] = (double)episode->length;
+    e->broken += episode->state == EPISODE_BROKEN;
     if (e->begun < e->episodes) {
         begin_episode(e, &e->lanes[i]);
         return;
@@ -123,17 +126,11 @@ bool evaluation_step(struct evaluation *e) {
     // In reverse order, so that a lane that is swapped in has already been stepped.
     for (int i = e->live - 1; i >= 0; i--) {
         struct lane *lane = &e->lanes[i];
-        struct env_step step = env_step(lane->env, e->act + (size_t)i * act_dim);
-        bool bad = step.bad || !isfinite(step.reward);
+        double reward = episode_step(&lane->episode, lane->env, e->act + (size_t)i * act_dim);
         e->steps++;
-        if (!bad) {
-            e->returns[lane->episode] += step.reward;
-            e->discounted[lane->episode] += lane->weight * step.reward;
-            lane->weight *= e->discount;
-            e->lengths[lane->episode] += 1;
-        }
-        e->broken += bad;
-        if (bad || step.terminated || step.truncated) {
+        e->discounted[lane->number] += lane->weight * reward;
+        lane->weight *= e->discount;
+        if (lane->episode.state != EPISODE_RUNNING) {
             end_episode(e, i);
         }
     }

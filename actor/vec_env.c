@@ -2,11 +2,11 @@
 // Lanes (one environment each), their random streams, and rounds of decided steps.
 #include "actor/vec_env.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 #include "actor/env/env.h"
 #include "actor/env/env_factory.h"
+#include "actor/episode.h"
 #include "common/base/check.h"
 #include "common/base/rng.h"
 #include "common/base/stats.h"
@@ -19,9 +19,7 @@ _Static_assert(2 * TASK_ACT_DIM_MAX <= WORDS_PER_STEP, "a step has enough random
 struct lane {
     struct env *env;
     uint64_t steps, episodes; // next numbers in its random streams
-    bool in_episode;
-    uint64_t episode_length;
-    double episode_return;
+    struct episode episode;
 };
 
 struct vec_env {
@@ -100,12 +98,9 @@ static float *obs_of(const struct vec_env *s, float *obs, int i) {
 static void begin_episode(struct vec_env *s, int i) {
     struct lane *lane = &s->lanes[i];
     struct rng rng = stream(s, RNG_ENV_RESET, i, lane->episodes, WORDS_PER_EPISODE);
-    env_reset(lane->env, &rng);
+    episode_begin(&lane->episode, lane->env, &rng);
     env_obs(lane->env, obs_of(s, s->obs, i));
     lane->episodes++;
-    lane->episode_length = 0;
-    lane->episode_return = 0;
-    lane->in_episode = true;
     s->episodes++;
 }
 
@@ -115,7 +110,7 @@ bool vec_env_decide(struct vec_env *s, struct policy_controller *controller, int
     n = n < s->envs - s->turn ? n : s->envs - s->turn;
     s->decided = 0;
     for (int i = s->turn; i < s->turn + n; i++) {
-        if (!s->lanes[i].in_episode) {
+        if (s->lanes[i].episode.state != EPISODE_RUNNING) {
             begin_episode(s, i);
         }
         struct rng rng =
@@ -171,22 +166,23 @@ bool vec_env_step(struct vec_env *s, struct vec_env_row *out) {
         .next_obs = obs_of(s, s->next_obs, i),
         .policy_version = s->version,
     };
-    struct env_step step = env_step(lane->env, out->act);
+    struct episode *episode = &lane->episode;
+    out->reward = (float)episode_step(episode, lane->env, out->act);
     env_obs(lane->env, obs_of(s, s->next_obs, i));
     next_turn(s);
-    out->reward = (float)step.reward;
-    if (step.bad || !isfinite(out->reward) ||
-        !stats_all_finite(out->next_obs, (size_t)s->task->obs_dim)) {
-        lane->in_episode = false;
+    if (!stats_all_finite(out->next_obs, (size_t)s->task->obs_dim)) {
+        episode->state = EPISODE_BROKEN;
+    }
+    if (episode->state == EPISODE_BROKEN) {
         return false;
     }
     s->steps++;
     lane->steps++;
-    lane->episode_return += step.reward;
-    out->flags = step.terminated ? WIRE_TERMINATED : step.truncated ? WIRE_TRUNCATED : 0;
-    out->episode_length = ++lane->episode_length;
-    out->episode_return = lane->episode_return;
-    lane->in_episode = out->flags == 0;
+    out->flags = episode->state == EPISODE_TERMINATED  ? WIRE_TERMINATED
+                 : episode->state == EPISODE_TRUNCATED ? WIRE_TRUNCATED
+                                                       : 0;
+    out->episode_length = episode->length;
+    out->episode_return = episode->episode_return;
     return true;
 }
 

@@ -13,6 +13,7 @@
 #include "actor/env/env_factory.h"
 #include "actor/env/mujoco_internal.h"
 #include "actor/env/render/render.h"
+#include "actor/episode.h"
 #include "actor/policy_controller.h"
 #include "cli/cli.h"
 #include "cli/play/player.h"
@@ -156,15 +157,15 @@ struct show {
     int steps_a_frame;
     uint8_t *rgb; // (height, width, 3)
     float *obs, *act;
-    double episode_return;
-    uint64_t episode, steps;
+    struct episode episode;
+    uint64_t number; // of the episode
     char err[1024];
 };
 
 static int show_frame(struct show *s) {
     char values[128];
-    snprintf(values, sizeof(values), "%llu\n%llu\n%.1f", (unsigned long long)s->episode + 1,
-             (unsigned long long)s->steps, s->episode_return);
+    snprintf(values, sizeof(values), "%llu\n%llu\n%.1f", (unsigned long long)s->number + 1,
+             (unsigned long long)s->episode.length, s->episode.episode_return);
     if (env_render_draw(s->rgb, s->render, s->env, "episode\nstep\nreturn", values, s->err,
                         sizeof(s->err)) < 0 ||
         video_add(s->film, s->rgb, s->err, sizeof(s->err)) < 0) {
@@ -176,36 +177,32 @@ static int show_frame(struct show *s) {
 
 // One episode, from its start to its last state. 0, or -1 with a sentence in err.
 static int show_episode(struct show *s) {
-    struct rng rng = rng_make(s->request->playback.seed, RNG_EVAL_RESET, s->episode);
+    struct episode *e = &s->episode;
     const char *end = "";
-    env_reset(s->env, &rng);
+    episode_begin_evaluation(e, s->env, s->request->playback.seed, s->number);
     env_render_begin(s->render, s->env);
-    s->episode_return = 0;
-    s->steps = 0;
     if (show_frame(s) < 0) {
         return -1;
     }
     for (bool over = false; !over;) {
         env_obs(s->env, s->obs);
         policy_controller_mean(&s->controller, s->act, s->obs, 1);
-        struct env_step step = env_step(s->env, s->act);
-        if (step.bad || !isfinite(step.reward)) {
+        episode_step(e, s->env, s->act);
+        if (e->state == EPISODE_BROKEN) {
             end = "; cut short by a bad step of the simulator";
             break;
         }
-        s->episode_return += step.reward;
-        s->steps++;
-        over = step.terminated || step.truncated;
-        if (!over && s->steps == s->request->steps) {
+        over = e->state != EPISODE_RUNNING;
+        if (!over && e->length == s->request->steps) {
             end = "; cut short by --steps";
             over = true;
         }
-        if ((over || s->steps % (uint64_t)s->steps_a_frame == 0) && show_frame(s) < 0) {
+        if ((over || e->length % (uint64_t)s->steps_a_frame == 0) && show_frame(s) < 0) {
             return -1;
         }
     }
-    printf("episode %llu: return %.1f, length %llu%s\n", (unsigned long long)s->episode + 1,
-           s->episode_return, (unsigned long long)s->steps, end);
+    printf("episode %llu: return %.1f, length %llu%s\n", (unsigned long long)s->number + 1,
+           e->episode_return, (unsigned long long)e->length, end);
     fflush(stdout);
     return 0;
 }
@@ -217,7 +214,7 @@ static int show_all(struct show *s) {
     if (!s->film) {
         return -1;
     }
-    for (s->episode = 0; s->episode < r->playback.episodes; s->episode++) {
+    for (s->number = 0; s->number < r->playback.episodes; s->number++) {
         if (show_episode(s) < 0) {
             return -1;
         }
