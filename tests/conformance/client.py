@@ -19,7 +19,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "integration"))
 from harness import Dealer, Failure, block, double, envelope, fields, floats, number  # noqa: E402
 
-# Fields of Envelope, by the message's name.
+# Fields of Envelope by message name.
 (HELLO, WELCOME, REFUSE, TRANSITIONS, ACK, CREDIT, EPISODE, HEARTBEAT, GOODBYE, SHUTDOWN, EVAL_REQUEST, EVAL_REPORT,
  EXPERIENCE, GRANT, PROGRESS, POLICY_GET, POLICY) = range(11, 28)
 ROLE_ACTOR, ROLE_EVALUATOR, ROLE_LEARNER = 1, 2, 3

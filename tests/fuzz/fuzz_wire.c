@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Shows that no bytes whatever can hurt wire_unpack, and that what it passes is fit for use: every
-// number can be read, and packing it again gives a message that comes back as the same bytes.
+// Shows that wire_unpack withstands any bytes, and that an accepted message is usable: every number
+// can be read, and packing it and unpacking the result gives the same bytes.
 //
-// Built with libFuzzer (meson setup -Dfuzz=true, with clang) it searches for such bytes by itself:
+// With libFuzzer (meson setup -Dfuzz=true, with clang) it searches for failing input:
 //   fuzz_wire -max_len=4096 CORPUS_DIR
-// Without, its own main mutates a valid message of every type a few thousand times, the same way
-// each time; an argument gives another number of mutations a type, a second one the seed.
+// Without it, main mutates a valid message of every type a few thousand times, from a fixed seed.
+// The first argument sets the number of mutations per type, the second the seed.
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
-static volatile uint64_t digest; // so that the reading below is not optimised away
+static volatile uint64_t digest; // keeps the reads below from being optimised away
 static unsigned long passed;
 
 static void read_all(const void *data, size_t len) {
@@ -98,7 +98,7 @@ static uint32_t next(uint32_t below) {
     return (uint32_t)((state >> 33) % below);
 }
 
-// One to four changes: a bit, a byte, a cut, a piece repeated, zeros or large numbers set in.
+// One to four mutations: flip a bit, set a byte, cut, repeat a part, insert zeros or large numbers.
 static size_t mutate(uint8_t *out, size_t room, const uint8_t *data, size_t len) {
     memcpy(out, data, len);
     for (uint32_t n = 1 + next(4); n > 0 && len > 0; n--) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Sample messages: one function per type that sets every field.
 #include "tests/fuzz/wire_samples.h"
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Reads golden.safetensors and compares results with it.
 #include "tests/golden/golden.h"
 
 #include <math.h>

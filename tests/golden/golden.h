@@ -10,11 +10,11 @@
 int golden_open(void **state);
 int golden_close(void **state);
 
-// Copies the input `name` of n numbers to x. Fails the test if the file has none such.
+// Copies the input `name` of n numbers to x. Fails the test if the file lacks it.
 void golden_copy(float *x, const char *name, size_t n);
 // The same into new memory; the caller frees it with free().
 float *golden_input(const char *name, size_t n);
-// The answer `name` of n numbers, borrowed. Fails the test if the file has none such.
+// The answer `name` of n numbers, borrowed. Fails the test if the file lacks it.
 const double *golden_answer(const char *name, size_t n);
 
 // Compares n numbers with the answer `name`. The tolerance is relative to the

@@ -23,7 +23,7 @@ tensors = {}
 
 
 def put(name, t):
-    """Keeps t (float32 stays, float64 stays) and returns it in float64."""
+    """Stores t in its own precision and returns it in float64."""
     t = t.detach().clone()
     tensors[name] = t
     return t.double()
@@ -181,7 +181,7 @@ def sac():
     actor_dims, critic_dims = [O, H, H, 2 * A], [O + A, H, H, 1]
 
     def block(name, dims, copies):
-        """Parameters and their moments as two optimisers would leave them."""
+        """Parameters and moments as after some steps of their optimisers."""
         flat = torch.cat([network("unused", dims, 1.0) for _ in range(copies)]).detach()
         del tensors["unused"]
         params = put(name, flat.float()).requires_grad_()
@@ -196,7 +196,7 @@ def sac():
 
     actor, actor_adam = block("sac.policy", actor_dims, 1)
     critics, critic_adam = block("sac.critic", critic_dims, 2)
-    # The targets are near the critics, but not equal to them.
+    # Targets are close to the critics, but not equal.
     target = put("sac.critic.target", (critics + 0.1 * torch.randn(critics.numel())).float())
     start = put("sac.log_alpha", torch.tensor([math.log(0.2), 0.02, 3e-4]))
     log_alpha = start[:1].clone().requires_grad_()
@@ -259,7 +259,7 @@ def sac():
 
 
 def write(path):
-    """The safetensors format by hand: it is short, and float64 stays aligned in front."""
+    """Writes the safetensors format directly; float64 comes first, so that it stays aligned."""
     header = {"__metadata__": {"made_by": "make_golden.py", "torch": torch.__version__}}
     data = b""
     for name, t in sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0])):

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Shows that policy, critics, ensemble, Adam, Polyak averaging and normaliser give
 // PyTorch's numbers: values and gradients from make_golden.py. Tolerances are
-// several times the error that is measured.
+// several times the measured error.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -108,7 +108,7 @@ static void ensemble_numbers(void **state) {
     golden_expect("ensemble.mses", mses, MEMBERS, 1e-6);
     golden_expect("ensemble.bounds_loss", &bounds, 1, 1e-6);
     golden_expect("ensemble.gradient", gradient, n, 2e-6);
-    // The trainable bounds once more by themselves: their gradients are small.
+    // The trainable bounds again, alone: their gradients are small.
     size_t at = ensemble_max_logvar_offset(&e);
     const double *expected = golden_answer("ensemble.gradient", n) + at;
     for (size_t j = 0; j < 2 * T; j++) {
@@ -142,7 +142,7 @@ static void adam_numbers(void **state) {
         FREE_ALL(p, m, v);
     }
     float *target = golden_input("polyak.target", N), *source = golden_input("polyak.source", N);
-    // A step without gradient leaves the source where it is.
+    // A step with a zero gradient does not change the source.
     float *m = zeros(N), *v = zeros(N), *gradient = zeros(N);
     struct adam adam = adam_make(3e-4);
     adam_polyak_step(source, m, v, target, gradient, N, &adam, 0, 0.005f, 1);
@@ -158,7 +158,7 @@ static void normalizer_numbers(void **state) {
     normalizer_apply(y, block, x, ROWS, DIM);
     golden_expect("normalizer.mean", block, DIM, 1e-7);
     golden_expect("normalizer.std", block + DIM, DIM, 1e-7);
-    // A mean of 1 over a spread of 1e-3 costs three digits.
+    // A mean of 1 with a standard deviation of 1e-3 loses three digits.
     golden_expect("normalizer.y", y, ROWS * DIM, 5e-5);
     free(x);
 }

@@ -36,9 +36,9 @@ static const struct sac_config config = {
 };
 
 // Measured: parameters differ by 9e-8 of the largest, moments by 3.4e-7, metrics by
-// 1.8e-7. The rest is room for other vector units, whose tanh and exp differ in
-// the last place. The mildest fault of interest, a bias correction that is late by
-// one update, moves the parameters by more than 1e-4.
+// 1.8e-7. The margin is for other vector units, whose tanh and exp differ in
+// the last place. The smallest relevant fault, a bias correction that is late by
+// one update, changes the parameters by more than 1e-4.
 #define PARAMETERS_TOLERANCE 1e-6
 #define MOMENTS_TOLERANCE 5e-6
 #define METRICS_TOLERANCE 2e-6

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Networks and losses in double, row by row.
 #include "tests/grad/reference.h"
 
 #include <setjmp.h>
@@ -54,7 +55,7 @@ double reference_policy(double *act, const struct policy *p, const double *param
         double log_std = fmin(fmax(out[p->act_dim + j], -20), 2);
         double u = out[j] + exp(log_std) * noise[j];
         act[j] = tanh(u);
-        // The density of u, and of tanh's stretching: log(1 - tanh^2) = -2 log cosh.
+        // Density of u, and the Jacobian of tanh: log(1 - tanh^2) = -2 log cosh.
         log_prob += -noise[j] * noise[j] / 2 - log_std - log(2 * acos(-1)) / 2;
         log_prob += 2 * (fabs(u) + log1p(exp(-2 * fabs(u))) - log(2));
     }
@@ -120,7 +121,7 @@ void check_gradient(const char *what, const float *gradient, double *point, size
     }
     for (size_t i = 0; i < n; i++) {
         double error = fabs(gradient[i] - slopes[i]);
-        if (!kink[i] && !(error <= worst)) { // a NaN is the worst, too
+        if (!kink[i] && !(error <= worst)) { // true for NaN too
             worst = error;
             at = i;
         }

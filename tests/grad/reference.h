@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// The numerics once more, in double, as plain as they can be written, and a
-// check of gradients against central differences of them.
+// Reference implementation of the networks in double, written as simply as
+// possible, and a check of gradients against central differences of it.
 //
-// Differences of the float code itself would drown in rounding: with steps h the
-// error is about 1e-7 / h. In double the differences are good to nine digits, so
-// what a comparison shows is the float code's own error.
+// Differences of the float code itself would be dominated by rounding: with step h
+// the error is about 1e-7 / h. In double, differences are accurate to nine digits,
+// so a comparison measures the error of the float code.
 #ifndef SPUR_TESTS_GRAD_REFERENCE_H
 #define SPUR_TESTS_GRAD_REFERENCE_H
 
@@ -14,7 +14,7 @@
 #include "common/nn/ensemble.h"
 #include "common/nn/policy.h"
 
-// y (B, out); params and x are of the layout of mlp.h.
+// y (B, out); params and x have the layout of mlp.h.
 void reference_mlp(double *y, const struct mlp *m, const double *params, const double *x, int B);
 // One row: act (A), returns log_prob.
 double reference_policy(double *act, const struct policy *p, const double *params,
@@ -31,18 +31,18 @@ double reference_member_loss(const struct ensemble *e, const double *params, int
 typedef double (*reference_function)(const double *point, const void *context);
 
 // Fails the test unless gradient (n) is the gradient of f at point (n), each
-// entry to `tolerance` of the largest entry. point is changed and put back.
-// Entries at a kink, where the slopes to the left and to the right differ, are
-// left out; there may be few of them.
+// entry within `tolerance` of the largest entry. point is modified and restored.
+// Entries at a kink, where left and right slopes differ, are skipped; only few
+// are allowed.
 void check_gradient(const char *what, const float *gradient, double *point, size_t n,
                     reference_function f, const void *context, double tolerance);
 // Fails the test unless |a - b| <= tolerance * max(1, |b|) for all n.
 void check_close(const char *what, const float *a, const double *b, size_t n, double tolerance);
 
-// Memory for tests: exactly n, so that AddressSanitizer sees a step too far;
+// Memory for tests: exactly n numbers, so that AddressSanitizer detects overruns;
 // filled with N(0, 1) * scale, or converted. Freed with free().
 float *normal_floats(struct rng *rng, size_t n, double scale);
-float *garbage_floats(size_t n); // NaN: what must not be read before it is written
+float *garbage_floats(size_t n); // NaN, for memory that must not be read before it is written
 float *zero_floats(size_t n);
 double *to_doubles(const float *x, size_t n);
 

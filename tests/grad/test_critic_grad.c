@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Shows that the twin critics' values, their loss and its gradient, and the
-// gradient of their minimum with respect to the action are right, by comparing
-// with a reference in double and its differences.
+// gradient of their minimum with respect to the action agree with a reference in
+// double and its differences.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -126,8 +126,8 @@ static void loss_and_gradient(void **state) {
     }
 }
 
-// critic_backward_adam is Adam, and the average into the targets, on critic_loss's gradient, to the
-// bit; critic_infer gives what critic_forward does.
+// critic_backward_adam equals Adam and the target average on critic_loss's gradient, to the bit;
+// critic_infer equals critic_forward.
 static void steps_and_values(void **state) {
     (void)state;
     for (size_t i = 0; i < SHAPES; i++) {
@@ -159,7 +159,7 @@ static void steps_and_values(void **state) {
         for (int k = 0; k < 2; k++) {
             critic_infer(s.q + k * s.B, s.scratch[k], &s.c, s.params, k, s.x, s.B);
         }
-        check_q("values without a way back", &s);
+        check_q("values by inference", &s);
         free(expected);
         free(got);
         free(work);
@@ -180,7 +180,7 @@ static void gradient_of_the_minimum(void **state) {
             first += q1 < q2;
             check_close("minimum", q_min + row, &expected, 1, TOLERANCE);
         }
-        if (s.B >= 40) { // both critics have their rows
+        if (s.B >= 40) { // each critic is the minimum of some rows
             assert_in_range(first, 5, s.B - 5);
         }
         check_gradient("minimum", d_act, s.act64, s.act_len, sum_of_minima, &s, TOLERANCE);
@@ -190,7 +190,7 @@ static void gradient_of_the_minimum(void **state) {
     }
 }
 
-// One critic may be the minimum everywhere; and a broken one must be seen.
+// One critic may be the minimum everywhere; a broken one must be detected.
 static void one_sided_and_broken(void **state) {
     (void)state;
     for (int low = 0; low < 2; low++) {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Shows that a member's loss has the right value and gradient, for its network
-// and for both trainable bounds of the log-variance, that the bounds' own terms
-// are right, that predictions agree with the loss's network, and that the
-// optimiser decays weights only. By comparing with a reference in double and
-// its differences.
+// and for both trainable bounds of the log-variance with their own terms, that
+// predictions agree with the loss, and that the optimiser decays weights only.
+// Compares with a reference in double and its differences.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -27,7 +26,7 @@ struct example {
     double *params64, *x64, *y64;
 };
 
-// Bounds within reach of the raw log-variances, so that all slopes matter.
+// Bounds near the raw log-variances, so that every slope contributes.
 static struct example make(struct ensemble e, int B, int member, uint64_t seed) {
     struct rng rng = rng_make(seed, RNG_TEST, 3);
     struct example s = {.e = e, .B = B, .member = member};
@@ -58,7 +57,7 @@ static double loss(const double *params, const void *context) {
     return reference_member_loss(&s->e, params, s->member, s->x64, s->y64, s->B);
 }
 
-// For points that are a part of s->params64 itself.
+// For points inside s->params64.
 static double loss_in_place(const double *point, const void *context) {
     (void)point;
     const struct example *s = context;
@@ -91,7 +90,7 @@ static void gradients_of_many_shapes(void **state) {
             ensemble_member_loss(&mse, dparams, s.scratch, &e, s.params, s.member, s.x, s.y, s.B);
         check_close("loss", &got, &expected, 1, TOLERANCE);
         check_gradient("loss", dparams, s.params64, s.params_len, loss, &s, TOLERANCE);
-        // The bounds by themselves, not hidden behind larger entries.
+        // The bounds alone, not hidden by larger entries.
         size_t bounds = ensemble_max_logvar_offset(&e);
         check_gradient("bounds of the loss", dparams + bounds, s.params64 + bounds,
                        s.params_len - bounds, loss_in_place, &s, TOLERANCE);
@@ -112,8 +111,8 @@ static void bounds_terms(void **state) {
     drop(&s);
 }
 
-// mse and loss recomputed from what ensemble_predict gives, for more rows than
-// a block; and without the variance.
+// mse and loss recomputed from the output of ensemble_predict, for more rows than
+// a block; also without the variance.
 static void predictions_agree(void **state) {
     (void)state;
     int B = MLP_INFER_ROWS + 9;

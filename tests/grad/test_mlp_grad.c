@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Shows that mlp_forward computes the network and mlp_backward its gradient, for
-// parameters and inputs, both activations and odd shapes, by comparing with a
-// reference in double and its differences; and what the header says about
+// parameters and inputs, both activations and odd shapes, by comparison with a
+// reference in double and its differences. Also tests the header's rules for
 // adding, skipping, dropped rows, blocks and equal bits.
 #include <setjmp.h>
 #include <stdarg.h>
@@ -117,11 +117,11 @@ static void backward_writes_and_skips(void **state) {
     float *dx = garbage_floats(s.x_len), *dx_alone = garbage_floats(s.x_len);
     mlp_forward(s.y, s.scratch, &m, s.params, s.x, s.B);
     mlp_backward(dx, once, s.scratch, &m, s.params, s.c, s.B);
-    // Without dx, over what was there, the same to the bit.
+    // Without dx, over old contents: equal to the bit.
     mlp_forward(s.y, s.scratch, &m, s.params, s.x, s.B);
     mlp_backward(NULL, again, s.scratch, &m, s.params, s.c, s.B);
     assert_memory_equal(again, once, s.params_len * sizeof(float));
-    // Without dparams the input's gradient is the same to the bit.
+    // Without dparams the gradient of the input is equal to the bit.
     mlp_forward(s.y, s.scratch, &m, s.params, s.x, s.B);
     mlp_backward(dx_alone, NULL, s.scratch, &m, s.params, s.c, s.B);
     assert_memory_equal(dx, dx_alone, s.x_len * sizeof(float));
@@ -132,7 +132,7 @@ static void backward_writes_and_skips(void **state) {
     drop(&s);
 }
 
-// Dropping the rows whose dy is zero leaves the gradients as they are.
+// Dropping rows whose dy is zero does not change the gradients.
 static void dropped_rows_do_not_matter(void **state) {
     (void)state;
     for (int a = ACTIVATION_RELU; a <= ACTIVATION_SILU; a++) {
@@ -188,11 +188,10 @@ static void blocks_give_the_same(void **state) {
     }
 }
 
-// Adam layer by layer is the gradient first and Adam on each layer then, to the bit:
-// the next gradients are of the weights before the step. Twice, so that moments
-// count; once without a gradient, where only weights move, of the layers that decay. In
-// all ways there are: with decay or without, with a target that follows or without, by
-// one thread and by two.
+// Adam layer by layer equals a whole gradient followed by Adam on each layer, to the
+// bit: gradients use the weights before the step. Two steps, so that moments count,
+// and one with a zero gradient, where only the weights of decaying layers change. With
+// and without decay, with and without a target network, on one thread and on two.
 static void check_steps(struct mlp m, int B, uint64_t seed, bool decays, bool follows,
                         struct thread_team *team) {
     const float decay[] = {1e-2f, 0, 2e-2f, 3e-2f}, tau = 0.05f;
@@ -252,8 +251,8 @@ static void layers_step_by_themselves(void **state) {
     thread_team_destroy(&team);
 }
 
-// The same inputs elsewhere in memory, at an odd address, with other garbage in
-// scratch: the same bits.
+// The same inputs at another, odd address, with other garbage in scratch: the same
+// bits.
 static void same_bits_anywhere(void **state) {
     (void)state;
     for (int a = ACTIVATION_RELU; a <= ACTIVATION_SILU; a++) {
@@ -298,7 +297,7 @@ static void a_nan_comes_through(void **state) {
     }
 }
 
-// Spread and limits of the two ways to start, and biases of zero.
+// Standard deviation and limits of the two initialisations, and zero biases.
 static void initial_weights(void **state) {
     (void)state;
     struct mlp m = mlp_make(20, 100, 2, 10, ACTIVATION_SILU);
@@ -309,7 +308,7 @@ static void initial_weights(void **state) {
         for (int l = 0; l < m.layers; l++) {
             int n = m.dims[l] * m.dims[l + 1];
             const float *W = p + mlp_weight_offset(&m, l), *b = p + mlp_bias_offset(&m, l);
-            // A normal cut off at two sd keeps 0.8796 of its sd.
+            // A normal truncated at two sd has 0.8796 of its sd.
             double sd = way ? 0.8796 / (2 * sqrt(m.dims[l]))
                             : sqrt(6.0 / (m.dims[l] + m.dims[l + 1])) / sqrt(3);
             double limit = way ? 1 / sqrt(m.dims[l]) : sd * sqrt(3);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Shows that policy_forward gives the squashed Gaussian's actions and exact
+// Shows that policy_forward computes the squashed Gaussian's actions and exact
 // log-probabilities, also where tanh saturates and where log_std is clipped, and
-// that policy_backward is the gradient of a loss that mixes both, by comparing
-// with a reference in double and its differences.
+// that policy_backward is the gradient of a loss that mixes both. Compares with a
+// reference in double and its differences.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -87,7 +87,7 @@ static void check(const char *what, struct example *s, double tolerance) {
     policy_backward(dparams, s->scratch, &s->p, s->params, s->noise, s->c, s->d, s->B);
     check_gradient(what, dparams, s->params64, s->params_len, loss, s, tolerance);
 
-    // A step of Adam on that gradient, to the bit.
+    // One Adam step on this gradient, equal to the bit.
     size_t n = s->params_len;
     float *expected = zero_floats(3 * n), *got = zero_floats(3 * n);
     float *work = garbage_floats(mlp_adam_floats(&s->p.net));
@@ -99,7 +99,7 @@ static void check(const char *what, struct example *s, double tolerance) {
     policy_forward(s->act, s->log_prob, s->scratch, &s->p, s->params, s->obs, s->noise, s->B);
     policy_backward_adam(NULL, &step, got, s->scratch, &s->p, s->noise, s->c, s->d, s->B);
     assert_memory_equal(got, expected, 3 * n * sizeof(float));
-    // Without a way back.
+    // Inference only.
     policy_infer(s->act, s->log_prob, s->scratch, &s->p, s->params, s->obs, s->noise, s->B);
     check_values(what, s, tolerance);
     free(expected);
@@ -132,7 +132,7 @@ static void clipped_log_std_has_no_gradient(void **state) {
     struct example s = make(policy_make(3, 3, 17, 2), 6, 210);
     int A = s.p.act_dim;
     head_bias(&s)[A] = -30.0f;   // always below
-    head_bias(&s)[A + 1] = 2.0f; // some rows above
+    head_bias(&s)[A + 1] = 2.0f; // above in some rows
     refresh(&s);
     check("clipped", &s, 2e-5);
     float *dparams = zero_floats(s.params_len);
@@ -144,7 +144,7 @@ static void clipped_log_std_has_no_gradient(void **state) {
     drop(&s);
 }
 
-// mu = +-30: 1 - a^2 is zero in float, the log-probability is not.
+// mu = +-30: 1 - a^2 is zero in float, but the log-probability is finite.
 static void saturation_keeps_its_digits(void **state) {
     (void)state;
     struct example s = make(policy_make(3, 2, 17, 2), 6, 220);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Shows that the loss of a termination head and its gradient are right, by
-// comparing with a reference in double and its differences.
+// Shows that the loss of a termination head and its gradient agree with a
+// reference in double and its differences.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -72,7 +72,7 @@ static void check(int obs_dim, int B, uint64_t seed) {
     check_close("loss with sparsity", &loss, &expected, 1, TOLERANCE);
     check_gradient("gradient with sparsity", gradient, own, s.n, whole_loss, &s, TOLERANCE);
 
-    // What is predicted is the sigmoid of the calibrated output.
+    // The prediction is the sigmoid of the calibrated output.
     float *z = garbage_floats((size_t)B), *p = garbage_floats((size_t)B);
     const float *c = params + termination_calibration_offset(&s.t, MEMBER);
     termination_logits(z, scratch, &s.t, params, MEMBER, x, B);

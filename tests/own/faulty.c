@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A plug-in that counts its steps, with one fault, chosen by -DFAULT=name when it
-// is compiled: for the tests that each is refused or stopped.
+// A plug-in that counts its steps, with one fault, selected at compile time by
+// -DFAULT=name. Tests show that each is refused or stopped.
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>

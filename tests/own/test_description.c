@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Shows that an environment described in YAML observes, pays, ends and starts as
-// it says, computed here by hand from the simulator's state, and that each thing
-// that may be wrong in the file or its model is refused with file, line, field and
-// the choices there are.
+// Shows that an environment described in YAML has the described observations,
+// rewards, termination and start states, computed here from the simulator's state.
+// Every possible error in the file or its model is refused with file, line, field
+// and the valid choices.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +23,7 @@ static char dir[] = "/tmp/spur-test-description-XXXXXX";
 static char err[2048];
 static struct env_file file;
 
-// A cart on a rail, an arm hinged to it, a goal; nothing pulls or touches.
+// A cart on a rail with a hinged arm, and a goal; no gravity, no contacts.
 static const char model[] =
     "<mujoco><option timestep=\"0.01\" gravity=\"0 0 0\"/>\n"
     "<worldbody><site name=\"goal\" pos=\"1 0 0\"/><body name=\"cart\">\n"
@@ -96,7 +96,7 @@ static void check_obs(const struct env *env) {
     near_to(obs[2], fmin(fmax(v[1], -0.5), 0.5), "clipped qvel");
     near_to(obs[3], cos(q[1]), "cos");
     near_to(obs[4], sin(q[1]), "sin");
-    // The sensor belongs to this state, not to the one before.
+    // The sensor belongs to this state, not to the previous one.
     near_to(obs[5], q[0] + sin(q[1]), "sensor x");
     near_to(obs[7], cos(q[1]), "sensor z");
     near_to(obs[8], v[0], "slice of qvel");
@@ -156,10 +156,10 @@ static void does_as_it_says(void **state) {
     env_destroy(&env);
 }
 
-// What must be said of a description with this in place of the usual part.
+// The expected error of a description with this part replaced.
 static void expect(const char *path, const char *part) {
     if (env_file_read(&file, path, err, sizeof(err)) == 0) {
-        fail_msg("taken, but should have been refused: %s", part);
+        fail_msg("accepted, but should be refused: %s", part);
     }
     if (!strstr(err, part)) {
         fail_msg("says \"%s\", not \"%s\"", err, part);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Shows that a plug-in is stepped as it says (dimensions, bounds, time limit,
-// ranges, seeds), and that each thing that may be wrong with one is refused with
-// its name or makes the step bad: the versions of the plug-in faulty.c.
+// Shows that a plug-in is used as it declares (dimensions, bounds, time limit,
+// ranges, seeds), and that every fault is refused by name or makes the step bad:
+// the variants of faulty.c.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -112,7 +112,7 @@ static void what_is_wrong_is_refused(void **state) {
     assert_non_null(strstr(err, "FILE.yaml"));
 }
 
-// The first bad step of an episode; 0: none in 20.
+// The first bad step of an episode; 0: none within 20.
 static int first_bad(struct env *env) {
     struct rng rng = rng_make(2, RNG_TEST, 0);
     static const float act[2] = {0, 0};

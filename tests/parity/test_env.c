@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Shows, for every task, what the reference trajectories cannot: how actions are
-// scaled and clipped, the time limit, what happens when the simulator breaks
-// down. (test_starts.c: how episodes start; test_rules.c: how they end.)
+// Tests every task beyond the reference trajectories: scaling and clipping of
+// actions, the time limit, and failures of the simulator. (test_starts.c: start
+// states; test_rules.c: termination.)
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -50,7 +50,7 @@ static void random_action(float *action, int n, struct rng *rng) {
     }
 }
 
-// ---- the same again ----
+// ---- reproducibility ----
 
 static void same_seed_same_bits(void **state) {
     (void)state;
@@ -78,7 +78,7 @@ static void same_seed_same_bits(void **state) {
 
 // ---- actions ----
 
-// One step from the same start: by env_step with `action` in every place, or by
+// One step from the same start: env_step with every action set to `action`, or
 // env_step_raw with `ctrl`.
 static struct env_step step_once(struct state *after, struct env *env, const float *action,
                                  const double *ctrl) {
@@ -114,8 +114,8 @@ static void actions_are_scaled_and_clipped(void **state) {
     }
 }
 
-// Out of range, the simulator clamps what moves the joints, but the reward is
-// charged for the action as given.
+// Outside of the range the simulator clamps the controls, but the reward uses the
+// action as given.
 static void raw_actions_cost_as_given(void **state) {
     (void)state;
     struct env *env = create(task_find("hopper"));
@@ -130,7 +130,7 @@ static void raw_actions_cost_as_given(void **state) {
 
 // ---- the time limit ----
 
-// Steps with zero action until the end; returns how many, and the last one.
+// Steps with zero actions until the end; returns their number and the last step.
 static int run_to_end(struct env_step *last, struct env *env, int limit) {
     struct rng rng = rng_make(SEED, RNG_ENV_RESET, 2);
     float action[TASK_ACT_DIM_MAX] = {0};
@@ -152,7 +152,7 @@ static void time_runs_out_unless_the_task_ends_first(void **state) {
         struct env_step last;
         struct env *env = create(&task);
         int fall = run_to_end(&last, env, task.horizon + 1);
-        if (!last.terminated) { // nothing ends it, or it just stands there (ant)
+        if (!last.terminated) { // no termination, or it stands still (ant)
             assert_int_equal(fall, task.horizon);
             assert_true(last.truncated);
             env_destroy(&env);
@@ -162,7 +162,7 @@ static void time_runs_out_unless_the_task_ends_first(void **state) {
         assert_true(fall > 2 && fall < task.horizon && task.terminated != NULL);
         assert_false(last.truncated);
 
-        task.horizon = fall; // both at once: the task's end counts
+        task.horizon = fall; // both at once: termination takes precedence
         assert_int_equal(run_to_end(&last, env, 1000), fall);
         assert_true(last.terminated && !last.truncated);
 
@@ -174,8 +174,8 @@ static void time_runs_out_unless_the_task_ends_first(void **state) {
     assert_true(falls >= 11);
 }
 
-// A pole held up by hand for a whole episode: truncated at step 1000 and not
-// before, and what is observed then is the state reached, not a new start.
+// A pole balanced by a controller for a whole episode is truncated at step 1000
+// and not before. The last observation is the state reached, not a new start.
 static void a_whole_episode_ends_with_its_true_observation(void **state) {
     (void)state;
     const struct task *task = task_find("inverted_pendulum");
@@ -187,7 +187,7 @@ static void a_whole_episode_ends_with_its_true_observation(void **state) {
     for (int t = 1; t <= 1000; t++) {
         double o[4];
         env_obs_f64(env, o);
-        // Gains found by trial; the cart is led to 0.3, far from every start.
+        // Gains found by trial; the cart moves to 0.3, far from every start state.
         float action = (float)((0.6 * (o[0] - 0.3) + 9.0 * o[1] + 1.0 * o[2] + 1.6 * o[3]) / 3.0);
         struct env_step step = env_step(env, &action);
         episode_return += step.reward;
@@ -201,7 +201,7 @@ static void a_whole_episode_ends_with_its_true_observation(void **state) {
     assert_true(obs[0] == (float)s.qpos[0] && obs[1] == (float)s.qpos[1]);
     assert_true(obs[2] == (float)s.qvel[0] && obs[3] == (float)s.qvel[1]);
     assert_true(obs[0] > 0.1f);
-    // No start state was drawn, and a reset starts the clock again.
+    // No start state was sampled, and a reset restarts the time limit.
     assert_memory_equal(&rng, &untouched, sizeof rng);
     env_reset(env, &rng);
     float zero = 0;
@@ -209,9 +209,9 @@ static void a_whole_episode_ends_with_its_true_observation(void **state) {
     env_destroy(&env);
 }
 
-// ---- breaking down ----
+// ---- failures of the simulator ----
 
-// Whether a coordinate of qpos is part of the rotation of a root that is free in space.
+// Whether a coordinate of qpos belongs to the rotation of a free root.
 static bool is_quaternion(const struct env *env, int i) {
     double type = -1;
     env_model_values(&type, 1, env, "jnt_type");
@@ -233,10 +233,10 @@ static void a_broken_simulation_is_reported(void **state) {
                 struct state s = state_of(env);
                 *(i < dims.nq ? &s.qpos[i] : &s.qvel[i - dims.nq]) = poison[j];
                 if (is_quaternion(env, i) && isfinite(poison[j])) {
-                    continue; // MuJoCo makes it a unit one
+                    continue; // MuJoCo normalises it
                 }
                 env_set_state(env, s.qpos, s.qvel);
-                // MuJoCo has put its own state back by now; the flag stays.
+                // MuJoCo has restored its state by now; the flag remains.
                 assert_true(env_step(env, zero).bad);
                 assert_true(env_step(env, zero).bad);
             }
@@ -251,11 +251,11 @@ static void a_broken_simulation_is_reported(void **state) {
         assert_false(env_step(env, zero).bad);
         env_destroy(&env);
     }
-    // Left to itself MuJoCo logs each of these to a file where it runs.
+    // By default MuJoCo logs each of these to a file in the current folder.
     assert_false(file_exists("MUJOCO_LOG.TXT"));
 }
 
-// An error inside MuJoCo, which would end the process, is the step's misfortune.
+// An error inside MuJoCo, which would end the process, makes the step bad.
 static void fail_inside(const mjModel *model, mjData *data) {
     (void)model;
     (void)data;
@@ -274,7 +274,7 @@ static void an_error_inside_mujoco_is_survived(void **state) {
         env_reset(env, &rng); // fails as well
         mjcb_passive = NULL;
         assert_true(env_step(env, zero).bad);
-        // The next episode is as good as any.
+        // The next episode is normal.
         struct rng again = rng;
         env_reset(env, &rng);
         assert_false(env_step(env, zero).bad);
@@ -301,7 +301,7 @@ static void a_task_without_environment_is_refused(void **state) {
 
 // ---- Gymnasium's v5 classes ----
 
-// What v5 observes is what v4 does without the numbers that are always 0.
+// The observation of v5 is that of v4 without the numbers that are always 0.
 static void v5_observes_the_same_without_zeros(void **state) {
     (void)state;
     static const char *const names[] = {"inverted_double_pendulum", "reacher"};
@@ -336,7 +336,7 @@ static void v5_observes_the_same_without_zeros(void **state) {
 }
 
 int main(void) {
-    // Somewhere empty, to see what is written.
+    // An empty folder, to detect files that are written.
     char dir[] = "/tmp/test_env.XXXXXX";
     if (mkdtemp(dir) == NULL || chdir(dir) != 0) {
         perror(dir);

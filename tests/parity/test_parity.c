@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Shows that spur-parity can fail. Small reference files pass; with one number
-// changed in any quantity they do not, and the line of that quantity says so;
-// and whatever is missing, misshapen or hostile in a file is answered with a
-// message, never with a crash.
+// Shows that spur-parity detects differences. Small reference files pass. With one
+// number changed in any quantity they fail, and the line of that quantity reports
+// it. Missing, malformed or hostile parts of a file give a message, never a crash.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,8 +29,8 @@ static json_t *load(const char *name) {
     return root;
 }
 
-// Runs spur-parity with these arguments; its exit status, and what it printed
-// in `output`.
+// Runs spur-parity with these arguments; returns its exit status, its output in
+// `output`.
 static int run(const char *arguments) {
     char command[2048];
     snprintf(command, sizeof command, "'%s' %s 2>&1", program, arguments);
@@ -41,7 +40,7 @@ static int run(const char *arguments) {
     output[len] = '\0';
     int status = pclose(pipe);
     assert_true(WIFEXITED(status));
-    // A signal, or a sanitizer's verdict.
+    // A signal, or a sanitizer's report.
     if (WEXITSTATUS(status) > 100 || strstr(output, "Sanitizer") != NULL ||
         strstr(output, "runtime error:") != NULL) {
         fail_msg("spur-parity crashed: status %d\n%s", WEXITSTATUS(status), output);
@@ -49,7 +48,7 @@ static int run(const char *arguments) {
     return WEXITSTATUS(status);
 }
 
-// The same on a document.
+// The same for a document.
 static int run_on(const json_t *root) {
     assert_int_equal(json_dump_file(root, file, JSON_REAL_PRECISION(17)), 0);
     return run(file);
@@ -80,7 +79,7 @@ static json_t *at(json_t *node, const char *path) {
     return node;
 }
 
-// The line about a quantity of the last run says this.
+// Checks the line of a quantity in the last run's output.
 static void line_says(const char *quantity, const char *word) {
     char start[64];
     snprintf(start, sizeof start, ".json: %s ", quantity);
@@ -115,7 +114,7 @@ static void reference_files_pass(void **state) {
     }
 }
 
-// One change by `delta` (a flag: turned) at path must show up under quantity.
+// A change by `delta` (a flag: inverted) at path must be reported for quantity.
 static void change_is_noticed(const char *path, double delta, const char *quantity) {
     json_t *root = load("hopper.json");
     json_t *node = at(root, path);
@@ -125,7 +124,7 @@ static void change_is_noticed(const char *path, double delta, const char *quanti
     } else if (json_is_integer(node)) {
         json_integer_set(node, json_integer_value(node) + 1);
     } else {
-        // Booleans are shared constants: replaced in their list.
+        // Booleans are shared constants: replace them in their list.
         char parent[128];
         snprintf(parent, sizeof parent, "%s", path);
         char *slash = strrchr(parent, '/');
@@ -171,7 +170,7 @@ static void any_changed_number_fails(void **state) {
     change_is_noticed("model/jnt_range/4/0", 0, "model");
 }
 
-// Rounding in what is computed from states is allowed; other names are not.
+// Rounding of derived quantities is allowed; other names are not.
 static void tolerances_are_what_they_say(void **state) {
     (void)state;
     json_t *root = load("hopper.json");
@@ -179,7 +178,7 @@ static void tolerances_are_what_they_say(void **state) {
     json_real_set(obs, json_real_value(obs) + 5e-15);
     json_t *reward = at(root, "trajectories/0/reward/20");
     json_real_set(reward, json_real_value(reward) + 5e-14);
-    json_integer_set(at(root, "model/nstack"), 1); // does not move anything
+    json_integer_set(at(root, "model/nstack"), 1); // has no effect on motion
     assert_int_equal(run_on(root), 0);
     json_string_set(at(root, "model/geom_names/2"), "thumb");
     assert_int_equal(run_on(root), 1);
@@ -189,7 +188,7 @@ static void tolerances_are_what_they_say(void **state) {
 
 // ---- hostile files ----
 
-// Every key of the object at path: removed, then replaced by other things.
+// Every key of the object at path: removed, then replaced by other values.
 static void spoil(json_t *whole, const char *path) {
     json_t *original = json_deep_copy(at(whole, path));
     json_t *object = at(whole, path);
@@ -264,7 +263,7 @@ static void a_spoilt_model_is_a_difference(void **state) {
     json_decref(copy);
 }
 
-// What is needed is asked for by name.
+// A missing key is named.
 static void missing_things_are_named(void **state) {
     (void)state;
     static const char *const top[] = {"env",     "frame_skip", "dt",          "obs_dim",
@@ -339,7 +338,7 @@ static void other_files_are_refused(void **state) {
     assert_int_equal(run("/nonexistent.json"), 74);
     assert_non_null(strstr(output, "/nonexistent.json"));
     assert_int_equal(run("/"), 74);
-    // A good file beside it does not hide it.
+    // A good file does not hide a bad one.
     json_t *root = small_document();
     assert_int_equal(run_on(root), 0);
     char both[256];

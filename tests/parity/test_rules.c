@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Shows that the termination rule on observations (common/task), which ends
-// rollouts of a learned model, is the task's own: both judge many real
+// rollouts of a learned model, agrees with the task's own: both judge many real
 // transitions of every task under random actions. Half of the episodes start
-// with a coordinate scattered around a limit of the task, so that endings of
-// every kind are common.
+// with one coordinate near a limit of the task, so that all kinds of termination
+// are common.
 //
-// SPUR_TEST_ROWS sets how many transitions a task; without it there are as many
-// as a second allows. docs/environments/built-in.md has what 100,000 a task have shown.
+// SPUR_TEST_ROWS sets the transitions per task; the default takes about a second.
+// docs/environments/built-in.md has the results of 100,000 per task.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,20 +22,19 @@
 #include "common/base/rng.h"
 
 #define SEED 20260131
-#define EPISODE_MAX 100 // steps; then another start
+#define EPISODE_MAX 100 // steps
 #define BATCH 100       // rows judged at once
 #define STATE_MAX 64
 
-// How a task's episodes are brought to its limits, and how often the rules may
-// differ: a height or an angle that is within a float's rounding of its limit is
-// rare enough never to occur here. A task has the facts of the longest name that
-// its own begins with.
+// How episodes of a task approach its limits, and how often the rules may differ: a
+// height or an angle within float rounding of its limit is too rare to occur here.
+// A task uses the entry with the longest matching prefix of its name.
 static const struct facts {
     const char *name;
     int rows;       // by default
-    int coordinate; // of qpos; -1: random actions alone end often enough
+    int coordinate; // of qpos; -1: random actions alone terminate often enough
     double low, high;
-    double disagreement; // rate at most
+    double disagreement; // maximum rate
 } facts[] = {
     {"ant", 3000, 2, 0.1, 1.1, 0},
     {"half_cheetah", 3000, -1, 0, 0, 0},
@@ -93,7 +92,7 @@ static void the_rule_agrees_with_the_task(void **state) {
         const struct task *task = task_at(k);
         const struct facts *f = find_facts(task->name);
         if (f == NULL) {
-            fail_msg("%s: no facts", task->name);
+            fail_msg("%s: no entry", task->name);
         }
         struct env *env = create(task);
         struct rng rng = rng_make(SEED, RNG_ENV_RESET, 7), noise = rng_make(SEED, RNG_EXPLORE, 7);
@@ -128,15 +127,15 @@ static void the_rule_agrees_with_the_task(void **state) {
         if (task->terminated == NULL) {
             assert_int_equal(ends, 0);
         } else {
-            assert_true(ends > rows / 200); // else the test shows little
+            assert_true(ends > rows / 200); // enough terminations for a meaningful test
         }
         assert_true(early + late <= f->disagreement * rows);
         env_destroy(&env);
     }
 }
 
-// The hopper ends at 100 rad/s, but observed velocities stop at 10: a rule on
-// observations cannot see it. Random actions never get there.
+// Hopper terminates at 100 rad/s, but observed velocities are clipped at 10, so a
+// rule on observations cannot detect it. Random actions never reach it.
 static void what_is_clipped_cannot_be_seen(void **state) {
     (void)state;
     const struct task *task = task_find("hopper");
@@ -158,8 +157,8 @@ static void what_is_clipped_cannot_be_seen(void **state) {
     env_destroy(&env);
 }
 
-// Every joint flies at 50: what is observed is 10 just where the task says that it clips. (The last
-// numbers of the double pendulum and of ant_v5 are forces, which no state sets.)
+// With every joint at 50 rad/s, exactly the numbers that the task declares as clipped are 10. (The
+// last numbers of the double pendulum and of ant_v5 are forces, which the state does not set.)
 static void clips_are_the_environments_own(void **state) {
     (void)state;
     for (int t = 0; t < task_count(); t++) {

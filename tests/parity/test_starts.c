@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Shows that every task's episodes start as its distribution says: 10,000 resets
-// of each, their bounds, means, spreads and shapes, what is drawn by rejection,
-// and that coordinates are independent of each other. The facts are written down
-// here once more, per robot, straight from Gymnasium's classes.
+// Shows that start states have the specified distributions: 10,000 resets per task,
+// with bounds, means, standard deviations, fourth moments, rejection sampling, and
+// independence of the coordinates. The distributions are repeated here per robot,
+// directly from Gymnasium's classes.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,14 +21,14 @@
 #define SEED 20260131
 #define RESETS 10000
 #define COORDINATES_MAX 64 // nq + nv
-#define SIGMAS 4.5         // a mean may be off by this many of its standard errors
+#define SIGMAS 4.5         // allowed deviation of a mean, in standard errors
 
 enum law {
     END,     // of the list
     FIXED,   // always `centre`
     UNIFORM, // centre +- width
     NORMAL,  // standard deviation `width`
-    UNIT,    // 4 numbers: 1 0 0 0 with noise as UNIFORM, made a unit quaternion
+    UNIT,    // 4 numbers: 1 0 0 0 with noise as UNIFORM, normalised
     DISC,    // 2 numbers: uniform within +-width where their norm is below width
     BESIDE,  // 2 numbers: uniform in [-0.3, 0] x [-0.2, 0.2] where it is above width
 };
@@ -40,8 +40,8 @@ struct segment {
     double centre, width;
 };
 
-// A robot's variants (another class, fewer observations) all start alike: a task
-// has the facts of the longest name that its own begins with.
+// The variants of a robot (another class, fewer observations) share their start
+// states: a task uses the entry with the longest matching prefix of its name.
 static const struct robot {
     const char *name;
     struct segment segments[8];
@@ -130,7 +130,7 @@ static void check_moments(const char *what, struct moments m, double centre, dou
 static void check_one(const char *what, const double *x, const struct segment *s) {
     struct moments m = moments_of(x, s->centre);
     if (s->law == UNIFORM) {
-        // The last bit of `centre + width` may lie outside.
+        // `centre + width` may round up by one bit.
         check_moments(what, m, s->centre, s->width / sqrt(3.0), 1.8, 0.998 * s->width,
                       s->width * (1 + 1e-12));
     } else if (s->law == NORMAL) {
@@ -167,12 +167,12 @@ static void check_quaternion(const char *what, const double *q, double w) {
     free(ratio);
 }
 
-// ---- two numbers drawn by rejection ----
+// ---- pairs from rejection sampling ----
 
 struct region {
-    double low[2], high[2]; // the box that is drawn from
+    double low[2], high[2]; // the sampled box
     double radius;
-    bool inside; // what is kept: norms below the radius, or above
+    bool inside; // accept norms below the radius; else above
 };
 
 #define CELLS 6     // a side
@@ -190,8 +190,8 @@ static int cell_of(const struct region *region, double x, double y) {
     return i * CELLS + j;
 }
 
-// Every pair is in the region, and how many fall into each of 36 cells agrees with
-// how much of the region's area the cell has (a chi-square test).
+// Every pair is in the region, and the counts in 36 cells agree with the share of
+// the region's area in each cell (a chi-square test).
 static void check_region(const char *what, const double *x, const double *y,
                          const struct region *region) {
     double area[CELLS * CELLS] = {0}, total = 0, count[CELLS * CELLS] = {0};
@@ -216,7 +216,7 @@ static void check_region(const char *what, const double *x, const double *y,
     int cells = 0;
     for (int c = 0; c < CELLS * CELLS; c++) {
         double expected = area[c] / total * RESETS;
-        if (expected >= 5) { // what is rarer follows no chi-square law
+        if (expected >= 5) { // smaller counts do not follow a chi-square distribution
             chi_square += (count[c] - expected) * (count[c] - expected) / expected;
             cells++;
         }
@@ -251,8 +251,8 @@ static void check_segment(const char *task, const double *x, const struct segmen
     }
 }
 
-// No coordinate knows of another: correlations are 0, but for chance. (A pair
-// drawn by rejection has none either, by symmetry in one of the two.)
+// Coordinates are independent: correlations are 0 within sampling error. (So are
+// those of a pair from rejection sampling, by symmetry in one of the two.)
 static void check_independence(const char *task, const double *x, int n) {
     struct moments m[COORDINATES_MAX];
     for (int i = 0; i < n; i++) {
@@ -277,7 +277,7 @@ static void starts_are_distributed_as_they_should(void **state) {
         const struct task *task = task_at(k);
         const struct robot *robot = find_robot(task->name);
         if (robot == NULL) {
-            fail_msg("%s: how do its episodes start? Add its robot to this test", task->name);
+            fail_msg("%s: unknown start states; add its robot to this test", task->name);
         }
         char err[256];
         struct env *env = env_create(task, err, sizeof err);
@@ -298,7 +298,7 @@ static void starts_are_distributed_as_they_should(void **state) {
                 x[i * RESETS + r] = i < dims.nq ? qpos[i] : qvel[i - dims.nq];
             }
         }
-        int next = 0; // the segments cover every coordinate once
+        int next = 0; // the segments must cover every coordinate once
         for (const struct segment *s = robot->segments; s->law != END; s++) {
             assert_int_equal(s->first, next);
             check_segment(task->name, x, s);

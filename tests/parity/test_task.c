@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Shows that tasks are found by their names, that a wrong name is answered with
-// the nearest right one, and that the termination rules on predicted states
-// hold at their limits, for every entry, and for numbers that are none.
+// Shows that tasks are found by their names, that a wrong name gives the nearest
+// valid one, and that the termination rules on predicted states are right at their
+// limits, for every entry, and for NaN.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,11 +29,11 @@ static void names_are_found_in_any_spelling(void **state) {
         {"InvertedPendulum-v5", "inverted_pendulum_v5"},
         {"inverted_pendulum_v5", "inverted_pendulum_v5"},
         {"Reacher-v5", "reacher_v5"},
-        {"swimmer-v5", "swimmer"}, // the same in both
+        {"swimmer-v5", "swimmer"}, // the same in v4 and v5
         {"HalfCheetah-v5", "half_cheetah"},
         {"Walker2d_v5", "walker2d_v5"},
         {"walker2d-v4", "walker2d"},
-        {"AntTruncatedObs-v2", "ant_truncated_obs"}, // as MBPO calls it
+        {"AntTruncatedObs-v2", "ant_truncated_obs"}, // MBPO's name
         {"HumanoidTruncatedObs", "humanoid_truncated_obs"},
         {"Swimmer_v4", "swimmer"},
     };
@@ -81,7 +81,7 @@ static int done_of(const struct task *task, const float *obs) {
     return done;
 }
 
-// base with entry i set to value ends (or not) as `done` says.
+// base with entry i set to value terminates if `done`.
 static void entry_ends(const struct task *task, const float *base, int i, float value, int done) {
     float obs[TASK_OBS_DIM_MAX];
     memcpy(obs, base, (size_t)task->obs_dim * sizeof *obs);
@@ -123,7 +123,7 @@ static void hopper_ends_low_leaning_or_huge(void **state) {
     for (int sign = -1; sign <= 1; sign += 2) {
         entry_ends(task, base, 1, (float)sign * 0.2f, 1);
         entry_ends(task, base, 1, (float)sign * nextafterf(0.2f, 0.0f), 0);
-        // Both sides of the bound count, for every entry.
+        // Both sides of the bound, for every entry.
         for (int i = 2; i < 11; i++) {
             entry_ends(task, base, i, (float)sign * 100.0f, 1);
             entry_ends(task, base, i, (float)sign * 99.99f, 0);
@@ -149,12 +149,12 @@ static void inverted_double_pendulum_ends_low(void **state) {
     for (int k = 0; k < 2; k++) {
         const struct task *task = task_find(names[k]);
         assert_int_equal(double_pendulum_done(task, 0, 0), 0); // 1.2 high
-        // Straight and leaning, it is 1 high at acos(1 / 1.2) = 0.5857.
+        // Straight and leaning, its height is 1 at acos(1 / 1.2) = 0.5857.
         assert_int_equal(double_pendulum_done(task, 0.585, 0), 0);
         assert_int_equal(double_pendulum_done(task, 0.586, 0), 1);
         assert_int_equal(double_pendulum_done(task, -0.585, 0), 0);
         assert_int_equal(double_pendulum_done(task, -0.586, 0), 1);
-        // Bent, at acos(2 / 3) = 0.8411 of the upper one; bent back it stands.
+        // Bent, at acos(2 / 3) = 0.8411 of the upper pole; bent back it is high enough.
         assert_int_equal(double_pendulum_done(task, 0, 0.841), 0);
         assert_int_equal(double_pendulum_done(task, 0, -0.842), 1);
         assert_int_equal(double_pendulum_done(task, 0.7, -0.7), 0);
@@ -165,7 +165,7 @@ static void inverted_double_pendulum_ends_low(void **state) {
             entry_ends(task, upright, i, NAN, 1);
         }
         entry_ends(task, upright, 0, 1e30f, 0); // the cart has no limit
-        // Sines and cosines of no angle: the direction counts for the upper pole.
+        // Sine and cosine that match no angle: the upper pole uses their direction.
         entry_ends(task, upright, 4, 0.01f, 0);
         entry_ends(task, upright, 3, 0.5f, 1);
     }
@@ -231,11 +231,11 @@ static void humanoid_ends_low_or_high(void **state) {
         entry_ends(task, base, 0, nextafterf(2.0f, 1.0f), 0);
         entry_ends(task, base, 0, nextafterf(2.0f, 3.0f), 1);
         entry_ends(task, base, 0, NAN, 1);
-        entry_ends(task, base, task->obs_dim - 1, 1e30f, 0); // only the height counts
+        entry_ends(task, base, task->obs_dim - 1, 1e30f, 0); // only the height matters
     }
 }
 
-// NaN ends an episode in every task that can end; nothing is written beyond the
+// NaN terminates in every task that can terminate; nothing is written beyond the
 // batch. (test_rules.c judges batches of real observations.)
 static void nan_ends_whatever_can_end(void **state) {
     (void)state;

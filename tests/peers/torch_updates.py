@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 
-# Read by libraries when they are loaded, so this program starts itself again with them.
+# Libraries read these when they are loaded, so this program restarts itself with them.
 SETTINGS = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 SECONDS = 1.0  # of one measurement
 
@@ -29,7 +29,7 @@ DECAY = [2.5e-5, 5e-5, 7.5e-5, 7.5e-5, 1e-4]
 
 
 def settle():
-    """Environment and core, before anything is loaded."""
+    """Sets environment and core before libraries are loaded."""
     wanted = dict(os.environ, **SETTINGS)
     wanted.pop("OPENBLAS_CORETYPE", None)
     with open("/proc/cpuinfo", encoding="utf-8") as f:

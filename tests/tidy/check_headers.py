@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Shows that every header compiles alone: each brings what it needs. Arguments: the compiler's command."""
+"""Shows that every header compiles alone. Arguments: the command of the compiler."""
 import os
 import subprocess
 import sys

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Shows that the folders keep their order and the foreign libraries their doorways.
+"""Shows that folders include in order, and that each foreign library enters by its own files.
 
 Reads every #include of the tree. A file may include its own folder and those
 below it; siblings do not include each other; a foreign header appears in its
