@@ -195,7 +195,7 @@ static void ask_policy(struct actor *a, uint64_t now_ms) {
     if (a->learner.session.state == SESSION_UP) {
         a->policy_asked_ms = now_ms ? now_ms : 1;
         a->learner.have_version = a->controller.version;
-        session_ask(&a->learner.session, now_ms);
+        session_request(&a->learner.session, now_ms);
         client_on_tick(&a->learner, now_ms);
     }
 }

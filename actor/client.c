@@ -48,14 +48,14 @@ static int send_policy_get(struct client *c) {
 
 bool client_on_tick(struct client *c, uint64_t now_ms) {
     unsigned duties = session_on_tick(&c->session, now_ms);
-    if (duties & SESSION_SAY) {
+    if (duties & SESSION_WARN) {
         log_warn("%s", c->session.line);
     }
     if (duties & SESSION_REOPEN) {
         c->port->reopen(c->port->arg, c->socket);
     }
     if (duties & SESSION_HELLO) {
-        int rc = c->session.asks_only ? send_policy_get(c) : send_hello(c);
+        int rc = c->session.request_only ? send_policy_get(c) : send_hello(c);
         if (rc == 0) {
             session_sent(&c->session, now_ms, true);
         }

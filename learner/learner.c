@@ -181,7 +181,7 @@ void core_leave(struct learner *l, enum exit_code code) {
 
 static void tick_session(struct learner *l, uint64_t now_ms) {
     unsigned duties = session_on_tick(&l->session, now_ms);
-    if (duties & SESSION_SAY) {
+    if (duties & SESSION_WARN) {
         log_warn("%s", l->session.line);
     }
     if (duties & SESSION_REOPEN) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Fills in and checks the fields of Hello.
+// Fills in and validates the fields of Hello.
 #include "proto/hello.h"
 
 #include <stdio.h>
@@ -33,7 +33,7 @@ int hello_check(enum wire_refusal *code, char *text, size_t text_len, const stru
         (h->obs_dim && h->obs_dim != (uint32_t)run->obs_dim) ||
         (h->act_dim && h->act_dim != (uint32_t)run->act_dim)) {
         snprintf(text, text_len,
-                 "%.64s brings %.48s with %u observations and %u actions; this run's task is %.48s "
+                 "%.64s has %.48s with %u observations and %u actions; this run's task is %.48s "
                  "with %d and %d",
                  h->id, h->task[0] ? h->task : "an environment", h->obs_dim, h->act_dim, run->task,
                  run->obs_dim, run->act_dim);
@@ -47,7 +47,7 @@ int hello_check(enum wire_refusal *code, char *text, size_t text_len, const stru
     }
     if (h->role == WIRE_ROLE_ACTOR && h->environments > 1 && run->lockstep) {
         snprintf(text, text_len,
-                 "%s brings %u environments; in lockstep an actor steps one: start it with "
+                 "%s has %u environments, but an actor in lockstep has one: start it with "
                  "--envs-per-actor 1, or the run with pacing.mode=ratio",
                  h->id, h->environments);
         *code = WIRE_REFUSED_MODE;

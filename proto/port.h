@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
-// A core's outgoing side: the calls by which it sends messages.
+// The interface by which a core sends messages.
 //
-// The cores of the model server, the learner and the actors own no socket. A
-// daemon (daemon/daemon.h) gives each a port that reaches its sockets; a test
-// gives one that records.
+// The cores of the model server, the learner and the actors have no socket. A daemon
+// (daemon/daemon.h) provides a port to its sockets; a test provides one that records.
 #ifndef SPUR_PROTO_PORT_H
 #define SPUR_PROTO_PORT_H
 
@@ -12,7 +11,7 @@
 
 // The sockets that a process may have.
 enum port_socket {
-    PORT_OWN,         // bound by --bind: serves any number of peers
+    PORT_OWN,         // bound to --bind: any number of peers
     PORT_MODELSERVER, // connected to the model server
     PORT_LEARNER,     // connected to the learner
     PORT_SOCKET_COUNT
@@ -21,11 +20,11 @@ enum port_socket {
 // The calls must not call back into the core.
 struct port {
     void *arg;
-    // `to` is the receiver for PORT_OWN, NULL for the other two. 0; -EAGAIN: not
-    // now, send again later; another negative errno: that peer is gone.
+    // `to` is the receiver for PORT_OWN, NULL for the other two. 0; -EAGAIN: the socket is
+    // full, retry later; another negative errno: the peer is gone.
     int (*send)(void *arg, enum port_socket socket, const struct net_peer *to,
                 const struct wire_msg *msg);
-    // Replaces the connection by a new one, soon after the call.
+    // Replaces the connection by a new one, shortly after the call.
     void (*reopen)(void *arg, enum port_socket socket);
 };
 

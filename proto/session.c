@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The state machine of a client's connection: time-outs, retries and refusals.
 #include "proto/session.h"
 
 #include <stdio.h>
@@ -10,13 +11,13 @@
 #define PAUSE_DOUBLINGS_MAX 5
 #define REOPEN_DOUBLINGS_MAX 2
 
-void session_init(struct session *s, const char *program, const char *endpoint, bool asks_only,
+void session_init(struct session *s, const char *program, const char *endpoint, bool request_only,
                   uint64_t now_ms) {
     *s = (struct session){
         .program = program,
         .endpoint = endpoint,
-        .asks_only = asks_only,
-        .state = asks_only ? SESSION_UP : SESSION_OPENING,
+        .request_only = request_only,
+        .state = request_only ? SESSION_UP : SESSION_OPENING,
         .heartbeat_ms = SESSION_HEARTBEAT_MS,
         .lost_after_ms = SESSION_LOST_AFTER_MS,
         .heard_ms = now_ms,
@@ -51,18 +52,18 @@ void session_waiting(const struct session *s, uint64_t now_ms, char *out, size_t
     }
 }
 
-static unsigned say(struct session *s, uint64_t now_ms) {
-    if (!log_due(&s->said_ms, now_ms, SESSION_SAY_MS)) {
+static unsigned warn(struct session *s, uint64_t now_ms) {
+    if (!log_due(&s->warned_ms, now_ms, SESSION_WARN_MS)) {
         return 0;
     }
     session_waiting(s, now_ms, s->line, sizeof(s->line));
-    return SESSION_SAY;
+    return SESSION_WARN;
 }
 
 static unsigned tick_opening(struct session *s, uint64_t now_ms) {
     unsigned duties = 0;
     if (s->text[0] || now_ms - s->heard_ms >= s->lost_after_ms) {
-        duties |= say(s, now_ms);
+        duties |= warn(s, now_ms);
     }
     if (now_ms - s->hello_ms >= doubled(s->lost_after_ms, s->tries, REOPEN_DOUBLINGS_MAX)) {
         duties |= SESSION_REOPEN;
@@ -81,14 +82,14 @@ unsigned session_on_tick(struct session *s, uint64_t now_ms) {
     if (s->state == SESSION_OPENING) {
         return tick_opening(s, now_ms);
     }
-    if (s->state == SESSION_FATAL || s->asks_only) {
+    if (s->state == SESSION_FATAL || s->request_only) {
         return 0;
     }
     if (now_ms - s->heard_ms >= s->lost_after_ms) {
         s->lost++;
         s->text[0] = '\0';
         begin_opening(s, now_ms);
-        return say(s, now_ms) | SESSION_REOPEN | SESSION_HELLO;
+        return warn(s, now_ms) | SESSION_REOPEN | SESSION_HELLO;
     }
     return now_ms - s->sent_ms >= s->heartbeat_ms ? SESSION_HEARTBEAT : 0;
 }
@@ -104,8 +105,8 @@ static enum session_verdict on_refuse(struct session *s, uint64_t now_ms,
     switch (refuse->code) {
     case WIRE_REFUSED_UNKNOWN:
     case WIRE_REFUSED_RUN:
-        // Many messages may be refused before our Hello arrives: one answer is enough.
-        if (s->state == SESSION_UP && !s->asks_only) {
+        // Several messages may be refused before the Hello arrives: one Hello is enough.
+        if (s->state == SESSION_UP && !s->request_only) {
             s->text[0] = '\0';
             begin_opening(s, now_ms);
             return SESSION_HANDLED;
@@ -113,7 +114,7 @@ static enum session_verdict on_refuse(struct session *s, uint64_t now_ms,
         break;
     case WIRE_REFUSED_VALUE:
     case WIRE_REFUSED_FORMAT:
-        return SESSION_FOR_OWNER; // about one message; the connection stands
+        return SESSION_FOR_OWNER; // concerns one message; the connection stays up
     default:
         break;
     }
@@ -130,7 +131,7 @@ static enum session_verdict on_welcome(struct session *s, const struct wire_msg 
     if (s->run_id != 0 && s->run_id != msg->run_id) {
         s->state = SESSION_FATAL;
         snprintf(s->text, sizeof(s->text),
-                 "%.120s serves another run now than when this process joined; start it again",
+                 "%.120s now serves another run than the one that this process joined; restart it",
                  s->endpoint);
         return SESSION_STOP;
     }
@@ -152,17 +153,17 @@ enum session_verdict session_on_message(struct session *s, uint64_t now_ms,
         return on_refuse(s, now_ms, &msg->refuse);
     }
     if (msg->type == WIRE_SHUTDOWN && (s->run_id == 0 || msg->run_id == s->run_id)) {
-        return SESSION_FOR_OWNER; // also from a server that is too far gone to say Welcome
+        return SESSION_FOR_OWNER; // a server that is shutting down sends no Welcome
     }
     enum session_verdict verdict = SESSION_FOR_OWNER;
-    if (msg->type == WIRE_WELCOME && !s->asks_only) {
+    if (msg->type == WIRE_WELCOME && !s->request_only) {
         verdict = on_welcome(s, msg);
         if (verdict == SESSION_STOP) {
             return verdict;
         }
     } else if (s->run_id == 0 || msg->run_id != s->run_id ||
-               (s->state == SESSION_OPENING && !s->asks_only)) {
-        // Another run's, or left over from before the Hello on its way.
+               (s->state == SESSION_OPENING && !s->request_only)) {
+        // Of another run, or sent before the outstanding Hello.
         s->foreign++;
         return SESSION_HANDLED;
     }
@@ -184,16 +185,16 @@ void session_sent(struct session *s, uint64_t now_ms, bool hello) {
 }
 
 void session_restart(struct session *s, uint64_t now_ms) {
-    CHECK(!s->asks_only);
+    CHECK(!s->request_only);
     if (s->state == SESSION_UP) {
         begin_opening(s, now_ms);
     }
 }
 
-void session_ask(struct session *s, uint64_t now_ms) {
-    CHECK(s->asks_only);
+void session_request(struct session *s, uint64_t now_ms) {
+    CHECK(s->request_only);
     if (s->state == SESSION_UP) {
-        s->heard_ms = now_ms; // silence before the question says nothing
+        s->heard_ms = now_ms; // the time-out starts with the request
         begin_opening(s, now_ms);
     }
 }

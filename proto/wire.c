@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
-// The way in and out. Unpacking goes through five gates, each of which trusts what the earlier ones
-// have passed:
+// Encoding and decoding of messages. Decoding has five stages; each relies on the checks of the
+// earlier ones:
 //
-//   schema   is it our version? (the only question that any bytes can be asked)
-//   scan     do the bytes parse, at what cost? strings, repetitions, numbers of parts (wire_scan.c)
-//   parse    protobuf-c, with memory from an arena that has a budget
-//   convert  into our structs: shapes against lengths (wire_body.c, wire_status.c)
+//   schema   compares the version, the only field that any version can read
+//   scan     whether the bytes parse, strings, repetitions, number of parts (wire_scan.c)
+//   parse    protobuf-c, with memory from an arena with a budget
+//   convert  to our structs: shapes against lengths (wire_body.c, wire_status.c)
 //   check    limits, enums, finite numbers (wire_check.c)
 //
-// Packing goes the same way back, and the last gate becomes the first.
+// Encoding runs check, convert and protobuf-c's packing.
 #include "proto/wire.h"
 
 #include <stdarg.h>
@@ -23,7 +23,7 @@
 #include "proto/wire_parts.h"
 #include "spur.pb-c.h"
 
-// Beyond a message's own bytes: structs of a Status with all its actors, packed or unpacked.
+// Limit of memory beyond the message's bytes: the structs of a Status with all its actors.
 #define STRUCTS_BYTES_MAX ((size_t)24 << 20)
 
 struct wire *wire_create(void) {
@@ -75,7 +75,7 @@ int wire_refused(char *err, size_t err_len, enum wire_refusal code, const char *
 
 // ---- text ----
 
-// Length of the UTF-8 character at p if it is printable, else 0. Reads no byte behind a NUL.
+// Length of the UTF-8 character at p if it is printable, else 0. Reads no byte after a NUL.
 static size_t printable(const unsigned char *p) {
     if (p[0] < 0x80) {
         return p[0] >= 0x20 && p[0] != 0x7f;
@@ -91,7 +91,7 @@ static size_t printable(const unsigned char *p) {
         }
         character = character << 6 | (p[i] & 0x3f);
     }
-    // The second set of control characters, overlong forms and surrogates are no text either.
+    // C1 control characters, overlong forms and surrogates are not printable.
     bool shortest = len == 2 || (len == 3 && character >= 0x800) || character >= 0x10000;
     bool surrogate = character >= 0xd800 && character <= 0xdfff;
     return shortest && !surrogate && character >= 0xa0 && character <= 0x10ffff ? len : 0;
@@ -123,13 +123,13 @@ size_t wire_pack_begin(struct wire *wire, const struct wire_msg *msg) {
     char err[256];
     int rc = wire_check_form(msg, err, sizeof(err));
     if (rc != 0) {
-        log_error("a message %s would be refused: %s", wire_type_name(msg->type), err);
+        log_error("an outgoing %s is malformed: %s", wire_type_name(msg->type), err);
     }
     CHECK(rc == 0);
 
     struct arena *a = &wire->packing;
     arena_reset(a, WIRE_STRUCTS_BYTES_ROWS, NET_MESSAGE_MAX + STRUCTS_BYTES_MAX);
-    wire->envelope = arena_take(a, sizeof(*wire->envelope));
+    wire->envelope = arena_alloc(a, sizeof(*wire->envelope));
     CHECK(wire->envelope);
     spur__envelope__init(wire->envelope);
     wire->envelope->schema = WIRE_SCHEMA;
@@ -147,7 +147,7 @@ void wire_pack_end(const struct wire *wire, void *bytes, size_t len) {
 
 void wire_pack(struct wire *wire, const void **data, size_t *len, const struct wire_msg *msg) {
     *len = wire_pack_begin(wire, msg);
-    void *bytes = arena_take(&wire->packing, *len);
+    void *bytes = arena_alloc(&wire->packing, *len);
     CHECK(bytes);
     wire_pack_end(wire, bytes, *len);
     *data = bytes;
@@ -155,12 +155,12 @@ void wire_pack(struct wire *wire, const void **data, size_t *len, const struct w
 
 // ---- unpack ----
 
-static void *take(void *arena, size_t size) {
-    return arena_take(arena, size);
+static void *allocate(void *arena, size_t size) {
+    return arena_alloc(arena, size);
 }
 
-// Everything goes at once, with the next message.
-static void give_back(void *arena, void *piece) {
+// The arena is reset as a whole for the next message.
+static void ignore_free(void *arena, void *piece) {
     (void)arena;
     (void)piece;
 }
@@ -188,11 +188,11 @@ static int unpack(struct wire *wire, struct wire_msg *msg, const void *data, siz
 
     struct arena *a = &wire->unpacking;
     arena_reset(a, len + WIRE_STRUCTS_BYTES_ROWS, len + STRUCTS_BYTES_MAX);
-    ProtobufCAllocator allocator = {.alloc = take, .free = give_back, .allocator_data = a};
+    ProtobufCAllocator allocator = {.alloc = allocate, .free = ignore_free, .allocator_data = a};
     Spur__Envelope *envelope = spur__envelope__unpack(&allocator, len, data);
     if (!envelope) {
         return wire_refused(err, err_len, WIRE_REFUSED_FORMAT,
-                            "%zu bytes that do not parse, or only with too much memory", len);
+                            "%zu bytes do not parse, or need too much memory", len);
     }
     msg->run_id = envelope->run_id;
     rc = wire_unpack_body(a, msg, envelope, err, err_len);
@@ -207,7 +207,7 @@ int wire_unpack(struct wire *wire, struct wire_msg *msg, const void *data, size_
     memset(msg, 0, sizeof(*msg));
     int rc = unpack(wire, msg, data, len, err, err_len);
     if (rc != 0 && rc != -WIRE_REFUSED_VALUE) {
-        memset(msg, 0, sizeof(*msg)); // nothing of it may be used
+        memset(msg, 0, sizeof(*msg)); // no part of it may be used
     } else if (msg->type == WIRE_TRANSITIONS) {
         msg->transitions.rows.wire = wire;
     } else if (msg->type == WIRE_EXPERIENCE) {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
-// What the processes say to each other, as plain structs.
+// The messages between processes, as plain structs, and their encoding.
 //
-// wire*.c pack them with protobuf-c (spur.proto; *.pb-c.h is included by these
-// alone) and unpack them again, and everything that a peer could get wrong is
-// checked there: schema version, lengths, shapes against row counts, enums,
-// strings without NUL, finite numbers, flags. What wire_unpack passes may be
-// used without further checks, except against the task at hand (dimensions).
+// wire*.c encode them with protobuf-c (spur.proto; only these files include *.pb-c.h) and
+// decode them. Decoding validates everything that a peer could get wrong: schema version,
+// lengths, shapes against row counts, enums, strings without NUL, finite numbers, flags. A
+// message that wire_unpack accepts needs no further checks, except of its dimensions against
+// the task.
 //
-// Bulk numbers are packed little-endian float32 columns in `bytes` fields.
-// Who sends what to whom, and when, is in docs/protocol.md.
+// Columns of numbers are little-endian float32 in `bytes` fields. docs/protocol.md states who
+// sends which message, and when.
 #ifndef SPUR_PROTO_WIRE_H
 #define SPUR_PROTO_WIRE_H
 
@@ -21,7 +21,7 @@ struct net_peer;
 struct net_socket;
 struct wire;
 
-#define WIRE_SCHEMA 1               // version of spur.proto; peers of another one are refused
+#define WIRE_SCHEMA 1               // version of spur.proto; other versions are refused
 #define WIRE_ROWS_MAX 16384         // rows in one message
 #define WIRE_DIM_MAX 4096           // numbers in one row of a column
 #define WIRE_STRING_MAX 256         // bytes of any string, NUL included
@@ -57,31 +57,30 @@ enum wire_type {
 };
 const char *wire_type_name(enum wire_type type);
 
-// First message on a connection, and again whenever the server says it does
-// not know the sender.
+// The first message on a connection, repeated after Refuse(UNKNOWN).
 struct wire_hello {
     enum wire_role role;
     char id[WIRE_STRING_MAX]; // unique in the run: "actor-0", "learner"
-    uint64_t incarnation;     // larger for every start of the same id; fences older ones out
+    uint64_t incarnation;     // larger for every start of the same id; older ones are fenced
     char host[WIRE_STRING_MAX];
     uint64_t pid;
     char version[WIRE_STRING_MAX];  // of the software, for people
-    char task[WIRE_STRING_MAX];     // empty: whatever the run's task is
-    uint32_t obs_dim, act_dim;      // of the environment; 0: whatever the run's are
-    char endpoint[WIRE_STRING_MAX]; // where the sender itself answers StatusRequest; may be empty
-    // Learner only: where its state stands.
+    char task[WIRE_STRING_MAX];     // required task; empty: the run's
+    uint32_t obs_dim, act_dim;      // of the environment; 0: the run's
+    char endpoint[WIRE_STRING_MAX]; // where the sender answers StatusRequest; may be empty
+    // Learner only: its current state.
     uint64_t updates, policy_version, real_rows, model_rows;
-    uint32_t environments; // actors: stepped side by side; 0: one
+    uint32_t environments; // of an actor; 0: one
 };
 
 struct wire_welcome {
     uint64_t seed;
     char task[WIRE_STRING_MAX];
     uint32_t obs_dim, act_dim, horizon;
-    uint32_t actor_index;    // numbers the random streams; kept per id for the whole run
-    uint64_t next_seq;       // first sequence number not stored yet for this incarnation
-    uint64_t actor_steps;    // transitions of this id stored so far, all incarnations
-    uint64_t actor_episodes; // episodes that this id has begun, for the reset stream
+    uint32_t actor_index;    // number of the random streams; constant per id in a run
+    uint64_t next_seq;       // first sequence number of this incarnation that is not stored
+    uint64_t actor_steps;    // stored transitions of this id, all incarnations
+    uint64_t actor_episodes; // episodes begun by this id, for the reset stream
     uint32_t heartbeat_ms, lost_after_ms;
     uint32_t batch_rows_max, unacked_rows_max;
 };
@@ -90,14 +89,14 @@ enum wire_refusal {
     WIRE_REFUSED_SCHEMA = 1, // another version of spur.proto
     WIRE_REFUSED_RUN,        // a message of another run
     WIRE_REFUSED_TASK,       // another task or other shapes
-    WIRE_REFUSED_FENCED,     // a newer incarnation of the same id is here
-    WIRE_REFUSED_UNKNOWN,    // say Hello first (again)
+    WIRE_REFUSED_FENCED,     // a newer incarnation of the same id has joined
+    WIRE_REFUSED_UNKNOWN,    // send Hello first (again)
     WIRE_REFUSED_VALUE,      // non-finite or out-of-range values
-    WIRE_REFUSED_FULL,       // no room for another peer
-    WIRE_REFUSED_MODE,       // not in this mode: a second actor in lockstep
+    WIRE_REFUSED_FULL,       // no space for another peer
+    WIRE_REFUSED_MODE,       // not possible in this mode: a second actor in lockstep
     WIRE_REFUSED_FORMAT,     // does not parse
 };
-// fatal: the sender should stop with this text; else it may try again.
+// fatal: the receiver stops with this text; else it may retry.
 struct wire_refuse {
     enum wire_refusal code;
     bool fatal;
@@ -112,28 +111,28 @@ struct wire_rows {
     const float *obs;      // (rows, obs_dim)
     const float *act;      // (rows, act_dim), in [-1, 1]
     const float *reward;   // (rows)
-    const float *next_obs; // (rows, obs_dim): the true one, also at the end of an episode
+    const float *next_obs; // (rows, obs_dim): the true next one, also at the end of an episode
     const uint8_t *flags;  // (rows), enum wire_flag bits
-    struct wire *wire;     // whose memory they were unpacked into; NULL: they lie elsewhere
+    struct wire *wire;     // owner of the memory; NULL: memory of the caller
 };
 
 struct wire_transitions {
-    uint64_t seq;            // of this message, 1, 2, ... in one incarnation
-    uint64_t policy_version; // that acted; 0 = uniform random
+    uint64_t seq;            // of this message: 1, 2, ... in one incarnation
+    uint64_t policy_version; // of the policy that acted; 0: uniform random
     struct wire_rows rows;
 };
-// Everything up to and including seq is stored.
+// All messages up to and including seq are stored.
 struct wire_ack {
     uint64_t seq;
 };
-// What an actor may do. Counts are totals of its incarnation, so that a lost or
-// repeated message does no harm.
+// Limits of an actor, in totals of its incarnation, so that a lost or repeated message does
+// no harm.
 struct wire_credit {
-    uint64_t steps_allowed;      // rows that may be produced in all
-    uint64_t random_steps;       // of them, the first so many act uniformly at random
-    uint64_t min_policy_version; // act with this version or a newer one
+    uint64_t steps_allowed;      // maximum of rows
+    uint64_t random_steps;       // the first of them, with uniform random actions
+    uint64_t min_policy_version; // oldest version that may act
     uint64_t newest_policy_version;
-    char reason[WIRE_STRING_MAX]; // why there is no more; for the actor's status
+    char reason[WIRE_STRING_MAX]; // reason for the limit, for the actor's status
 };
 
 struct wire_episode {
@@ -143,7 +142,7 @@ struct wire_episode {
     uint64_t policy_version;
 };
 
-// Of an actor: what its status shows at the server.
+// Of an actor: figures for the server's status.
 struct wire_heartbeat {
     uint64_t steps, policy_version, unacked_rows;
     uint64_t steps_bad; // dropped by this incarnation
@@ -151,15 +150,15 @@ struct wire_heartbeat {
 };
 
 struct wire_shutdown {
-    bool done;                  // the run is finished (else only stopped, to be resumed)
+    bool done;                  // the run is finished; else stopped, and may be resumed
     char text[WIRE_STRING_MAX]; // "solved", "step budget spent", "stopped by SIGTERM"
 };
 
 struct wire_policy {
-    uint64_t version; // 1, 2, ...; counts publications
-    uint64_t updates; // that went into it
+    uint64_t version; // number of the publication: 1, 2, ...
+    uint64_t updates; // number of updates in it
     uint32_t obs_dim, act_dim, hidden_width, hidden_layers;
-    uint64_t params_len; // floats; 0: you have the newest already
+    uint64_t params_len; // floats; 0: the receiver has the newest
     const float *params;
 };
 struct wire_policy_get {
@@ -184,19 +183,19 @@ enum wire_experience_kind { WIRE_REAL = 1, WIRE_MODEL };
 struct wire_experience {
     uint64_t seq; // 1, 2, ... since the learner's Hello
     enum wire_experience_kind kind;
-    uint64_t first_index;                   // real rows: place of the first in D_env
-    uint64_t model_version, policy_version; // model rows: behind them
+    uint64_t first_index;                   // real rows: index of the first in D_env
+    uint64_t model_version, policy_version; // model rows: that made them
     struct wire_rows rows;
 };
 struct wire_grant {
-    uint64_t updates_allowed; // in all
+    uint64_t updates_allowed; // total
     uint64_t model_capacity;  // D_model's rows from now on
     uint64_t env_steps;
-    uint64_t checkpoint_id;       // make a checkpoint when this grows
-    char reason[WIRE_STRING_MAX]; // why there is no more
+    uint64_t checkpoint_id;       // the learner writes a checkpoint when this grows
+    char reason[WIRE_STRING_MAX]; // reason for the limit
 };
 struct wire_progress {
-    uint64_t experience_seq; // taken in up to here
+    uint64_t experience_seq; // last message that was handled
     uint64_t updates, policy_version;
     uint64_t real_rows, model_rows, model_capacity;
     double updates_per_s;
@@ -209,8 +208,8 @@ struct wire_progress {
 enum wire_peer_state {
     WIRE_PEER_CONNECTED = 1,
     WIRE_PEER_WAITING, // for credit, policy or acknowledgement: see `waiting`
-    WIRE_PEER_LOST,    // nothing heard for lost_after_ms
-    WIRE_PEER_LEFT,    // said goodbye
+    WIRE_PEER_LOST,    // no message for lost_after_ms
+    WIRE_PEER_LEFT,    // has sent Goodbye
 };
 
 struct wire_actor_status {
@@ -222,9 +221,9 @@ struct wire_actor_status {
     uint64_t steps, episodes;
     double steps_per_s;
     uint64_t policy_version;
-    double policy_age_s, heard_s; // age of that version; time since anything was heard
+    double policy_age_s, heard_s; // age of that version; time since the last message
     uint64_t unacked_rows, steps_bad;
-    uint32_t environments; // stepped side by side
+    uint32_t environments;
     double last_return;
     char waiting[WIRE_STRING_MAX];
 };
@@ -234,8 +233,8 @@ struct wire_counter {
     uint64_t value;
 };
 
-// Answered by every daemon; parts that a daemon does not know are absent (has_*
-// false, counts 0). The model server's covers the whole system.
+// Sent by every daemon. Parts that do not apply are absent (has_* false, counts 0). The model
+// server's covers the whole system.
 struct wire_status {
     char daemon[WIRE_STRING_MAX]; // "modelserver", "learner", "actor-0"
     char version[WIRE_STRING_MAX];
@@ -243,7 +242,7 @@ struct wire_status {
     uint64_t run_id, seed, pid;
     double uptime_s;
     char state[WIRE_STRING_MAX];   // "exploring", "learning", "stopping", "solved", ...
-    char waiting[WIRE_STRING_MAX]; // who waits for whom and why; empty: nobody
+    char waiting[WIRE_STRING_MAX]; // reason for waiting; empty: working
 
     uint64_t env_steps, env_steps_budget, explore_steps, episodes;
     double env_steps_per_s;
@@ -271,8 +270,9 @@ struct wire_status {
     double holdout_mse[WIRE_MEMBERS_MAX];
     uint32_t elites;
     uint32_t elite[WIRE_MEMBERS_MAX];
-    bool has_termination; // heads that learn it, held out rows: how many ended, nats a row,
-                          // shares of them missed and of the others ended
+    // Termination heads on held-out rows: number of terminal rows, nats a row, rates of false
+    // negatives and false positives.
+    bool has_termination;
     uint64_t termination_ended;
     double termination_log_loss, termination_missed, termination_wrong;
 
@@ -283,13 +283,13 @@ struct wire_status {
 
     uint32_t actor_count;
     const struct wire_actor_status *actors;
-    uint32_t counter_count; // things refused, dropped, resent: zero ones included
+    uint32_t counter_count; // of refused, dropped and resent messages and so on; zeros included
     struct wire_counter counters[WIRE_COUNTERS_MAX];
 };
 
 struct wire_msg {
     enum wire_type type;
-    uint64_t run_id; // 0 in Hello, StatusRequest and Refuse of strangers
+    uint64_t run_id; // 0 in Hello, StatusRequest and a Refuse without a run
     union {
         struct wire_hello hello;
         struct wire_welcome welcome;
@@ -308,47 +308,46 @@ struct wire_msg {
         struct wire_policy policy;
         struct wire_status status;
         struct wire_heartbeat heartbeat;
-        // Goodbye, StatusRequest: nothing.
+        // Goodbye and StatusRequest are empty.
     };
 };
 
-// Holds the memory for one message packed and one unpacked; one a thread.
+// Memory for one packed and one unpacked message; one per thread.
 struct wire *wire_create(void);
 void wire_destroy(struct wire **wire);
 
-// *data (borrowed) is valid until the next wire_pack on the same wire. CHECKs
-// the form that unpack checks (limits, enums, dimensions, at least one row, at
-// most NET_MESSAGE_MAX bytes in all): a sender that builds a wrong message is a
-// programmer error. Numbers are the receiver's to check: environments diverge.
+// *data (borrowed) is valid until the next wire_pack on the same wire. CHECKs the form that
+// unpack validates (limits, enums, dimensions, at least one row, at most NET_MESSAGE_MAX
+// bytes): a malformed outgoing message is a programmer error. Numbers are validated by the
+// receiver, because environments diverge.
 void wire_pack(struct wire *wire, const void **data, size_t *len, const struct wire_msg *msg);
 
-// Packs into memory of the network's and sends it from there. Returns what net_send does;
-// msg stays the caller's, to be sent again. (wire_send.c, apart: it alone needs sockets.)
+// Packs into the memory of a network frame and sends it. Returns net_send's result; msg is
+// unchanged, for a retry. (In wire_send.c, the only part that needs sockets.)
 int wire_send(struct wire *wire, struct net_socket *socket, const struct net_peer *to,
               const struct wire_msg *msg);
 
-// Pointers in *msg are aligned to 16, and valid until the next wire_unpack on
-// the same wire. data itself may lie anywhere. Returns 0, or a negative enum
-// wire_refusal with a sentence in err:
-// -WIRE_REFUSED_SCHEMA, both versions in err, whatever else the bytes hold;
-// -WIRE_REFUSED_FORMAT, err names the field;
-// -WIRE_REFUSED_VALUE: the form is right but a number is not finite or an action
-//   is outside [-1, 1] by more than 1e-6. Then *msg is filled in all the same
-//   (type, run_id, seq, ...), so that the message can be answered and counted.
-// After the other two *msg is all zero. Measurements (the doubles of Progress
-// and Status) are the exception to "finite": a run that diverges must be able to
-// say so. Strings are free of NUL, and what is not printable UTF-8 in them
-// arrives as '?'.
+// Pointers in *msg are aligned to 16 bytes and valid until the next wire_unpack on the same
+// wire. data needs no alignment. Returns 0, or a negative enum wire_refusal with a sentence in
+// err:
+// -WIRE_REFUSED_SCHEMA: another schema; err contains both versions;
+// -WIRE_REFUSED_FORMAT: err names the field;
+// -WIRE_REFUSED_VALUE: the form is correct, but a number is not finite, or an action is outside
+//   [-1, 1] by more than 1e-6. *msg is filled in (type, run_id, seq, ...), so that the message
+//   can be answered and counted.
+// After the first two *msg is all zero. Measurements (the doubles of Progress and Status) need
+// not be finite: a diverging run must be able to report them. Strings contain no NUL;
+// characters that are not printable UTF-8 become '?'.
 int wire_unpack(struct wire *wire, struct wire_msg *msg, const void *data, size_t len, char *err,
                 size_t err_len);
 
-// Rows that outlast their message. Any thread may read and drop them.
+// Rows with a lifetime beyond their message. Any thread may read and drop them.
 struct wire_kept {
     struct wire_rows rows;
     struct arena_block *memory;
 };
-// Once for a message's rows, before the next wire_unpack. What they were unpacked into becomes
-// theirs; rows that lie elsewhere are copied.
+// Call at most once for the rows of a message, before the next wire_unpack. Takes over the
+// memory of unpacked rows; copies rows in memory of the caller.
 struct wire_kept *wire_keep(const struct wire_rows *rows);
 void wire_drop(struct wire_kept **kept);
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The arena of one message: a list of blocks, reused for the next message, with a budget.
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -34,21 +35,21 @@ void arena_reset(struct arena *a, size_t expected, size_t budget) {
     if (a->blocks) {
         a->blocks->used = 0;
     }
-    a->taken = 0;
+    a->used = 0;
     a->budget = budget;
 }
 
-void *arena_take(struct arena *a, size_t size) {
-    if (size > a->budget - a->taken) {
+void *arena_alloc(struct arena *a, size_t size) {
+    if (size > a->budget - a->used) {
         return NULL;
     }
     size = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     struct arena_block *block = a->blocks;
     if (!block || size > block->size - block->used) {
-        // Blocks double, so that many small pieces make few blocks, but not beyond the budget.
+        // Block sizes double, up to the budget, so that many small pieces need few blocks.
         size_t block_size = block ? 2 * block->size : BLOCK_BYTES_MIN;
-        if (block_size > a->budget - a->taken) {
-            block_size = a->budget - a->taken;
+        if (block_size > a->budget - a->used) {
+            block_size = a->budget - a->used;
         }
         block = add_block(a, size > block_size ? size : block_size);
         if (!block) {
@@ -57,7 +58,7 @@ void *arena_take(struct arena *a, size_t size) {
     }
     void *piece = block->bytes + block->used;
     block->used += size;
-    a->taken = size > a->budget - a->taken ? a->budget : a->taken + size;
+    a->used = size > a->budget - a->used ? a->budget : a->used + size;
     return piece;
 }
 

@@ -1,80 +1,145 @@
 // SPDX-License-Identifier: MIT
-// Every message but Status, from our structs to protobuf-c's and back.
+// Conversion of all messages except Status between our structs and protobuf-c's.
 //
-// Messages of plain fields are one list each, which both directions share, so that a field cannot
-// be packed and forgotten on the other side. Columns are borrowed when packing and stay where
-// protobuf-c put them when unpacking: bytes are copied once each way. The machine is little-endian
-// as the wire is, and the arena's pieces are aligned, so a column is used as it came.
+// Each message has one list of its plain fields, which both directions share, so that no field
+// is packed and not unpacked. Packing borrows columns; unpacking leaves them where protobuf-c
+// stored them. So bytes are copied once in each direction. Machine and wire are little-endian and
+// the arena's pieces are aligned, so columns need no conversion.
 #include <stdbool.h>
 
 #include "common/base/check.h"
 #include "proto/wire_parts.h"
 #include "spur.pb-c.h"
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "columns are used as they came");
-_Static_assert(sizeof(float) == 4 && sizeof(double) == 8, "and are IEEE numbers");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "columns need no conversion");
+_Static_assert(sizeof(float) == 4 && sizeof(double) == 8, "numbers are IEEE");
 _Static_assert((int)SPUR__ROLE__ROLE_LEARNER == WIRE_ROLE_LEARNER, "enums are spur.proto's");
 _Static_assert((int)SPUR__REFUSAL__REFUSAL_FORMAT == WIRE_REFUSED_FORMAT, "likewise");
 _Static_assert((int)SPUR__EXPERIENCE_KIND__EXPERIENCE_MODEL == WIRE_MODEL, "likewise");
 
-// A body's field number is its type and BODY_FIRST.
+// A body's field number is its type + BODY_FIRST.
 enum { BODY_FIRST = SPUR__ENVELOPE__BODY_HELLO - WIRE_HELLO };
 _Static_assert((int)SPUR__ENVELOPE__BODY_STATUS - BODY_FIRST == WIRE_STATUS, "types are in order");
 
-#define HELLO_FIELDS(NUM, ENUM, TEXT)                                                              \
-    ENUM(role)                                                                                     \
-    TEXT(id)                                                                                       \
-    NUM(incarnation)                                                                               \
-    TEXT(host)                                                                                     \
-    NUM(pid)                                                                                       \
-    TEXT(version) TEXT(task) NUM(obs_dim) NUM(act_dim) TEXT(endpoint) NUM(updates)                 \
-        NUM(policy_version) NUM(real_rows) NUM(model_rows) NUM(environments)
-#define WELCOME_FIELDS(NUM, ENUM, TEXT)                                                            \
-    NUM(seed)                                                                                      \
-    TEXT(task)                                                                                     \
-    NUM(obs_dim)                                                                                   \
-    NUM(act_dim)                                                                                   \
-    NUM(horizon)                                                                                   \
-    NUM(actor_index) NUM(next_seq) NUM(actor_steps) NUM(actor_episodes) NUM(heartbeat_ms)          \
-        NUM(lost_after_ms) NUM(batch_rows_max) NUM(unacked_rows_max)
-#define REFUSE_FIELDS(NUM, ENUM, TEXT) ENUM(code) NUM(fatal) TEXT(text)
-#define ACK_FIELDS(NUM, ENUM, TEXT) NUM(seq)
-#define CREDIT_FIELDS(NUM, ENUM, TEXT)                                                             \
-    NUM(steps_allowed)                                                                             \
-    NUM(random_steps) NUM(min_policy_version) NUM(newest_policy_version) TEXT(reason)
-#define EPISODE_FIELDS(NUM, ENUM, TEXT)                                                            \
-    NUM(length) NUM(episode_return) NUM(terminated) NUM(policy_version)
-#define HEARTBEAT_FIELDS(NUM, ENUM, TEXT)                                                          \
-    NUM(steps) NUM(policy_version) NUM(unacked_rows) NUM(steps_bad) TEXT(waiting)
-#define SHUTDOWN_FIELDS(NUM, ENUM, TEXT) NUM(done) TEXT(text)
-#define GRANT_FIELDS(NUM, ENUM, TEXT)                                                              \
-    NUM(updates_allowed) NUM(model_capacity) NUM(env_steps) NUM(checkpoint_id) TEXT(reason)
-#define PROGRESS_FIELDS(NUM, ENUM, TEXT)                                                           \
-    NUM(experience_seq)                                                                            \
-    NUM(updates)                                                                                   \
-    NUM(policy_version)                                                                            \
-    NUM(real_rows)                                                                                 \
-    NUM(model_rows)                                                                                \
-    NUM(model_capacity) NUM(updates_per_s) NUM(critic_loss) NUM(actor_loss) NUM(temperature)       \
-        NUM(entropy) NUM(q_mean) TEXT(waiting)
-#define POLICY_GET_FIELDS(NUM, ENUM, TEXT) NUM(have_version)
+// clang-format off
+#define HELLO_FIELDS(NUM, ENUM, TEXT) \
+    ENUM(role) \
+    TEXT(id) \
+    NUM(incarnation) \
+    TEXT(host) \
+    NUM(pid) \
+    TEXT(version) \
+    TEXT(task) \
+    NUM(obs_dim) \
+    NUM(act_dim) \
+    TEXT(endpoint) \
+    NUM(updates) \
+    NUM(policy_version) \
+    NUM(real_rows) \
+    NUM(model_rows) \
+    NUM(environments)
+#define WELCOME_FIELDS(NUM, ENUM, TEXT) \
+    NUM(seed) \
+    TEXT(task) \
+    NUM(obs_dim) \
+    NUM(act_dim) \
+    NUM(horizon) \
+    NUM(actor_index) \
+    NUM(next_seq) \
+    NUM(actor_steps) \
+    NUM(actor_episodes) \
+    NUM(heartbeat_ms) \
+    NUM(lost_after_ms) \
+    NUM(batch_rows_max) \
+    NUM(unacked_rows_max)
+#define REFUSE_FIELDS(NUM, ENUM, TEXT) \
+    ENUM(code) \
+    NUM(fatal) \
+    TEXT(text)
+#define ACK_FIELDS(NUM, ENUM, TEXT) \
+    NUM(seq)
+#define CREDIT_FIELDS(NUM, ENUM, TEXT) \
+    NUM(steps_allowed) \
+    NUM(random_steps) \
+    NUM(min_policy_version) \
+    NUM(newest_policy_version) \
+    TEXT(reason)
+#define EPISODE_FIELDS(NUM, ENUM, TEXT) \
+    NUM(length) \
+    NUM(episode_return) \
+    NUM(terminated) \
+    NUM(policy_version)
+#define HEARTBEAT_FIELDS(NUM, ENUM, TEXT) \
+    NUM(steps) \
+    NUM(policy_version) \
+    NUM(unacked_rows) \
+    NUM(steps_bad) \
+    TEXT(waiting)
+#define SHUTDOWN_FIELDS(NUM, ENUM, TEXT) \
+    NUM(done) \
+    TEXT(text)
+#define GRANT_FIELDS(NUM, ENUM, TEXT) \
+    NUM(updates_allowed) \
+    NUM(model_capacity) \
+    NUM(env_steps) \
+    NUM(checkpoint_id) \
+    TEXT(reason)
+#define PROGRESS_FIELDS(NUM, ENUM, TEXT) \
+    NUM(experience_seq) \
+    NUM(updates) \
+    NUM(policy_version) \
+    NUM(real_rows) \
+    NUM(model_rows) \
+    NUM(model_capacity) \
+    NUM(updates_per_s) \
+    NUM(critic_loss) \
+    NUM(actor_loss) \
+    NUM(temperature) \
+    NUM(entropy) \
+    NUM(q_mean) \
+    TEXT(waiting)
+#define POLICY_GET_FIELDS(NUM, ENUM, TEXT) \
+    NUM(have_version)
 
-// These hold more than plain fields; the rest is in the functions of their own.
-#define TRANSITIONS_FIELDS(NUM, ENUM, TEXT) NUM(seq) NUM(policy_version)
-#define EXPERIENCE_FIELDS(NUM, ENUM, TEXT)                                                         \
-    NUM(seq) ENUM(kind) NUM(first_index) NUM(model_version) NUM(policy_version)
-#define ROWS_FIELDS(NUM, ENUM, TEXT) NUM(rows) NUM(obs_dim) NUM(act_dim)
-#define POLICY_FIELDS(NUM, ENUM, TEXT)                                                             \
-    NUM(version)                                                                                   \
-    NUM(updates) NUM(obs_dim) NUM(act_dim) NUM(hidden_width) NUM(hidden_layers) NUM(params_len)
-#define EVAL_REQUEST_FIELDS(NUM, ENUM, TEXT)                                                       \
-    NUM(id) NUM(env_steps) NUM(seed) TEXT(task) NUM(episodes)
-#define EVAL_REPORT_FIELDS(NUM, ENUM, TEXT) NUM(id) NUM(env_steps) NUM(policy_version) NUM(episodes)
+// These messages contain more than plain fields; functions below convert the rest.
+#define TRANSITIONS_FIELDS(NUM, ENUM, TEXT) \
+    NUM(seq) \
+    NUM(policy_version)
+#define EXPERIENCE_FIELDS(NUM, ENUM, TEXT) \
+    NUM(seq) \
+    ENUM(kind) \
+    NUM(first_index) \
+    NUM(model_version) \
+    NUM(policy_version)
+#define ROWS_FIELDS(NUM, ENUM, TEXT) \
+    NUM(rows) \
+    NUM(obs_dim) \
+    NUM(act_dim)
+#define POLICY_FIELDS(NUM, ENUM, TEXT) \
+    NUM(version) \
+    NUM(updates) \
+    NUM(obs_dim) \
+    NUM(act_dim) \
+    NUM(hidden_width) \
+    NUM(hidden_layers) \
+    NUM(params_len)
+#define EVAL_REQUEST_FIELDS(NUM, ENUM, TEXT) \
+    NUM(id) \
+    NUM(env_steps) \
+    NUM(seed) \
+    TEXT(task) \
+    NUM(episodes)
+#define EVAL_REPORT_FIELDS(NUM, ENUM, TEXT) \
+    NUM(id) \
+    NUM(env_steps) \
+    NUM(policy_version) \
+    NUM(episodes)
+// clang-format on
 
-// pack_NAME and unpack_NAME, from a list.
+// Defines pack_NAME and unpack_NAME from a list.
 #define PACKER(name, Pb, FIELDS)                                                                   \
     static Spur__##Pb *pack_##name(struct arena *a, const struct wire_##name *m) {                 \
-        Spur__##Pb *p = arena_take(a, sizeof(*p));                                                 \
+        Spur__##Pb *p = arena_alloc(a, sizeof(*p));                                                \
         CHECK(p);                                                                                  \
         spur__##name##__init(p);                                                                   \
         FIELDS(WIRE_PACK_NUM, WIRE_PACK_ENUM, WIRE_PACK_TEXT)                                      \
@@ -106,31 +171,31 @@ BOTH(eval_report, EvalReport, EVAL_REPORT_FIELDS)
 
 // ---- columns ----
 
-// Borrows. protobuf-c's struct has no const, but packing only reads.
-static ProtobufCBinaryData lend(const void *data, size_t len) {
+// Borrows data. protobuf-c's struct is not const, but packing only reads.
+static ProtobufCBinaryData borrow(const void *data, size_t len) {
     return (ProtobufCBinaryData){.len = len, .data = (uint8_t *)(uintptr_t)data};
 }
 
-// The first thing that was wrong while taking columns.
-struct intake {
+// The first error while reading columns.
+struct column_error {
     int rc;
     char *err;
     size_t err_len;
 };
 
-// Gives a column of rows x dim numbers of the given size if it has just that many, else NULL.
-static const void *take_column(struct intake *in, const ProtobufCBinaryData *bytes, uint64_t rows,
-                               uint32_t dim, size_t size, const char *name) {
-    // Checked before it is multiplied: rows may be anything here.
+// Returns a column of rows x dim numbers of `size` bytes, or NULL if its length differs.
+static const void *read_column(struct column_error *e, const ProtobufCBinaryData *bytes,
+                               uint64_t rows, uint32_t dim, size_t size, const char *name) {
+    // Checked before the multiplication: rows is not validated yet.
     bool fits = rows <= WIRE_PARAMS_MAX && dim <= WIRE_DIM_MAX;
     if (fits && bytes->len == rows * dim * size) {
         return bytes->len ? bytes->data : NULL;
     }
-    if (in->rc == 0) {
-        in->rc = wire_refused(in->err, in->err_len, WIRE_REFUSED_FORMAT,
-                              "%s: %zu bytes, but %llu x %u numbers of %zu bytes were announced%s",
-                              name, bytes->len, (unsigned long long)rows, dim, size,
-                              fits ? "" : ", which is too many");
+    if (e->rc == 0) {
+        e->rc = wire_refused(
+            e->err, e->err_len, WIRE_REFUSED_FORMAT,
+            "%s: %zu bytes, but the message announces %llu x %u numbers of %zu bytes%s", name,
+            bytes->len, (unsigned long long)rows, dim, size, fits ? "" : ", which is too many");
     }
     return NULL;
 }
@@ -138,11 +203,11 @@ static const void *take_column(struct intake *in, const ProtobufCBinaryData *byt
 static Spur__Rows *pack_whole_rows(struct arena *a, const struct wire_rows *m) {
     Spur__Rows *p = pack_rows(a, m);
     size_t rows = m->rows;
-    p->obs = lend(m->obs, rows * m->obs_dim * sizeof(float));
-    p->act = lend(m->act, rows * m->act_dim * sizeof(float));
-    p->reward = lend(m->reward, rows * sizeof(float));
-    p->next_obs = lend(m->next_obs, rows * m->obs_dim * sizeof(float));
-    p->flags = lend(m->flags, rows);
+    p->obs = borrow(m->obs, rows * m->obs_dim * sizeof(float));
+    p->act = borrow(m->act, rows * m->act_dim * sizeof(float));
+    p->reward = borrow(m->reward, rows * sizeof(float));
+    p->next_obs = borrow(m->next_obs, rows * m->obs_dim * sizeof(float));
+    p->flags = borrow(m->flags, rows);
     return p;
 }
 
@@ -151,19 +216,19 @@ static int unpack_whole_rows(struct wire_rows *m, const Spur__Rows *p, char *err
         return wire_refused(err, err_len, WIRE_REFUSED_FORMAT, "rows: missing");
     }
     unpack_rows(m, p);
-    struct intake in = {.err = err, .err_len = err_len};
-    m->obs = take_column(&in, &p->obs, p->rows, p->obs_dim, sizeof(float), "rows.obs");
-    m->act = take_column(&in, &p->act, p->rows, p->act_dim, sizeof(float), "rows.act");
-    m->reward = take_column(&in, &p->reward, p->rows, 1, sizeof(float), "rows.reward");
+    struct column_error e = {.err = err, .err_len = err_len};
+    m->obs = read_column(&e, &p->obs, p->rows, p->obs_dim, sizeof(float), "rows.obs");
+    m->act = read_column(&e, &p->act, p->rows, p->act_dim, sizeof(float), "rows.act");
+    m->reward = read_column(&e, &p->reward, p->rows, 1, sizeof(float), "rows.reward");
     m->next_obs =
-        take_column(&in, &p->next_obs, p->rows, p->obs_dim, sizeof(float), "rows.next_obs");
-    m->flags = take_column(&in, &p->flags, p->rows, 1, 1, "rows.flags");
-    return in.rc;
+        read_column(&e, &p->next_obs, p->rows, p->obs_dim, sizeof(float), "rows.next_obs");
+    m->flags = read_column(&e, &p->flags, p->rows, 1, 1, "rows.flags");
+    return e.rc;
 }
 
 static Spur__Policy *pack_whole_policy(struct arena *a, const struct wire_policy *m) {
     Spur__Policy *p = pack_policy(a, m);
-    p->params = lend(m->params, m->params_len * sizeof(float));
+    p->params = borrow(m->params, m->params_len * sizeof(float));
     return p;
 }
 
@@ -173,9 +238,9 @@ static int unpack_whole_policy(struct wire_policy *m, const Spur__Policy *p, cha
         return wire_refused(err, err_len, WIRE_REFUSED_FORMAT, "policy: missing");
     }
     unpack_policy(m, p);
-    struct intake in = {.err = err, .err_len = err_len};
-    m->params = take_column(&in, &p->params, p->params_len, 1, sizeof(float), "policy.params");
-    return in.rc;
+    struct column_error e = {.err = err, .err_len = err_len};
+    m->params = read_column(&e, &p->params, p->params_len, 1, sizeof(float), "policy.params");
+    return e.rc;
 }
 
 static Spur__EvalReport *pack_whole_eval_report(struct arena *a, const struct wire_eval_report *m) {
@@ -230,7 +295,7 @@ void wire_pack_body(struct arena *a, struct Spur__Envelope *p, const struct wire
         p->heartbeat = pack_heartbeat(a, &msg->heartbeat);
         break;
     case WIRE_GOODBYE:
-        p->goodbye = arena_take(a, sizeof(*p->goodbye));
+        p->goodbye = arena_alloc(a, sizeof(*p->goodbye));
         CHECK(p->goodbye);
         spur__goodbye__init(p->goodbye);
         break;
@@ -261,7 +326,7 @@ void wire_pack_body(struct arena *a, struct Spur__Envelope *p, const struct wire
         p->policy = pack_whole_policy(a, &msg->policy);
         break;
     case WIRE_STATUS_REQUEST:
-        p->status_request = arena_take(a, sizeof(*p->status_request));
+        p->status_request = arena_alloc(a, sizeof(*p->status_request));
         CHECK(p->status_request);
         spur__status_request__init(p->status_request);
         break;

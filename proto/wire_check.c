@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// What must hold of a message, stated on our own structs: the same rules for what comes in and for
-// what goes out, where breaking one is a programmer error.
+// Validation of messages as our structs. Incoming and outgoing messages have the same rules; a
+// violation by an outgoing message is a programmer error.
 //
 // Form (limits, enums, dimensions, lengths) and values (finite numbers, actions within their
-// bounds) are apart: a sender answers for the form, but numbers come from environments and can be
-// anything. A message of good form and bad values is refused by its receiver, who can still tell
-// whose it was.
+// bounds) are separate: the sender's program determines the form, but numbers come from
+// environments. A message with valid form and invalid values is refused by its receiver, which
+// can still identify the sender.
 #include <float.h>
 #include <math.h>
 #include <stdbool.h>
@@ -13,9 +13,9 @@
 
 #include "proto/wire_parts.h"
 
-#define ACTION_MAX 1.000001f // rounding in other languages may put an action just outside [-1, 1]
+#define ACTION_MAX 1.000001f // tolerates rounding of other languages outside [-1, 1]
 
-// Where an answer goes.
+// Destination of the sentence.
 struct verdict {
     char *err;
     size_t err_len;
@@ -30,12 +30,12 @@ static int form(struct verdict v, const char *field, uint64_t value, uint64_t mi
                         (unsigned long long)max);
 }
 
-static int text(struct verdict v, const char *field, const char *value, bool empty_is_fine) {
+static int text(struct verdict v, const char *field, const char *value, bool may_be_empty) {
     if (!memchr(value, '\0', WIRE_STRING_MAX)) {
         return wire_refused(v.err, v.err_len, WIRE_REFUSED_FORMAT, "%s: longer than %d bytes",
                             field, WIRE_STRING_MAX - 1);
     }
-    if (!empty_is_fine && !value[0]) {
+    if (!may_be_empty && !value[0]) {
         return wire_refused(v.err, v.err_len, WIRE_REFUSED_FORMAT, "%s: must not be empty", field);
     }
     return 0;
@@ -47,7 +47,7 @@ static int present(struct verdict v, const char *field, const void *pointer) {
 
 // ---- form ----
 
-// Each rule in turn until one is broken.
+// Returns at the first rule that fails.
 #define RULE(call)                                                                                 \
     do {                                                                                           \
         int rc_ = (call);                                                                          \
@@ -66,7 +66,7 @@ static int form_rows(struct verdict v, const struct wire_rows *r) {
     RULE(present(v, "rows.next_obs", r->next_obs));
     RULE(present(v, "rows.flags", r->flags));
     for (uint32_t i = 0; i < r->rows; i++) {
-        // Never both: termination wins.
+        // Never both: termination takes precedence.
         if (r->flags[i] > WIRE_TRUNCATED) {
             return wire_refused(v.err, v.err_len, WIRE_REFUSED_FORMAT,
                                 "rows.flags[%u]: %u is not 0, 1 (terminated) or 2 (truncated)", i,
@@ -77,7 +77,7 @@ static int form_rows(struct verdict v, const struct wire_rows *r) {
 }
 
 static int form_policy(struct verdict v, const struct wire_policy *p) {
-    // Without weights it says "you have the newest", and the shape does not matter.
+    // Without weights it means "you have the newest"; the shape is then arbitrary.
     uint64_t least = p->params_len > 0;
     RULE(form(v, "policy.params_len", p->params_len, 0, WIRE_PARAMS_MAX));
     RULE(form(v, "policy.version", p->version, least, UINT64_MAX));
@@ -207,7 +207,7 @@ int wire_check_form(const struct wire_msg *msg, char *err, size_t err_len) {
     case WIRE_STATUS_REQUEST:
         return 0;
     }
-    return wire_refused(err, err_len, WIRE_REFUSED_FORMAT, "type: %d is not one", (int)msg->type);
+    return wire_refused(err, err_len, WIRE_REFUSED_FORMAT, "type: %d is unknown", (int)msg->type);
 }
 
 // ---- values ----
@@ -218,8 +218,8 @@ static int bad_value(struct verdict v, const char *field, size_t row, size_t col
                         isfinite(value) ? "outside [-1, 1]" : "not a finite number");
 }
 
-// All within +-limit, which NaN is not. In pieces of fixed length without an exit, so that the
-// compiler can take many numbers at a time.
+// Whether all numbers are within +-limit; NaN is not. In pieces of fixed length without an exit,
+// so that the compiler can vectorise.
 static bool all_within(const float *x, size_t n, float limit) {
     enum { PIECE = 64 };
     size_t i = 0;
@@ -290,7 +290,7 @@ int wire_check_values(const struct wire_msg *msg, char *err, size_t err_len) {
         return isfinite(msg->episode.episode_return)
                    ? 0
                    : bad_value(v, "episode.episode_return", 0, 0, msg->episode.episode_return);
-    default: // measurements in Progress and Status may be NaN: a run that diverges must say so
+    default: // measurements in Progress and Status may be NaN: a diverging run reports them
         return 0;
     }
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Rows that outlive their message: takes over the arena they were unpacked into, or copies.
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,7 @@ static size_t columns_bytes(const struct wire_rows *r) {
 }
 
 static const void *copy(struct arena *a, const void *column, size_t bytes) {
-    void *to = arena_take(a, bytes);
+    void *to = arena_alloc(a, bytes);
     CHECK(to);
     return memcpy(to, column, bytes);
 }
@@ -32,7 +33,7 @@ struct wire_kept *wire_keep(const struct wire_rows *rows) {
     kept->rows.wire = NULL;
     if (rows->wire) {
         kept->memory = arena_detach(&rows->wire->unpacking);
-        CHECK(kept->memory); // else these rows were kept before
+        CHECK(kept->memory); // else the rows were kept twice
     } else {
         struct arena copies = {0};
         copy_columns(&copies, &kept->rows);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-// A first look at raw bytes, before anything is allocated for them.
+// Validates raw bytes before any memory is allocated for them.
 //
-// protobuf-c is a good parser of messages that mean well. What it does not say: whether a string
-// held a NUL (it hands out a shorter one), whether a field came twice (it merges or leaks into the
-// last one), how many sub-messages will come (two bytes of input make tens of bytes of heap each).
-// So the bytes are walked along the schema's own descriptors first. The walk reads only tags and
-// lengths, and the text of strings; the bulk columns are stepped over.
+// protobuf-c does not report a NUL in a string (it returns a shorter one), a repeated scalar
+// field (it merges, or leaks the first), or the number of sub-messages (two bytes of input
+// allocate tens of bytes of heap each). Therefore the bytes are first scanned along the
+// descriptors of the schema. The scan reads only tags, lengths and the text of strings, and
+// skips the columns of numbers.
 //
-// Fields unknown to this schema are stepped over, as protobuf asks.
+// Unknown fields are skipped, as protobuf requires.
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -74,7 +74,7 @@ static bool read_field(struct reader *r, struct field *f) {
         f->data = r->at;
         f->len = (size_t)len;
         return skip(r, len);
-    default: // groups are long gone from protobuf
+    default: // groups are obsolete in protobuf
         return false;
     }
 }
@@ -89,7 +89,7 @@ int wire_scan_schema(uint32_t *schema, const void *data, size_t len, char *err, 
         }
     }
     return wire_refused(err, err_len, WIRE_REFUSED_FORMAT,
-                        "%zu bytes that are not a message of spur: no schema in them", len);
+                        "%zu bytes are not a message of spur: they contain no schema", len);
 }
 
 struct scan {
@@ -112,7 +112,7 @@ static int scan_text(const struct scan *s, const struct field *f, const char *pa
     return 0;
 }
 
-// Recursion ends with the schema's depth, which is three: no message holds its own kind.
+// The depth of recursion is that of the schema, three: no message contains its own kind.
 static int scan_message(struct scan *s, const ProtobufCMessageDescriptor *kind, const char *path,
                         const uint8_t *data, size_t len) {
     CHECK(kind->n_fields <= 64);
@@ -123,7 +123,7 @@ static int scan_message(struct scan *s, const ProtobufCMessageDescriptor *kind, 
         struct field f;
         if (!read_field(&r, &f)) {
             return wire_refused(s->err, s->err_len, WIRE_REFUSED_FORMAT,
-                                "%s%s at byte %td: cut short or garbled", path, kind->short_name,
+                                "%s%s at byte %td: truncated or malformed", path, kind->short_name,
                                 r.at - data);
         }
         const ProtobufCFieldDescriptor *field =
@@ -132,7 +132,7 @@ static int scan_message(struct scan *s, const ProtobufCMessageDescriptor *kind, 
             continue;
         }
 
-        // Once is enough.
+        // A scalar field occurs once.
         uint64_t bit = UINT64_C(1) << (field - kind->fields);
         bool is_body = field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF;
         if (field->label != PROTOBUF_C_LABEL_REPEATED && ((seen & bit) || (is_body && body_seen))) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Packs a message directly into a network frame and sends it.
 #include "common/io/net.h"
 #include "proto/wire_parts.h"
 

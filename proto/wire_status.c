@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Status, the widest message: our one flat struct on this side, nested parts on the wire, where a
-// part that a daemon does not know is simply absent.
+// Conversion of Status: one flat struct here, nested parts on the wire, where parts that do not
+// apply to a daemon are absent.
 #include <stdbool.h>
 #include <string.h>
 
@@ -10,58 +10,94 @@
 
 _Static_assert((int)SPUR__PEER_STATE__PEER_LEFT == WIRE_PEER_LEFT, "enums are spur.proto's");
 
-#define STATUS_FIELDS(NUM, ENUM, TEXT)                                                             \
-    TEXT(daemon)                                                                                   \
-    TEXT(version)                                                                                  \
-    TEXT(task)                                                                                     \
-    NUM(run_id)                                                                                    \
-    NUM(seed)                                                                                      \
-    NUM(pid)                                                                                       \
-    NUM(uptime_s) TEXT(state) TEXT(waiting) NUM(env_steps) NUM(env_steps_budget)                   \
-        NUM(explore_steps) NUM(episodes) NUM(env_steps_per_s) NUM(env_rows) NUM(model_rows)        \
-            NUM(model_capacity)
-#define PACING_FIELDS(NUM, ENUM, TEXT)                                                             \
-    TEXT(pacing_mode)                                                                              \
-    NUM(updates_per_step) NUM(updates_per_step_achieved) NUM(updates_allowed) NUM(steps_allowed)
-#define LEARNER_FIELDS(NUM, ENUM, TEXT)                                                            \
-    ENUM(learner_state)                                                                            \
-    NUM(updates)                                                                                   \
-    NUM(policy_version)                                                                            \
-    NUM(updates_per_s)                                                                             \
-    NUM(critic_loss) NUM(actor_loss) NUM(temperature) NUM(entropy) NUM(q_mean) TEXT(learner_waiting)
-#define MODEL_FIELDS(NUM, ENUM, TEXT)                                                              \
-    NUM(model_version)                                                                             \
-    NUM(model_trainings)                                                                           \
-    NUM(model_epochs)                                                                              \
-    NUM(model_training_now)                                                                        \
-    NUM(model_age_s)                                                                               \
-    NUM(model_age_steps)                                                                           \
-    NUM(rollout_length) NUM(rollout_rows) NUM(rollout_rows_per_s) NUM(rollout_length_mean)
-#define TERMINATION_FIELDS(NUM, ENUM, TEXT)                                                        \
-    NUM(termination_ended)                                                                         \
-    NUM(termination_log_loss)                                                                      \
-    NUM(termination_missed) NUM(termination_wrong)
-#define EVAL_FIELDS(NUM, ENUM, TEXT)                                                               \
-    NUM(evaluations)                                                                               \
-    NUM(eval_env_steps)                                                                            \
-    NUM(eval_return_last)                                                                          \
-    NUM(eval_return_std) NUM(eval_return_best) NUM(eval_target) NUM(eval_solved_in_row)
-#define ACTOR_FIELDS(NUM, ENUM, TEXT)                                                              \
-    TEXT(id)                                                                                       \
-    TEXT(host)                                                                                     \
-    ENUM(role)                                                                                     \
-    ENUM(state)                                                                                    \
-    NUM(pid)                                                                                       \
-    NUM(incarnation)                                                                               \
-    NUM(index) NUM(steps) NUM(episodes) NUM(steps_per_s) NUM(policy_version) NUM(policy_age_s)     \
-        NUM(heard_s) NUM(unacked_rows) NUM(last_return) NUM(steps_bad) NUM(environments)           \
-            TEXT(waiting)
-#define COUNTER_FIELDS(NUM, ENUM, TEXT) TEXT(name) NUM(value)
+// clang-format off
+#define STATUS_FIELDS(NUM, ENUM, TEXT) \
+    TEXT(daemon) \
+    TEXT(version) \
+    TEXT(task) \
+    NUM(run_id) \
+    NUM(seed) \
+    NUM(pid) \
+    NUM(uptime_s) \
+    TEXT(state) \
+    TEXT(waiting) \
+    NUM(env_steps) \
+    NUM(env_steps_budget) \
+    NUM(explore_steps) \
+    NUM(episodes) \
+    NUM(env_steps_per_s) \
+    NUM(env_rows) \
+    NUM(model_rows) \
+    NUM(model_capacity)
+#define PACING_FIELDS(NUM, ENUM, TEXT) \
+    TEXT(pacing_mode) \
+    NUM(updates_per_step) \
+    NUM(updates_per_step_achieved) \
+    NUM(updates_allowed) \
+    NUM(steps_allowed)
+#define LEARNER_FIELDS(NUM, ENUM, TEXT) \
+    ENUM(learner_state) \
+    NUM(updates) \
+    NUM(policy_version) \
+    NUM(updates_per_s) \
+    NUM(critic_loss) \
+    NUM(actor_loss) \
+    NUM(temperature) \
+    NUM(entropy) \
+    NUM(q_mean) \
+    TEXT(learner_waiting)
+#define MODEL_FIELDS(NUM, ENUM, TEXT) \
+    NUM(model_version) \
+    NUM(model_trainings) \
+    NUM(model_epochs) \
+    NUM(model_training_now) \
+    NUM(model_age_s) \
+    NUM(model_age_steps) \
+    NUM(rollout_length) \
+    NUM(rollout_rows) \
+    NUM(rollout_rows_per_s) \
+    NUM(rollout_length_mean)
+#define TERMINATION_FIELDS(NUM, ENUM, TEXT) \
+    NUM(termination_ended) \
+    NUM(termination_log_loss) \
+    NUM(termination_missed) \
+    NUM(termination_wrong)
+#define EVAL_FIELDS(NUM, ENUM, TEXT) \
+    NUM(evaluations) \
+    NUM(eval_env_steps) \
+    NUM(eval_return_last) \
+    NUM(eval_return_std) \
+    NUM(eval_return_best) \
+    NUM(eval_target) \
+    NUM(eval_solved_in_row)
+#define ACTOR_FIELDS(NUM, ENUM, TEXT) \
+    TEXT(id) \
+    TEXT(host) \
+    ENUM(role) \
+    ENUM(state) \
+    NUM(pid) \
+    NUM(incarnation) \
+    NUM(index) \
+    NUM(steps) \
+    NUM(episodes) \
+    NUM(steps_per_s) \
+    NUM(policy_version) \
+    NUM(policy_age_s) \
+    NUM(heard_s) \
+    NUM(unacked_rows) \
+    NUM(last_return) \
+    NUM(steps_bad) \
+    NUM(environments) \
+    TEXT(waiting)
+#define COUNTER_FIELDS(NUM, ENUM, TEXT) \
+    TEXT(name) \
+    NUM(value)
+// clang-format on
 
-// Pairs of functions between a part (Pb) and the struct of ours that holds its fields.
+// Defines the conversion between a part (Pb) and our struct with its fields.
 #define BOTH(name, init, Pb, Ours, FIELDS)                                                         \
     static void *pack_##name(struct arena *a, const struct Ours *m) {                              \
-        Spur__##Pb *p = arena_take(a, sizeof(*p));                                                 \
+        Spur__##Pb *p = arena_alloc(a, sizeof(*p));                                                \
         CHECK(p);                                                                                  \
         spur__##init##__init(p);                                                                   \
         FIELDS(WIRE_PACK_NUM, WIRE_PACK_ENUM, WIRE_PACK_TEXT)                                      \
@@ -113,9 +149,9 @@ static int unpack_whole_model(struct wire_status *m, const Spur__ModelStatus *p,
     return 0;
 }
 
-// Room for n pointers or structs, at least one.
-static void *take_array(struct arena *a, size_t n, size_t size) {
-    return arena_take(a, (n ? n : 1) * size);
+// Memory for n pointers or structs, at least one.
+static void *alloc_array(struct arena *a, size_t n, size_t size) {
+    return arena_alloc(a, (n ? n : 1) * size);
 }
 
 struct Spur__Status *wire_pack_status(struct arena *a, const struct wire_status *m) {
@@ -126,13 +162,13 @@ struct Spur__Status *wire_pack_status(struct arena *a, const struct wire_status 
     p->eval = m->has_eval ? pack_eval(a, m) : NULL;
 
     p->n_actors = m->actor_count;
-    p->actors = take_array(a, p->n_actors, sizeof(*p->actors));
+    p->actors = alloc_array(a, p->n_actors, sizeof(*p->actors));
     CHECK(p->actors);
     for (size_t i = 0; i < p->n_actors; i++) {
         p->actors[i] = pack_actor(a, &m->actors[i]);
     }
     p->n_counters = m->counter_count;
-    p->counters = take_array(a, p->n_counters, sizeof(*p->counters));
+    p->counters = alloc_array(a, p->n_counters, sizeof(*p->counters));
     CHECK(p->counters);
     for (size_t i = 0; i < p->n_counters; i++) {
         p->counters[i] = pack_counter(a, &m->counters[i]);
@@ -166,7 +202,7 @@ int wire_unpack_status(struct arena *a, struct wire_status *m, const struct Spur
                             "status: %zu actors and %zu counters; %d and %d at most", p->n_actors,
                             p->n_counters, WIRE_ACTORS_MAX, WIRE_COUNTERS_MAX);
     }
-    struct wire_actor_status *actors = take_array(a, p->n_actors, sizeof(*actors));
+    struct wire_actor_status *actors = alloc_array(a, p->n_actors, sizeof(*actors));
     if (!actors) {
         return wire_refused(err, err_len, WIRE_REFUSED_FORMAT, "status.actors: no memory for %zu",
                             p->n_actors);

@@ -80,7 +80,7 @@ static void a_run_validates_it(void **state) {
     refused(&h, &hopper, WIRE_REFUSED_TASK, "this run's task is hopper with 11 and 3");
     h = hello_of(&actor);
     memcpy(h.task, "ant", 4);
-    refused(&h, &hopper, WIRE_REFUSED_TASK, "brings ant");
+    refused(&h, &hopper, WIRE_REFUSED_TASK, "has ant with");
     h = hello_of(&actor);
     h.id[0] = '\0';
     refused(&h, &hopper, WIRE_REFUSED_FORMAT, "without an id");

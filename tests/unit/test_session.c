@@ -15,10 +15,10 @@
 
 #define RUN 77
 
-static struct session fresh(bool asks_only) {
+static struct session fresh(bool request_only) {
     struct session s;
-    session_init(&s, "spur-modelserver", "ipc:///nowhere", asks_only, 1000);
-    s.run_id = asks_only ? RUN : 0;
+    session_init(&s, "spur-modelserver", "ipc:///nowhere", request_only, 1000);
+    s.run_id = request_only ? RUN : 0;
     return s;
 }
 
@@ -71,7 +71,7 @@ static void unreachable_peer_is_named(void **state) {
     int said = 0, reopened = 0;
     for (uint64_t now = 1000; now <= 1000 + 30000; now += 100) {
         unsigned duties = session_on_tick(&s, now);
-        if (duties & SESSION_SAY) {
+        if (duties & SESSION_WARN) {
             said++;
             assert_non_null(strstr(s.line, "ipc:///nowhere"));
             assert_non_null(strstr(s.line, "check that spur-modelserver runs there"));
@@ -92,7 +92,7 @@ static void silence_loses_the_connection(void **state) {
     session_sent(&s, 3500, false);
     assert_int_equal(session_on_tick(&s, 1010 + 2999) & SESSION_REOPEN, 0);
     unsigned duties = session_on_tick(&s, 1010 + 3000);
-    assert_int_equal(duties, SESSION_SAY | SESSION_REOPEN | SESSION_HELLO);
+    assert_int_equal(duties, SESSION_WARN | SESSION_REOPEN | SESSION_HELLO);
     assert_int_equal(s.state, SESSION_OPENING);
     assert_int_equal(s.lost, 1);
     char waiting[256];
@@ -181,12 +181,12 @@ static void asking_only_counts_silence_from_the_question(void **state) {
     (void)state;
     struct session s = fresh(true);
     assert_int_equal(session_on_tick(&s, 500000), 0); // nothing asked: silence is no fault
-    session_ask(&s, 500000);
-    session_ask(&s, 500000);
+    session_request(&s, 500000);
+    session_request(&s, 500000);
     assert_int_equal(session_on_tick(&s, 500000), SESSION_HELLO);
     session_sent(&s, 500000, true);
     assert_int_equal(session_on_tick(&s, 502000), 0);
-    assert_int_equal(session_on_tick(&s, 503000), SESSION_SAY | SESSION_REOPEN | SESSION_HELLO);
+    assert_int_equal(session_on_tick(&s, 503000), SESSION_WARN | SESSION_REOPEN | SESSION_HELLO);
     session_sent(&s, 503000, true);
     assert_int_equal(hear(&s, 503100, WIRE_POLICY, RUN), SESSION_FOR_OWNER);
     assert_int_equal(s.state, SESSION_UP);
