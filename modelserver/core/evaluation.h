@@ -1,29 +1,66 @@
 // SPDX-License-Identifier: MIT
-// Evaluations of the policy: the evaluator, the requests, and the results so far.
+// Evaluations of the policy, and whether they end the run.
+//
+// The evaluator has one request at a time; one more may wait, and a newer one
+// replaces it. A request holds a reference to its policy, so the policy of that
+// step is evaluated, however late.
 #ifndef SPUR_MODELSERVER_CORE_EVALUATION_H
 #define SPUR_MODELSERVER_CORE_EVALUATION_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "modelserver/core/jobs.h"
+#include "modelserver/core/outbox.h"
 #include "modelserver/core/peers.h"
+#include "modelserver/core/run_context.h"
 #include "modelserver/model/versions.h"
 #include "modelserver/storage/learning_curve.h"
+#include "proto/wire.h"
 
-// A requested evaluation.
 struct eval_request {
     uint64_t id, env_steps;
     struct policy_version *policy; // NULL: no request
 };
 
 struct evaluation {
+    const struct run_context *run;
+    struct outbox *outbox;
+    const struct ms_jobs *jobs;
+    struct counters *counters;
     struct peer *evaluator; // NULL: none yet
     struct eval_request current, waiting;
     uint64_t last_id;
-    uint64_t boundary;        // last one evaluated, in units of eval.every_steps
+    uint64_t boundary;        // last one requested, in units of eval.every_steps
     bool final_requested;     // the one at the end of the run
     uint64_t budget_spent_ms; // since when only the final evaluation is missing; 0: not yet
     struct learning_curve_history history;
 };
+
+void evaluation_init(struct evaluation *e, const struct run_context *run, struct outbox *outbox,
+                     const struct ms_jobs *jobs, struct counters *counters,
+                     const struct learning_curve_history *history);
+
+// An evaluator said Hello, or returned after silence.
+void evaluation_hello(struct evaluation *e, struct peer *p);
+void evaluation_returned(struct evaluation *e, struct peer *p);
+
+struct evaluation_view {
+    uint64_t steps;
+    struct policy_version *policy; // newest; NULL: none yet
+    bool step_is_complete;         // the newest policy has learnt from all stored steps
+    bool budget_is_spent;          // of steps and updates
+};
+enum evaluation_verdict { EVALUATION_CONTINUE, EVALUATION_SOLVED, EVALUATION_BUDGET_SPENT };
+// Requests the evaluations that are due. Whether the run ends, and why.
+enum evaluation_verdict evaluation_advance(struct evaluation *e, uint64_t now_ms,
+                                           const struct evaluation_view *view);
+// Lockstep: the next step waits for an evaluation, because it may end the run.
+bool evaluation_holds_steps(const struct evaluation *e, uint64_t steps);
+
+void evaluation_fill_request(const struct evaluation *e, struct wire_eval_request *out);
+// figures: the row of the learning curve but for what the report says.
+void evaluation_report(struct evaluation *e, const struct wire_eval_report *r,
+                       const struct learning_curve_row *figures);
 
 #endif

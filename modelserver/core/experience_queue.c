@@ -5,7 +5,7 @@
 
 #include "common/base/check.h"
 
-#define MESSAGE_BYTES_MAX (16u << 20) // a quarter of what a socket takes
+#define MESSAGE_BYTES_MAX (16u << 20) // a quarter of NET_MESSAGE_MAX
 
 void experience_queue_init(struct experience_queue *f, uint32_t obs_dim, uint32_t act_dim) {
     uint32_t row = (2 * obs_dim + act_dim + 1) * (uint32_t)sizeof(float) + 1;

@@ -1,31 +1,21 @@
 // SPDX-License-Identifier: MIT
-// What the learner is sent, and what it has taken in.
+// Rows for the learner: which of them are sent, and which it has confirmed.
 //
-// Real rows go out in the order of D_env, from the place that the learner's
-// Hello names; rows of rollouts go out once, block by block. Real rows come
-// first whenever there are any. At most EXPERIENCE_QUEUE_WINDOW messages are on their way;
-// Progress brings the window forward. State only: the owner packs and sends.
+// Real rows are sent in the order of D_env, from the position in the learner's
+// Hello; rows of rollouts are sent once, block by block. Real rows have
+// priority. At most EXPERIENCE_QUEUE_WINDOW messages are unconfirmed; Progress
+// confirms them. This file keeps state only; the dispatcher sends.
 #ifndef SPUR_MODELSERVER_CORE_EXPERIENCE_QUEUE_H
 #define SPUR_MODELSERVER_CORE_EXPERIENCE_QUEUE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "modelserver/core/jobs.h"
 #include "modelserver/model/env_columns.h"
-#include "modelserver/model/rollout.h"
 #include "proto/wire.h"
 
-#define EXPERIENCE_QUEUE_WINDOW 64
-#define ROLLOUT_BLOCKS 2 // of rollouts: one being sent, one being made or waiting
-
-// A block of rollouts on its way from the rollout thread to the learner.
-struct rollout_block {
-    struct rollout_job job;
-    struct rollout_rows out;
-    bool is_fill; // part of D_model's first fill, else of real steps' rollouts
-    // Those up to this real step are complete with this block; 0: not yet.
-    uint64_t through_steps;
-};
+#define EXPERIENCE_QUEUE_WINDOW 64 // messages
 
 struct experience_queue {
     uint32_t obs_dim, act_dim, rows_max;         // rows in a message
@@ -41,23 +31,23 @@ struct experience_queue {
 
 void experience_queue_init(struct experience_queue *f, uint32_t obs_dim, uint32_t act_dim);
 // The learner said Hello and has real_rows of D_env. Numbering starts again;
-// rollout rows that were on their way are counted as unconfirmed.
+// rollout rows sent but not confirmed are counted as unconfirmed.
 void experience_queue_hello(struct experience_queue *f, uint64_t real_rows);
 // Borrows b until experience_queue_take_done gives it back. There must be room.
 void experience_queue_add(struct experience_queue *f, struct rollout_block *b);
 bool experience_queue_has_room(const struct experience_queue *f);
 // The next message to send, of rows of D_env below real_rows or of the oldest
-// block. False: nothing there, or the window is full.
+// block. False: no rows, or the window is full.
 bool experience_queue_next(const struct experience_queue *f, struct wire_experience *out,
                            const struct env_columns *env, uint64_t real_rows);
 // That message was sent.
 void experience_queue_sent(struct experience_queue *f, const struct wire_experience *sent);
-// Gives the oldest block back if all its rows are sent (it may have none at
-// all), else NULL.
+// Gives the oldest block back if all its rows are sent (it may have none),
+// else NULL.
 struct rollout_block *experience_queue_take_done(struct experience_queue *f);
-// Progress: everything up to seq was taken in. False when seq cannot be.
+// Progress: all messages up to seq are confirmed. False: seq is impossible.
 bool experience_queue_acked(struct experience_queue *f, uint64_t seq);
-// Whether nothing at all waits to be sent.
+// Whether all rows are sent.
 bool experience_queue_empty(const struct experience_queue *f, uint64_t real_rows);
 
 #endif

@@ -1,18 +1,36 @@
 // SPDX-License-Identifier: MIT
-// Real steps: the actors that are connected, transitions on their way into the
-// store, and the actors' credit.
+// Real steps: the connected actors, their transitions on the way into the store,
+// and their credit.
+//
+// The rows of a message wait in a batch for the store; the actor is sent an Ack
+// once they are on the disk. Until then the message counts as accepted
+// (seq_accepted, rows_accepted), so later messages need not wait for the disk. If the
+// store fails, the actor's counts return to what is stored and it sends again.
+//
+// Credit is the number of rows that pacing allows beyond those stored, pending,
+// or promised to other actors. It is shared in small portions, so that actors
+// that join later find some.
 #ifndef SPUR_MODELSERVER_CORE_INGEST_H
 #define SPUR_MODELSERVER_CORE_INGEST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/base/stats.h"
+#include "modelserver/core/jobs.h"
+#include "modelserver/core/outbox.h"
 #include "modelserver/core/peers.h"
+#include "modelserver/core/run_context.h"
 #include "modelserver/storage/store_batch.h"
+#include "proto/wire.h"
 
 #define INGEST_BATCHES 1024 // messages of actors on their way into the store
 
 struct ingest {
+    const struct run_context *run;
+    struct outbox *outbox;
+    const struct ms_jobs *jobs;
+    struct counters *counters;
     uint64_t steps;                   // S: rows stored
     uint64_t rows_pending;            // accepted, not yet stored
     uint64_t steps_granted;           // the most that pacing ever allowed
@@ -25,5 +43,27 @@ struct ingest {
     struct rate steps_rate;
     char store_error[WIRE_STRING_MAX]; // of the last commit; empty: it succeeded
 };
+
+void ingest_init(struct ingest *in, const struct run_context *run, struct outbox *outbox,
+                 const struct ms_jobs *jobs, struct counters *counters, uint64_t steps);
+void ingest_deinit(struct ingest *in);
+uint64_t ingest_memory_bytes(const struct config *config, const struct task *task);
+
+// The actor said Hello; connected, returned after silence, or gone.
+void ingest_hello(struct ingest *in, struct peer *p, bool new_incarnation);
+void ingest_connected(struct ingest *in, struct peer *p);
+void ingest_gone(struct ingest *in, struct peer *p);
+
+void ingest_transitions(struct ingest *in, struct peer *p, const struct wire_transitions *t);
+// A message with rows that must not be stored: acknowledged and counted.
+void ingest_refused_rows(struct ingest *in, struct peer *p, uint64_t seq, uint32_t rows);
+// The answer of the store to one batch; err says why the commit failed.
+void ingest_stored(struct ingest *in, uint64_t now_ms, struct store_batch *b, const char *err);
+
+// Shares credit among the connected actors, for `limit` real steps in all.
+void ingest_credit(struct ingest *in, uint64_t limit);
+// newest: version of the newest policy; 0: none. Leaves the reason empty.
+void ingest_fill_credit(const struct ingest *in, const struct peer *p, uint64_t newest,
+                        struct wire_credit *out);
 
 #endif

@@ -1,10 +1,5 @@
 // SPDX-License-Identifier: MIT
-//
-// Hello: who may come in, and as what. A newer incarnation of an id takes the
-// older one's place, an older one is turned away for good, and places of which
-// there is one (learner, evaluator, the actor of lockstep) are free only while
-// their holder is not up.
-#include "modelserver/core/core.h"
+#include "modelserver/core/join.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,96 +7,101 @@
 #include "common/base/log.h"
 #include "proto/hello.h"
 
-static bool hello_is_valid(struct modelserver *ms, const struct net_peer *from,
+static bool hello_is_valid(struct outbox *o, const struct join_view *v, const struct net_peer *from,
                            const struct wire_hello *h) {
     const struct hello_run run = {
-        .task = ms->run.task->name,
-        .obs_dim = ms->run.task->obs_dim,
-        .act_dim = ms->run.task->act_dim,
-        .lockstep = ms->run.config.pacing.mode == PACING_LOCKSTEP,
-        .real_rows = ms->ingest.steps,
+        .task = v->run->task->name,
+        .obs_dim = v->run->task->obs_dim,
+        .act_dim = v->run->task->act_dim,
+        .lockstep = v->run->config.pacing.mode == PACING_LOCKSTEP,
+        .real_rows = v->steps,
     };
     enum wire_refusal code;
     char text[WIRE_STRING_MAX];
     if (hello_check(&code, text, sizeof(text), h, &run) != 0) {
-        ms_refuse(ms, from, code, true, "%s", text);
+        outbox_refuse(o, from, code, true, "%s", text);
         return false;
     }
     return true;
 }
 
-// Whether the place that this peer wants is taken by another one. p: its own
-// entry, or NULL.
-static bool place_is_free(struct modelserver *ms, const struct net_peer *from,
+// Whether the sender may have its id and its role. p: its entry, or NULL. False:
+// refused.
+static bool place_is_free(struct outbox *o, const struct join_view *v, const struct net_peer *from,
                           const struct wire_hello *h, const struct peer *p) {
     if (p && p->role != h->role) {
-        ms_refuse(ms, from, WIRE_REFUSED_MODE, true, "%s: the id is another kind of process's",
-                  h->id);
+        outbox_refuse(o, from, WIRE_REFUSED_MODE, true, "%s: a process of another kind has this id",
+                      h->id);
         return false;
     }
     if (p && h->incarnation < p->incarnation) {
-        ms_refuse(ms, from, WIRE_REFUSED_FENCED, true,
-                  "%s: a newer start of the same id is here (%llu, this is %llu)", h->id,
-                  (unsigned long long)p->incarnation, (unsigned long long)h->incarnation);
+        outbox_refuse(o, from, WIRE_REFUSED_FENCED, true,
+                      "%s: a newer start of the same id has joined (%llu, this is %llu)", h->id,
+                      (unsigned long long)p->incarnation, (unsigned long long)h->incarnation);
         return false;
     }
-    const struct peer *holder = NULL;
-    if (h->role == WIRE_ROLE_LEARNER) {
-        holder = ms->feed.learner;
-    } else if (h->role == WIRE_ROLE_EVALUATOR) {
-        holder = ms->evaluation.evaluator;
-    } else if (ms->run.config.pacing.mode == PACING_LOCKSTEP && ms->ingest.actors_up > 0) {
-        holder = ms->ingest.actor_up[0];
-    }
+    bool actor = h->role == WIRE_ROLE_ACTOR;
+    const struct peer *holder = actor                          ? v->actor
+                                : h->role == WIRE_ROLE_LEARNER ? v->learner
+                                                               : v->evaluator;
     if (holder && holder != p && peer_is_up(holder)) {
-        bool actor = h->role == WIRE_ROLE_ACTOR;
-        ms_refuse(ms, from, WIRE_REFUSED_MODE, actor,
-                  actor ? "%s: in lockstep there is one actor, and %s is here"
-                        : "%s: %s has this place; it is free when that one goes",
-                  h->id, holder->id);
+        outbox_refuse(o, from, WIRE_REFUSED_MODE, actor,
+                      actor ? "%s: lockstep has one actor, and %s is connected"
+                            : "%s: %s is connected in this role; a run has one at a time",
+                      h->id, holder->id);
         return false;
     }
     return true;
 }
 
-void join_hello(struct modelserver *ms, uint64_t now_ms, const struct net_peer *from,
-                const struct wire_hello *h) {
-    struct peer *p = peers_by_id(ms->peers, h->id);
-    if (!hello_is_valid(ms, from, h) || !place_is_free(ms, from, h, p)) {
-        return;
+struct joined join_hello(struct peers *peers, struct outbox *outbox, const struct join_view *view,
+                         uint64_t now_ms, const struct net_peer *from, const struct wire_hello *h) {
+    struct peer *p = peers_by_id(peers, h->id);
+    if (!hello_is_valid(outbox, view, from, h) || !place_is_free(outbox, view, from, h, p)) {
+        return (struct joined){0};
     }
-    bool begins = !p || h->incarnation > p->incarnation;
+    bool new_incarnation = !p || h->incarnation > p->incarnation;
     if (!p) {
-        p = peers_add(ms->peers, h->id);
+        p = peers_add(peers, h->id);
     }
     if (!p) {
-        ms_refuse(ms, from, WIRE_REFUSED_FULL, false, "%s: %d ids are known already", h->id,
-                  PEERS_MAX);
-        return;
+        outbox_refuse(outbox, from, WIRE_REFUSED_FULL, false,
+                      "%s: the table of peers is full (%d ids)", h->id, PEERS_MAX);
+        return (struct joined){0};
     }
-    if (begins) {
-        log_info("%s is here: pid %llu on %s, version %s", h->id, (unsigned long long)h->pid,
+    if (new_incarnation) {
+        log_info("%s joined: pid %llu on %s, version %s", h->id, (unsigned long long)h->pid,
                  h->host, h->version);
     }
-    peers_set_route(ms->peers, p, from);
+    peers_set_route(peers, p, from);
     p->role = h->role;
     p->incarnation = h->incarnation;
     p->pid = h->pid;
     p->environments = h->environments ? h->environments : 1;
-    p->steps_bad = begins ? 0 : p->steps_bad;
+    p->steps_bad = new_incarnation ? 0 : p->steps_bad;
     snprintf(p->host, sizeof(p->host), "%s", h->host);
     p->heard_ms = now_ms;
     p->state = WIRE_PEER_CONNECTED;
-    if (h->role == WIRE_ROLE_ACTOR) {
-        ingest_hello(ms, p, begins);
-        return;
+    return (struct joined){p, new_incarnation};
+}
+
+void join_fill_welcome(const struct run_context *run, const struct peer *p,
+                       struct wire_welcome *out) {
+    *out = (struct wire_welcome){
+        .seed = run->config.run.seed,
+        .obs_dim = (uint32_t)run->task->obs_dim,
+        .act_dim = (uint32_t)run->task->act_dim,
+        .horizon = (uint32_t)run->task->horizon,
+        .heartbeat_ms = (uint32_t)run->config.network.heartbeat_ms,
+        .lost_after_ms = (uint32_t)run->config.network.lost_after_ms,
+        .batch_rows_max = (uint32_t)run->config.network.batch_rows_max,
+        .unacked_rows_max = (uint32_t)run->config.network.unacked_rows_max,
+    };
+    snprintf(out->task, sizeof(out->task), "%s", run->task->name);
+    if (p->role == WIRE_ROLE_ACTOR) {
+        out->actor_index = (uint32_t)p->index;
+        out->next_seq = p->seq_stored + 1;
+        out->actor_steps = p->steps;
+        out->actor_episodes = p->episodes;
     }
-    if (h->role == WIRE_ROLE_LEARNER) {
-        ms->feed.learner = p;
-        learner_feed_hello(ms, h, begins);
-    } else {
-        ms->evaluation.evaluator = p;
-        ms_queue(ms, p, ms->evaluation.current.policy ? PENDING_EVAL : 0);
-    }
-    ms_queue(ms, p, PENDING_WELCOME | (ms->shutdown.announced ? PENDING_SHUTDOWN : 0));
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The learner: what it has reported, its newest policy, and the experience and
-// grants that it is sent.
+// The learner: what it reports, its newest policy, the experience it is sent, and
+// the grant, which is the number of updates that it may make in all.
 #ifndef SPUR_MODELSERVER_CORE_LEARNER_FEED_H
 #define SPUR_MODELSERVER_CORE_LEARNER_FEED_H
 
@@ -9,7 +9,9 @@
 
 #include "common/base/stats.h"
 #include "modelserver/core/experience_queue.h"
+#include "modelserver/core/outbox.h"
 #include "modelserver/core/peers.h"
+#include "modelserver/core/run_context.h"
 #include "modelserver/model/env_columns.h"
 #include "modelserver/model/versions.h"
 #include "proto/wire.h"
@@ -17,20 +19,53 @@
 #define LEARNER_FEED_POLICY_TIMES 1024 // publications remembered, for the age of a version
 
 struct learner_feed {
+    const struct run_context *run;
+    struct outbox *outbox;
+    struct counters *counters;
     const struct env_columns *env; // D_env
     struct peer *learner;          // NULL: none yet
-    bool fresh;                    // its first policy may have a lower version
-    bool seen;                     // since this process began
+    bool may_rewind;               // a new incarnation: its first policy may have a lower version
+    bool seen;                     // a learner joined since this process began
     uint64_t learner_version;      // of its newest policy, as it reports
     uint64_t updates;              // U
     struct wire_progress progress;
     struct wire_grant grant; // last one sent
     struct experience_queue queue;
     struct rate updates_rate;
-    struct policy policy_shape;
     struct policy_slots policies;
     struct policy_version *policy; // newest; NULL: none yet
     uint64_t policy_times[LEARNER_FEED_POLICY_TIMES];
 };
+
+void learner_feed_init(struct learner_feed *f, const struct run_context *run, struct outbox *outbox,
+                       struct counters *counters, const struct env_columns *env);
+void learner_feed_deinit(struct learner_feed *f);
+
+// Hello of a learner. True: the first one of this process.
+bool learner_feed_hello(struct learner_feed *f, struct peer *p, const struct wire_hello *hello,
+                        bool new_incarnation);
+void learner_feed_policy(struct learner_feed *f, uint64_t now_ms, const struct wire_policy *policy);
+void learner_feed_progress(struct learner_feed *f, uint64_t now_ms,
+                           const struct wire_progress *progress);
+
+bool learner_feed_is_up(const struct learner_feed *f); // a learner is connected
+// Whether the learner's newest policy has arrived.
+bool learner_feed_has_newest_policy(const struct learner_feed *f);
+uint64_t learner_feed_policy_version(const struct learner_feed *f); // newest; 0: none
+// When that version arrived; 0: not known.
+uint64_t learner_feed_policy_ms(const struct learner_feed *f, uint64_t version);
+
+// Rows for the learner: blocks of rollouts enter, messages leave, blocks whose
+// rows are all sent return.
+bool learner_feed_has_room(const struct learner_feed *f); // for another block
+void learner_feed_add(struct learner_feed *f, struct rollout_block *b);
+bool learner_feed_next(const struct learner_feed *f, struct wire_experience *out, uint64_t steps);
+void learner_feed_sent(struct learner_feed *f, const struct wire_experience *sent);
+struct rollout_block *learner_feed_take_delivered(struct learner_feed *f); // NULL: none
+bool learner_feed_is_drained(const struct learner_feed *f, uint64_t steps);
+
+// Whether a grant differs from the last one sent in more than its reason.
+bool learner_feed_grant_differs(const struct learner_feed *f, const struct wire_grant *grant);
+void learner_feed_granted(struct learner_feed *f, const struct wire_grant *grant);
 
 #endif

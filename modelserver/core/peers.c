@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Messages are looked up by route, thousands a second, so routes have a hash
-// table (open addressing, linear probing). Routes change only with Hello; the
-// table is then built anew, which needs no care for removals. Ids are looked up
-// by Hello alone, one by one.
+// Every message looks up its route, thousands a second: a hash table (open
+// addressing, linear probing). Routes change only with Hello; the table is then
+// rebuilt, so removals need no code. Only Hello looks up ids: linear search.
 #include "modelserver/core/peers.h"
 
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Everybody who ever said Hello in this process: actors, evaluator, learner.
+// Peers: every process that said Hello in this run: actors, evaluator, learner.
 //
-// Identity is an id and an incarnation; the routing id belongs to a connection
-// and is only how to reach the peer now. Entries are never removed, so pointers
-// to them stay good, and status can show who is lost or has left.
+// A peer is identified by its id and incarnation; the routing id belongs to a
+// connection and only says how to reach the peer now. Entries are never removed,
+// so pointers to them stay valid, and status shows lost and departed peers too.
 #ifndef SPUR_MODELSERVER_CORE_PEERS_H
 #define SPUR_MODELSERVER_CORE_PEERS_H
 
@@ -16,8 +16,7 @@
 
 #define PEERS_MAX WIRE_ACTORS_MAX
 
-// Messages that a peer is owed, as bits. All but Welcome and Shutdown are
-// totals, so a message that waits is never out of date when it leaves.
+// Pending messages for a peer, one bit each. A message is built when it is sent.
 enum pending {
     PENDING_WELCOME = 1,
     PENDING_CREDIT = 2,
@@ -36,19 +35,19 @@ struct peer {
     char id[WIRE_STRING_MAX], host[WIRE_STRING_MAX], waiting[WIRE_STRING_MAX];
     uint64_t pid, incarnation;
     uint64_t heard_ms, sent_ms;
-    unsigned due; // enum pending bits
-    bool owed;    // in the list of peers to whom something is due
+    unsigned pending; // messages to send, enum pending bits
+    bool queued;      // in the outbox
     // Actors. Rows and credit count in this incarnation.
-    bool registering, registered;   // the store knows this incarnation
-    uint64_t index;                 // in the store, once registered
-    uint64_t seq_in, seq_stored;    // last message taken, last one stored
-    uint64_t rows_in, rows_stored;  // the same in rows
-    uint64_t credit, random_credit; // rows allowed in all, and of these with random actions
-    uint64_t credit_told;           // the most it ever was allowed, withdrawn or not
-    uint64_t steps, episodes;       // stored, of all incarnations
+    bool registering, registered;        // the store knows this incarnation
+    uint64_t index;                      // in the store, once registered
+    uint64_t seq_accepted, seq_stored;   // last message accepted, last one stored
+    uint64_t rows_accepted, rows_stored; // the same in rows
+    uint64_t credit, random_credit;      // rows allowed in all, and of these with random actions
+    uint64_t credit_max;                 // the most it ever was allowed, withdrawn or not
+    uint64_t steps, episodes;            // stored, of all incarnations
     uint64_t policy_version, unacked_rows, steps_bad;
-    uint32_t environments; // that it steps side by side
-    uint64_t policy_told;  // newest version that a Credit named
+    uint32_t environments;     // stepped in parallel
+    uint64_t policy_announced; // newest version that a Credit named
     double last_return;
     struct rate steps_rate;
 };
@@ -58,16 +57,16 @@ struct peers;
 struct peers *peers_create(void);
 void peers_destroy(struct peers **r);
 
-struct peer *peers_by_route(struct peers *r, const struct net_peer *route); // NULL: nobody
-struct peer *peers_by_id(struct peers *r, const char *id);                  // NULL: nobody
+struct peer *peers_by_route(struct peers *r, const struct net_peer *route); // NULL: none
+struct peer *peers_by_id(struct peers *r, const char *id);                  // NULL: none
 struct peer *peers_add(struct peers *r, const char *id);                    // NULL: full
-// Takes the route from whoever had it.
+// The route belongs to p from now on, whichever peer had it before.
 void peers_set_route(struct peers *r, struct peer *p, const struct net_peer *route);
 
 int peers_count(const struct peers *r);
 struct peer *peers_at(struct peers *r, int index);
 
-// Connected: heard of lately and not gone.
+// Connected: not lost and not gone.
 bool peer_is_up(const struct peer *p);
 
 #endif

@@ -1,132 +1,165 @@
 // SPDX-License-Identifier: MIT
-//
-// Rollouts of the model. First the fill: as many as the learner should have
-// before it learns. Then rollout.per_step for each real step, in batches of
-// the steps that arrived together. A batch is made block by block.
-#include "modelserver/core/core.h"
+#include "modelserver/core/rollouts.h"
+
+#include <math.h>
 
 #include "common/base/check.h"
 
-// Numbers of fills lie above those of real steps' rollouts, which are the steps
-// themselves.
+#define BLOCK_ROWS_MAX 131072 // rows that one block of rollouts may make
+
+// The number of a batch for real steps is the step that it completes; numbers of
+// fills have this bit set, so that the two never meet.
 #define FILL_NUMBER (UINT64_C(1) << 39)
 
 static uint64_t least(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
-// D_model is empty: the fill begins again.
-void rollouts_empty_fill(struct modelserver *ms) {
-    ms->rollouts.filled = ms->rollouts.fill_total = ms->rollouts.fill_done = 0;
-    ms->rollouts.fill_requested = 0;
-    if (ms->rollouts.batch.is_fill) {
-        ms->rollouts.batch.total = ms->rollouts.batch.requested = 0;
+static uint32_t block_rollouts(const struct config *config) {
+    uint32_t n = BLOCK_ROWS_MAX / (uint32_t)config_rollout_length_max(config);
+    n = n < 1 ? 1 : n;
+    return n < ROLLOUT_BLOCK ? n : ROLLOUT_BLOCK;
+}
+
+static uint32_t block_rows(const struct config *config) {
+    return block_rollouts(config) * (uint32_t)config_rollout_length_max(config);
+}
+
+void rollouts_init(struct rollouts *r, const struct run_context *run, const struct ms_jobs *jobs,
+                   struct counters *counters) {
+    *r = (struct rollouts){.run = run,
+                           .jobs = jobs,
+                           .counters = counters,
+                           .block_rollouts = block_rollouts(&run->config)};
+    for (int i = 0; i < ROLLOUT_BLOCKS; i++) {
+        rollout_rows_init(&r->blocks[i].out, block_rows(&run->config), (uint32_t)run->task->obs_dim,
+                          (uint32_t)run->task->act_dim);
     }
 }
 
-// Says in ms->rollouts.batch what the next batch of rollouts is, if one is owed.
-static bool begin_batch(struct modelserver *ms) {
-    uint64_t per_step = ms->run.config.rollout.per_step;
-    if (!ms->rollouts.filled) {
-        if (ms->rollouts.fill_total == 0) {
-            ms->rollouts.fill_total =
-                least(ms->run.pacing.train_every * per_step, learner_feed_capacity(ms));
-            ms->rollouts.fill_number = FILL_NUMBER | ms->ingest.steps;
-        }
-        ms->rollouts.batch.is_fill = true;
-        ms->rollouts.batch.number = ms->rollouts.fill_number;
-        ms->rollouts.batch.total = ms->rollouts.fill_total;
-        ms->rollouts.batch.requested = ms->rollouts.fill_requested;
-        return ms->rollouts.fill_requested < ms->rollouts.fill_total;
+void rollouts_deinit(struct rollouts *r) {
+    for (int i = 0; i < ROLLOUT_BLOCKS; i++) {
+        rollout_rows_deinit(&r->blocks[i].out);
     }
-    if (ms->rollouts.requested_steps >= ms->ingest.steps) {
+}
+
+uint64_t rollouts_memory_bytes(const struct config *config, const struct task *task) {
+    uint64_t row = (uint64_t)(2 * task->obs_dim + task->act_dim + 1) * sizeof(float) + 1;
+    return ROLLOUT_BLOCKS * block_rows(config) * row;
+}
+
+void rollouts_restored(struct rollouts *r) {
+    if (r->steps < r->run->config.run.explore_steps) {
+        r->steps = r->run->config.run.explore_steps;
+    }
+    r->requested_steps = r->steps;
+    r->fill_requested = r->fill_done;
+}
+
+void rollouts_empty_fill(struct rollouts *r) {
+    r->filled = r->fill_total = r->fill_done = 0;
+    r->fill_requested = 0;
+    if (r->batch.is_fill) {
+        r->batch.total = r->batch.requested = 0;
+    }
+}
+
+void rollouts_skip_learnt(struct rollouts *r, uint64_t updates, uint64_t steps) {
+    const struct pacing *p = &r->run->pacing;
+    double behind = (double)updates / p->updates_per_step;
+    double slack = p->mode == PACING_RATIO ? (double)p->slack : 0;
+    uint64_t made = behind > slack ? (uint64_t)floor(behind - slack) : 0;
+    made = least(p->explore + made, steps);
+    if (made > r->steps && r->filled) {
+        r->steps = r->requested_steps = made;
+    }
+}
+
+// Sets r->batch to the next batch of rollouts. False: there is none to be made.
+static bool begin_batch(struct rollouts *r, uint64_t steps) {
+    uint64_t per_step = r->run->config.rollout.per_step;
+    if (!r->filled) {
+        if (r->fill_total == 0) {
+            r->fill_total =
+                least(r->run->pacing.train_every * per_step, run_model_capacity(r->run, steps));
+            r->fill_number = FILL_NUMBER | steps;
+        }
+        r->batch = (struct rollout_batch){.is_fill = true,
+                                          .number = r->fill_number,
+                                          .total = r->fill_total,
+                                          .requested = r->fill_requested};
+        return r->fill_requested < r->fill_total;
+    }
+    if (r->requested_steps >= steps) {
         return false;
     }
-    // Steps that came together share a batch, as far as one block holds them.
-    uint64_t together = ms->rollouts.block_rollouts / per_step;
-    uint64_t steps = ms->ingest.steps - ms->rollouts.requested_steps;
-    steps = least(steps, together < 1 ? 1 : together);
-    ms->rollouts.batch.is_fill = false;
-    ms->rollouts.batch.through_steps = ms->rollouts.batch.number =
-        ms->rollouts.requested_steps + steps;
-    ms->rollouts.batch.total = steps * per_step;
-    ms->rollouts.batch.requested = 0;
+    // Steps that arrived together share a batch, as far as one block holds them.
+    uint64_t together = r->block_rollouts / per_step;
+    uint64_t count = least(steps - r->requested_steps, together < 1 ? 1 : together);
+    r->batch = (struct rollout_batch){.number = r->requested_steps + count,
+                                      .total = count * per_step,
+                                      .through_steps = r->requested_steps + count};
     return true;
 }
 
-static bool may_roll_out(struct modelserver *ms) {
-    struct pacing_view view = learner_feed_view(ms);
-    if (ms->shutdown.phase != MS_RUNNING || ms->rollouts.running ||
-        !experience_queue_has_room(&ms->feed.queue) || !view.has_model || !ms->feed.policy ||
-        !learner_feed_learner_up(ms)) {
-        return false;
-    }
-    return ms->run.config.pacing.mode == PACING_RATIO ||
-           (view.has_policy && view.training_point == 0);
-}
-
-static struct rollout_block *free_block(struct modelserver *ms) {
+static struct rollout_block *free_block(struct rollouts *r) {
     for (int i = 0; i < ROLLOUT_BLOCKS; i++) {
-        if (!ms->rollouts.block_used[i]) {
-            ms->rollouts.block_used[i] = true;
-            return &ms->rollouts.blocks[i];
+        if (!r->block_used[i]) {
+            r->block_used[i] = true;
+            return &r->blocks[i];
         }
     }
-    CHECK(!"a free block, since the feed has room");
+    CHECK(!"a free block, since the queue of experience has room");
     return NULL;
 }
 
-void rollouts_start(struct modelserver *ms) {
-    if (!may_roll_out(ms) ||
-        (ms->rollouts.batch.requested == ms->rollouts.batch.total && !begin_batch(ms))) {
+void rollouts_start(struct rollouts *r, uint64_t steps, struct model *model,
+                    struct policy_version *policy) {
+    CHECK(!r->running);
+    if (r->batch.requested == r->batch.total && !begin_batch(r, steps)) {
         return;
     }
-    struct rollout_block *b = free_block(ms);
-    uint64_t count =
-        least(ms->rollouts.batch.total - ms->rollouts.batch.requested, ms->rollouts.block_rollouts);
-    b->is_fill = ms->rollouts.batch.is_fill;
+    struct rollout_block *b = free_block(r);
+    uint64_t count = least(r->batch.total - r->batch.requested, r->block_rollouts);
+    b->is_fill = r->batch.is_fill;
     b->through_steps = 0;
-    b->job = (struct rollout_job){
-        .number = ms->rollouts.batch.number,
-        .total = ms->rollouts.batch.total,
-        .first = ms->rollouts.batch.requested,
-        .count = (uint32_t)count,
-        .length = (uint32_t)config_rollout_length(&ms->run.config, ms->ingest.steps),
-        .env_rows = ms->ingest.steps,
-        .model = model_ref(ms->training.model),
-        .policy = policy_ref(ms->feed.policy)};
-    ms->rollouts.batch.requested += count;
+    b->job = (struct rollout_job){.number = r->batch.number,
+                                  .total = r->batch.total,
+                                  .first = r->batch.requested,
+                                  .count = (uint32_t)count,
+                                  .length = (uint32_t)config_rollout_length(&r->run->config, steps),
+                                  .env_rows = steps,
+                                  .model = model_ref(model),
+                                  .policy = policy_ref(policy)};
+    r->batch.requested += count;
     if (b->is_fill) {
-        ms->rollouts.fill_requested = ms->rollouts.batch.requested;
-    } else if (ms->rollouts.batch.requested == ms->rollouts.batch.total) {
-        b->through_steps = ms->rollouts.requested_steps = ms->rollouts.batch.through_steps;
+        r->fill_requested = r->batch.requested;
+    } else if (r->batch.requested == r->batch.total) {
+        b->through_steps = r->requested_steps = r->batch.through_steps;
     }
-    ms->rollouts.running = true;
-    ms->jobs.rollout(ms->jobs.arg, b);
+    r->running = true;
+    r->jobs->rollout(r->jobs->arg, b);
 }
 
-void ms_on_rollout(struct modelserver *ms, uint64_t now_ms, struct rollout_block *b) {
-    CHECK(ms->rollouts.running);
-    ms->rollouts.running = false;
-    ms_count(ms, MS_model_rows_not_finite, b->out.not_finite);
-    ms->rollouts.last_count = b->job.count;
-    ms->rollouts.last_rows = b->out.rows;
-    rate_add(&ms->rollouts.rows_rate, now_ms, b->out.rows);
-    experience_queue_add(&ms->feed.queue, b);
-    ms_advance(ms, now_ms);
+void rollouts_done(struct rollouts *r, uint64_t now_ms, const struct rollout_block *b) {
+    CHECK(r->running);
+    r->running = false;
+    counters_add(r->counters, MS_model_rows_not_finite, b->out.not_finite);
+    r->last_count = b->job.count;
+    r->last_rows = b->out.rows;
+    rate_add(&r->rows_rate, now_ms, b->out.rows);
 }
 
-// All rows of b are with the learner.
-void rollouts_block_done(struct modelserver *ms, struct rollout_block *b) {
-    ms->rollouts.count += b->job.count;
-    ms->rollouts.rows += b->out.rows;
+void rollouts_delivered(struct rollouts *r, struct rollout_block *b) {
+    r->count += b->job.count;
+    r->rows += b->out.rows;
     if (!b->is_fill) {
-        ms->rollouts.steps = b->through_steps > 0 ? b->through_steps : ms->rollouts.steps;
-    } else if (b->job.number == ms->rollouts.fill_number && ms->rollouts.fill_total > 0) {
-        ms->rollouts.fill_done = b->job.first + b->job.count;
-        ms->rollouts.filled = ms->rollouts.fill_done == ms->rollouts.fill_total;
+        r->steps = b->through_steps > 0 ? b->through_steps : r->steps;
+    } else if (b->job.number == r->fill_number && r->fill_total > 0) {
+        r->fill_done = b->job.first + b->job.count;
+        r->filled = r->fill_done == r->fill_total;
     }
     model_drop(&b->job.model);
     policy_drop(&b->job.policy);
-    ms->rollouts.block_used[b - ms->rollouts.blocks] = false;
+    r->block_used[b - r->blocks] = false;
 }

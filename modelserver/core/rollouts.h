@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Rollouts of the model: the batch that is being made, block by block, and how
-// far D_model is filled.
+// Rollouts of the model. First the fill of D_model: as many as the learner should
+// have before it learns. Then rollout.per_step for each real step, in batches for
+// the steps that arrived together. A batch is made block by block.
 #ifndef SPUR_MODELSERVER_CORE_ROLLOUTS_H
 #define SPUR_MODELSERVER_CORE_ROLLOUTS_H
 
@@ -8,16 +9,20 @@
 #include <stdint.h>
 
 #include "common/base/stats.h"
-#include "modelserver/core/experience_queue.h"
+#include "modelserver/core/counters.h"
+#include "modelserver/core/jobs.h"
+#include "modelserver/core/run_context.h"
 
-// A batch of rollouts is requested block by block.
 struct rollout_batch {
     bool is_fill;
-    uint64_t number, total, requested;
-    uint64_t through_steps; // real steps whose rollouts it completes
+    uint64_t number, total, requested; // rollouts
+    uint64_t through_steps;            // real steps whose rollouts it completes
 };
 
 struct rollouts {
+    const struct run_context *run;
+    const struct ms_jobs *jobs;
+    struct counters *counters;
     struct rollout_block blocks[ROLLOUT_BLOCKS];
     bool block_used[ROLLOUT_BLOCKS];
     bool running;
@@ -33,5 +38,27 @@ struct rollouts {
     uint64_t filled, fill_number, fill_total, fill_done;
     uint64_t count, rows; // totals
 };
+
+void rollouts_init(struct rollouts *r, const struct run_context *run, const struct ms_jobs *jobs,
+                   struct counters *counters);
+void rollouts_deinit(struct rollouts *r);
+uint64_t rollouts_memory_bytes(const struct config *config, const struct task *task);
+// After the fields of a checkpoint are restored: requests resume behind them.
+void rollouts_restored(struct rollouts *r);
+
+// The learner said Hello with an empty D_model: the fill begins again.
+void rollouts_empty_fill(struct rollouts *r);
+// The first learner of this process has made so many updates. Rollouts for the
+// steps behind them were made before, so they are not made twice.
+void rollouts_skip_learnt(struct rollouts *r, uint64_t updates, uint64_t steps);
+
+// Starts the next block if rollouts for `steps` real steps are still to be made.
+// None may be running, and a block must be free.
+void rollouts_start(struct rollouts *r, uint64_t steps, struct model *model,
+                    struct policy_version *policy);
+// A block was made.
+void rollouts_done(struct rollouts *r, uint64_t now_ms, const struct rollout_block *b);
+// All rows of a block were sent to the learner: it is free again.
+void rollouts_delivered(struct rollouts *r, struct rollout_block *b);
 
 #endif

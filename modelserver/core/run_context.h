@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What does not change while a model server runs: configuration, task, pacing
-// and identity of the run. Every part of the core reads it, none writes it.
+// Constants of a model server process: configuration, task, pacing and identity
+// of the run. Every part of the core reads it, none writes it.
 #ifndef SPUR_MODELSERVER_CORE_RUN_CONTEXT_H
 #define SPUR_MODELSERVER_CORE_RUN_CONTEXT_H
 
@@ -17,5 +17,10 @@ struct run_context {
     uint64_t id, pid, started_ms;
     uint64_t wall_ms_before; // spent on the run before this process
 };
+
+// Time spent on the run, earlier processes included.
+uint64_t run_wall_ms(const struct run_context *run, uint64_t now_ms);
+// Rows that D_model may have after that many real steps.
+uint64_t run_model_capacity(const struct run_context *run, uint64_t steps);
 
 #endif

@@ -1,20 +1,35 @@
 // SPDX-License-Identifier: MIT
-// Checkpoints of the model server: when one is due, and the one being written.
+// Checkpoints of the model server: every checkpoint.every_s seconds, after each
+// training, and at the end of the run.
 #ifndef SPUR_MODELSERVER_CORE_SAVING_H
 #define SPUR_MODELSERVER_CORE_SAVING_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "modelserver/core/counters.h"
 #include "modelserver/core/jobs.h"
+#include "modelserver/core/run_context.h"
 
 struct saving {
+    const struct run_context *run;
+    const struct ms_jobs *jobs;
+    struct counters *counters;
     struct ms_save_job job;
-    bool running, due;
-    uint64_t requested_ms; // when the last periodic one became due
+    bool due, running;
+    uint64_t interval_ms; // when the current interval began
     // Part of the checkpoint.
-    uint64_t wall_ms;       // time spent on the run
     uint64_t checkpoint_id; // last one requested of the learner
 };
+
+void saving_init(struct saving *s, const struct run_context *run, const struct ms_jobs *jobs,
+                 struct counters *counters);
+// While the run goes on: a checkpoint, of the learner too, is due when the interval is over.
+void saving_check_interval(struct saving *s, uint64_t now_ms, uint64_t steps);
+void saving_request(struct saving *s);
+bool saving_is_idle(const struct saving *s); // none due, none running
+// Starts the one that is due. None may be running.
+void saving_start(struct saving *s, const struct ms_state *state, struct model *model);
+void saving_done(struct saving *s, struct ms_save_job *job);
 
 #endif

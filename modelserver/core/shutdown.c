@@ -1,72 +1,54 @@
 // SPDX-License-Identifier: MIT
-//
-// Saving, while the run goes on and at its end; and the end itself: what is on
-// its way to the learner is sent, peers are told, what they still have is taken
-// in, jobs come back, and the state is saved a last time.
-#include "modelserver/core/core.h"
+#include "modelserver/core/shutdown.h"
 
 #include <stdio.h>
 
 #include "common/base/log.h"
 
-void ms_stop(struct modelserver *ms, uint64_t now_ms, bool done, const char *text) {
-    if (ms->shutdown.phase != MS_RUNNING) {
+// Time limits, from the beginning of the end.
+#define DRAIN_MS 2000    // for pending rows to the learner
+#define LEARNER_MS 20000 // for the learner's last checkpoint
+#define OTHERS_MS 3000   // for other peers
+
+void shutdown_begin(struct shutdown *s, uint64_t now_ms, bool done, const char *text) {
+    if (s->phase != MS_RUNNING) {
         return;
     }
     log_info("ending the run: %s", text);
-    ms->shutdown.phase = MS_STOPPING;
-    ms->shutdown.stop_ms = now_ms;
-    ms->shutdown.message.done = done;
-    snprintf(ms->shutdown.message.text, sizeof(ms->shutdown.message.text), "%s", text);
+    s->phase = MS_STOPPING;
+    s->begun_ms = now_ms;
+    s->message.done = done;
+    snprintf(s->message.text, sizeof(s->message.text), "%s", text);
 }
 
-static int others_up(struct modelserver *ms) {
-    int up = 0;
-    for (int i = 0; i < peers_count(ms->peers); i++) {
-        const struct peer *p = peers_at(ms->peers, i);
-        up += peer_is_up(p) && p != ms->feed.learner;
-    }
-    return up;
+void shutdown_fail(struct shutdown *s, uint64_t now_ms, const char *text) {
+    s->failed = true;
+    shutdown_begin(s, now_ms, false, text);
 }
 
-void shutdown_advance(struct modelserver *ms, uint64_t now_ms) {
-    if (ms->shutdown.phase != MS_STOPPING) {
-        return;
+enum shutdown_step shutdown_advance(struct shutdown *s, uint64_t now_ms,
+                                    const struct shutdown_view *v) {
+    if (s->phase != MS_STOPPING) {
+        return SHUTDOWN_WAIT;
     }
-    uint64_t since = now_ms - ms->shutdown.stop_ms;
-    bool learner = learner_feed_learner_up(ms);
-    // What is on its way to the learner goes first, so that its last checkpoint
-    // holds all that this one says it was sent.
-    if (!ms->shutdown.announced && (!learner || learner_feed_drained(ms) || since >= MS_DRAIN_MS)) {
-        ms->shutdown.announced = true;
-        for (int i = 0; i < peers_count(ms->peers); i++) {
-            struct peer *p = peers_at(ms->peers, i);
-            ms_queue(ms, p, peer_is_up(p) ? PENDING_SHUTDOWN : 0);
-        }
-        return;
+    uint64_t since = now_ms - s->begun_ms;
+    if (!s->announced) {
+        // Rows first: the learner's last checkpoint must hold all rows that this
+        // server's checkpoint counts as delivered.
+        s->announced = !v->learner_up || v->learner_drained || since >= DRAIN_MS;
+        return s->announced ? SHUTDOWN_ANNOUNCE : SHUTDOWN_WAIT;
     }
-    bool peers_done = (!learner || since >= MS_BYE_LEARNER_MS) &&
-                      (others_up(ms) == 0 || since >= MS_BYE_OTHERS_MS);
-    bool jobs_done = !ms->training.running && !ms->rollouts.running && ms->ingest.rows_pending == 0;
-    if (!ms->shutdown.announced || !peers_done || !jobs_done) {
-        return;
+    bool peers_done =
+        (!v->learner_up || since >= LEARNER_MS) && (!v->others_up || since >= OTHERS_MS);
+    if (!peers_done || v->jobs_running) {
+        return SHUTDOWN_WAIT;
     }
-    if (!ms->shutdown.saved) {
-        ms->shutdown.saved = ms->saving.due = true;
-        saving_advance(ms, now_ms);
-    } else if (!ms->saving.due && !ms->saving.running) {
-        ms->shutdown.phase = MS_STOPPED;
+    if (!s->saved) {
+        s->saved = true;
+        return SHUTDOWN_SAVE;
     }
-}
-
-enum ms_phase ms_phase(const struct modelserver *ms) {
-    return ms->shutdown.phase;
-}
-
-bool ms_failed(const struct modelserver *ms) {
-    return ms->shutdown.failed;
-}
-
-const char *ms_end_text(const struct modelserver *ms) {
-    return ms->shutdown.message.text;
+    if (v->saving_idle) {
+        s->phase = MS_STOPPED;
+    }
+    return SHUTDOWN_WAIT;
 }

@@ -1,17 +1,9 @@
 // SPDX-License-Identifier: MIT
-//
-// The whole system, as the model server sees it: every number that people ask
-// for, and one sentence about who waits for whom.
+#include "modelserver/core/status_report.h"
+
 #include <stdio.h>
 #include <string.h>
 
-#include "modelserver/core/core.h"
-
-static const char *const counter_names[] = {
-#define X(name) #name,
-    MS_COUNTERS(X)
-#undef X
-};
 _Static_assert(MS_COUNTER_COUNT <= WIRE_COUNTERS_MAX, "all counters fit into a Status");
 
 static double seconds(uint64_t now_ms, uint64_t then_ms) {
@@ -19,11 +11,7 @@ static double seconds(uint64_t now_ms, uint64_t then_ms) {
 }
 
 static double policy_age_s(const struct modelserver *ms, uint64_t version, uint64_t now_ms) {
-    uint64_t newest = ms->feed.policy ? ms->feed.policy->version : 0;
-    if (version == 0 || version > newest || newest - version >= LEARNER_FEED_POLICY_TIMES) {
-        return 0;
-    }
-    uint64_t then = ms->feed.policy_times[version % LEARNER_FEED_POLICY_TIMES];
+    uint64_t then = learner_feed_policy_ms(&ms->feed, version);
     return then > 0 ? seconds(now_ms, then) : 0;
 }
 
@@ -49,22 +37,23 @@ static void actor_status(const struct modelserver *ms, const struct peer *p, uin
     memcpy(out->waiting, p->waiting, sizeof(out->waiting));
 }
 
-static void peers(struct modelserver *ms, uint64_t now_ms, struct wire_status *out) {
+static void peers(const struct modelserver *ms, uint64_t now_ms, struct wire_actor_status *actors,
+                  struct wire_status *out) {
     for (int i = 0; i < peers_count(ms->peers); i++) {
         const struct peer *p = peers_at(ms->peers, i);
         if (p->role != WIRE_ROLE_LEARNER) {
-            actor_status(ms, p, now_ms, &ms->status.actors[out->actor_count++]);
+            actor_status(ms, p, now_ms, &actors[out->actor_count++]);
             out->episodes += p->role == WIRE_ROLE_ACTOR ? p->episodes : 0;
         }
     }
-    out->actors = ms->status.actors;
+    out->actors = actors;
 }
 
 static void learner(const struct modelserver *ms, uint64_t now_ms, struct wire_status *out) {
     out->updates = ms->feed.updates;
-    out->policy_version = ms->feed.policy ? ms->feed.policy->version : 0;
+    out->policy_version = learner_feed_policy_version(&ms->feed);
     out->model_rows = ms->feed.progress.model_rows;
-    out->model_capacity = learner_feed_capacity(ms);
+    out->model_capacity = run_model_capacity(&ms->run, ms->ingest.steps);
     out->has_learner = ms->feed.learner != NULL;
     if (!ms->feed.learner) {
         return;
@@ -80,7 +69,7 @@ static void learner(const struct modelserver *ms, uint64_t now_ms, struct wire_s
 }
 
 static void pacing(const struct modelserver *ms, struct wire_status *out) {
-    struct pacing_view view = learner_feed_view(ms);
+    struct pacing_view view = core_pacing_view(ms);
     uint64_t explore = ms->run.pacing.explore;
     out->has_pacing = true;
     snprintf(out->pacing_mode, sizeof(out->pacing_mode), "%s",
@@ -90,7 +79,7 @@ static void pacing(const struct modelserver *ms, struct wire_status *out) {
         ms->ingest.steps > explore ? (double)ms->feed.updates / (double)(ms->ingest.steps - explore)
                                    : 0;
     out->updates_allowed = pacing_updates_allowed(&ms->run.pacing, &view, NULL, 0);
-    out->steps_allowed = ingest_steps_allowed(ms, NULL, 0);
+    out->steps_allowed = core_steps_allowed(ms, NULL, 0);
 }
 
 static void model(const struct modelserver *ms, uint64_t now_ms, struct wire_status *out) {
@@ -164,18 +153,18 @@ static void waiting(const struct modelserver *ms, char *out, size_t out_len) {
         snprintf(out, out_len, "%s", ms->ingest.store_error);
     } else if (ms->ingest.actors_up == 0 && ms->ingest.steps < ms->run.pacing.steps_max) {
         snprintf(out, out_len, "for an actor: none is connected");
-    } else if (!explores && !learner_feed_learner_up(ms)) {
+    } else if (!explores && !learner_feed_is_up(&ms->feed)) {
         snprintf(out, out_len, "for the learner: it is not connected");
-    } else if (!explores && ingest_steps_allowed(ms, why, sizeof(why)) <= ms->ingest.steps) {
+    } else if (!explores && core_steps_allowed(ms, why, sizeof(why)) <= ms->ingest.steps) {
         snprintf(out, out_len, "actors wait for %s", why);
     } else if (!explores && ms->feed.grant.updates_allowed <= ms->feed.updates) {
-        struct pacing_view view = learner_feed_view(ms);
-        pacing_updates_allowed(&ms->run.pacing, &view, why, sizeof(why));
+        core_grant_reason(ms, why, sizeof(why));
         snprintf(out, out_len, "the learner waits for %s", why);
     }
 }
 
-void ms_status(struct modelserver *ms, uint64_t now_ms, struct wire_status *out) {
+void status_report_fill(const struct modelserver *ms, uint64_t now_ms,
+                        struct wire_actor_status *actors, struct wire_status *out) {
     *out = (struct wire_status){.run_id = ms->run.id,
                                 .seed = ms->run.config.run.seed,
                                 .pid = ms->run.pid,
@@ -190,14 +179,15 @@ void ms_status(struct modelserver *ms, uint64_t now_ms, struct wire_status *out)
     snprintf(out->task, sizeof(out->task), "%s", ms->run.task->name);
     snprintf(out->state, sizeof(out->state), "%s", state_name(ms));
     waiting(ms, out->waiting, sizeof(out->waiting));
-    peers(ms, now_ms, out);
+    peers(ms, now_ms, actors, out);
     learner(ms, now_ms, out);
     pacing(ms, out);
     model(ms, now_ms, out);
     evaluations(ms, out);
     out->counter_count = MS_COUNTER_COUNT;
     for (int i = 0; i < MS_COUNTER_COUNT; i++) {
-        snprintf(out->counters[i].name, sizeof(out->counters[i].name), "%s", counter_names[i]);
+        snprintf(out->counters[i].name, sizeof(out->counters[i].name), "%s",
+                 counter_name((enum ms_counter)i));
         out->counters[i].value = ms->counters.n[i];
     }
 }

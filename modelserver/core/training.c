@@ -1,64 +1,95 @@
 // SPDX-License-Identifier: MIT
-//
-// Trainings of the model: one at a time, at the training points of the pacing.
-#include "modelserver/core/core.h"
+#include "modelserver/core/training.h"
+
+#include <string.h>
 
 #include "common/base/check.h"
 #include "common/base/log.h"
 
-bool training_is_due(const struct modelserver *ms) {
-    uint64_t point = pacing_training_point(&ms->run.pacing, ms->ingest.steps);
-    return point > 0 && (!ms->training.model || point > ms->training.trained_for);
+void training_init(struct training *t, const struct run_context *run, const struct ms_jobs *jobs,
+                   struct counters *counters) {
+    *t = (struct training){.run = run, .jobs = jobs, .counters = counters};
+    struct ensemble e = ms_ensemble(&run->config, run->task);
+    model_slots_init(&t->models, &e, run->task->termination);
 }
 
-void training_start(struct modelserver *ms) {
-    if (ms->training.running || !training_is_due(ms)) {
+void training_deinit(struct training *t) {
+    model_slots_deinit(&t->models);
+}
+
+void training_restore_model(struct training *t, uint64_t now_ms, const struct model *from) {
+    struct model *m = model_take(&t->models);
+    memcpy(m->params, from->params, t->models.params * sizeof(float));
+    memcpy(m->normalizer, from->normalizer, t->models.normalizer * sizeof(float));
+    if (t->models.termination > 0) {
+        memcpy(m->termination, from->termination, t->models.termination * sizeof(float));
+        memcpy(m->termination_score, from->termination_score, sizeof(m->termination_score));
+    }
+    memcpy(m->elite, from->elite, sizeof(m->elite));
+    memcpy(m->holdout_mse, from->holdout_mse, sizeof(m->holdout_mse));
+    m->version = from->version;
+    m->env_rows = from->env_rows;
+    m->epochs = from->epochs;
+    m->members = from->members;
+    m->elites = from->elites;
+    t->model = m;
+    t->model_ms = now_ms;
+}
+
+uint64_t training_point(const struct training *t, uint64_t steps) {
+    if (t->running) {
+        return t->running_for;
+    }
+    uint64_t point = pacing_training_point(&t->run->pacing, steps);
+    return t->model && point <= t->trained_for ? 0 : point;
+}
+
+void training_start(struct training *t, uint64_t steps) {
+    uint64_t point = training_point(t, steps);
+    if (t->running || point == 0) {
         return;
     }
-    ms->training.running = true;
-    ms->training.point = pacing_training_point(&ms->run.pacing, ms->ingest.steps);
-    ms->training.job = (struct ms_fit_job){.out = model_take(&ms->training.models),
-                                           .rows = ms->ingest.steps,
-                                           .number = ms->training.trainings};
-    ms->jobs.fit(ms->jobs.arg, &ms->training.job);
+    t->running = true;
+    t->running_for = point;
+    t->job =
+        (struct ms_fit_job){.out = model_take(&t->models), .rows = steps, .number = t->trainings};
+    t->jobs->fit(t->jobs->arg, &t->job);
 }
 
-static void training_broke(struct modelserver *ms, uint64_t now_ms) {
-    ms_count(ms, MS_trainings_broken, 1);
-    if (ms->training.model) {
-        log_error("a training ended with weights that are not finite; the model before is kept");
-        ms->training.trained_for = ms->training.point;
-        return;
+static void log_model(const struct model *m) {
+    log_info("model %llu: %llu rows, %llu epochs, holdout error %.4g",
+             (unsigned long long)m->version, (unsigned long long)m->env_rows,
+             (unsigned long long)m->epochs, model_holdout_mse(m));
+    if (m->termination) {
+        struct termination_score s = model_termination_score(m);
+        log_info("termination heads: of %.0f held-out terminal rows %.3g missed; false "
+                 "terminations %.3g",
+                 (double)s.ended, (double)s.missed, (double)s.wrong);
     }
-    ms->shutdown.failed = true;
-    ms_stop(ms, now_ms, false, "the first training of the model did not end in finite weights");
 }
 
-void ms_on_fit(struct modelserver *ms, uint64_t now_ms, struct ms_fit_job *job) {
-    CHECK(ms->training.running);
-    ms->training.running = false;
+enum training_outcome training_done(struct training *t, uint64_t now_ms, struct ms_fit_job *job) {
+    CHECK(t->running);
+    t->running = false;
     struct model *m = job->out;
     if (job->result == FIT_DONE) {
-        model_drop(&ms->training.model);
-        ms->training.model = m;
-        ms->training.model_ms = now_ms;
-        ms->training.trainings++;
-        ms->training.trained_for = ms->training.point;
-        ms->saving.due = true;
-        log_info("model %llu: %llu rows, %llu epochs, holdout error %.4g",
-                 (unsigned long long)m->version, (unsigned long long)m->env_rows,
-                 (unsigned long long)m->epochs, model_holdout_mse(m));
-        if (m->termination) {
-            struct termination_score s = model_termination_score(m);
-            log_info("termination heads: %.0f held out rows ended; missed %.3g of them, ended "
-                     "%.3g of the others",
-                     (double)s.ended, (double)s.missed, (double)s.wrong);
-        }
-    } else {
-        model_drop(&m);
-        if (job->result == FIT_BROKEN) {
-            training_broke(ms, now_ms);
-        }
+        model_drop(&t->model);
+        t->model = m;
+        t->model_ms = now_ms;
+        t->trainings++;
+        t->trained_for = t->running_for;
+        log_model(m);
+        return TRAINING_NEW_MODEL;
     }
-    ms_advance(ms, now_ms);
+    model_drop(&m);
+    if (job->result == FIT_STOPPED) {
+        return TRAINING_KEPT_MODEL;
+    }
+    counters_add(t->counters, MS_trainings_broken, 1);
+    if (!t->model) {
+        return TRAINING_NO_MODEL;
+    }
+    log_error("a training ended with weights that are not finite; the model before is kept");
+    t->trained_for = t->running_for;
+    return TRAINING_KEPT_MODEL;
 }

@@ -10,6 +10,16 @@
 #include "common/base/check.h"
 #include "common/nn/normalizer.h"
 
+struct ensemble ms_ensemble(const struct config *config, const struct task *task) {
+    return ensemble_make(config->model.members, task->obs_dim, task->act_dim,
+                         config->model.hidden_width, config->model.hidden_layers);
+}
+
+struct policy ms_policy(const struct config *config, const struct task *task) {
+    return policy_make(task->obs_dim, task->act_dim, config->sac.hidden_width,
+                       config->sac.hidden_layers);
+}
+
 struct termination model_heads(const struct ensemble *e, enum task_termination termination) {
     return termination_make(termination == TASK_TERMINATION_LEARNED ? e->members : 0, e->obs_dim);
 }

@@ -16,6 +16,7 @@
 #include "common/nn/ensemble.h"
 #include "common/nn/policy.h"
 #include "common/nn/termination.h"
+#include "common/task/task.h"
 
 #define VERSION_SLOTS 6
 
@@ -49,6 +50,9 @@ void model_drop(struct model **m); // sets NULL; NULL is fine
 double model_holdout_mse(const struct model *m);
 struct termination_score model_termination_score(const struct model *m);
 
+// Shapes of the networks, from the configuration.
+struct ensemble ms_ensemble(const struct config *config, const struct task *task);
+struct policy ms_policy(const struct config *config, const struct task *task);
 // The heads beside an ensemble: one a member where termination is learnt, else none.
 struct termination model_heads(const struct ensemble *e, enum task_termination termination);
 

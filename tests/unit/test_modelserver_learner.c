@@ -12,6 +12,7 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "modelserver/core/experience_queue.h"
 #include "tests/unit/ms_world.h"
 
 static struct world w;

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+#include "modelserver/core/core.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+
+// ---- life ----
+
+// Actors of earlier processes are lost peers until they are heard of again.
+static void restore_actors(struct modelserver *ms, const struct ms_setup *setup, uint64_t now_ms) {
+    for (uint64_t i = 0; i < setup->actor_count; i++) {
+        const struct store_actor *a = &setup->actors[i];
+        struct peer *p = peers_add(ms->peers, a->id);
+        CHECK(p);
+        p->role = WIRE_ROLE_ACTOR;
+        p->state = WIRE_PEER_LOST;
+        p->incarnation = a->incarnation;
+        p->heard_ms = now_ms;
+        p->registered = true;
+        p->index = a->index;
+        p->seq_accepted = p->seq_stored = a->seq;
+        p->rows_accepted = p->rows_stored = p->credit = a->steps_incarnation;
+        // The credit that the process before gave is unknown; an actor cannot have
+        // more rows than these unacknowledged.
+        p->credit_max = p->rows_accepted + (uint64_t)ms->run.config.network.unacked_rows_max;
+        p->steps = a->steps;
+        p->episodes = a->episodes;
+    }
+}
+
+static void restore_state(struct modelserver *ms, const struct ms_state *s) {
+    ms->training.trainings = s->trainings;
+    ms->training.trained_for = s->trained_for;
+    ms->rollouts.steps = s->rollout_steps;
+    ms->rollouts.filled = s->filled;
+    ms->rollouts.fill_number = s->fill_number;
+    ms->rollouts.fill_total = s->fill_total;
+    ms->rollouts.fill_done = s->fill_done;
+    ms->rollouts.count = s->rollouts;
+    ms->rollouts.rows = s->rollout_rows;
+    ms->saving.checkpoint_id = s->checkpoint_id;
+    memcpy(ms->counters.n, s->counters, sizeof(ms->counters.n));
+    if (s->wall_ms > ms->run.wall_ms_before) {
+        ms->run.wall_ms_before = s->wall_ms;
+    }
+}
+
+struct ms_state core_state(const struct modelserver *ms, uint64_t now_ms) {
+    struct ms_state s = {.trainings = ms->training.trainings,
+                         .trained_for = ms->training.trained_for,
+                         .rollout_steps = ms->rollouts.steps,
+                         .filled = ms->rollouts.filled,
+                         .fill_number = ms->rollouts.fill_number,
+                         .fill_total = ms->rollouts.fill_total,
+                         .fill_done = ms->rollouts.fill_done,
+                         .rollouts = ms->rollouts.count,
+                         .rollout_rows = ms->rollouts.rows,
+                         .wall_ms = run_wall_ms(&ms->run, now_ms),
+                         .checkpoint_id = ms->saving.checkpoint_id};
+    memcpy(s.counters, ms->counters.n, sizeof(s.counters));
+    return s;
+}
+
+void core_init(struct modelserver *ms, const struct ms_setup *setup, uint64_t now_ms) {
+    struct run_context *run = &ms->run;
+    *run = (struct run_context){.config = *setup->config,
+                                .task = setup->task,
+                                .pacing = pacing_make(setup->config),
+                                .id = setup->run_id,
+                                .pid = setup->pid,
+                                .started_ms = now_ms,
+                                .wall_ms_before = (uint64_t)(setup->history.wall_seconds * 1e3)};
+    ms->jobs = setup->jobs;
+    ms->peers = peers_create();
+    outbox_init(&ms->outbox, &setup->port, run->id, &ms->counters);
+    ingest_init(&ms->ingest, run, &ms->outbox, &ms->jobs, &ms->counters, setup->env_rows);
+    training_init(&ms->training, run, &ms->jobs, &ms->counters);
+    rollouts_init(&ms->rollouts, run, &ms->jobs, &ms->counters);
+    learner_feed_init(&ms->feed, run, &ms->outbox, &ms->counters, setup->env);
+    evaluation_init(&ms->evaluation, run, &ms->outbox, &ms->jobs, &ms->counters, &setup->history);
+    saving_init(&ms->saving, run, &ms->jobs, &ms->counters);
+    ms->actor_status = xcalloc(PEERS_MAX, sizeof(*ms->actor_status));
+
+    restore_actors(ms, setup, now_ms);
+    if (setup->state) {
+        restore_state(ms, setup->state);
+    }
+    rollouts_restored(&ms->rollouts);
+    if (setup->model) {
+        training_restore_model(&ms->training, now_ms, setup->model);
+    }
+}
+
+void core_deinit(struct modelserver *ms) {
+    peers_destroy(&ms->peers);
+    ingest_deinit(&ms->ingest);
+    training_deinit(&ms->training);
+    rollouts_deinit(&ms->rollouts);
+    learner_feed_deinit(&ms->feed);
+    free(ms->actor_status);
+}
+
+uint64_t core_memory_bytes(const struct config *config, const struct task *task) {
+    struct ensemble e = ms_ensemble(config, task);
+    struct policy p = ms_policy(config, task);
+    struct termination heads = model_heads(&e, task->termination);
+    return sizeof(struct modelserver) + ingest_memory_bytes(config, task) +
+           rollouts_memory_bytes(config, task) +
+           VERSION_SLOTS * (ensemble_params(&e) + policy_params(&p) + termination_params(&heads)) *
+               sizeof(float);
+}
+
+// ---- pacing ----
+
+struct pacing_view core_pacing_view(const struct modelserver *ms) {
+    bool has_model = ms->training.model != NULL;
+    return (struct pacing_view){.steps = ms->ingest.steps,
+                                .updates = ms->feed.updates,
+                                .rollout_steps = ms->rollouts.steps,
+                                .has_model = has_model,
+                                .ready = has_model && ms->rollouts.filled,
+                                .has_policy = learner_feed_has_newest_policy(&ms->feed),
+                                .training_point = training_point(&ms->training, ms->ingest.steps)};
+}
+
+uint64_t core_steps_allowed(const struct modelserver *ms, char *why, size_t why_len) {
+    if (evaluation_holds_steps(&ms->evaluation, ms->ingest.steps)) {
+        if (why) {
+            snprintf(why, why_len, "the evaluation at step %llu: it may end the run",
+                     (unsigned long long)ms->ingest.steps);
+        }
+        return ms->ingest.steps;
+    }
+    struct pacing_view view = core_pacing_view(ms);
+    return pacing_steps_allowed(&ms->run.pacing, &view, why, why_len);
+}
+
+struct wire_grant core_grant(const struct modelserver *ms) {
+    struct pacing_view view = core_pacing_view(ms);
+    uint64_t allowed = pacing_updates_allowed(&ms->run.pacing, &view, NULL, 0);
+    if (ms->shutdown.phase != MS_RUNNING && allowed > ms->feed.grant.updates_allowed) {
+        allowed = ms->feed.grant.updates_allowed;
+    }
+    return (struct wire_grant){.updates_allowed = allowed,
+                               .model_capacity = run_model_capacity(&ms->run, ms->ingest.steps),
+                               .env_steps = ms->ingest.steps,
+                               .checkpoint_id = ms->saving.checkpoint_id};
+}
+
+void core_grant_reason(const struct modelserver *ms, char *why, size_t why_len) {
+    if (ms->shutdown.phase != MS_RUNNING) {
+        snprintf(why, why_len, "nothing: the run ends");
+        return;
+    }
+    struct pacing_view view = core_pacing_view(ms);
+    pacing_updates_allowed(&ms->run.pacing, &view, why, why_len);
+}
