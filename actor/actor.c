@@ -2,7 +2,6 @@
 // The actor's states (joining, acting, leaving, finished), its messages and its steps.
 #include "actor/actor.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -10,6 +9,7 @@
 #include "actor/spool.h"
 #include "actor/vec_env.h"
 #include "common/base/check.h"
+#include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/stats.h"
 #include "common/io/net.h"
@@ -76,15 +76,6 @@ void actor_destroy(struct actor **actor) {
 static void finish(struct actor *a, int exit_code) {
     a->phase = PHASE_FINISHED;
     a->exit_code = exit_code;
-}
-
-__attribute__((format(printf, 3, 4))) static void fail(struct actor *a, int exit_code,
-                                                       const char *fmt, ...) {
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(a->why, sizeof(a->why), fmt, args);
-    va_end(args);
-    finish(a, exit_code);
 }
 
 // ---- conditions for stepping ----
@@ -244,21 +235,22 @@ static bool prepare(struct actor *a, const struct wire_welcome *w) {
     char err[512];
     const struct task *task = &a->run_task;
     if (client_task(&a->run_task, &a->server, w->task, w->horizon, err, sizeof(err)) < 0) {
-        fail(a, EXIT_CODE_PROTOCOL, "%s", err);
+        finish(a, error_set(a->why, sizeof(a->why), EXIT_CODE_PROTOCOL, "%s", err));
         return false;
     }
     if (w->obs_dim != (uint32_t)task->obs_dim || w->act_dim != (uint32_t)task->act_dim) {
-        fail(a, EXIT_CODE_PROTOCOL,
-             "%s has %u observations and %u actions in the run, but %d and %d here; %s", task->name,
-             w->obs_dim, w->act_dim, task->obs_dim, task->act_dim,
-             task->env ? "use the environment that the run was started with"
-                       : "build all programs from the same source");
+        finish(a,
+               error_set(a->why, sizeof(a->why), EXIT_CODE_PROTOCOL,
+                         "%s has %u observations and %u actions in the run, but %d and %d here; %s",
+                         task->name, w->obs_dim, w->act_dim, task->obs_dim, task->act_dim,
+                         task->env ? "use the environment that the run was started with"
+                                   : "build all programs from the same source"));
         return false;
     }
     a->envs = vec_env_create(task, a->who->envs, w->seed, w->actor_index, w->actor_steps,
                              w->actor_episodes, err, sizeof(err));
     if (!a->envs) {
-        fail(a, EXIT_CODE_FAILURE, "%.250s", err);
+        finish(a, error_set(a->why, sizeof(a->why), EXIT_CODE_FAILURE, "%.250s", err));
         return false;
     }
     a->task = task;
@@ -297,10 +289,13 @@ static void on_welcome(struct actor *a, uint64_t now_ms, const struct wire_msg *
     // behind them.
     if (w->next_seq == 0 || w->next_seq - 1 < spool_acked(a->spool) ||
         !spool_ack(a->spool, w->next_seq - 1)) {
-        fail(a, EXIT_CODE_TEMPFAIL,
-             "the model server expects message %llu, but %llu are acknowledged: its store was "
-             "replaced, or two actors use the same id; restart the actor",
-             (unsigned long long)w->next_seq, (unsigned long long)spool_acked(a->spool));
+        finish(
+            a,
+            error_set(
+                a->why, sizeof(a->why), EXIT_CODE_TEMPFAIL,
+                "the model server expects message %llu, but %llu are acknowledged: its store was "
+                "replaced, or two actors use the same id; restart the actor",
+                (unsigned long long)w->next_seq, (unsigned long long)spool_acked(a->spool)));
         return;
     }
     resend_rows(a, now_ms);
@@ -384,7 +379,8 @@ void actor_on_message(struct actor *a, enum port_socket from, uint64_t now_ms,
     }
     switch (session_on_message(&client->session, now_ms, msg)) {
     case SESSION_STOP:
-        fail(a, EXIT_CODE_PROTOCOL, "%s", client->session.text);
+        finish(a,
+               error_set(a->why, sizeof(a->why), EXIT_CODE_PROTOCOL, "%s", client->session.text));
         break;
     case SESSION_WELCOMED:
         on_welcome(a, now_ms, msg);
@@ -460,10 +456,11 @@ static void leave_broken(struct actor *a, uint64_t now_ms) {
     if (client_up(&a->server)) {
         client_send(&a->server, now_ms, &msg); // if it is lost, the server's time-out replaces it
     }
-    fail(a, EXIT_CODE_CONFIG,
-         "the environment %.60s is broken: %llu of its steps were bad, too many in a row; see the "
-         "log lines above for the reasons",
-         a->task->name, (unsigned long long)a->count.steps_bad);
+    finish(a, error_set(a->why, sizeof(a->why), EXIT_CODE_CONFIG,
+                        "the environment %.60s is broken: %llu of its steps were bad, too many in "
+                        "a row; see the "
+                        "log lines above for the reasons",
+                        a->task->name, (unsigned long long)a->count.steps_bad));
 }
 
 // Makes sure that the next action is computed, by a policy that is new enough: for as many

@@ -2,13 +2,13 @@
 // The evaluator's requests (current, next), its report and its steps.
 #include "actor/evaluator.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "actor/evaluation.h"
 #include "common/base/check.h"
+#include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/stats.h"
 
@@ -64,12 +64,7 @@ void evaluator_destroy(struct evaluator **evaluator) {
     *evaluator = NULL;
 }
 
-__attribute__((format(printf, 3, 4))) static void finish(struct evaluator *e, int exit_code,
-                                                         const char *fmt, ...) {
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(e->why, sizeof(e->why), fmt, args);
-    va_end(args);
+static void finish(struct evaluator *e, int exit_code) {
     e->finished = true;
     e->exit_code = exit_code;
 }
@@ -82,7 +77,7 @@ void evaluator_leave(struct evaluator *e, uint64_t now_ms, const char *why) {
     if (client_up(&e->server)) {
         client_send(&e->server, now_ms, &msg);
     }
-    finish(e, EXIT_CODE_OK, "%s", why);
+    finish(e, error_set(e->why, sizeof(e->why), EXIT_CODE_OK, "%s", why));
 }
 
 static void send_report(struct evaluator *e, uint64_t now_ms) {
@@ -175,7 +170,8 @@ void evaluator_on_message(struct evaluator *e, uint64_t now_ms, const struct wir
     }
     switch (session_on_message(&e->server.session, now_ms, msg)) {
     case SESSION_STOP:
-        finish(e, EXIT_CODE_PROTOCOL, "%s", e->server.session.text);
+        finish(e,
+               error_set(e->why, sizeof(e->why), EXIT_CODE_PROTOCOL, "%s", e->server.session.text));
         break;
     case SESSION_WELCOMED:
         e->horizon = msg->welcome.horizon;

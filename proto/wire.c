@@ -11,13 +11,13 @@
 // Encoding runs check, convert and protobuf-c's packing.
 #include "proto/wire.h"
 
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/io/net.h"
 #include "proto/wire_parts.h"
@@ -63,14 +63,6 @@ const char *wire_type_name(enum wire_type type) {
         [WIRE_STATUS] = "Status",
     };
     return type >= WIRE_HELLO && type <= WIRE_STATUS ? names[type] : "unknown";
-}
-
-int wire_refused(char *err, size_t err_len, enum wire_refusal code, const char *fmt, ...) {
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(err, err_len, fmt, args);
-    va_end(args);
-    return -(int)code;
 }
 
 // ---- text ----
@@ -168,8 +160,8 @@ static void ignore_free(void *arena, void *piece) {
 static int unpack(struct wire *wire, struct wire_msg *msg, const void *data, size_t len, char *err,
                   size_t err_len) {
     if (len > NET_MESSAGE_MAX) {
-        return wire_refused(err, err_len, WIRE_REFUSED_FORMAT, "%zu bytes; at most %u", len,
-                            NET_MESSAGE_MAX);
+        return error_set(err, err_len, -WIRE_REFUSED_FORMAT, "%zu bytes; at most %u", len,
+                         NET_MESSAGE_MAX);
     }
     uint32_t schema = 0;
     int rc = wire_scan_schema(&schema, data, len, err, err_len);
@@ -177,9 +169,9 @@ static int unpack(struct wire *wire, struct wire_msg *msg, const void *data, siz
         return rc;
     }
     if (schema != WIRE_SCHEMA) {
-        return wire_refused(err, err_len, WIRE_REFUSED_SCHEMA,
-                            "the message has schema %u, this side speaks %d; %s", schema,
-                            WIRE_SCHEMA, "run the same version of spur on both sides");
+        return error_set(err, err_len, -WIRE_REFUSED_SCHEMA,
+                         "the message has schema %u, this side speaks %d; %s", schema, WIRE_SCHEMA,
+                         "run the same version of spur on both sides");
     }
     rc = wire_scan(data, len, err, err_len);
     if (rc != 0) {
@@ -191,8 +183,8 @@ static int unpack(struct wire *wire, struct wire_msg *msg, const void *data, siz
     ProtobufCAllocator allocator = {.alloc = allocate, .free = ignore_free, .allocator_data = a};
     Spur__Envelope *envelope = spur__envelope__unpack(&allocator, len, data);
     if (!envelope) {
-        return wire_refused(err, err_len, WIRE_REFUSED_FORMAT,
-                            "%zu bytes do not parse, or need too much memory", len);
+        return error_set(err, err_len, -WIRE_REFUSED_FORMAT,
+                         "%zu bytes do not parse, or need too much memory", len);
     }
     msg->run_id = envelope->run_id;
     rc = wire_unpack_body(a, msg, envelope, err, err_len);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "common/base/check.h"
+#include "common/base/error.h"
 #include "proto/wire_parts.h"
 #include "spur.pb-c.h"
 
@@ -192,8 +193,8 @@ static const void *read_column(struct column_error *e, const ProtobufCBinaryData
         return bytes->len ? bytes->data : NULL;
     }
     if (e->rc == 0) {
-        e->rc = wire_refused(
-            e->err, e->err_len, WIRE_REFUSED_FORMAT,
+        e->rc = error_set(
+            e->err, e->err_len, -WIRE_REFUSED_FORMAT,
             "%s: %zu bytes, but the message announces %llu x %u numbers of %zu bytes%s", name,
             bytes->len, (unsigned long long)rows, dim, size, fits ? "" : ", which is too many");
     }
@@ -213,7 +214,7 @@ static Spur__Rows *pack_whole_rows(struct arena *a, const struct wire_rows *m) {
 
 static int unpack_whole_rows(struct wire_rows *m, const Spur__Rows *p, char *err, size_t err_len) {
     if (!p) {
-        return wire_refused(err, err_len, WIRE_REFUSED_FORMAT, "rows: missing");
+        return error_set(err, err_len, -WIRE_REFUSED_FORMAT, "rows: missing");
     }
     unpack_rows(m, p);
     struct column_error e = {.err = err, .err_len = err_len};
@@ -235,7 +236,7 @@ static Spur__Policy *pack_whole_policy(struct arena *a, const struct wire_policy
 static int unpack_whole_policy(struct wire_policy *m, const Spur__Policy *p, char *err,
                                size_t err_len) {
     if (!p) {
-        return wire_refused(err, err_len, WIRE_REFUSED_FORMAT, "policy: missing");
+        return error_set(err, err_len, -WIRE_REFUSED_FORMAT, "policy: missing");
     }
     unpack_policy(m, p);
     struct column_error e = {.err = err, .err_len = err_len};
@@ -255,9 +256,9 @@ static int unpack_whole_eval_report(struct wire_eval_report *m, const Spur__Eval
                                     char *err, size_t err_len) {
     unpack_eval_report(m, p);
     if (p->n_returns != p->episodes || p->n_lengths != p->episodes) {
-        return wire_refused(err, err_len, WIRE_REFUSED_FORMAT,
-                            "eval_report: %zu returns and %zu lengths for %u episodes",
-                            p->n_returns, p->n_lengths, p->episodes);
+        return error_set(err, err_len, -WIRE_REFUSED_FORMAT,
+                         "eval_report: %zu returns and %zu lengths for %u episodes", p->n_returns,
+                         p->n_lengths, p->episodes);
     }
     m->returns = p->returns;
     m->lengths = p->lengths;
@@ -393,6 +394,6 @@ int wire_unpack_body(struct arena *a, struct wire_msg *msg, const struct Spur__E
     case SPUR__ENVELOPE__BODY_STATUS_REQUEST:
         return 0;
     default:
-        return wire_refused(err, err_len, WIRE_REFUSED_FORMAT, "an envelope without a message");
+        return error_set(err, err_len, -WIRE_REFUSED_FORMAT, "an envelope without a message");
     }
 }

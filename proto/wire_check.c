@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "common/base/error.h"
 #include "proto/wire_parts.h"
 
 #define ACTION_MAX 1.000001f // tolerates rounding of other languages outside [-1, 1]
@@ -25,24 +26,24 @@ static int form(struct verdict v, const char *field, uint64_t value, uint64_t mi
     if (value >= min && value <= max) {
         return 0;
     }
-    return wire_refused(v.err, v.err_len, WIRE_REFUSED_FORMAT, "%s: %llu is outside %llu to %llu",
-                        field, (unsigned long long)value, (unsigned long long)min,
-                        (unsigned long long)max);
+    return error_set(v.err, v.err_len, -WIRE_REFUSED_FORMAT, "%s: %llu is outside %llu to %llu",
+                     field, (unsigned long long)value, (unsigned long long)min,
+                     (unsigned long long)max);
 }
 
 static int text(struct verdict v, const char *field, const char *value, bool may_be_empty) {
     if (!memchr(value, '\0', WIRE_STRING_MAX)) {
-        return wire_refused(v.err, v.err_len, WIRE_REFUSED_FORMAT, "%s: longer than %d bytes",
-                            field, WIRE_STRING_MAX - 1);
+        return error_set(v.err, v.err_len, -WIRE_REFUSED_FORMAT, "%s: longer than %d bytes", field,
+                         WIRE_STRING_MAX - 1);
     }
     if (!may_be_empty && !value[0]) {
-        return wire_refused(v.err, v.err_len, WIRE_REFUSED_FORMAT, "%s: must not be empty", field);
+        return error_set(v.err, v.err_len, -WIRE_REFUSED_FORMAT, "%s: must not be empty", field);
     }
     return 0;
 }
 
 static int present(struct verdict v, const char *field, const void *pointer) {
-    return pointer ? 0 : wire_refused(v.err, v.err_len, WIRE_REFUSED_FORMAT, "%s: missing", field);
+    return pointer ? 0 : error_set(v.err, v.err_len, -WIRE_REFUSED_FORMAT, "%s: missing", field);
 }
 
 // ---- form ----
@@ -68,9 +69,9 @@ static int form_rows(struct verdict v, const struct wire_rows *r) {
     for (uint32_t i = 0; i < r->rows; i++) {
         // Never both: termination takes precedence.
         if (r->flags[i] > WIRE_TRUNCATED) {
-            return wire_refused(v.err, v.err_len, WIRE_REFUSED_FORMAT,
-                                "rows.flags[%u]: %u is not 0, 1 (terminated) or 2 (truncated)", i,
-                                r->flags[i]);
+            return error_set(v.err, v.err_len, -WIRE_REFUSED_FORMAT,
+                             "rows.flags[%u]: %u is not 0, 1 (terminated) or 2 (truncated)", i,
+                             r->flags[i]);
         }
     }
     return 0;
@@ -207,15 +208,15 @@ int wire_check_form(const struct wire_msg *msg, char *err, size_t err_len) {
     case WIRE_STATUS_REQUEST:
         return 0;
     }
-    return wire_refused(err, err_len, WIRE_REFUSED_FORMAT, "type: %d is unknown", (int)msg->type);
+    return error_set(err, err_len, -WIRE_REFUSED_FORMAT, "type: %d is unknown", (int)msg->type);
 }
 
 // ---- values ----
 
 static int bad_value(struct verdict v, const char *field, size_t row, size_t column, double value) {
-    return wire_refused(v.err, v.err_len, WIRE_REFUSED_VALUE, "%s, row %zu, column %zu: %g is %s",
-                        field, row, column, value,
-                        isfinite(value) ? "outside [-1, 1]" : "not a finite number");
+    return error_set(v.err, v.err_len, -WIRE_REFUSED_VALUE, "%s, row %zu, column %zu: %g is %s",
+                     field, row, column, value,
+                     isfinite(value) ? "outside [-1, 1]" : "not a finite number");
 }
 
 // Whether all numbers are within +-limit; NaN is not. In pieces of fixed length without an exit,

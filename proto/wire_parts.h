@@ -37,12 +37,6 @@ struct wire {
 size_t wire_pack_begin(struct wire *wire, const struct wire_msg *msg);
 void wire_pack_end(const struct wire *wire, void *bytes, size_t len);
 
-// ---- refusals ----
-
-// Formats the sentence and returns -code.
-int wire_refused(char *err, size_t err_len, enum wire_refusal code, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
-
 // ---- raw bytes (wire_scan.c) ----
 
 // Reads only the schema of a message. 0, or -WIRE_REFUSED_FORMAT.

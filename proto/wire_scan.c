@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/error.h"
 #include "proto/wire_parts.h"
 #include "spur.pb-c.h"
 
@@ -88,8 +89,8 @@ int wire_scan_schema(uint32_t *schema, const void *data, size_t len, char *err, 
             return 0;
         }
     }
-    return wire_refused(err, err_len, WIRE_REFUSED_FORMAT,
-                        "%zu bytes are not a message of spur: they contain no schema", len);
+    return error_set(err, err_len, -WIRE_REFUSED_FORMAT,
+                     "%zu bytes are not a message of spur: they contain no schema", len);
 }
 
 struct scan {
@@ -101,13 +102,13 @@ struct scan {
 static int scan_text(const struct scan *s, const struct field *f, const char *path,
                      const char *name) {
     if (f->len >= WIRE_STRING_MAX) {
-        return wire_refused(s->err, s->err_len, WIRE_REFUSED_FORMAT,
-                            "%s%s: a string of %zu bytes; %d at most", path, name, f->len,
-                            WIRE_STRING_MAX - 1);
+        return error_set(s->err, s->err_len, -WIRE_REFUSED_FORMAT,
+                         "%s%s: a string of %zu bytes; %d at most", path, name, f->len,
+                         WIRE_STRING_MAX - 1);
     }
     if (memchr(f->data, '\0', f->len)) {
-        return wire_refused(s->err, s->err_len, WIRE_REFUSED_FORMAT, "%s%s: a NUL in a string",
-                            path, name);
+        return error_set(s->err, s->err_len, -WIRE_REFUSED_FORMAT, "%s%s: a NUL in a string", path,
+                         name);
     }
     return 0;
 }
@@ -122,9 +123,9 @@ static int scan_message(struct scan *s, const ProtobufCMessageDescriptor *kind, 
     while (r.at < r.end) {
         struct field f;
         if (!read_field(&r, &f)) {
-            return wire_refused(s->err, s->err_len, WIRE_REFUSED_FORMAT,
-                                "%s%s at byte %td: truncated or malformed", path, kind->short_name,
-                                r.at - data);
+            return error_set(s->err, s->err_len, -WIRE_REFUSED_FORMAT,
+                             "%s%s at byte %td: truncated or malformed", path, kind->short_name,
+                             r.at - data);
         }
         const ProtobufCFieldDescriptor *field =
             protobuf_c_message_descriptor_get_field(kind, f.number);
@@ -136,9 +137,9 @@ static int scan_message(struct scan *s, const ProtobufCMessageDescriptor *kind, 
         uint64_t bit = UINT64_C(1) << (field - kind->fields);
         bool is_body = field->flags & PROTOBUF_C_FIELD_FLAG_ONEOF;
         if (field->label != PROTOBUF_C_LABEL_REPEATED && ((seen & bit) || (is_body && body_seen))) {
-            return wire_refused(s->err, s->err_len, WIRE_REFUSED_FORMAT, "%s%s: %s", path,
-                                field->name,
-                                is_body ? "a second message in one envelope" : "given twice");
+            return error_set(s->err, s->err_len, -WIRE_REFUSED_FORMAT, "%s%s: %s", path,
+                             field->name,
+                             is_body ? "a second message in one envelope" : "given twice");
         }
         seen |= bit;
         body_seen |= is_body;
@@ -150,8 +151,8 @@ static int scan_message(struct scan *s, const ProtobufCMessageDescriptor *kind, 
             char below[PATH_MAX_LEN];
             snprintf(below, sizeof(below), "%s%s.", path, field->name);
             rc = ++s->parts > PARTS_MAX
-                     ? wire_refused(s->err, s->err_len, WIRE_REFUSED_FORMAT,
-                                    "%s%s: more than %d parts", path, field->name, PARTS_MAX)
+                     ? error_set(s->err, s->err_len, -WIRE_REFUSED_FORMAT,
+                                 "%s%s: more than %d parts", path, field->name, PARTS_MAX)
                      : scan_message(s, field->descriptor, below, f.data, f.len);
         }
         if (rc != 0) {

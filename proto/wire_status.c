@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/error.h"
 #include "proto/wire_parts.h"
 #include "spur.pb-c.h"
 
@@ -130,9 +131,9 @@ static int unpack_whole_model(struct wire_status *m, const Spur__ModelStatus *p,
                               size_t err_len) {
     unpack_model(m, p);
     if (p->n_holdout_mse > WIRE_MEMBERS_MAX || p->n_elite > WIRE_MEMBERS_MAX) {
-        return wire_refused(err, err_len, WIRE_REFUSED_FORMAT,
-                            "status.model: %zu members and %zu elites; %d at most",
-                            p->n_holdout_mse, p->n_elite, WIRE_MEMBERS_MAX);
+        return error_set(err, err_len, -WIRE_REFUSED_FORMAT,
+                         "status.model: %zu members and %zu elites; %d at most", p->n_holdout_mse,
+                         p->n_elite, WIRE_MEMBERS_MAX);
     }
     m->members = (uint32_t)p->n_holdout_mse;
     m->elites = (uint32_t)p->n_elite;
@@ -198,14 +199,14 @@ int wire_unpack_status(struct arena *a, struct wire_status *m, const struct Spur
     }
 
     if (p->n_actors > WIRE_ACTORS_MAX || p->n_counters > WIRE_COUNTERS_MAX) {
-        return wire_refused(err, err_len, WIRE_REFUSED_FORMAT,
-                            "status: %zu actors and %zu counters; %d and %d at most", p->n_actors,
-                            p->n_counters, WIRE_ACTORS_MAX, WIRE_COUNTERS_MAX);
+        return error_set(err, err_len, -WIRE_REFUSED_FORMAT,
+                         "status: %zu actors and %zu counters; %d and %d at most", p->n_actors,
+                         p->n_counters, WIRE_ACTORS_MAX, WIRE_COUNTERS_MAX);
     }
     struct wire_actor_status *actors = alloc_array(a, p->n_actors, sizeof(*actors));
     if (!actors) {
-        return wire_refused(err, err_len, WIRE_REFUSED_FORMAT, "status.actors: no memory for %zu",
-                            p->n_actors);
+        return error_set(err, err_len, -WIRE_REFUSED_FORMAT, "status.actors: no memory for %zu",
+                         p->n_actors);
     }
     memset(actors, 0, p->n_actors * sizeof(*actors));
     for (size_t i = 0; i < p->n_actors; i++) {

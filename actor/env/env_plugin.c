@@ -16,6 +16,7 @@
 
 #include "actor/env/env_kind.h"
 #include "common/base/check.h"
+#include "common/base/error.h"
 #include "common/base/log.h"
 #include "include/spur/env.h"
 
@@ -39,15 +40,6 @@ struct plugin {
     float obs[TASK_OBS_DIM_MAX + GUARD]; // what it wrote last, checked
 };
 
-__attribute__((format(printf, 3, 4))) static int refuse(char *err, size_t err_len, const char *fmt,
-                                                        ...) {
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(err, err_len, fmt, args);
-    va_end(args);
-    return -1;
-}
-
 // ---- what it says of itself ----
 
 static int check_functions(const struct spur_env *api, const char *path, char *err,
@@ -58,7 +50,7 @@ static int check_functions(const struct spur_env *api, const char *path, char *e
                           : !api->step    ? "step"
                                           : NULL;
     if (missing) {
-        return refuse(err, err_len, "%s: spur_env.%s is not set", path, missing);
+        return error_set(err, err_len, -1, "%s: spur_env.%s is not set", path, missing);
     }
     return 0;
 }
@@ -74,22 +66,23 @@ static int check_dims(const struct spur_env *api, const char *path, char *err, s
     };
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
         if (wanted[i].value < 1 || wanted[i].value > wanted[i].max) {
-            return refuse(err, err_len, "%s: spur_env.%s is %u; it must be between 1 and %u", path,
-                          wanted[i].field, wanted[i].value, wanted[i].max);
+            return error_set(err, err_len, -1, "%s: spur_env.%s is %u; it must be between 1 and %u",
+                             path, wanted[i].field, wanted[i].value, wanted[i].max);
         }
     }
     if (!api->act_low || !api->act_high) {
-        return refuse(err, err_len,
-                      "%s: spur_env.act_low and act_high must be set, %u numbers each", path,
-                      api->act_dim);
+        return error_set(err, err_len, -1,
+                         "%s: spur_env.act_low and act_high must be set, %u numbers each", path,
+                         api->act_dim);
     }
     for (uint32_t i = 0; i < api->act_dim; i++) {
         float low = api->act_low[i], high = api->act_high[i];
         if (!isfinite(low) || !isfinite(high) || !(low < high)) {
-            return refuse(err, err_len,
-                          "%s: spur_env: the bounds of action %u are %g to %g; they must be finite "
-                          "and the lower one lower",
-                          path, i, (double)low, (double)high);
+            return error_set(
+                err, err_len, -1,
+                "%s: spur_env: the bounds of action %u are %g to %g; they must be finite "
+                "and the lower one lower",
+                path, i, (double)low, (double)high);
         }
     }
     return 0;
@@ -97,19 +90,22 @@ static int check_dims(const struct spur_env *api, const char *path, char *err, s
 
 static int check_ranges(const struct spur_env *api, const char *path, char *err, size_t err_len) {
     if (api->ranges > SPUR_ENV_RANGES_MAX || (api->ranges > 0 && !api->range)) {
-        return refuse(err, err_len, "%s: spur_env.ranges is %u; %d is the most, and range has them",
-                      path, api->ranges, SPUR_ENV_RANGES_MAX);
+        return error_set(err, err_len, -1,
+                         "%s: spur_env.ranges is %u; %d is the most, and range has them", path,
+                         api->ranges, SPUR_ENV_RANGES_MAX);
     }
     for (uint32_t i = 0; i < api->ranges; i++) {
         const struct spur_env_range *r = &api->range[i];
         if (r->index >= api->obs_dim) {
-            return refuse(err, err_len,
-                          "%s: spur_env.range[%u] is of observation %u; they are numbered 0 to %u",
-                          path, i, r->index, api->obs_dim - 1);
+            return error_set(
+                err, err_len, -1,
+                "%s: spur_env.range[%u] is of observation %u; they are numbered 0 to %u", path, i,
+                r->index, api->obs_dim - 1);
         }
         if (!(r->low < r->high)) {
-            return refuse(err, err_len, "%s: spur_env.range[%u] is the wrong way round: %g to %g",
-                          path, i, (double)r->low, (double)r->high);
+            return error_set(err, err_len, -1,
+                             "%s: spur_env.range[%u] is the wrong way round: %g to %g", path, i,
+                             (double)r->low, (double)r->high);
         }
     }
     return 0;
@@ -117,14 +113,14 @@ static int check_ranges(const struct spur_env *api, const char *path, char *err,
 
 static int check_api(const struct spur_env *api, const char *path, char *err, size_t err_len) {
     if (api->version != SPUR_ENV_VERSION || api->size != sizeof(*api)) {
-        return refuse(err, err_len,
-                      "%s: it was compiled against version %u of spur/env.h (%u bytes), this "
-                      "program has version %d (%zu bytes): compile it again",
-                      path, api->version, api->size, SPUR_ENV_VERSION, sizeof(*api));
+        return error_set(err, err_len, -1,
+                         "%s: it was compiled against version %u of spur/env.h (%u bytes), this "
+                         "program has version %d (%zu bytes): compile it again",
+                         path, api->version, api->size, SPUR_ENV_VERSION, sizeof(*api));
     }
     if (!api->name || !env_name_ok(api->name)) {
-        return refuse(err, err_len, "%s: spur_env.name is \"%.80s\"; %s", path,
-                      api->name ? api->name : "", ENV_NAME_RULE);
+        return error_set(err, err_len, -1, "%s: spur_env.name is \"%.80s\"; %s", path,
+                         api->name ? api->name : "", ENV_NAME_RULE);
     }
     if (check_functions(api, path, err, err_len) < 0 || check_dims(api, path, err, err_len) < 0) {
         return -1;
@@ -244,7 +240,7 @@ static struct plugin *make(void *library, const struct spur_env *api, const char
     void *state = api->create(why, sizeof(why));
     if (!state) {
         why[sizeof(why) - 1] = '\0';
-        refuse(err, err_len, "%s: the plug-in's create failed: %s", path, why);
+        error_set(err, err_len, -1, "%s: the plug-in's create failed: %s", path, why);
         return NULL;
     }
     struct plugin *p = xcalloc(1, sizeof(*p));
@@ -274,16 +270,16 @@ static struct plugin *make(void *library, const struct spur_env *api, const char
 struct env *env_plugin_create(const char *path, char *err, size_t err_len) {
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!library) {
-        refuse(err, err_len, "%s: cannot be loaded: %s", path, dlerror());
+        error_set(err, err_len, -1, "%s: cannot be loaded: %s", path, dlerror());
         return NULL;
     }
     const struct spur_env *api = dlsym(library, "spur_env");
     struct plugin *p = NULL;
     if (!api) {
-        refuse(err, err_len,
-               "%s: it exports no symbol spur_env: define `const struct spur_env spur_env`, as "
-               "spur/env.h shows",
-               path);
+        error_set(err, err_len, -1,
+                  "%s: it exports no symbol spur_env: define `const struct spur_env spur_env`, as "
+                  "spur/env.h shows",
+                  path);
     } else if (check_api(api, path, err, err_len) == 0) {
         p = make(library, api, path, err, err_len);
     }

@@ -2,53 +2,43 @@
 // What follows from several keys together: rules that no single range can say,
 // and the schedules of rollout length and discount.
 #include <math.h>
-#include <stdarg.h>
 
 #include "common/base/check.h"
+#include "common/base/error.h"
 #include "common/config/config.h"
 
 enum { K_MAX = 1000, MODEL_ROWS_MAX = 1000000000 };
 
-// Writes the sentence and returns -1.
-static int refuse(char *err, size_t err_len, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static int refuse(char *err, size_t err_len, const char *fmt, ...) {
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(err, err_len, fmt, args);
-    va_end(args);
-    return -1;
-}
-
 static int check_schedule(const struct config *c, char *err, size_t err_len) {
     const struct config_list *s = &c->rollout.schedule;
     if (s->n != 4) {
-        return refuse(err, err_len,
-                      "rollout.schedule has %d values: it needs 4: first epoch, last epoch, k at "
-                      "the first, k at the last",
-                      s->n);
+        return error_set(
+            err, err_len, -1,
+            "rollout.schedule has %d values: it needs 4: first epoch, last epoch, k at "
+            "the first, k at the last",
+            s->n);
     }
     for (int i = 0; i < 4; i++) {
         if (s->v[i] != floor(s->v[i])) {
-            return refuse(err, err_len, "rollout.schedule: %g is not a whole number", s->v[i]);
+            return error_set(err, err_len, -1, "rollout.schedule: %g is not a whole number",
+                             s->v[i]);
         }
     }
     if (s->v[0] > s->v[1]) {
-        return refuse(err, err_len,
-                      "rollout.schedule: the first epoch %.0f comes after the last %.0f", s->v[0],
-                      s->v[1]);
+        return error_set(err, err_len, -1,
+                         "rollout.schedule: the first epoch %.0f comes after the last %.0f",
+                         s->v[0], s->v[1]);
     }
     if (s->v[2] < 1 || s->v[3] < 1 || s->v[2] > K_MAX || s->v[3] > K_MAX) {
-        return refuse(err, err_len, "rollout.schedule: k must be between 1 and %d", K_MAX);
+        return error_set(err, err_len, -1, "rollout.schedule: k must be between 1 and %d", K_MAX);
     }
     double rows = (double)c->rollout.retain_epochs * (double)c->rollout.epoch_steps *
                   (double)c->rollout.per_step * config_rollout_length_max(c);
     if (rows > MODEL_ROWS_MAX) {
-        return refuse(err, err_len,
-                      "D_model would hold %.3g rows, the bound is %.3g: rollout.retain_epochs * "
-                      "rollout.epoch_steps * rollout.per_step * k must be smaller",
-                      rows, (double)MODEL_ROWS_MAX);
+        return error_set(err, err_len, -1,
+                         "D_model would hold %.3g rows, the bound is %.3g: rollout.retain_epochs * "
+                         "rollout.epoch_steps * rollout.per_step * k must be smaller",
+                         rows, (double)MODEL_ROWS_MAX);
     }
     return 0;
 }
@@ -56,42 +46,47 @@ static int check_schedule(const struct config *c, char *err, size_t err_len) {
 static int check_discount_rise(const struct config *c, char *err, size_t err_len) {
     const struct config_list *l = &c->sac.discount_rise;
     if (l->n != 0 && l->n != 3) {
-        return refuse(err, err_len,
-                      "sac.discount_rise has %d values: it needs 3: first epoch, last epoch, gamma "
-                      "up to the first; or none",
-                      l->n);
+        return error_set(
+            err, err_len, -1,
+            "sac.discount_rise has %d values: it needs 3: first epoch, last epoch, gamma "
+            "up to the first; or none",
+            l->n);
     }
     if (l->n == 3 && l->v[0] > l->v[1]) {
-        return refuse(err, err_len, "sac.discount_rise: the first epoch %g comes after the last %g",
-                      l->v[0], l->v[1]);
+        return error_set(err, err_len, -1,
+                         "sac.discount_rise: the first epoch %g comes after the last %g", l->v[0],
+                         l->v[1]);
     }
     if (l->n == 3 && l->v[2] > 1) {
-        return refuse(err, err_len, "sac.discount_rise: gamma %g must be between 0 and 1", l->v[2]);
+        return error_set(err, err_len, -1, "sac.discount_rise: gamma %g must be between 0 and 1",
+                         l->v[2]);
     }
     return 0;
 }
 
 static int check_clipped(const struct config_list *l, int obs_dim, char *err, size_t err_len) {
     if (l->n % 4 != 0) {
-        return refuse(err, err_len,
-                      "task.clipped has %d values: it needs four a span: the first observation's "
-                      "index, the last one's, the lower and the upper bound",
-                      l->n);
+        return error_set(
+            err, err_len, -1,
+            "task.clipped has %d values: it needs four a span: the first observation's "
+            "index, the last one's, the lower and the upper bound",
+            l->n);
     }
     for (int i = 0; i < l->n; i += 4) {
         const double *v = l->v + i;
         if (v[0] != floor(v[0]) || v[1] != floor(v[1]) || v[0] < 0 || v[0] > v[1] ||
             v[1] >= obs_dim) {
-            return refuse(err, err_len,
-                          "task.clipped: there are no observations %g to %g, they are numbered 0 "
-                          "to %d",
-                          v[0], v[1], obs_dim - 1);
+            return error_set(
+                err, err_len, -1,
+                "task.clipped: there are no observations %g to %g, they are numbered 0 "
+                "to %d",
+                v[0], v[1], obs_dim - 1);
         }
         if (v[2] >= v[3]) {
-            return refuse(err, err_len,
-                          "task.clipped: the bounds of observations %g to %g are the wrong way "
-                          "round: %g to %g",
-                          v[0], v[1], v[2], v[3]);
+            return error_set(err, err_len, -1,
+                             "task.clipped: the bounds of observations %g to %g are the wrong way "
+                             "round: %g to %g",
+                             v[0], v[1], v[2], v[3]);
         }
     }
     return 0;
@@ -102,34 +97,36 @@ static int check_task(const struct config *c, char *err, size_t err_len) {
     const struct config_list *h = &c->task.healthy, *clipped = &c->task.clipped;
     bool own = c->task.env[0] != '\0';
     if (!own && (c->task.obs_dim > 0 || c->task.act_dim > 0 || h->n > 0 || clipped->n > 0)) {
-        return refuse(err, err_len,
-                      "task.obs_dim, task.act_dim, task.healthy and task.clipped go with task.env; "
-                      "a task that is built in has its own");
+        return error_set(
+            err, err_len, -1,
+            "task.obs_dim, task.act_dim, task.healthy and task.clipped go with task.env; "
+            "a task that is built in has its own");
     }
     if (own && (c->task.obs_dim < 1 || c->task.act_dim < 1 || c->task.horizon < 1)) {
-        return refuse(
-            err, err_len,
+        return error_set(
+            err, err_len, -1,
             "task.env is \"%.60s\", but task.obs_dim, task.act_dim or task.horizon is 0: "
             "an environment of your own needs all three; `spur run` fills them in from it",
             c->task.env);
     }
     if (h->n % 3 != 0) {
-        return refuse(err, err_len,
-                      "task.healthy has %d values: it needs three a range: the observation's "
-                      "index, its lower and its upper bound",
-                      h->n);
+        return error_set(err, err_len, -1,
+                         "task.healthy has %d values: it needs three a range: the observation's "
+                         "index, its lower and its upper bound",
+                         h->n);
     }
     for (int i = 0; i < h->n; i += 3) {
         if (h->v[i] != floor(h->v[i]) || h->v[i] < 0 || h->v[i] >= c->task.obs_dim) {
-            return refuse(err, err_len,
-                          "task.healthy: there is no observation %g, they are numbered 0 to %d",
-                          h->v[i], c->task.obs_dim - 1);
+            return error_set(err, err_len, -1,
+                             "task.healthy: there is no observation %g, they are numbered 0 to %d",
+                             h->v[i], c->task.obs_dim - 1);
         }
         if (h->v[i + 1] >= h->v[i + 2]) {
-            return refuse(err, err_len,
-                          "task.healthy: the range of observation %g is the wrong way round: %g to "
-                          "%g",
-                          h->v[i], h->v[i + 1], h->v[i + 2]);
+            return error_set(
+                err, err_len, -1,
+                "task.healthy: the range of observation %g is the wrong way round: %g to "
+                "%g",
+                h->v[i], h->v[i + 1], h->v[i + 2]);
         }
     }
     return check_clipped(clipped, c->task.obs_dim, err, err_len);
@@ -137,47 +134,48 @@ static int check_task(const struct config *c, char *err, size_t err_len) {
 
 int config_check(const struct config *c, char *err, size_t err_len) {
     if (c->run.task[0] == '\0') {
-        return refuse(err, err_len, "run.task is empty: name a task, see `spur tasks`");
+        return error_set(err, err_len, -1, "run.task is empty: name a task, see `spur tasks`");
     }
     if (c->run.explore_steps > c->run.steps) {
-        return refuse(err, err_len,
-                      "run.explore_steps is %llu, more than the budget run.steps, %llu",
-                      (unsigned long long)c->run.explore_steps, (unsigned long long)c->run.steps);
+        return error_set(
+            err, err_len, -1, "run.explore_steps is %llu, more than the budget run.steps, %llu",
+            (unsigned long long)c->run.explore_steps, (unsigned long long)c->run.steps);
     }
     if (c->pacing.mode == PACING_LOCKSTEP && c->run.actors > 1) {
-        return refuse(err, err_len,
-                      "run.actors is %d, but pacing.mode lockstep goes with one actor: set "
-                      "run.actors to 1, or pacing.mode to ratio",
-                      c->run.actors);
+        return error_set(err, err_len, -1,
+                         "run.actors is %d, but pacing.mode lockstep goes with one actor: set "
+                         "run.actors to 1, or pacing.mode to ratio",
+                         c->run.actors);
     }
     if (c->pacing.mode == PACING_LOCKSTEP && c->run.envs_per_actor > 1) {
-        return refuse(err, err_len,
-                      "run.envs_per_actor is %d, but pacing.mode lockstep goes one step at a time: "
-                      "set run.envs_per_actor to 1, or pacing.mode to ratio",
-                      c->run.envs_per_actor);
+        return error_set(
+            err, err_len, -1,
+            "run.envs_per_actor is %d, but pacing.mode lockstep goes one step at a time: "
+            "set run.envs_per_actor to 1, or pacing.mode to ratio",
+            c->run.envs_per_actor);
     }
     if (c->model.elites > c->model.members) {
-        return refuse(err, err_len, "model.elites is %d, more than model.members, %d",
-                      c->model.elites, c->model.members);
+        return error_set(err, err_len, -1, "model.elites is %d, more than model.members, %d",
+                         c->model.elites, c->model.members);
     }
     if (c->model.weight_decay.n != c->model.hidden_layers + 1) {
-        return refuse(err, err_len,
-                      "model.weight_decay has %d values: it needs one a layer of weights, "
-                      "model.hidden_layers + 1 = %d",
-                      c->model.weight_decay.n, c->model.hidden_layers + 1);
+        return error_set(err, err_len, -1,
+                         "model.weight_decay has %d values: it needs one a layer of weights, "
+                         "model.hidden_layers + 1 = %d",
+                         c->model.weight_decay.n, c->model.hidden_layers + 1);
     }
     if (c->network.lost_after_ms < 2 * c->network.heartbeat_ms) {
-        return refuse(err, err_len,
-                      "network.lost_after_ms is %llu: it must be at least twice "
-                      "network.heartbeat_ms, %llu, or live peers would count as lost",
-                      (unsigned long long)c->network.lost_after_ms,
-                      (unsigned long long)c->network.heartbeat_ms);
+        return error_set(err, err_len, -1,
+                         "network.lost_after_ms is %llu: it must be at least twice "
+                         "network.heartbeat_ms, %llu, or live peers would count as lost",
+                         (unsigned long long)c->network.lost_after_ms,
+                         (unsigned long long)c->network.heartbeat_ms);
     }
     if (c->network.unacked_rows_max < c->network.batch_rows_max) {
-        return refuse(err, err_len,
-                      "network.unacked_rows_max is %d, less than one message of "
-                      "network.batch_rows_max, %d rows",
-                      c->network.unacked_rows_max, c->network.batch_rows_max);
+        return error_set(err, err_len, -1,
+                         "network.unacked_rows_max is %d, less than one message of "
+                         "network.batch_rows_max, %d rows",
+                         c->network.unacked_rows_max, c->network.batch_rows_max);
     }
     if (check_task(c, err, err_len) < 0 || check_schedule(c, err, err_len) < 0) {
         return -1;

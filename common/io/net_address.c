@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <netdb.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,17 +12,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { IPC_PATH_MAX = sizeof(((struct sockaddr_un *)0)->sun_path) - 1 };
+#include "common/base/error.h"
 
-// Formats the message and returns code.
-__attribute__((format(printf, 4, 5))) static int refuse(char *err, size_t err_len, int code,
-                                                        const char *fmt, ...) {
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(err, err_len, fmt, args);
-    va_end(args);
-    return code;
-}
+enum { IPC_PATH_MAX = sizeof(((struct sockaddr_un *)0)->sun_path) - 1 };
 
 // Splits tcp://HOST:PORT. *port points into endpoint.
 static int split_tcp(char *host, size_t host_len, const char **port, enum net_kind kind,
@@ -31,22 +22,24 @@ static int split_tcp(char *host, size_t host_len, const char **port, enum net_ki
     const char *start = endpoint + strlen("tcp://");
     const char *colon = strrchr(start, ':');
     if (!colon || colon == start || (size_t)(colon - start) >= host_len) {
-        return refuse(err, err_len, -EINVAL, "%s is not an address: it must look like %s", endpoint,
-                      "tcp://HOST:PORT or ipc://PATH");
+        return error_set(err, err_len, -EINVAL, "%s is not an address: it must look like %s",
+                         endpoint, "tcp://HOST:PORT or ipc://PATH");
     }
     memcpy(host, start, (size_t)(colon - start));
     host[colon - start] = '\0';
     *port = colon + 1;
     if (strcmp(*port, "*") == 0) {
-        return kind == NET_ROUTER ? 0
-                                  : refuse(err, err_len, -EINVAL,
-                                           "%s: a port number is needed to connect to", endpoint);
+        return kind == NET_ROUTER
+                   ? 0
+                   : error_set(err, err_len, -EINVAL, "%s: a port number is needed to connect to",
+                               endpoint);
     }
     char *end;
     unsigned long number = strtoul(*port, &end, 10);
     if ((*port)[0] < '0' || (*port)[0] > '9' || *end || number == 0 || number > 65535) {
-        return refuse(err, err_len, -EINVAL, "%s: \"%s\" is not a port: a number from 1 to 65535%s",
-                      endpoint, *port, kind == NET_ROUTER ? " or * for any free one" : "");
+        return error_set(err, err_len, -EINVAL,
+                         "%s: \"%s\" is not a port: a number from 1 to 65535%s", endpoint, *port,
+                         kind == NET_ROUTER ? " or * for any free one" : "");
     }
     return 0;
 }
@@ -73,9 +66,9 @@ static int prepare_tcp(char *out, size_t out_len, enum net_kind kind, const char
         return 0; // may be an interface ("eth0"); zmq_bind decides
     }
     if (failure != 0) {
-        return refuse(err, err_len, failure == EAI_AGAIN ? -EAGAIN : -ENOENT,
-                      "%s: the host name \"%s\" cannot be resolved: %s", endpoint, host,
-                      gai_strerror(failure));
+        return error_set(err, err_len, failure == EAI_AGAIN ? -EAGAIN : -ENOENT,
+                         "%s: the host name \"%s\" cannot be resolved: %s", endpoint, host,
+                         gai_strerror(failure));
     }
     if (kind == NET_ROUTER) {
         char address[NI_MAXHOST];
@@ -97,12 +90,13 @@ static int clear_ipc_path(const char *endpoint, const char *path, char *err, siz
         return 0; // no such file; any other error recurs in zmq_bind
     }
     if (!S_ISSOCK(st.st_mode)) {
-        return refuse(err, err_len, -EEXIST, "%s: %s exists and is not a socket; remove it or %s",
-                      endpoint, path, "choose another path");
+        return error_set(err, err_len, -EEXIST,
+                         "%s: %s exists and is not a socket; remove it or %s", endpoint, path,
+                         "choose another path");
     }
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) {
-        return refuse(err, err_len, -errno, "%s: %s", endpoint, strerror(errno));
+        return error_set(err, err_len, -errno, "%s: %s", endpoint, strerror(errno));
     }
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     memcpy(address.sun_path, path, strlen(path) + 1);
@@ -115,10 +109,10 @@ static int clear_ipc_path(const char *endpoint, const char *path, char *err, siz
         return 0;
     }
     if (failure == EACCES || failure == EPERM) {
-        return refuse(err, err_len, -EACCES, "%s: %s exists, but permission to use it is denied",
-                      endpoint, path);
+        return error_set(err, err_len, -EACCES, "%s: %s exists, but permission to use it is denied",
+                         endpoint, path);
     }
-    return refuse(err, err_len, -EADDRINUSE, "%s is in use by another process", endpoint);
+    return error_set(err, err_len, -EADDRINUSE, "%s is in use by another process", endpoint);
 }
 
 static int prepare_ipc(char *out, size_t out_len, enum net_kind kind, const char *endpoint,
@@ -126,12 +120,12 @@ static int prepare_ipc(char *out, size_t out_len, enum net_kind kind, const char
     const char *path = endpoint + strlen("ipc://");
     size_t len = strlen(path);
     if (len == 0) {
-        return refuse(err, err_len, -EINVAL, "%s: no path", endpoint);
+        return error_set(err, err_len, -EINVAL, "%s: no path", endpoint);
     }
     if (len > IPC_PATH_MAX) {
-        return refuse(err, err_len, -ENAMETOOLONG,
-                      "%s: the path has %zu bytes; the limit for sockets is %d; %s", endpoint, len,
-                      (int)IPC_PATH_MAX, "use a shorter directory");
+        return error_set(err, err_len, -ENAMETOOLONG,
+                         "%s: the path has %zu bytes; the limit for sockets is %d; %s", endpoint,
+                         len, (int)IPC_PATH_MAX, "use a shorter directory");
     }
     snprintf(out, out_len, "%s", endpoint);
     if (kind == NET_DEALER) {
@@ -145,8 +139,9 @@ static int prepare_ipc(char *out, size_t out_len, enum net_kind kind, const char
         *slash = '\0';
         struct stat st;
         if (stat(directory, &st) != 0 || !S_ISDIR(st.st_mode)) {
-            return refuse(err, err_len, -ENOENT, "%s: directory %s does not exist; create it first",
-                          endpoint, directory);
+            return error_set(err, err_len, -ENOENT,
+                             "%s: directory %s does not exist; create it first", endpoint,
+                             directory);
         }
     }
     return clear_ipc_path(endpoint, path, err, err_len);
@@ -156,30 +151,30 @@ int net_address_explain(int failure, const char *why, enum net_kind kind, const 
                         char *err, size_t err_len) {
     switch (failure) {
     case EADDRINUSE:
-        return refuse(err, err_len, -failure, "%s is in use by another process", endpoint);
+        return error_set(err, err_len, -failure, "%s is in use by another process", endpoint);
     case EADDRNOTAVAIL:
     case ENODEV:
-        return refuse(err, err_len, -failure, "%s: no such address or interface on this machine",
-                      endpoint);
+        return error_set(err, err_len, -failure, "%s: no such address or interface on this machine",
+                         endpoint);
     case EACCES:
     case EPERM:
-        return refuse(err, err_len, -EACCES, "%s: permission denied", endpoint);
+        return error_set(err, err_len, -EACCES, "%s: permission denied", endpoint);
     case EINVAL:
     case EPROTONOSUPPORT:
-        return refuse(err, err_len, -EINVAL, "%s is not an address: it must look like %s", endpoint,
-                      "tcp://HOST:PORT or ipc://PATH");
+        return error_set(err, err_len, -EINVAL, "%s is not an address: it must look like %s",
+                         endpoint, "tcp://HOST:PORT or ipc://PATH");
     default:
-        return refuse(err, err_len, -failure, "%s: cannot %s: %s", endpoint,
-                      kind == NET_ROUTER ? "bind" : "connect", why);
+        return error_set(err, err_len, -failure, "%s: cannot %s: %s", endpoint,
+                         kind == NET_ROUTER ? "bind" : "connect", why);
     }
 }
 
 int net_address_prepare(char out[NET_ADDRESS_MAX], enum net_kind kind, const char *endpoint,
                         char *err, size_t err_len) {
     if (strlen(endpoint) >= NET_ENDPOINT_MAX) {
-        return refuse(err, err_len, -ENAMETOOLONG,
-                      "an address of %zu bytes is too long: the limit is %d", strlen(endpoint),
-                      NET_ENDPOINT_MAX - 1);
+        return error_set(err, err_len, -ENAMETOOLONG,
+                         "an address of %zu bytes is too long: the limit is %d", strlen(endpoint),
+                         NET_ENDPOINT_MAX - 1);
     }
     if (strncmp(endpoint, "tcp://", 6) == 0) {
         return prepare_tcp(out, NET_ADDRESS_MAX, kind, endpoint, err, err_len);
