@@ -5,22 +5,22 @@
 #include <math.h>
 
 #include "common/base/check.h"
-#include "common/nn/elementwise.h"
+#include "common/nn/kernels.h"
 
 struct adam adam_make(double learning_rate) {
     return (struct adam){
         .learning_rate = learning_rate, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
 }
 
-static struct elementwise_adam step_of(const struct adam *a, float decay, uint64_t t) {
+static struct adam_coefficients coefficients(const struct adam *a, float decay, uint64_t t) {
     CHECK(t >= 1);
-    return (struct elementwise_adam){
+    return (struct adam_coefficients){
         .beta1 = (float)a->beta1,
         .beta2 = (float)a->beta2,
-        .gain1 = (float)(1.0 - a->beta1),
-        .gain2 = (float)(1.0 - a->beta2),
-        .step = (float)(a->learning_rate / (1.0 - pow(a->beta1, (double)t))),
-        .root_scale = (float)(1.0 / sqrt(1.0 - pow(a->beta2, (double)t))),
+        .one_minus_beta1 = (float)(1.0 - a->beta1),
+        .one_minus_beta2 = (float)(1.0 - a->beta2),
+        .step_size = (float)(a->learning_rate / (1.0 - pow(a->beta1, (double)t))),
+        .rsqrt_correction2 = (float)(1.0 / sqrt(1.0 - pow(a->beta2, (double)t))),
         .epsilon = (float)a->epsilon,
         .decay = decay,
     };
@@ -28,12 +28,12 @@ static struct elementwise_adam step_of(const struct adam *a, float decay, uint64
 
 void adam_step(float *p, float *m, float *v, const float *g, size_t n, const struct adam *a,
                float decay, uint64_t t) {
-    const struct elementwise_adam step = step_of(a, decay, t);
-    elementwise_adam_step(p, m, v, g, n, &step);
+    const struct adam_coefficients c = coefficients(a, decay, t);
+    kernels()->adam->step(p, m, v, g, n, &c);
 }
 
 void adam_polyak_step(float *p, float *m, float *v, float *target, const float *g, size_t n,
                       const struct adam *a, float decay, float tau, uint64_t t) {
-    const struct elementwise_adam step = step_of(a, decay, t);
-    elementwise_adam_polyak_step(p, m, v, target, g, n, &step, tau);
+    const struct adam_coefficients c = coefficients(a, decay, t);
+    kernels()->adam->polyak_step(p, m, v, target, g, n, &c, tau);
 }

@@ -73,12 +73,12 @@ const struct gemm_table gemm_openblas = {COMPUTE_OPENBLAS, openblas_forward, ope
 
 // Fastest first, except bf16, which COMPUTE_AUTO never reaches.
 static const struct gemm_table *const all[] = {
-#ifdef SPUR_ELEMENTWISE_X86
+#ifdef SPUR_KERNELS_X86
     &gemm_avx512,
     &gemm_avx2,
 #endif
     &gemm_openblas,
-#ifdef SPUR_ELEMENTWISE_X86
+#ifdef SPUR_KERNELS_X86
     &gemm_bf16,
 #endif
 };
@@ -101,7 +101,7 @@ static bool processor_has(const struct gemm_table *t) {
 
 // The kernels for products in float when t is selected.
 static const struct gemm_table *f32_table(const struct gemm_table *t) {
-#ifdef SPUR_ELEMENTWISE_X86
+#ifdef SPUR_KERNELS_X86
     if (t == &gemm_bf16) {
         return &gemm_avx512;
     }

@@ -7,7 +7,7 @@
 
 #include "common/base/check.h"
 #include "common/base/stats.h"
-#include "common/nn/elementwise.h"
+#include "common/nn/rng_bulk.h"
 
 // Hands out the parts of one block of memory; without a block it only measures.
 struct layout {
@@ -126,7 +126,7 @@ static void draw_actions(void *arg, int item, int worker) {
     int B = batch->rows;
     struct rng rng =
         rng_make(s->config.seed, item == IN_NEXT_STATE ? RNG_SAC_TARGET : RNG_SAC_ACTOR, round->t);
-    elementwise_stream_normals(a->noise, &rng, (size_t)B * (size_t)batch->act_dim);
+    rng_bulk_stream_normals(a->noise, &rng, (size_t)B * (size_t)batch->act_dim);
     (item == IN_NEXT_STATE ? policy_infer : policy_forward)(
         a->act, a->log_prob, a->policy_scratch, &s->policy, s->policy_params, obs, a->noise, B);
     critic_concat(a->x, &s->critic, obs, a->act, B);

@@ -11,6 +11,7 @@
 #include "common/base/stats.h"
 #include "common/nn/elementwise.h"
 #include "common/nn/normalizer.h"
+#include "common/nn/rng_bulk.h"
 #include "common/nn/termination.h"
 #include "proto/wire.h"
 
@@ -140,14 +141,14 @@ static void draw_words(struct rollout *r, enum rng_use use, const struct rollout
         }
     }
     struct rng rng = rng_make(r->seed, use, job->number);
-    elementwise_philox(r->words, rng.seed, rng.stream, r->block, n * blocks);
+    rng_bulk_blocks(r->words, rng.seed, rng.stream, r->block, n * blocks);
 }
 
 // noise (n, blocks * WORDS) ~ N(0, 1), likewise.
 static void draw_noise(struct rollout *r, enum rng_use use, const struct rollout_job *job,
                        uint32_t n, uint32_t step, size_t blocks) {
     draw_words(r, use, job, n, step, blocks);
-    elementwise_normals(r->noise, r->words, n * blocks * WORDS);
+    rng_bulk_normals(r->noise, r->words, n * blocks * WORDS);
 }
 
 // What rng_below makes of row i's words, drawn with one block a row: the first

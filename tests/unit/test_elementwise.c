@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Shows that the element-wise kernels keep the accuracy that vector.h states, in
-// every variant that this processor can run, over the whole range of floats and
-// at its ends; that sums are right for all lengths; that a value does not depend
-// on its place; and that random numbers in bulk are the stream's. By comparing
-// with libm in double, and with rng.h.
+// SIMD kernels (element-wise functions, Adam, bulk random numbers) in every variant that this
+// processor runs.
+//
+// Functions have the accuracy stated in elementwise.h over the whole range of floats, compared with
+// libm in double. Sums are correct for all lengths, values do not depend on their position, Adam
+// flushes denormals, and bulk random numbers are those of rng.h.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -17,19 +18,21 @@
 
 #include "common/base/rng.h"
 #include "common/nn/elementwise.h"
+#include "common/nn/kernels.h"
 #include "common/nn/layout.h"
+#include "common/nn/rng_bulk.h"
 
 #define COUNT 200003 // odd: the last elements take the scalar path
 
 static const char *const isas[] = {"baseline", "avx2", "avx512"};
 
-// Runs check once a variant.
+// Runs check once per variant.
 static void for_each_isa(void (*check)(void)) {
-    const char *best = elementwise_isa();
+    const char *best = kernels()->isa;
     int run = 0;
     for (size_t i = 0; i < sizeof(isas) / sizeof(isas[0]); i++) {
-        if (elementwise_use(isas[i])) {
-            assert_string_equal(elementwise_isa(), isas[i]);
+        if (kernels_use(isas[i])) {
+            assert_string_equal(kernels()->isa, isas[i]);
             check();
             run++;
         } else {
@@ -37,11 +40,11 @@ static void for_each_isa(void (*check)(void)) {
         }
     }
     assert_true(run > 0);
-    assert_true(elementwise_use(best));
+    assert_true(kernels_use(best));
 }
 
-// Floats of all magnitudes and both signs, many of them in (-30, 30), the ends
-// and what lies beside them first.
+// Floats of all magnitudes and both signs, many of them in (-30, 30); limits and their neighbours
+// first.
 static float *all_floats(void) {
     static const float special[] = {
         0.0f,     -0.0f,   1e-45f,      -1e-45f,    1e-40f,      0x1p-126f,   -0x1p-126f,
@@ -73,7 +76,7 @@ static void close_to(const char *what, float x, float got, double expected, doub
     }
     if (!same && !(fabs(got - expected) <= relative * fabs(expected) + absolute)) {
         fail_msg("%s of %.9g (%a) with %s: %.9g, expected %.17g", what, (double)x, (double)x,
-                 elementwise_isa(), (double)got, expected);
+                 kernels()->isa, (double)got, expected);
     }
 }
 
@@ -163,7 +166,7 @@ static void check_nan(void) {
     }
 }
 
-// One value in all places of vectors of all lengths, and of matrices of up to five features:
+// One value at every position of vectors of all lengths, and of matrices of up to five features:
 // always the same bits.
 static void check_places(void) {
     enum { LENGTH = 67, FEATURES = 5 };
@@ -200,8 +203,8 @@ static void check_places(void) {
 enum { FEATURES = 5, ROWS = 70 }; // of the matrices below, at most
 enum { MATRIX = FEATURES * 3 * LAYOUT_ROWS };
 
-// Kernels on matrices at all numbers of rows, against plain loops in double. What stands
-// behind the last row is not a number, and does not matter.
+// Kernels on matrices with all numbers of rows, against plain loops in double. Padding is NaN,
+// which must not matter.
 static void check_rows(void) {
     float x[MATRIX], h[MATRIX], slope[MATRIX], w[ROWS], a[FEATURES], y[FEATURES];
     struct rng rng = rng_make(2, RNG_TEST, 11);
@@ -286,8 +289,7 @@ static void check_backward(void) {
     }
 }
 
-// All numbers of rows, in place and in front of itself, with rows kept and dropped at random,
-// all of them and none.
+// All numbers of rows, in place and to a lower address; rows kept at random, all or none.
 static void check_keep(void) {
     enum { BEFORE = 3 * LAYOUT_ROWS };
     float from[MATRIX], keep[ROWS], room[BEFORE + MATRIX];
@@ -316,23 +318,23 @@ static void check_keep(void) {
     }
 }
 
-// Moments without gradient end at zero, never among the denormals.
+// Moments with zero gradient decay to zero and are never denormal.
 static void check_adam_flushes(void) {
     float p[9], m[9], v[9], g[9] = {0};
-    const struct elementwise_adam a = {.beta1 = 0.9f,
-                                       .beta2 = 0.9f,
-                                       .gain1 = 0.1f,
-                                       .gain2 = 0.1f,
-                                       .step = 1e-3f,
-                                       .root_scale = 1.0f,
-                                       .epsilon = 1e-8f};
+    const struct adam_coefficients a = {.beta1 = 0.9f,
+                                        .beta2 = 0.9f,
+                                        .one_minus_beta1 = 0.1f,
+                                        .one_minus_beta2 = 0.1f,
+                                        .step_size = 1e-3f,
+                                        .rsqrt_correction2 = 1.0f,
+                                        .epsilon = 1e-8f};
     for (int i = 0; i < 9; i++) {
         p[i] = 1.0f;
         m[i] = i % 2 ? 1e-30f : -1e-30f;
         v[i] = 1e-30f;
     }
     for (int t = 0; t < 400; t++) {
-        elementwise_adam_step(p, m, v, g, 9, &a);
+        kernels()->adam->step(p, m, v, g, 9, &a);
         for (int i = 0; i < 9; i++) {
             assert_true(m[i] == 0 || fabsf(m[i]) >= 0x1p-126f);
             assert_true(v[i] == 0 || v[i] >= 0x1p-126f);
@@ -340,12 +342,12 @@ static void check_adam_flushes(void) {
     }
     assert_true(m[0] == 0 && m[8] == 0 && v[0] == 0 && v[8] == 0);
     g[8] = NAN;
-    elementwise_adam_step(p, m, v, g, 9, &a);
+    kernels()->adam->step(p, m, v, g, 9, &a);
     assert_true(isnan(p[8]) && isnan(m[8]) && isfinite(p[7]));
 }
 
-// The same words and, to the last place of a float, the same normals as one at a
-// time; also of the words at the ends and at the borders of quarters.
+// The same words and, to the last place of a float, the same normals as from rng.h, also for the
+// extreme words and at the boundaries of quadrants.
 static void check_random(void) {
     enum { BLOCKS = 1003 };
     static const uint32_t special[] = {0,          1,          0x1fffffff, 0x20000000, 0x3fffffff,
@@ -360,8 +362,8 @@ static void check_random(void) {
     for (uint64_t i = 0; i < BLOCKS; i++) {
         block[i] = i * i + (i % 3 << 32);
     }
-    elementwise_philox(words, rng.seed, rng.stream, block, BLOCKS);
-    elementwise_normals(got, words, 4 * BLOCKS);
+    rng_bulk_blocks(words, rng.seed, rng.stream, block, BLOCKS);
+    rng_bulk_normals(got, words, 4 * BLOCKS);
     for (size_t i = 0; i < BLOCKS; i++) {
         uint32_t one[4];
         float normal[4];
@@ -377,16 +379,16 @@ static void check_random(void) {
         words[2 * i] = special[i / SPECIAL];
         words[2 * i + 1] = special[i % SPECIAL];
     }
-    elementwise_normals(got, words, 2 * SPECIAL * SPECIAL);
+    rng_bulk_normals(got, words, 2 * SPECIAL * SPECIAL);
     for (size_t i = 0; i < SPECIAL * SPECIAL; i++) {
         double radius = sqrt(-2 * log((words[2 * i] + 1.0) * 0x1p-32));
         double angle = words[2 * i + 1] * (0x1p-31 * 3.14159265358979323846);
-        // libm's angle is rounded, which shows where its cosine is nothing else.
+        // libm's angle is rounded, which matters near zeros of the cosine and the sine.
         close_to("normal", 0, got[2 * i], radius * cos(angle), 1e-7, 1e-14);
         close_to("normal", 0, got[2 * i + 1], radius * sin(angle), 1e-7, 1e-14);
     }
-    elementwise_normals(got, words, 0);
-    elementwise_philox(words, 0, 0, block, 0);
+    rng_bulk_normals(got, words, 0);
+    rng_bulk_blocks(words, 0, 0, block, 0);
 }
 
 static void random_numbers_are_the_streams(void **state) {
@@ -418,11 +420,11 @@ static void rows_and_sums(void **state) {
     for_each_isa(check_keep);
 }
 
-// Adam and the targets in one pass: what a step and then the average give, and the
-// step's own numbers to the bit.
+// Adam and Polyak averaging in one pass: parameters and moments have the bits of a plain step, and
+// targets are the average.
 static void check_adam_and_targets(void) {
     enum { N = 37 };
-    const struct elementwise_adam a = {0.9f, 0.999f, 0.1f, 0.001f, 3e-4f, 1.5f, 1e-8f, 0};
+    const struct adam_coefficients a = {0.9f, 0.999f, 0.1f, 0.001f, 3e-4f, 1.5f, 1e-8f, 0};
     float p[2][N], m[2][N], v[2][N], g[N], target[N], before[N];
     struct rng rng = rng_make(3, RNG_TEST, 11);
     rng_fill_normal(&rng, g, N);
@@ -435,8 +437,8 @@ static void check_adam_and_targets(void) {
             v[k][i] = 0.02f * (float)i;
         }
     }
-    elementwise_adam_step(p[0], m[0], v[0], g, N, &a);
-    elementwise_adam_polyak_step(p[1], m[1], v[1], target, g, N, &a, 0.05f);
+    kernels()->adam->step(p[0], m[0], v[0], g, N, &a);
+    kernels()->adam->polyak_step(p[1], m[1], v[1], target, g, N, &a, 0.05f);
     assert_memory_equal(p[0], p[1], sizeof(p[0]));
     assert_memory_equal(m[0], m[1], sizeof(m[0]));
     assert_memory_equal(v[0], v[1], sizeof(v[0]));
@@ -458,9 +460,9 @@ static void adam_flushes_denormals(void **state) {
 
 static void unknown_variants_are_refused(void **state) {
     (void)state;
-    const char *before = elementwise_isa();
-    assert_false(elementwise_use("mmx"));
-    assert_string_equal(elementwise_isa(), before);
+    const char *before = kernels()->isa;
+    assert_false(kernels_use("mmx"));
+    assert_string_equal(kernels()->isa, before);
 }
 
 int main(void) {
