@@ -68,7 +68,6 @@ BELOW = {
 PART_OF = {
     "actor/env/env_kind": "actor/env/env",  # the inside of struct env, for its kinds
     "common/config/keys": "common/config/config",  # the table of keys
-    "common/nn/elementwise_table": "common/nn/elementwise",
     "common/nn/gemm_table": "common/nn/gemm",
     "learner/core": "learner/learner",  # the inside of struct learner
     "proto/wire_parts": "proto/wire",
@@ -175,6 +174,8 @@ def main():
                 if other not in allowed:
                     faults.append(f"{name}:{number}: {layer} must not include {target}")
         edges.discard(module_of(name))
+    faults += [f"PART_OF: {header}.h is gone: remove it" for header in PART_OF
+               if not os.path.exists(os.path.join(root, header + ".h"))]
     found = circles(graph)
     faults += [f"circle of includes: {', '.join(sorted(c))}" for c in found if c not in KNOWN_CIRCLES]
     faults += [f"KNOWN_CIRCLES: {', '.join(sorted(c))} is gone: remove it" for c in KNOWN_CIRCLES if c not in found]
