@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Shows the parts of `spur` that need no processes: what is said of a run that
-// ended, which children are started again, the live line, a status as text and
-// JSON (also with hostile strings in it), the memory prediction, and policy
-// files that are not what they should be.
+// Tests the parts of `spur` that need no processes: the summary of a run, the
+// restart policy for children, the live line, a status as text and JSON (also with
+// hostile strings), the memory prediction, and invalid policy files.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -121,7 +120,7 @@ static struct child child_of(enum child_role role) {
     return (struct child){.role = role, .started_ms = 1000};
 }
 
-static void children_are_judged(void **state) {
+static void restart_policy(void **state) {
     (void)state;
     struct child c = child_of(CHILD_MODELSERVER);
     assert_int_equal(child_judge(&c, 2000, 0, 0), CHILD_RUN_OVER);
@@ -133,7 +132,7 @@ static void children_are_judged(void **state) {
         assert_true(c.again_ms > 2000);
     }
     assert_int_equal(child_judge(&c, 2000, 0, SIGKILL), CHILD_FATAL);
-    // Having lived for long it gets a new chance.
+    // After a long life it is restarted.
     assert_int_equal(child_judge(&c, 1000 + CHILD_STEADY_MS, 0, SIGKILL), CHILD_AGAIN);
 
     c = child_of(CHILD_MODELSERVER);
@@ -152,7 +151,7 @@ static void children_are_judged(void **state) {
     assert_int_equal(pause, CHILD_PAUSE_MS_MAX);
     assert_int_equal(child_judge(&c, 2000, 0, 0), CHILD_AWAY);
     assert_int_equal(c.again_ms, 0);
-    // Replaced by an actor of the same id: no reason for the others to stop.
+    // Replaced by an actor of the same id: the run continues.
     assert_int_equal(child_judge(&c, 2000, EXIT_CODE_PROTOCOL, 0), CHILD_AWAY);
     assert_int_equal(child_judge(&c, 2000, EXIT_CODE_CONFIG, 0), CHILD_FATAL);
 }
@@ -241,7 +240,7 @@ static void status_as_text(void **state) {
             fail_msg("\"%s\" is missing in:\n%s", parts[i], text);
         }
     }
-    assert_null(strchr(text, '\x1b')); // a peer's name does not steer the terminal
+    assert_null(strchr(text, '\x1b')); // a peer's name cannot control the terminal
     free(text);
 }
 
@@ -285,7 +284,7 @@ static void status_as_json(void **state) {
     free(text);
 }
 
-// docs/status.md names every key that the JSON has.
+// docs/status.md names every key of the JSON.
 static void expect_documented(json_t *o, const char *page) {
     const char *key;
     json_t *value;
@@ -293,7 +292,7 @@ static void expect_documented(json_t *o, const char *page) {
         char quoted[128];
         snprintf(quoted, sizeof(quoted), "`%s`", key);
         if (!strstr(page, quoted)) {
-            fail_msg("docs/status.md does not tell of %s", quoted);
+            fail_msg("docs/status.md does not mention %s", quoted);
         }
         if (json_is_object(value) && strcmp(key, "counters") != 0) {
             expect_documented(value, page);
@@ -361,7 +360,7 @@ static void memory_is_predicted(void **state) {
     // 6,000,000 rows of 2 * 11 + 3 + 1 floats and a byte.
     assert_int_equal(bytes_of(&m, "learner", "D_model"), 6000000ull * 105);
     assert_int_equal(bytes_of(&m, "learner", "D_env"), (125000ull + 16384) * 105);
-    // The learner's log says the same.
+    // The learner's log has the same figure.
     uint64_t real, model, networks;
     trainer_memory(&real, &model, &networks, &c, hopper);
     assert_int_equal(bytes_of(&m, "learner", "D_env"), real);
@@ -371,16 +370,16 @@ static void memory_is_predicted(void **state) {
         sum += m.parts[i].bytes;
     }
     assert_int_equal(m.total, sum);
-    // What such a run held: 851.6 MiB (docs/performance.md).
+    // Such a run held 851.6 MiB, measured on 21 November 2026.
     assert_true(m.total > 0.95 * 851.6 * 0x1p20 && m.total < 1.05 * 851.6 * 0x1p20);
     uint64_t one_actor = m.total;
-    memory_predict(&m, &c, hopper, 4); // one more thread trains, in work space of its own
+    memory_predict(&m, &c, hopper, 4); // one more training thread with its own workspace
     assert_true(m.total > one_actor);
     c.run.actors = 3;
     memory_predict(&m, &c, hopper, 2);
     assert_true(m.total > one_actor);
     uint64_t environments = bytes_of(&m, "actors and evaluator", "environments");
-    c.run.envs_per_actor = 5; // 12 more, and the evaluator's are the same
+    c.run.envs_per_actor = 5; // 12 more environments; the evaluator has the same
     memory_predict(&m, &c, hopper, 2);
     uint64_t twelve_more = bytes_of(&m, "actors and evaluator", "environments") - environments;
     assert_true(twelve_more > 12 * (3ull << 20) && twelve_more < 12 * (5ull << 20));
@@ -414,7 +413,7 @@ static void endpoints_of_a_run(void **state) {
     endpoints_unwrite(dir);
     assert_int_equal(endpoints_read(back, dir, err, sizeof(err)), -1);
     assert_non_null(strstr(err, "no run is going on in"));
-    // What a killed process leaves in the folder goes with it.
+    // Files of a killed process in the folder are removed with it.
     char folder[PATH_MAX], left[PATH_MAX];
     snprintf(folder, sizeof(folder), "%s", e.folder);
     assert_int_equal(file_join(left, sizeof(left), folder, "actor-0"), 0);
@@ -422,7 +421,7 @@ static void endpoints_of_a_run(void **state) {
     endpoints_remove(&e);
     assert_false(file_exists(folder));
 
-    // So it does when spur itself was killed, and the run is taken up again.
+    // The same after spur itself was killed and the run is resumed.
     assert_int_equal(endpoints_private(&e), 0);
     snprintf(folder, sizeof(folder), "%s", e.folder);
     leave_socket(e.modelserver + strlen("ipc://"));
@@ -430,7 +429,7 @@ static void endpoints_of_a_run(void **state) {
     endpoints_clear(dir);
     assert_false(file_exists(folder));
     assert_int_equal(endpoints_read(back, dir, err, sizeof(err)), -1);
-    // But nothing that is no socket, and no folder of another name.
+    // Only sockets are removed, and no folder with another name.
     assert_int_equal(endpoints_private(&e), 0);
     assert_int_equal(file_join(left, sizeof(left), e.folder, "letter"), 0);
     assert_int_equal(file_write_atomic(left, "", 0), 0);
@@ -454,7 +453,7 @@ static void endpoints_of_a_run(void **state) {
 
 // ---- policy files ----
 
-// Writes a policy for inverted_pendulum (4 -> 3 -> 2), faulty in one way or none.
+// Writes a policy for inverted_pendulum (4 -> 3 -> 2) with one fault or none.
 enum fault { FAULT_NONE, FAULT_TASK, FAULT_DIMS, FAULT_SHAPE, FAULT_NAN, FAULT_META };
 
 static const char *write_policy(enum fault fault) {
@@ -518,7 +517,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(figures),
         cmocka_unit_test(summary_of_a_run),
-        cmocka_unit_test(children_are_judged),
+        cmocka_unit_test(restart_policy),
         cmocka_unit_test(status_as_text),
         cmocka_unit_test(status_as_json),
         cmocka_unit_test(status_json_is_documented),

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Shows what `spur` itself says and returns, by running it in an empty folder:
-// help, wrong command lines, configurations that are refused with file and line,
-// tasks that do not exist, run directories in use or of another run, too little
-// memory, a policy evaluated from its file, and status where nothing runs.
+// Tests the output and exit codes of `spur` in an empty folder: help, wrong command
+// lines, configurations refused with file and line, unknown tasks, run directories
+// in use or of another run, too little memory, a policy evaluated from its file,
+// and status without a run.
 //
-// And how it treats its children: programs of the same names, made of a few
-// lines of shell, stand beside a copy of it and are killed, fail or hang.
+// Also tests its handling of children: shell scripts with the names of the daemons
+// beside a copy of spur are killed, fail or hang.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -34,7 +34,7 @@ static void write_file(const char *name, const char *text) {
     assert_int_equal(chmod(path, 0755), 0);
 }
 
-// A dead process that nobody has waited for yet is dead all the same.
+// A zombie counts as dead.
 #define ALIVE "alive() { grep -qs '^State:[^Z]*$' /proc/$1/status; }; "
 
 // Runs a shell command line in the folder, collects what it prints in output and
@@ -62,7 +62,7 @@ static void expect(const char *command, int code, const char *part) {
 
 // ---- a folder with stand-ins ----
 
-// When the model server ends, the others are told: here by a file.
+// The end of the model server stops the other processes: here through a file.
 static const char modelserver[] = "#!/bin/sh\n"
                                   "trap 'touch over; exit 0' TERM\n"
                                   "echo $$ > ${0##*/}.pid\n"
@@ -122,7 +122,7 @@ static void configurations(void **state) {
            "resolved.yaml - && tail -1 resolved.yaml",
            0, "#   all ");
     expect("$spur config HOPPER-v4 --set run.seed=1e3", 0, "seed: 1000 ");
-    // Every task has a configuration, the v5 ones that of v4, and all are accepted.
+    // Every task has a valid configuration; v5 tasks use that of v4.
     expect("for t in $($spur tasks | awk 'NR > 1 { print $1 }'); do"
            " $spur config $t | grep -q \"^  task: $t \" || echo none for $t; done; echo seen",
            0, "seen");
@@ -176,8 +176,8 @@ static void evaluations(void **state) {
 
 // ---- children ----
 
-// $spur here is the copy, whose children are the stand-ins. Prints the code that
-// it ends with. The steps run one second after it has started.
+// $spur is the copy with scripts as children. Prints its exit code. The steps run
+// one second after its start.
 static void expect_run(const char *steps, int code, const char *part, const char *other_part) {
     char command[1024];
     snprintf(command, sizeof(command),
@@ -189,7 +189,7 @@ static void expect_run(const char *steps, int code, const char *part, const char
     if (!strstr(output, other_part)) {
         fail_msg("after %s:\n%s\nexpected: %s", steps, output, other_part);
     }
-    // Nobody is left behind, and nothing of what was only for the run.
+    // No process remains, and no temporary file of the run.
     expect("sleep 0.3; for p in *.pid; do ! alive $(cat $p) || echo left $p; done; "
            "test ! -e r/endpoints || echo endpoints left",
            0, "");
@@ -204,7 +204,7 @@ static void stopped_in_order(void **state) {
     expect("cat r/log", 0,
            "spur-learner info --config r/config.yaml --run-dir r --modelserver ipc");
     expect("head -1 r/config.yaml", 0, "task inverted_pendulum (InvertedPendulum-v4), seed 1");
-    // Twice at once is once: so timeout and make pass signals on.
+    // Two signals at once count as one: timeout and make forward signals this way.
     expect_run("kill -TERM $pid; kill -INT $pid", 0, "(taken up again)",
                "a checkpoint is made first");
 }
@@ -220,7 +220,7 @@ static void twice_means_at_once(void **state) {
     write_file("spur-modelserver", modelserver);
 }
 
-static void the_dead_are_raised(void **state) {
+static void dead_children_are_restarted(void **state) {
     (void)state;
     expect_run("kill -KILL $(cat spur-learner.pid); sleep 2; alive $(cat spur-learner.pid) && echo "
                "raised >> out; kill -INT $pid",
@@ -262,7 +262,7 @@ static void latest_is_followed(void **state) {
     expect("mkdir -p runs/one && $spur config inverted_pendulum > runs/one/config.yaml && "
            "ln -sfn one runs/latest",
            0, "");
-    // As a run directory the link is followed, and then made anew, not upon itself.
+    // As a run directory the link is followed and then recreated, not onto itself.
     expect("rm -f over *.pid; (sleep 1; kill -INT $(cat runs/one/lock)) & "
            "./spur run --run-dir runs/latest",
            0, "/runs/one (taken up again)");
@@ -288,7 +288,7 @@ int main(void) {
         cmocka_unit_test(evaluations),
         cmocka_unit_test(stopped_in_order),
         cmocka_unit_test(twice_means_at_once),
-        cmocka_unit_test(the_dead_are_raised),
+        cmocka_unit_test(dead_children_are_restarted),
         cmocka_unit_test(a_failure_ends_the_run),
         cmocka_unit_test(the_parent_dies),
         cmocka_unit_test(one_run_a_directory),

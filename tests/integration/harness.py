@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What the tests with real processes share: starting, watching and ending runs,
-speaking to daemons without spur's own code, and reading what a run leaves.
+"""Helpers for tests with real processes: starting, watching and ending runs, talking
+to daemons without spur's own code, and reading the files of a run.
 
-Every process that a test starts, and all that those start, carries the mark of
-the test in its environment. So orphans are found whoever their parent is, and
-only the test's own processes are ever ended.
+Every process that a test starts, directly or not, has the mark of the test in its
+environment. So orphans are found whatever their parent is, and only the test's own
+processes are ever ended.
 """
 import atexit
 import json
@@ -22,8 +22,8 @@ import uuid
 BIN = os.path.join(os.environ["SPUR_BUILD_ROOT"], "bin")
 SOURCE = os.environ["SPUR_SOURCE_ROOT"]
 
-# A run of a few seconds that takes every step of the algorithm: exploration,
-# trainings, rollouts, updates, evaluations.
+# A run of a few seconds with every part of the algorithm: exploration, trainings,
+# rollouts, updates, evaluations.
 SHORT = {
     "run.steps": 400, "run.explore_steps": 200, "run.stop_when_solved": "false",
     "pacing.updates_per_step": 2,
@@ -34,13 +34,13 @@ SHORT = {
     "sac.hidden_width": 16, "sac.batch_size": 32,
     "eval.every_steps": 100, "eval.episodes": 2,
     "checkpoint.every_s": 1,
-    # More threads than these would only get into each other's way.
+    # More threads would only compete for the cores.
     "compute.learner_threads": 1, "compute.modelserver_threads": 1,
 }
 
 
 class Failure(Exception):
-    """What should have been true and was not."""
+    """A failed check."""
 
 
 def check(fact, text):
@@ -49,7 +49,7 @@ def check(fact, text):
 
 
 def wait_for(what, fn, seconds):
-    """Calls fn until it gives something true, and returns that."""
+    """Calls fn until it returns a true value, and returns that value."""
     end = time.monotonic() + seconds
     while True:
         value = fn()
@@ -63,7 +63,7 @@ def wait_for(what, fn, seconds):
 # ---- processes ----
 
 class Stage:
-    """A folder and a mark of its own, for one test."""
+    """The folder and the process mark of one test."""
 
     def __init__(self):
         self.mark = f"SPUR_TEST_MARK={uuid.uuid4().hex}"
@@ -82,7 +82,7 @@ class Stage:
         return os.path.join(self.folder, *names)
 
     def start(self, program, *args, **options):
-        """A program of build/bin; what it prints goes to the file .output of the result."""
+        """Starts a program of build/bin; its output goes to the file .output of the result."""
         options.setdefault("cwd", self.folder)
         output = self.path(f"output-{len(self.logs)}")
         self.logs.append(output)
@@ -93,7 +93,7 @@ class Stage:
         return process
 
     def call(self, program, *args, seconds=20):
-        """Runs a program to its end: (exit code, what it printed)."""
+        """Runs a program to its end: (exit code, output)."""
         process = self.start(program, *args)
         return end(process, seconds), read(process.output)
 
@@ -105,7 +105,7 @@ class Stage:
         return self.start("spur", *command)
 
     def processes(self):
-        """{pid: command line} of all that live and carry the mark."""
+        """{pid: command line} of all running processes with the mark."""
         found = {}
         for name in filter(str.isdigit, os.listdir("/proc")):
             try:
@@ -118,11 +118,11 @@ class Stage:
                 with open(f"/proc/{name}/cmdline", "rb") as f:
                     found[int(name)] = f.read().replace(b"\0", b" ").decode().strip()
             except OSError:
-                continue  # it has ended meanwhile, or is another user's
+                continue  # it has ended, or belongs to another user
         return found
 
     def find(self, *words):
-        """The pid of the process whose command line has all the words; 0 when there is none."""
+        """The pid of the process whose command line contains all words; 0 if there is none."""
         for pid, line in self.processes().items():
             if all(word in line for word in words):
                 return pid
@@ -140,7 +140,7 @@ class Stage:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def tell(self):
-        """What the processes said, for a test that failed."""
+        """Prints the logs of the processes, for a failed test."""
         logs = self.logs + [os.path.join(d, "log") for d, _, files in os.walk(self.folder) if "log" in files]
         for log in logs:
             text = read(log)
@@ -149,7 +149,7 @@ class Stage:
 
 
 def end(process, seconds):
-    """The exit code of a process that should end within so many seconds."""
+    """The exit code of a process that must end within the given seconds."""
     try:
         return process.wait(seconds)
     except subprocess.TimeoutExpired:
@@ -166,7 +166,7 @@ def lines_of(path):
 
 
 def free_ports():
-    """A port of the loopback interface that is free, and so is the next one."""
+    """A free port of the loopback interface; the next one is free too."""
     while True:
         with socket.socket() as one, socket.socket() as two:
             one.bind(("127.0.0.1", 0))
@@ -181,13 +181,13 @@ def free_ports():
 # ---- status ----
 
 def endpoints(run_dir):
-    """{"modelserver": ..., "learner": ...} of a run, once it is up; else None."""
+    """{"modelserver": ..., "learner": ...} of a run; None before it listens."""
     found = dict(line.split(": ", 1) for line in lines_of(os.path.join(run_dir, "endpoints")))
     return found if "modelserver" in found and "learner" in found else None
 
 
 def status(stage, endpoint):
-    """`spur status ENDPOINT --json`, or None if nobody answers."""
+    """`spur status ENDPOINT --json`, or None without an answer."""
     code, text = stage.call("spur", "status", endpoint, "--json")
     return json.loads(text) if code == 0 else None
 
@@ -196,9 +196,9 @@ def counter(state, name):
     return state["counters"].get(name, 0)
 
 
-# ---- ZeroMQ's and protobuf's bytes, by hand ----
-# The daemons' own library is not used here: a test that sends wrong bytes has to
-# be able to make them.
+# ---- the wire formats of ZeroMQ and protobuf ----
+# Written without the daemons' own libraries, because tests must be able to send wrong
+# bytes.
 
 class Dealer:
     """A ZMTP 3.0 connection without security, as a DEALER."""
@@ -311,7 +311,7 @@ def envelope(body_field, body=b"", run_id=0, schema=SCHEMA):
     return data + block(body_field, body)
 
 
-# ---- what a run leaves ----
+# ---- files of a run ----
 
 def tensors(path):
     """{name: (type, shape, bytes)} of a safetensors file."""
@@ -334,7 +334,7 @@ def progress(run_dir):
 
 
 def main(*tests):
-    """Runs the tests, each on a stage of its own; tells of the first that fails."""
+    """Runs the tests, each with its own stage; reports the first failure."""
     only = sys.argv[1:]
     for test in tests:
         if only and test.__name__ not in only:
@@ -343,7 +343,7 @@ def main(*tests):
         began = time.monotonic()
         try:
             test(stage)
-        except Exception as failure:  # noqa: BLE001: any reason is told with the processes' words
+        except Exception as failure:  # noqa: BLE001: any failure is printed with the logs
             stage.tell()
             print(f"FAILED {test.__name__}: {type(failure).__name__}: {failure}")
             raise

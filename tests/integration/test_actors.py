@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Shows that actors come and go: one that is killed is shown as lost within five seconds, one started
-by hand joins and leaves, and the run goes on all the while; and that an actor without a model server
-waits and says where and what to check."""
+"""Shows that actors may join and leave a run: a killed actor is shown as lost within five seconds, one that
+is started by hand joins and leaves, and the run continues. An actor without a model server waits and logs
+its address and a hint."""
 import os
 import signal
 import time
 
 from harness import check, end, endpoints, free_ports, main, read, status, wait_for
 
-# Long enough to be looked at.
+# Long enough to be observed.
 LONG = {"run.steps": 1000000, "run.explore_steps": 300, "eval.every_steps": 1000000, "pacing.updates_per_step": 1}
 
 
@@ -40,15 +40,15 @@ def actors_join_are_lost_and_leave(stage):
     run, where = start(stage, "--actors", 2, "--envs-per-actor", 3)
     wait_for("steps of two actors", lambda: steps(stage, where) > 300, 20)
 
-    # One of the run's own is killed: another takes its name, and goes on in its numbers.
+    # One of the run's own actors is killed: its successor has the same name and continues its counts.
     pid = stage.find("spur-actor", "--id actor-1")
-    check(pid, f"no actor-1 among {stage.processes()}")
+    check(pid, f"no actor-1 in {stage.processes()}")
     before = actor_line(stage, where, "actor-1")["steps"]
     os.kill(pid, signal.SIGKILL)
     wait_for("another actor-1", lambda: stage.find("spur-actor", "--id actor-1") not in (0, pid), 5)
     wait_for("its steps", lambda: actor_line(stage, where, "actor-1")["steps"] > before, 10)
 
-    # One started by hand joins.
+    # An actor that is started by hand joins.
     hand = stage.start("spur-actor", "--modelserver", where["modelserver"], "--learner", where["learner"],
                        "--id", "by-hand", "--envs-per-actor", "16", "--bind", f"ipc://{stage.sockets}/by-hand")
     line = wait_for("the actor by hand", lambda: (actor_line(stage, where, "by-hand") or {}).get("steps", 0) > 5
@@ -57,14 +57,14 @@ def actors_join_are_lost_and_leave(stage):
     own = status(stage, f"ipc://{stage.sockets}/by-hand")
     check(own and own["daemon"] == "by-hand" and own["actors"][0]["steps"] > 0, f"its own status: {own}")
 
-    # Killed: nobody says goodbye for it.
+    # Killed: it sends no Goodbye.
     hand.kill()
     end(hand, 5)
     wait_for("lost", lambda: actor_line(stage, where, "by-hand")["state"] == "lost", 5)
     before = steps(stage, where)
     wait_for("steps without it", lambda: steps(stage, where) > before, 10)
 
-    # It may return under its name, and leave as it should.
+    # It may return under its name, and leave in order.
     hand = stage.start("spur-actor", "--modelserver", where["modelserver"], "--learner", where["learner"], "--id", "by-hand")
     wait_for("back again", lambda: actor_line(stage, where, "by-hand")["state"] != "lost", 10)
     time.sleep(0.5)
@@ -92,7 +92,7 @@ def the_older_of_two_is_fenced(stage):
     stop(stage, run)
 
 
-def nobody_there(stage):
+def no_modelserver(stage):
     endpoint = f"ipc://{stage.sockets}/nobody"
     actor = stage.start("spur-actor", "--modelserver", endpoint)
     text = f"waiting for {endpoint}: no answer for "
@@ -113,4 +113,4 @@ def wrong_command_lines(stage):
         check(code != 0 and words in text, f"{args}: {code}, expected \"{words}\":\n{text}")
 
 
-main(actors_join_are_lost_and_leave, the_older_of_two_is_fenced, nobody_there, wrong_command_lines)
+main(actors_join_are_lost_and_leave, the_older_of_two_is_fenced, no_modelserver, wrong_command_lines)

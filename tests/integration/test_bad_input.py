@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Shows that wrong input is refused by name, counted, and harms nothing: addresses and folders that
-cannot be used, tasks that do not exist, and bytes on the model server's socket that are of another
-schema, no message at all, of another shape, or hold numbers that are none."""
+"""Shows that wrong input is refused by name, counted, and harmless: unusable addresses and folders, unknown
+tasks, and messages to the model server with another schema, invalid bytes, other dimensions, or NaN."""
 import os
 import platform
 import signal
@@ -17,7 +16,7 @@ OBS_DIM, ACT_DIM = 4, 1
 
 
 def transitions(seq, rows=1, obs_dim=OBS_DIM, obs=None, act=0.0):
-    """The body of Transitions, numbered as in spur.proto."""
+    """The body of Transitions, with the field numbers of spur.proto."""
     columns = (number(1, rows) + number(2, obs_dim) + number(3, ACT_DIM) +
                block(4, floats(*(obs or [0.0] * obs_dim * rows))) + block(5, floats(*[act] * rows)) +
                block(6, floats(*[1.0] * rows)) + block(7, floats(*[0.0] * obs_dim * rows)) + block(8, bytes(rows)))
@@ -30,7 +29,7 @@ def refusal(answer):
 
 
 def next_of(dealer, kind):
-    """The next message of a kind, others passed over."""
+    """The next message of a kind; skips others."""
     while True:
         message = fields(dealer.frame())
         if kind in message:
@@ -54,7 +53,7 @@ def wrong_messages(stage):
     check(code == 5, f"rows without a Hello: {code}, {text}")
     stranger.close()
 
-    # A peer that speaks well at first.
+    # A peer that is valid at first.
     actor = Dealer(server)
     actor.send(envelope(HELLO, number(1, 1) + block(2, "wrong") + number(3, 1)))
     welcome = None
@@ -68,12 +67,12 @@ def wrong_messages(stage):
     check(body[1] == 2, f"another run: {body}")
     actor.send(envelope(TRANSITIONS, transitions(1, obs_dim=7), run_id=run_id))
     check(next_of(actor, REFUSE)[1] in (3, 9), "another shape")
-    # Not a number: refused, but handled, so that the next one can come.
+    # NaN: refused, but acknowledged, so that the next message can follow.
     actor.send(envelope(TRANSITIONS, transitions(1, obs=[float("nan")] * OBS_DIM), run_id=run_id))
     check(next_of(actor, REFUSE)[1] == 6, "not a number")
     actor.send(envelope(TRANSITIONS, transitions(2, act=1.5), run_id=run_id))
     check(next_of(actor, REFUSE)[1] == 6, "an action out of range")
-    # What follows is taken, once there is credit for it.
+    # The following rows are accepted once there is credit for them.
     check(next_of(actor, ACK)[1] <= 2, "acknowledged what was never sent")
     while next_of(actor, CREDIT).get(1, 0) < 1:
         pass
@@ -94,7 +93,7 @@ def wrong_messages(stage):
 
 
 def addresses_and_folders(stage):
-    # A port that somebody has.
+    # A port in use.
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -105,7 +104,7 @@ def addresses_and_folders(stage):
         check("in use" in read(run.output) + read(os.path.join(run_dir, "log")), read(run.output))
         stage.no_orphans()
 
-    # A folder that cannot be written to; the superuser may write anywhere but under a file.
+    # A folder that cannot be created; the superuser may write anywhere except below a file.
     with open(stage.path("file"), "w", encoding="utf-8"):
         pass
     run = stage.run(stage.path("file", "run-dir"))
@@ -118,7 +117,7 @@ def addresses_and_folders(stage):
     second = stage.run(run_dir, sets=LONG)
     check(end(second, 10) == 75 and "in use" in read(second.output), f"{second.returncode}: {read(second.output)}")
 
-    # Two daemons of a kind in one folder.
+    # Two daemons of the same kind in one folder.
     common = ["--config", os.path.join(run_dir, "config.yaml"), "--run-dir", run_dir, "--bind", "tcp://127.0.0.1:*"]
     for program, title, options in (("spur-modelserver", "model server", []),
                                     ("spur-learner", "learner", ["--modelserver", endpoints(run_dir)["modelserver"]])):
@@ -140,8 +139,8 @@ def tasks_and_keys(stage):
 
 
 def slow_kernels(stage):
-    """OPENBLAS_CORETYPE that makes OpenBLAS slower than the processor allows: said to the user, and in the log by
-    each daemon that computes. Our own kernels do not care."""
+    """An OPENBLAS_CORETYPE that slows OpenBLAS down is printed, and logged by each daemon that computes. spur's own
+    kernels are not affected."""
     line = "OPENBLAS_CORETYPE=Nehalem makes matrix products use Nehalem kernels"
     if platform.machine() != "x86_64":
         return
@@ -154,7 +153,7 @@ def slow_kernels(stage):
         run.send_signal(signal.SIGINT)
         check(end(run, 20) == 0, f"exit code {run.returncode}")
         log, said = read(os.path.join(run_dir, "log")), read(run.output)
-        slow = "products by OpenBLAS" in said  # with "auto", only where there are no others
+        slow = "products by OpenBLAS" in said  # with "auto", only where spur has no kernels
         check(slow or kernels == "auto", said)
         check((line in said) == slow, f"{kernels}: {said}")
         for daemon in "modelserver", "learner":
@@ -164,7 +163,7 @@ def slow_kernels(stage):
 
 
 def missing_kernels(stage):
-    """Kernels that this processor does not have are refused by name."""
+    """Kernels that this processor lacks are refused by name."""
     if platform.machine() != "x86_64":
         return
     flags = read("/proc/cpuinfo").split()

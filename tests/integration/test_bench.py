@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Shows that `spur bench` measures every case, tells what bounds each, leaves nothing behind, and keeps its JSON's promises.
+"""Shows that `spur bench` measures every case, names the limit of each, cleans up, and prints the documented JSON.
 
-Runs it for a second in an empty folder. Speeds are not judged: the machine may be busy. A folder that cannot be written must be said of the
-store's cases alone.
+Runs it for a second in an empty folder. Rates are not checked, because the machine may be busy. A folder without
+write permission must affect the cases of the store only.
 """
 import json
 import os
@@ -47,7 +47,7 @@ def check_json(text):
 
 
 def no_daemons(folder):
-    """Processes of the run and of the store's case that are still there: their command lines name the folder."""
+    """Remaining processes of the run and of the store's case: their command lines contain the folder."""
     left = []
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Shows that docs/protocol.md is what the daemons do, with a client that was written from it alone
-(tests/conformance/client.py): every row is stored once, in order and to the bit, through cut connections,
-lost messages, repeated ones and restarts; liveness, leaving and fencing; each wrong message is refused by
-code, field and reason while another actor's rows are stored; and a whole run in lockstep with no actor and
-no evaluator of spur's own, through a silence of the model server. The policy's formula gives PyTorch's numbers."""
+"""Shows that the daemons follow docs/protocol.md, with a client that was written from that page alone
+(tests/conformance/client.py). Every row is stored once, in order and equal to the bit, through cut connections,
+lost and repeated messages, and restarts. Tests liveness, leaving and fencing. Each wrong message is refused by
+code, field and reason while another actor's rows are stored. A whole lockstep run works without spur's own actors
+and evaluator, through a silence of the model server. The client's policy gives PyTorch's numbers."""
 import os
 import signal
 import struct
@@ -44,7 +44,7 @@ class Count:
 
 
 class Learner(Peer):
-    """Receives what the model server has stored: each real row once, in order."""
+    """Receives the stored rows from the model server: each real row once, in order."""
 
     def __init__(self, endpoint):
         super().__init__(endpoint, client.ROLE_LEARNER, "the-learner", real_rows=0)
@@ -98,13 +98,13 @@ def refusal_of(peer, until):
 
 
 def make(actor, rows, seconds=30):
-    """So many more rows, all acknowledged."""
+    """Makes the given number of rows, all acknowledged."""
     actor.rows_max = len(actor.made) + rows
     actor.run(lambda: len(actor.made) == actor.rows_max and not actor.unacked(), seconds)
 
 
 def columns(rows):
-    """As they travel."""
+    """Columns as in the message."""
     return {field: value for field, value in fields(rows_body(rows, 4, 1)).items() if field > 3}
 
 
@@ -117,14 +117,14 @@ def rows_are_stored_once(stage):
     make(actor, 100)
     check(line_of(stage, server, "own")["steps"] == 100, f"{line_of(stage, server, 'own')}")
 
-    # The connection is cut with messages on their way: what was stored is not stored again.
+    # The connection is cut with messages in flight: stored rows are not stored again.
     actor.rows_max = 164
     actor.run(lambda: len(actor.made) > 130 and actor.kept, 10)
     actor.cut()
     make(actor, 20)
     check(actor.connections == 2, f"{actor.connections} connections")
 
-    # A message is lost on the way: the acknowledgements stay behind, and it is sent again.
+    # A message is lost: acknowledgements stop before it, and it is resent.
     send, lost = actor.send, []
 
     def lose_one(kind, *rest):
@@ -138,7 +138,7 @@ def rows_are_stored_once(stage):
     check(lost and actor.resent > 0, f"{actor.resent} messages sent again")
     del actor.send
 
-    # A message that is stored already is acknowledged again; one that leaves a gap is not, until it is filled.
+    # A stored message is acknowledged again; a message after a gap only once the gap is filled.
     twice = number(1, actor.seq) + block(3, rows_body(actor.made[-1:], 4, 1))
     early = number(1, actor.seq + 2) + block(3, rows_body(actor.made[-1:], 4, 1))
     for body in (twice, early):
@@ -154,7 +154,7 @@ def rows_are_stored_once(stage):
     check(counters.get("transitions_duplicate", 0) >= 1 and counters.get("transitions_gap", 0) >= 1, f"{counters}")
     check(status(stage, server)["env_steps"] == len(actor.made) == before + 50, f"{before} {len(actor.made)}")
 
-    # A restart under the same id: its numbers begin anew, its index and its total do not.
+    # A restart with the same id: sequence numbers restart, index and totals continue.
     index, total = actor.welcome.get(6, 0), len(actor.made)
     first, actor = actor, Actor(Count(), server, "", "own", incarnation=6)
     make(actor, 30)
@@ -163,11 +163,11 @@ def rows_are_stored_once(stage):
     refusal = refusal_of(first, lambda: first.joined)
     check(refusal.code == FENCED and "newer start of the same id" in refusal.text, f"{refusal}")
 
-    # All that was acknowledged is stored, in order, to the bit.
+    # All acknowledged rows are stored, in order, equal to the bit.
     learner = Learner(server)
     everything = first.made + actor.made
     learner.run(lambda: learner.rows >= len(everything), 20)
-    check(learner.columns == columns(everything), "what is stored is not what was sent")
+    check(learner.columns == columns(everything), "stored and sent rows differ")
     check(learner.rows == status(stage, server)["env_steps"], f"{learner.rows} rows of {status(stage, server)['env_steps']}")
     learner.leave()
     actor.leave()
@@ -179,21 +179,21 @@ def heard_lost_and_left(stage):
     server = where["modelserver"]
     actor = Actor(Count(), server, "", "own")
     make(actor, 10)
-    # Heartbeats alone keep it; without a word it is lost; its next message revives it.
+    # Heartbeats alone keep it connected; in silence it is lost; its next message revives it.
     idle = time.monotonic() + 4
     actor.run(lambda: time.monotonic() > idle, 10)
-    check(line_of(stage, server, "own")["state"] in ("connected", "waiting"), "lost in spite of its heartbeats")
+    check(line_of(stage, server, "own")["state"] in ("connected", "waiting"), "lost despite its heartbeats")
     wait_for("lost", lambda: line_of(stage, server, "own")["state"] == "lost", 10)
     make(actor, 10)
     check(line_of(stage, server, "own")["steps"] == 20, "not revived")
-    # What comes after a Goodbye is a stranger's.
+    # Messages after a Goodbye are refused as unknown.
     actor.send(client.GOODBYE)
     wait_for("left", lambda: line_of(stage, server, "own")["state"] == "left", 10)
     actor.send(client.HEARTBEAT)
     actor.run(lambda: actor.refusals, 10)
     check(actor.refusals[0].code == UNKNOWN and not actor.refusals[0].fatal, f"{actor.refusals}")
     make(actor, 10)
-    check(line_of(stage, server, "own")["steps"] == 30, "not back after another Hello")
+    check(line_of(stage, server, "own")["steps"] == 30, "not connected after another Hello")
     actor.leave()
     wait_for("left", lambda: line_of(stage, server, "own")["state"] == "left", 10)
     stop(processes[0])
@@ -202,7 +202,7 @@ def heard_lost_and_left(stage):
 # ---- refusals ----
 
 def wrong(**changes):
-    """The body of two rows with something wrong in them."""
+    """The body of two rows with a fault."""
     row = dict(obs=[0.0] * 4, act=[0.0], reward=1.0, next_obs=[0.0] * 4, flags=0)
     return rows_body([Row(**row), Row(**{**row, **changes})], 4, 1)
 
@@ -214,7 +214,7 @@ def wrong_messages_are_refused_and_others_go_on(stage):
     where = wait_for("the run's endpoints", lambda: endpoints(run_dir), 10)
     server = where["modelserver"]
     wait_for("the model server", lambda: status(stage, server), 20)
-    check(f"actors join with: spur-actor --modelserver {server}" in read(run.output), f"no word on how to join:\n{read(run.output)}")
+    check(f"actors join with: spur-actor --modelserver {server}" in read(run.output), f"no instructions for joining:\n{read(run.output)}")
     good = Actor(Count(), server, where["learner"], "good")
     make(good, 20)
 
@@ -231,7 +231,7 @@ def wrong_messages_are_refused_and_others_go_on(stage):
           f"{refusal}")
 
     class Careful(Peer):
-        """Joins and remembers what is acknowledged."""
+        """Joins and records acknowledgements."""
         acked = 0
 
         def on_message(self, kind, body):
@@ -239,7 +239,7 @@ def wrong_messages_are_refused_and_others_go_on(stage):
 
     peer = Careful(server, client.ROLE_ACTOR, "wrong")
     peer.run(lambda: peer.joined, 10)
-    # Numbers that may not be stored: refused by place, acknowledged, counted.
+    # Invalid numbers: refused with their position, acknowledged, counted.
     values = (("rows.obs, row 1, column 2: nan", dict(obs=[0, 0, nan, 0])),
               ("rows.next_obs, row 1, column 3: inf", dict(next_obs=[0, 0, 0, inf])),
               ("rows.reward, row 1, column 0: nan", dict(reward=nan)),
@@ -249,7 +249,7 @@ def wrong_messages_are_refused_and_others_go_on(stage):
         refusal = answer(peer, TRANSITIONS, number(1, seq) + block(3, wrong(**changes)))
         check(refusal.code == VALUE and not refusal.fatal and words in refusal.text, f"{words}: {refusal}")
         peer.run(lambda seq=seq: peer.acked == seq, 10)
-    # Messages that do not keep to the format: refused, not acknowledged.
+    # Malformed messages: refused, not acknowledged.
     seq = len(values) + 1
     short = number(1, 2) + number(2, 4) + number(3, 1) + block(5, floats(0, 0, 0))
     for words, body in (("rows.act: 12 bytes", short + block(4, bytes(32)) + block(6, bytes(8)) + block(7, bytes(32)) + block(8, bytes(2))),
@@ -257,7 +257,7 @@ def wrong_messages_are_refused_and_others_go_on(stage):
         refusal = answer(peer, TRANSITIONS, number(1, seq) + block(3, body))
         check(refusal.code == FORMAT and words in refusal.text, f"{words}: {refusal}")
     check(peer.acked == len(values), f"{peer.acked} acknowledged")
-    # Another run, another schema, rows of another shape.
+    # Another run, another schema, other dimensions.
     check(answer(peer, TRANSITIONS, number(1, seq) + block(3, wrong()), peer.run_id ^ 1).code == RUN, "another run")
     peer.run(lambda: peer.joined, 10)
     wide = rows_body([Row([0.0] * 4, [0.0] * 2, 1.0, [0.0] * 4, 0)], 4, 2)
@@ -273,7 +273,7 @@ def wrong_messages_are_refused_and_others_go_on(stage):
     check(counter(state, "rows_refused_value") == 2 * len(values), f"counted: {state['counters']}")
     check(line_of(stage, server, "wrong")["steps"] == 0, "a wrong row was stored")
     make(good, 20)
-    check(line_of(stage, server, "good")["steps"] == 40, "the other actor does not go on")
+    check(line_of(stage, server, "good")["steps"] == 40, "the other actor stopped")
     good.leave()
     run.send_signal(signal.SIGTERM)
     check(end(run, 30) == 0, f"exit code {run.returncode}:\n{read(run.output)[-2000:]}")
@@ -283,8 +283,8 @@ def wrong_messages_are_refused_and_others_go_on(stage):
 # ---- a whole run ----
 
 def a_run_without_spurs_own_actors(stage):
-    """A task of one's own, described by its configuration alone. Lockstep: one step at a time, each with the policy
-    that the row before led to. The model server is silent in the middle for longer than lost_after_ms."""
+    """A task that only its configuration describes. Lockstep: one step at a time, each with the policy that resulted
+    from the previous row. In the middle the model server is silent for longer than lost_after_ms."""
     budget = 500
     own = {"run.task": "my_counter", "task.env": "my_counter", "task.obs_dim": 3, "task.act_dim": 2, "task.horizon": 50}
     sets = {**PROMPT, **own, "pacing.mode": "lockstep", "run.steps": budget}
@@ -304,7 +304,7 @@ def a_run_without_spurs_own_actors(stage):
     time.sleep(3)
     os.kill(processes[0].pid, signal.SIGCONT)
     both(lambda: False, 120)
-    check(actor.connections > 1, "the silence went unnoticed")
+    check(actor.connections > 1, "the silence was not detected")
     actor.leave()
     judge.leave()
     for process in processes:

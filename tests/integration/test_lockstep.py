@@ -6,14 +6,14 @@ import os
 
 from harness import check, end, endpoints, main, progress, read, tensors, wait_for
 
-# Tensors of time spent and of what was refused or sent again: not the algorithm's.
+# Tensors of clock time and of refused or resent messages are not part of the algorithm.
 CLOCK = ("clock", "counters")
-# Termination is learnt: then all that draws, trains and is saved takes part.
+# With learned termination every part that samples, trains and is saved is covered.
 SETS = {"pacing.mode": "lockstep", "run.steps": 300, "checkpoint.every_s": 600, "task.termination": "learned"}
 
 
 def all_tensors(run_dir):
-    """{file: tensors} of everything in the run directory that holds tensors."""
+    """{file: tensors} of all tensor files in the run directory."""
     found = {}
     for folder, _, files in os.walk(run_dir):
         for name in files:
@@ -24,8 +24,8 @@ def all_tensors(run_dir):
 
 
 def curve(run_dir):
-    """{step: how its policy did}. The other columns say how things stood when the report came in, which
-    depends on the clock."""
+    """{step: return of its policy}. The other columns are the state when the report arrived, which depends on
+    the clock."""
     return {row["env_steps"]: (row["return_mean"], row["return_std"], row["updates"]) for row in progress(run_dir)}
 
 
@@ -37,14 +37,14 @@ def same_seed_same_bits(stage):
                                                      "compute.modelserver_threads": threads})
         check(end(run, 30) == 0, f"the {name} run fails:\n{read(run.output)[-2000:]}")
     first, second, other = (all_tensors(dirs[name]) for name in ("first", "second", "other"))
-    check(first.keys() == second.keys(), f"{sorted(first)} in the one, {sorted(second)} in the other")
+    check(first.keys() == second.keys(), f"{sorted(first)} in the first, {sorted(second)} in the second")
     for kind in ("learner", "modelserver"):
         check(any(kind in path for path in first), f"no checkpoint of the {kind} among {sorted(first)}")
     for path in first:
         check(first[path].keys() == second[path].keys(), f"{path}: other tensors")
         for tensor, value in first[path].items():
             check(value == second[path][tensor], f"{path}: {tensor} differs between two runs of one seed")
-    # An evaluation that finds the evaluator busy is skipped, but for the last.
+    # An evaluation is skipped while the evaluator is busy, except the last one.
     one, two = curve(dirs["first"]), curve(dirs["second"])
     check(300 in one and 300 in two, f"no evaluation at the end: {one}, {two}")
     for step in one.keys() & two.keys():
@@ -64,7 +64,7 @@ def a_second_actor_is_refused(stage):
     code, text = stage.call("spur-actor", "--modelserver", where["modelserver"], "--id", "third", "--envs-per-actor", 2, seconds=10)
     check(code == 76 and "2 environments" in text, f"two environments in lockstep: exit code {code}:\n{text}")
     run.terminate()
-    check(end(run, 20) == 0, "the run did not end well")
+    check(end(run, 20) == 0, "the run failed")
     stage.no_orphans()
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Shows that the memory that `spur run` predicts is what its processes take: a run whose D_model is full, and nearly
-all of whose D_env comes from exploration, is held against the prediction, by proportional shares (Pss)."""
+"""Shows that `spur run` predicts the memory of its processes: a run with a full D_model, whose D_env comes almost
+entirely from exploration, is compared with the prediction by proportional shares (Pss)."""
 import re
 import statistics
 import sys
@@ -10,7 +10,7 @@ from harness import check, end, endpoints, main, read, status, wait_for
 
 TOLERANCE = 0.1
 CAPACITY = 400 * 15 * 50
-# Rollouts that nothing ends, so that D_model fills as fast as it can.
+# Rollouts without termination, so that D_model fills quickly.
 SETS = {"run.steps": 30200, "run.explore_steps": 30000, "task.termination": "never", "pacing.updates_per_step": 0.1,
         "pacing.slack_steps": 50, "rollout.per_step": 400, "rollout.schedule": "[0, 1, 15, 15]", "rollout.epoch_steps": 50,
         "model.members": 7, "model.elites": 5, "model.hidden_width": 200, "model.hidden_layers": 4,
@@ -30,27 +30,27 @@ def pss(stage):
         try:
             total += int(re.search(r"^Pss:\s+(\d+) kB", read(f"/proc/{pid}/smaps_rollup"), re.M)[1]) * 1024
         except OSError:
-            continue  # it has ended meanwhile
+            continue  # it has ended
     return total
 
 
 def a_full_run_is_as_large_as_predicted(stage):
     run_dir = stage.path("run-dir")
-    # Memory that a checking allocator writes to is resident before it is used.
+    # A debugging allocator writes to memory before its use, which makes it resident.
     stage.env["MALLOC_PERTURB_"] = "0"
     run = stage.run(run_dir, sets=SETS, task="hopper")
     wait_for("the run's endpoints", lambda: endpoints(run_dir), 10)
     predicted = bytes_in(re.search(r"^memory, predicted at most: .*; (.*) of ", read(run.output), re.M)[1])
-    full = []  # samples since D_model is full
+    full = []  # samples with a full D_model
     while run.poll() is None:
-        held = pss(stage)  # before anything else: `spur status` is a process of the test, too
+        held = pss(stage)  # first, because `spur status` is a process of the test too
         where = endpoints(run_dir)
         state = status(stage, where["learner"]) if where else None
         if state and state["model_rows"] == CAPACITY:
             full.append(held)
     check(end(run, 1) == 0, read(run.output)[-2000:])
     check(full, "D_model did not become full")
-    # A learner that gets no time from a busy machine lets messages pile up for a moment: not the largest one.
+    # On a busy machine messages queue up at the learner for a moment, so the largest sample is not used.
     held = statistics.median(full)
     print(f"predicted {predicted / 2**20:.1f} MiB, held {held / 2**20:.1f} MiB (at most {max(full) / 2**20:.1f})")
     check(abs(held - predicted) < TOLERANCE * predicted, f"{held / 2**20:.1f} MiB, predicted {predicted / 2**20:.1f} MiB")

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Shows that environments of the user's own are trained on like built-in ones, by real processes: the two
-of examples/, one described in YAML and one a plug-in; that such a run is taken up again from another
-folder, evaluated, and joined by hand; and that what is wrong with one is told and harms nothing."""
+"""Shows that user environments train like built-in ones, with real processes: the two of examples/, one described
+in YAML and one a plug-in. Such a run is resumed from another folder, evaluated, and joined by hand. Faults
+of an environment are reported and harmless."""
 import json
 import os
 import shutil
@@ -16,7 +16,7 @@ LONG = {"run.steps": 1000000, "eval.every_steps": 1000000}
 
 
 def example(stage, name):
-    """A copy of a folder of examples/; plug-ins in it are compiled as their comment says."""
+    """Copies a folder of examples/; compiles its plug-ins as their comment states."""
     folder = stage.path(name)
     if not os.path.isdir(folder):
         shutil.copytree(os.path.join(SOURCE, "examples", name), folder)
@@ -46,7 +46,7 @@ def config_of(run_dir):
 def a_description(stage):
     folder = example(stage, "cartpole")
     run_dir = stage.path("run-dir")
-    # Stopped on the way, and taken up again from another folder: the task's file is found again.
+    # Stopped, and resumed from another folder: the task's file is found.
     run = stage.run(run_dir, task=os.path.join("cartpole", "cartpole.yaml"), sets={"run.steps": 200000})
     where = wait_for("the run's endpoints", lambda: endpoints(run_dir), 20)
     wait_for("steps", lambda: (status(stage, where["modelserver"]) or {}).get("env_steps", 0) > 250, 40)
@@ -64,14 +64,14 @@ def a_description(stage):
     wait_for("more", lambda: status(stage, endpoints(run_dir)["modelserver"])["env_steps"] > before + 20, 30)
     again.send_signal(signal.SIGINT)
     check(end(again, 20) == 0, f"exit code {again.returncode}:\n{read(again.output)[-2000:]}")
-    check(before > 250, f"taken up at step {before}")
+    check(before > 250, f"resumed at step {before}")
 
     code, text = stage.call("spur", "eval", run_dir, "--episodes", 3, "--json")
     check(code == 0, text)
     result = json.loads(text)
     check(result["task"] == "cartpole" and len(result["returns"]) == 3, result)
 
-    # Without its file, or with another one, it is said what is missing.
+    # Without its file, or with another one, the error names what is missing.
     os.rename(os.path.join(folder, "cartpole.env.yaml"), os.path.join(folder, "moved.env.yaml"))
     code, text = stage.call("spur", "eval", run_dir)
     check(code == 78 and "the environment's file is not there" in text, f"{code}: {text}")
@@ -121,7 +121,7 @@ def a_plugin(stage):
 
 
 def a_broken_plugin(stage):
-    # It begins to fail at the third step of every episode; until then its steps are good.
+    # It fails from the third step of every episode on; earlier steps are good.
     run_dir = stage.path("run-dir")
     run = stage.run(run_dir, "--env", os.path.join(BUILD_TESTS, "faulty_nan_in_step.so"), sets=LONG)
     code = end(run, 30)
@@ -132,7 +132,7 @@ def a_broken_plugin(stage):
     for fault, words in (("nan_reward", "gave a reward that is non-finite"), ("overrun", "wrote behind its 2 observations before")):
         run = stage.run(stage.path(fault), "--env", os.path.join(BUILD_TESTS, f"faulty_{fault}.so"), sets=LONG)
         check(end(run, 30) == 78 and words in read(run.output), f"{fault}: {run.returncode}: {read(run.output)}")
-        check(not progress(stage.path(fault)), "something was learnt from it")
+        check(not progress(stage.path(fault)), "it was learned from")
     stage.no_orphans()
 
 

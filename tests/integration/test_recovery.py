@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Shows that any process of a run may be killed at any instant and the run goes on to its end: `spur run` starts
-it again, nothing that was acknowledged is lost or stored twice, and the updates made are what the steps ask for."""
+"""Shows that a run survives when any of its processes is killed: `spur run` restarts it, no acknowledged row is lost
+or stored twice, and the number of updates matches the steps."""
 import os
 import signal
 
 from harness import check, end, endpoints, main, progress, read, status, tensors, wait_for
 
-# Long enough to go on for seconds on a fast machine, so that all are killed before its end.
+# Long enough for a fast machine, so that all are killed before its end.
 STEPS, EXPLORE, G = 12000, 500, 12
 SETS = {"run.steps": STEPS, "run.explore_steps": EXPLORE, "pacing.updates_per_step": G, "eval.every_steps": 3000,
         "model.train_every_steps": 250, "sac.hidden_width": 32, "network.lost_after_ms": 1000, "network.heartbeat_ms": 200}
@@ -15,7 +15,7 @@ VICTIMS = (("spur-modelserver", "--config"), ("spur-learner", "--config"), ("spu
            ("spur-actor", "--evaluate"))
 
 
-def everybody_is_killed_once(stage):
+def every_process_is_killed_once(stage):
     run_dir = stage.path("run-dir")
     run = stage.run(run_dir, sets=SETS)
 
@@ -48,4 +48,4 @@ def everybody_is_killed_once(stage):
     check(updates == G * (STEPS - EXPLORE), f"{updates} updates for {STEPS - EXPLORE} steps of learning")
 
 
-main(everybody_is_killed_once)
+main(every_process_is_killed_once)

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Shows that `spur render` shows something: on every task the whole robot is in the picture and lit, it moves from
-frame to frame, step and return are written in the corner, camera and size do what they say, the episode is that of
-`spur eval`, and what cannot be done is said.
+"""Shows that `spur render` draws every task: the whole robot is in the picture and lit, it moves from frame to frame,
+step and return are in the corner, camera and size have their documented effect, and the episode is that of
+`spur eval`. Impossible requests give an error.
 
-The policies are random numbers, the frames small PNG files. The robot is told by its colours: they are warm, and
-nothing else is. Where nothing can be drawn (no EGL), the test says so and is skipped.
+Policies are random numbers, frames are small PNG files. The robot is recognised by its warm colours, which nothing
+else has. Without EGL the test is skipped with a message.
 
-test_render.py SPUR: all of that. test_render.py SPUR mp4: the film; skipped without ffmpeg.
+test_render.py SPUR: all of that. test_render.py SPUR mp4: the video; skipped without ffmpeg.
 """
 import json
 import os
@@ -25,8 +25,8 @@ SKIPPED = 77
 WIDTH, HEIGHT = 160, 120
 
 
-# Mesa draws small pictures fastest without threads of its own. Its driver leaks a few bytes at
-# exit, from modules that are unloaded by then, so a leak sanitizer cannot be told whose they are.
+# Mesa draws small pictures fastest without its own threads. Its driver leaks a few bytes at
+# exit, from modules that are unloaded by then, so they cannot be suppressed by name.
 ENV = {**os.environ, "LP_NUM_THREADS": "0", "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
 
 
@@ -129,7 +129,7 @@ def pictures(run, *args, steps=6, size=(WIDTH, HEIGHT)):
     return found, said
 
 
-# ---- what is shown ----
+# ---- contents ----
 
 def every_task(folder):
     for task, (obs_dim, act_dim) in tasks().items():
@@ -171,7 +171,7 @@ def same_episodes_as_eval(folder):
         _, said = pictures(run, "--episodes", 2, "--seed", seed, steps=1000)
         shown = [(float(r), int(n)) for r, n in re.findall(r"return (\S+), length (\d+)$", said, re.M)]
         assert shown == list(zip(evaluated["returns"], evaluated["lengths"])), (shown, evaluated)
-        # A reward of one a step: the sum of discount^t has a closed form.
+        # A reward of one per step: the sum of discount^t has a closed form.
         g = evaluated["discount"]
         assert all(abs(d - (1 - g**n) / (1 - g)) < 1e-6 for d, n in zip(evaluated["discounted"], evaluated["lengths"])), evaluated
         assert evaluated["length_min"] <= evaluated["length_mean"] <= evaluated["length_max"] == max(evaluated["lengths"])
@@ -190,12 +190,12 @@ def refusals(folder):
     assert "expected one run directory, found 0" in spur("render", code=64)
     assert "is it a run directory?" in spur("render", folder, code=78)
     assert "policy_best.safetensors is not there" in spur("render", run, "--policy", "best", code=74)
-    # The policy of one task under the name of another: its shape gives it away.
+    # The policy of one task under the name of another is detected by its shape.
     shape = os.path.join(folder, "shape.safetensors")
     with open(os.path.join(run, "policy.safetensors"), "rb") as f, open(shape, "wb") as out:
         out.write(f.read().replace(b'"task": "hopper"', b'"task":"hopper" ').replace(b'"11"', b'"12"'))
     assert "12 observations and 3 actions, but hopper has 11 and 3" in spur("render", "--policy", shape, code=74)
-    # A folder for frames, and a place for a film, that cannot be.
+    # An impossible folder for frames, and an impossible path for a video.
     assert "the folder cannot be made" in spur("render", run, "--png", os.path.join(shape, "frames"), code=1)
     assert "cannot be written" in spur("render", run, "--out", os.path.join(shape, "a.mp4"), code=1)
     # Without ffmpeg.
@@ -214,7 +214,7 @@ def film(folder):
     path = os.path.join(run, "render.mp4")
     with open(path, "rb") as f:
         data = f.read()
-    # Boxes: what it is, then the index in front of the frames (+faststart).
+    # MP4 boxes: the file type, then the index before the frames (+faststart).
     assert data[4:8] == b"ftyp" and 0 < data.find(b"moov") < data.find(b"mdat"), data[:64]
     assert "41.67 a second" in said and not os.path.exists(path + ".part"), said
     if shutil.which("ffprobe"):
@@ -224,7 +224,7 @@ def film(folder):
         frames = int(re.search(r"(\d+) frames of", said).group(1))
         assert (stream["width"], stream["height"], stream["codec_name"]) == (WIDTH, HEIGHT, "h264"), stream
         assert int(stream["nb_read_frames"]) == frames >= 3, (stream, said)
-    # An ffmpeg that fails leaves nothing behind.
+    # A failing ffmpeg leaves no file.
     bad = os.path.join(folder, "bin")
     os.mkdir(bad)
     with open(os.path.join(bad, "ffmpeg"), "w", encoding="utf-8") as f:
@@ -233,7 +233,7 @@ def film(folder):
     os.unlink(path)
     said = spur("render", run, "--steps", 8, code=1, path=f"{bad}:{os.environ['PATH']}")
     assert "ffmpeg" in said and not [name for name in os.listdir(run) if "mp4" in name], (said, os.listdir(run))
-    print("the film is one")
+    print("the video is valid")
 
 
 def main():

@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Shows that a whole run works with real processes: a short InvertedPendulum run ends by itself,
-leaves what the issue of a run is (progress, policy, checkpoints, configuration), its policy can be
-evaluated, and its status is what the documentation says."""
+"""Shows that a whole run works with real processes: a short InvertedPendulum run ends by itself and leaves
+progress, policy, checkpoints and configuration. Its policy can be evaluated, and its status is as documented."""
 import os
 import re
 
 from harness import SOURCE, check, end, endpoints, lines_of, main, progress, read, status, tensors, wait_for
 
 STEPS, EVERY, EXPLORE, G = 2000, 250, 500, 8
-# Some seconds long, so that there is something to watch.
+# Some seconds long, so that its status can be observed.
 SETS = {"run.steps": STEPS, "run.explore_steps": EXPLORE, "eval.every_steps": EVERY, "pacing.updates_per_step": G,
         "model.train_every_steps": 250, "sac.hidden_width": 32}
 
@@ -26,7 +25,7 @@ TYPES = {
 
 
 def documented():
-    """{(part, key): type} of docs/status.md: the rows of its tables; part "" is the whole."""
+    """{(part, key): type} of docs/status.md: the rows of its tables; part "" is the top level."""
     keys, part = {}, ""
     for line in lines_of(os.path.join(SOURCE, "docs", "status.md")):
         if line.startswith("## "):
@@ -40,14 +39,14 @@ def documented():
 
 
 def check_documented(state, keys):
-    """One status against the documentation: the same names, and the types that it says."""
+    """Compares one status with the documentation: names and types."""
     parts = {"": [state], "actors": state["actors"]}
     for part in ("pacing", "learner", "model", "evaluation"):
         parts[part] = [state[part]] if state[part] else []
     for part, objects in parts.items():
         names = {name for where, name in keys if where == part}
         for o in objects:
-            check(set(o) == names, f"{part or 'the whole'}: only one of JSON and docs/status.md has {sorted(set(o) ^ names)}")
+            check(set(o) == names, f"{part or 'the top level'}: only one of JSON and docs/status.md has {sorted(set(o) ^ names)}")
             for name, value in o.items():
                 check(value is None or TYPES[keys[part, name]](value),
                       f"{part}.{name} is {value!r}, but docs/status.md says {keys[part, name]}")
@@ -69,12 +68,12 @@ def a_run_ends_by_itself(stage):
     check(run.returncode == 0, f"spur run exits with {run.returncode}:\n{text[-2000:]}")
     stage.no_orphans()
     check(not os.listdir(stage.sockets), "sockets are left behind")
-    check(not os.path.exists(os.path.join(run_dir, "endpoints")), "the endpoints of a run that is over are still told")
-    check(run_dir in text, "the last words do not say where the run directory is")
+    check(not os.path.exists(os.path.join(run_dir, "endpoints")), "the file endpoints outlives the run")
+    check(run_dir in text, "the summary does not name the run directory")
 
     rows = progress(run_dir)
     steps = [int(row["env_steps"]) for row in rows]
-    # An evaluator that cannot keep up skips some, never the last; how many depends on the machine.
+    # A slow evaluator skips some evaluations, never the last; the number depends on the machine.
     check(len(steps) > 1 and steps == sorted(set(steps)) and steps[-1] == STEPS, f"evaluations at {steps}")
     check(all(step % EVERY == 0 for step in steps), f"evaluations at {steps}")
     check(all(row["return_mean"] > 0 for row in rows), "an evaluation without return")
@@ -87,12 +86,12 @@ def a_run_ends_by_itself(stage):
     for name in ("config.yaml", "log"):
         check(os.path.getsize(os.path.join(run_dir, name)) > 0, f"{name} is empty")
 
-    check(len(seen) > 2, "no status while the run went on")
+    check(len(seen) > 2, "no status during the run")
     keys = documented()
     check(len(keys) > 60, f"only {len(keys)} keys found in docs/status.md")
     for state in seen:
         check_documented(state, keys)
-    check(any(s["learner"]["updates"] > 0 for s in seen if s["learner"]), "no status ever told of an update")
+    check(any(s["learner"]["updates"] > 0 for s in seen if s["learner"]), "no status with an update")
 
     code, text = stage.call("spur", "eval", run_dir, "--episodes", 3)
     check(code == 0 and "return" in text, f"spur eval: {code}\n{text}")
@@ -105,7 +104,7 @@ def resuming_a_finished_run_ends_at_once(stage):
     rows = progress(run_dir)
     check(len(rows) == 1, f"{len(rows)} evaluations")
     again = stage.run(run_dir, sets=sets)
-    check(end(again, 20) == 0, f"taking up a finished run fails:\n{read(again.output)}")
+    check(end(again, 20) == 0, f"resuming a finished run fails:\n{read(again.output)}")
     check(progress(run_dir) == rows, "a finished run was evaluated again")
     stage.no_orphans()
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Shows how a run is stopped: one SIGINT ends it cleanly with checkpoints and it can be taken up again,
-a second one ends it at once, and however it ends, nothing of it stays behind."""
+"""Shows how a run is stopped: one SIGINT ends it with checkpoints and it can be resumed, a second one ends it at
+once, and in every case no process remains."""
 import glob
 import os
 import signal
@@ -13,9 +13,9 @@ LONG = {"run.steps": 1000000, "eval.every_steps": 1000000}
 
 
 def learning(stage, run_dir, beyond_steps=0, seconds=20):
-    """Waits until updates are made, and the run is beyond so many steps; gives the status."""
+    """Waits until updates are made and the run has the given number of steps; returns the status."""
     def ready():
-        # Anew each time: a run that was killed has left its own behind.
+        # Read each time, because a killed run leaves an old file.
         where = endpoints(run_dir)
         state = status(stage, where["modelserver"]) if where else None
         going = state and state["learner"] and state["learner"]["updates"] > 20
@@ -23,7 +23,7 @@ def learning(stage, run_dir, beyond_steps=0, seconds=20):
     return wait_for("updates", ready, seconds)
 
 
-def interrupted_and_taken_up_again(stage):
+def interrupted_and_resumed(stage):
     run_dir = stage.path("run-dir")
     run = stage.run(run_dir, sets=LONG)
     first = learning(stage, run_dir, beyond_steps=250)
@@ -53,11 +53,11 @@ def twice_means_at_once(stage):
     run_dir = stage.path("run-dir")
     run = stage.run(run_dir, sets=LONG)
     learning(stage, run_dir)
-    # A model server that stands still cannot end in an orderly way.
+    # A stopped model server cannot shut down in order.
     os.kill(stage.find("spur-modelserver"), signal.SIGSTOP)
     run.send_signal(signal.SIGINT)
     time.sleep(0.5)
-    check(run.poll() is None, "nothing to wait for, it seems")
+    check(run.poll() is None, "the run did not wait")
     run.send_signal(signal.SIGINT)
     code = end(run, 2)
     check(code != 0, "an interrupted stop counts as success")
@@ -74,7 +74,7 @@ def killed(stage):
     stage.no_orphans(10)
     check(glob.glob(os.path.join(run_dir, "checkpoint", "learner*.safetensors")), "the learner left without a checkpoint")
 
-    # The lock went with it: the run can be taken up.
+    # The lock ended with the process: the run can be resumed.
     run = stage.start("spur", "run", "--run-dir", run_dir)
     learning(stage, run_dir)
     run.send_signal(signal.SIGINT)
@@ -82,4 +82,4 @@ def killed(stage):
     stage.no_orphans(1)
 
 
-main(interrupted_and_taken_up_again, twice_means_at_once, killed)
+main(interrupted_and_resumed, twice_means_at_once, killed)

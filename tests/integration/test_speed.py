@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Guards against gross regressions of speed: what share of the processor's register peak, measured in the same rounds, updates,
+"""Guards against large regressions of speed: the share of the register peak, measured in the same rounds, that updates,
 ensemble steps and rollout rows reach.
 
-Never an absolute time. Bounds are far below what is reached (docs/performance.md), shares are medians of rounds timed on the
-processor, and a machine that was busy in a bad moment gets two more tries, so that what fails here has become slow by a third.
+It never checks an absolute time. Bounds are far below the usual values (docs/performance.md), shares are medians of
+rounds in processor time, and a busy machine gets two more tries. A failure means a slowdown by a third.
 """
 import json
 import os
@@ -12,7 +12,7 @@ import subprocess
 import sys
 
 TRIES = 3
-# Of the peak of this processor's widest vectors: kernels for narrower ones than it has are a regression, too.
+# Share of the peak of this processor's widest vectors: using narrower ones is a regression too.
 BOUNDS = {"sgemm_256": 0.60, "sac_updates": 0.55, "ensemble_steps": 0.45, "rollout_rows": 0.45}
 BOUNDS_OPENBLAS = {"sgemm_256": 0.40, "sac_updates": 0.30, "ensemble_steps": 0.25, "rollout_rows": 0.20}
 
