@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Asks CPUID by way of the compiler's run-time library, which also checks that the
-// operating system saves the wide registers.
+// CPUID through the compiler's run-time library, which also checks that the operating system saves
+// the wide registers.
 #include "common/nn/cpu.h"
 
 struct cpu {
@@ -32,8 +32,8 @@ static struct cpu detect(void) {
 }
 #endif
 
-// gemm.c and elementwise.c choose their kernels in constructors, whose order is not
-// defined: the first of them, or the one here, detects. No thread exists yet.
+// Constructors run in undefined order, and those of gemm.c and kernels.c call this one's functions:
+// whichever is first detects. No other thread exists yet.
 static const struct cpu *the_cpu(void) {
     static struct cpu cpu;
     if (!cpu.detected) {
