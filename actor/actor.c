@@ -13,6 +13,7 @@
 #include "common/base/log.h"
 #include "common/base/stats.h"
 #include "common/io/net.h"
+#include "proto/status_counters.h"
 
 enum phase { PHASE_JOINING, PHASE_ACTING, PHASE_LEAVING, PHASE_FINISHED };
 
@@ -258,9 +259,8 @@ static bool prepare(struct actor *a, const struct wire_welcome *w) {
     a->index = w->actor_index;
 
     // A message stays below NET_MESSAGE_MAX even if the configuration permits more.
-    size_t row_bytes = (size_t)(2 * task->obs_dim + task->act_dim + 1) * sizeof(float) + 1;
     uint32_t batch_max = w->batch_rows_max > 0 ? w->batch_rows_max : 1;
-    uint32_t fit = (uint32_t)(NET_MESSAGE_MAX / 2 / row_bytes);
+    uint32_t fit = (uint32_t)(NET_MESSAGE_MAX / 2 / wire_row_bytes(w->obs_dim, w->act_dim));
     batch_max = batch_max < WIRE_ROWS_MAX ? batch_max : WIRE_ROWS_MAX;
     batch_max = batch_max < fit ? batch_max : fit;
     uint32_t rows_max = w->unacked_rows_max > 0 ? w->unacked_rows_max : 1;
@@ -566,13 +566,13 @@ void actor_status(const struct actor *a, uint64_t now_ms, struct wire_status *st
     line->last_return = a->last_return;
     snprintf(line->waiting, sizeof(line->waiting), "%s", status->waiting);
 
-    client_count(status, "steps_bad", a->count.steps_bad);
-    client_count(status, "messages_resent", a->count.messages_resent);
-    client_count(status, "messages_malformed", a->count.messages_malformed);
-    client_count(status, "messages_unexpected", a->count.messages_unexpected);
-    client_count(status, "rows_refused", a->count.rows_refused);
-    client_count(status, "episodes_unsent", a->count.episodes_unsent);
-    client_count(status, "policies_refused", a->count.policies_refused);
-    client_count(status, "policies_stale", a->count.policies_stale);
-    client_count(status, "policies_broken", a->count.policies_broken);
+    status_counter_add(status, "steps_bad", a->count.steps_bad);
+    status_counter_add(status, "messages_resent", a->count.messages_resent);
+    status_counter_add(status, "messages_malformed", a->count.messages_malformed);
+    status_counter_add(status, "messages_unexpected", a->count.messages_unexpected);
+    status_counter_add(status, "rows_refused", a->count.rows_refused);
+    status_counter_add(status, "episodes_unsent", a->count.episodes_unsent);
+    status_counter_add(status, "policies_refused", a->count.policies_refused);
+    status_counter_add(status, "policies_stale", a->count.policies_stale);
+    status_counter_add(status, "policies_broken", a->count.policies_broken);
 }

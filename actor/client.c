@@ -9,6 +9,7 @@
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "proto/hello.h"
+#include "proto/status_counters.h"
 
 void client_init(struct client *c, enum port_socket socket, enum wire_role role,
                  const struct client_identity *who, const struct port *port, uint64_t now_ms) {
@@ -113,14 +114,5 @@ void client_status(const struct client *c, uint64_t now_ms, struct wire_status *
     line->pid = who->pid;
     line->incarnation = who->incarnation;
     line->heard_s = (double)(now_ms - c->session.heard_ms) / 1000;
-    client_count(status, "connections_lost", c->session.lost);
-    client_count(status, "refusals_received", c->session.refused);
-    client_count(status, "messages_foreign", c->session.foreign);
-}
-
-void client_count(struct wire_status *status, const char *name, uint64_t value) {
-    CHECK(status->counter_count < WIRE_COUNTERS_MAX);
-    struct wire_counter *counter = &status->counters[status->counter_count++];
-    snprintf(counter->name, sizeof(counter->name), "%s", name);
-    counter->value = value;
+    status_counters_session(status, &c->session);
 }

@@ -50,6 +50,5 @@ int client_task(struct task *task, const struct client *c, const char *name, uin
 // Fills in the process's part of a status, and its line among the actors.
 void client_status(const struct client *c, uint64_t now_ms, struct wire_status *status,
                    struct wire_actor_status *line);
-void client_count(struct wire_status *status, const char *name, uint64_t value);
 
 #endif

@@ -11,6 +11,7 @@
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/stats.h"
+#include "proto/status_counters.h"
 
 // A request and a copy of its policy's parameters.
 struct request {
@@ -275,7 +276,7 @@ void evaluator_status(const struct evaluator *e, uint64_t now_ms, struct wire_st
     if (e->evaluation) {
         snprintf(status->task, sizeof(status->task), "%s", evaluation_task(e->evaluation)->name);
         status->env_steps = evaluation_steps(e->evaluation);
-        client_count(status, "episodes_broken", evaluation_broken(e->evaluation));
+        status_counter_add(status, "episodes_broken", evaluation_broken(e->evaluation));
     }
     status->evaluations = e->count.evaluations;
 
@@ -288,9 +289,9 @@ void evaluator_status(const struct evaluator *e, uint64_t now_ms, struct wire_st
     }
     snprintf(line->waiting, sizeof(line->waiting), "%s", status->waiting);
 
-    client_count(status, "requests_refused", e->count.requests_refused);
-    client_count(status, "requests_replaced", e->count.requests_replaced);
-    client_count(status, "reports_unsent", e->count.reports_unsent);
-    client_count(status, "messages_malformed", e->count.messages_malformed);
-    client_count(status, "messages_unexpected", e->count.messages_unexpected);
+    status_counter_add(status, "requests_refused", e->count.requests_refused);
+    status_counter_add(status, "requests_replaced", e->count.requests_replaced);
+    status_counter_add(status, "reports_unsent", e->count.reports_unsent);
+    status_counter_add(status, "messages_malformed", e->count.messages_malformed);
+    status_counter_add(status, "messages_unexpected", e->count.messages_unexpected);
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "common/base/log.h"
+#include "proto/status_counters.h"
 
 static void answer(struct learner *l, const struct net_peer *to, const struct wire_msg *msg) {
     if (l->port.send(l->port.arg, PORT_OWN, to, msg) != 0) {
@@ -20,13 +21,6 @@ static void refuse(struct learner *l, const struct net_peer *to, enum wire_refus
     msg.refuse.fatal = code == WIRE_REFUSED_SCHEMA;
     snprintf(msg.refuse.text, sizeof(msg.refuse.text), "%s", text);
     answer(l, to, &msg);
-}
-
-static void count(struct wire_status *s, const char *name, uint64_t value) {
-    CHECK(s->counter_count < WIRE_COUNTERS_MAX);
-    struct wire_counter *c = &s->counters[s->counter_count++];
-    snprintf(c->name, sizeof(c->name), "%s", name);
-    c->value = value;
 }
 
 static void fill_status(const struct learner *l, uint64_t now_ms, struct wire_status *s) {
@@ -62,14 +56,12 @@ static void fill_status(const struct learner *l, uint64_t now_ms, struct wire_st
     s->entropy = l->mean.entropy;
     s->q_mean = l->mean.q_mean;
     snprintf(s->learner_waiting, sizeof(s->learner_waiting), "%s", s->waiting);
-#define COUNT(name) count(s, #name, l->counters.name);
+#define COUNT(name) status_counter_add(s, #name, l->counters.name);
     LEARNER_COUNTERS(COUNT)
 #undef COUNT
-    count(s, "checkpoints", r->checkpoints);
-    count(s, "checkpoint_failures", r->checkpoint_failures);
-    count(s, "connections_lost", l->session.lost);
-    count(s, "messages_foreign", l->session.foreign);
-    count(s, "refusals_received", l->session.refused);
+    status_counter_add(s, "checkpoints", r->checkpoints);
+    status_counter_add(s, "checkpoint_failures", r->checkpoint_failures);
+    status_counters_session(s, &l->session);
 }
 
 void learner_on_peer(struct learner *l, uint64_t now_ms, const struct net_peer *from,

@@ -115,6 +115,10 @@ struct wire_rows {
     const uint8_t *flags;  // (rows), enum wire_flag bits
     struct wire *wire;     // owner of the memory; NULL: memory of the caller
 };
+// Bytes of one row in all its columns.
+static inline uint64_t wire_row_bytes(uint64_t obs_dim, uint64_t act_dim) {
+    return (2 * obs_dim + act_dim + 1) * sizeof(float) + 1;
+}
 
 struct wire_transitions {
     uint64_t seq;            // of this message: 1, 2, ... in one incarnation

@@ -6,10 +6,6 @@
 #include "common/base/check.h"
 #include "proto/wire_parts.h"
 
-static size_t columns_bytes(const struct wire_rows *r) {
-    return r->rows * (((size_t)2 * r->obs_dim + r->act_dim + 1) * sizeof(float) + 1);
-}
-
 static const void *copy(struct arena *a, const void *column, size_t bytes) {
     void *to = arena_alloc(a, bytes);
     CHECK(to);
@@ -18,7 +14,7 @@ static const void *copy(struct arena *a, const void *column, size_t bytes) {
 
 static void copy_columns(struct arena *a, struct wire_rows *r) {
     size_t n = r->rows, obs = n * r->obs_dim * sizeof(float), act = n * r->act_dim * sizeof(float);
-    size_t bytes = columns_bytes(r) + WIRE_STRUCTS_BYTES_ROWS;
+    size_t bytes = n * wire_row_bytes(r->obs_dim, r->act_dim) + WIRE_STRUCTS_BYTES_ROWS;
     arena_reset(a, bytes, bytes);
     r->obs = copy(a, r->obs, obs);
     r->act = copy(a, r->act, act);

@@ -59,7 +59,7 @@ struct store_bench {
 };
 
 static size_t row_bytes(const struct task *task) {
-    return (2 * (size_t)task->obs_dim + (size_t)task->act_dim + 1) * sizeof(float) + 1;
+    return wire_row_bytes((uint64_t)task->obs_dim, (uint64_t)task->act_dim);
 }
 
 // ---- the actor ----

@@ -8,8 +8,7 @@
 #define MESSAGE_BYTES_MAX (16u << 20) // a quarter of NET_MESSAGE_MAX
 
 void experience_queue_init(struct experience_queue *f, uint32_t obs_dim, uint32_t act_dim) {
-    uint32_t row = (2 * obs_dim + act_dim + 1) * (uint32_t)sizeof(float) + 1;
-    uint32_t rows = MESSAGE_BYTES_MAX / row;
+    uint32_t rows = (uint32_t)(MESSAGE_BYTES_MAX / wire_row_bytes(obs_dim, act_dim));
     *f = (struct experience_queue){.obs_dim = obs_dim,
                                    .act_dim = act_dim,
                                    .rows_max = rows < WIRE_ROWS_MAX ? rows : WIRE_ROWS_MAX};

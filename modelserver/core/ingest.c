@@ -8,6 +8,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "proto/wire.h"
 
 void ingest_init(struct ingest *in, const struct run_context *run, struct outbox *outbox,
                  const struct ms_jobs *jobs, struct counters *counters, uint64_t steps) {
@@ -39,7 +40,7 @@ void ingest_deinit(struct ingest *in) {
 }
 
 uint64_t ingest_memory_bytes(const struct config *config, const struct task *task) {
-    uint64_t row = (uint64_t)(2 * task->obs_dim + task->act_dim + 1) * sizeof(float) + 1;
+    uint64_t row = wire_row_bytes((uint64_t)task->obs_dim, (uint64_t)task->act_dim);
     // What the run's own actors may have pending; actors that join add theirs, up to kept_max.
     uint64_t kept = (uint64_t)config->run.actors * (uint64_t)config->network.unacked_rows_max;
     uint64_t kept_max = INGEST_BATCHES * (uint64_t)config->network.batch_rows_max;

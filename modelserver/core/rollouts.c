@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "common/base/check.h"
+#include "proto/wire.h"
 
 #define BLOCK_ROWS_MAX 131072 // rows that one block of rollouts may make
 
@@ -44,7 +45,7 @@ void rollouts_deinit(struct rollouts *r) {
 }
 
 uint64_t rollouts_memory_bytes(const struct config *config, const struct task *task) {
-    uint64_t row = (uint64_t)(2 * task->obs_dim + task->act_dim + 1) * sizeof(float) + 1;
+    uint64_t row = wire_row_bytes((uint64_t)task->obs_dim, (uint64_t)task->act_dim);
     return ROLLOUT_BLOCKS * block_rows(config) * row;
 }
 

@@ -45,8 +45,8 @@ static size_t row_floats(uint32_t obs_dim, uint32_t act_dim) {
 }
 
 uint64_t store_memory_bytes(uint64_t rows_max, uint32_t obs_dim, uint32_t act_dim) {
-    uint64_t row = row_floats(obs_dim, act_dim) * sizeof(float) + 1;
-    return rows_max * row + 2 * STORE_ACTORS_MAX * sizeof(struct store_actor);
+    return rows_max * wire_row_bytes(obs_dim, act_dim) +
+           2 * STORE_ACTORS_MAX * sizeof(struct store_actor);
 }
 
 // LMDB keeps a node header and a key with every value, fills appended pages
