@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Worker threads of the model server, so that its loop never blocks: one for the disk (store,
-// learning curve), one for training and checkpoints, one for rollouts.
+// The threads that do the model server's work, so that its loop never waits:
+// one for the disk (store, learning curve), one for training and checkpoints,
+// one for rollouts.
 //
-// The loop's thread submits work by workers_store, workers_fit, ... and receives results by
-// workers_take; a callback, on any thread, notifies it of results. Each thread works in the order
-// of submission. Batches that are pending together are stored in one transaction.
+// Work goes in by workers_ functions and comes back by workers_take, both on
+// the loop's thread; a callback, on any thread, says that something is there.
+// Each thread does its work in the order it was given. Stores that wait
+// together become one transaction.
 #ifndef SPUR_MODELSERVER_WORKERS_H
 #define SPUR_MODELSERVER_WORKERS_H
 
@@ -18,7 +20,7 @@
 
 enum work_kind { WORK_STORE, WORK_EVALUATION, WORK_FIT, WORK_SAVE, WORK_ROLLOUT };
 
-// One item of work and its result.
+// One piece of work, and what became of it.
 struct work {
     enum work_kind kind;
     union {
@@ -32,11 +34,11 @@ struct work {
             uint64_t best_version;
         } evaluation;
     };
-    bool failed;   // EVALUATION, SAVE: message in err
-    char err[512]; // also for STORE
+    bool failed;   // EVALUATION, SAVE: err says why
+    char err[512]; // also of STORE
 };
 
-// All borrowed; until workers_destroy only the worker threads may use them.
+// All borrowed, and used by the threads alone until workers_destroy.
 struct workers_setup {
     struct store *store;
     struct fit *fit;
@@ -47,14 +49,14 @@ struct workers_setup {
     size_t normalizer_len;
     char progress_path[WORKERS_PATH_MAX], best_path[WORKERS_PATH_MAX],
         checkpoint_path[WORKERS_PATH_MAX];
-    void (*ready)(void *arg); // a result is available
+    void (*ready)(void *arg); // something can be taken
     void *arg;
 };
 
 struct workers;
 struct workers *workers_create(const struct workers_setup *setup);
-// Interrupts a training and waits for all other submitted work. Results remain available until
-// workers_destroy, which calls this if the caller has not.
+// Interrupts a training, waits for the rest of what was given. Results can be
+// taken until workers_destroy, which does this first if it was not done.
 void workers_join(struct workers *w);
 void workers_destroy(struct workers **workers);
 
@@ -63,10 +65,10 @@ void workers_evaluation(struct workers *w, const struct ms_evaluation *evaluatio
 void workers_fit(struct workers *w, struct ms_fit_job *job);
 void workers_save(struct workers *w, struct ms_save_job *job);
 void workers_rollout(struct workers *w, struct rollout_block *block);
-// The current training, and all later ones, end with FIT_STOPPED.
+// The training under way, and all to come, end with FIT_STOPPED.
 void workers_interrupt(struct workers *w);
 
-// The next result, or NULL. Return it by workers_give_back.
+// The next result, or NULL. To be given back.
 struct work *workers_take(struct workers *w);
 void workers_give_back(struct workers *w, struct work *work);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// D_env in memory, stored by column: the real transitions, on which the model is trained and from
-// which rollouts start.
+// D_env in memory, column by column: the real transitions that the model is
+// trained on and that rollouts start from.
 #ifndef SPUR_MODELSERVER_MODEL_ENV_COLUMNS_H
 #define SPUR_MODELSERVER_MODEL_ENV_COLUMNS_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Result of a training, and the state that persists between trainings.
+// The result of a training, and what persists from one training to the next.
 #ifndef SPUR_MODELSERVER_MODEL_FIT_STATE_H
 #define SPUR_MODELSERVER_MODEL_FIT_STATE_H
 
@@ -17,7 +17,7 @@ struct fit_state {
     size_t params;
     float *weights, *adam_m, *adam_v; // (params)
     uint64_t *adam_steps;
-    // Termination heads: size of the block and of its trained front; 0 and NULL if there are none.
+    // Of the termination heads: a block and its trained front. None: 0 and NULL.
     size_t termination_params, termination_trained;
     float *termination, *termination_m, *termination_v;
     uint64_t *termination_steps;

@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: MIT
-// Training of the termination heads (common/nn/termination.h), if task.termination is "learned".
+// Training the ensemble's termination heads (common/nn/termination.h): the part
+// of a training of the model that there is where task.termination is "learned".
 //
-// - Split: a share model.holdout_ratio of the rows, evenly spaced (by default every fifth), is held
-//   out from all heads in every training. The split is permanent because weights carry over: rows
-//   that were trained on before would bias the calibration towards overconfidence.
-// - Training: every head takes TERMINATION_STEPS Adam steps on its own batches. Half of a batch is
-//   drawn from all training rows, half from those that ended an episode, uniformly with
-//   replacement. The learning rate decays from model.learning_rate to 0 within a training.
-// - Calibration: oversampling raises the log-odds by log((1 + r) / r), r being the share of
-//   terminal rows. Scale and shift, starting from there, are fitted to the held-out rows.
+// A share model.holdout_ratio of the rows, evenly spread (every fifth), is held
+// out from all heads for good: weights go on from training to training, so rows
+// that are held out in one and trained on in another would make heads look surer
+// than they are, and calibration is all that keeps them honest.
 //
-// Until a training row has ended an episode, the heads stay unchanged and have probability 0.
+// Every head takes TERMINATION_STEPS steps of Adam, on batches of its own: one
+// half drawn from all other rows, one from those of them that ended an episode,
+// uniformly with replacement. The learning rate falls from model.learning_rate
+// to nothing in the course of a training, so that the boundary comes to rest.
+// Such batches ask for log-odds that are too high by log((1 + r) / r), r the
+// share of rows that ended; from there scale and shift are fitted to the held
+// out rows. While no row to train on ended an episode, heads are left as they
+// are and never end anything.
 //
-// The result does not depend on the number of threads. Nothing is allocated after
+// The result does not depend on the number of threads; nothing is allocated after
 // termination_fit_create.
 #ifndef SPUR_MODELSERVER_MODEL_TERMINATION_FIT_H
 #define SPUR_MODELSERVER_MODEL_TERMINATION_FIT_H
@@ -31,21 +35,21 @@
 
 struct termination_fit;
 
-// rows_max: largest size of D_env. threads: size of the team.
+// rows_max: of D_env, ever. threads: of the team that trains.
 struct termination_fit *termination_fit_create(const struct termination *t,
                                                const struct config *config, uint64_t rows_max,
                                                int threads);
 void termination_fit_destroy(struct termination_fit **fit);
 uint64_t termination_fit_memory_bytes(const struct termination *t, uint64_t rows_max, int threads);
 
-// Trains copies of the heads on rows [0, rows) of d. number: of the training, from 0.
+// Trains copies on rows [0, rows) of d. number: of the training.
 enum fit_result termination_fit_train(struct termination_fit *fit, struct thread_team *team,
                                       const struct env_columns *d, uint32_t rows, uint64_t number,
                                       const atomic_bool *stop);
-// After FIT_DONE: keeps the copies as the state of the next training, and copies them to out.
+// After FIT_DONE: makes them what the next training goes on from, and out's.
 void termination_fit_accept(struct termination_fit *fit, struct model *out);
 
-// Fills in the termination members of *out.
+// Fills in the heads' part of a fit's state.
 void termination_fit_state(struct fit_state *out, struct termination_fit *fit);
 
 #endif

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Checkpoint file of the model server, and the policy files of evaluations.
+// The model server's files beside the store: its checkpoint, and the best policy.
 //
-// The checkpoint (safetensors) contains the state that is not in the store: the ensemble with its
-// Adam moments, normalizer, elites and their errors, termination heads if any, and struct ms_state.
-// Files are written atomically.
+// The checkpoint (safetensors) holds what store, task and seed do not say: the
+// ensemble with its Adam moments, the normaliser, the elites and their errors,
+// termination heads if there are any, and struct ms_state. It is written whole or not at all.
 #ifndef SPUR_MODELSERVER_STORAGE_CHECKPOINT_H
 #define SPUR_MODELSERVER_STORAGE_CHECKPOINT_H
 
@@ -23,21 +23,20 @@ struct ms_checkpoint_run {
     uint64_t run_id, seed;
 };
 
-// No training may be running. model: NULL before the first training. Returns 0, or -1 with a
-// message in err.
+// fit must not be training; model: NULL before the first one. 0, or -1 with a sentence in err.
 int ms_checkpoint_write(const char *path, const struct ms_checkpoint_run *run,
                         const struct ms_state *state, const struct model *model,
                         const struct fit_state *fit, size_t normalizer_len, char *err,
                         size_t err_len);
-// Fills state, the arrays of fit and, if there was a model (*has_model), the model, whose params,
-// normalizer and termination point to memory for them. A checkpoint of another run or with other
-// shapes is an error.
+// Fills state, the ensemble's training state and, when *has_model, the model
+// (whose params, normalizer and termination point to room for them). A checkpoint of another
+// run or other shapes is an error.
 int ms_checkpoint_read(const char *path, const struct ms_checkpoint_run *run,
                        struct ms_state *state, const struct fit_state *fit, struct model *model,
                        bool *has_model, size_t normalizer_len, char *err, size_t err_len);
 
-// Writes the policy of an evaluation as a policy file, with env_steps and return_mean in its
-// metadata. Returns 0, or -1 with a message in err.
+// Writes the policy of an evaluation as a policy file, with its env_steps and
+// return_mean in the metadata. 0, or -1 with a sentence in err.
 int ms_checkpoint_policy_write(const char *path, const struct task *task,
                                const struct policy *shape, const float *params, uint64_t version,
                                const struct learning_curve_row *row, char *err, size_t err_len);

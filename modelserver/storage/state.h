@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT
-// The core's state in a checkpoint: progress of trainings and rollouts, and the counters.
+// The core's part of a checkpoint: how far trainings and rollouts are, and the
+// counters.
 #ifndef SPUR_MODELSERVER_STORAGE_STATE_H
 #define SPUR_MODELSERVER_STORAGE_STATE_H
 
 #include <stdint.h>
 
-// Counters of refused, dropped and repeated events, by the names that status prints.
+// Everything refused, dropped or repeated, by name. Zero ones are shown too.
 #define MS_COUNTERS(X)                                                                             \
-    X(transitions_duplicate) /* messages already stored; acknowledged again */                     \
-    X(transitions_gap)       /* messages that arrived before a missing one */                      \
-    X(transitions_deferred)  /* messages beyond credit or queue space; the actor resends them */   \
-    X(rows_refused_value)    /* rows acknowledged but not stored: not finite or out of range */    \
-    X(store_errors)          /* batches that the store failed to write */                          \
+    X(transitions_duplicate) /* messages stored before, acknowledged again */                      \
+    X(transitions_gap)       /* messages that came before one that is missing */                   \
+    X(transitions_deferred)  /* no room or no leave for them now; to be sent again */              \
+    X(rows_refused_value)    /* rows handled but not stored: not finite or out of range */         \
+    X(store_errors)          /* batches that the store could not take */                           \
     X(refused_schema)                                                                              \
     X(refused_run)                                                                                 \
     X(refused_task)                                                                                \
@@ -24,15 +25,15 @@
     X(refusals_received)                                                                           \
     X(peers_lost)                                                                                  \
     X(peers_returned)                                                                              \
-    X(sends_delayed)          /* socket full: sent later */                                        \
-    X(sends_failed)           /* peer disconnected */                                              \
+    X(sends_delayed)          /* sockets full: sent later */                                       \
+    X(sends_failed)           /* the peer's connection was gone */                                 \
     X(model_rows_not_finite)  /* predictions dropped */                                            \
-    X(model_rows_unconfirmed) /* rollout rows in flight when the learner reconnected */            \
-    X(trainings_broken)       /* trainings discarded: weights not finite */                        \
-    X(messages_ignored)       /* from unknown peers, or that need no answer */                     \
-    X(progress_stale)         /* from an earlier connection */                                     \
-    X(policies_stale)         /* older than the newest version */                                  \
-    X(policies_rewound)       /* from a learner that resumed from an older checkpoint */           \
+    X(model_rows_unconfirmed) /* rows of rollouts on their way when the learner said Hello */      \
+    X(trainings_broken)       /* trainings thrown away: weights not finite */                      \
+    X(messages_ignored)       /* of strangers, and with no answer to give */                       \
+    X(progress_stale)         /* of a connection before */                                         \
+    X(policies_stale)         /* versions that came too late */                                    \
+    X(policies_rewound)       /* versions of a learner that went on from an older checkpoint */    \
     X(eval_requests_replaced)                                                                      \
     X(eval_reports_stale)                                                                          \
     X(saves_failed)
@@ -44,19 +45,19 @@ enum ms_counter {
         MS_COUNTER_COUNT
 };
 
-// State that a restarted core needs besides the store and the model. All members are uint64_t: a
-// checkpoint stores them as one tensor. In lockstep, those up to rollout_rows depend on the seed
-// only.
+// What the core itself must find again after a restart, besides the store and
+// the model. All words, so that a checkpoint holds them as plain numbers. Up to
+// rollout_rows they follow from the seed alone in lockstep.
 struct ms_state {
-    uint64_t trainings;     // successful ones: the number of the next
+    uint64_t trainings;     // that ended well: the next one's number
     uint64_t trained_for;   // training point of the last; 0: none
-    uint64_t rollout_steps; // the learner has the rollouts for real steps up to here
-    // Current or last fill of D_model.
+    uint64_t rollout_steps; // rollouts for real steps up to here are with the learner
+    // The fill of D_model that is under way or done.
     uint64_t filled, fill_number, fill_total, fill_done;
     uint64_t rollouts, rollout_rows; // totals
-    // These depend on the clock, also in lockstep.
+    // From here on it depends on the clock, also in lockstep.
     uint64_t wall_ms;       // time spent on the run
-    uint64_t checkpoint_id; // last one requested of the learner
+    uint64_t checkpoint_id; // asked of the learner last
     uint64_t counters[MS_COUNTER_COUNT];
 };
 
