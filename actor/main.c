@@ -173,7 +173,7 @@ static const struct task *choose_task(struct app *app) {
         die(EXIT_CODE_CONFIG, NULL, "--env %s", err);
     }
     if (name && strcmp(name, app->env.name) != 0) {
-        die(EXIT_CODE_USAGE, NULL, "--task %s: the environment of --env calls itself %s", name,
+        die(EXIT_CODE_USAGE, NULL, "--task %s: the environment of --env is %s", name,
             app->env.name);
     }
     return &app->env.task;

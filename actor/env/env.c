@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Calls through an environment's table of functions, with clipped actions.
 #include "actor/env/env.h"
 
 #include <ctype.h>
@@ -28,7 +29,7 @@ void env_reset(struct env *env, struct rng *rng) {
 struct env_step env_step(struct env *env, const float *action) {
     float clipped[TASK_ACT_DIM_MAX];
     for (int i = 0; i < env->task->act_dim; i++) {
-        // A NaN passes both comparisons, for the environment to refuse.
+        // A NaN is kept: the environment refuses it.
         clipped[i] = action[i] < -1.0f ? -1.0f : action[i] > 1.0f ? 1.0f : action[i];
     }
     return env->kind->step(env, clipped);

@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: MIT
-// Environments in MuJoCo: the file that steps it (env_render.c draws it).
+// Environments in MuJoCo: stepping (render/render.c draws).
 //
-// A model is compiled from the MJCF text inside the binary, or from the user's file;
-// what is observed and paid comes from the task's row (env_task.h). This file is the mechanics, and
-// the mechanics decide whether a trajectory is the reference's to the last bit:
+// The model is compiled from MJCF text that is embedded in the program, or from the user's file.
+// Observation and reward are functions of the task's row (tasks/task_row.h). The order of calls
+// determines whether trajectories equal the reference to the last bit:
 //
-//   reset: as mj_resetData (which also clears the solver's warm start), start
-//          state, one mj_forward (which fills the warm start again).
-//   step:  ctrl, frame_skip times mj_step, one mj_rnePostConstraint. No
-//          mj_forward behind it: it would change the warm start, and derived
-//          quantities (positions of bodies, contacts) are meant to lag.
+//   reset: like mj_resetData (which also clears the solver's warm start), start state, one
+//          mj_forward (which sets the warm start).
+//   step:  ctrl, frame_skip times mj_step, one mj_rnePostConstraint. No mj_forward: it would
+//          change the warm start, and derived values (positions of bodies, contacts) lag behind
+//          by design.
 //
-// Two things can go wrong inside the simulator. When a state turns non-finite or
-// huge it counts a warning and resets itself to the pose at rest, which must
-// never pass for a transition: such a step is `bad`, and so is every later one
-// until env_reset. And its errors would end the process: they are caught by a
-// long jump to the caller here, and make the step bad as well.
+// Two failures are possible in the simulator. If a state becomes non-finite or huge, MuJoCo counts
+// a warning and resets itself to the reference pose, which is not a valid transition: that step
+// and all later ones until env_reset are `bad`. MuJoCo's errors would end the process: they are
+// caught with a long jump, and the step is bad.
 #include "actor/env/env_mujoco.h"
 
 #include <math.h>
@@ -44,14 +43,14 @@ struct mujoco {
     int steps;            // since the reset
     bool bad;             // since the reset
     double parts[ENV_PARTS_MAX];
-    // What an action in [-1, 1] means to each actuator: middle + half * action.
+    // Control of each actuator for an action in [-1, 1]: middle + half * action.
     double middle[TASK_ACT_DIM_MAX], half[TASK_ACT_DIM_MAX];
-    unsigned char *rest; // see reset_data
+    unsigned char *initial; // see reset_data
 };
 
 static const struct env_kind mujoco_kind;
 
-// For the functions of env.h and env_inspect.h that know MuJoCo alone.
+// For the functions of env.h and mujoco_internal.h that exist only for MuJoCo.
 static struct mujoco *mujoco_of(const struct env *env) {
     CHECK(env->kind == &mujoco_kind);
     return (struct mujoco *)env;
@@ -59,7 +58,7 @@ static struct mujoco *mujoco_of(const struct env *env) {
 
 // ---- MuJoCo's errors and warnings ----
 
-// Where an error jumps to, and its text; set while MuJoCo runs for this thread.
+// Target of the long jump and text of the error; set while MuJoCo runs in this thread.
 static _Thread_local jmp_buf *error_target;
 static _Thread_local char error_text[256];
 
@@ -69,7 +68,7 @@ static void on_error(const char *text) {
     longjmp(*error_target, 1);
 }
 
-// The warnings that matter are counted in mjData and read from there.
+// Relevant warnings are counted in mjData and read from there.
 static void on_warning(const char *text) {
     log_debug("MuJoCo: %s", text);
 }
@@ -97,26 +96,26 @@ const char *mujoco_error(void) {
 
 // ---- the start of an episode ----
 //
-// mj_resetData clears 3 MB, nearly all of it room for contacts and constraints, of
-// which every mj_forward fills again what it uses: in short episodes that takes
-// longer than the steps. So the rest is kept as a reset leaves it, some kilobytes,
-// and copied back. Versions 3.x hold that room elsewhere and do not clear it.
+// mj_resetData clears 3 MB, mostly space for contacts and constraints, which every mj_forward
+// rewrites as far as it is used. In short episodes this takes longer than the steps. Therefore the
+// other arrays, some kilobytes, are saved once after a reset and copied back. Versions 3.x store
+// contacts and constraints elsewhere and do not clear them.
 
 #if mjVERSION_HEADER >= 300
 static void reset_data(struct mujoco *s) {
     mj_resetData(s->model, s->data);
 }
 #else
-// Copies all arrays of data but those to `rest`, or from there. Returns their bytes.
-static size_t copy_rest(const mjModel *m, mjData *data, unsigned char *rest, bool back) {
+// Copies all other arrays of data to `initial`, or back. Returns their size in bytes.
+static size_t copy_initial(const mjModel *m, mjData *data, unsigned char *initial, bool back) {
     size_t at = 0;
     MJDATA_POINTERS_PREAMBLE(m)
 #define X(type, name, rows, columns)                                                               \
     if (strncmp(#name, "efc_", 4) != 0 && strcmp(#name, "contact") != 0) {                         \
         size_t bytes = sizeof(type) * (size_t)m->rows * (size_t)(columns);                         \
-        if (rest != NULL && bytes > 0) {                                                           \
-            memcpy(back ? (void *)data->name : rest + at, back ? rest + at : (void *)data->name,   \
-                   bytes);                                                                         \
+        if (initial != NULL && bytes > 0) {                                                        \
+            memcpy(back ? (void *)data->name : initial + at,                                       \
+                   back ? initial + at : (void *)data->name, bytes);                               \
         }                                                                                          \
         at += bytes;                                                                               \
     }
@@ -126,14 +125,14 @@ static size_t copy_rest(const mjModel *m, mjData *data, unsigned char *rest, boo
 }
 
 static void reset_data(struct mujoco *s) {
-    if (s->rest == NULL) {
+    if (s->initial == NULL) {
         mj_resetData(s->model, s->data);
-        s->rest = xmalloc(copy_rest(s->model, s->data, NULL, false));
-        copy_rest(s->model, s->data, s->rest, false);
+        s->initial = xmalloc(copy_initial(s->model, s->data, NULL, false));
+        copy_initial(s->model, s->data, s->initial, false);
         return;
     }
-    copy_rest(s->model, s->data, s->rest, true);
-    s->data->pstack = 0; // an error may have left something there
+    copy_initial(s->model, s->data, s->initial, true);
+    s->data->pstack = 0; // an error may leave it non-zero
     s->data->time = 0;
     memset(s->data->warning, 0, sizeof s->data->warning);
 }
@@ -144,8 +143,8 @@ static void simulator_forward(void *arg) {
     mj_forward(s->model, s->data);
 }
 
-static void complain(struct mujoco *s) {
-    log_warn("%s: MuJoCo gave up: %s; the episode is dropped", s->env.task->name, error_text);
+static void fail_episode(struct mujoco *s) {
+    log_warn("%s: MuJoCo failed: %s; the episode is dropped", s->env.task->name, error_text);
     s->bad = true;
 }
 
@@ -154,15 +153,15 @@ static void begin_episode(struct mujoco *s) {
     s->bad = false;
     memset(s->parts, 0, sizeof s->parts);
     if (!mujoco_guarded(simulator_forward, s)) {
-        complain(s);
+        fail_episode(s);
     }
 }
 
 // ---- create and destroy ----
 
 struct load {
-    const char *path;              // of the user's file; NULL:
-    const struct embed_file *file; // inside the program
+    const char *path;              // of the user's file; NULL: embedded
+    const struct embed_file *file; // embedded in the program
     mjModel *model;
     mjData *data;
     char err[512];
@@ -170,7 +169,7 @@ struct load {
 
 static void load_embedded(struct load *load) {
     const char *name = load->file->name;
-    // The way into the compiler that needs no file: 2 MB, too much for a stack.
+    // A virtual file system, because the compiler reads files. 2 MB: too large for the stack.
     mjVFS *vfs = xmalloc(sizeof *vfs);
     mj_defaultVFS(vfs);
 #if mjVERSION_HEADER >= 300
@@ -233,7 +232,7 @@ static int load_all(struct load *load, const char *name, char *err, size_t err_l
     return 0;
 }
 
-// The model, the row and the task must be about the same thing.
+// Checks model, row and task against each other.
 static void check_agreement(const struct mujoco *s) {
     const struct task *task = s->env.task;
     double obs[TASK_OBS_DIM_MAX];
@@ -249,8 +248,8 @@ static void check_agreement(const struct mujoco *s) {
     }
 }
 
-// As floats, which Gymnasium's bounds are; their sums and products are exact in double.
-static void take_bounds(struct mujoco *s) {
+// Rounded to float like Gymnasium's bounds; their sums and products are exact in double.
+static void set_bounds(struct mujoco *s) {
     for (int i = 0; i < s->model->nu; i++) {
         double low = (double)(float)s->model->actuator_ctrlrange[2 * i];
         double high = (double)(float)s->model->actuator_ctrlrange[2 * i + 1];
@@ -266,7 +265,7 @@ static void mujoco_destroy(struct env *env) {
     if (s->row->release != NULL) {
         s->row->release(s->row->context);
     }
-    free(s->rest);
+    free(s->initial);
     free(s);
 }
 
@@ -315,8 +314,8 @@ struct env *env_mujoco_create(const struct task *task, const struct env_task *ro
         return NULL;
     }
     check_agreement(s);
-    take_bounds(s);
-    begin_episode(s); // at rest
+    set_bounds(s);
+    begin_episode(s); // at the reference pose
     return &s->env;
 }
 
@@ -357,8 +356,8 @@ void env_simulate(struct env *env, const double *ctrl) {
     simulator_step(s);
 }
 
-// MuJoCo tests a state when the next step begins; the last one of an
-// environment step is tested here, by the same measure.
+// MuJoCo tests a state at the beginning of the next step. The last state of an environment step
+// is tested here, with the same limit.
 static bool state_ok(const double *x, int n) {
     for (int i = 0; i < n; i++) {
         if (!(fabs(x[i]) <= mjMAXVAL)) {
@@ -385,7 +384,7 @@ struct env_step env_step_raw(struct env *env, const double *ctrl) {
     }
     memcpy(s->data->ctrl, ctrl, (size_t)s->model->nu * sizeof *ctrl);
     if (!mujoco_guarded(simulator_step, s)) {
-        complain(s);
+        fail_episode(s);
     }
     s->bad = s->bad || simulator_warned(s);
     s->steps++;
@@ -420,7 +419,7 @@ static const struct env_kind mujoco_kind = {
     .observe = mujoco_observe,
 };
 
-// ---- looking at it ----
+// ---- inspection ----
 
 struct env_dims env_dims(const struct env *env) {
     const mjModel *m = mujoco_of(env)->model;
@@ -462,9 +461,8 @@ const mjData *mujoco_env_data(const struct env *env) {
 
 // ---- the compiled model by name ----
 //
-// MuJoCo describes its structs by X macros; each use below makes one
-// "if it is this field, copy it and return". The macros have other names in
-// versions 3.x.
+// MuJoCo describes its structs by X macros. Each use below expands to "if the name is this field,
+// copy it and return". The macros have other names in versions 3.x.
 
 #define COPY_FIELD(field_name, array, count)                                                       \
     if (strcmp(field, field_name) == 0) {                                                          \

@@ -201,7 +201,7 @@ static void wrong_descriptions_are_refused(void **state) {
     expect_head("model: arm.xml\nhorizon: 5\nhorizon: 6\n",
                 ":3: environment: horizon is given twice; first on line 2");
     expect_head("model: arm.xml\nhorizon: 5\nname: 2/3\n",
-                ":3: name: \"2/3\" cannot be a task's: a name has letters");
+                ":3: name: \"2/3\" is not a valid task name: a name has letters");
     expect_head("model: arm.xml\n horizon: [\n", "not valid YAML");
 
     expect_observe("", "observe: expected a list");
@@ -213,7 +213,7 @@ static void wrong_descriptions_are_refused(void **state) {
                    "mean where? There are: where");
     expect_observe("observe:\n- {cos: slider}\n", "joint slider is no hinge");
     expect_observe("observe:\n- {qpos: \"1:3\"}\n",
-                   "1:3 is no slice of the model's 2 numbers, 0 to 1");
+                   "1:3 is not a slice of the model's 2 numbers, 0 to 1");
     expect_observe("observe:\n- {qpos: all, qvel: all}\n",
                    "expected one of these, found 2: qpos, qvel, cos, sin, sensor");
     expect_observe("observe:\n- {qpos: all, clip: [1, -1]}\n",
@@ -253,7 +253,7 @@ static void wrong_descriptions_are_refused(void **state) {
 
     expect_start("start: {keyframe: asidd}\n",
                  "no key \"asidd\" in the model; did you mean aside?");
-    expect_start("start: {qpos_noise: -1}\n", "not below 0");
+    expect_start("start: {qpos_noise: -1}\n", "must not be negative");
     expect_start("start: {uniform: {hinge: [1, 0]}}\n",
                  "hinge: the range is the wrong way round: 1 to 0");
     expect_start("start: {uniform: {hnge: [0, 1]}}\n", "no joint \"hnge\"");
@@ -276,7 +276,7 @@ static void wrong_models_are_refused(void **state) {
                  "arm.xml: the model has 0 actuators");
     expect_model("<mujoco><worldbody><body><joint name=\"j\"/><geom size=\"1\"/></body></worldbody>"
                  "<actuator><motor name=\"m\" joint=\"j\"/></actuator></mujoco>",
-                 "arm.xml: actuator 0 (\"m\") has no range of control");
+                 "arm.xml: actuator 0 (\"m\") has no control range");
 }
 
 static int make_dir(void **state) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// A described environment, read: plain arrays that its row's functions run over.
+// A described environment after reading: plain arrays, over which its row's functions loop.
 //
-// For description_read.c, which fills it in, description_names.c, which looks into the compiled
-// model for that, and env_description.c, which steps by it.
+// Filled in by read.c with names.c (lookup of names in the compiled model) and fields.c (fields
+// of the YAML file). env_description.c computes observations and rewards from it.
 #ifndef SPUR_ACTOR_ENV_DESCRIPTION_DESCRIPTION_H
 #define SPUR_ACTOR_ENV_DESCRIPTION_DESCRIPTION_H
 
@@ -12,8 +12,8 @@
 #include "actor/env/tasks/task_row.h"
 #include "common/config/yaml_doc.h"
 
-#define DESCRIPTION_PAID_MAX 1024 // numbers that all terms of a reward look at
-#define DESCRIPTION_SPREAD_MAX 64 // joints with a start of their own
+#define DESCRIPTION_REWARD_MAX 1024 // entries of all terms of the reward
+#define DESCRIPTION_UNIFORM_MAX 64  // joints with a uniform start
 
 // One number of the simulation.
 enum source {
@@ -27,14 +27,14 @@ enum source {
 struct entry {
     enum source source;
     int index;
-    double low, high; // clipped to these; infinite: not
+    double low, high; // clipped to these; infinite: not clipped
 };
 
 enum term_kind {
     TERM_CONSTANT,
     TERM_ENTRIES,  // sum over entries of shape(entry - target)
     TERM_DISTANCE, // shape(|site a - site b| - target)
-    TERM_VELOCITY, // shape(of a body's origin along an axis, over the step, - target)
+    TERM_VELOCITY, // shape(mean velocity of a body's origin along an axis in the step - target)
 };
 enum shape { SHAPE_VALUE, SHAPE_SQUARE, SHAPE_ABS };
 struct term {
@@ -42,13 +42,13 @@ struct term {
     enum term_kind kind;
     enum shape shape;
     double weight, constant, target;
-    int first, count; // TERM_ENTRIES: of description.paid
-    int site[2];
-    int coordinate; // TERM_VELOCITY: of env_view.xpos
-    int mark;       // and where it is kept
+    int first, count; // TERM_ENTRIES: range in description.reward_entry
+    int site[2];      // TERM_DISTANCE
+    int coordinate;   // TERM_VELOCITY: index in env_view.xpos
+    int mark;         // TERM_VELOCITY: index of its value before the step
 };
 
-struct spread {
+struct uniform_start {
     int index; // of qpos
     double low, high;
 };
@@ -56,37 +56,39 @@ struct spread {
 struct description {
     char path[PATH_MAX], model[PATH_MAX];
     char name[ENV_NAME_MAX];
-    struct yaml *doc; // while it is read
+    struct yaml *doc; // during reading
     struct task task;
     struct env_task row;
 
-    struct entry obs[TASK_OBS_DIM_MAX]; // task.obs_dim of them
+    struct entry obs[TASK_OBS_DIM_MAX]; // (task.obs_dim)
     struct term term[ENV_PARTS_MAX];
     int terms, marks;
-    struct entry paid[DESCRIPTION_PAID_MAX];
-    int paid_count;
+    struct entry reward_entry[DESCRIPTION_REWARD_MAX];
+    int reward_entries;
 
-    // The start: a pose (NULL: the model's at rest), noise on all of it, joints spread out.
-    double *key_qpos, *key_qvel; // (nq), (nv); ours
-    struct spread spread[DESCRIPTION_SPREAD_MAX];
-    int spreads;
+    // Start state: a keyframe (NULL: the model's reference pose), noise on all coordinates, and
+    // joints with a uniform distribution of their own.
+    double *key_qpos, *key_qvel; // (nq), (nv), owned
+    struct uniform_start uniform_start[DESCRIPTION_UNIFORM_MAX];
+    int uniforms;
 };
 
-// What needs no model: doc, name, model, frame_skip, horizon. 0, or -1 with a sentence in err.
+// Reads the parts that need no model: name, model, frame_skip, horizon. 0, or -1 with the
+// reason in err.
 int description_open(struct description *d, const char *path, char *err, size_t err_len);
-// The rest, by the names in the compiled model.
+// Reads the other parts, with the names of the compiled model.
 int description_bind(struct description *d, const struct env *env, char *err, size_t err_len);
 
-// ---- looking into the model ----
+// ---- lookup in the model ----
 
 // kind: "joint", "sensor", "site", "body", "actuator", "key".
 int model_count(const struct env *env, const char *kind);
-// -1, with "there is no site "x" in the model; ..." and the choices in why.
+// Index of a named object; -1 with the reason and the choices in why.
 int model_find(const struct env *env, const char *kind, const char *name, char *why,
                size_t why_len);
-// Number `index` of a field of MuJoCo's model.
+// Element `index` of a field of MuJoCo's model.
 double model_value(const struct env *env, const char *field, int index);
-// "a", "b", "c" of a list that ends with NULL.
+// Formats "a, b, c". choices ends with NULL.
 void list_choices(char *out, size_t out_len, const char *const *choices);
 const char *nearest_choice(const char *given, const char *const *choices);
 

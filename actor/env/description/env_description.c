@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT
+// The row (task_row.h) of a described environment: observation, reward and termination are loops
+// over the arrays of struct description, the context of the row, which is released with the
+// environment.
 //
-// The row of a described environment (env_task.h): what it observes, pays and
-// ends by are loops over the arrays of struct description, which is the context
-// of the row and goes with the environment.
-//
-// Everything is computed in double; the healthy ranges are judged on the
-// observation as a float, by the very function that judges what the learned model
-// predicts.
+// Numbers are double. The healthy ranges are tested on the observation as float, by the same
+// function that tests the predictions of the learned model.
 #include "actor/env/description/env_description.h"
 
 #include <math.h>
@@ -60,8 +58,8 @@ static void start(double *qpos, double *qvel, const struct env_task *row,
         memcpy(qvel, d->key_qvel, (size_t)view->nv * sizeof(*qvel));
     }
     env_start_uniform(qpos, qvel, row, view, rng);
-    for (int i = 0; i < d->spreads; i++) {
-        const struct spread *s = &d->spread[i];
+    for (int i = 0; i < d->uniforms; i++) {
+        const struct uniform_start *s = &d->uniform_start[i];
         qpos[s->index] = rng_range(rng, s->low, s->high);
     }
 }
@@ -93,7 +91,7 @@ static double term_value(const struct description *d, const struct term *t, cons
         return t->constant;
     case TERM_ENTRIES:
         for (int i = t->first; i < t->first + t->count; i++) {
-            sum += shaped(t, entry_value(&d->paid[i], view, action));
+            sum += shaped(t, entry_value(&d->reward_entry[i], view, action));
         }
         return sum;
     case TERM_DISTANCE:

@@ -6,8 +6,8 @@
 
 #include "actor/env/env.h"
 
-// The environment in a file; its task says what the file says. NULL with a sentence in err that
-// names file, line, field and the choices there are.
+// The environment of a file, with its task. NULL with the reason in err: file, line, field and
+// the valid choices.
 struct env *env_description_create(const char *path, char *err, size_t err_len);
 
 #endif

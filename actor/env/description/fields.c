@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Reads fields of a YAML mapping, with errors that name file, line, field and valid choices.
 #include "actor/env/description/fields.h"
 
 #include <math.h>
@@ -7,7 +8,6 @@
 
 // ---- fields of a mapping ----
 
-// That node is a mapping with keys of the list alone, each once.
 int fields_check(const struct reader *r, int node, const char *where, const char *const *known) {
     if (yaml_kind(r->doc, node) != YAML_KIND_MAPPING) {
         char all[256];
@@ -42,7 +42,6 @@ int fields_number_at(const struct reader *r, double *out, int node, const char *
     return 0;
 }
 
-// A field that may be left out; *out then stays as it is.
 int fields_number(const struct reader *r, double *out, int mapping, const char *where,
                   const char *key) {
     int node = yaml_find(r->doc, mapping, key);
@@ -67,7 +66,6 @@ int fields_whole(const struct reader *r, int *out, int mapping, const char *wher
     return 0;
 }
 
-// [low, high] with low < high.
 int fields_range_at(const struct reader *r, double *low, double *high, int node, const char *where,
                     const char *key) {
     if (yaml_kind(r->doc, node) != YAML_KIND_LIST || yaml_count(r->doc, node) != 2) {
@@ -84,7 +82,6 @@ int fields_range_at(const struct reader *r, double *low, double *high, int node,
     return 0;
 }
 
-// A text that must be there; NULL: told.
 const char *fields_text(const struct reader *r, int mapping, const char *where, const char *key) {
     int node = yaml_find(r->doc, mapping, key);
     const char *text = yaml_text(r->doc, node);
@@ -95,7 +92,6 @@ const char *fields_text(const struct reader *r, int mapping, const char *where, 
     return text;
 }
 
-// An object of the model that a field names; -1: told.
 int fields_object(const struct reader *r, int node, const char *where, const char *key,
                   const char *kind) {
     char why[640];
@@ -126,7 +122,7 @@ const char *source_key(enum source source) {
 
 static int select_run(const struct reader *r, struct selection *s, int node, int first, int count) {
     if (s->n + count > s->max) {
-        return refuse(r, node, "%s: %d numbers are too many; %d is the most", s->where,
+        return refuse(r, node, "%s: %d numbers are too many; the maximum is %d", s->where,
                       s->n + count, s->max);
     }
     for (int i = 0; i < count; i++) {
@@ -183,7 +179,7 @@ static int select_all(const struct reader *r, struct selection *s, int node) {
     return 0;
 }
 
-// "FROM:TO", TO not included, either may be left out. Whether text has this form.
+// Parses "FROM:TO", without TO; both are optional. False: text has another form.
 static bool read_slice(int *from, int *to, const char *text, int size) {
     const char *colon = strchr(text, ':');
     if (!colon || text[strspn(text, "0123456789:")] != '\0' || strchr(colon + 1, ':') ||
@@ -195,7 +191,6 @@ static bool read_slice(int *from, int *to, const char *text, int size) {
     return true;
 }
 
-// What "qpos: ..." and the like say: all, a slice, a name or a list of names.
 int fields_select(const struct reader *r, struct selection *s, int node) {
     const char *key = sources[s->source].key, *text = yaml_text(r->doc, node);
     bool sliced = s->source == SOURCE_QPOS || s->source == SOURCE_QVEL;
@@ -208,8 +203,8 @@ int fields_select(const struct reader *r, struct selection *s, int node) {
         int size = (int)model_value(r->env, s->source == SOURCE_QPOS ? "nq" : "nv", 0);
         if (!read_slice(&from, &to, text, size) || from >= to || to > size) {
             return refuse(r, node,
-                          "%s: %s: %.40s is no slice of the model's %d numbers, 0 to %d: expected "
-                          "FROM:TO, TO not included",
+                          "%s: %s: %.40s is not a slice of the model's %d numbers, 0 to %d: "
+                          "expected FROM:TO, without TO",
                           s->where, key, text, size, size - 1);
         }
         return select_run(r, s, node, from, to - from);
@@ -229,7 +224,6 @@ int fields_select(const struct reader *r, struct selection *s, int node) {
     return 0;
 }
 
-// Which of the fields of the list a mapping has, when it has one of them; -1: told.
 int fields_one_of(const struct reader *r, int node, const char *where, const char *const *fields) {
     int found = -1, count = 0;
     for (int i = 0; fields[i]; i++) {

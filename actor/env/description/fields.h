@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Fields of a description, one at a time: numbers, ranges, names of the model's objects, and
-// selections of the simulation's numbers. All return 0 (or what was found), or -1 (NULL) with
-// file, line, field and the choices in the reader's err.
+// Readers of single fields of a description: numbers, ranges, names of the model's objects, and
+// selections of the simulation's numbers. They return 0 (or the result), or -1 (NULL) with file,
+// line, field and the valid choices in the reader's err.
 #ifndef SPUR_ACTOR_ENV_DESCRIPTION_FIELDS_H
 #define SPUR_ACTOR_ENV_DESCRIPTION_FIELDS_H
 
@@ -10,7 +10,7 @@
 struct reader {
     struct description *d;
     const struct yaml *doc;
-    const struct env *env; // NULL while there is no model
+    const struct env *env; // NULL before the model is compiled
     char *err;
     size_t err_len;
 };
@@ -18,41 +18,41 @@ struct reader {
 #define refuse_line(r, line, ...) yaml_refuse((r)->doc, line, (r)->err, (r)->err_len, __VA_ARGS__)
 #define refuse(r, node, ...) refuse_line(r, yaml_line((r)->doc, node), __VA_ARGS__)
 
-// As MuJoCo numbers its kinds of joints.
+// MuJoCo's numbers of joint types.
 enum { JOINT_FREE, JOINT_BALL, JOINT_SLIDE, JOINT_HINGE };
 
 // where and key name the field in messages: "reward, reach" and "distance".
 
-// That node is a mapping with keys of the list alone, each once.
+// Checks that node is a mapping whose keys are in the list, each at most once.
 int fields_check(const struct reader *r, int node, const char *where, const char *const *known);
-// Which of the list a mapping has, when it has exactly one of them.
+// Index of the only field of the list in a mapping; an error if there is none or several.
 int fields_one_of(const struct reader *r, int node, const char *where, const char *const *fields);
 
 int fields_number_at(const struct reader *r, double *out, int node, const char *where,
                      const char *key);
-// A field that may be left out: *out then stays as it is.
+// An optional field: *out is unchanged if it is absent.
 int fields_number(const struct reader *r, double *out, int mapping, const char *where,
                   const char *key);
-// The same, whole and between 1 and max.
+// The same for an integer between 1 and max.
 int fields_whole(const struct reader *r, int *out, int mapping, const char *where, const char *key,
                  double max);
 // [low, high] with low < high.
 int fields_range_at(const struct reader *r, double *low, double *high, int node, const char *where,
                     const char *key);
-// A text that must be there.
+// A required text.
 const char *fields_text(const struct reader *r, int mapping, const char *where, const char *key);
-// The index of an object of the model (kinds as in model_find) that a text names.
+// Index of the model's object that the text names. kind as in model_find.
 int fields_object(const struct reader *r, int node, const char *where, const char *key,
                   const char *kind);
 
-// Numbers of the simulation, appended to out.
+// Selected numbers of the simulation, appended to out.
 struct selection {
     struct entry *out;
     int n, max;
     enum source source;
     const char *where;
 };
-// What "qpos: ..." and the like say: all, a slice FROM:TO, a name, a list of names.
+// Reads the value of "qpos: ..." and so on: all, a slice FROM:TO, a name, or a list of names.
 int fields_select(const struct reader *r, struct selection *s, int node);
 const char *source_key(enum source source); // "qpos"
 

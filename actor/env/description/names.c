@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Lookup of objects by name in a compiled MuJoCo model, with suggestions for misspelled names.
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,8 +69,8 @@ int model_find(const struct env *env, const char *kind, const char *name, char *
         found = strcmp(has, name) == 0 ? i : found;
     }
     if (found < 0 && named == 0) {
-        snprintf(why, why_len, "there is no %s \"%.60s\" in the model: none there has a name", kind,
-                 name);
+        snprintf(why, why_len, "there is no %s \"%.60s\" in the model: none of them has a name",
+                 kind, name);
     } else if (found < 0) {
         char all[400];
         list_choices(all, sizeof(all), names);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-//
-// Reads the YAML of a described environment, in two parts: what the compiler of
-// the model must know, and, when there is a model, all that goes by its names.
-// Every refusal names file, line and field; a wrong name comes with the right ones.
+// Reads the YAML file of a described environment in two parts: the fields that are needed to
+// compile the model, then the fields that refer to names in the compiled model. Every error
+// names file, line and field, and lists the valid names.
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
@@ -48,8 +47,8 @@ static int read_observation(struct reader *r, int node, int number, struct selec
     return 0;
 }
 
-// Tells the model's side of the task which observations are clipped: neighbours with the same
-// bounds are one span.
+// Adds a clipped observation to the task, for the learned model. Neighbours with the same bounds
+// form one span.
 static int add_clip(struct reader *r, int node, int index, const struct entry *e) {
     struct task *t = &r->d->task;
     float low = (float)e->low, high = (float)e->high;
@@ -63,8 +62,8 @@ static int add_clip(struct reader *r, int node, int index, const struct entry *e
     }
     if (t->clips == TASK_CLIPS_MAX) {
         return refuse(r, node,
-                      "observe: more than %d different clips one after the other: put those with "
-                      "the same bounds next to each other",
+                      "observe: more than %d separate clipped spans: place numbers with the same "
+                      "bounds next to each other",
                       TASK_CLIPS_MAX);
     }
     t->clip[t->clips++] = (struct task_clip){index, index, low, high};
@@ -76,8 +75,7 @@ static int read_observe(struct reader *r, int root) {
     struct selection s = {.out = r->d->obs, .max = TASK_OBS_DIM_MAX};
     if (yaml_kind(r->doc, node) != YAML_KIND_LIST || yaml_count(r->doc, node) == 0) {
         return refuse(r, node ? node : root,
-                      "observe: expected a list of what is observed, as in [{qpos: all}, {qvel: "
-                      "all}]");
+                      "observe: expected a list of observations, as in [{qpos: all}, {qvel: all}]");
     }
     for (int i = 0; i < yaml_count(r->doc, node); i++) {
         if (read_observation(r, yaml_item(r->doc, node, i), i + 1, &s) < 0) {
@@ -182,18 +180,18 @@ static int read_term(struct reader *r, struct term *t, int node, const char *whe
     default:
         break;
     }
-    struct selection s = {.out = r->d->paid,
-                          .n = r->d->paid_count,
-                          .max = DESCRIPTION_PAID_MAX,
+    struct selection s = {.out = r->d->reward_entry,
+                          .n = r->d->reward_entries,
+                          .max = DESCRIPTION_REWARD_MAX,
                           .source = (enum source)field,
                           .where = where};
     if (fields_select(r, &s, value) < 0) {
         return -1;
     }
     t->kind = TERM_ENTRIES;
-    t->first = r->d->paid_count;
+    t->first = r->d->reward_entries;
     t->count = s.n - t->first;
-    r->d->paid_count = s.n;
+    r->d->reward_entries = s.n;
     r->d->row.forward = r->d->row.forward || s.source == SOURCE_SENSOR;
     return 0;
 }
@@ -230,8 +228,8 @@ static int read_reward(struct reader *r, int root) {
 
 // ---- healthy ----
 
-// The place of a number among the observations; -1: it is not observed.
-static int observed_as(const struct description *d, const struct entry *e) {
+// Index of a number among the observations; -1: it is not observed.
+static int observation_index(const struct description *d, const struct entry *e) {
     for (int i = 0; i < d->task.obs_dim; i++) {
         if (d->obs[i].source == e->source && d->obs[i].index == e->index) {
             return i;
@@ -243,11 +241,11 @@ static int observed_as(const struct description *d, const struct entry *e) {
 static int add_range(struct reader *r, int node, const char *where, const struct entry *e,
                      double low, double high) {
     struct description *d = r->d;
-    int index = observed_as(d, e);
+    int index = observation_index(d, e);
     if (index < 0) {
         return refuse(r, node,
-                      "%s: number %d of %s is not observed, so that the learned model could not "
-                      "tell: add it to observe",
+                      "%s: number %d of %s is not observed, so the learned model cannot "
+                      "predict it: add it to observe",
                       where, e->index, source_key(e->source));
     }
     if (low < d->obs[index].low && high > d->obs[index].high) {
@@ -330,7 +328,7 @@ static int read_keyframe(struct reader *r, int node) {
     return 0;
 }
 
-static int read_spread(struct reader *r, int mapping, int index) {
+static int read_uniform(struct reader *r, int mapping, int index) {
     const char *name = yaml_key(r->doc, mapping, index);
     char why[640];
     int joint = model_find(r->env, "joint", name ? name : "", why, sizeof(why));
@@ -339,12 +337,13 @@ static int read_spread(struct reader *r, int mapping, int index) {
         return refuse_line(r, line, "start: uniform: %s", why);
     }
     if ((int)model_value(r->env, "jnt_type", joint) < JOINT_SLIDE) {
-        return refuse_line(r, line, "start: uniform: joint %.60s is no slide and no hinge", name);
+        return refuse_line(r, line, "start: uniform: joint %.60s is neither a slide nor a hinge",
+                           name);
     }
-    if (r->d->spreads == DESCRIPTION_SPREAD_MAX) {
-        return refuse_line(r, line, "start: uniform: more than %d joints", DESCRIPTION_SPREAD_MAX);
+    if (r->d->uniforms == DESCRIPTION_UNIFORM_MAX) {
+        return refuse_line(r, line, "start: uniform: more than %d joints", DESCRIPTION_UNIFORM_MAX);
     }
-    struct spread *s = &r->d->spread[r->d->spreads++];
+    struct uniform_start *s = &r->d->uniform_start[r->d->uniforms++];
     s->index = (int)model_value(r->env, "jnt_qposadr", joint);
     return fields_range_at(r, &s->low, &s->high, yaml_item(r->doc, mapping, index),
                            "start: uniform", name);
@@ -363,7 +362,7 @@ static int read_start(struct reader *r, int root) {
         return -1;
     }
     if (row->qpos_noise < 0 || row->qvel_noise < 0) {
-        return refuse(r, node, "start: the noise is how far to either side, not below 0");
+        return refuse(r, node, "start: the noise is a half-width and must not be negative");
     }
     int keyframe = yaml_find(r->doc, node, "keyframe"),
         uniform = yaml_find(r->doc, node, "uniform");
@@ -376,7 +375,7 @@ static int read_start(struct reader *r, int root) {
                       "1]}");
     }
     for (int i = 0; i < yaml_count(r->doc, uniform); i++) {
-        if (read_spread(r, uniform, i) < 0) {
+        if (read_uniform(r, uniform, i) < 0) {
             return -1;
         }
     }
@@ -385,7 +384,7 @@ static int read_start(struct reader *r, int root) {
 
 // ---- the two parts ----
 
-// Actions are scaled to the actuators' own ranges, so each must have one.
+// Actions are scaled to the control ranges of the actuators, which are therefore required.
 static int read_actuators(struct reader *r) {
     int nu = model_count(r->env, "actuator");
     if (nu < 1 || nu > TASK_ACT_DIM_MAX) {
@@ -398,9 +397,8 @@ static int read_actuators(struct reader *r) {
         double high = model_value(r->env, "actuator_ctrlrange", 2 * i + 1);
         if (model_value(r->env, "actuator_ctrllimited", i) == 0 || !(low < high)) {
             snprintf(r->err, r->err_len,
-                     "%s: actuator %d (\"%.60s\") has no range of control: give it "
-                     "ctrllimited=\"true\" and ctrlrange=\"LOW HIGH\", which the policy's -1 and 1 "
-                     "then mean",
+                     "%s: actuator %d (\"%.60s\") has no control range: set ctrllimited=\"true\" "
+                     "and ctrlrange=\"LOW HIGH\"; the policy's -1 and 1 are scaled to it",
                      r->d->model, i, env_model_name(r->env, "actuator", i));
             return -1;
         }
@@ -418,7 +416,7 @@ int description_bind(struct description *d, const struct env *env, char *err, si
                : 0;
 }
 
-// The name is the file's own up to its first dot, unless it is given.
+// The default name is the file's name up to its first dot.
 static int read_name(struct reader *r, int root) {
     const char *slash = strrchr(r->d->path, '/');
     const char *file = slash ? slash + 1 : r->d->path;
@@ -434,14 +432,14 @@ static int read_name(struct reader *r, int root) {
         snprintf(name, sizeof(name), "%.*s", (int)strcspn(file, "."), file);
     }
     if (!env_name_ok(name)) {
-        return refuse(r, node ? node : root, "name: \"%.80s\" cannot be a task's: %s", name,
+        return refuse(r, node ? node : root, "name: \"%.80s\" is not a valid task name: %s", name,
                       ENV_NAME_RULE);
     }
     snprintf(r->d->name, sizeof(r->d->name), "%.*s", ENV_NAME_MAX - 1, name);
     return 0;
 }
 
-// Relative to the folder of the description.
+// The path is relative to the folder of the description.
 static int read_model(struct reader *r, int root) {
     const char *model = fields_text(r, root, "environment", "model");
     char folder[PATH_MAX];
@@ -484,8 +482,8 @@ int description_open(struct description *d, const char *path, char *err, size_t 
     }
     if (horizon == 0) {
         return refuse(&r, root,
-                      "environment: horizon is missing: after how many steps an episode "
-                      "is truncated");
+                      "environment: horizon is missing: the number of steps after which an "
+                      "episode is truncated");
     }
     d->row.frame_skip = frame_skip;
     d->task = (struct task){

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The task's own numbers, and the compiled model field by field.
+// Compares the task's constants, and the compiled model field by field.
 #include "actor/env/parity/parity.h"
 
 #include <limits.h>
@@ -12,12 +12,11 @@
 #include "actor/env/mujoco_internal.h"
 #include "common/base/check.h"
 
-#define DIFFERENCES_SHOWN_MAX 20 // of the model; the rest is counted
+#define DIFFERENCES_SHOWN_MAX 20 // of the model; further ones are counted
 
-// ---- the task's own numbers ----
+// ---- the task's constants ----
 
-// The parts of the reward must be the file's columns, and in their order. A file
-// may be without.
+// The parts of the reward must be the file's columns, in the same order. They are optional.
 static bool check_components(struct parity *p, const json_t *root) {
     const double *values;
     const char *const *names;
@@ -92,8 +91,8 @@ static void model_differs(struct parity *p, const char *fmt, ...) {
     printf("%s: model: %s\n", p->path, what);
 }
 
-// Lists the numbers of nested arrays in order. Returns how many there are, and
-// writes the first max; -1 when there is anything else in them.
+// Flattens nested arrays of numbers. Returns the count and writes the first max; -1 if they
+// contain anything else.
 static int flatten(double *out, int max, const json_t *value, int depth) {
     if (json_is_number(value)) {
         if (max > 0) {
@@ -188,7 +187,7 @@ bool parity_check_model(struct parity *p, const json_t *root) {
         snprintf(p->where, sizeof p->where, "model");
         return parity_refuse(p, "not an object");
     }
-    // Things to look at or to start from: they do not move anything.
+    // Counts of objects that do not affect the physics.
     static const char *const ignored[] = {"ncam", "nlight", "nnumeric", "nkey", "nstack"};
     const char *key;
     json_t *value;

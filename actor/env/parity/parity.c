@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: MIT
-// spur-parity FILE...: are our environments the reference's?
+// spur-parity FILE...: compares our environments with reference trajectories.
 //
-// A file holds trajectories of one task as another implementation recorded them:
-// start states, actions, and the states, observations, rewards and flags that
-// followed; also the compiled model. Each is replayed here (reset to the start
-// state, then the recorded actions, nothing in between) and compared: states and
-// the model to the bit, what is computed from them within rounding. One line a
-// quantity goes to standard output, with its largest error.
+// A file contains trajectories of one task, recorded by another implementation: start states,
+// actions, and the resulting states, observations, rewards and flags; and the compiled model.
+// Each trajectory is replayed (a reset to the start state, then the recorded actions) and
+// compared: states and model to the bit, values computed from them within rounding. The output
+// has one line per quantity with its largest error.
 //
-// Exit: 0 all within tolerance, 1 something is not, 64 usage, 74 a file that
-// cannot be used. Files are not trusted: whatever is missing or has another
-// shape is named in a message.
+// Exit code: 0 all within tolerance, 1 otherwise, 64 usage, 74 an invalid file. Files are not
+// trusted: missing fields and wrong shapes are reported by name.
 #include "actor/env/parity/parity.h"
 
 #include <math.h>
@@ -42,7 +40,7 @@ static const struct {
     [Q_REWARD_V5] = {"reward_v5", 1e-13},
     [Q_TERMINATED_V5] = {"terminated_v5", 0},
     [Q_WARNINGS] = {"warnings", 0},
-    // One step from states inside a trajectory: no error grows here.
+    // Single steps from states of a trajectory: errors do not accumulate.
     [Q_RESTART_QPOS] = {"onestep qpos", 0},
     [Q_RESTART_QVEL] = {"onestep qvel", 0},
     [Q_RESTART_OBS] = {"onestep obs", 1e-14},
@@ -120,7 +118,7 @@ static bool open_task(struct parity *p, const json_t *root) {
     }
     char name_v5[80];
     snprintf(name_v5, sizeof name_v5, "%s-v5", p->task->name);
-    const struct task *task_v5 = task_find(name_v5); // none: that of a v5 task itself
+    const struct task *task_v5 = task_find(name_v5); // NULL for a v5 task
     p->env = env_create(p->task, p->err, sizeof p->err);
     p->env_v5 = env_create(task_v5 != NULL ? task_v5 : p->task, p->err, sizeof p->err);
     if (p->env == NULL || p->env_v5 == NULL) {
@@ -131,7 +129,7 @@ static bool open_task(struct parity *p, const json_t *root) {
     return true;
 }
 
-// Returns whether all is within tolerance.
+// Returns whether all quantities are within tolerance.
 static bool print_report(const struct parity *p) {
     bool all_ok = true;
     for (int q = 0; q < Q_COUNT; q++) {
@@ -195,8 +193,8 @@ int main(int argc, char **argv) {
     static const char usage[] =
         "usage: spur-parity FILE...\n"
         "Replays reference trajectories (JSON) in our environments and prints the largest\n"
-        "error of every quantity. Exits 0 when all are within tolerance, 1 when not, 74 when\n"
-        "a file cannot be used.\n";
+        "error of every quantity. Exits with 0 if all are within tolerance, 1 if not, 74 if a\n"
+        "file is invalid.\n";
     log_init("spur-parity", LOG_WARN, -1);
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {
         fputs(usage, stdout);

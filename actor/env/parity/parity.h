@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the parts of spur-parity share: parity.c reads files and prints the
-// report, parity_model.c compares the task and its compiled model,
-// parity_replay.c the trajectories.
+// Internal interface of spur-parity: parity.c reads files and prints the report, model.c compares
+// the task and its compiled model, replay.c the trajectories.
 #ifndef SPUR_ACTOR_ENV_PARITY_PARITY_H
 #define SPUR_ACTOR_ENV_PARITY_PARITY_H
 
@@ -37,7 +36,7 @@ enum quantity {
 struct measure {
     long values, wrong;
     double largest;  // error
-    char first[160]; // place of the first wrong value
+    char first[160]; // position of the first wrong value
 };
 
 // One file being checked.
@@ -49,21 +48,21 @@ struct parity {
     struct env_dims dims;
     bool has_comp;
     struct measure measures[Q_COUNT];
-    char where[80]; // in the file, for messages: "trajectory public-1"
+    char where[80]; // position in the file, for messages: "trajectory public-1"
     long step;      // in the trajectory; -1 elsewhere
     char err[512];
 };
 
-// Notes one pair of numbers, found at p->where and p->step.
+// Records one pair of numbers at p->where and p->step.
 void parity_compare(struct parity *p, enum quantity q, double here, double file);
 
-// Says why the file cannot be used, in p->err, after p->where. Returns false.
+// Writes to p->err why the file cannot be used, after p->where. Returns false.
 bool parity_refuse(struct parity *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 // Whether it is an array of exactly n numbers.
 bool parity_is_row(const json_t *row, size_t n);
 
-// Text from a file, made fit for a terminal: control characters become '?'.
+// Replaces control characters in text from a file by '?'.
 void parity_make_printable(char *text);
 
 // Each compares its part of the file; false when the file cannot be used.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Trajectories replayed: a reset to the start state, then the recorded actions,
-// nothing in between; and single steps from states inside.
+// Replays trajectories: a reset to the start state, then the recorded actions; and single steps
+// from states within them.
 #include "actor/env/parity/parity.h"
 
 #include <limits.h>
@@ -8,7 +8,7 @@
 
 #include "actor/env/mujoco_internal.h"
 
-// What a trajectory's arrays are, once they have been found and measured.
+// The arrays of a trajectory, with validated lengths.
 struct trajectory {
     const json_t *init_qpos, *init_qvel, *init_obs;
     const json_t *action, *qpos, *qvel, *obs, *reward, *terminated;
@@ -123,8 +123,8 @@ static void restart(struct parity *p, const json_t *qpos, const json_t *qvel) {
     env_set_state(p->env_v5, q, v);
 }
 
-// Gymnasium's v5 class walks through the same states, and pays and ends by rules
-// of its own: our v5 task does the step alongside.
+// Gymnasium's v5 class has the same states with other rewards and termination: our v5 task
+// replays the same step.
 static void compare_v5(struct parity *p, const struct trajectory *tr, size_t t,
                        const double *action) {
     struct env_step step = env_step_raw(p->env_v5, action);
@@ -177,7 +177,7 @@ static bool replay_restarts(struct parity *p, const struct trajectory *tr) {
             !get_rows(&qvel, p, item, "qvel", 0, (size_t)p->dims.nv)) {
             return false;
         }
-        // Observations may be cut short, in large tasks.
+        // Observations of large tasks may be truncated.
         size_t before_n = json_array_size(before), obs_n = json_array_size(obs);
         if (!json_is_integer(at) || json_integer_value(at) < 1 ||
             json_integer_value(at) >= (json_int_t)tr->steps || !parity_is_row(before, before_n) ||
@@ -204,7 +204,7 @@ bool parity_check_trajectories(struct parity *p, const json_t *root) {
     snprintf(p->where, sizeof p->where, "trajectories");
     const json_t *list = json_object_get(root, "trajectories");
     if (!json_is_array(list) || json_array_size(list) == 0) {
-        return parity_refuse(p, "missing or empty: there is nothing to replay");
+        return parity_refuse(p, "is missing or empty");
     }
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *object = json_array_get(list, i);

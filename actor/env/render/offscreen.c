@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The only file that includes EGL: opens the first usable device.
 #include "actor/env/render/offscreen.h"
 
 #include <stdbool.h>
@@ -19,8 +20,8 @@ struct offscreen {
     EGLContext context;
 };
 
-// Desktop OpenGL on one device; there are no surfaces: who draws brings a
-// framebuffer. False leaves nothing open.
+// Desktop OpenGL on one device, without a surface: the renderer draws to a framebuffer of its
+// own. On failure everything is closed.
 static bool open_device(struct offscreen *o, EGLDeviceEXT device) {
     o->display = eglGetPlatformDisplay(EGL_PLATFORM_DEVICE_EXT, device, NULL);
     if (o->display == EGL_NO_DISPLAY || !eglInitialize(o->display, NULL, NULL)) {
@@ -55,7 +56,7 @@ struct offscreen *offscreen_create(char *err, size_t err_len) {
     }
     free(o);
     snprintf(err, err_len,
-             "EGL offers no OpenGL here (%d devices asked); Mesa's software renderer is in "
+             "EGL offers no OpenGL here (%d devices tried); Mesa's software renderer is in "
              "Debian's packages libegl-mesa0 and libgl1-mesa-dri",
              count);
     return NULL;
@@ -76,13 +77,13 @@ void offscreen_destroy(struct offscreen **o) {
 
 struct offscreen *offscreen_create(char *err, size_t err_len) {
     snprintf(err, err_len,
-             "this program was built without EGL, which draws without a screen; install Debian's "
+             "this program was built without EGL, which is required to render; install Debian's "
              "packages libegl-dev and libgl1-mesa-dri, then: make clean && make build");
     return NULL;
 }
 
 void offscreen_destroy(struct offscreen **o) {
-    CHECK(*o == NULL); // there never is one
+    CHECK(*o == NULL);
 }
 
 #endif

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
-// OpenGL without a window or a screen: the doorway to EGL.
+// An OpenGL context without a window or a screen, by EGL.
 //
-// Takes the first device that gives a context: a graphics card, or Mesa's
-// software renderer where there is none. A build without EGL has offscreen_create
-// all the same, which then says what is missing.
+// Uses the first device that provides a context: a graphics card, or else Mesa's software
+// renderer. In a build without EGL, offscreen_create fails with a message.
 #ifndef SPUR_ACTOR_ENV_RENDER_OFFSCREEN_H
 #define SPUR_ACTOR_ENV_RENDER_OFFSCREEN_H
 
@@ -11,8 +10,8 @@
 
 struct offscreen;
 
-// Makes a context and makes it current on the calling thread, which must be the
-// one that draws. NULL with a sentence in err.
+// Creates a context and makes it current on the calling thread, which must be the one that
+// draws. NULL with the reason in err.
 struct offscreen *offscreen_create(char *err, size_t err_len);
 void offscreen_destroy(struct offscreen **o);
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Composes a scene around a copy of the simulation (camera, ground, sky, light) and draws it.
 #include "actor/env/render/render.h"
 
 #include <math.h>
@@ -11,13 +12,13 @@
 #include "actor/env/render/offscreen.h"
 #include "common/base/check.h"
 
-#define TILES 15                             // of the ground, from the middle to each side
+#define TILES 15                             // of the ground, from the middle to each edge
 #define GEOMS_MAX (4000 + 4 * TILES * TILES) // in a scene
-#define MARGIN 1.15                          // of the picture around the robot
+#define MARGIN 1.15                          // relative space around the robot
 
 // In units of the camera's distance.
-#define WALL 4.0 // how far behind the robot the sky hangs
-#define LAMP 2.5 // how high above it the lamp does
+#define WALL 4.0 // distance of the sky behind the robot
+#define LAMP 2.5 // height of the lamp above it
 
 struct env_render {
     struct offscreen *offscreen;
@@ -26,14 +27,14 @@ struct env_render {
     mjModel *model; // a copy, painted
     mjData *data;   // a copy of the environment's
     const mjData *source;
-    unsigned char *pixels; // (height, width, 3), lower row first
+    unsigned char *pixels; // (height, width, 3), bottom row first
     const char *names, *values;
 
-    int robot;     // the body at its root
-    bool travels;  // is followed by the camera
+    int robot;     // its root body
+    bool travels;  // whether the camera follows it
     double floor;  // height of the ground
-    double tile;   // side of one
-    double aim[3]; // what the camera looks at, relative to robot's centre in x, y if it travels
+    double tile;   // side length
+    double aim[3]; // point of view, relative to the robot's centre in x, y if it travels
 
     mjvScene scene;
     mjvOption option;
@@ -41,13 +42,13 @@ struct env_render {
     mjrContext context;
 };
 
-// ---- what is what in a model ----
+// ---- roles in a model ----
 
 static bool is_static(const mjModel *m, int geom) {
     return m->body_weldid[m->geom_bodyid[geom]] == 0;
 }
 
-// The root body of what the motors move; without motors, of the first that moves.
+// The root body of the actuated joints; without actuators, of the first joint.
 static int find_robot(const mjModel *m) {
     for (int i = 0; i < m->nu; i++) {
         if (m->actuator_trntype[i] == mjTRN_JOINT) {
@@ -68,12 +69,12 @@ static bool can_travel(const mjModel *m, int robot) {
     return false;
 }
 
-// A plane that lies: it is drawn as our ground.
+// A fixed plane: drawn as our ground.
 static bool is_ground(const mjModel *m, int geom) {
     return m->geom_type[geom] == mjGEOM_PLANE && is_static(m, geom);
 }
 
-// What must be in the picture.
+// Whether a geom must be visible.
 static bool is_framed(const mjModel *m, int robot, bool travels, int geom) {
     if (m->geom_type[geom] == mjGEOM_PLANE) {
         return false;
@@ -83,7 +84,7 @@ static bool is_framed(const mjModel *m, int robot, bool travels, int geom) {
 
 // ---- colours ----
 
-// Warm for the robot, a colour a limb; cold for other things that move.
+// Warm colours for the robot, one per limb; cold ones for other moving objects.
 static const float robot_colours[][3] = {
     {0.93f, 0.52f, 0.18f}, {0.85f, 0.28f, 0.22f}, {0.97f, 0.73f, 0.22f},
     {0.80f, 0.38f, 0.30f}, {0.88f, 0.62f, 0.35f},
@@ -99,7 +100,7 @@ static const float sky_colour[4] = {0.52f, 0.61f, 0.70f, 1};
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
-// What the model's author left grey is painted; his own colours stay.
+// Colours the geoms that have MuJoCo's default grey; other colours are kept.
 static void paint(mjModel *m, int robot) {
     int *colour = xcalloc((size_t)m->nbody, sizeof *colour); // numbered by limb, or by thing
     float *shade = xcalloc((size_t)m->nbody, sizeof *shade); // alternates along a limb
@@ -135,13 +136,13 @@ static void paint(mjModel *m, int robot) {
     free(shade);
 }
 
-// ---- the size of things ----
+// ---- sizes ----
 
 struct ball {
     double centre[3], radius;
 };
 
-// One or two balls that hold a geom; two at the ends of long ones. Returns how many.
+// One or two balls that enclose a geom; two for long ones. Returns their number.
 static int geom_balls(struct ball balls[2], const mjModel *m, const mjData *d, int geom) {
     const mjtNum *size = m->geom_size + (size_t)geom * 3, *pos = d->geom_xpos + (size_t)geom * 3;
     const mjtNum *mat = d->geom_xmat + (size_t)geom * 9;
@@ -160,7 +161,7 @@ struct box {
     double low[3], high[3];
 };
 
-// Around what must be in the picture (or only around what moves of it).
+// Bounding box of the geoms that must be visible, or only of the moving ones.
 static struct box surround(const mjModel *m, const mjData *d, int robot, bool travels,
                            bool moving_only) {
     struct box box = {{INFINITY, INFINITY, INFINITY}, {-INFINITY, -INFINITY, -INFINITY}};
@@ -177,13 +178,13 @@ static struct box surround(const mjModel *m, const mjData *d, int robot, bool tr
             }
         }
     }
-    if (box.low[0] > box.high[0]) { // nothing: some box
+    if (box.low[0] > box.high[0]) { // empty: a default
         box = (struct box){{-1, -1, -1}, {1, 1, 1}};
     }
     return box;
 }
 
-// Height of the model's own ground, or a little below everything.
+// Height of the model's ground, or slightly below the bounding box.
 static double floor_height(const mjModel *m, const mjData *d, const struct box *box) {
     double height = -INFINITY;
     for (int g = 0; g < m->ngeom; g++) {
@@ -213,7 +214,7 @@ static double dot(const double *a, const double *b) {
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 }
 
-// How far from `aim` the camera must be to see everything.
+// Distance of the camera from `aim` at which everything is visible.
 static double distance_needed(const struct env_render *r, const double *aim) {
     struct axes axes = camera_axes(&r->angles);
     double half_angle = r->model->vis.global.fovy * M_PI / 360;
@@ -239,7 +240,7 @@ static double distance_needed(const struct env_render *r, const double *aim) {
     return needed * MARGIN / r->angles.zoom;
 }
 
-// Where the camera looks now.
+// The current point of view.
 static void aim_now(double aim[3], const struct env_render *r) {
     memcpy(aim, r->aim, 3 * sizeof *aim);
     if (r->travels) {
@@ -258,7 +259,7 @@ struct env_camera env_camera_default(const struct env *env) {
     int robot = find_robot(m);
     struct box box = surround(m, mujoco_env_data(env), robot, can_travel(m, robot), true);
     double width = fmax(box.high[0] - box.low[0], box.high[1] - box.low[1]);
-    double flat = fmax(0, 1 - (box.high[2] - box.low[2]) / (0.6 * width)); // 0 standing, 1 a disc
+    double flat = fmax(0, 1 - (box.high[2] - box.low[2]) / (0.6 * width)); // 0 upright, 1 flat
     return (struct env_camera){.azimuth = 90, .elevation = -(12 + 70 * flat * flat), .zoom = 1};
 }
 
@@ -274,8 +275,8 @@ static void add_box(mjvScene *scene, const double pos[3], const double half[3], 
     geom->shininess = 0;
 }
 
-// A slab, and tiles that stand in it and stay where they are when the camera
-// moves on. They are thick, or they would cast shadows on themselves.
+// A slab, and tiles at fixed positions in the world while the camera moves. They are thick,
+// because thin ones cast shadows on themselves.
 static void add_ground(struct env_render *r, const double aim[3]) {
     double far = 20 * r->camera.distance, proud = 0.002 * r->tile;
     double slab[3] = {far, far, r->tile};
@@ -293,7 +294,7 @@ static void add_ground(struct env_render *r, const double aim[3]) {
     }
 }
 
-// A wall across the view, behind everything.
+// A wall in the background.
 static void add_sky(struct env_render *r, const double aim[3]) {
     struct axes axes = camera_axes(&r->angles);
     double distance = r->camera.distance, pos[3], mat[9];
@@ -307,10 +308,10 @@ static void add_sky(struct env_render *r, const double aim[3]) {
     add_box(&r->scene, pos, half, mat, sky_colour);
 }
 
-// One lamp high behind the camera's shoulder, for shape and shadow.
+// A lamp above and behind the camera, for shading and shadows.
 static void add_lamp(struct env_render *r, const double aim[3]) {
     if (r->model->nlight > 0 || r->scene.nlight >= mjMAXLIGHT) {
-        return; // the model has its own
+        return; // the model has lights
     }
     struct axes axes = camera_axes(&r->angles);
     double to[3] = {-0.35 * axes.forward[0] - 0.35 * axes.right[0],
@@ -329,7 +330,7 @@ static void add_lamp(struct env_render *r, const double aim[3]) {
 static void compose(struct env_render *r) {
     double aim[3];
     aim_now(aim, r);
-    // Never nearer again within an episode: a camera that breathes is hard to look at.
+    // The distance never decreases within an episode, to avoid a pulsating image.
     r->camera.distance = fmax(r->camera.distance, distance_needed(r, aim));
     memcpy(r->camera.lookat, aim, sizeof aim);
     mjv_updateScene(r->model, r->data, &r->option, NULL, &r->camera, mjCAT_ALL, &r->scene);
@@ -366,14 +367,14 @@ static void draw(void *arg) {
     mjr_readPixels(r->pixels, NULL, all, &r->context);
 }
 
-// ---- from outside ----
+// ---- interface ----
 
-// The numbers of the model that say how it is drawn.
+// Sets the model's parameters of rendering.
 static void set_looks(mjModel *m, int width, int height) {
     m->vis.global.offwidth = width;
     m->vis.global.offheight = height;
     m->vis.quality.shadowsize = 2048;
-    m->vis.map.shadowscale = 0.3f; // of the lamp's cone: all of it would be coarse
+    m->vis.map.shadowscale = 0.3f; // of the lamp's cone, for resolution
     m->vis.map.znear = 0.05f;      // of extent, which env_render_begin sets
     m->vis.map.zfar = 6;
     for (int i = 0; i < 3; i++) {
@@ -413,9 +414,9 @@ struct env_render *env_render_create(const struct env *env, int width, int heigh
     r->camera.azimuth = camera.azimuth;
     r->camera.elevation = camera.elevation;
     if (!mujoco_guarded(make_scene, r)) {
-        snprintf(err, err_len, "MuJoCo cannot draw here: %s", mujoco_error());
+        snprintf(err, err_len, "MuJoCo cannot render here: %s", mujoco_error());
     } else if (r->context.currentBuffer != mjFB_OFFSCREEN) {
-        snprintf(err, err_len, "OpenGL offers no picture of %d x %d here", width, height);
+        snprintf(err, err_len, "OpenGL offers no framebuffer of %d x %d here", width, height);
     } else {
         r->scene.flags[mjRND_SHADOW] = 1;
         env_render_begin(r, env);
@@ -452,7 +453,7 @@ static double round_length(double x) {
 void env_render_begin(struct env_render *r, const struct env *env) {
     r->source = mujoco_env_data(env);
     if (!mujoco_guarded(copy_state, r)) {
-        return; // env_render_draw will say so
+        return; // env_render_draw reports the error
     }
     struct box box = surround(r->model, r->data, r->robot, r->travels, false);
     const mjtNum *centre = r->data->subtree_com + (size_t)r->robot * 3;
@@ -474,7 +475,7 @@ int env_render_draw(uint8_t *rgb, struct env_render *r, const struct env *env, c
     r->names = names;
     r->values = values;
     if (!mujoco_guarded(draw, r)) {
-        snprintf(err, err_len, "MuJoCo cannot draw: %s", mujoco_error());
+        snprintf(err, err_len, "MuJoCo cannot render: %s", mujoco_error());
         return -1;
     }
     size_t row = (size_t)r->width * 3;

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
-// A four-legged robot, paid for how fast its torso gets along.
+// A four-legged robot, rewarded for the forward velocity of its torso.
 //
-// Three tasks in one model: Gymnasium's v4, its v5 (contact forces are observed
-// and cost), and MBPO's own, with v4's observation and the contact cost, which
-// the MBPO paper calls a truncated observation.
+// Three tasks with one model: Gymnasium's v4; its v5, which observes and penalises contact
+// forces; and MBPO's, with v4's observation (called truncated in the MBPO paper) and the contact
+// cost.
 #include <math.h>
 #include <stddef.h>
 
 #include "actor/env/tasks/tasks.h"
 
-#define TORSO 1 // the first body behind the world
+#define TORSO 1 // the first body after the world
 
 // q = position (3), quaternion (4), then hip and ankle of each leg.
 static bool ant_terminated(const struct env_view *view) {
@@ -23,7 +23,7 @@ static bool ant_terminated(const struct env_view *view) {
     return !healthy;
 }
 
-// ---- what is observed ----
+// ---- observation ----
 
 static int ant_observe(double *obs, const struct env_view *view) {
     return env_observe_state(obs, view, 2, INFINITY);
@@ -31,13 +31,13 @@ static int ant_observe(double *obs, const struct env_view *view) {
 
 static int ant_v5_observe(double *obs, const struct env_view *view) {
     int n = ant_observe(obs, view);
-    for (int i = 6; i < 6 * view->nbody; i++) { // the world's row is left out
+    for (int i = 6; i < 6 * view->nbody; i++) { // without the world's row
         obs[n++] = env_clip(view->cfrc_ext[i], 1.0);
     }
     return n;
 }
 
-// ---- what is paid ----
+// ---- reward ----
 
 enum {
     TORSO_X,
@@ -56,8 +56,7 @@ enum {
             "healthy_reward", "contact_cost"                                                       \
     }
 
-// The torso's position is a derived value: it lags behind qpos, and so does the
-// velocity that is paid.
+// The torso's position is a derived value that lags behind qpos, and so does its velocity.
 static void ant_mark(double marks[ENV_MARKS_MAX], const struct env_view *view) {
     marks[0] = view->xpos[3 * TORSO];
     marks[1] = view->xpos[3 * TORSO + 1];

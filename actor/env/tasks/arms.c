@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: MIT
 // Arms that reach for a target or push a puck.
 //
-// Both are paid by distances between bodies. v4 takes them before the step, so
-// that an action is paid one step late; v5 after it. Positions of bodies lag
-// behind qpos by an evaluation of the simulator, in rewards as in observations.
-// No state ends an episode.
+// The reward depends on distances between bodies. v4 measures them before the step, so an
+// action is rewarded one step late; v5 after the step. In rewards and observations, positions of
+// bodies lag behind qpos by one evaluation of the simulator. No state ends an episode.
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
 
 #include "actor/env/tasks/tasks.h"
 
-// Between the origins of two bodies' frames.
+// Distance between the origins of two bodies' frames.
 static double distance(const struct env_view *view, int body_a, int body_b) {
     const double *a = view->xpos + (ptrdiff_t)3 * body_a, *b = view->xpos + (ptrdiff_t)3 * body_b;
     double d[3] = {a[0] - b[0], a[1] - b[1], a[2] - b[2]};
@@ -22,7 +21,7 @@ static double distance(const struct env_view *view, int body_a, int body_b) {
 
 enum { REACHER_FINGERTIP = 3, REACHER_TARGET = 4 };
 
-// The target is anywhere in a disc of radius 0.2, and at rest.
+// The target is uniform in a disc of radius 0.2, and at rest.
 static void reacher_start(double *qpos, double *qvel, const struct env_task *task,
                           const struct env_view *view, struct rng *rng) {
     env_start_uniform(qpos, qvel, task, view, rng);
@@ -53,15 +52,15 @@ static int reacher_v5_observe(double *obs, const struct env_view *view) {
     return 10;
 }
 
-// v4 has the height between them too, which is 0.
+// v4 also observes the difference in height, which is 0.
 static int reacher_observe(double *obs, const struct env_view *view) {
     int n = reacher_v5_observe(obs, view);
     obs[n] = view->xpos[3 * REACHER_FINGERTIP + 2] - view->xpos[3 * REACHER_TARGET + 2];
     return n + 1;
 }
 
-static double reacher_pay(double parts[ENV_PARTS_MAX], double distance_to_target,
-                          const struct env_view *view, const double *action) {
+static double reacher_parts(double parts[ENV_PARTS_MAX], double distance_to_target,
+                            const struct env_view *view, const double *action) {
     parts[0] = -distance_to_target;
     parts[1] = -env_sum_squares(action, view->nu);
     return parts[0] + parts[1];
@@ -73,21 +72,21 @@ static void reacher_mark(double marks[ENV_MARKS_MAX], const struct env_view *vie
 
 static double reacher_reward(double parts[ENV_PARTS_MAX], const double marks[ENV_MARKS_MAX],
                              const struct env_view *view, const double *action) {
-    return reacher_pay(parts, marks[0], view, action);
+    return reacher_parts(parts, marks[0], view, action);
 }
 
 static double reacher_v5_reward(double parts[ENV_PARTS_MAX], const double marks[ENV_MARKS_MAX],
                                 const struct env_view *view, const double *action) {
     (void)marks;
-    return reacher_pay(parts, distance(view, REACHER_FINGERTIP, REACHER_TARGET), view, action);
+    return reacher_parts(parts, distance(view, REACHER_FINGERTIP, REACHER_TARGET), view, action);
 }
 
 // ---- pusher: q = 7 joints of the arm, puck y, puck x, goal y, goal x ----
 
 enum { PUSHER_TIPS = 10, PUSHER_OBJECT = 11, PUSHER_GOAL = 12, PUSHER_ARM_JOINTS = 7 };
 
-// The arm is in its pose at rest, the puck before the goal and not on it. The
-// first number drawn is the puck's y, whose slide comes first.
+// The arm starts in its reference pose, the puck in front of the goal at a minimum distance.
+// The first random number is the puck's y, whose slide joint comes first.
 static void pusher_start(double *qpos, double *qvel, const struct env_task *task,
                          const struct env_view *view, struct rng *rng) {
     env_start_uniform(qpos, qvel, task, view, rng);
@@ -118,13 +117,13 @@ static int pusher_observe(double *obs, const struct env_view *view) {
     return n;
 }
 
-// As marks, or straight after the step.
+// As marks, or after the step.
 static void pusher_distances(double distances[ENV_MARKS_MAX], const struct env_view *view) {
     distances[0] = distance(view, PUSHER_OBJECT, PUSHER_TIPS);
     distances[1] = distance(view, PUSHER_OBJECT, PUSHER_GOAL);
 }
 
-// The parts are not weighted yet.
+// The parts are unweighted.
 static double pusher_reward(double parts[ENV_PARTS_MAX], const double distances[ENV_MARKS_MAX],
                             const struct env_view *view, const double *action) {
     parts[0] = -distances[0];

@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: MIT
-// A robot like a person, paid for how fast its centre of mass gets along.
+// A humanoid robot, rewarded for the forward velocity of its centre of mass.
 //
-// Three tasks in one model: Gymnasium's v4, its v5 (what is always zero is no
-// longer observed, and contact forces cost), and MBPO's own, which observes
-// positions and velocities only and has the contact cost.
+// Three tasks with one model: Gymnasium's v4; its v5, which omits constant zeros from the
+// observation and penalises contact forces; and MBPO's, which observes only positions and
+// velocities and has the contact cost.
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
 
 #include "actor/env/tasks/tasks.h"
 
-#define ROOT_DOFS 6 // of the free joint, which has no motor
+#define ROOT_DOFS 6 // of the free joint, which has no actuator
 
 // q = position (3), quaternion (4), then the joints.
 static bool humanoid_terminated(const struct env_view *view) {
     return !(view->qpos[2] > 1.0 && view->qpos[2] < 2.0);
 }
 
-// MBPO's limits belong to the healthy side.
+// MBPO counts the limits themselves as healthy.
 static bool humanoid_truncated_obs_terminated(const struct env_view *view) {
     return !(view->qpos[2] >= 1.0 && view->qpos[2] <= 2.0);
 }
 
-// ---- what is observed ----
+// ---- observation ----
 
 static int humanoid_truncated_obs_observe(double *obs, const struct env_view *view) {
     return env_observe_state(obs, view, 2, INFINITY);
@@ -33,7 +33,8 @@ static double *append(double *out, const double *x, int n) {
     return out + n;
 }
 
-// Inertias, velocities, motors and contacts, from these bodies and coordinates on.
+// Inertias, velocities, actuator forces and contact forces, from body `body` and coordinate
+// `dof` on.
 static int observe_all(double *obs, const struct env_view *view, int body, int dof) {
     double *out = obs + env_observe_state(obs, view, 2, INFINITY);
     int bodies = view->nbody - body;
@@ -52,7 +53,7 @@ static int humanoid_v5_observe(double *obs, const struct env_view *view) {
     return observe_all(obs, view, 1, ROOT_DOFS);
 }
 
-// ---- what is paid ----
+// ---- reward ----
 
 enum {
     COM_X,

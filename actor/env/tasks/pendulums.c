@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A cart that balances one pole or two.
+// A cart that balances one pole, or two poles on top of each other.
 #include <math.h>
 #include <stddef.h>
 
@@ -40,7 +40,7 @@ static double inverted_pendulum_v5_reward(double parts[ENV_PARTS_MAX],
 
 enum { DOUBLE_PENDULUM_TIP = 0 };
 
-// The last number is the force with which the end of the rail stops the cart.
+// The last number is the constraint force of the rail's end on the cart.
 static int double_pendulum_v5_observe(double *obs, const struct env_view *view) {
     const double *q = view->qpos;
     int n = 0;
@@ -56,7 +56,7 @@ static int double_pendulum_v5_observe(double *obs, const struct env_view *view) 
     return n;
 }
 
-// v4 has the same for the hinges, which have no ends: always 0.
+// v4 also observes those of the hinges, which have no limits: always 0.
 static int double_pendulum_observe(double *obs, const struct env_view *view) {
     int n = double_pendulum_v5_observe(obs, view);
     obs[n++] = env_clip(view->qfrc_constraint[1], 10.0);
@@ -64,13 +64,13 @@ static int double_pendulum_observe(double *obs, const struct env_view *view) {
     return n;
 }
 
-// The tip lags behind the state.
+// The tip's position lags behind the state.
 static bool double_pendulum_terminated(const struct env_view *view) {
     return !(view->site_xpos[3 * DOUBLE_PENDULUM_TIP + 2] > 1.0);
 }
 
-static double double_pendulum_pay(double parts[ENV_PARTS_MAX], double alive_bonus,
-                                  const struct env_view *view) {
+static double double_pendulum_parts(double parts[ENV_PARTS_MAX], double alive_bonus,
+                                    const struct env_view *view) {
     const double *tip = view->site_xpos + (ptrdiff_t)3 * DOUBLE_PENDULUM_TIP;
     const double *v = view->qvel;
     double x = tip[0], z = tip[2];
@@ -86,7 +86,7 @@ static double double_pendulum_reward(double parts[ENV_PARTS_MAX], const double m
                                      const struct env_view *view, const double *action) {
     (void)marks;
     (void)action;
-    return double_pendulum_pay(parts, 10.0, view);
+    return double_pendulum_parts(parts, 10.0, view);
 }
 
 static double double_pendulum_v5_reward(double parts[ENV_PARTS_MAX],
@@ -94,7 +94,7 @@ static double double_pendulum_v5_reward(double parts[ENV_PARTS_MAX],
                                         const struct env_view *view, const double *action) {
     (void)marks;
     (void)action;
-    return double_pendulum_pay(parts, double_pendulum_terminated(view) ? 0.0 : 10.0, view);
+    return double_pendulum_parts(parts, double_pendulum_terminated(view) ? 0.0 : 10.0, view);
 }
 
 // ---- the table ----

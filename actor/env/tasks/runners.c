@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Robots in a plane, paid for how fast they get along.
+// Planar robots, rewarded for their forward velocity.
 #include <math.h>
 #include <stddef.h>
 
 #include "actor/env/tasks/tasks.h"
 
-// Hopper and walker are paid alike: forward velocity, being alive, cheap controls.
+// Reward of hopper and walker: forward velocity + healthy reward - control cost.
 static double walking_reward(double parts[ENV_PARTS_MAX], const double marks[ENV_MARKS_MAX],
                              const struct env_view *view, const double *action, bool healthy) {
     double x_velocity = (view->qpos[0] - marks[0]) / view->dt;
@@ -18,7 +18,7 @@ static double walking_reward(double parts[ENV_PARTS_MAX], const double marks[ENV
     return x_velocity + healthy_reward - ctrl_cost;
 }
 
-// v4 pays for being alive also on the step that ends the episode.
+// v4 includes the healthy reward also in the step that ends the episode.
 static double walking_v4_reward(double parts[ENV_PARTS_MAX], const double marks[ENV_MARKS_MAX],
                                 const struct env_view *view, const double *action) {
     return walking_reward(parts, marks, view, action, true);
@@ -27,7 +27,7 @@ static double walking_v4_reward(double parts[ENV_PARTS_MAX], const double marks[
 #define WALKING_PARTS                                                                              \
     { "x_velocity", "reward_forward", "ctrl_cost", "healthy_reward" }
 
-// All but x, which no task shows; velocities clipped.
+// The state without x; velocities are clipped.
 static int walking_observe(double *obs, const struct env_view *view) {
     return env_observe_state(obs, view, 1, 10.0);
 }
@@ -37,8 +37,7 @@ static int walking_observe(double *obs, const struct env_view *view) {
 static bool hopper_terminated(const struct env_view *view) {
     const double *q = view->qpos, *v = view->qvel;
     bool healthy = q[1] > 0.7 && fabs(q[2]) < 0.2;
-    // The bound is on the state itself, before velocities are clipped for the
-    // observation.
+    // The bound applies to the state, before the observation clips velocities.
     for (int i = 2; i < view->nq; i++) {
         healthy = healthy && fabs(q[i]) < 100.0;
     }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Functions that several families of tasks share, and the search for a task's row.
 #include "actor/env/tasks/tasks.h"
 
 #include <stddef.h>
@@ -6,7 +7,7 @@
 
 #include "common/base/check.h"
 
-// ---- where an episode starts ----
+// ---- start states ----
 
 void env_start_uniform(double *qpos, double *qvel, const struct env_task *task,
                        const struct env_view *view, struct rng *rng) {
@@ -28,7 +29,7 @@ void env_start_normal_velocity(double *qpos, double *qvel, const struct env_task
     }
 }
 
-// ---- what is observed and paid ----
+// ---- observation and reward ----
 
 void env_mark_x(double marks[ENV_MARKS_MAX], const struct env_view *view) {
     marks[0] = view->qpos[0];
