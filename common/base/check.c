@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Failure of an assertion, fatal errors, and the allocators.
 #include "common/base/check.h"
 
 #include <stdarg.h>
@@ -12,7 +13,7 @@
 #include "common/base/log.h"
 
 void check_failed(const char *file, int line, const char *fact) {
-    log_error("%s:%d: this must hold but does not: %s (a bug in spur)", file, line, fact);
+    log_error("%s:%d: assertion failed: %s (a bug in spur)", file, line, fact);
     abort();
 }
 
@@ -36,7 +37,8 @@ void *xmalloc(size_t size) {
 void *xcalloc(size_t n, size_t size) {
     void *p = calloc(n ? n : 1, size ? size : 1);
     if (!p) {
-        die(EXIT_CODE_FAILURE, "see the predicted memory of `spur config`, or lower replay sizes",
+        die(EXIT_CODE_FAILURE,
+            "see the memory that `spur config` predicts; lower rollout.retain_epochs or run.steps",
             "out of memory: %zu x %zu bytes", n, size);
     }
     return p;
@@ -47,20 +49,21 @@ char *xstrdup(const char *s) {
     return memcpy(xmalloc(len), s, len);
 }
 
-// A large page of x86 and ARM.
-#define LARGE_PAGE ((size_t)2 << 20)
+// The size of a huge page on x86 and ARM.
+#define HUGE_PAGE ((size_t)2 << 20)
 
 float *xfloats(size_t n) {
     size_t bytes = (n * sizeof(float) + 63) / 64 * 64;
-    bool large = bytes >= LARGE_PAGE;
+    bool huge = bytes >= HUGE_PAGE;
     void *p;
     if (n > SIZE_MAX / sizeof(float) - 64 ||
-        posix_memalign(&p, large ? LARGE_PAGE : 64, bytes ? bytes : 64) != 0) {
-        die(EXIT_CODE_FAILURE, "see the predicted memory of `spur config`, or lower replay sizes",
+        posix_memalign(&p, huge ? HUGE_PAGE : 64, bytes ? bytes : 64) != 0) {
+        die(EXIT_CODE_FAILURE,
+            "see the memory that `spur config` predicts; lower rollout.retain_epochs or run.steps",
             "out of memory: %zu floats", n);
     }
-    if (large) { // only whole pages: what is left over would take another
-        madvise(p, bytes / LARGE_PAGE * LARGE_PAGE, MADV_HUGEPAGE);
+    if (huge) { // whole pages only: the rest would occupy one more
+        madvise(p, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
     }
     memset(p, 0, bytes ? bytes : 64);
     return p;

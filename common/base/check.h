@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: MIT
-// Checks for programmer errors, and the one way to give up at start-up.
+// Assertions, fatal errors at start-up, and allocation that cannot fail.
 //
-// CHECK is for what the code itself guarantees: it is always on, prints the
-// fact that does not hold and aborts. Peers, files and users never reach a
-// CHECK: their mistakes are values that functions return and callers handle.
-// die() is for main() and start-up only: it says what failed, why, and what to
-// do about it, and exits with one of the codes below.
+// CHECK asserts an invariant of the code. It is never compiled out; a failure prints
+// the condition and aborts. Input from peers, files and users must not reach a CHECK:
+// functions return an error for it, and callers handle that. die() is for main() and
+// start-up only: it prints what failed, why, and what to do, and exits with one of the
+// codes below.
 #ifndef SPUR_COMMON_BASE_CHECK_H
 #define SPUR_COMMON_BASE_CHECK_H
 
 #include <stddef.h>
 
-// Exit codes, as in sysexits.h, so that supervisors can tell "try again" from
-// "do not".
+// Exit codes, as in sysexits.h. A supervisor decides by them whether to restart.
 enum exit_code {
     EXIT_CODE_OK = 0,
     EXIT_CODE_FAILURE = 1,
@@ -20,7 +19,7 @@ enum exit_code {
     EXIT_CODE_UNAVAILABLE = 69, // a peer or service is missing
     EXIT_CODE_IO = 74,          // a file could not be read or written
     EXIT_CODE_TEMPFAIL = 75,    // try again later
-    EXIT_CODE_PROTOCOL = 76,    // the peer speaks another schema or task
+    EXIT_CODE_PROTOCOL = 76,    // the peer has another version of the schema, or another task
     EXIT_CODE_CONFIG = 78,      // the configuration is wrong
 };
 
@@ -38,13 +37,13 @@ _Noreturn void check_failed(const char *file, int line, const char *fact);
 _Noreturn void die(enum exit_code code, const char *hint, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-// malloc, calloc, strdup that never return NULL: running out of memory at
-// start-up is fatal, and nothing allocates afterwards. Caller frees.
-void *xmalloc(size_t size); // zeroed, too
+// malloc, calloc and strdup that never return NULL. Memory is allocated at start-up,
+// where running out of it is fatal. The caller frees.
+void *xmalloc(size_t size); // zeroed as well
 void *xcalloc(size_t n, size_t size);
 char *xstrdup(const char *s);
-// 64-byte aligned, zeroed floats, from 2 MiB on in large pages if the system has them; freed
-// with free().
+// Zeroed floats, aligned to 64 bytes. Blocks of 2 MiB and more use huge pages where the
+// system has them. Freed with free().
 float *xfloats(size_t n);
 
 #endif

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: MIT
+// clock_gettime in the units of clock.h.
 #include "common/base/clock.h"
 
 #include <time.h>
 
-uint64_t clock_cpu_ns(void) {
+static uint64_t read_ns(clockid_t clock) {
     struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    clock_gettime(clock, &t);
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+uint64_t clock_cpu_ns(void) {
+    return read_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
 uint64_t clock_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+    return read_ns(CLOCK_MONOTONIC);
 }
 
 uint64_t clock_ms(void) {

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Files that travel inside the binary: MuJoCo models, default configurations.
+// Files embedded in a program: MuJoCo models, default configurations.
 //
-// common/embed.py turns them into one C file that defines a table
+// common/base/embed.py converts them to a C file that defines a table
 //
 //     const struct embed_file NAME[];
 //     const int NAME_count;
 //
-// which its user declares with EMBED_TABLE(NAME). The bytes are those of the
-// file, with a NUL behind them that len does not count, so that text may be
-// used as a string.
+// EMBED_TABLE(NAME) declares it where it is used. The data are the bytes of the file,
+// followed by a NUL that len does not count, so that text can be used as a string.
 #ifndef SPUR_COMMON_BASE_EMBED_H
 #define SPUR_COMMON_BASE_EMBED_H
 

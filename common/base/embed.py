@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Turns files into a C table, so that programs carry them inside.
+"""Converts files to a C table, which embeds them in a program.
 
     embed.py OUT.c SYMBOL FILE...
 
 OUT.c defines `const struct embed_file SYMBOL[]` and `const int SYMBOL_count`
-(see common/base/embed.h), one row a file in the order given: its name without
-folders, its bytes (a NUL follows them), their count. From meson:
+(see common/base/embed.h), one row per file in the given order: its name without
+folders, its bytes (followed by a NUL), their number. From meson:
 
     models_c = custom_target('models_c',
       input: files('models/hopper.xml', 'models/walker.xml'),
       output: 'models.c',
-      command: [python, files('../common/embed.py'), '@OUTPUT@', 'env_models', '@INPUT@'])
+      command: [python, embed, '@OUTPUT@', 'env_models', '@INPUT@'])
     lib = static_library('lib', files('lib.c'), models_c, include_directories: root)
 
 and in C:
@@ -20,7 +20,7 @@ and in C:
     EMBED_TABLE(env_models);
     for (int i = 0; i < env_models_count; i++) { use(env_models[i].name); }
 
-meson runs it again when a file changes. Two files of one name are refused.
+meson runs it again when a file changes. Two files with the same name are refused.
 """
 
 import os

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// write, fsync, rename; read until end of file; flock.
 #include "common/base/file.h"
 
 #include <errno.h>
@@ -11,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int sync_folder_of(const char *path) {
+static int sync_directory_of(const char *path) {
     char dir[PATH_MAX];
     snprintf(dir, sizeof(dir), "%s", path);
     char *slash = strrchr(dir, '/');
@@ -73,7 +74,7 @@ int file_writev_atomic(const char *path, const struct iovec *iov, int iov_count)
         unlink(temporary);
         return rc;
     }
-    return sync_folder_of(path);
+    return sync_directory_of(path);
 }
 
 int file_write_atomic(const char *path, const void *data, size_t len) {
@@ -112,7 +113,7 @@ int file_read_all(char **data, size_t *len, const char *path, size_t len_max) {
     }
     for (;;) {
         if (used == room) {
-            rc = -EFBIG; // it grew while we read
+            rc = -EFBIG; // it grew meanwhile
             goto out;
         }
         ssize_t n = read(fd, buffer + used, room - used);
@@ -180,7 +181,7 @@ int file_join(char *out, size_t out_len, const char *dir, const char *name) {
 }
 
 int file_dir_writable(const char *dir) {
-    // Asking by doing: access() is wrong for root and for read-only mounts.
+    // Creates a file, since access() is wrong for root and for read-only mounts.
     char path[PATH_MAX];
     int n = snprintf(path, sizeof(path), "%s/.writable.%d", dir, (int)getpid());
     if (n < 0 || (size_t)n >= sizeof(path)) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Limits are read where Linux keeps them. /proc/self/cgroup names the groups that the process is
-// in: under version 2 one line "0::/path", under version 1 one a controller, "4:cpu,cpuacct:/path".
-// A limit may be set on any group above as well, so the path is walked up to the top; inside a
-// container the path is often the host's and does not exist here, and the walk ends at the mount
-// point, which is then the container's own group.
+// Limits from /proc and /sys. /proc/self/cgroup names the groups of the process: in version 2 one
+// line "0::/path", in version 1 one line per controller, "4:cpu,cpuacct:/path". An ancestor may set
+// a smaller limit, so each group from there to the mount point is read. In a container the path is
+// often the host's and does not exist; then the mount point alone counts, which is the container's
+// own group.
 #include "common/base/host.h"
 
 #include <dirent.h>
@@ -24,7 +24,7 @@ int host_die_with(pid_t parent) {
     if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0) {
         return -errno;
     }
-    // It may have ended before the line above; then we have another parent already.
+    // The parent may have ended before the call above; then the process has another one.
     return getppid() == parent ? 0 : -ESRCH;
 }
 
@@ -40,8 +40,8 @@ bool host_stop_again(uint64_t *first_ms, uint64_t now_ms) {
 
 enum version { CGROUP_V1, CGROUP_V2 };
 
-// Whether a comma-separated list of controllers holds name.
-static bool lists(const char *controllers, const char *name) {
+// Whether a comma-separated list of controllers contains name.
+static bool contains(const char *controllers, const char *name) {
     size_t len = strlen(name);
     for (const char *p = controllers; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL) {
         if (strncmp(p, name, len) == 0 && (p[len] == ',' || p[len] == '\0')) {
@@ -51,7 +51,8 @@ static bool lists(const char *controllers, const char *name) {
     return false;
 }
 
-// The path of our group for a controller, below the hierarchy's mount point. False if none.
+// The path of this process's group for a controller, relative to the mount point of the
+// hierarchy. False if there is none.
 static bool find_group(char *path, size_t path_len, enum version version, const char *controller,
                        const char *root) {
     char name[PATH_LEN_MAX];
@@ -71,7 +72,7 @@ static bool find_group(char *path, size_t path_len, enum version version, const 
         }
         controllers++;
         *group++ = '\0';
-        found = version == CGROUP_V2 ? controllers[0] == '\0' : lists(controllers, controller);
+        found = version == CGROUP_V2 ? controllers[0] == '\0' : contains(controllers, controller);
         if (found) {
             snprintf(path, path_len, "%s", strcmp(group, "/") == 0 ? "" : group);
         }
@@ -80,7 +81,7 @@ static bool find_group(char *path, size_t path_len, enum version version, const 
     return found;
 }
 
-// Reads up to two numbers of a control file; "max" and unreadable give -1.
+// Reads up to two numbers of a control file; -1 for "max" or an unreadable one.
 static void read_numbers(double out[2], const char *dir, const char *file) {
     out[0] = out[1] = -1;
     char path[2 * PATH_LEN_MAX];
@@ -106,7 +107,7 @@ static void read_numbers(double out[2], const char *dir, const char *file) {
     fclose(f);
 }
 
-// What one group's folder says; 0: nothing.
+// The limit in the directory of one group; 0: none.
 static double group_cores(const char *dir, enum version version) {
     double quota[2], period[2];
     if (version == CGROUP_V2) {
@@ -122,24 +123,24 @@ static double group_cores(const char *dir, enum version version) {
 static double group_memory(const char *dir, enum version version) {
     double bytes[2];
     read_numbers(bytes, dir, version == CGROUP_V2 ? "memory.max" : "memory.limit_in_bytes");
-    // Version 1 says "no limit" with a number just below 2^63.
+    // In version 1 "no limit" is a number just below 2^63.
     return bytes[0] > 0 && bytes[0] < 4e18 ? bytes[0] : 0;
 }
 
-// The tightest limit from our group up to the mount point.
-static double walk_up(const char *mount, char *group, enum version version,
-                      double (*limit)(const char *dir, enum version version)) {
-    double tightest = 0;
+// The smallest limit from the group up to the mount point.
+static double smallest_limit(const char *mount, char *group, enum version version,
+                             double (*limit)(const char *dir, enum version version)) {
+    double smallest = 0;
     for (;;) {
         char dir[2 * PATH_LEN_MAX];
         snprintf(dir, sizeof(dir), "%s%s", mount, group);
         double here = limit(dir, version);
-        if (here > 0 && (tightest == 0 || here < tightest)) {
-            tightest = here;
+        if (here > 0 && (smallest == 0 || here < smallest)) {
+            smallest = here;
         }
         char *slash = strrchr(group, '/');
         if (!slash) {
-            return tightest;
+            return smallest;
         }
         *slash = '\0';
     }
@@ -147,7 +148,7 @@ static double walk_up(const char *mount, char *group, enum version version,
 
 static double cgroup_limit(const char *root, const char *controller,
                            double (*limit)(const char *dir, enum version version)) {
-    double tightest = 0;
+    double smallest = 0;
     for (enum version version = CGROUP_V1; version <= CGROUP_V2; version++) {
         char group[PATH_LEN_MAX], mount[PATH_LEN_MAX];
         if (!find_group(group, sizeof(group), version, controller, root)) {
@@ -155,12 +156,12 @@ static double cgroup_limit(const char *root, const char *controller,
         }
         snprintf(mount, sizeof(mount), "%s/sys/fs/cgroup%s%s", root,
                  version == CGROUP_V1 ? "/" : "", version == CGROUP_V1 ? controller : "");
-        double here = walk_up(mount, group, version, limit);
-        if (here > 0 && (tightest == 0 || here < tightest)) {
-            tightest = here;
+        double here = smallest_limit(mount, group, version, limit);
+        if (here > 0 && (smallest == 0 || here < smallest)) {
+            smallest = here;
         }
     }
-    return tightest;
+    return smallest;
 }
 
 double host_cgroup_cores(const char *root) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the process knows about itself and the machine's promises to it.
+// Resource limits of this process (cores, memory, cgroup), and signals from its parent.
 #ifndef SPUR_COMMON_BASE_HOST_H
 #define SPUR_COMMON_BASE_HOST_H
 
@@ -7,38 +7,38 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-// From now on the calling process gets SIGTERM when its parent ends, however
-// that ends. parent: the pid that the parent had before the child was made, so
-// that a parent already gone is noticed. 0; -ESRCH: it is gone, leave; other
-// negative errno. It counts for the parent's *thread* that made the child,
-// which therefore must be one that lives on. Async-signal-safe: may be called
-// between fork and exec, and survives exec.
+// Makes the kernel send SIGTERM to this process when its parent ends, for whatever reason.
+// parent: the pid of the parent before the fork, to detect that it has already ended. 0;
+// -ESRCH if it has ended (the process should exit); another negative errno. The kernel
+// watches the parent's *thread* that forked, which must therefore exist until the end.
+// Async-signal-safe: may be called between fork and exec, and stays in effect after exec.
 int host_die_with(pid_t parent);
 
-// Whether a signal to stop is a second request, and not an echo of the first:
-// the children of a process of several threads may get SIGTERM once a thread when
-// it is killed, all within milliseconds. *first_ms: 0 before the first signal.
+// Whether a signal to stop is a second request, not a repetition of the first: when a
+// parent with several threads is killed, a child may get one SIGTERM per thread within
+// milliseconds. *first_ms: 0 before the first signal.
 bool host_stop_again(uint64_t *first_ms, uint64_t now_ms);
 
-// Cores that this process may use: its affinity mask, cut to the cgroup's CPU
-// quota (rounded down: a thread too many is throttled in the midst of a
-// product). At least 1.
+// Number of cores that this process may use: those of its affinity mask, limited by the
+// cgroup's CPU quota. At least 1. The quota is rounded down, since with one thread too
+// many the kernel throttles threads in the middle of a matrix product.
 int host_cores(void);
-// The same with the cgroup's files below root, and the affinity mask alone.
+// host_cores with the files of /proc and /sys below root (tests), and the cores of the
+// affinity mask alone.
 int host_cores_within(const char *root);
 int host_affinity(void);
-// Binds all threads of a process (0: the caller's) to one core. False: not all.
+// Binds all threads of a process (0: this one) to one core. False if some could not be.
 bool host_bind(pid_t pid, int core);
 
-// Bytes that this process may use: the smaller of physical memory and the
-// cgroup's limit.
+// Bytes that this process may use: physical memory or the cgroup's limit, whichever is
+// smaller.
 uint64_t host_memory_limit(void);
 
-// Bytes resident right now; 0 when the system does not tell.
+// Resident set size in bytes; 0 if unknown.
 uint64_t host_rss(void);
 
-// The cgroup's limits alone (v1 or v2; the tightest of the group and those
-// above it). 0: none. root stands before /proc and /sys: "" but in tests.
+// Limits of the cgroup (version 1 or 2): the smallest of the group and its ancestors. 0: no
+// limit. root: prefix of /proc and /sys, "" except in tests.
 double host_cgroup_cores(const char *root);
 uint64_t host_cgroup_memory(const char *root);
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Formatting and writing of log lines.
 #include "common/base/log.h"
 
 #include <stdarg.h>
@@ -7,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-// The one process-wide state: set once at start-up, before threads.
+// State of the process, set once at start-up before any thread exists.
 static char log_name[64] = "spur";
 static enum log_level log_level_max = LOG_INFO;
 static int log_fd = STDERR_FILENO;
@@ -46,8 +47,8 @@ void log_line(enum log_level level, const char *fmt, ...) {
     }
     line[len++] = '\n';
 
-    // One write a line keeps lines of several processes whole; a full disk or a
-    // closed pipe is no reason to stop.
+    // One write per line, so that lines of several processes do not mix. Errors are ignored:
+    // a full disk or a closed pipe must not stop the process.
     ssize_t written = write(log_fd, line, len);
     (void)written;
 }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Lines for people: "2026-01-31T12:00:00.123Z modelserver info  text".
+// Log lines: "2026-01-31T12:00:00.123Z modelserver info  text".
 //
-// One line a call, written with one write(), so that several processes can
-// share a log file opened for appending. Thread-safe. Before log_init, lines
-// go to standard error under the name "spur".
+// Each call writes one line with one write(), so several processes can append to the same
+// file. Thread-safe. Before log_init, lines go to standard error with the name "spur".
 #ifndef SPUR_COMMON_BASE_LOG_H
 #define SPUR_COMMON_BASE_LOG_H
 
@@ -12,7 +11,7 @@
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
-// Copies program's name. fd is borrowed and stays open; -1 means standard error.
+// Copies program. fd is borrowed and stays open; -1: standard error.
 void log_init(const char *program, enum log_level level, int fd);
 const char *log_program(void);
 
@@ -23,8 +22,8 @@ void log_line(enum log_level level, const char *fmt, ...) __attribute__((format(
 #define log_info(...) log_line(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
 
-// Says "yes" at most once in interval_ms: for lines that would repeat. *last_ms
-// holds the time of the last yes (0 at first).
+// Rate limit of a repeated line: true at most once in interval_ms. *last_ms: time of the
+// last true; 0 at first.
 bool log_due(uint64_t *last_ms, uint64_t now_ms, uint64_t interval_ms);
 
 #endif

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// A ring buffer under a mutex, with one condition variable for waiting consumers.
 #include "common/base/queue.h"
 
 #include <errno.h>

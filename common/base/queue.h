@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
-// A bounded queue of pointers between two threads.
+// A bounded, blocking queue of pointers between threads.
 //
-// The only way a loop thread and a worker meet. Any number of threads may push
-// and pop. A full queue refuses (queue_push) rather than grow: whoever pushes
-// decides what that means and counts it. Closing wakes all who wait; what is
-// still inside can be popped.
+// The loop's thread and the workers communicate through queues only. Any number of threads
+// may push and pop. A push to a full queue fails; the caller handles and counts that.
+// Closing wakes all waiting threads; items still in the queue can be popped.
 #ifndef SPUR_COMMON_BASE_QUEUE_H
 #define SPUR_COMMON_BASE_QUEUE_H
 
@@ -15,10 +14,10 @@
 struct queue;
 
 struct queue *queue_create(size_t len_max);
-void queue_destroy(struct queue **q); // must be empty or its items owned elsewhere; NULL is fine
-bool queue_push(struct queue *q, void *item); // false when full or closed
-// Waits up to timeout_ms (UINT32_MAX: for ever; 0: not at all). NULL when
-// nothing came, or when closed and empty.
+void queue_destroy(struct queue **q);         // does not free items; accepts NULL
+bool queue_push(struct queue *q, void *item); // false if full or closed
+// Waits up to timeout_ms (UINT32_MAX: without limit; 0: not at all). NULL after a timeout,
+// or if the queue is closed and empty.
 void *queue_pop(struct queue *q, uint32_t timeout_ms);
 void queue_close(struct queue *q);
 bool queue_closed(struct queue *q);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Philox rounds, and distributions on top of their words.
 #include "common/base/rng.h"
 
 #include <math.h>
@@ -53,8 +54,8 @@ double rng_range(struct rng *r, double lo, double hi) {
 
 uint32_t rng_below(struct rng *r, uint32_t n) {
     CHECK(n > 0);
-    // Lemire's method: the high half of a product, with the few values that
-    // would favour some results rejected.
+    // Lemire's method: the high half of a product; the few values that would bias the result
+    // are rejected.
     uint32_t threshold = -n % n;
     for (;;) {
         uint64_t product = (uint64_t)rng_u32(r) * n;
@@ -64,7 +65,7 @@ uint32_t rng_below(struct rng *r, uint32_t n) {
     }
 }
 
-// Box-Muller on two words; the first is moved into (0, 1] for the logarithm.
+// Box-Muller transform of two words; the first is mapped to (0, 1] for the logarithm.
 static void normal_pair(double out[2], uint32_t a, uint32_t b) {
     const double two_pi = 6.283185307179586476925286766559;
     double radius = sqrt(-2.0 * log(((double)a + 1.0) * 0x1p-32));

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
-// Randomness as a value: Philox4x32-10 (Salmon et al., "Parallel Random
-// Numbers: As Easy as 1, 2, 3", SC 2011).
+// Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As
+// Easy as 1, 2, 3", SC 2011).
 //
-// Every random number is a pure function of (seed, stream, index). There is no
-// hidden state: a struct rng is a position in one stream and may be copied,
-// stored in a checkpoint and continued. Different uses draw from different
-// streams (the enum below plus a sub-number, such as an actor's index), so
-// that adding a draw in one place never shifts another.
+// Each number is a pure function of (seed, stream, index). There is no hidden state: a
+// struct rng is a position in a stream, which can be copied, saved in a checkpoint and
+// continued. Each use has streams of its own, named by the enum below and a sub-number
+// such as the index of an actor, so a new draw in one place does not change the numbers of
+// another.
 //
-// Numbers are the same on every machine up to libm's last bit in the normals.
+// Numbers are equal on all machines, except the last bit of normals, which depends on libm.
 #ifndef SPUR_COMMON_BASE_RNG_H
 #define SPUR_COMMON_BASE_RNG_H
 
@@ -16,12 +16,12 @@
 #include <stdint.h>
 
 enum rng_use {
-    RNG_ENV_RESET = 1,   // start states of actors; sub = env of the actor << 32 | actor index
-    RNG_EXPLORE,         // uniform actions before learning; sub likewise
-    RNG_ACT,             // the acting policy's noise; sub likewise
+    RNG_ENV_RESET = 1,   // start states of actors; sub = environment << 32 | actor index
+    RNG_EXPLORE,         // uniform actions before learning; same sub
+    RNG_ACT,             // noise of the acting policy; same sub
     RNG_EVAL_RESET,      // start states of evaluations; sub = episode
     RNG_MODEL_INIT,      // sub = member
-    RNG_MODEL_SPLIT,     // holdout permutation; sub = training number
+    RNG_MODEL_SPLIT,     // permutation for the holdout set; sub = training number
     RNG_MODEL_BOOTSTRAP, // sub = training number * 64 + member
     RNG_MODEL_SHUFFLE,   // sub = training number * 64 + member
     RNG_ROLLOUT_START,
@@ -41,17 +41,17 @@ enum rng_use {
     RNG_ROLLOUT_END,       // whether a head ends a rollout
 };
 
-// A position in a stream. Copy freely; 24 bytes, no ownership.
+// A position in a stream: a plain value.
 struct rng {
     uint64_t seed;
     uint64_t stream; // use << 40 | sub
-    uint64_t index;  // the next number, counted in 32-bit words
+    uint64_t index;  // of the next number, in 32-bit words
 };
 
 // sub must be below 2^40.
 struct rng rng_make(uint64_t seed, enum rng_use use, uint64_t sub);
 
-// The raw function: four words for block number `block` of a stream.
+// The generator itself: the four words of block number `block` of a stream.
 void rng_block(uint32_t out[4], uint64_t seed, uint64_t stream, uint64_t block);
 
 uint32_t rng_u32(struct rng *r);
@@ -61,7 +61,7 @@ double rng_range(struct rng *r, double lo, double hi); // [lo, hi)
 uint32_t rng_below(struct rng *r, uint32_t n);         // 0..n-1, unbiased; n > 0
 double rng_normal(struct rng *r);                      // N(0, 1), Box-Muller, two words
 
-// out[0..n) ~ N(0, 1). Uses ceil(n / 2) * 2 words, from an even index on.
+// out[0..n) ~ N(0, 1). Uses ceil(n / 2) * 2 words, starting at an even index.
 void rng_fill_normal(struct rng *r, float *out, size_t n);
 // out[0..n) = a random permutation of 0..n-1 (Fisher-Yates).
 void rng_permutation(struct rng *r, uint32_t *out, uint32_t n);

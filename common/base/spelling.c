@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT
+// Edit distance by dynamic programming, one row at a time.
 #include "common/base/spelling.h"
 
 #include <ctype.h>
 #include <string.h>
 
 int spelling_distance(const char *a, const char *b) {
-    int row[SPELLING_LEN_MAX + 1]; // distances of a's first i letters to b's first 0..n
+    int row[SPELLING_LEN_MAX + 1]; // from the first i letters of a to the first 0..n of b
     int n = (int)strnlen(b, SPELLING_LEN_MAX);
     for (int j = 0; j <= n; j++) {
         row[j] = j;
     }
     for (int i = 0; i < SPELLING_LEN_MAX && a[i] != '\0'; i++) {
-        int diagonal = row[0]; // of i letters and j
+        int diagonal = row[0]; // distance of the first i and the first j letters
         row[0] = i + 1;
         for (int j = 0; j < n; j++) {
             int above = row[j + 1];

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
-// How far two words are apart, to offer the nearest right one for a wrong one; and
-// plurals.
+// Edit distance between words, to suggest the nearest valid name, and plurals.
 #ifndef SPUR_COMMON_BASE_SPELLING_H
 #define SPUR_COMMON_BASE_SPELLING_H
 
-#define SPELLING_LEN_MAX 64 // letters beyond are not looked at
+#define SPELLING_LEN_MAX 64 // further letters are ignored
 
-// The fewest letters to take out or put in that make a of b, upper and lower case
-// alike. Replacing a letter counts as both, so that half a name is near the whole.
+// The smallest number of insertions and deletions that turns a into b, ignoring case. A
+// replaced letter counts as two, so that a part of a name is close to the whole.
 int spelling_distance(const char *a, const char *b);
 
 const char *plural(int n); // "" for one, else "s"

@@ -22,7 +22,7 @@ double rate_per_s(const struct rate *r, uint64_t now_ms) {
     if (r->first_ms == 0) {
         return 0;
     }
-    // The current second counts for as much of it as has passed.
+    // The window ends now, within the current second.
     uint64_t second = now_ms / 1000;
     uint64_t sum = 0;
     for (int i = 0; i < RATE_SLOTS; i++) {

@@ -9,7 +9,7 @@
 
 #define RATE_SLOTS 10
 
-// Events a second over the last RATE_SLOTS seconds. Zeroed = ready.
+// Events per second over the last RATE_SLOTS seconds. Zeroed: ready for use.
 struct rate {
     uint64_t count[RATE_SLOTS];
     uint64_t second[RATE_SLOTS];
