@@ -44,6 +44,7 @@ bool cli_parse_number(uint64_t *out, char **argv, const char *option, const char
 struct config_source {
     const char *name;               // NULL: nothing given
     const char *env;                // --env, task.env for short; NULL: not given
+    const char *method;             // --method; NULL: not given
     const char *sets[CLI_SETS_MAX]; // "section.key=value", borrowed
     int set_count;
 };

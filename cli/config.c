@@ -9,7 +9,7 @@
 #include "common/base/host.h"
 
 static const char help[] =
-    "usage: spur config TASK|FILE [--env FILE] [--set section.key=value]...\n"
+    "usage: spur config TASK|FILE [--env FILE] [--method NAME] [--set section.key=value]...\n"
     "       spur config --doc\n"
     "\n"
     "Prints the configuration that `spur run` would use, as YAML with each key's meaning, unit\n"
@@ -19,15 +19,14 @@ static const char help[] =
     "  TASK                    as `spur tasks` lists them\n"
     "  FILE                    a file ending in .yaml, or a path\n"
     "  --env FILE              task.env: an environment of your own; TASK may then be left out\n"
+    "  --method NAME           method: mbpo (default) or sac\n"
     "  --set section.key=value overrides one key; may be given many times\n"
     "  --doc                   prints docs/configuration.md\n";
 
 static const struct option options[] = {
-    {"env", required_argument, NULL, 'v'},
-    {"set", required_argument, NULL, 's'},
-    {"doc", no_argument, NULL, 'd'},
-    {"help", no_argument, NULL, 'h'},
-    {0},
+    {"env", required_argument, NULL, 'v'}, {"method", required_argument, NULL, 'm'},
+    {"set", required_argument, NULL, 's'}, {"doc", no_argument, NULL, 'd'},
+    {"help", no_argument, NULL, 'h'},      {0},
 };
 
 int cmd_config(int argc, char **argv) {
@@ -42,6 +41,9 @@ int cmd_config(int argc, char **argv) {
             break;
         case 'v':
             source.env = optarg;
+            break;
+        case 'm':
+            source.method = optarg;
             break;
         case 'd':
             doc = true;

@@ -12,6 +12,7 @@
 #include "cli/cli.h"
 #include "common/base/check.h"
 #include "common/base/embed.h"
+#include "common/config/keys.h"
 
 EMBED_TABLE(cli_configs);
 
@@ -153,12 +154,68 @@ static int fill_in_env(struct config *c) {
     return 0;
 }
 
-int cli_override(struct config *c, const struct config_source *source) {
+// Chooses the method by name. Another one than the configuration's brings its own defaults;
+// the same one changes nothing.
+static int use_method(struct config *c, const char *name) {
+    char assignment[CONFIG_STRING_MAX], err[1024];
+    struct config other;
+    config_defaults(&other);
+    snprintf(assignment, sizeof(assignment), "method=%.*s", CONFIG_STRING_MAX / 2, name);
+    if (config_set(&other, assignment, err, sizeof(err)) < 0) {
+        return cli_fail(EXIT_CODE_CONFIG, NULL, "%s", err);
+    }
+    if (other.method != c->method) {
+        config_use_method(c, other.method);
+    }
+    return 0;
+}
+
+static bool sets_method(const char *assignment) {
+    return strncmp(assignment, "method=", 7) == 0;
+}
+
+// Refuses an assignment to a key that the method does not read.
+static int check_used(const struct config *c, const char *assignment) {
+    char name[CONFIG_STRING_MAX], text[256];
+    snprintf(name, sizeof(name), "%.*s", (int)strcspn(assignment, "="), assignment);
+    char *dot = strchr(name, '.');
+    const struct config_key *key = NULL;
+    if (dot) {
+        *dot = '\0';
+        key = config_key_find(name, dot + 1);
+    }
+    if (!key || config_key_used(key, c->method)) {
+        return 0;
+    }
+    config_key_unused_text(text, sizeof(text), key, c->method);
+    return cli_fail(EXIT_CODE_CONFIG, NULL, "--set %s", text);
+}
+
+// --method and --set, the method first: its defaults are overridden by what else is set.
+static int apply_sets(struct config *c, const struct config_source *source) {
     char err[1024];
-    for (int i = 0; i < source->set_count; i++) {
+    int rc = source->method ? use_method(c, source->method) : 0;
+    for (int i = 0; i < source->set_count && rc == 0; i++) {
+        if (sets_method(source->sets[i])) {
+            rc = use_method(c, source->sets[i] + 7);
+        }
+    }
+    for (int i = 0; i < source->set_count && rc == 0; i++) {
+        if (sets_method(source->sets[i])) {
+            continue;
+        }
         if (config_set(c, source->sets[i], err, sizeof(err)) < 0) {
             return cli_fail(EXIT_CODE_CONFIG, NULL, "%s", err);
         }
+        rc = check_used(c, source->sets[i]);
+    }
+    return rc;
+}
+
+int cli_override(struct config *c, const struct config_source *source) {
+    int rc = apply_sets(c, source);
+    if (rc != 0) {
+        return rc;
     }
     if (source->env) {
         if (strlen(source->env) >= CONFIG_STRING_MAX) {

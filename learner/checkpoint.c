@@ -15,10 +15,10 @@
 #include "common/config/keys.h"
 #include "common/nn/policy_file.h"
 #include "common/nn/safetensors.h"
-#include "learner/trainer.h"
 
-#define META_MAX 20
+#define META_MAX 80
 #define COUNTERS 5
+#define TEXT_MAX 512
 
 struct paths {
     char dir[PATH_MAX];
@@ -47,6 +47,8 @@ struct meta {
     int n, strict; // the first `strict` entries are about shapes: they must agree
     struct safetensors_meta list[META_MAX];
     char text[META_MAX][64];
+    int keys; // names of configuration keys
+    char key[META_MAX][96];
 };
 
 static void meta_text(struct meta *m, const char *key, const char *value) {
@@ -62,40 +64,70 @@ static void meta_number(struct meta *m, const char *key, double value) {
     meta_text(m, key, text);
 }
 
-static void meta_key(struct meta *m, const struct config *c, const char *section, const char *key) {
-    char text[40 * CONFIG_LIST_MAX];
-    config_key_format(c, config_key_find(section, key), text, sizeof(text));
-    meta_text(m, key, text);
+static void meta_key(struct meta *m, const struct config *c, const struct config_key *key) {
+    CHECK(m->keys < META_MAX);
+    char value[40 * CONFIG_LIST_MAX];
+    config_key_format(c, key, value, sizeof(value));
+    config_key_name(key, m->key[m->keys], sizeof(m->key[0]));
+    meta_text(m, m->key[m->keys++], value);
 }
 
-static void make_meta(struct meta *m, const struct trainer *t) {
-    const struct config *c = &t->config;
+// Whether a list of full names, separated by blanks, has the key.
+static bool lists_key(const char *list, const struct config_key *key) {
+    char name[96];
+    config_key_name(key, name, sizeof(name));
+    size_t len = strlen(name);
+    for (const char *p = strstr(list, name); p; p = strstr(p + 1, name)) {
+        if ((p == list || p[-1] == ' ') && (p[len] == ' ' || p[len] == '\0')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// The keys of the method's sections: those that decide shapes first, then the others.
+static void meta_keys(struct meta *m, const struct checkpoint *cp, bool shape) {
+    for (int i = 0; i < config_key_count; i++) {
+        const struct config_key *key = &config_keys[i];
+        if (config_key_of_method(key, cp->config->method) &&
+            lists_key(cp->method->shape_keys, key) == shape) {
+            meta_key(m, cp->config, key);
+        }
+    }
+}
+
+static void make_meta(struct meta *m, const struct checkpoint *cp) {
     *m = (struct meta){0};
-    meta_text(m, "task", t->task->name);
-    meta_number(m, "obs_dim", t->task->obs_dim);
-    meta_number(m, "act_dim", t->task->act_dim);
-    meta_number(m, "hidden_width", c->sac.hidden_width);
-    meta_number(m, "hidden_layers", c->sac.hidden_layers);
-    meta_number(m, "seed", (double)c->run.seed);
+    meta_text(m, "task", cp->task->name);
+    meta_text(m, "method", cp->method->name);
+    meta_number(m, "obs_dim", cp->task->obs_dim);
+    meta_number(m, "act_dim", cp->task->act_dim);
+    meta_number(m, "seed", (double)cp->config->run.seed);
+    meta_keys(m, cp, true);
     m->strict = m->n;
-    meta_number(m, "batch_size", c->sac.batch_size);
-    meta_number(m, "learning_rate", c->sac.learning_rate);
-    meta_number(m, "discount", c->sac.discount);
-    meta_key(m, c, "sac", "discount_rise");
-    meta_number(m, "tau", c->sac.tau);
-    meta_number(m, "target_entropy", c->sac.target_entropy);
-    meta_number(m, "real_ratio", c->sac.real_ratio);
-    meta_number(m, "updates_per_step", c->pacing.updates_per_step);
+    meta_keys(m, cp, false);
+    meta_key(m, cp->config, config_key_find("pacing", "updates_per_step"));
     meta_text(m, "spur_version", SPUR_VERSION);
 }
 
-static int check_meta(const struct safetensors *file, const char *path, const struct trainer *t,
+// A value of the file. Files of version 0.1.0 before the choice of methods are MBPO's, and
+// name keys without their section.
+static const char *meta_value(const struct safetensors *file, const char *key) {
+    const char *value = safetensors_meta_value(file, key), *dot = strchr(key, '.');
+    if (!value && strcmp(key, "method") == 0) {
+        return "mbpo";
+    }
+    return value || !dot ? value : safetensors_meta_value(file, dot + 1);
+}
+
+static int check_meta(const struct safetensors *file, const char *path, const struct checkpoint *cp,
                       char *err, size_t err_len) {
     struct meta want;
-    make_meta(&want, t);
+    make_meta(&want, cp);
     for (int i = 0; i < want.n; i++) {
-        const char *have = safetensors_meta_value(file, want.list[i].key);
-        if (have && strcmp(have, want.list[i].value) == 0) {
+        const char *have = meta_value(file, want.list[i].key);
+        bool same = have && strcmp(have, want.list[i].value) == 0;
+        if (same || (!have && i >= want.strict)) {
             continue;
         }
         if (i < want.strict) {
@@ -105,34 +137,39 @@ static int check_meta(const struct safetensors *file, const char *path, const st
                      path, want.list[i].key, have ? have : "missing", want.list[i].value);
             return -1;
         }
-        log_warn("%s: %s was %s and is %s from here on", path, want.list[i].key,
-                 have ? have : "missing", want.list[i].value);
+        log_warn("%s: %s was %s and is now %s", path, want.list[i].key, have, want.list[i].value);
     }
     return 0;
 }
 
 // ---- saving ----
 
-static uint64_t mark_of(const struct trainer *t) {
-    return t->sac.updates + t->d_model.added;
+// D_model's rows ever added, 0 without one.
+static uint64_t rows_added(const struct checkpoint *cp) {
+    return cp->d_model ? cp->d_model->added : 0;
 }
 
-static int save_learner(const struct trainer *t, const char *path, char *err, size_t err_len) {
+static uint64_t mark_of(const struct checkpoint *cp) {
+    return cp->updates + rows_added(cp);
+}
+
+static int save_learner(const struct checkpoint *cp, const char *path, char *err, size_t err_len) {
     struct meta meta;
-    make_meta(&meta, t);
-    struct sac_block blocks[SAC_BLOCKS];
-    sac_blocks(blocks, &t->sac);
-    struct tensor tensors[SAC_BLOCKS + COUNTERS];
-    for (int i = 0; i < SAC_BLOCKS; i++) {
+    make_meta(&meta, cp);
+    struct method_block blocks[METHOD_BLOCKS_MAX];
+    int count = cp->method->blocks(cp->agent, blocks);
+    struct tensor tensors[METHOD_BLOCKS_MAX + COUNTERS];
+    for (int i = 0; i < count; i++) {
         tensors[i] = tensor_f32(blocks[i].name, blocks[i].data, blocks[i].n);
     }
-    const uint64_t mark = mark_of(t);
-    tensors[SAC_BLOCKS] = tensor_u64("updates", &t->sac.updates, 1);
-    tensors[SAC_BLOCKS + 1] = tensor_u64("policy_version", &t->report.policy_version, 1);
-    tensors[SAC_BLOCKS + 2] = tensor_u64("model_capacity", &t->d_model.capacity, 1);
-    tensors[SAC_BLOCKS + 3] = tensor_u64("model_rows_added", &t->d_model.added, 1);
-    tensors[SAC_BLOCKS + 4] = tensor_u64("mark", &mark, 1);
-    return safetensors_write(path, tensors, SAC_BLOCKS + COUNTERS, meta.list, meta.n, err, err_len);
+    const uint64_t mark = mark_of(cp), added = rows_added(cp);
+    const uint64_t capacity = cp->d_model ? cp->d_model->capacity : 0;
+    tensors[count++] = tensor_u64("updates", &cp->updates, 1);
+    tensors[count++] = tensor_u64("policy_version", &cp->policy_version, 1);
+    tensors[count++] = tensor_u64("model_capacity", &capacity, 1);
+    tensors[count++] = tensor_u64("model_rows_added", &added, 1);
+    tensors[count++] = tensor_u64("mark", &mark, 1);
+    return safetensors_write(path, tensors, count, meta.list, meta.n, err, err_len);
 }
 
 static const char *const column_names[REPLAY_COLUMNS] = {
@@ -144,10 +181,10 @@ static const char *const column_names[REPLAY_COLUMNS] = {
 };
 
 // The ring is one or two runs of rows: "obs" and what follows it, "obs.2".
-static struct tensor column_tensor(const struct trainer *t, enum replay_column c, int part) {
+static struct tensor column_tensor(const struct checkpoint *cp, enum replay_column c, int part) {
     char name[TENSOR_NAME_MAX];
     snprintf(name, sizeof(name), "%s%s", column_names[c], part == 0 ? "" : ".2");
-    struct replay_rows rows = replay_part(&t->d_model, part);
+    struct replay_rows rows = replay_part(cp->d_model, part);
     const void *data[REPLAY_COLUMNS] = {
         [REPLAY_OBS] = rows.obs,
         [REPLAY_ACT] = rows.act,
@@ -156,23 +193,23 @@ static struct tensor column_tensor(const struct trainer *t, enum replay_column c
         [REPLAY_TERMINATED] = rows.terminated,
     };
     bool flat = c == REPLAY_REWARD || c == REPLAY_TERMINATED;
-    uint64_t width = (uint64_t)(c == REPLAY_ACT ? t->task->act_dim : t->task->obs_dim);
+    uint64_t width = (uint64_t)(c == REPLAY_ACT ? cp->task->act_dim : cp->task->obs_dim);
     return tensor_make(name, c == REPLAY_TERMINATED ? TENSOR_U8 : TENSOR_F32, data[c], flat ? 1 : 2,
                        (uint64_t[]){rows.n, width});
 }
 
-static int save_model(const struct trainer *t, const char *path, char *err, size_t err_len) {
+static int save_model(const struct checkpoint *cp, const char *path, char *err, size_t err_len) {
     struct tensor tensors[2 * REPLAY_COLUMNS + 1];
     int n = 0;
-    const uint64_t mark = mark_of(t);
+    const uint64_t mark = mark_of(cp);
     tensors[n++] = tensor_u64("mark", &mark, 1);
     // Both parts of a column side by side.
     for (int i = 0; i < 2 * REPLAY_COLUMNS; i++) {
-        if (replay_part(&t->d_model, i % 2).n > 0) {
-            tensors[n++] = column_tensor(t, (enum replay_column)(i / 2), i % 2);
+        if (replay_part(cp->d_model, i % 2).n > 0) {
+            tensors[n++] = column_tensor(cp, (enum replay_column)(i / 2), i % 2);
         }
     }
-    const struct safetensors_meta meta = {"task", t->task->name};
+    const struct safetensors_meta meta = {"task", cp->task->name};
     return safetensors_write(path, tensors, n, &meta, 1, err, err_len);
 }
 
@@ -192,9 +229,9 @@ static int move_up(const struct paths *p, char *err, size_t err_len) {
     return move_file(p->next, p->newest, err, err_len);
 }
 
-int checkpoint_save(const struct trainer *t, char *err, size_t err_len) {
+int checkpoint_save(const struct checkpoint *cp, char *err, size_t err_len) {
     struct paths p;
-    if (make_paths(&p, t->run_dir, err, err_len) < 0) {
+    if (make_paths(&p, cp->run_dir, err, err_len) < 0) {
         return -1;
     }
     int rc = file_make_dirs(p.dir);
@@ -202,19 +239,21 @@ int checkpoint_save(const struct trainer *t, char *err, size_t err_len) {
         snprintf(err, err_len, "%s: %s", p.dir, strerror(-rc));
         return -1;
     }
-    if (save_learner(t, p.next, err, err_len) < 0 || save_model(t, p.model, err, err_len) < 0 ||
+    if (save_learner(cp, p.next, err, err_len) < 0 ||
+        (cp->d_model && save_model(cp, p.model, err, err_len) < 0) ||
         move_up(&p, err, err_len) < 0) {
         return -1;
     }
     char seed[24];
-    snprintf(seed, sizeof(seed), "%llu", (unsigned long long)t->config.run.seed);
+    snprintf(seed, sizeof(seed), "%llu", (unsigned long long)cp->config->run.seed);
     struct policy_file_info info = {
-        .task = t->task->name,
-        .version = t->report.policy_version,
-        .updates = t->sac.updates,
+        .task = cp->task->name,
+        .version = cp->policy_version,
+        .updates = cp->updates,
         .more = {{"spur_version", SPUR_VERSION}, {"seed", seed}},
     };
-    return policy_file_write(p.policy, &t->sac.policy, t->sac.policy_params, &info, err, err_len);
+    struct method_policy policy = cp->method->policy(cp->agent);
+    return policy_file_write(p.policy, policy.shape, policy.params, &info, err, err_len);
 }
 
 // ---- loading ----
@@ -224,8 +263,29 @@ static bool read_u64(const struct safetensors *file, const char *name, uint64_t 
     return safetensors_copy_u64(file, name, out, 1, err, sizeof(err)) == 0;
 }
 
-// All or nothing, so that a file that lacks a part leaves the trainer as it was.
-static int take_learner(struct trainer *t, const struct safetensors *file, uint64_t *mark,
+// A new state of the method from the file. NULL with a sentence in err.
+static void *load_agent(const struct checkpoint *cp, const struct safetensors *file, char *err,
+                        size_t err_len) {
+    void *agent = cp->method->create(cp->config, cp->task);
+    struct method_block blocks[METHOD_BLOCKS_MAX];
+    int count = cp->method->blocks(agent, blocks);
+    for (int i = 0; i < count; i++) {
+        if (safetensors_copy_f32(file, blocks[i].name, blocks[i].data, blocks[i].n, err, err_len) <
+            0) {
+            cp->method->destroy(agent);
+            return NULL;
+        }
+    }
+    if (!method_finite(cp->method, agent)) {
+        snprintf(err, err_len, "it holds numbers that are not finite");
+        cp->method->destroy(agent);
+        return NULL;
+    }
+    return agent;
+}
+
+// All or nothing: a file that lacks a part changes nothing.
+static int take_learner(struct checkpoint *cp, const struct safetensors *file, uint64_t *mark,
                         char *err, size_t err_len) {
     uint64_t updates, version, capacity, added;
     if (!read_u64(file, "updates", &updates) || !read_u64(file, "policy_version", &version) ||
@@ -234,42 +294,33 @@ static int take_learner(struct trainer *t, const struct safetensors *file, uint6
         snprintf(err, err_len, "a counter is missing");
         return -1;
     }
-    if (version == 0 || capacity == 0) {
+    if (version == 0 || (cp->d_model && capacity == 0)) {
         snprintf(err, err_len, "a counter is 0 that never is");
         return -1;
     }
-    struct sac loaded;
-    sac_init(&loaded, &t->sac.config);
-    struct sac_block blocks[SAC_BLOCKS];
-    sac_blocks(blocks, &loaded);
-    for (int i = 0; i < SAC_BLOCKS; i++) {
-        if (safetensors_copy_f32(file, blocks[i].name, blocks[i].data, blocks[i].n, err, err_len) <
-            0) {
-            sac_deinit(&loaded);
-            return -1;
-        }
-    }
-    if (!sac_finite(&loaded)) {
-        snprintf(err, err_len, "it holds numbers that are not finite");
-        sac_deinit(&loaded);
+    void *agent = load_agent(cp, file, err, err_len);
+    if (!agent) {
         return -1;
     }
-    loaded.updates = updates;
-    sac_deinit(&t->sac);
-    t->sac = loaded;
-    t->report.policy_version = version;
-    t->d_model.added = added;
-    replay_resize(&t->d_model, capacity < t->d_model.reserved ? capacity : t->d_model.reserved);
+    cp->method->destroy(cp->agent);
+    cp->agent = agent;
+    cp->updates = updates;
+    cp->policy_version = version;
+    if (cp->d_model) {
+        cp->d_model->added = added;
+        replay_resize(cp->d_model,
+                      capacity < cp->d_model->reserved ? capacity : cp->d_model->reserved);
+    }
     return 0;
 }
 
 // Rows of one part of the ring; n 0 when the file has no such part.
 static int read_part(struct replay_rows *rows, const struct safetensors *file,
-                     const struct trainer *t, int part) {
+                     const struct checkpoint *cp, int part) {
     const struct tensor *columns[REPLAY_COLUMNS];
     *rows = (struct replay_rows){0};
     for (int c = 0; c < REPLAY_COLUMNS; c++) {
-        struct tensor want = column_tensor(t, (enum replay_column)c, part);
+        struct tensor want = column_tensor(cp, (enum replay_column)c, part);
         columns[c] = safetensors_find(file, want.name);
         if (!columns[c]) {
             return c == 0 ? 0 : -1;
@@ -298,35 +349,35 @@ static bool rows_finite(const struct replay_rows *r, const struct task *task) {
 }
 
 // D_model is worth a warning, not a refusal: it can be made again.
-static void take_model(struct trainer *t, const struct safetensors *file, const char *path) {
+static void take_model(struct checkpoint *cp, const struct safetensors *file, const char *path) {
     struct replay_rows parts[2];
     for (int part = 0; part < 2; part++) {
-        if (read_part(&parts[part], file, t, part) < 0 || !rows_finite(&parts[part], t->task)) {
+        if (read_part(&parts[part], file, cp, part) < 0 || !rows_finite(&parts[part], cp->task)) {
             log_warn("%s: columns of other shapes, or not finite; D_model starts empty", path);
             return;
         }
     }
-    uint64_t added = t->d_model.added;
-    replay_add(&t->d_model, &parts[0]);
-    replay_add(&t->d_model, &parts[1]);
-    t->d_model.added = added;
+    uint64_t added = cp->d_model->added;
+    replay_add(cp->d_model, &parts[0]);
+    replay_add(cp->d_model, &parts[1]);
+    cp->d_model->added = added;
 }
 
 // 1: loaded; 0: there is none, or it does not read (*unreadable); -1: refused.
-static int load_one(struct trainer *t, uint64_t *mark, bool *unreadable, const char *path,
+static int load_one(struct checkpoint *cp, uint64_t *mark, bool *unreadable, const char *path,
                     char *err, size_t err_len) {
     if (!file_exists(path)) {
         return 0;
     }
-    char why[TRAINER_TEXT_MAX];
+    char why[TEXT_MAX];
     struct safetensors *file = safetensors_open(path, why, sizeof(why));
     int rc = 0;
     if (!file) {
         log_warn("left aside: %s", why);
         *unreadable = true;
-    } else if (check_meta(file, path, t, err, err_len) < 0) {
+    } else if (check_meta(file, path, cp, err, err_len) < 0) {
         rc = -1;
-    } else if (take_learner(t, file, mark, why, sizeof(why)) < 0) {
+    } else if (take_learner(cp, file, mark, why, sizeof(why)) < 0) {
         log_warn("left aside: %s: %s", path, why);
         *unreadable = true;
     } else {
@@ -336,29 +387,30 @@ static int load_one(struct trainer *t, uint64_t *mark, bool *unreadable, const c
     return rc;
 }
 
-// Whether `next` belongs to the D_model on disk: then only the renames are missing.
-static bool pair_complete(const struct paths *p, uint64_t model_mark) {
+// Whether `next` is whole and belongs to the D_model on disk, unless there is none (model_mark
+// NULL): then only the renames are missing.
+static bool pair_complete(const struct paths *p, const uint64_t *model_mark) {
     char err[256];
     struct safetensors *next = safetensors_open(p->next, err, sizeof(err));
     uint64_t mark;
-    bool complete = next && read_u64(next, "mark", &mark) && mark == model_mark;
+    bool complete = next && read_u64(next, "mark", &mark) && (!model_mark || mark == *model_mark);
     safetensors_close(&next);
     return complete;
 }
 
-int checkpoint_load(struct trainer *t, char *err, size_t err_len) {
+int checkpoint_load(struct checkpoint *cp, char *err, size_t err_len) {
     struct paths p;
-    if (make_paths(&p, t->run_dir, err, err_len) < 0) {
+    if (make_paths(&p, cp->run_dir, err, err_len) < 0) {
         return -1;
     }
-    char why[TRAINER_TEXT_MAX] = "there is none";
+    char why[TEXT_MAX] = "there is none";
     struct safetensors *model =
-        file_exists(p.model) ? safetensors_open(p.model, why, sizeof(why)) : NULL;
+        cp->d_model && file_exists(p.model) ? safetensors_open(p.model, why, sizeof(why)) : NULL;
     uint64_t model_mark = 0, mark = 0;
     bool has_model = model && read_u64(model, "mark", &model_mark);
     int rc = 0;
     if (file_exists(p.next)) {
-        if (has_model && pair_complete(&p, model_mark)) {
+        if (cp->d_model ? has_model && pair_complete(&p, &model_mark) : pair_complete(&p, NULL)) {
             rc = move_up(&p, err, err_len);
         } else {
             unlink(p.next);
@@ -369,7 +421,7 @@ int checkpoint_load(struct trainer *t, char *err, size_t err_len) {
     const char *path = NULL;
     for (int i = 0; i < 2 && rc == 0; i++) {
         path = candidates[i];
-        rc = load_one(t, &mark, &unreadable, path, err, err_len);
+        rc = load_one(cp, &mark, &unreadable, path, err, err_len);
     }
     if (rc == 0 && unreadable) {
         snprintf(err, err_len, "%s: no checkpoint there reads; move the files away to start anew",
@@ -382,14 +434,14 @@ int checkpoint_load(struct trainer *t, char *err, size_t err_len) {
     }
     if (rc == 1) {
         if (has_model && model_mark == mark) {
-            take_model(t, model, p.model);
-        } else {
+            take_model(cp, model, p.model);
+        } else if (cp->d_model) {
             log_warn("%s is not the one of %s (%s); D_model starts empty", p.model, path,
                      model ? "it carries another mark" : why);
         }
         log_info("resumed from %s: %llu updates, policy version %llu, %llu model rows", path,
-                 (unsigned long long)t->sac.updates, (unsigned long long)t->report.policy_version,
-                 (unsigned long long)t->d_model.len);
+                 (unsigned long long)cp->updates, (unsigned long long)cp->policy_version,
+                 (unsigned long long)(cp->d_model ? cp->d_model->len : 0));
     }
     safetensors_close(&model);
     return rc < 0 ? -1 : 0;

@@ -56,9 +56,8 @@ struct learner {
     // What is to be said.
     bool policy_due, progress_due;
     uint64_t progress_seq, progress_updates; // of the last Progress
-    struct sac_metrics sum;                  // since then
-    uint64_t sum_n;
-    struct sac_metrics mean; // of the last Progress that had any
+    struct metrics_sum sum;                  // since then
+    struct metrics mean;                     // of the last Progress that had any
     struct rate update_rate;
 
     enum stage stage;

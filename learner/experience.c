@@ -55,6 +55,13 @@ static void on_experience(struct learner *l, uint64_t now_ms, const struct wire_
         start_over(l, now_ms, "experience with rows of another task's shape");
         return;
     }
+    if (e->kind == WIRE_MODEL && !config_has_model(l->who.config)) {
+        log_error("%s sends model rollouts, and method %s uses none; start the learner with the "
+                  "run's own configuration",
+                  l->who.modelserver, method_info(l->who.config->method)->name);
+        core_leave(l, EXIT_CODE_PROTOCOL);
+        return;
+    }
     uint32_t skip = 0;
     if (e->kind == WIRE_REAL) {
         if (e->first_index > l->real_rows) {
@@ -89,9 +96,10 @@ static void on_experience(struct learner *l, uint64_t now_ms, const struct wire_
 
 static void on_grant(struct learner *l, uint64_t now_ms, const struct wire_grant *g) {
     uint64_t capacity = g->model_capacity, rows_max = trainer_model_rows_max(l->who.config);
-    if (capacity == 0 || capacity > rows_max) {
+    uint64_t rows_min = rows_max > 0 ? 1 : 0;
+    if (capacity < rows_min || capacity > rows_max) {
         l->counters.model_capacity_clamped++;
-        capacity = capacity == 0 ? 1 : rows_max;
+        capacity = capacity < rows_min ? rows_min : rows_max;
     }
     bool news = g->updates_allowed != l->grant.updates_allowed || capacity != l->model_capacity;
     l->grant = *g;

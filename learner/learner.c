@@ -86,20 +86,10 @@ void core_waiting(const struct learner *l, uint64_t now_ms, char *out, size_t ou
     }
 }
 
-static double mean(double sum, uint64_t n) {
-    return sum / (double)n;
-}
-
 static void say_progress(struct learner *l, uint64_t now_ms) {
     const struct trainer_report *r = &l->report;
-    if (l->sum_n > 0) {
-        l->mean = (struct sac_metrics){
-            .critic_loss = mean(l->sum.critic_loss, l->sum_n),
-            .actor_loss = mean(l->sum.actor_loss, l->sum_n),
-            .temperature = mean(l->sum.temperature, l->sum_n),
-            .entropy = mean(l->sum.entropy, l->sum_n),
-            .q_mean = mean(l->sum.q_mean, l->sum_n),
-        };
+    if (l->sum.n > 0 || l->mean.count == 0) { // the names are known before the first update
+        l->mean = metrics_mean(&l->sum);
     }
     struct wire_msg msg = {.type = WIRE_PROGRESS};
     msg.progress = (struct wire_progress){
@@ -110,19 +100,14 @@ static void say_progress(struct learner *l, uint64_t now_ms) {
         .model_rows = r->model_rows,
         .model_capacity = r->model_capacity,
         .updates_per_s = rate_per_s(&l->update_rate, now_ms),
-        .critic_loss = l->mean.critic_loss,
-        .actor_loss = l->mean.actor_loss,
-        .temperature = l->mean.temperature,
-        .entropy = l->mean.entropy,
-        .q_mean = l->mean.q_mean,
+        .metrics = l->mean,
     };
     core_waiting(l, now_ms, msg.progress.waiting, sizeof(msg.progress.waiting));
     if (say(l, now_ms, &msg) == 0) {
         l->progress_due = false;
         l->progress_seq = msg.progress.experience_seq;
         l->progress_updates = r->updates;
-        l->sum = (struct sac_metrics){0};
-        l->sum_n = 0;
+        metrics_sum_clear(&l->sum);
     }
 }
 
@@ -246,12 +231,7 @@ void learner_on_report(struct learner *l, uint64_t now_ms, const struct trainer_
     }
     l->report = *report;
     rate_add(&l->update_rate, now_ms, report->updates - before);
-    l->sum.critic_loss += report->sum.critic_loss;
-    l->sum.actor_loss += report->sum.actor_loss;
-    l->sum.temperature += report->sum.temperature;
-    l->sum.entropy += report->sum.entropy;
-    l->sum.q_mean += report->sum.q_mean;
-    l->sum_n += report->sum_n;
+    metrics_sum_merge(&l->sum, &report->sum);
     if (params) {
         l->counters.policies_published += version > l->policies.version;
         policy_store_take(&l->policies, version, updates, params);

@@ -105,7 +105,7 @@ static void start(struct app *app) {
     if (!app->trainer) {
         die(EXIT_CODE_CONFIG, NULL, "%s", err);
     }
-    app->params = xfloats(app->trainer->sac.policy_n);
+    app->params = xfloats(policy_params(trainer_policy(app->trainer).shape));
     daemon_open(d);
     app->who = (struct learner_identity){
         .config = &d->config,
@@ -118,8 +118,8 @@ static void start(struct app *app) {
     };
     const struct port port = daemon_port(d);
     const struct learner_jobs jobs = {.arg = app, .submit = submit};
-    app->core =
-        learner_create(&app->who, &port, &jobs, &app->trainer->sac.policy, loop_now_ms(d->loop));
+    app->core = learner_create(&app->who, &port, &jobs, trainer_policy(app->trainer).shape,
+                               loop_now_ms(d->loop));
     app->worker =
         worker_create(app->trainer, LEARNER_COMMANDS_MAX, daemon_wake, d, err, sizeof(err));
     if (!app->worker) {
@@ -149,8 +149,6 @@ int main(int argc, char **argv) {
     static struct app app;
     struct daemon *d = &app.daemon;
     daemon_init(d, &daemon_spec, &app, argc, argv);
-    static_assert(THREAD_PLAN_LEARNER_MAX == SAC_THREADS_MAX,
-                  "the division knows what an update can use");
     d->config.compute.learner_threads = thread_plan_divide(&d->config, host_cores()).learner;
     say_start(&app);
     start(&app);

@@ -30,6 +30,7 @@ static void fill_status(const struct learner *l, uint64_t now_ms, struct wire_st
     snprintf(s->daemon, sizeof(s->daemon), "learner");
     snprintf(s->version, sizeof(s->version), "%s", SPUR_VERSION);
     snprintf(s->task, sizeof(s->task), "%s", l->who.task->name);
+    snprintf(s->method, sizeof(s->method), "%s", method_info(c->method)->name);
     s->run_id = l->session.run_id;
     s->seed = c->run.seed;
     s->pid = l->who.pid;
@@ -50,11 +51,7 @@ static void fill_status(const struct learner *l, uint64_t now_ms, struct wire_st
     s->updates = r->updates;
     s->policy_version = l->policies.version;
     s->updates_per_s = rate_per_s(&l->update_rate, now_ms);
-    s->critic_loss = l->mean.critic_loss;
-    s->actor_loss = l->mean.actor_loss;
-    s->temperature = l->mean.temperature;
-    s->entropy = l->mean.entropy;
-    s->q_mean = l->mean.q_mean;
+    s->metrics = l->mean;
     snprintf(s->learner_waiting, sizeof(s->learner_waiting), "%s", s->waiting);
 #define COUNT(name) status_counter_add(s, #name, l->counters.name);
     LEARNER_COUNTERS(COUNT)

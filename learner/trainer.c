@@ -54,38 +54,34 @@ uint64_t trainer_model_rows_max(const struct config *config) {
     return first > last ? first : last;
 }
 
-struct sac_config trainer_sac_config(const struct config *c, const struct task *task) {
-    return (struct sac_config){
-        .obs_dim = task->obs_dim,
-        .act_dim = task->act_dim,
-        .hidden_width = c->sac.hidden_width,
-        .hidden_layers = c->sac.hidden_layers,
-        .batch_size = c->sac.batch_size,
-        .learning_rate = c->sac.learning_rate,
-        .discount = c->sac.discount,
-        .tau = c->sac.tau,
-        .target_entropy = c->sac.target_entropy,
-        .initial_temperature = c->sac.initial_temperature,
-        .seed = c->run.seed,
-        .threads = c->compute.learner_threads,
-    };
-}
-
 void trainer_memory(uint64_t *real, uint64_t *model, uint64_t *networks,
                     const struct config *config, const struct task *task) {
     *real = replay_bytes(task->obs_dim, task->act_dim, config_env_rows_max(config));
     *model = replay_bytes(task->obs_dim, task->act_dim, trainer_model_rows_max(config));
-    struct sac_config sac = trainer_sac_config(config, task);
-    *networks = sac_bytes(&sac);
+    *networks = method_find(config->method)->memory(config, task);
 }
 
 static void refresh(struct trainer *t) {
     struct trainer_report *r = &t->report;
-    r->updates = t->sac.updates;
+    r->updates = t->updates;
     r->real_rows = t->d_env.len;
     r->model_rows = t->d_model.len;
     r->model_capacity = t->d_model.capacity;
     r->idle = !trainer_can_update(t);
+}
+
+// What a checkpoint holds of the trainer.
+static struct checkpoint checkpoint_of(struct trainer *t) {
+    return (struct checkpoint){
+        .config = &t->config,
+        .task = t->task,
+        .run_dir = t->run_dir,
+        .method = t->method,
+        .agent = t->agent,
+        .d_model = t->has_model_rows ? &t->d_model : NULL,
+        .updates = t->updates,
+        .policy_version = t->report.policy_version,
+    };
 }
 
 struct trainer *trainer_create(const struct config *config, const struct task *task,
@@ -105,22 +101,29 @@ struct trainer *trainer_create(const struct config *config, const struct task *t
                  (unsigned long long)model_rows_max);
         goto fail;
     }
+    t->has_model_rows = model_rows_max > 0;
     uint64_t real_rows_max = config_env_rows_max(config);
     if (replay_init(&t->d_env, task->obs_dim, task->act_dim, real_rows_max, real_rows_max, err,
                     err_len) < 0 ||
-        replay_init(&t->d_model, task->obs_dim, task->act_dim, model_rows_max,
-                    config_model_rows(config, 0), err, err_len) < 0) {
+        (t->has_model_rows && replay_init(&t->d_model, task->obs_dim, task->act_dim, model_rows_max,
+                                          config_model_rows(config, 0), err, err_len) < 0)) {
         goto fail;
     }
-    struct sac_config sac = trainer_sac_config(config, task);
-    sac_init(&t->sac, &sac);
-    replay_batch_init(&t->batch, config->sac.batch_size, task->obs_dim, task->act_dim);
+    t->method = method_find(config->method);
+    t->agent = t->method->create(config, task);
+    for (const char *const *name = t->method->metrics; *name; name++) {
+        metrics_set(&t->report.sum.total, *name, 0);
+    }
     double every = round(config->pacing.updates_per_step);
     t->publish_every = every < 1 ? 1 : (uint64_t)every;
     t->report.policy_version = 1;
-    if (checkpoint_load(t, err, err_len) < 0) {
+    struct checkpoint checkpoint = checkpoint_of(t);
+    if (checkpoint_load(&checkpoint, err, err_len) < 0) {
         goto fail;
     }
+    t->agent = checkpoint.agent;
+    t->updates = checkpoint.updates;
+    t->report.policy_version = checkpoint.policy_version;
     refresh(t);
     return t;
 fail:
@@ -132,8 +135,9 @@ void trainer_destroy(struct trainer **t) {
     if (!*t) {
         return;
     }
-    replay_batch_deinit(&(*t)->batch);
-    sac_deinit(&(*t)->sac);
+    if ((*t)->agent) {
+        (*t)->method->destroy((*t)->agent);
+    }
     replay_deinit(&(*t)->d_model);
     replay_deinit(&(*t)->d_env);
     free(*t);
@@ -144,8 +148,8 @@ static void fail(struct trainer *t, const char *what) {
     t->report.failed = true;
     snprintf(t->report.text, sizeof(t->report.text),
              "%s after %llu updates; learning stops here and the last good checkpoint is kept: "
-             "look at the losses in progress.csv, try a lower sac.learning_rate, and resume",
-             what, (unsigned long long)t->sac.updates);
+             "look at the losses in progress.csv, try a lower learning rate, and resume",
+             what, (unsigned long long)t->updates);
 }
 
 static void save(struct trainer *t) {
@@ -153,12 +157,13 @@ static void save(struct trainer *t) {
     if (t->report.failed) {
         return;
     }
-    if (!sac_finite(&t->sac)) {
+    if (!method_finite(t->method, t->agent)) {
         fail(t, "a weight is not a finite number");
         return;
     }
     char err[TRAINER_TEXT_MAX];
-    if (checkpoint_save(t, err, sizeof(err)) < 0) {
+    struct checkpoint checkpoint = checkpoint_of(t);
+    if (checkpoint_save(&checkpoint, err, sizeof(err)) < 0) {
         // The run goes on: the disk may have room again by the next one.
         log_error("no checkpoint: %s", err);
         snprintf(t->report.text, sizeof(t->report.text), "%s", err);
@@ -178,7 +183,9 @@ void trainer_handle(struct trainer *t, struct trainer_command *command) {
         break;
     case TRAINER_GRANT:
         t->report.updates_allowed = command->updates_allowed;
-        replay_resize(&t->d_model, command->model_capacity);
+        if (t->has_model_rows) {
+            replay_resize(&t->d_model, command->model_capacity);
+        }
         break;
     case TRAINER_CHECKPOINT:
         save(t);
@@ -194,52 +201,26 @@ void trainer_handle(struct trainer *t, struct trainer_command *command) {
 
 bool trainer_can_update(const struct trainer *t) {
     return !t->report.failed && !t->report.finished && t->d_env.len > 0 &&
-           t->sac.updates < t->report.updates_allowed;
+           t->updates < t->report.updates_allowed;
 }
 
-// Draws the batch of the next update: its number names the random streams.
-static void draw_batch(struct trainer *t) {
-    int B = t->batch.rows;
-    int n_real = t->d_model.len > 0 ? (int)(t->config.sac.real_ratio * B) : B;
-    struct rng rng = rng_make(t->config.run.seed, RNG_REPLAY_REAL, t->sac.updates + 1);
-    replay_sample(&t->batch, 0, n_real, &t->d_env, &rng);
-    rng = rng_make(t->config.run.seed, RNG_REPLAY_MODEL, t->sac.updates + 1);
-    replay_sample(&t->batch, n_real, B - n_real, &t->d_model, &rng);
-}
-
-// That the next update belongs to.
-static uint64_t real_step(const struct trainer *t) {
-    double learning = (double)t->sac.updates / t->config.pacing.updates_per_step;
-    return t->config.run.explore_steps + (uint64_t)learning;
-}
-
-static void add_sums(struct trainer_report *r, const struct sac_metrics *m) {
-    r->sum.critic_loss += m->critic_loss;
-    r->sum.actor_loss += m->actor_loss;
-    r->sum.temperature += m->temperature;
-    r->sum.entropy += m->entropy;
-    r->sum.q_mean += m->q_mean;
-    r->sum_n++;
-}
-
-void trainer_clear_sums(struct trainer_report *report) {
-    report->sum = (struct sac_metrics){0};
-    report->sum_n = 0;
+struct method_policy trainer_policy(const struct trainer *t) {
+    return t->method->policy(t->agent);
 }
 
 bool trainer_update(struct trainer *t) {
     CHECK(trainer_can_update(t));
-    struct sac_metrics metrics;
-    t->sac.config.discount = config_discount(&t->config, real_step(t));
-    draw_batch(t);
-    sac_update(&metrics, &t->sac, &t->batch);
-    bool publish = t->sac.updates % t->publish_every == 0;
-    if (!sac_metrics_finite(&metrics)) {
+    const struct method_source source = {.d_env = &t->d_env, .d_model = &t->d_model};
+    struct metrics metrics = {0};
+    t->method->update(t->agent, t->updates + 1, &source, &metrics);
+    t->updates++;
+    bool publish = t->updates % t->publish_every == 0;
+    if (!metrics_finite(&metrics)) {
         fail(t, "a loss is not a finite number");
-    } else if (publish && !sac_finite(&t->sac)) {
+    } else if (publish && !method_finite(t->method, t->agent)) {
         fail(t, "a weight is not a finite number");
     } else {
-        add_sums(&t->report, &metrics);
+        metrics_sum_add(&t->report.sum, &metrics);
         t->report.policy_version += publish;
     }
     refresh(t);

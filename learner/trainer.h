@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 // The learner's work: experience in, updates made, policies out.
 //
-// A trainer holds the copy of D_env, D_model and the SAC state. It is handed
+// A trainer holds the copy of D_env, D_model and the method's state. It is handed
 // commands in the order of their arrival and asked for one update at a time.
 // It has no thread, socket or clock: the worker runs it beside the loop, tests
 // run it by hand, and in lockstep its state is a function of its commands.
 //
-// Which rows an update sees is decided here: int(real_ratio * batch) from D_env,
-// the rest from D_model (MBPO, section 5); all from D_env while D_model is empty.
+// What an update does and which rows it draws is the method's (methods/method.h).
 //
 // It refuses to go on from losses or weights that are not finite: it stops
 // with a sentence and leaves the last good checkpoint alone.
@@ -20,7 +19,7 @@
 
 #include "common/config/config.h"
 #include "common/task/task.h"
-#include "learner/methods/sac.h"
+#include "learner/methods/method.h"
 #include "learner/replay.h"
 #include "proto/wire.h"
 
@@ -54,8 +53,7 @@ struct trainer_report {
     uint64_t session, experience_seq; // taken in up to here
     uint64_t updates, updates_allowed, policy_version;
     uint64_t real_rows, model_rows, model_capacity;
-    struct sac_metrics sum; // over sum_n updates since the figures were last taken
-    uint64_t sum_n;
+    struct metrics_sum sum; // since the figures were last taken
     uint64_t checkpoints, checkpoint_failures;
     bool idle;                   // can make no update now
     bool saved;                  // the last checkpoint that was asked for was written
@@ -68,16 +66,16 @@ struct trainer {
     struct config config; // a copy
     const struct task *task;
     char run_dir[CONFIG_STRING_MAX * 4];
-    struct replay d_env, d_model; // D_env's copy and D_model
-    struct sac sac;
-    struct replay_batch batch;
-    uint64_t publish_every; // updates between publications
+    const struct method *method;
+    void *agent; // the method's state
+    bool has_model_rows;
+    struct replay d_env, d_model; // D_env's copy; D_model, zeroed where the method needs none
+    uint64_t updates;             // made in all
+    uint64_t publish_every;       // updates between publications
     struct trainer_report report;
 };
 
-// What a configuration says to SAC.
-struct sac_config trainer_sac_config(const struct config *config, const struct task *task);
-// D_model's largest capacity over the whole run, in rows.
+// D_model's largest capacity over the whole run, in rows; 0 where the method needs none.
 uint64_t trainer_model_rows_max(const struct config *config);
 // Bytes that D_env's copy, D_model at its largest, and networks with moments
 // and scratch will take.
@@ -94,11 +92,9 @@ void trainer_destroy(struct trainer **t);
 void trainer_handle(struct trainer *t, struct trainer_command *command);
 // Whether an update is granted, and there are rows for it.
 bool trainer_can_update(const struct trainer *t);
-// One update. True when a policy was published with it: sac.policy_params, under
-// report.policy_version.
+// One update. True when it published a policy: trainer_policy, under report.policy_version.
 bool trainer_update(struct trainer *t);
 
-// Sets the running sums of the figures back to nothing.
-void trainer_clear_sums(struct trainer_report *report);
+struct method_policy trainer_policy(const struct trainer *t);
 
 #endif

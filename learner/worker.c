@@ -21,7 +21,8 @@ struct worker {
 
     pthread_mutex_t lock; // over all below
     struct trainer_report report;
-    float *params;                                // the newest publication
+    float *params; // (params_n), the newest publication
+    size_t params_n;
     uint64_t published, published_updates, taken; // versions; `taken` is the loop's
 };
 
@@ -29,22 +30,17 @@ struct worker {
 static void share(struct worker *w, bool published) {
     struct trainer *t = w->trainer;
     pthread_mutex_lock(&w->lock);
-    struct sac_metrics sum = w->report.sum;
-    uint64_t sum_n = w->report.sum_n;
+    struct metrics_sum sum = w->report.sum;
+    metrics_sum_merge(&sum, &t->report.sum);
     w->report = t->report;
-    w->report.sum.critic_loss += sum.critic_loss;
-    w->report.sum.actor_loss += sum.actor_loss;
-    w->report.sum.temperature += sum.temperature;
-    w->report.sum.entropy += sum.entropy;
-    w->report.sum.q_mean += sum.q_mean;
-    w->report.sum_n += sum_n;
+    w->report.sum = sum;
     if (published) {
-        memcpy(w->params, t->sac.policy_params, t->sac.policy_n * sizeof(float));
+        memcpy(w->params, trainer_policy(t).params, w->params_n * sizeof(float));
         w->published = t->report.policy_version;
-        w->published_updates = t->sac.updates;
+        w->published_updates = t->updates;
     }
     pthread_mutex_unlock(&w->lock);
-    trainer_clear_sums(&t->report);
+    metrics_sum_clear(&t->report.sum);
 }
 
 static void *run(void *arg) {
@@ -76,7 +72,8 @@ struct worker *worker_create(struct trainer *trainer, size_t commands_max, worke
     w->wake = wake;
     w->wake_arg = arg;
     pthread_mutex_init(&w->lock, NULL);
-    w->params = xfloats(trainer->sac.policy_n);
+    w->params_n = policy_params(trainer_policy(trainer).shape);
+    w->params = xfloats(w->params_n);
     share(w, true); // the policy to start from
 
     // Signals are the loop thread's.
@@ -122,10 +119,10 @@ bool worker_take(struct worker *w, struct trainer_report *report, float *params,
                  uint64_t *updates) {
     pthread_mutex_lock(&w->lock);
     *report = w->report;
-    trainer_clear_sums(&w->report);
+    metrics_sum_clear(&w->report.sum);
     bool newer = w->published > w->taken;
     if (newer) {
-        memcpy(params, w->params, w->trainer->sac.policy_n * sizeof(float));
+        memcpy(params, w->params, w->params_n * sizeof(float));
         *version = w->taken = w->published;
         *updates = w->published_updates;
     }

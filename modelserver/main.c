@@ -135,10 +135,12 @@ static void predict_memory(const struct app *app) {
     uint64_t sum = 0, limit = host_memory_limit();
     char text[512] = "";
     part(text, sizeof(text), "D_env", store_memory_bytes(config_env_rows_max(c), o, a), &sum);
-    part(text, sizeof(text), "training",
-         fit_memory_bytes(c, &app->ensemble, config_env_rows_max(c), app->threads), &sum);
-    part(text, sizeof(text), "rollouts",
-         rollout_memory_bytes(&app->ensemble, &app->policy, c->task.termination), &sum);
+    if (config_has_model(c)) {
+        part(text, sizeof(text), "training",
+             fit_memory_bytes(c, &app->ensemble, config_env_rows_max(c), app->threads), &sum);
+        part(text, sizeof(text), "rollouts",
+             rollout_memory_bytes(&app->ensemble, &app->policy, c->task.termination), &sum);
+    }
     part(text, sizeof(text), "buffers", ms_memory_bytes(c, task), &sum);
     log_info("memory: %.1f MiB predicted (%s); disk: at most %.1f MiB", (double)sum / (1 << 20),
              text, (double)store_disk_bytes(config_env_rows_max(c), o, a) / (1 << 20));
@@ -180,10 +182,12 @@ static void start_core(struct app *app) {
                 "policy_best.safetensors");
     daemon_path(workers.checkpoint_path, sizeof(workers.checkpoint_path), &app->daemon,
                 "checkpoint/modelserver.safetensors");
-    app->fit =
-        fit_create(&app->daemon.config, &app->ensemble, store_rows_max(app->store), app->threads);
-    app->rollout = rollout_create(&app->ensemble, &app->policy, &app->daemon.task,
-                                  app->daemon.config.run.seed);
+    if (config_has_model(&app->daemon.config)) {
+        app->fit = fit_create(&app->daemon.config, &app->ensemble, store_rows_max(app->store),
+                              app->threads);
+        app->rollout = rollout_create(&app->ensemble, &app->policy, &app->daemon.task,
+                                      app->daemon.config.run.seed);
+    }
     workers.fit = app->fit;
     workers.rollout = app->rollout;
 
@@ -233,8 +237,12 @@ static void greet(const struct app *app) {
     log_info("spur-modelserver %s, task %s, seed %llu, run %016llx", SPUR_VERSION,
              app->daemon.task.name, (unsigned long long)app->meta.seed,
              (unsigned long long)app->meta.run_id);
-    log_info("matrix products by %s; %d training thread%s", gemm_name(), app->threads,
-             app->threads == 1 ? "" : "s");
+    if (app->fit) {
+        log_info("matrix products by %s; %d training thread%s", gemm_name(), app->threads,
+                 app->threads == 1 ? "" : "s");
+    } else {
+        log_info("method %s trains no model", method_info(app->daemon.config.method)->name);
+    }
     log_info("%llu real steps stored, of %llu", (unsigned long long)store_rows(app->store),
              (unsigned long long)app->daemon.config.run.steps);
     log_info("listening at %s", app->daemon.own_endpoint);

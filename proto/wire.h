@@ -16,12 +16,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/metrics.h"
+
 struct arena_block;
 struct net_peer;
 struct net_socket;
 struct wire;
 
-#define WIRE_SCHEMA 1               // version of spur.proto; other versions are refused
+#define WIRE_SCHEMA 2               // version of spur.proto; other versions are refused
 #define WIRE_ROWS_MAX 16384         // rows in one message
 #define WIRE_DIM_MAX 4096           // numbers in one row of a column
 #define WIRE_STRING_MAX 256         // bytes of any string, NUL included
@@ -203,8 +205,8 @@ struct wire_progress {
     uint64_t updates, policy_version;
     uint64_t real_rows, model_rows, model_capacity;
     double updates_per_s;
-    double critic_loss, actor_loss, temperature, entropy, q_mean; // means since the last Progress
-    char waiting[WIRE_STRING_MAX];                                // for what; empty: working
+    struct metrics metrics;        // means over the updates since the last Progress
+    char waiting[WIRE_STRING_MAX]; // reason for waiting; empty: working
 };
 
 // ---- status ----
@@ -242,7 +244,7 @@ struct wire_counter {
 struct wire_status {
     char daemon[WIRE_STRING_MAX]; // "modelserver", "learner", "actor-0"
     char version[WIRE_STRING_MAX];
-    char task[WIRE_STRING_MAX];
+    char task[WIRE_STRING_MAX], method[WIRE_STRING_MAX];
     uint64_t run_id, seed, pid;
     double uptime_s;
     char state[WIRE_STRING_MAX];   // "exploring", "learning", "stopping", "solved", ...
@@ -260,7 +262,8 @@ struct wire_status {
     bool has_learner;
     enum wire_peer_state learner_state;
     uint64_t updates, policy_version;
-    double updates_per_s, critic_loss, actor_loss, temperature, entropy, q_mean;
+    double updates_per_s;
+    struct metrics metrics; // of the learner's method
     char learner_waiting[WIRE_STRING_MAX];
 
     bool has_model;

@@ -93,11 +93,6 @@ _Static_assert((int)SPUR__ENVELOPE__BODY_STATUS - BODY_FIRST == WIRE_STATUS, "ty
     NUM(model_rows) \
     NUM(model_capacity) \
     NUM(updates_per_s) \
-    NUM(critic_loss) \
-    NUM(actor_loss) \
-    NUM(temperature) \
-    NUM(entropy) \
-    NUM(q_mean) \
     TEXT(waiting)
 #define POLICY_GET_FIELDS(NUM, ENUM, TEXT) \
     NUM(have_version)
@@ -319,6 +314,8 @@ void wire_pack_body(struct arena *a, struct Spur__Envelope *p, const struct wire
         break;
     case WIRE_PROGRESS:
         p->progress = pack_progress(a, &msg->progress);
+        p->progress->n_metrics = msg->progress.metrics.count;
+        p->progress->metrics = wire_pack_metrics(a, &msg->progress.metrics);
         break;
     case WIRE_POLICY_GET:
         p->policy_get = pack_policy_get(a, &msg->policy_get);
@@ -382,7 +379,8 @@ int wire_unpack_body(struct arena *a, struct wire_msg *msg, const struct Spur__E
         return 0;
     case SPUR__ENVELOPE__BODY_PROGRESS:
         unpack_progress(&msg->progress, p->progress);
-        return 0;
+        return wire_unpack_metrics(&msg->progress.metrics, p->progress->n_metrics,
+                                   p->progress->metrics, "progress.metrics", err, err_len);
     case SPUR__ENVELOPE__BODY_POLICY_GET:
         unpack_policy_get(&msg->policy_get, p->policy_get);
         return 0;

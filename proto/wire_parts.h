@@ -59,6 +59,12 @@ struct Spur__Status *wire_pack_status(struct arena *a, const struct wire_status 
 int wire_unpack_status(struct arena *a, struct wire_status *m, const struct Spur__Status *p,
                        char *err, size_t err_len);
 
+// wire_metrics.c. The packed list borrows the names; field names the list in refusals.
+struct Spur__Metric;
+struct Spur__Metric **wire_pack_metrics(struct arena *a, const struct metrics *m);
+int wire_unpack_metrics(struct metrics *m, size_t n, struct Spur__Metric *const *list,
+                        const char *field, char *err, size_t err_len);
+
 // Copies a string that wire_scan has accepted (or our own). Characters that are not printable
 // UTF-8 become '?', so that terminals, logs and JSON need no escaping.
 void wire_copy_text(char out[WIRE_STRING_MAX], const char *text);

@@ -18,7 +18,7 @@
 #include "proto/wire_parts.h"
 #include "spur.pb-c.h"
 
-enum { PARTS_MAX = WIRE_ACTORS_MAX + WIRE_COUNTERS_MAX + 16, PATH_MAX_LEN = 96 };
+enum { PARTS_MAX = WIRE_ACTORS_MAX + WIRE_COUNTERS_MAX + METRICS_MAX + 16, PATH_MAX_LEN = 96 };
 
 enum wire_form { FORM_VARINT = 0, FORM_FIXED64 = 1, FORM_BYTES = 2, FORM_FIXED32 = 5 };
 

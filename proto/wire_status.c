@@ -16,6 +16,7 @@ _Static_assert((int)SPUR__PEER_STATE__PEER_LEFT == WIRE_PEER_LEFT, "enums are sp
     TEXT(daemon) \
     TEXT(version) \
     TEXT(task) \
+    TEXT(method) \
     NUM(run_id) \
     NUM(seed) \
     NUM(pid) \
@@ -41,11 +42,6 @@ _Static_assert((int)SPUR__PEER_STATE__PEER_LEFT == WIRE_PEER_LEFT, "enums are sp
     NUM(updates) \
     NUM(policy_version) \
     NUM(updates_per_s) \
-    NUM(critic_loss) \
-    NUM(actor_loss) \
-    NUM(temperature) \
-    NUM(entropy) \
-    NUM(q_mean) \
     TEXT(learner_waiting)
 #define MODEL_FIELDS(NUM, ENUM, TEXT) \
     NUM(model_version) \
@@ -117,6 +113,20 @@ BOTH(eval, eval_status, EvalStatus, wire_status, EVAL_FIELDS)
 BOTH(actor, actor_status, ActorStatus, wire_actor_status, ACTOR_FIELDS)
 BOTH(counter, counter, Counter, wire_counter, COUNTER_FIELDS)
 
+static Spur__LearnerStatus *pack_whole_learner(struct arena *a, const struct wire_status *m) {
+    Spur__LearnerStatus *p = pack_learner(a, m);
+    p->n_metrics = m->metrics.count;
+    p->metrics = wire_pack_metrics(a, &m->metrics);
+    return p;
+}
+
+static int unpack_whole_learner(struct wire_status *m, const Spur__LearnerStatus *p, char *err,
+                                size_t err_len) {
+    unpack_learner(m, p);
+    return wire_unpack_metrics(&m->metrics, p->n_metrics, p->metrics, "status.learner.metrics", err,
+                               err_len);
+}
+
 static Spur__ModelStatus *pack_whole_model(struct arena *a, const struct wire_status *m) {
     Spur__ModelStatus *p = pack_model(a, m);
     p->n_holdout_mse = m->members;
@@ -158,7 +168,7 @@ static void *alloc_array(struct arena *a, size_t n, size_t size) {
 struct Spur__Status *wire_pack_status(struct arena *a, const struct wire_status *m) {
     Spur__Status *p = pack_head(a, m);
     p->pacing = m->has_pacing ? pack_pacing(a, m) : NULL;
-    p->learner = m->has_learner ? pack_learner(a, m) : NULL;
+    p->learner = m->has_learner ? pack_whole_learner(a, m) : NULL;
     p->model = m->has_model ? pack_whole_model(a, m) : NULL;
     p->eval = m->has_eval ? pack_eval(a, m) : NULL;
 
@@ -187,13 +197,11 @@ int wire_unpack_status(struct arena *a, struct wire_status *m, const struct Spur
     if (m->has_pacing) {
         unpack_pacing(m, p->pacing);
     }
-    if (m->has_learner) {
-        unpack_learner(m, p->learner);
-    }
     if (m->has_eval) {
         unpack_eval(m, p->eval);
     }
-    int rc = m->has_model ? unpack_whole_model(m, p->model, err, err_len) : 0;
+    int rc = m->has_learner ? unpack_whole_learner(m, p->learner, err, err_len) : 0;
+    rc = rc == 0 && m->has_model ? unpack_whole_model(m, p->model, err, err_len) : rc;
     if (rc != 0) {
         return rc;
     }

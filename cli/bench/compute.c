@@ -16,7 +16,7 @@
 #include "common/nn/gemm.h"
 #include "common/nn/normalizer.h"
 #include "common/task/task.h"
-#include "learner/methods/sac.h"
+#include "learner/methods/sac_method.h"
 #include "learner/replay.h"
 #include "learner/trainer.h"
 #include "modelserver/core/modelserver.h"
@@ -149,7 +149,7 @@ struct bench_case *bench_add_sac(struct bench *b, int peak, const char *name,
                                  const struct config *config, uint32_t rows) {
     struct bench_case *c = bench_add(b, name, "updates/s");
     struct sac_bench *s = xcalloc(1, sizeof(*s));
-    struct sac_config sac = trainer_sac_config(config, hopper());
+    struct sac_config sac = sac_method_config(config, hopper());
     s->kernels = config->compute.kernels;
     c->state = s;
     c->close = sac_close;
@@ -228,11 +228,11 @@ struct bench_case *bench_add_ensemble(struct bench *b, int peak, const char *nam
     struct rng rng = rng_make(1, RNG_BENCH, 2);
     rng_fill_normal(&rng, s->rows, n);
     s->env = (struct env_columns){.obs_dim = (uint32_t)O,
-                                    .act_dim = (uint32_t)A,
-                                    .obs = s->rows,
-                                    .next_obs = s->rows + rows * O,
-                                    .act = s->rows + 2 * rows * O,
-                                    .reward = s->rows + rows * (2 * O + A)};
+                                  .act_dim = (uint32_t)A,
+                                  .obs = s->rows,
+                                  .next_obs = s->rows + rows * O,
+                                  .act = s->rows + 2 * rows * O,
+                                  .reward = s->rows + rows * (2 * O + A)};
     s->fit = fit_create(&training, &e, rows, threads);
     model_slots_init(&s->models, &e, task->termination);
     s->model = model_take(&s->models);

@@ -5,7 +5,7 @@
 #include "cli/text.h"
 #include "common/base/check.h"
 #include "common/config/thread_plan.h"
-#include "learner/methods/sac.h"
+#include "learner/methods/method.h"
 #include "learner/replay.h"
 #include "learner/trainer.h"
 #include "modelserver/core/modelserver.h"
@@ -37,19 +37,24 @@ static void add_modelserver(struct memory *m, const struct config *c, const stru
     struct policy p = ms_policy(c, task);
     add(m, name, "program", MODELSERVER_BYTES);
     add(m, name, "D_env", store_memory_bytes(config_env_rows_max(c), obs_dim, act_dim));
-    add(m, name, "training",
-        fit_memory_bytes(c, &e, config_env_rows_max(c), thread_plan_divide(c, cores).modelserver));
-    add(m, name, "rollouts", rollout_memory_bytes(&e, &p, task->termination));
+    if (config_has_model(c)) {
+        add(m, name, "training",
+            fit_memory_bytes(c, &e, config_env_rows_max(c),
+                             thread_plan_divide(c, cores).modelserver));
+        add(m, name, "rollouts", rollout_memory_bytes(&e, &p, task->termination));
+    }
     add(m, name, "buffers", ms_memory_bytes(c, task));
 }
 
 static void add_learner(struct memory *m, const struct config *c, const struct task *task) {
     static const char name[] = "learner";
-    struct sac_config sac = trainer_sac_config(c, task);
     add(m, name, "program", LEARNER_BYTES);
     add(m, name, "D_env", replay_bytes(task->obs_dim, task->act_dim, config_env_rows_max(c)));
-    add(m, name, "D_model", replay_bytes(task->obs_dim, task->act_dim, trainer_model_rows_max(c)));
-    add(m, name, "networks", sac_bytes(&sac));
+    if (config_has_model(c)) {
+        add(m, name, "D_model",
+            replay_bytes(task->obs_dim, task->act_dim, trainer_model_rows_max(c)));
+    }
+    add(m, name, "networks", method_find(c->method)->memory(c, task));
 }
 
 static void add_actors(struct memory *m, const struct config *c) {

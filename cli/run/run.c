@@ -18,7 +18,7 @@
 
 static const char help[] =
     "usage: spur run TASK|FILE [--env FILE] [--seed N] [--run-dir DIR] [--actors N]\n"
-    "                [--envs-per-actor N]\n"
+    "                [--envs-per-actor N] [--method NAME]\n"
     "                [--set section.key=value]... [--listen tcp://HOST:PORT]\n"
     "       spur run --run-dir DIR\n"
     "\n"
@@ -30,8 +30,9 @@ static const char help[] =
     "  --env FILE              task.env: an environment of your own, described in a .yaml file or\n"
     "                          compiled as a .so; a TASK then gives its settings, and may be left\n"
     "                          out\n"
+    "  --method NAME           method: mbpo (default) or sac, which learns from real steps alone\n"
     "  --seed N                run.seed; the same seed in lockstep gives the same bits\n"
-    "  --run-dir DIR           default: runs/TASK-seedN\n"
+    "  --run-dir DIR           default: runs/TASK-seedN, or runs/TASK-METHOD-seedN\n"
     "  --actors N              run.actors; may differ when a run is taken up again\n"
     "  --envs-per-actor N      run.envs_per_actor; likewise\n"
     "  --set section.key=value overrides one key; may be given many times\n"
@@ -40,15 +41,11 @@ static const char help[] =
     "Ctrl-C once stops all processes with a checkpoint, twice at once.\n";
 
 static const struct option options[] = {
-    {"env", required_argument, NULL, 'v'},
-    {"seed", required_argument, NULL, 'e'},
-    {"run-dir", required_argument, NULL, 'd'},
-    {"actors", required_argument, NULL, 'a'},
-    {"envs-per-actor", required_argument, NULL, 'p'},
-    {"set", required_argument, NULL, 's'},
-    {"listen", required_argument, NULL, 'l'},
-    {"help", no_argument, NULL, 'h'},
-    {0},
+    {"env", required_argument, NULL, 'v'},    {"method", required_argument, NULL, 'm'},
+    {"seed", required_argument, NULL, 'e'},   {"run-dir", required_argument, NULL, 'd'},
+    {"actors", required_argument, NULL, 'a'}, {"envs-per-actor", required_argument, NULL, 'p'},
+    {"set", required_argument, NULL, 's'},    {"listen", required_argument, NULL, 'l'},
+    {"help", no_argument, NULL, 'h'},         {0},
 };
 
 struct request {
@@ -81,6 +78,9 @@ static int parse(struct request *r, int argc, char **argv) {
             break;
         case 'v':
             r->source.env = optarg;
+            break;
+        case 'm':
+            r->source.method = optarg;
             break;
         case 'p':
             ok = set_number(r, argv, r->envs, "--envs-per-actor", "run.envs_per_actor",
@@ -137,8 +137,9 @@ static int announce(const struct rundir *dir) {
     const struct config *c = &dir->config;
     int actors = c->run.actors;
     char steps[TEXT_LEN], needed[TEXT_LEN], limit[TEXT_LEN];
-    printf("spur %s: %s (%s), seed %llu, %s steps, %s, %d actor%s\n", SPUR_VERSION, dir->task.name,
-           dir->task.title, (unsigned long long)c->run.seed, text_count(steps, c->run.steps),
+    printf("spur %s: %s (%s), method %s, seed %llu, %s steps, %s, %d actor%s\n", SPUR_VERSION,
+           dir->task.name, dir->task.title, method_info(c->method)->name,
+           (unsigned long long)c->run.seed, text_count(steps, c->run.steps),
            c->pacing.mode == PACING_LOCKSTEP ? "lockstep" : "ratio", actors,
            actors == 1 ? "" : "s");
     printf("run directory: %s (%s)\n", dir->path, dir->resumed ? "taken up again" : "new");

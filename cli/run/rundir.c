@@ -35,10 +35,11 @@ static int refuse_difference(const struct rundir *r, const struct config *wanted
         bool may_change =
             strcmp(key->name, "actors") == 0 || strcmp(key->name, "envs_per_actor") == 0;
         if (strcmp(has, wants) != 0 && !may_change) {
+            char name[96];
+            config_key_name(key, name, sizeof(name));
             return cli_fail(EXIT_CODE_CONFIG,
                             "a run keeps its configuration; choose another --run-dir for a new one",
-                            "%s holds a run with %s.%s %s, not %s", r->path, key->section,
-                            key->name, has, wants);
+                            "%s holds a run with %s %s, not %s", r->path, name, has, wants);
         }
     }
     return 0;
@@ -121,7 +122,10 @@ int rundir_find(struct rundir *r, const struct config_source *source, const char
     if (rc != 0 || path) {
         return rc;
     }
-    snprintf(r->path, sizeof(r->path), "runs/%s-seed%llu", r->config.run.task,
+    // MBPO's runs are named by their task alone.
+    bool other = r->config.method != METHOD_mbpo;
+    snprintf(r->path, sizeof(r->path), "runs/%s%s%s-seed%llu", r->config.run.task, other ? "-" : "",
+             other ? method_info(r->config.method)->name : "",
              (unsigned long long)r->config.run.seed);
     if (!rundir_join(r->config_path, r->path, "config.yaml")) {
         return EXIT_CODE_IO;

@@ -8,16 +8,20 @@
 #include "cli/status/status.h"
 #include "common/base/check.h"
 
-enum { JSON_SCHEMA = 1 };
+enum { JSON_SCHEMA = 2 };
 
 static void put(json_t *object, const char *name, json_t *value) {
     CHECK(value);
     CHECK(json_object_set_new(object, name, value) == 0);
 }
 
+// JSON's integers are signed in jansson; counters do not get there.
+static json_t *count(uint64_t n) {
+    return json_integer(n > INT64_MAX ? INT64_MAX : (json_int_t)n);
+}
+
 static void put_count(json_t *object, const char *name, uint64_t n) {
-    // JSON's integers are signed in jansson; counters do not get there.
-    put(object, name, json_integer(n > INT64_MAX ? INT64_MAX : (json_int_t)n));
+    put(object, name, count(n));
 }
 
 static json_t *number(double x) {
@@ -72,11 +76,11 @@ static json_t *learner(const struct wire_status *s) {
     put_count(o, "updates", s->updates);
     put_number(o, "updates_per_s", s->updates_per_s);
     put_count(o, "policy_version", s->policy_version);
-    put_number(o, "critic_loss", s->critic_loss);
-    put_number(o, "actor_loss", s->actor_loss);
-    put_number(o, "temperature", s->temperature);
-    put_number(o, "entropy", s->entropy);
-    put_number(o, "q_mean", s->q_mean);
+    json_t *metrics = json_object();
+    for (uint32_t i = 0; i < s->metrics.count; i++) {
+        put_number(metrics, s->metrics.list[i].name, s->metrics.list[i].value);
+    }
+    put(o, "metrics", metrics);
     put_text(o, "waiting", s->learner_waiting);
     return o;
 }
@@ -159,6 +163,7 @@ static json_t *whole(const struct wire_status *s) {
     put_text(o, "daemon", s->daemon);
     put_text(o, "version", s->version);
     put_text(o, "task", s->task);
+    put_text(o, "method", s->method);
     put_id(o, "run_id", s->run_id);
     put_count(o, "seed", s->seed);
     put_count(o, "pid", s->pid);
@@ -171,8 +176,8 @@ static json_t *whole(const struct wire_status *s) {
     put_count(o, "episodes", s->episodes);
     put_number(o, "env_steps_per_s", s->env_steps_per_s);
     put_count(o, "env_rows", s->env_rows);
-    put_count(o, "model_rows", s->model_rows);
-    put_count(o, "model_capacity", s->model_capacity);
+    put(o, "model_rows", s->model_capacity > 0 ? count(s->model_rows) : json_null());
+    put(o, "model_capacity", s->model_capacity > 0 ? count(s->model_capacity) : json_null());
     put(o, "pacing", s->has_pacing ? pacing(s) : json_null());
     put(o, "learner", s->has_learner ? learner(s) : json_null());
     put(o, "model", s->has_model ? model(s) : json_null());

@@ -23,8 +23,9 @@ static const char *for_what(const char *waiting) {
 }
 
 static void print_head(const struct wire_status *s, FILE *out) {
-    fprintf(out, "%s %s, task %s, seed %llu, run %016llx, process %llu, up %s\n", s->daemon,
-            s->version, s->task[0] ? s->task : "not known yet", (unsigned long long)s->seed,
+    fprintf(out, "%s %s, task %s, %s%s%sseed %llu, run %016llx, process %llu, up %s\n", s->daemon,
+            s->version, s->task[0] ? s->task : "not known yet", s->method[0] ? "method " : "",
+            s->method, s->method[0] ? ", " : "", (unsigned long long)s->seed,
             (unsigned long long)s->run_id, (unsigned long long)s->pid, DURATION(s->uptime_s));
     fprintf(out, "state      %s\n", s->state);
     fprintf(out, "waiting    %s\n", s->waiting[0] ? for_what(s->waiting) : "nobody");
@@ -40,8 +41,11 @@ static void print_data(const struct wire_status *s, FILE *out) {
                 FIGURE(s->env_steps_per_s), COUNT(s->episodes));
     }
     if (s->env_rows > 0 || s->model_capacity > 0) {
-        fprintf(out, "data       D_env %s rows; D_model %s of %s rows\n", COUNT(s->env_rows),
-                COUNT(s->model_rows), COUNT(s->model_capacity));
+        fprintf(out, "data       D_env %s rows", COUNT(s->env_rows));
+        if (s->model_capacity > 0) {
+            fprintf(out, "; D_model %s of %s rows", COUNT(s->model_rows), COUNT(s->model_capacity));
+        }
+        fputc('\n', out);
     }
 }
 
@@ -56,10 +60,9 @@ static void print_learner(const struct wire_status *s, FILE *out) {
     fprintf(out, "learner    %s: %s updates, %s/s, policy version %s\n",
             status_peer_state(s->learner_state), COUNT(s->updates), FIGURE(s->updates_per_s),
             COUNT(s->policy_version));
-    if (s->updates > 0) {
-        fprintf(out, "           losses: critic %s, actor %s; temperature %s, entropy %s, Q %s\n",
-                FIGURE(s->critic_loss), FIGURE(s->actor_loss), FIGURE(s->temperature),
-                FIGURE(s->entropy), FIGURE(s->q_mean));
+    for (uint32_t i = 0; s->updates > 0 && i < s->metrics.count; i++) {
+        fprintf(out, "%s%s %s%s", i ? ", " : "           ", s->metrics.list[i].name,
+                FIGURE(s->metrics.list[i].value), i + 1 < s->metrics.count ? "" : "\n");
     }
     if (s->learner_waiting[0]) {
         fprintf(out, "           waiting: %s\n", for_what(s->learner_waiting));

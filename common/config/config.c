@@ -27,25 +27,37 @@
 #define C_TYPE_BOOL bool
 #define C_TYPE_LIST struct config_list
 #define C_TYPE_NAME                                                                                \
-    enum pacing_mode : 1, enum task_termination : 1, enum model_stop : 1, enum compute_kernels
+    enum method_id : 1, enum pacing_mode : 1, enum task_termination : 1, enum model_stop : 1,      \
+        enum compute_kernels
 #define ASSERT_TYPE(section, key, kind, ...)                                                       \
     _Static_assert(_Generic(((struct config *)0)->section.key, C_TYPE_##kind : 1, default : 0),    \
                    #section "." #key " is not a " #kind);
 CONFIG_KEYS(ASSERT_TYPE)
+#define ASSERT_TOP_TYPE(key, kind, ...)                                                            \
+    _Static_assert(_Generic(((struct config *)0)->key, C_TYPE_##kind : 1, default : 0),            \
+                   #key " is not a " #kind);
+CONFIG_TOP_KEYS(ASSERT_TOP_TYPE)
 
 #define ROW(section, key, kind, def, min, max, unit, meaning)                                      \
     {#section, #key, CONFIG_##kind, offsetof(struct config, section.key), def, min,                \
      max,      unit, meaning},
-const struct config_key config_keys[] = {CONFIG_KEYS(ROW)};
+#define TOP_ROW(key, kind, def, unit, meaning)                                                     \
+    {"", #key, CONFIG_##kind, offsetof(struct config, key), def, 0, 0, unit, meaning},
+const struct config_key config_keys[] = {CONFIG_TOP_KEYS(TOP_ROW) CONFIG_KEYS(ROW)};
 const int config_key_count = (int)(sizeof(config_keys) / sizeof(config_keys[0]));
 
 // The enums of names, which are set and read as integers of this size.
+_Static_assert(sizeof(enum method_id) == sizeof(int), "names are stored as int");
 _Static_assert(sizeof(enum pacing_mode) == sizeof(int), "names are stored as int");
 _Static_assert(sizeof(enum model_stop) == sizeof(int), "names are stored as int");
 _Static_assert(sizeof(enum task_termination) == sizeof(int), "names are stored as int");
 _Static_assert(sizeof(enum compute_kernels) == sizeof(int), "names are stored as int");
 
 // ---- finding ----
+
+void config_key_name(const struct config_key *key, char *out, size_t out_len) {
+    snprintf(out, out_len, "%s%s%s", key->section, key->section[0] ? "." : "", key->name);
+}
 
 const struct config_key *config_key_find(const char *section, const char *name) {
     for (int i = 0; i < config_key_count; i++) {
@@ -59,7 +71,7 @@ const struct config_key *config_key_find(const char *section, const char *name) 
 
 bool config_section_known(const char *section) {
     for (int i = 0; i < config_key_count; i++) {
-        if (strcmp(config_keys[i].section, section) == 0) {
+        if (section[0] != '\0' && strcmp(config_keys[i].section, section) == 0) {
             return true;
         }
     }
@@ -91,11 +103,11 @@ const struct config_key *config_key_nearest(const char *section, const char *nam
 }
 
 const char *config_section_nearest(const char *section) {
-    const char *best = config_keys[0].section;
+    const char *best = "";
     int best_distance = INT32_MAX;
     for (int i = 0; i < config_key_count; i++) {
         int d = spelling_distance(section, config_keys[i].section);
-        if (d < best_distance) {
+        if (config_keys[i].section[0] != '\0' && d < best_distance) {
             best_distance = d;
             best = config_keys[i].section;
         }
@@ -120,7 +132,7 @@ static bool name_at(char *out, size_t out_len, const struct config_key *key, int
     const char *p = key->unit;
     for (; index > 0; index--) {
         p = strchr(p, '|');
-        if (!p) {
+        if (!p || !p[1]) { // the list may end with a bar
             return false;
         }
         p++;
@@ -296,6 +308,9 @@ static int set_name(struct config *c, const struct config_key *key,
     for (int i = 0; key->kind == CONFIG_NAME && name_at(name, sizeof(name), key, i); i++) {
         if (strcmp(value->text[0], name) == 0) {
             memcpy(field_of(c, key), &i, sizeof(i));
+            if (key->offset == offsetof(struct config, method)) {
+                config_use_method(c, (enum method_id)i);
+            }
             return 0;
         }
     }
@@ -323,9 +338,9 @@ int config_key_set(struct config *c, const struct config_key *key, const struct 
 void config_defaults(struct config *c) {
     memset(c, 0, sizeof(*c));
     for (int i = 0; i < config_key_count; i++) {
-        char assignment[256], err[512];
-        snprintf(assignment, sizeof(assignment), "%s.%s=%s", config_keys[i].section,
-                 config_keys[i].name, config_keys[i].def);
+        char name[96], assignment[256], err[512];
+        config_key_name(&config_keys[i], name, sizeof(name));
+        snprintf(assignment, sizeof(assignment), "%s=%s", name, config_keys[i].def);
         int rc = config_set(c, assignment, err, sizeof(err));
         CHECK(rc == 0);
     }

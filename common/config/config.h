@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "common/config/methods.h"
+
 #define CONFIG_STRING_MAX 256
 #define CONFIG_LIST_MAX 48
 
@@ -49,6 +51,7 @@ struct config_list {
 };
 
 struct config {
+    enum method_id method; // a key without a section
     struct {
         char task[CONFIG_STRING_MAX]; // as in `spur tasks`
         uint64_t seed;
@@ -154,7 +157,8 @@ int config_rollout_length(const struct config *c, uint64_t env_steps);
 int config_rollout_length_max(const struct config *c);
 // gamma at a real step, by the same epochs: discount, or on the way up to it.
 double config_discount(const struct config *c, uint64_t env_steps);
-// D_model's capacity in rows at a real step: retain_epochs * epoch_steps * M * k.
+// D_model's capacity in rows at a real step: retain_epochs * epoch_steps * M * k; 0 for a method
+// without model rollouts.
 uint64_t config_model_rows(const struct config *c, uint64_t env_steps);
 // The most rows that D_env can hold: those of the budget, and those that one actor may
 // still send when others have used the credit that was withdrawn from it.

@@ -8,6 +8,11 @@
 
 #include "common/config/config.h"
 
+// The keys without a section, X(key, kind, default, unit, meaning).
+#define CONFIG_TOP_KEYS(X)                                                                         \
+    X(method, NAME, "mbpo", METHOD_NAMES,                                                          \
+      "how the policy is learned; each method has sections of its own: docs/methods.md")
+
 // X(section, key, kind, default, min, max, unit, meaning)
 //
 // kind names the C type of c->section.key (config.c asserts it) and what YAML
@@ -134,7 +139,7 @@ enum config_kind {
 };
 
 struct config_key {
-    const char *section, *name;
+    const char *section, *name; // section "": a key without one
     enum config_kind kind;
     size_t offset; // of the field in struct config
     const char *def;
@@ -159,6 +164,8 @@ struct config_value {
     const char *text[CONFIG_LIST_MAX]; // borrowed; NULL where an item is no plain scalar
 };
 
+// "section.name", or "name" for a key without a section.
+void config_key_name(const struct config_key *key, char *out, size_t out_len);
 // NULL when there is none. section is not NUL-terminated at its end.
 const struct config_key *config_key_find(const char *section, const char *name);
 bool config_section_known(const char *section);

@@ -26,13 +26,16 @@ void config_print(const struct config *c, FILE *out, bool comments) {
     const char *section = "";
     for (int i = 0; i < config_key_count; i++) {
         const struct config_key *key = &config_keys[i];
+        if (!config_key_used(key, c->method)) {
+            continue;
+        }
         if (strcmp(section, key->section) != 0) {
-            fprintf(out, "%s%s:\n", i ? "\n" : "", key->section);
+            fprintf(out, "\n%s:\n", key->section);
             section = key->section;
         }
         char value[VALUE_LEN], comment[512];
         config_key_format(c, key, value, sizeof(value));
-        int column = fprintf(out, "  %s: %s", key->name, value);
+        int column = fprintf(out, "%s%s: %s", section[0] ? "  " : "", key->name, value);
         if (comments) {
             describe(key, comment, sizeof(comment));
             int blanks = column < COMMENT_COLUMN ? COMMENT_COLUMN - column : 1;
@@ -61,19 +64,21 @@ static const char doc_head[] =
 
 void config_document(FILE *out) {
     fputs(doc_head, out);
-    const char *section = "";
+    const char *section = NULL;
     for (int i = 0; i < config_key_count; i++) {
         const struct config_key *key = &config_keys[i];
-        if (strcmp(section, key->section) != 0) {
-            fprintf(out,
-                    "\n## %s\n\n| key | type | default | range | unit | meaning |\n"
-                    "|---|---|---|---|---|---|\n",
-                    key->section);
+        if (!section || strcmp(section, key->section) != 0) {
             section = key->section;
+            fprintf(out,
+                    "\n## %s\n\n| key | type | default | range | unit | methods | meaning |\n"
+                    "|---|---|---|---|---|---|---|\n",
+                    section[0] ? section : "No section");
         }
-        char range[96];
+        char name[96], range[96], methods[96];
+        config_key_name(key, name, sizeof(name));
         config_key_range(key, range, sizeof(range));
-        fprintf(out, "| `%s.%s` | %s | `%s` | %s | %s | %s |\n", key->section, key->name,
-                config_kind_name(key->kind), key->def, range, unit_of(key), key->meaning);
+        config_key_methods(methods, sizeof(methods), key);
+        fprintf(out, "| `%s` | %s | `%s` | %s | %s | %s | %s |\n", name,
+                config_kind_name(key->kind), key->def, range, unit_of(key), methods, key->meaning);
     }
 }

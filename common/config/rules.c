@@ -223,6 +223,9 @@ uint64_t config_env_rows_max(const struct config *c) {
 }
 
 uint64_t config_model_rows(const struct config *c, uint64_t env_steps) {
+    if (!config_has_model(c)) {
+        return 0;
+    }
     return (uint64_t)c->rollout.retain_epochs * c->rollout.epoch_steps * c->rollout.per_step *
            (uint64_t)config_rollout_length(c, env_steps);
 }

@@ -12,10 +12,10 @@ static int clamp(int n, int low, int high) {
 
 struct thread_plan thread_plan_divide(const struct config *c, int cores) {
     int learner = c->compute.learner_threads, modelserver = c->compute.modelserver_threads;
+    int rest = modelserver ? modelserver : cores - THREAD_PLAN_LEARNER_MAX;
     return (struct thread_plan){
         .learner = clamp(learner ? learner : cores, 1, THREAD_PLAN_LEARNER_MAX),
-        .modelserver =
-            clamp(modelserver ? modelserver : cores - THREAD_PLAN_LEARNER_MAX, 1, c->model.members),
+        .modelserver = config_has_model(c) ? clamp(rest, 1, c->model.members) : 0,
     };
 }
 
@@ -27,8 +27,10 @@ void thread_plan_describe(char *out, size_t out_len, const struct config *c, con
     if (quota > 0) {
         snprintf(limit, sizeof(limit), "cgroup limit %.3g", quota);
     }
-    snprintf(out, out_len,
-             "%d core%s (affinity %d, %s): learner %d thread%s, model server %d thread%s", cores,
-             plural(cores), host_affinity(), limit, t.learner, plural(t.learner), t.modelserver,
-             plural(t.modelserver));
+    int n = snprintf(out, out_len, "%d core%s (affinity %d, %s): learner %d thread%s", cores,
+                     plural(cores), host_affinity(), limit, t.learner, plural(t.learner));
+    if (t.modelserver > 0 && n > 0 && (size_t)n < out_len) {
+        snprintf(out + n, out_len - (size_t)n, ", model server %d thread%s", t.modelserver,
+                 plural(t.modelserver));
+    }
 }

@@ -16,6 +16,7 @@
 struct reader {
     struct config *c;
     struct yaml *doc;
+    bool has_method; // the document names a method: keys of other methods are refused
     char *err;
     size_t err_len;
 };
@@ -50,6 +51,23 @@ static void read_value(struct config_value *value, const struct yaml *doc, int n
     }
 }
 
+// The key closest in spelling, by its full name.
+static const char *nearest_name(char out[96], const char *section, const char *name) {
+    config_key_name(config_key_nearest(section, name), out, 96);
+    return out;
+}
+
+static int set_key(struct reader *r, const struct config_key *key, int node) {
+    struct config_value value;
+    char why[256], name[96];
+    read_value(&value, r->doc, node);
+    if (config_key_set(r->c, key, &value, why, sizeof(why)) < 0) {
+        config_key_name(key, name, sizeof(name));
+        return refuse(r, yaml_line(r->doc, node), "%s: %s", name, why);
+    }
+    return 0;
+}
+
 static int read_key(struct reader *r, const char *section, int mapping, int index) {
     const char *name = yaml_key(r->doc, mapping, index);
     size_t line = yaml_key_line(r->doc, mapping, index);
@@ -57,19 +75,16 @@ static int read_key(struct reader *r, const char *section, int mapping, int inde
         return refuse(r, line, "%s: expected a key, found something else", section);
     }
     const struct config_key *key = config_key_find(section, name);
+    char text[256];
     if (!key) {
-        const struct config_key *nearest = config_key_nearest(section, name);
-        return refuse(r, line, "%.60s.%.60s: unknown key; did you mean %s.%s?", section, name,
-                      nearest->section, nearest->name);
+        return refuse(r, line, "%.60s.%.60s: unknown key; did you mean %s?", section, name,
+                      nearest_name(text, section, name));
     }
-    struct config_value value;
-    char why[256];
-    int node = yaml_item(r->doc, mapping, index);
-    read_value(&value, r->doc, node);
-    if (config_key_set(r->c, key, &value, why, sizeof(why)) < 0) {
-        return refuse(r, yaml_line(r->doc, node), "%s.%s: %s", section, name, why);
+    if (r->has_method && !config_key_used(key, r->c->method)) {
+        config_key_unused_text(text, sizeof(text), key, r->c->method);
+        return refuse(r, line, "%s", text);
     }
-    return 0;
+    return set_key(r, key, yaml_item(r->doc, mapping, index));
 }
 
 static int read_section(struct reader *r, const char *section, int node) {
@@ -101,9 +116,23 @@ static int refuse_section(struct reader *r, size_t line, const char *name, int v
         return refuse(r, line, "%.60s: unknown section; did you mean %s?", name,
                       config_section_nearest(name));
     }
-    const struct config_key *nearest = config_key_nearest("", name);
-    return refuse(r, line, "%.60s: unknown key; did you mean %s.%s?", name, nearest->section,
-                  nearest->name);
+    char nearest[96];
+    return refuse(r, line, "%.60s: unknown key; did you mean %s?", name,
+                  nearest_name(nearest, "", name));
+}
+
+// The method first, wherever it is: its defaults come before the document's other keys.
+static int read_top_keys(struct reader *r, int root) {
+    int n = yaml_count(r->doc, root);
+    for (int i = 0; i < n; i++) {
+        const char *name = yaml_key(r->doc, root, i);
+        const struct config_key *key = name ? config_key_find("", name) : NULL;
+        if (key && set_key(r, key, yaml_item(r->doc, root, i)) < 0) {
+            return -1;
+        }
+        r->has_method = r->has_method || key;
+    }
+    return 0;
 }
 
 static int read_root(struct reader *r) {
@@ -116,6 +145,9 @@ static int read_root(struct reader *r) {
         return refuse(r, yaml_line(r->doc, root), "expected sections such as \"run:\", found %s",
                       kind == YAML_KIND_LIST ? "a list" : "a value");
     }
+    if (read_top_keys(r, root) < 0) {
+        return -1;
+    }
     int n = yaml_count(r->doc, root);
     for (int i = 0; i < n; i++) {
         const char *name = yaml_key(r->doc, root, i);
@@ -126,6 +158,9 @@ static int read_root(struct reader *r) {
         }
         if (twin) {
             return refuse(r, line, "%.60s: given twice; first on line %zu", name, twin);
+        }
+        if (config_key_find("", name)) {
+            continue;
         }
         if (!config_section_known(name)) {
             return refuse_section(r, line, name, value);
@@ -187,9 +222,9 @@ int config_set(struct config *c, const char *assignment, char *err, size_t err_l
     }
     const struct config_key *key = config_key_find(section, key_name);
     if (!key) {
-        const struct config_key *nearest = config_key_nearest(section, key_name);
-        return refuse_set(err, err_len, "%s%s%s: unknown key; did you mean %s.%s?", section,
-                          dot ? "." : "", key_name, nearest->section, nearest->name);
+        char nearest[96];
+        return refuse_set(err, err_len, "%s%s%s: unknown key; did you mean %s?", section,
+                          dot ? "." : "", key_name, nearest_name(nearest, section, key_name));
     }
     char why[512];
     struct yaml *doc = yaml_parse(equals + 1, strlen(equals + 1), NULL, why, sizeof(why));
@@ -200,7 +235,7 @@ int config_set(struct config *c, const char *assignment, char *err, size_t err_l
     read_value(&value, doc, yaml_root(doc));
     int rc = config_key_set(c, key, &value, why, sizeof(why));
     if (rc < 0) {
-        refuse_set(err, err_len, "%s.%s: %s", section, key_name, why);
+        refuse_set(err, err_len, "%s%s%s: %s", section, dot ? "." : "", key_name, why);
     }
     yaml_destroy(&doc);
     return rc;

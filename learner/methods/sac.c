@@ -244,11 +244,6 @@ void sac_update(struct sac_metrics *metrics, struct sac *s, const struct replay_
     s->updates = round.t;
 }
 
-bool sac_metrics_finite(const struct sac_metrics *m) {
-    return isfinite(m->critic_loss) && isfinite(m->actor_loss) && isfinite(m->temperature) &&
-           isfinite(m->entropy) && isfinite(m->q_mean);
-}
-
 void sac_blocks(struct sac_block blocks[SAC_BLOCKS], const struct sac *s) {
     const struct sac_block all[SAC_BLOCKS] = {
         {"policy", s->policy_params, s->policy_n},
@@ -261,15 +256,4 @@ void sac_blocks(struct sac_block blocks[SAC_BLOCKS], const struct sac *s) {
         {"log_alpha", s->alpha, 3},
     };
     memcpy(blocks, all, sizeof(all));
-}
-
-bool sac_finite(const struct sac *s) {
-    struct sac_block blocks[SAC_BLOCKS];
-    sac_blocks(blocks, s);
-    for (int b = 0; b < SAC_BLOCKS; b++) {
-        if (!stats_all_finite(blocks[b].data, blocks[b].n)) {
-            return false;
-        }
-    }
-    return true;
 }

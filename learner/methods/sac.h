@@ -93,10 +93,6 @@ uint64_t sac_bytes(const struct sac_config *config); // that an initialised one 
 // One update from a batch of config.batch_size rows.
 void sac_update(struct sac_metrics *metrics, struct sac *s, const struct replay_batch *batch);
 
-bool sac_metrics_finite(const struct sac_metrics *metrics);
-// Whether every number of the state is finite.
-bool sac_finite(const struct sac *s);
-
 // The parts of the state, for checkpoints.
 #define SAC_BLOCKS 8
 struct sac_block {

@@ -69,6 +69,7 @@ void core_init(struct modelserver *ms, const struct ms_setup *setup, uint64_t no
     *run = (struct run_context){.config = *setup->config,
                                 .task = setup->task,
                                 .pacing = pacing_make(setup->config),
+                                .has_model = config_has_model(setup->config),
                                 .id = setup->run_id,
                                 .pid = setup->pid,
                                 .started_ms = now_ms,
@@ -107,21 +108,25 @@ uint64_t core_memory_bytes(const struct config *config, const struct task *task)
     struct ensemble e = ms_ensemble(config, task);
     struct policy p = ms_policy(config, task);
     struct termination heads = model_heads(&e, task->termination);
-    return sizeof(struct modelserver) + ingest_memory_bytes(config, task) +
-           rollouts_memory_bytes(config, task) +
-           VERSION_SLOTS * (ensemble_params(&e) + policy_params(&p) + termination_params(&heads)) *
-               sizeof(float);
+    uint64_t version = policy_params(&p), model = 0;
+    if (config_has_model(config)) {
+        version += ensemble_params(&e) + termination_params(&heads);
+        model = rollouts_memory_bytes(config, task);
+    }
+    return sizeof(struct modelserver) + ingest_memory_bytes(config, task) + model +
+           VERSION_SLOTS * version * sizeof(float);
 }
 
 // ---- pacing ----
 
 struct pacing_view core_pacing_view(const struct modelserver *ms) {
-    bool has_model = ms->training.model != NULL;
+    // A method without a model waits for none: all its rollouts count as made.
+    bool none = !ms->run.has_model, has_model = none || ms->training.model;
     return (struct pacing_view){.steps = ms->ingest.steps,
                                 .updates = ms->feed.updates,
-                                .rollout_steps = ms->rollouts.steps,
+                                .rollout_steps = none ? ms->ingest.steps : ms->rollouts.steps,
                                 .has_model = has_model,
-                                .ready = has_model && ms->rollouts.filled,
+                                .ready = has_model && (none || ms->rollouts.filled),
                                 .has_policy = learner_feed_has_newest_policy(&ms->feed),
                                 .training_point = training_point(&ms->training, ms->ingest.steps)};
 }

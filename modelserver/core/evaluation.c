@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "modelserver/core/evaluation.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include "common/base/log.h"
@@ -142,7 +143,6 @@ void evaluation_report(struct evaluation *e, const struct wire_eval_report *r,
     row.return_mean = stats_mean(r->returns, (int)r->episodes);
     row.return_std = stats_std(r->returns, (int)r->episodes);
     row.updates = request->policy->updates;
-    row.rollout_length = (uint64_t)config_rollout_length(config, request->env_steps);
     bool best = e->history.evaluations == 0 || row.return_mean > e->history.return_best;
     learning_curve_count(&e->history, &row, config);
     log_info("step %llu: return %.1f +- %.1f", (unsigned long long)row.env_steps, row.return_mean,

@@ -9,6 +9,7 @@
 #include "modelserver/core/modelserver.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -229,19 +230,19 @@ static void on_heartbeat(struct peer *p, const struct wire_msg *msg) {
 static void on_eval_report(struct modelserver *ms, uint64_t now_ms,
                            const struct wire_eval_report *r) {
     const struct model *m = ms->training.model;
-    const struct wire_progress *progress = &ms->feed.progress;
     uint64_t explore = ms->run.pacing.explore;
     uint64_t learnt = ms->ingest.steps > explore ? ms->ingest.steps - explore : 0;
-    const struct learning_curve_row figures = {
+    struct learning_curve_row figures = {
         .wall_seconds = (double)run_wall_ms(&ms->run, now_ms) * 1e-3,
-        .model_holdout_mse = m ? model_holdout_mse(m) : 0,
-        .critic_loss = progress->critic_loss,
-        .actor_loss = progress->actor_loss,
-        .temperature = progress->temperature,
-        .entropy = progress->entropy,
         .updates_per_step = learnt > 0 ? (double)ms->feed.updates / (double)learnt : 0,
-        .model_epochs = m ? m->epochs : 0,
+        .learner = ms->feed.progress.metrics,
     };
+    if (ms->run.has_model) {
+        metrics_set(&figures.model, "model_holdout_mse", m ? model_holdout_mse(m) : (double)NAN);
+        metrics_set(&figures.model, "rollout_length",
+                    config_rollout_length(&ms->run.config, ms->evaluation.current.env_steps));
+        metrics_set(&figures.model, "model_epochs", m ? (double)m->epochs : (double)NAN);
+    }
     evaluation_report(&ms->evaluation, r, &figures);
 }
 
@@ -412,7 +413,7 @@ static void save(struct modelserver *ms, uint64_t now_ms) {
 static void start_rollouts(struct modelserver *ms) {
     struct pacing_view view = core_pacing_view(ms);
     if (!is_running(ms) || ms->rollouts.running || !learner_feed_has_room(&ms->feed) ||
-        !view.has_model || !ms->feed.policy || !learner_feed_is_up(&ms->feed)) {
+        !ms->training.model || !ms->feed.policy || !learner_feed_is_up(&ms->feed)) {
         return;
     }
     // In lockstep they wait for the model and the policy of these steps.

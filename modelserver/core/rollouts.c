@@ -32,7 +32,7 @@ void rollouts_init(struct rollouts *r, const struct run_context *run, const stru
                            .jobs = jobs,
                            .counters = counters,
                            .block_rollouts = block_rollouts(&run->config)};
-    for (int i = 0; i < ROLLOUT_BLOCKS; i++) {
+    for (int i = 0; i < ROLLOUT_BLOCKS && run->has_model; i++) {
         rollout_rows_init(&r->blocks[i].out, block_rows(&run->config), (uint32_t)run->task->obs_dim,
                           (uint32_t)run->task->act_dim);
     }

@@ -4,6 +4,7 @@
 #ifndef SPUR_MODELSERVER_CORE_RUN_CONTEXT_H
 #define SPUR_MODELSERVER_CORE_RUN_CONTEXT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/config/config.h"
@@ -14,6 +15,7 @@ struct run_context {
     struct config config;
     const struct task *task;
     struct pacing pacing;
+    bool has_model; // the method learns from model rollouts; else none is trained
     uint64_t id, pid, started_ms;
     uint64_t wall_ms_before; // spent on the run before this process
 };

@@ -60,11 +60,7 @@ static void learner(const struct modelserver *ms, uint64_t now_ms, struct wire_s
     }
     out->learner_state = ms->feed.learner->state;
     out->updates_per_s = rate_per_s(&ms->feed.updates_rate, now_ms);
-    out->critic_loss = ms->feed.progress.critic_loss;
-    out->actor_loss = ms->feed.progress.actor_loss;
-    out->temperature = ms->feed.progress.temperature;
-    out->entropy = ms->feed.progress.entropy;
-    out->q_mean = ms->feed.progress.q_mean;
+    out->metrics = ms->feed.progress.metrics;
     memcpy(out->learner_waiting, ms->feed.progress.waiting, sizeof(out->learner_waiting));
 }
 
@@ -83,7 +79,10 @@ static void pacing(const struct modelserver *ms, struct wire_status *out) {
 }
 
 static void model(const struct modelserver *ms, uint64_t now_ms, struct wire_status *out) {
-    out->has_model = true;
+    out->has_model = ms->run.has_model;
+    if (!out->has_model) {
+        return;
+    }
     out->model_trainings = ms->training.trainings;
     out->model_training_now = ms->training.running;
     out->rollout_length = (uint64_t)config_rollout_length(&ms->run.config, ms->ingest.steps);
@@ -136,6 +135,9 @@ static const char *state_name(const struct modelserver *ms) {
     if (ms->ingest.steps < ms->run.pacing.explore) {
         return "exploring";
     }
+    if (!ms->run.has_model) {
+        return "learning";
+    }
     if (!ms->training.model) {
         return "training the first model";
     }
@@ -177,6 +179,7 @@ void status_report_fill(const struct modelserver *ms, uint64_t now_ms,
     snprintf(out->daemon, sizeof(out->daemon), "modelserver");
     snprintf(out->version, sizeof(out->version), "%s", SPUR_VERSION);
     snprintf(out->task, sizeof(out->task), "%s", ms->run.task->name);
+    snprintf(out->method, sizeof(out->method), "%s", method_info(ms->run.config.method)->name);
     snprintf(out->state, sizeof(out->state), "%s", state_name(ms));
     waiting(ms, out->waiting, sizeof(out->waiting));
     peers(ms, now_ms, actors, out);

@@ -9,8 +9,10 @@
 void training_init(struct training *t, const struct run_context *run, const struct ms_jobs *jobs,
                    struct counters *counters) {
     *t = (struct training){.run = run, .jobs = jobs, .counters = counters};
-    struct ensemble e = ms_ensemble(&run->config, run->task);
-    model_slots_init(&t->models, &e, run->task->termination);
+    if (run->has_model) {
+        struct ensemble e = ms_ensemble(&run->config, run->task);
+        model_slots_init(&t->models, &e, run->task->termination);
+    }
 }
 
 void training_deinit(struct training *t) {
@@ -39,6 +41,9 @@ void training_restore_model(struct training *t, uint64_t now_ms, const struct mo
 uint64_t training_point(const struct training *t, uint64_t steps) {
     if (t->running) {
         return t->running_for;
+    }
+    if (!t->run->has_model) {
+        return 0;
     }
     uint64_t point = pacing_training_point(&t->run->pacing, steps);
     return t->model && point <= t->trained_for ? 0 : point;

@@ -151,6 +151,9 @@ uint64_t fit_memory_bytes(const struct config *config, const struct ensemble *e,
 }
 
 struct fit_state fit_state(struct fit *f) {
+    if (!f) {
+        return (struct fit_state){0};
+    }
     struct fit_state state = {.params = f->params,
                               .weights = f->weights,
                               .adam_m = f->m,

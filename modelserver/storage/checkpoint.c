@@ -39,10 +39,12 @@ int ms_checkpoint_write(const char *path, const struct ms_checkpoint_run *run,
     tensors[n++] = tensor_u64("state", &state->trainings, STATE_WORDS);
     tensors[n++] = tensor_u64("clock", &state->wall_ms, CLOCK_WORDS);
     tensors[n++] = tensor_u64("counters", state->counters, MS_COUNTER_COUNT);
-    tensors[n++] = tensor_f32("ensemble.weights", fit->weights, fit->params);
-    tensors[n++] = tensor_f32("ensemble.adam_m", fit->adam_m, fit->params);
-    tensors[n++] = tensor_f32("ensemble.adam_v", fit->adam_v, fit->params);
-    tensors[n++] = tensor_u64("ensemble.adam_steps", fit->adam_steps, 1);
+    if (fit->params > 0) {
+        tensors[n++] = tensor_f32("ensemble.weights", fit->weights, fit->params);
+        tensors[n++] = tensor_f32("ensemble.adam_m", fit->adam_m, fit->params);
+        tensors[n++] = tensor_f32("ensemble.adam_v", fit->adam_v, fit->params);
+        tensors[n++] = tensor_u64("ensemble.adam_steps", fit->adam_steps, 1);
+    }
     if (fit->termination_params > 0) {
         uint64_t trained = fit->termination_trained;
         tensors[n++] = tensor_f32("termination.weights", fit->termination, fit->termination_params);
@@ -137,6 +139,20 @@ static int read_model(const struct safetensors *c, const char *path, struct mode
                                 (uint64_t)m->members * TERMINATION_SCORE_FLOATS, err, err_len);
 }
 
+// Nothing in a run without a model.
+static int read_ensemble(const struct safetensors *c, const struct fit_state *fit, char *err,
+                         size_t err_len) {
+    size_t n = fit->params;
+    if (n == 0) {
+        return 0;
+    }
+    int rc = safetensors_copy_f32(c, "ensemble.weights", fit->weights, n, err, err_len);
+    rc = rc ? rc : safetensors_copy_f32(c, "ensemble.adam_m", fit->adam_m, n, err, err_len);
+    rc = rc ? rc : safetensors_copy_f32(c, "ensemble.adam_v", fit->adam_v, n, err, err_len);
+    return rc ? rc
+              : safetensors_copy_u64(c, "ensemble.adam_steps", fit->adam_steps, 1, err, err_len);
+}
+
 static int read_heads(const struct safetensors *c, const struct fit_state *fit, char *err,
                       size_t err_len) {
     uint64_t all = fit->termination_params, trained = fit->termination_trained;
@@ -168,13 +184,7 @@ int ms_checkpoint_read(const char *path, const struct ms_checkpoint_run *run,
     rc = rc ? rc : safetensors_copy_u64(c, "clock", &state->wall_ms, CLOCK_WORDS, err, err_len);
     rc = rc ? rc
             : safetensors_copy_u64(c, "counters", state->counters, MS_COUNTER_COUNT, err, err_len);
-    rc = rc ? rc
-            : safetensors_copy_f32(c, "ensemble.weights", fit->weights, fit->params, err, err_len);
-    rc = rc ? rc
-            : safetensors_copy_f32(c, "ensemble.adam_m", fit->adam_m, fit->params, err, err_len);
-    rc = rc ? rc
-            : safetensors_copy_f32(c, "ensemble.adam_v", fit->adam_v, fit->params, err, err_len);
-    rc = rc ? rc : safetensors_copy_u64(c, "ensemble.adam_steps", fit->adam_steps, 1, err, err_len);
+    rc = rc ? rc : read_ensemble(c, fit, err, err_len);
     rc = rc ? rc : read_heads(c, fit, err, err_len);
     if (rc == 0 && *has_model) {
         rc = read_model(c, path, model, fit, normalizer_len, err, err_len);

@@ -14,9 +14,6 @@
 
 #include "common/base/file.h"
 
-#define HEADER                                                                                     \
-    "env_steps,wall_seconds,return_mean,return_std,model_holdout_mse,critic_loss,actor_loss,"      \
-    "temperature,entropy,updates,updates_per_step,rollout_length,model_epochs\n"
 #define FILE_BYTES_MAX (256u << 20)
 
 // The columns that the history needs.
@@ -170,29 +167,94 @@ int learning_curve_open(struct learning_curve_history *history, const char *path
     }
     size_t complete = len;
     int rc = read_history(history, text, &complete, path, c, err, err_len);
-    if (rc == 0 && complete > 0 && strncmp(text, HEADER, strlen(HEADER)) != 0) {
-        snprintf(err, err_len,
-                 "%s: does not begin with the columns that this program writes; move it away",
-                 path);
-        rc = -1;
-    }
     free(text);
     if (rc == 0 && complete < len && truncate(path, (off_t)complete) != 0) {
         snprintf(err, err_len, "%s: cannot be written: %s", path, strerror(errno));
         return -1;
     }
-    return rc == 0 && complete == 0 ? append(path, HEADER, strlen(HEADER), err, err_len) : rc;
+    return rc;
 }
 
-int learning_curve_append(const char *path, const struct learning_curve_row *r, char *err,
+// ---- writing ----
+
+// The columns of a new file: the fixed ones, the model's, the learner's.
+static const char *const fixed[] = {"env_steps",  "wall_seconds", "return_mean",
+                                    "return_std", "updates",      "updates_per_step"};
+enum { FIXED = sizeof(fixed) / sizeof(fixed[0]), HEADER_LEN_MAX = 4096 };
+
+static void new_header(char *out, size_t out_len, const struct learning_curve_row *row) {
+    size_t n = 0;
+    for (int i = 0; i < FIXED; i++) {
+        n += (size_t)snprintf(out + n, out_len - n, "%s%s", i ? "," : "", fixed[i]);
+    }
+    const struct metrics *both[] = {&row->model, &row->learner};
+    for (int k = 0; k < 2; k++) {
+        for (uint32_t i = 0; i < both[k]->count; i++) {
+            n += (size_t)snprintf(out + n, out_len - n, ",%s", both[k]->list[i].name);
+        }
+    }
+}
+
+// The value of a column as text; "" for one that the row does not have.
+static void field(char *out, size_t out_len, const struct learning_curve_row *r, const char *name) {
+    const double *figure = metrics_find(&r->model, name);
+    figure = figure ? figure : metrics_find(&r->learner, name);
+    out[0] = '\0';
+    if (strcmp(name, "env_steps") == 0) {
+        snprintf(out, out_len, "%" PRIu64, r->env_steps);
+    } else if (strcmp(name, "wall_seconds") == 0) {
+        snprintf(out, out_len, "%.3f", r->wall_seconds);
+    } else if (strcmp(name, "return_mean") == 0) {
+        snprintf(out, out_len, "%.9g", r->return_mean);
+    } else if (strcmp(name, "return_std") == 0) {
+        snprintf(out, out_len, "%.9g", r->return_std);
+    } else if (strcmp(name, "updates") == 0) {
+        snprintf(out, out_len, "%" PRIu64, r->updates);
+    } else if (strcmp(name, "updates_per_step") == 0) {
+        snprintf(out, out_len, "%.6g", r->updates_per_step);
+    } else if (figure && isfinite(*figure)) {
+        snprintf(out, out_len, "%.6g", *figure);
+    }
+}
+
+// The file's header line without its end; "" when there is no file, or nothing in it.
+static int current_header(char *out, size_t out_len, const char *path, char *err, size_t err_len) {
+    out[0] = '\0';
+    FILE *file = fopen(path, "re");
+    if (!file && errno != ENOENT) {
+        snprintf(err, err_len, "%s: cannot be read: %s", path, strerror(errno));
+        return -1;
+    }
+    if (file && !fgets(out, (int)out_len, file)) {
+        out[0] = '\0';
+    }
+    if (file) {
+        fclose(file);
+    }
+    out[strcspn(out, "\n")] = '\0';
+    return 0;
+}
+
+int learning_curve_append(const char *path, const struct learning_curve_row *row, char *err,
                           size_t err_len) {
-    char line[512];
-    int n =
-        snprintf(line, sizeof(line),
-                 "%" PRIu64 ",%.3f,%.9g,%.9g,%.6g,%.6g,%.6g,%.6g,%.6g,%" PRIu64 ",%.6g,%" PRIu64
-                 ",%" PRIu64 "\n",
-                 r->env_steps, r->wall_seconds, r->return_mean, r->return_std, r->model_holdout_mse,
-                 r->critic_loss, r->actor_loss, r->temperature, r->entropy, r->updates,
-                 r->updates_per_step, r->rollout_length, r->model_epochs);
-    return append(path, line, (size_t)n, err, err_len);
+    char header[HEADER_LEN_MAX], text[5 * HEADER_LEN_MAX], name[64], value[32];
+    size_t n = 0;
+    if (current_header(header, sizeof(header), path, err, err_len) != 0) {
+        return -1;
+    }
+    if (header[0] == '\0') {
+        new_header(header, sizeof(header), row);
+        n = (size_t)snprintf(text, sizeof(text), "%s\n", header);
+    }
+    const char *p = header;
+    for (;;) {
+        size_t len = strcspn(p, ",");
+        snprintf(name, sizeof(name), "%.*s", (int)len, p);
+        field(value, sizeof(value), row, name);
+        p += len;
+        n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%c", value, *p ? ',' : '\n');
+        if (*p++ == '\0') {
+            return append(path, text, n, err, err_len);
+        }
+    }
 }

@@ -14,16 +14,15 @@
 #include <stdint.h>
 
 #include "common/config/config.h"
+#include "proto/metrics.h"
 
 struct learning_curve_row {
     uint64_t env_steps;
     double wall_seconds;
     double return_mean, return_std;
-    double model_holdout_mse; // mean of the elites; 0 before the first training
-    double critic_loss, actor_loss, temperature, entropy;
     uint64_t updates;
-    double updates_per_step; // achieved
-    uint64_t rollout_length, model_epochs;
+    double updates_per_step;       // achieved
+    struct metrics model, learner; // further columns by name; NaN: not known yet
 };
 
 struct learning_curve_history {
@@ -48,10 +47,12 @@ void learning_curve_count(struct learning_curve_history *h, const struct learnin
 int learning_curve_read(struct learning_curve_history *history, const char *path,
                         const struct config *c, char *err, size_t err_len);
 
-// Prepares the file for appending: creates it with its header line, or reads its
-// history and removes an incomplete last line. 0, or -1 with a sentence in err.
+// Prepares the file for appending: reads its history, if there is one, and removes an
+// incomplete last line. 0, or -1 with a sentence in err.
 int learning_curve_open(struct learning_curve_history *history, const char *path,
                         const struct config *c, char *err, size_t err_len);
+// Writes the columns that the file has; the first row decides which. A figure that is not
+// known is an empty field.
 int learning_curve_append(const char *path, const struct learning_curve_row *row, char *err,
                           size_t err_len);
 

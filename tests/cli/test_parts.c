@@ -162,6 +162,7 @@ static struct wire_status full_status(struct wire_actor_status *actor) {
     struct wire_status s = {.daemon = "modelserver",
                             .version = "0.1.0",
                             .task = "hopper",
+                            .method = "mbpo",
                             .run_id = UINT64_MAX,
                             .seed = 3,
                             .pid = 77,
@@ -183,7 +184,7 @@ static struct wire_status full_status(struct wire_actor_status *actor) {
                             .learner_state = WIRE_PEER_CONNECTED,
                             .updates = 146800,
                             .updates_per_s = 331,
-                            .critic_loss = NAN,
+                            .metrics = {2, {{"critic_loss", NAN}, {"my_figure", 2}}},
                             .has_model = true,
                             .members = 3,
                             .holdout_mse = {0.5, 0.25, 0.75},
@@ -223,12 +224,12 @@ static void status_as_text(void **state) {
     FILE *out = open_memstream(&text, &len);
     status_print_text(&s, out);
     fclose(out);
-    const char *const parts[] = {"task hopper, seed 3",
+    const char *const parts[] = {"task hopper, method mbpo, seed 3",
                                  "12,340 of 125,000, 9.81/s, 310 episodes",
                                  "D_model 400,000 of 400,000 rows",
                                  "ratio: 20.0 updates a step wanted, 20.0 achieved",
                                  "connected: 146,800 updates, 331/s",
-                                 "critic -,",
+                                 "critic_loss -, my_figure 2\n",
                                  "holdout error: 0.5 0.25 0.75; elites: 1 0",
                                  "43 rows ended; missed 0.25 of them",
                                  "8 of them",
@@ -260,7 +261,10 @@ static void status_as_json(void **state) {
     json_t *first = json_array_get(json_object_get(o, "actors"), 0);
     assert_string_equal(json_string_value(json_object_get(o, "run_id")), "ffffffffffffffff");
     assert_int_equal(json_integer_value(json_object_get(o, "env_steps")), 12340);
-    assert_true(json_is_null(json_object_get(learner, "critic_loss"))); // JSON has no NaN
+    json_t *metrics = json_object_get(learner, "metrics");
+    assert_true(json_is_null(json_object_get(metrics, "critic_loss"))); // JSON has no NaN
+    assert_true(json_real_value(json_object_get(metrics, "my_figure")) == 2);
+    assert_string_equal(json_string_value(json_object_get(o, "method")), "mbpo");
     assert_int_equal(json_integer_value(json_object_get(learner, "updates")), 146800);
     assert_int_equal(json_array_size(json_object_get(model, "holdout_mse")), 3);
     json_t *termination = json_object_get(model, "termination");
@@ -294,7 +298,9 @@ static void expect_documented(json_t *o, const char *page) {
         if (!strstr(page, quoted)) {
             fail_msg("docs/status.md does not mention %s", quoted);
         }
-        if (json_is_object(value) && strcmp(key, "counters") != 0) {
+        // The names of counters and metrics are the daemon's and the method's.
+        bool open = strcmp(key, "counters") == 0 || strcmp(key, "metrics") == 0;
+        if (json_is_object(value) && !open) {
             expect_documented(value, page);
         }
         if (json_is_object(json_array_get(value, 0))) {

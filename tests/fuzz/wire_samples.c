@@ -94,11 +94,8 @@ static void progress(struct wire_progress *p) {
     p->model_rows = 13;
     p->model_capacity = 14;
     p->updates_per_s = 150.5;
-    p->critic_loss = 0.5;
-    p->actor_loss = -30.25;
-    p->temperature = 0.125;
-    p->entropy = -2.5;
-    p->q_mean = 77;
+    metrics_set(&p->metrics, "critic_loss", 0.5);
+    metrics_set(&p->metrics, "actor_loss", -30.25);
     text(p->waiting, "for a grant");
 }
 
@@ -137,11 +134,8 @@ static void status_parts(struct wire_status *s) {
     s->updates = 19500;
     s->policy_version = 975;
     s->updates_per_s = 151;
-    s->critic_loss = 1.5;
-    s->actor_loss = 2.5;
-    s->temperature = 3.5;
-    s->entropy = 4.5;
-    s->q_mean = 5.5;
+    metrics_set(&s->metrics, "critic_loss", 1.5);
+    metrics_set(&s->metrics, "q2_mean", 5.5);
     text(s->learner_waiting, "for rows");
 
     s->has_model = true;

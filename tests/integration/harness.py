@@ -300,7 +300,7 @@ def floats(*values):
     return struct.pack(f"<{len(values)}f", *values)
 
 
-SCHEMA = 1
+SCHEMA = 2
 WELCOME, REFUSE, ACK, CREDIT = 12, 13, 15, 16  # fields of Envelope
 
 
@@ -325,12 +325,12 @@ def tensors(path):
 
 
 def progress(run_dir):
-    """Rows of progress.csv as dictionaries of numbers."""
+    """Rows of progress.csv as dictionaries of numbers; a figure that is not known is not there."""
     lines = lines_of(os.path.join(run_dir, "progress.csv"))
     if not lines:
         return []
     names = lines[0].split(",")
-    return [dict(zip(names, map(float, line.split(",")))) for line in lines[1:]]
+    return [{n: float(x) for n, x in zip(names, line.split(",")) if x} for line in lines[1:]]
 
 
 def main(*tests):

@@ -5,7 +5,7 @@ progress, policy, checkpoints and configuration. Its policy can be evaluated, an
 import os
 import re
 
-from harness import SOURCE, check, end, endpoints, lines_of, main, progress, read, status, tensors, wait_for
+from harness import SHORT, SOURCE, check, end, endpoints, lines_of, main, progress, read, status, tensors, wait_for
 
 STEPS, EVERY, EXPLORE, G = 2000, 250, 500, 8
 # Some seconds long, so that its status can be observed.
@@ -97,6 +97,56 @@ def a_run_ends_by_itself(stage):
     check(code == 0 and "return" in text, f"spur eval: {code}\n{text}")
 
 
+def sac_trains_no_model(stage):
+    """method: sac, stopped on the way and resumed: real rows alone, and not one figure of a model."""
+    run_dir = stage.path("run-dir")
+    sets = {k: v for k, v in SHORT.items() if not k.startswith(("model.", "rollout."))}
+    sets.update({"run.steps": 2000, "run.explore_steps": 200, "eval.every_steps": 400})
+    del sets["compute.modelserver_threads"]
+
+    def start():
+        command = ["run", "inverted_pendulum", "--method", "sac", "--run-dir", run_dir]
+        for key, value in sets.items():
+            command += ["--set", f"{key}={value}"]
+        return stage.start("spur", *command)
+    run = start()
+    where = wait_for("the run's endpoints", lambda: endpoints(run_dir), 10)
+
+    def learning():
+        state = status(stage, where["modelserver"])
+        return state if state and state["learner"] and state["learner"]["updates"] > 100 else None
+    state = wait_for("100 updates", learning, 30)
+    check(state["method"] == "sac", f"the status says method {state['method']}")
+    check(state["model"] is None and state["model_rows"] is None and state["model_capacity"] is None,
+          f"figures of a model: {state['model']}, {state['model_rows']} rows of {state['model_capacity']}")
+    check(set(state["learner"]["metrics"]) == {"critic_loss", "actor_loss", "temperature", "entropy", "q_mean"},
+          f"the metrics are {state['learner']['metrics']}")
+    keys = documented()
+    check_documented(state, keys)
+    run.terminate()
+    check(end(run, 20) == 0, f"the first part fails:\n{read(run.output)[-2000:]}")
+    files = os.listdir(os.path.join(run_dir, "checkpoint"))
+    check("learner.safetensors" in files and "replay_model.safetensors" not in files, f"checkpoint holds {files}")
+    check(end(start(), 60) == 0, f"the second part fails:\n{read(run.output)[-2000:]}")
+    rows = progress(run_dir)
+    check(rows[-1]["env_steps"] == 2000 and rows[-1]["updates"] == 2 * 1800, f"the last row is {rows[-1]}")
+    names = lines_of(os.path.join(run_dir, "progress.csv"))[0].split(",")
+    check("critic_loss" in names and not any("model" in n or "rollout" in n for n in names), f"columns {names}")
+    with open(os.path.join(run_dir, "log"), encoding="utf-8") as log:
+        text = log.read()
+    check("resumed from" in text, "the learner did not resume from its checkpoint")
+    check("holdout" not in text, "a model was trained")
+
+    code, text = stage.call("spur", "run", "inverted_pendulum", "--method", "mbpo", "--run-dir", run_dir)
+    check(code == 78 and "method sac, not mbpo" in text, f"another method on the same directory: {code}\n{text}")
+    code, text = stage.call("spur", "run", "hopper", "--method", "sac", "--set", "model.members=3")
+    check(code == 78 and "model.members: method sac does not use it; used by: mbpo" in text,
+          f"a key of another method: {code}\n{text}")
+    code, text = stage.call("spur", "run", "hopper", "--method", "dreamer")
+    check(code == 78 and "mbpo or sac" in text, f"an unknown method: {code}\n{text}")
+    stage.no_orphans()
+
+
 def resuming_a_finished_run_ends_at_once(stage):
     run_dir = stage.path("run-dir")
     sets = {"run.steps": 210, "eval.every_steps": 210}
@@ -109,4 +159,4 @@ def resuming_a_finished_run_ends_at_once(stage):
     stage.no_orphans()
 
 
-main(a_run_ends_by_itself, resuming_a_finished_run_ends_at_once)
+main(a_run_ends_by_itself, sac_trains_no_model, resuming_a_finished_run_ends_at_once)

@@ -39,7 +39,7 @@ BELOW = {
              "actor/env/env_factory",
 
     "learner/replay": "common/base",  # what methods sample from
-    "learner/methods": "common/base common/nn learner/replay",
+    "learner/methods": "common/base common/config common/task common/nn proto learner/replay",
     "learner": "common/base common/io common/config common/task common/nn proto daemon "
                "learner/replay learner/methods",
 
@@ -61,22 +61,21 @@ BELOW = {
     "cli/bench": "common/base common/io common/config common/task common/nn proto actor/env "
                  "actor/env/env_factory actor learner/replay learner/methods learner "
                  "modelserver/model modelserver/core cli/text cli/cli cli/run cli/status",
-    "cli": "common/base actor/env actor/env/env_factory cli/cli cli/run",
+    "cli": "common/base common/config actor/env actor/env/env_factory cli/cli cli/run",
 }
 
 # A header beside a module's own -> the module that it is part of.
 PART_OF = {
     "actor/env/env_kind": "actor/env/env",  # the inside of struct env, for its kinds
     "common/config/keys": "common/config/config",  # the table of keys
+    "common/config/methods": "common/config/config",  # the table of methods
     "common/nn/gemm_table": "common/nn/gemm",
     "learner/core": "learner/learner",  # the inside of struct learner
     "proto/wire_parts": "proto/wire",
 }
 
 # Circles that may still be there.
-KNOWN_CIRCLES = [
-    {"learner/checkpoint", "learner/trainer"},  # until each method saves itself
-]
+KNOWN_CIRCLES = []
 
 # header pattern -> files that may include it
 DOORWAYS = {
@@ -86,7 +85,7 @@ DOORWAYS = {
     r"mujoco/.*": {"actor/env/env_mujoco.c", "actor/env/render/render.c"},
     r"EGL/.*": {"actor/env/render/offscreen.c"},
     r"zlib\.h": {"cli/play/png.c"},
-    r".*\.pb-c\.h|protobuf-c/.*": {f"proto/wire{part}.c" for part in ("", "_body", "_scan", "_status")},
+    r".*\.pb-c\.h|protobuf-c/.*": {f"proto/wire{part}.c" for part in ("", "_body", "_metrics", "_scan", "_status")},
     r"lmdb\.h": {"modelserver/storage/store.c"},
     r"yaml\.h": {"common/config/yaml_doc.c"},
 }

@@ -19,6 +19,7 @@
 #include "common/base/file.h"
 #include "common/config/config.h"
 #include "common/task/task.h"
+#include "learner/methods/sac_method.h"
 #include "learner/trainer.h"
 
 #define OBS 4
@@ -104,6 +105,11 @@ static inline void fixture_remove(const char *dir) {
     }
     closedir(d);
     rmdir(dir);
+}
+
+// The method's state: both methods keep SAC's.
+static inline struct sac_method *fixture_sac(const struct trainer *t) {
+    return t->agent;
 }
 
 #endif

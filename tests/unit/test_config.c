@@ -159,6 +159,58 @@ static void text_is_checked(void **state) {
                    "docs/protocol.md describes actors of your own");
 }
 
+// ---- methods ----
+
+static void a_method_brings_its_defaults(void **state) {
+    (void)state;
+    struct config c;
+    assert_int_equal(parse(&c, "pacing:\n  updates_per_step: 20\n"), 0);
+    assert_int_equal(c.method, METHOD_mbpo);
+    assert_true(config_has_model(&c));
+    // Wherever the method is, the file's other keys win over its defaults.
+    assert_int_equal(parse(&c, "method: sac\n"), 0);
+    assert_int_equal(c.method, METHOD_sac);
+    assert_true(c.pacing.updates_per_step == 1 && c.sac.discount == 0.99);
+    assert_false(config_has_model(&c));
+    assert_int_equal(config_model_rows(&c, 100000), 0);
+    assert_int_equal(parse(&c, "pacing:\n  updates_per_step: 4\nmethod: sac\n"), 0);
+    assert_true(c.pacing.updates_per_step == 4);
+    assert_int_equal(config_set(&c, "method=mbpo", err, sizeof(err)), 0);
+    assert_int_equal(c.method, METHOD_mbpo);
+}
+
+static void keys_of_other_methods_are_refused(void **state) {
+    (void)state;
+    expect_refusal("method: dreamer\n",
+                   "t.yaml:1: method: expected mbpo or sac, found \"dreamer\"");
+    expect_refusal("method: sac\nmodel:\n  members: 3\n",
+                   "t.yaml:3: model.members: method sac does not use it; used by: mbpo");
+    expect_refusal("sac:\n  real_ratio: 0.5\nmethod: sac\n",
+                   "t.yaml:2: sac.real_ratio: method sac does not use it; used by: mbpo");
+    expect_refusal("\"\":\n  method: sac\n", "t.yaml:1: : unknown section; did you mean run?");
+    struct config c;
+    assert_int_equal(parse(&c, "method: mbpo\nmodel:\n  members: 8\n"), 0);
+    assert_int_equal(parse(&c, "method: sac\nrollout:\n  epoch_steps: 50\n"), 0);
+}
+
+static void only_keys_that_are_used_are_printed(void **state) {
+    (void)state;
+    struct config c, back;
+    assert_int_equal(parse(&c, "method: sac\nsac:\n  tau: 0.25\n"), 0);
+    char *text;
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+    config_print(&c, out, true);
+    fclose(out);
+    assert_memory_equal(text, "method: sac", 11);
+    assert_null(strstr(text, "\nmodel:"));
+    assert_null(strstr(text, "real_ratio"));
+    assert_non_null(strstr(text, "tau: 0.25"));
+    assert_int_equal(parse(&back, text), 0);
+    assert_memory_equal(&c, &back, sizeof(c));
+    free(text);
+}
+
 static void twins_and_bad_yaml(void **state) {
     (void)state;
     expect_refusal("run:\n  seed: 1\n  steps: 5\n  seed: 2\n",
@@ -362,6 +414,9 @@ int main(void) {
         cmocka_unit_test(wrong_types_say_what_was_found),
         cmocka_unit_test(ranges_are_named),
         cmocka_unit_test(text_is_checked),
+        cmocka_unit_test(a_method_brings_its_defaults),
+        cmocka_unit_test(keys_of_other_methods_are_refused),
+        cmocka_unit_test(only_keys_that_are_used_are_printed),
         cmocka_unit_test(twins_and_bad_yaml),
         cmocka_unit_test(overrides),
         cmocka_unit_test(rules_over_several_keys),

@@ -57,7 +57,7 @@ static void test_same_as_by_hand(void **state) {
 
     struct worker *w = worker_create(threaded, 16, wake, NULL, err, sizeof(err));
     assert_non_null(w);
-    size_t n = by_hand->sac.policy_n;
+    size_t n = fixture_sac(by_hand)->sac.policy_n;
     float *params = xfloats(n);
     struct trainer_report report;
     uint64_t version = 0, updates = 0, newest = 0, sum_n = 0;
@@ -72,17 +72,17 @@ static void test_same_as_by_hand(void **state) {
             assert_int_equal(updates, (version - 1) * 4);
             newest = version;
         }
-        sum_n += report.sum_n;
+        sum_n += report.sum.n;
         nap();
     } while ((report.updates < 200 || newest < 51) && clock_ms() < until);
     assert_int_equal(report.updates, 200);
     assert_int_equal(newest, 51);
     assert_int_equal(sum_n, 200); // no update's figures are lost or told twice
     assert_true(atomic_load(&woken) > 0);
-    assert_memory_equal(params, by_hand->sac.policy_params, n * sizeof(float));
+    assert_memory_equal(params, trainer_policy(by_hand).params, n * sizeof(float));
     worker_destroy(&w);
-    assert_memory_equal(threaded->sac.critic_params, by_hand->sac.critic_params,
-                        threaded->sac.critic_n * sizeof(float));
+    const struct sac *one = &fixture_sac(threaded)->sac, *other = &fixture_sac(by_hand)->sac;
+    assert_memory_equal(one->critic_params, other->critic_params, one->critic_n * sizeof(float));
     free(params);
     trainer_destroy(&by_hand);
     trainer_destroy(&threaded);
@@ -98,7 +98,7 @@ static void test_data_do_not_wait_for_updates(void **state) {
     struct trainer *t = make(&config, dir);
     struct worker *w = worker_create(t, 16, wake, NULL, err, sizeof(err));
     assert_non_null(w);
-    float *params = xfloats(t->sac.policy_n);
+    float *params = xfloats(fixture_sac(t)->sac.policy_n);
     struct trainer_report report;
     uint64_t version, updates, until = clock_ms() + 60000;
     assert_true(worker_submit(w, rows(0, 50)));

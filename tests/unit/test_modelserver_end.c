@@ -62,7 +62,7 @@ static void evaluations_take_turns(void **state) {
     assert_non_null(w.evaluation.best);
     assert_int_equal(world_last(&w, EVALUATOR, WIRE_EVAL_REQUEST)->b, 40);
     world_report(&w, 40);
-    assert_int_equal(w.evaluation.row.rollout_length, 2);
+    assert_true(*metrics_find(&w.evaluation.row.model, "rollout_length") == 2);
     assert_null(w.evaluation.best); // not better than 50
     assert_int_equal(world_status(&w)->evaluations, 2);
     world_report(&w, 40); // again

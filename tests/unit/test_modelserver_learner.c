@@ -227,6 +227,41 @@ static void the_feed_keeps_its_window(void **state) {
     assert_true(w.experience_seq > before + EXPERIENCE_QUEUE_WINDOW);
 }
 
+// A method without model rollouts: real rows and grants alone, and no figure of a model.
+static void walk_without_a_model(uint64_t slack) {
+    w.config.method = METHOD_sac;
+    world_restart(&w);
+    world_meet_learner(&w);
+    world_meet_actor(&w);
+    uint64_t seq = world_walk(&w, 1, 20);
+    for (uint64_t S = 21; S <= 60; S++) {
+        seq = world_walk(&w, seq, S);
+        assert_int_equal(world_status(&w)->env_steps, S);
+        uint64_t allowed = 2 * (S - 20 + slack);
+        assert_int_equal(world_last(&w, LEARNER, WIRE_GRANT)->a, allowed < 80 ? allowed : 80);
+        world_learn(&w, LEARNER);
+    }
+    assert_int_equal(w.updates, 80); // G for each step after exploration
+    assert_int_equal(w.fits, 0);
+    assert_int_equal(w.rollouts, 0);
+    assert_int_equal(w.real_rows, 60);
+    assert_int_equal(w.model_rows, 0);
+    const struct wire_status *s = world_status(&w);
+    assert_string_equal(s->method, "sac");
+    assert_false(s->has_model);
+    assert_int_equal(s->model_capacity, 0);
+}
+
+static void lockstep_without_a_model(void **state) {
+    (void)state;
+    walk_without_a_model(0);
+}
+
+static void ratio_without_a_model(void **state) {
+    (void)state;
+    walk_without_a_model(4);
+}
+
 #define LOCKSTEP(test) cmocka_unit_test_setup_teardown(test, lockstep_world, end_world)
 #define RATIO(test) cmocka_unit_test_setup_teardown(test, ratio_world, end_world)
 
@@ -237,6 +272,8 @@ int main(void) {
         RATIO(ratio_collects_while_the_model_trains),
         RATIO(a_learner_that_returns_gets_what_it_lacks),
         RATIO(the_feed_keeps_its_window),
+        LOCKSTEP(lockstep_without_a_model),
+        RATIO(ratio_without_a_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,13 +69,13 @@ static void test_batches_are_mixed(void **state) {
     assert_true(trainer_can_update(t));
     trainer_update(t); // D_model is empty: all rows are real
     for (int i = 0; i < 40; i++) {
-        assert_true(t->batch.reward[i] < 50);
+        assert_true(fixture_sac(t)->batch.reward[i] < 50);
     }
     add(t, true, 0, 200);
     for (int u = 0; u < 20; u++) {
         trainer_update(t); // int(0.05 * 40) = 2 real rows
         for (int i = 0; i < 40; i++) {
-            assert_int_equal(t->batch.reward[i] < MODEL_BASE, i < 2);
+            assert_int_equal(fixture_sac(t)->batch.reward[i] < MODEL_BASE, i < 2);
         }
     }
     trainer_destroy(&t);
@@ -94,13 +94,13 @@ static void test_updates_stop_at_the_grant(void **state) {
     uint64_t published = 0;
     while (trainer_can_update(t)) {
         bool now = trainer_update(t);
-        assert_int_equal(now, t->sac.updates % 4 == 0);
+        assert_int_equal(now, t->updates % 4 == 0);
         published += now;
         assert_int_equal(t->report.policy_version, 1 + published);
     }
     assert_int_equal(t->report.updates, 9);
     assert_int_equal(published, 2);
-    assert_int_equal(t->report.sum_n, 9);
+    assert_int_equal(t->report.sum.n, 9);
     assert_true(t->report.idle);
     trainer_destroy(&t);
     fixture_remove(run.dir);
@@ -119,12 +119,12 @@ static void test_discount_follows_the_real_step(void **state) {
     add(t, false, 0, 50);
     grant(t, 130, 20);
     while (trainer_can_update(t)) {
-        uint64_t epoch = t->sac.updates / 40;
+        uint64_t epoch = t->updates / 40;
         double want = epoch < 2 ? 0.4 : epoch == 2 ? 0.6 : 0.8;
         trainer_update(t);
-        assert_true(fabs(t->sac.config.discount - want) < 1e-15);
+        assert_true(fabs(fixture_sac(t)->sac.config.discount - want) < 1e-15);
     }
-    assert_int_equal(t->sac.updates, 130);
+    assert_int_equal(t->updates, 130);
     trainer_destroy(&t);
     fixture_remove(run.dir);
 }
@@ -149,14 +149,14 @@ static void test_capacity_follows_the_grant(void **state) {
 
 static void check_same(const struct trainer *a, const struct trainer *b) {
     struct sac_block x[SAC_BLOCKS], y[SAC_BLOCKS];
-    sac_blocks(x, &a->sac);
-    sac_blocks(y, &b->sac);
+    sac_blocks(x, &fixture_sac(a)->sac);
+    sac_blocks(y, &fixture_sac(b)->sac);
     for (int i = 0; i < SAC_BLOCKS; i++) {
         if (memcmp(x[i].data, y[i].data, x[i].n * sizeof(float)) != 0) {
             fail_msg("block %s differs", x[i].name);
         }
     }
-    assert_int_equal(a->sac.updates, b->sac.updates);
+    assert_int_equal(a->updates, b->updates);
     assert_int_equal(a->report.policy_version, b->report.policy_version);
     assert_int_equal(a->d_model.len, b->d_model.len);
     assert_int_equal(a->d_model.added, b->d_model.added);
@@ -233,7 +233,7 @@ static void move(const struct run *run, const char *from, const char *to) {
 
 static void expect_loaded(const struct run *run, uint64_t updates, uint64_t model_rows) {
     struct trainer *t = make(run);
-    assert_int_equal(t->sac.updates, updates);
+    assert_int_equal(t->updates, updates);
     assert_int_equal(t->report.policy_version, 1 + updates / 4);
     assert_int_equal(t->report.model_rows, model_rows);
     trainer_destroy(&t);
@@ -326,13 +326,13 @@ static void test_refuses_what_does_not_fit(void **state) {
     struct trainer *t = trainer_create(&c, fixture_task(), run.dir, err, sizeof(err));
     log_init("test", LOG_INFO, -1);
     assert_non_null(t);
-    assert_int_equal(t->sac.updates, 8);
+    assert_int_equal(t->updates, 8);
     trainer_destroy(&t);
     rewind(log);
     assert_true(fread(lines, 1, sizeof(lines) - 1, log) > 0);
     fclose(log);
-    assert_non_null(strstr(lines, "learning_rate was 0.0003 and is 0.0001 from here on"));
-    assert_non_null(strstr(lines, "discount_rise was [] and is [1, 3, 0.4] from here on"));
+    assert_non_null(strstr(lines, "sac.learning_rate was 0.0003 and is now 0.0001"));
+    assert_non_null(strstr(lines, "sac.discount_rise was [] and is now [1, 3, 0.4]"));
     assert_null(strstr(lines, "tau"));
     fixture_remove(run.dir);
 }

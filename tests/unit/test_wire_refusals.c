@@ -95,7 +95,15 @@ static void assert_body_refused(const char *says, uint32_t body_field, const str
     assert_refused(WIRE_REFUSED_FORMAT, says, b.data, b.len);
 }
 
-enum { HELLO = 11, TRANSITIONS = 14, EVAL_REPORT = 22, EXPERIENCE = 23, POLICY = 27, STATUS = 29 };
+enum {
+    HELLO = 11,
+    TRANSITIONS = 14,
+    EVAL_REPORT = 22,
+    EXPERIENCE = 23,
+    PROGRESS = 25,
+    POLICY = 27,
+    STATUS = 29
+};
 
 static void pack(const void **data, size_t *len, enum wire_type type) {
     wire_sample(&sent, type);
@@ -126,9 +134,9 @@ static void cut_anywhere_is_refused(void **state) {
 static void another_schema_is_refused_with_both_versions(void **state) {
     (void)state;
     struct bytes b = {0};
-    put_number(&b, 1, 2);
-    put(&b, "\xff\xff\xff garbage to us", 18); // who knows what version 2 looks like
-    assert_refused(WIRE_REFUSED_SCHEMA, "schema 2, this side speaks 1", b.data, b.len);
+    put_number(&b, 1, WIRE_SCHEMA + 1);
+    put(&b, "\xff\xff\xff garbage to us", 18); // a later version may look like anything
+    assert_refused(WIRE_REFUSED_SCHEMA, "schema 3, this side speaks 2", b.data, b.len);
     b.len = 0;
     put_number(&b, 1, UINT64_MAX);
     assert_refused(WIRE_REFUSED_SCHEMA, "schema", b.data, b.len);
@@ -144,7 +152,7 @@ static void another_schema_is_refused_with_both_versions(void **state) {
 static void what_comes_twice_is_refused(void **state) {
     (void)state;
     struct bytes b = {0};
-    put_number(&b, 1, 1);
+    put_number(&b, 1, WIRE_SCHEMA);
     put_bytes(&b, 19, "", 0);
     put_bytes(&b, 28, "", 0);
     assert_refused(WIRE_REFUSED_FORMAT, "a second message", b.data, b.len);
@@ -153,6 +161,28 @@ static void what_comes_twice_is_refused(void **state) {
     put_bytes(&hello, 2, "a", 1);
     put_bytes(&hello, 2, "b", 1);
     assert_body_refused("hello.id: given twice", HELLO, &hello);
+}
+
+// Names of figures become columns and keys: they are checked, and none comes twice.
+static void bad_figures_are_refused(void **state) {
+    (void)state;
+    struct bytes loss = {0}, upper = {0}, progress = {0};
+    put_bytes(&loss, 1, "loss", 4);
+    put_bytes(&upper, 1, "a,b", 3);
+    put_bytes(&progress, 14, upper.data, upper.len);
+    assert_body_refused("progress.metrics: the name of figure 0", PROGRESS, &progress);
+    progress.len = 0;
+    put_bytes(&progress, 14, loss.data, loss.len);
+    put_bytes(&progress, 14, loss.data, loss.len);
+    assert_body_refused("loss appears twice", PROGRESS, &progress);
+    progress.len = 0;
+    for (int i = 0; i <= METRICS_MAX; i++) {
+        struct bytes one = {0};
+        char name[16];
+        put_bytes(&one, 1, name, (size_t)snprintf(name, sizeof(name), "figure_%d", i));
+        put_bytes(&progress, 14, one.data, one.len);
+    }
+    assert_body_refused("25 figures; 24 at most", PROGRESS, &progress);
 }
 
 static void bad_strings_are_refused(void **state) {
@@ -506,6 +536,7 @@ int main(void) {
         cmocka_unit_test(cut_anywhere_is_refused),
         cmocka_unit_test(another_schema_is_refused_with_both_versions),
         cmocka_unit_test(what_comes_twice_is_refused),
+        cmocka_unit_test(bad_figures_are_refused),
         cmocka_unit_test(bad_strings_are_refused),
         cmocka_unit_test(bad_enums_are_refused),
         cmocka_unit_test(shapes_must_match_lengths),

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+// A learning method: what one update does, behind one table of functions.
+//
+// The trainer keeps the replay buffers, the order of commands, the counters and the checkpoint;
+// a method keeps its networks and knows nothing of messages, files or threads other than its own.
+// Its row in common/config/methods.h names what it consumes and its configuration sections;
+// here is its code. docs/methods.md lists the files that a new method touches.
+#ifndef SPUR_LEARNER_METHODS_METHOD_H
+#define SPUR_LEARNER_METHODS_METHOD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/config/config.h"
+#include "common/nn/policy.h"
+#include "common/task/task.h"
+#include "learner/replay.h"
+#include "proto/metrics.h"
+
+#define METHOD_BLOCKS_MAX 24
+
+// What a method draws its batches from. d_env is never empty at an update; d_model is empty
+// before the first rollouts, and for methods that do not need METHOD_MODEL_ROWS.
+struct method_source {
+    const struct replay *d_env, *d_model;
+};
+
+// A part of the state that a checkpoint holds.
+struct method_block {
+    const char *name; // of the tensor, "critic.target"
+    float *data;      // borrowed
+    size_t n;
+};
+
+// The policy that actors are sent; borrowed until the next update.
+struct method_policy {
+    const struct policy *shape;
+    const float *params; // (policy_params(shape))
+};
+
+// self: what create returned, the method's own.
+struct method {
+    const char *name;
+    // Configuration keys that decide the blocks' sizes: "section.key", separated by blanks.
+    const char *shape_keys;
+    // The names of the figures of an update; NULL at the end.
+    const char *const *metrics;
+    // Bytes that a created one takes.
+    uint64_t (*memory)(const struct config *config, const struct task *task);
+    void *(*create)(const struct config *config, const struct task *task); // copies config
+    void (*destroy)(void *self);
+    // Update number t, 1 at first. Randomness is a function of the seed and t. Sets its figures
+    // in metrics, which is empty before.
+    void (*update)(void *self, uint64_t t, const struct method_source *source,
+                   struct metrics *metrics);
+    struct method_policy (*policy)(const void *self);
+    // The whole state, for checkpoints; returns how many blocks. Loading writes to their data.
+    int (*blocks)(const void *self, struct method_block blocks[METHOD_BLOCKS_MAX]);
+};
+
+const struct method *method_find(enum method_id id);
+// Whether every number of the state is finite.
+bool method_finite(const struct method *method, const void *self);
+
+#endif

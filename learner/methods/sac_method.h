@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: MIT
+// Soft actor-critic as a method's state: networks and a batch, sized by the configuration.
+//
+// `sac` draws whole batches from real transitions. Other methods that update a policy by SAC,
+// such as MBPO, fill the batch from their own sources and share everything else.
+#ifndef SPUR_LEARNER_METHODS_SAC_METHOD_H
+#define SPUR_LEARNER_METHODS_SAC_METHOD_H
+
+#include "learner/methods/method.h"
+#include "learner/methods/sac.h"
+
+#define SAC_METHOD_SHAPE_KEYS "sac.hidden_width sac.hidden_layers"
+
+struct sac_method {
+    struct config config; // a copy
+    struct sac sac;
+    struct replay_batch batch;
+};
+
+struct sac_config sac_method_config(const struct config *config, const struct task *task);
+
+// critic_loss, actor_loss, temperature, entropy, q_mean: of struct sac_metrics.
+extern const char *const sac_method_metrics[];
+
+// The functions of struct method, but for update.
+uint64_t sac_method_memory(const struct config *config, const struct task *task);
+void *sac_method_create(const struct config *config, const struct task *task);
+void sac_method_destroy(void *self);
+struct method_policy sac_method_policy(const void *self);
+int sac_method_blocks(const void *self, struct method_block blocks[METHOD_BLOCKS_MAX]);
+
+// Update t from the batch, at the discount of that update.
+void sac_method_update_from_batch(struct sac_method *m, uint64_t t, struct metrics *metrics);
+
+#endif

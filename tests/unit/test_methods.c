@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+// Shows what every row of the table of methods promises: a name, figures under the names that it
+// declares, a state that its blocks cover, the same bits from the same blocks; that MBPO mixes
+// its batch from both buffers, and that SAC draws from real rows alone.
+#include "tests/unit/learner_fixture.h"
+
+#include <math.h>
+
+#include "common/config/methods.h"
+
+#define ROWS 64
+#define MODEL_BASE 1000
+
+static const enum method_id all[] = {
+#define X(name, needs, sections, defaults) METHOD_##name,
+    METHODS(X)
+#undef X
+};
+enum { COUNT = sizeof(all) / sizeof(all[0]) };
+
+static struct config config_of(enum method_id id) {
+    struct config c = fixture_config();
+    config_use_method(&c, id);
+    return c;
+}
+
+// Real rows have rewards from 0, model rows from MODEL_BASE.
+static void fill(struct replay *r, float base, int rows) {
+    char err[256];
+    assert_int_equal(replay_init(r, OBS, ACT, ROWS, ROWS, err, sizeof(err)), 0);
+    static struct fixture_rows made;
+    static const uint8_t never[ROWS];
+    fixture_fill(&made, 0, (uint32_t)rows, base);
+    replay_add(r, &(struct replay_rows){.n = (uint64_t)rows,
+                                        .obs = made.obs,
+                                        .act = made.act,
+                                        .reward = made.reward,
+                                        .next_obs = made.next_obs,
+                                        .terminated = never});
+}
+
+struct buffers {
+    struct replay d_env, d_model;
+    struct method_source source;
+};
+
+static void set_up(struct buffers *b, bool model) {
+    *b = (struct buffers){0};
+    fill(&b->d_env, 0, ROWS);
+    fill(&b->d_model, MODEL_BASE, model ? ROWS : 0);
+    b->source = (struct method_source){.d_env = &b->d_env, .d_model = &b->d_model};
+}
+
+static void tear_down(struct buffers *b) {
+    replay_deinit(&b->d_env);
+    replay_deinit(&b->d_model);
+}
+
+static void every_method_keeps_its_promises(void **state) {
+    (void)state;
+    for (int i = 0; i < COUNT; i++) {
+        const struct method *method = method_find(all[i]);
+        assert_string_equal(method->name, method_info(all[i])->name);
+        struct config c = config_of(all[i]);
+        assert_true(method->memory(&c, fixture_task()) > 0);
+        struct buffers b;
+        set_up(&b, method_info(all[i])->needs & METHOD_MODEL_ROWS);
+        void *one = method->create(&c, fixture_task()), *two = method->create(&c, fixture_task());
+
+        // Figures: the declared names in their order, finite.
+        struct metrics metrics = {0};
+        method->update(one, 1, &b.source, &metrics);
+        assert_true(metrics_finite(&metrics));
+        uint32_t n = 0;
+        for (; method->metrics[n]; n++) {
+            assert_true(n < metrics.count);
+            assert_string_equal(metrics.list[n].name, method->metrics[n]);
+        }
+        assert_int_equal(metrics.count, n);
+
+        // The blocks are the whole state: copied, the next update gives the same bits.
+        struct method_block from[METHOD_BLOCKS_MAX], to[METHOD_BLOCKS_MAX];
+        int count = method->blocks(one, from);
+        assert_int_equal(method->blocks(two, to), count);
+        for (int k = 0; k < count; k++) {
+            assert_int_equal(from[k].n, to[k].n);
+            memcpy(to[k].data, from[k].data, from[k].n * sizeof(float));
+        }
+        method->update(one, 2, &b.source, &metrics);
+        method->update(two, 2, &b.source, &metrics);
+        for (int k = 0; k < count; k++) {
+            assert_memory_equal(from[k].data, to[k].data, from[k].n * sizeof(float));
+        }
+
+        // One number that is not finite, in any block, is noticed.
+        assert_true(method_finite(method, one));
+        for (int k = 0; k < count; k++) {
+            float *last = &from[k].data[from[k].n - 1], kept = *last;
+            *last = k % 2 ? NAN : INFINITY;
+            assert_false(method_finite(method, one));
+            *last = kept;
+        }
+        assert_true(method_finite(method, one));
+        assert_true(method->policy(one).shape->obs_dim == OBS);
+        method->destroy(one);
+        method->destroy(two);
+        tear_down(&b);
+    }
+}
+
+static int model_rows_in_batch(enum method_id id, const struct method_source *source) {
+    struct config c = config_of(id);
+    const struct method *method = method_find(id);
+    struct sac_method *m = method->create(&c, fixture_task());
+    struct metrics metrics = {0};
+    method->update(m, 1, source, &metrics);
+    int rows = 0;
+    for (int i = 0; i < m->batch.rows; i++) {
+        rows += m->batch.reward[i] >= MODEL_BASE;
+    }
+    method->destroy(m);
+    return rows;
+}
+
+static void batches_have_the_rows_of_their_method(void **state) {
+    (void)state;
+    struct buffers b;
+    set_up(&b, true);
+    assert_int_equal(model_rows_in_batch(METHOD_mbpo, &b.source), 38); // 40 - int(0.05 * 40)
+    assert_int_equal(model_rows_in_batch(METHOD_sac, &b.source), 0);
+    tear_down(&b);
+    set_up(&b, false);
+    assert_int_equal(model_rows_in_batch(METHOD_mbpo, &b.source), 0); // before the first rollouts
+    assert_int_equal(model_rows_in_batch(METHOD_sac, &b.source), 0);
+    tear_down(&b);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_method_keeps_its_promises),
+        cmocka_unit_test(batches_have_the_rows_of_their_method),
+    };
+    return cmocka_run_group_tests_name("methods", tests, NULL, NULL);
+}
