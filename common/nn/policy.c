@@ -76,7 +76,7 @@ static void squash(float *act, const struct workspace *w, int A, const float *no
     }
 }
 
-// After squash; log_prob NULL: not wanted.
+// Called after squash. log_prob may be NULL.
 static void log_probability(float *log_prob, const struct workspace *w, int A, const float *noise,
                             int B) {
     if (!log_prob) {
