@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include "common/base/check.h"
-#include "proto/wire.h"
 
 // Memory behind the oldest row is handed back in runs of at least so many
 // bytes, so that the kernel is not asked for every few rows.
@@ -23,7 +22,7 @@ static size_t round_up(size_t n, size_t unit) {
 }
 
 uint64_t replay_bytes(int obs_dim, int act_dim, uint64_t rows) {
-    return rows * wire_row_bytes((uint64_t)obs_dim, (uint64_t)act_dim);
+    return rows * ((2 * (uint64_t)obs_dim + (uint64_t)act_dim + 1) * sizeof(float) + 1);
 }
 
 int replay_init(struct replay *r, int obs_dim, int act_dim, uint64_t reserved, uint64_t capacity,
