@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Figures for people.
+// Formatting of numbers for humans: counts, durations, sizes.
 #ifndef SPUR_CLI_TEXT_H
 #define SPUR_CLI_TEXT_H
 
@@ -11,7 +11,7 @@
 const char *text_count(char out[TEXT_LEN], uint64_t n);        // "125,000"
 const char *text_duration(char out[TEXT_LEN], double seconds); // "2 min 31 s"; "?" if not finite
 const char *text_bytes(char out[TEXT_LEN], uint64_t bytes);    // "1.5 GiB"
-// Four or so digits: "0.0123", "12.3", "1,240"; "-" if not finite.
+// About four significant digits: "0.0123", "12.3", "1,240"; "-" if not finite.
 const char *text_figure(char out[TEXT_LEN], double x);
 
 #endif

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT
-// The inside of `spur bench`: what is measured, and how a measurement tells of
-// itself. For the bench_*.c files.
+// Internal interface of `spur bench`: cases, their limits and helpers for measuring.
 //
-// A case measures one rate for some time and is asked for it once a round. What
-// belongs together is measured together and closed before the next is opened. A
-// limit is the rate of another case, divided by what one unit of this one costs
-// there; shares are taken within a round, so that a machine whose speed drifts
-// does not distort them.
+// A case measures one rate. It runs once per round, in a group of related cases, whose resources
+// are released before the next group starts. A case may have a limit: the rate of another case,
+// divided by the cost of one unit in units of that case. Shares of the limit are computed within a
+// round, so that drift in the machine's speed cancels.
 #ifndef SPUR_CLI_BENCH_BENCH_H
 #define SPUR_CLI_BENCH_BENCH_H
 
@@ -26,65 +24,63 @@
 
 struct bench_case {
     char name[64]; // "sac_updates": the key in JSON
-    char what[96]; // for people
+    char what[96]; // description
     const char *unit;
-    // Measures for about so many seconds: units a second. Negative: it could not,
-    // and `note` says why.
+    // Measures for about that many seconds and returns units per second; negative on failure, with
+    // the reason in `note`.
     double (*run)(struct bench_case *c, double seconds);
-    void *state; // of run; closed by close unless NULL
+    void *state; // for run; released by close unless NULL
     void (*close)(void *state);
-    int limit;                 // index of the case that bounds it, or BENCH_NO_LIMIT
-    double cost;               // units of the limit's rate that one of ours takes
-    int beside;                // index of the case that it is compared with, or BENCH_NO_LIMIT
-    char note[BENCH_TEXT_MAX]; // what the limit is, or why there is none
+    int limit;                 // index of the limiting case, or BENCH_NO_LIMIT
+    double cost;               // units of the limiting case per unit of this one
+    int beside;                // index of the case to compare with, or BENCH_NO_LIMIT
+    char note[BENCH_TEXT_MAX]; // description of the limit, or why there is none
     double rate[BENCH_ROUNDS], share[BENCH_ROUNDS], ratio[BENCH_ROUNDS];
-    int rounds; // measured
+    int rounds; // completed
 };
 
 struct bench {
     struct bench_case cases[BENCH_CASES_MAX];
     int count;
-    int closed; // the first so many are measured and closed
+    int closed; // number of cases, from the first, that are measured and closed
 };
 
-// The next free case, zeroed but for its name and BENCH_NO_LIMIT.
+// Adds a case without a limit.
 struct bench_case *bench_add(struct bench *b, const char *name, const char *unit);
 int bench_index(const struct bench *b, const struct bench_case *c);
 
-// Each adds its cases. bench_add_peak comes first and returns the index of the
-// case that bounds arithmetic on one core, or BENCH_NO_LIMIT.
+// Add groups of cases. bench_add_peak must be first; it returns the index of the case that measures
+// the arithmetic peak of one core, or BENCH_NO_LIMIT.
 int bench_add_peak(struct bench *b);
-// The same of products in bf16; BENCH_NO_LIMIT also where the processor has none.
+// Likewise for bf16 products; BENCH_NO_LIMIT if the processor lacks them.
 int bench_add_peak_bf16(struct bench *b);
 void bench_add_compute(struct bench *b, int peak, const char *where);
-// One rate at Hopper's dimensions with the networks, batches, threads and kernels
-// that the configuration says; what: its words for people, before those for threads.
-// rows: of the replay buffer; of D_env. length: of the rollouts, k.
+// Add one case at Hopper's dimensions, with the networks, batch sizes, threads and kernels of c.
+// rows: size of the replay buffer, or of D_env. length: k of the rollouts.
 struct bench_case *bench_add_sac(struct bench *b, int peak, const char *name,
                                  const struct config *c, uint32_t rows);
 struct bench_case *bench_add_ensemble(struct bench *b, int peak, const char *name,
                                       const struct config *c, uint32_t rows);
 struct bench_case *bench_add_rollouts(struct bench *b, int peak, const char *name,
                                       const struct config *c, uint32_t length);
-// How cost grows with what a configuration says.
+// Scaling of the cost with the parameters of a configuration.
 void bench_add_growth(struct bench *b, int peak);
-// Updates in a whole run beside `alone`. where: as of bench_add_store.
+// Updates in a complete run, compared with `alone`. where: as in bench_add_store.
 void bench_add_system(struct bench *b, const struct bench_case *alone, const char *where);
-// Those of a task's environment; whether they are worth it.
+// Steps of a task's environment, if bench_has_env.
 bool bench_has_env(const struct task *task);
 void bench_add_env(struct bench *b, const struct task *task);
-// where: the folder in which the store's own is made, and removed again.
+// where: parent of the store's temporary directory.
 void bench_add_store(struct bench *b, const char *where);
 
-// Calls step(state), which does n units of work, until the time is over: units
-// a second.
+// Calls step(state), which does n units of work, until `seconds` have passed. Returns units per
+// second of wall-clock time, or of the thread's CPU time.
 double bench_repeat(void (*step)(void *state), void *state, double n, double seconds);
-// The same by the time that the thread spends on the processor.
 double bench_repeat_cpu(void (*step)(void *state), void *state, double n, double seconds);
 
-// A fresh folder in `where`, which must not be longer than PATH_MAX - 32. 0, or -1.
+// Creates a temporary directory in `where`, a path of at most PATH_MAX - 32 bytes. Returns 0 or -1.
 int bench_make_folder(char out[PATH_MAX], const char *where);
-// Removes a folder and what is in it. Symbolic links are not followed.
+// Removes a directory and its contents. Symbolic links are not followed.
 void bench_remove_folder(const char *path);
 
 #endif

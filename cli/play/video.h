@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Where the frames of `spur render` go: an MP4 file, made by ffmpeg behind a
-// pipe, and a folder of PNG files; either or both.
+// Video output of `spur render`: an MP4 file, encoded by an ffmpeg process, a directory of PNG
+// files, or both.
 #ifndef SPUR_CLI_PLAY_VIDEO_H
 #define SPUR_CLI_PLAY_VIDEO_H
 
@@ -9,16 +9,16 @@
 
 struct video;
 
-// mp4, png_dir: NULL when not wanted; the folder is made. NULL with a sentence
-// in err. SIGPIPE must be ignored: an ffmpeg that ends early is an error here.
+// mp4, png_dir: may be NULL; the directory is created. Returns NULL with a message in err. SIGPIPE
+// must be ignored, so that an ffmpeg that exits early is reported as an error.
 struct video *video_open(const char *mp4, const char *png_dir, int width, int height,
                          double frames_per_second, char *err, size_t err_len);
-// rgb: (height, width, 3), upper row first. 0, or -1 with a sentence in err.
+// Adds a frame, rgb (height, width, 3), top row first. Returns 0, or -1 with a message in err.
 int video_add(struct video *f, const uint8_t *rgb, char *err, size_t err_len);
-// Completes the files; mp4 appears under its name only now. 0, or -1 with a
-// sentence in err. *f is gone in either case.
+// Completes the files and renames the MP4 to its final name. Returns 0, or -1 with a message in
+// err. Frees *f in either case.
 int video_close(struct video **f, char *err, size_t err_len);
-// Leaves no MP4, for those who give up.
+// Frees *f and deletes the incomplete MP4.
 void video_discard(struct video **f);
 
 #endif

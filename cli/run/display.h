@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What `spur run` shows while it runs: on a terminal one line that is drawn over
-// and over, elsewhere a plain line now and then; and events on lines of their own.
+// Progress output of `spur run`: a live line on a terminal, otherwise a line every ten seconds;
+// events are printed on separate lines.
 #ifndef SPUR_CLI_RUN_DISPLAY_H
 #define SPUR_CLI_RUN_DISPLAY_H
 
@@ -9,28 +9,28 @@
 
 #include "proto/wire.h"
 
-#define DISPLAY_PLAIN_MS 10000 // between plain lines
-#define DISPLAY_MARKS 64       // of the last minute, for the time left
+#define DISPLAY_PLAIN_MS 10000 // interval of lines without a terminal
+#define DISPLAY_MARKS 64       // samples of the last minute, to estimate the time left
 
 struct display {
-    bool tty, drawn; // drawn: the live line stands on the terminal
+    bool tty, drawn; // drawn: the live line is on the screen
     uint64_t plain_ms;
     struct {
         uint64_t ms, env_steps;
-    } mark[DISPLAY_MARKS]; // one a second, a ring
+    } mark[DISPLAY_MARKS]; // ring, one sample per second
     int marks, next_mark;
 };
 
 void display_init(struct display *d);
-// The newest status and how old it is; NULL while none has come yet.
+// Shows the newest status (NULL: none received yet); age_ms: its age.
 void display_update(struct display *d, uint64_t now_ms, const struct wire_status *status,
                     uint64_t age_ms);
-// A line that stays.
+// Prints an event, in place of the live line, which the next update draws again.
 void display_event(struct display *d, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-// Leaves the live line behind as it is.
+// Ends the live line; it remains on the screen.
 void display_end(struct display *d);
 
-// The line itself, without blanks at the end; for tests, too.
+// Formats the live line, without trailing blanks. Public for tests.
 void display_line(char *out, size_t out_len, const struct wire_status *status, double left_s);
 
 #endif

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Where the processes of a run listen.
+// Addresses on which the processes of a run listen.
 //
-// On one machine: sockets in a private folder, which nobody else can enter. For
-// actors on other hosts: TCP, by the user's explicit choice.
+// By default ipc sockets in a private directory, accessible to the user only. For actors on other
+// hosts TCP, by explicit choice of the user.
 #ifndef SPUR_CLI_RUN_ENDPOINTS_H
 #define SPUR_CLI_RUN_ENDPOINTS_H
 
@@ -12,32 +12,32 @@
 #include "common/io/net.h"
 
 struct endpoints {
-    // To bind, and to connect to from this machine.
+    // To bind, and to connect to on this machine.
     char modelserver_bind[NET_ENDPOINT_MAX], learner_bind[NET_ENDPOINT_MAX];
     char modelserver[NET_ENDPOINT_MAX], learner[NET_ENDPOINT_MAX];
-    // What those who join by hand connect to; from other hosts too, with TCP.
+    // For actors started by hand; with TCP also on other hosts.
     char modelserver_join[NET_ENDPOINT_MAX], learner_join[NET_ENDPOINT_MAX];
-    char folder[PATH_MAX]; // of the ipc sockets; empty for TCP
+    char folder[PATH_MAX]; // directory of the ipc sockets; empty for TCP
 };
 
-// Sockets in a fresh private folder. 0, or an exit code, told to the user.
+// Creates a private directory for ipc sockets. Returns 0, or an exit code after printing the error.
 int endpoints_private(struct endpoints *e);
-// "tcp://HOST:PORT" for the model server, PORT + 1 for the learner. Warns when
-// other hosts can reach it. 0, or an exit code, told to the user.
+// TCP: tcp://HOST:PORT for the model server, PORT + 1 for the learner. Warns if other hosts can
+// connect. Returns 0, or an exit code after printing the error.
 int endpoints_listen(struct endpoints *e, const char *address);
-// Where the actor or evaluator `name` answers for its status: a socket in the
-// private folder; "" with TCP, where ports are few.
+// The status endpoint of the actor or evaluator `name`: a socket in the private directory; "" with
+// TCP.
 void endpoints_of(char out[NET_ENDPOINT_MAX], const struct endpoints *e, const char *name);
-// Removes the private folder with the sockets that killed processes left in it.
+// Removes the private directory, with any stale sockets in it.
 void endpoints_remove(struct endpoints *e);
 
 // RUN_DIR/endpoints: "modelserver: ipc://...\nlearner: ...\n".
 int endpoints_write(const struct endpoints *e, const char *run_dir);
 void endpoints_unwrite(const char *run_dir);
-// After a spur that was killed: removes the file and the folder that it names.
-// The caller holds the run directory's lock, so nobody uses them any more.
+// Removes the file and the directory that it names, left by a killed `spur run`. The caller must
+// hold the lock of the run directory, so that no process uses them.
 void endpoints_clear(const char *run_dir);
-// The model server's, into out. 0, or -1 with a sentence in err.
+// Reads the model server's endpoint. Returns 0, or -1 with a message in err.
 int endpoints_read(char out[NET_ENDPOINT_MAX], const char *run_dir, char *err, size_t err_len);
 
 #endif

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
-// The end of a run's log, for whoever must know why something failed.
+// Prints the end of a process's log, to explain why the process failed.
 #ifndef SPUR_CLI_RUN_LOG_TAIL_H
 #define SPUR_CLI_RUN_LOG_TAIL_H
 
-// Prints the last lines of RUN_DIR/log of the process to standard error, at most
-// lines_max, and where the rest is. program: the name it logs by before it
-// knows its own.
+// Prints the last lines of a process in RUN_DIR/log to standard error, at most lines_max, and the
+// path of the log. program: the name under which the process logs before it has read its options.
 void log_tail_print(const char *run_dir, const char *process, const char *program, int lines_max);
 
 #endif

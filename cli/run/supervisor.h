@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: MIT
-// Starts the processes of a run, watches them, and stops them in order.
+// Process supervisor: starts the processes of a run, restarts them, and stops them in order.
 //
-// What happens when one ends by itself:
+// When a process exits by itself:
 //
-//   modelserver, exit code 0   the run is over: the others have been told
-//   modelserver or learner,    started again, a few times: they go on from
-//     killed by a signal       their checkpoint
-//   either of them, code 75    the run directory is still in use by an earlier
-//                              one: tried again for a minute
-//   actor or evaluator,        started again with a growing pause, for ever;
-//     killed or failed         the run goes on meanwhile
-//   actor or evaluator, 0      somebody asked it to leave: it stays away
-//   anything else              the run is stopped, with the last lines of the log
+//   modelserver, exit code 0   the run is complete; the model server has sent Shutdown to all
+//   modelserver or learner,    restarted a few times; it resumes from its checkpoint
+//     killed by a signal
+//   either of them, code 75    the run directory is still locked by an earlier process: restarted
+//                              for up to a minute
+//   actor or evaluator,        restarted forever, with exponential back-off; the run continues
+//     killed or failed
+//   actor or evaluator, 0      it was asked to leave: not restarted
+//   anything else              the run is stopped, and the last lines of the log are printed
 //
-// SIGINT, SIGTERM or SIGHUP once: the model server is asked to end the run, which tells
-// all others to checkpoint and leave; who does not leave in time is told so
-// again and in the end killed. Twice: all are killed at once. Children also
-// watch for our own end, so none is ever left behind.
+// On the first SIGINT, SIGTERM or SIGHUP the model server is asked to end the run, and has all
+// processes checkpoint and exit. Those that do not exit in time get another signal, and are finally
+// killed. A second signal kills all processes at once. Children also exit when the supervisor itself
+// dies.
 #ifndef SPUR_CLI_RUN_SUPERVISOR_H
 #define SPUR_CLI_RUN_SUPERVISOR_H
 
@@ -25,9 +25,9 @@
 
 enum supervisor_end {
     SUPERVISOR_DONE,    // the model server ended the run
-    SUPERVISOR_STOPPED, // by a signal, in order
+    SUPERVISOR_STOPPED, // in order, after a signal
     SUPERVISOR_KILLED,  // by the second signal
-    SUPERVISOR_FAILED,  // a process failed for good; told to the user
+    SUPERVISOR_FAILED,  // a process failed permanently; the error has been printed
 };
 
 struct supervisor_result {
@@ -35,7 +35,7 @@ struct supervisor_result {
     int exit_code; // of the process that failed
 };
 
-// Runs until all children are gone.
+// Runs until all children have exited.
 struct supervisor_result supervisor_run(const struct rundir *dir, const struct endpoints *e);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A status as text for people and as JSON for programs (docs/status.md).
+// Output of a status: as text, and as JSON for programs (docs/status.md).
 #ifndef SPUR_CLI_STATUS_STATUS_H
 #define SPUR_CLI_STATUS_STATUS_H
 
@@ -8,7 +8,7 @@
 #include "proto/wire.h"
 
 void status_print_text(const struct wire_status *s, FILE *out);
-// One object, indented, with a newline behind it.
+// One JSON object, indented, followed by a newline.
 void status_print_json(const struct wire_status *s, FILE *out);
 
 const char *status_peer_state(enum wire_peer_state state); // "connected", ...

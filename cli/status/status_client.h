@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// One question to a daemon, with patience but not for ever.
+// Client for StatusRequest: queries a daemon, with a time-out.
 #ifndef SPUR_CLI_STATUS_STATUS_CLIENT_H
 #define SPUR_CLI_STATUS_STATUS_CLIENT_H
 
@@ -10,13 +10,12 @@
 
 struct status_client;
 
-// Connecting never waits for the other side. NULL with a sentence in err.
+// Does not wait for the connection. Returns NULL with a message in err.
 struct status_client *status_client_create(const char *endpoint, char *err, size_t err_len);
 void status_client_destroy(struct status_client **a);
 
-// Asks for the status and waits for the answer; *status (and what it points to)
-// is valid until the next call. 0, or -1 with a sentence in err that says what
-// to check.
+// Requests the status and waits for the reply. *status, and all memory that it points to, is valid
+// until the next call. Returns 0, or -1 with a message in err that says what to check.
 int status_client_status(struct status_client *a, const struct wire_status **status,
                          uint32_t timeout_ms, char *err, size_t err_len);
 
