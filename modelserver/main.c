@@ -27,7 +27,7 @@ struct app {
     struct daemon daemon;
     struct ensemble ensemble;
     struct policy policy;
-    int threads; // that train
+    int threads; // of training
     struct store_meta meta;
     struct store *store;
     struct fit *fit;
@@ -121,32 +121,32 @@ static bool finished(void *arg) {
 
 // ---- start ----
 
-static void part(char *out, size_t out_len, const char *what, uint64_t bytes, uint64_t *sum) {
+static void add_part(char *out, size_t out_len, const char *what, uint64_t bytes, uint64_t *sum) {
     size_t n = strlen(out);
     snprintf(out + n, out_len - n, "%s%s %.1f MiB", n ? ", " : "", what, (double)bytes / (1 << 20));
     *sum += bytes;
 }
 
-// Everything large is allocated before the run, so its size is known before.
+// Everything large is allocated at start-up, so its size is known in advance.
 static void predict_memory(const struct app *app) {
     const struct config *c = &app->daemon.config;
     const struct task *task = &app->daemon.task;
     uint32_t o = (uint32_t)task->obs_dim, a = (uint32_t)task->act_dim;
     uint64_t sum = 0, limit = host_memory_limit();
     char text[512] = "";
-    part(text, sizeof(text), "D_env", store_memory_bytes(config_env_rows_max(c), o, a), &sum);
+    add_part(text, sizeof(text), "D_env", store_memory_bytes(config_env_rows_max(c), o, a), &sum);
     if (config_has_model(c)) {
-        part(text, sizeof(text), "training",
-             fit_memory_bytes(c, &app->ensemble, config_env_rows_max(c), app->threads), &sum);
-        part(text, sizeof(text), "rollouts",
-             rollout_memory_bytes(&app->ensemble, &app->policy, c->task.termination), &sum);
+        add_part(text, sizeof(text), "training",
+                 fit_memory_bytes(c, &app->ensemble, config_env_rows_max(c), app->threads), &sum);
+        add_part(text, sizeof(text), "rollouts",
+                 rollout_memory_bytes(&app->ensemble, &app->policy, c->task.termination), &sum);
     }
-    part(text, sizeof(text), "buffers", ms_memory_bytes(c, task), &sum);
+    add_part(text, sizeof(text), "buffers", ms_memory_bytes(c, task), &sum);
     log_info("memory: %.1f MiB predicted (%s); disk: at most %.1f MiB", (double)sum / (1 << 20),
              text, (double)store_disk_bytes(config_env_rows_max(c), o, a) / (1 << 20));
     if (sum > limit) {
         die(EXIT_CODE_CONFIG, "lower run.steps, model.hidden_width or the rollout length",
-            "this run needs %.1f MiB, this machine or container gives %.1f MiB",
+            "this run needs %.1f MiB, but this machine or container provides %.1f MiB",
             (double)sum / (1 << 20), (double)limit / (1 << 20));
     }
 }
@@ -166,7 +166,7 @@ static void open_store(struct app *app) {
     }
 }
 
-// Threads, and the core with what an earlier process left.
+// Creates the threads and the core, which resumes from the store and the checkpoint.
 static void start_core(struct app *app) {
     char err[1024];
     struct workers_setup workers = {
@@ -233,7 +233,7 @@ static void start_core(struct app *app) {
     free(model.termination);
 }
 
-static void greet(const struct app *app) {
+static void log_start(const struct app *app) {
     log_info("spur-modelserver %s, task %s, seed %llu, run %016llx", SPUR_VERSION,
              app->daemon.task.name, (unsigned long long)app->meta.seed,
              (unsigned long long)app->meta.run_id);
@@ -248,7 +248,7 @@ static void greet(const struct app *app) {
     log_info("listening at %s", app->daemon.own_endpoint);
 }
 
-static void shut(struct app *app) {
+static void close_all(struct app *app) {
     workers_join(app->workers);
     on_wake(app, clock_ms()); // returns batches and blocks to their owners
     ms_destroy(&app->core);
@@ -287,12 +287,12 @@ int main(int argc, char *argv[]) {
     daemon_open(d);
     open_store(&app);
     start_core(&app);
-    greet(&app);
+    log_start(&app);
 
     daemon_run(d);
 
     bool failed = ms_failed(app.core);
     log_info("%s", ms_end_text(app.core));
-    shut(&app);
+    close_all(&app);
     return failed ? EXIT_CODE_FAILURE : EXIT_CODE_OK;
 }

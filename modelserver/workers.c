@@ -12,8 +12,8 @@
 #include "common/base/queue.h"
 #include "modelserver/core/ingest.h"
 
-// More than can be under way: all batches, two blocks, a training, a save, and
-// evaluations, of which the disk holds one at a time in practice.
+// More than can be pending: all batches, two blocks, a training, a save, and a few
+// evaluations.
 #define WORK_MAX (INGEST_BATCHES + 64)
 #define GROUP_MAX 256 // batches in one transaction
 
@@ -28,7 +28,7 @@ struct workers {
 };
 
 static void finish(struct workers *w, struct work *work) {
-    CHECK(queue_push(w->done, work)); // as long as all work there is
+    CHECK(queue_push(w->done, work)); // has room for all work
     w->setup.ready(w->setup.arg);
 }
 
@@ -118,9 +118,9 @@ static void *rollout_thread(void *arg) {
     return NULL;
 }
 
-// ---- the loop's side ----
+// ---- the loop thread ----
 
-// Signals are the loop's alone.
+// Only the loop thread receives signals.
 static void start(pthread_t *thread, void *(*fn)(void *), struct workers *w) {
     sigset_t all, before;
     sigfillset(&all);

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
-// The threads that do the model server's work, so that its loop never waits:
-// one for the disk (store, learning curve), one for training and checkpoints,
-// one for rollouts.
+// Worker threads of the model server, so that its loop never blocks: one for the
+// disk (store, learning curve), one for training and checkpoints, one for rollouts.
 //
-// Work goes in by workers_ functions and comes back by workers_take, both on
-// the loop's thread; a callback, on any thread, says that something is there.
-// Each thread does its work in the order it was given. Stores that wait
-// together become one transaction.
+// The loop thread submits work by workers_ functions and collects results by
+// workers_take; a callback, on any thread, signals that a result is ready. Each
+// thread works in order of submission. Stores waiting together are committed in
+// one transaction.
 #ifndef SPUR_MODELSERVER_WORKERS_H
 #define SPUR_MODELSERVER_WORKERS_H
 
@@ -20,7 +19,7 @@
 
 enum work_kind { WORK_STORE, WORK_EVALUATION, WORK_FIT, WORK_SAVE, WORK_ROLLOUT };
 
-// One piece of work, and what became of it.
+// One piece of work and its result.
 struct work {
     enum work_kind kind;
     union {
@@ -38,7 +37,7 @@ struct work {
     char err[512]; // also of STORE
 };
 
-// All borrowed, and used by the threads alone until workers_destroy.
+// All borrowed; only the threads use them until workers_destroy.
 struct workers_setup {
     struct store *store;
     struct fit *fit;
@@ -49,14 +48,14 @@ struct workers_setup {
     size_t normalizer_len;
     char progress_path[WORKERS_PATH_MAX], best_path[WORKERS_PATH_MAX],
         checkpoint_path[WORKERS_PATH_MAX];
-    void (*ready)(void *arg); // something can be taken
+    void (*ready)(void *arg); // a result is ready
     void *arg;
 };
 
 struct workers;
 struct workers *workers_create(const struct workers_setup *setup);
-// Interrupts a training, waits for the rest of what was given. Results can be
-// taken until workers_destroy, which does this first if it was not done.
+// Interrupts a training and waits for all other submitted work. Results can be
+// taken until workers_destroy, which calls this first if necessary.
 void workers_join(struct workers *w);
 void workers_destroy(struct workers **workers);
 
@@ -65,10 +64,10 @@ void workers_evaluation(struct workers *w, const struct ms_evaluation *evaluatio
 void workers_fit(struct workers *w, struct ms_fit_job *job);
 void workers_save(struct workers *w, struct ms_save_job *job);
 void workers_rollout(struct workers *w, struct rollout_block *block);
-// The training under way, and all to come, end with FIT_STOPPED.
+// The current and all later trainings end with FIT_STOPPED.
 void workers_interrupt(struct workers *w);
 
-// The next result, or NULL. To be given back.
+// The next result, or NULL. Must be given back.
 struct work *workers_take(struct workers *w);
 void workers_give_back(struct workers *w, struct work *work);
 

@@ -9,8 +9,8 @@
 struct pacing pacing_make(const struct config *config) {
     CHECK(config->pacing.updates_per_step > 0);
     CHECK(config->model.train_every_steps > 0);
-    // With less slack than two updates are worth in steps, both sides could round
-    // down to nothing and wait for each other.
+    // With less slack than one update in steps, both bounds could round down to no
+    // progress, and both sides would wait for each other.
     uint64_t slack = config->pacing.slack_steps;
     uint64_t slack_min = (uint64_t)ceil(1 / config->pacing.updates_per_step);
     return (struct pacing){.mode = config->pacing.mode,
@@ -43,7 +43,7 @@ static uint64_t least(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
-static void say(char *why, size_t why_len, const char *text) {
+static void explain(char *why, size_t why_len, const char *text) {
     if (why) {
         snprintf(why, why_len, "%s", text);
     }
@@ -59,7 +59,8 @@ uint64_t pacing_updates_allowed(const struct pacing *p, const struct pacing_view
         return 0;
     }
     if (!v->ready) {
-        say(why, why_len, !v->has_model ? "the first training of the model" : "the first rollouts");
+        explain(why, why_len,
+                !v->has_model ? "the first training of the model" : "the first rollouts");
         return 0;
     }
     uint64_t total = pacing_updates_total(p);
@@ -68,37 +69,37 @@ uint64_t pacing_updates_allowed(const struct pacing *p, const struct pacing_view
     double allowed = p->updates_per_step * (double)(steps - least(steps, p->explore));
     allowed += p->updates_per_step * (double)slack;
     if (allowed >= (double)total) {
-        say(why, why_len, "nothing: all updates of the run are allowed");
+        explain(why, why_len, "nothing: all updates of the run are allowed");
         return total;
     }
     if (why && steps < v->steps) {
-        snprintf(why, why_len, "rollouts: those for %llu real steps are under way",
+        snprintf(why, why_len, "rollouts for %llu real steps: in progress",
                  (unsigned long long)(v->steps - v->rollout_steps));
     } else if (why) {
-        snprintf(why, why_len, "real steps: %llu are stored, %g updates a step allowed",
+        snprintf(why, why_len, "real steps: %llu are stored, and each allows %g updates",
                  (unsigned long long)v->steps, p->updates_per_step);
     }
     return (uint64_t)floor(allowed);
 }
 
-// One step at a time, and each only when everything that the one before asks
-// for is done.
+// One step at a time: the next one is allowed when training, rollouts and updates
+// due for the last one are complete.
 static uint64_t lockstep_steps(const struct pacing *p, const struct pacing_view *v, char *why,
                                size_t why_len) {
     uint64_t due = pacing_updates_due(p, v->steps);
     if (v->training_point > 0) {
-        say(why, why_len, "the model's training");
+        explain(why, why_len, "the training of the model");
     } else if (!v->has_policy) {
-        say(why, why_len, "the learner's policy");
+        explain(why, why_len, "the learner's policy");
     } else if (!v->ready || v->rollout_steps < v->steps) {
-        say(why, why_len, "rollouts for the last step");
+        explain(why, why_len, "the rollouts for the last step");
     } else if (v->updates < due) {
         if (why) {
             snprintf(why, why_len, "the learner: %llu updates behind",
                      (unsigned long long)(due - v->updates));
         }
     } else {
-        say(why, why_len, "nothing");
+        explain(why, why_len, "nothing");
         return least(v->steps + 1, p->steps_max);
     }
     return v->steps;
@@ -113,13 +114,13 @@ static uint64_t ratio_steps(const struct pacing *p, const struct pacing_view *v,
         snprintf(why, why_len, "the learner: %llu updates behind",
                  (unsigned long long)(due - v->updates));
     } else if (why) {
-        snprintf(why, why_len, "the learner: real steps may run ahead by %llu",
+        snprintf(why, why_len, "the learner: real steps may be at most %llu ahead",
                  (unsigned long long)p->slack);
     }
-    // While one training is due or runs, the next point must not be passed.
+    // Steps must not pass the next training point while a training is due or running.
     if (v->training_point > 0 && v->training_point + p->train_every < limit) {
         limit = v->training_point + p->train_every;
-        say(why, why_len, "the model's training: the next one would be due");
+        explain(why, why_len, "the training of the model: another one would be due");
     }
     return limit;
 }
@@ -128,11 +129,11 @@ uint64_t pacing_steps_allowed(const struct pacing *p, const struct pacing_view *
                               size_t why_len) {
     uint64_t limit;
     if (v->steps >= p->steps_max) {
-        say(why, why_len, "nothing: the step budget is spent");
+        explain(why, why_len, "nothing: the step budget is spent");
         return p->steps_max;
     }
     if (v->steps < p->explore) {
-        say(why, why_len, "nothing: exploration");
+        explain(why, why_len, "nothing: exploration");
         limit = p->explore;
     } else if (p->mode == PACING_LOCKSTEP) {
         limit = lockstep_steps(p, v, why, why_len);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// The limiter with two sides: how many policy updates the learner may have made
-// in all, and how many real steps the actors.
+// The ratio of policy updates to real steps: bounds on the total number of
+// updates of the learner and of real steps of the actors.
 //
-// Without it a result depends on how fast each machine happens to be. Pure
-// functions of a view of the run; docs/protocol.md, "Pacing", has the rules.
-// Every answer comes with the sentence that says who waits for what.
+// Without these bounds a result depends on the relative speed of the machines.
+// Pure functions of a view of the run; docs/protocol.md, "Pacing", has the rules.
+// Each bound comes with the reason for waiting, as text.
 #ifndef SPUR_MODELSERVER_CORE_PACING_H
 #define SPUR_MODELSERVER_CORE_PACING_H
 
@@ -26,24 +26,24 @@ struct pacing pacing_make(const struct config *config);
 
 struct pacing_view {
     uint64_t steps;   // S, stored
-    uint64_t updates; // U, as the learner last said
-    // Steps whose rollouts are with the learner (counted from 0; E when only
-    // the first fill is).
+    uint64_t updates; // U, as the learner last reported
+    // Steps whose rollouts have reached the learner (counted from 0; E when only
+    // the first fill has).
     uint64_t rollout_steps;
     bool has_model;          // a first model is trained
-    bool ready;              // and D_model is filled from it
-    bool has_policy;         // of the learner's newest version
-    uint64_t training_point; // whose training is due or runs; 0: none
+    bool ready;              // and D_model is filled by its rollouts
+    bool has_policy;         // the learner's newest policy has arrived
+    uint64_t training_point; // with a training due or running; 0: none
 };
 
 // The training point reached at S steps: E, E + F, ...; 0 before E.
 uint64_t pacing_training_point(const struct pacing *p, uint64_t steps);
-// Updates that S steps are worth: floor(G (S - E)), 0 before E.
+// Updates due for S steps: floor(G (S - E)), 0 before E.
 uint64_t pacing_updates_due(const struct pacing *p, uint64_t steps);
 // For S = steps_max.
 uint64_t pacing_updates_total(const struct pacing *p);
 
-// Totals. why, unless NULL, receives what one more would wait for.
+// Bounds on totals. why, unless NULL, receives the reason why one more must wait.
 uint64_t pacing_updates_allowed(const struct pacing *p, const struct pacing_view *v, char *why,
                                 size_t why_len);
 uint64_t pacing_steps_allowed(const struct pacing *p, const struct pacing_view *v, char *why,

@@ -12,8 +12,8 @@
 #include "common/nn/normalizer.h"
 #include "modelserver/model/termination_fit.h"
 
-#define SCORE_ROWS MLP_INFER_ROWS // scored at once: activations stay in the cache
-#define BEST_AT_FIRST 1e10        // any finite error improves on it
+#define SCORE_ROWS MLP_INFER_ROWS // per pass: activations stay in the cache
+#define BEST_AT_FIRST 1e10        // larger than any finite error
 
 struct fit {
     struct ensemble e;
@@ -28,20 +28,20 @@ struct fit {
     struct ensemble_steps *steps;
     struct termination_fit *heads; // NULL: there are none
 
-    // What trainings hand on (weights, moments), and the copies being trained.
+    // Weights and moments between trainings, and the copies being trained.
     float *weights, *m, *v;
     float *new_weights, *new_m, *new_v;
     uint64_t adam_steps, new_adam_steps;
 
-    // The training in hand. Row r of x and y is the r-th of the permutation;
-    // the first `holdout` are held out.
+    // The current training. Row r of x and y is the r-th of the permutation; the
+    // first `holdout` rows are held out.
     float *x, *y; // (rows_max, in_dim), (rows_max, target_dim)
     float *normalizer;
     uint32_t *permutation;
     uint32_t holdout, train;
-    double *errors; // (members, blocks of held out rows) sums of squares
+    double *errors; // (members, blocks of held-out rows) sums of squares
     struct member {
-        uint32_t *rows; // (rows_max) bootstrap draw, in this epoch's order
+        uint32_t *rows; // (rows_max) bootstrap sample, in the order of this epoch
         struct rng shuffle;
         double score, best;
         bool improved;
@@ -52,7 +52,7 @@ struct fit {
     } worker[THREAD_TEAM_SIZE_MAX];
 };
 
-// Blocks in which n held out rows are scored.
+// Number of blocks of n held-out rows.
 static uint64_t score_blocks(uint64_t n) {
     return (n + SCORE_ROWS - 1) / SCORE_ROWS;
 }
@@ -227,7 +227,7 @@ static void shuffle_member(void *arg, int item, int worker) {
     }
 }
 
-// ensemble_training's batch: the rows of a step in this epoch's order.
+// The batch callback of ensemble_training: rows of one step, in the order of this epoch.
 static int fill_batch(void *arg, float *x, float *y, int member, uint32_t step) {
     const struct fit *f = arg;
     size_t in = (size_t)f->e.in_dim, out = (size_t)f->e.target_dim;
@@ -241,7 +241,7 @@ static int fill_batch(void *arg, float *x, float *y, int member, uint32_t step) 
     return (int)n;
 }
 
-// One block of held out rows with one member.
+// The error of one member on one block of held-out rows.
 static void score_block(void *arg, int item, int worker) {
     struct fit *f = arg;
     struct worker *w = &f->worker[worker];
@@ -261,8 +261,8 @@ static void score_block(void *arg, int item, int worker) {
     f->errors[item] = sum;
 }
 
-// A member's error over all blocks, and its weights kept if they are its best.
-static void judge_member(void *arg, int item, int worker) {
+// The error of a member over all blocks; saves its weights if they are its best.
+static void score_member(void *arg, int item, int worker) {
     (void)worker;
     struct fit *f = arg;
     struct member *member = &f->member[item];
@@ -301,11 +301,11 @@ static bool run_epoch(struct fit *f, const atomic_bool *stop) {
     }
     f->new_adam_steps = training.t;
     thread_team_run(f->team, score_block, f, members * (int)score_blocks(f->holdout));
-    thread_team_run(f->team, judge_member, f, members);
+    thread_team_run(f->team, score_member, f, members);
     return true;
 }
 
-// ---- the whole ----
+// ---- a training ----
 
 static void choose_elites(struct fit *f, struct model *out) {
     out->members = f->e.members;
@@ -329,8 +329,8 @@ static void swap(float **a, float **b) {
     *b = t;
 }
 
-// Whether another epoch may be begun after so many, the last `idle` of them in vain.
-static bool goes_on(const struct fit *f, int epochs, int idle) {
+// Whether to run another epoch. idle: epochs since the last improvement.
+static bool needs_epoch(const struct fit *f, int epochs, int idle) {
     return idle <= f->patience && (f->epochs_max == 0 || epochs < f->epochs_max) &&
            (epochs == 0 || ((uint64_t)epochs + 1) * epoch_steps(f) <= f->steps_max);
 }
@@ -341,7 +341,7 @@ enum fit_result fit_train(struct fit *f, struct model *out, const struct env_col
     CHECK(rows <= f->rows_max);
     prepare(f, d, (uint32_t)rows, number);
     int epochs = 0, idle = 0;
-    while (goes_on(f, epochs, idle)) {
+    while (needs_epoch(f, epochs, idle)) {
         if (!run_epoch(f, stop)) {
             return FIT_STOPPED;
         }
@@ -352,7 +352,7 @@ enum fit_result fit_train(struct fit *f, struct model *out, const struct env_col
         idle = any ? 0 : idle + 1;
         epochs++;
     }
-    // Best weights back, a member each. Bounds and moments stay as they are.
+    // Restore the best weights of each member; bounds and moments stay.
     for (int i = 0; i < f->e.members; i++) {
         memcpy(f->new_weights + ensemble_member_offset(&f->e, i), f->member[i].best_params,
                f->member_params * sizeof(float));

@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: MIT
-// Training the ensemble on D_env, as MBPO does it (its section 5.1, appendix C,
-// and the authors' code where the paper is silent).
+// Training of the ensemble on D_env, as in MBPO (section 5.1, appendix C, and the
+// authors' code where the paper is silent).
 //
-// Every training draws a new permutation of the rows: the first min(holdout
-// ratio, holdout_rows_max) are held out from all members, the rest train. The
-// input normaliser is fitted to the rest; targets (reward, next_obs - obs) stay
-// as they are. Each member draws as many rows as there are, with replacement,
-// once, and sees them in a new order every epoch. An epoch ends with the
-// holdout error (squared error of the means) of each member; a member whose
-// error fell by more than `improvement` relative to its best keeps these
-// weights as its best. After more than `patience_epochs` epochs in a row
-// without any such member (with model.stop budget: or when another epoch would
-// exceed model.steps_max gradient steps), training stops, every member gets its best weights
-// back, and the `elites` members with the lowest error are chosen. The bounds
-// of the log-variance and Adam's moments are not set back, and weights, bounds
-// and moments go on from training to training. Where termination is learnt, the
-// ensemble's heads are trained afterwards, on the same rows (termination_fit.h).
+// Every training draws a new permutation of the rows. The first min(rows * holdout
+// ratio, holdout_rows_max) are held out from all members; the others are training
+// rows. The input normaliser is fitted to the training rows; targets (reward,
+// next_obs - obs) are not normalised. Each member draws one bootstrap sample of the
+// training rows (with replacement, of the same number) and a new order of it in
+// every epoch. An epoch ends with the holdout error of each member (squared error
+// of the means); if it fell by more than `improvement` relative to the member's
+// best, the weights are saved as its best. Training stops after more than
+// `patience_epochs` epochs in a row without improvement of any member (with
+// model.stop budget: or when another epoch would exceed model.steps_max gradient
+// steps). Then each member's best weights are restored, and the `elites` members
+// with the lowest error are selected. Bounds of the log-variance and Adam's moments
+// are not restored; weights, bounds and moments are the start of the next
+// training. Where termination is learnt, the termination heads are trained
+// afterwards on the same rows (termination_fit.h).
 //
-// The result depends on seed, data, row count and the training's number; not on
+// The result depends on seed, data, row count and number of the training, not on
 // the number of threads. Nothing is allocated after fit_create.
 #ifndef SPUR_MODELSERVER_MODEL_FIT_H
 #define SPUR_MODELSERVER_MODEL_FIT_H
@@ -33,20 +34,20 @@
 
 struct fit;
 
-// Copies what it needs of config. rows_max: of D_env, ever.
+// Copies the values it needs from config. rows_max: capacity of D_env.
 struct fit *fit_create(const struct config *config, const struct ensemble *e, uint64_t rows_max,
                        int threads);
 void fit_destroy(struct fit **fit);
 uint64_t fit_memory_bytes(const struct config *config, const struct ensemble *e, uint64_t rows_max,
                           int threads);
 
-// Trains on rows [0, rows) of d. number: 0, 1, ..., of this training. Fills
-// *out (params, normalizer, heads, elites, errors, epochs, env_rows; version is
-// number + 1) unless the result says that nothing changed.
+// Trains on rows [0, rows) of d. number: of this training, from 0. Fills *out
+// (params, normalizer, heads, elites, errors, epochs, env_rows; version is
+// number + 1) unless the result is STOPPED or BROKEN.
 enum fit_result fit_train(struct fit *fit, struct model *out, const struct env_columns *d,
                           uint64_t rows, uint64_t number, const atomic_bool *stop);
 
-// Pointers into fit: to be read or filled on the thread that trains, between trainings.
+// Pointers into fit, to be read or written on the training thread between trainings.
 struct fit_state fit_state(struct fit *fit);
 
 #endif

@@ -17,7 +17,7 @@ struct fit_state {
     size_t params;
     float *weights, *adam_m, *adam_v; // (params)
     uint64_t *adam_steps;
-    // Of the termination heads: a block and its trained front. None: 0 and NULL.
+    // Termination heads: all parameters, and the trained ones at their front. None: 0 and NULL.
     size_t termination_params, termination_trained;
     float *termination, *termination_m, *termination_v;
     uint64_t *termination_steps;

@@ -15,33 +15,33 @@
 #include "common/nn/termination.h"
 #include "proto/wire.h"
 
-#define PASS_ROWS MLP_INFER_ROWS // rows through a network at once: activations stay in the cache
-#define WORDS 4                  // of one Philox block: draws begin at block borders
+#define PASS_ROWS MLP_INFER_ROWS // rows per pass through a network: activations stay in the cache
+#define WORDS 4                  // of one Philox block; each use starts at a block boundary
 
-// A step of all rollouts that still run. Their rows stand in `out`, where they
-// belong: the step before (or the start) wrote obs there, the policy writes act,
-// the members write reward and next_obs.
+// One step of all running rollouts. Their rows are already at their final position
+// in `out`: the previous step (or the start) wrote obs, the policy writes act, the
+// members write reward and next_obs.
 struct rollout {
     struct ensemble e;
     struct policy p;
     struct termination heads;
     const struct task *task;
     uint64_t seed;
-    // Of the rollouts still running, in their order.
-    uint64_t place[ROLLOUT_BLOCK]; // in the batch
+    // Of the running rollouts, in order.
+    uint64_t place[ROLLOUT_BLOCK]; // position in the batch
     uint8_t member[ROLLOUT_BLOCK];
     uint8_t done[ROLLOUT_BLOCK];
     uint32_t by_member[ROLLOUT_BLOCK]; // rows 0, 1, ... of the step, grouped by member
     uint32_t group_first[ENSEMBLE_MEMBERS_MAX + 1];
     // One pass.
-    uint32_t row[PASS_ROWS]; // which of the step's rows
+    uint32_t row[PASS_ROWS]; // indices among the rows of the step
     uint64_t *block;         // (PASS_ROWS * blocks of a row)
     uint32_t *words;         // (PASS_ROWS, words of a row)
     float *noise;            // likewise
     float *x;                // (PASS_ROWS, in_dim) standardised; for heads (PASS_ROWS, obs_dim)
     float *mean, *logvar;    // (PASS_ROWS, target_dim)
     float *std;              // likewise
-    float end[PASS_ROWS];    // probability that it ends; heads only
+    float end[PASS_ROWS];    // probability of termination; heads only
     float *scratch;
 };
 
@@ -53,7 +53,7 @@ static size_t pass_floats(const struct ensemble *e, const struct policy *p,
     return a > c ? a : c;
 }
 
-// Blocks of random words that n numbers of one row take.
+// Blocks of random words for n numbers of one row.
 static size_t blocks_of(int n) {
     return ((size_t)n + WORDS - 1) / WORDS;
 }
@@ -128,8 +128,8 @@ void rollout_rows_deinit(struct rollout_rows *r) {
 
 // ---- random numbers ----
 //
-// Each use has a stream for a batch, and in it each rollout at each step has a
-// place of its own, `blocks` blocks long.
+// Each use has one stream per batch; in it each rollout has, at each step, `blocks`
+// blocks of its own.
 
 // words (n, blocks * WORDS) of one use, for the n rows of r->row.
 static void draw_words(struct rollout *r, enum rng_use use, const struct rollout_job *job,
@@ -151,8 +151,8 @@ static void draw_noise(struct rollout *r, enum rng_use use, const struct rollout
     rng_bulk_normals(r->noise, r->words, n * blocks * WORDS);
 }
 
-// What rng_below makes of row i's words, drawn with one block a row: the first
-// word, unless that is one of the few it goes on from.
+// The value of rng_below for row i, from words with one block per row. In rare
+// cases rng_below rejects the first word; then it is called itself.
 static uint32_t below(const struct rollout *r, enum rng_use use, const struct rollout_job *job,
                       uint32_t i, uint32_t n) {
     uint64_t product = (uint64_t)r->words[i * WORDS] * n;
@@ -166,7 +166,7 @@ static uint32_t below(const struct rollout *r, enum rng_use use, const struct ro
 
 // ---- one step ----
 
-// The next pass takes rows first, first + 1, ... of `total`. Returns how many.
+// Selects rows first, first + 1, ... of `total` for the next pass. Returns how many.
 static uint32_t next_pass(struct rollout *r, uint32_t first, uint32_t total) {
     uint32_t n = total - first < PASS_ROWS ? total - first : PASS_ROWS;
     for (uint32_t i = 0; i < n; i++) {
@@ -191,7 +191,7 @@ static void draw_starts(struct rollout *r, struct rollout_rows *out, const struc
     }
 }
 
-// Actions of the step's n rows, obs (n, obs_dim).
+// Actions for the n rows of the step, obs (n, obs_dim).
 static void act(struct rollout *r, float *actions, const float *obs, const struct rollout_job *job,
                 uint32_t n, uint32_t step) {
     size_t o = (size_t)r->e.obs_dim, a = (size_t)r->e.act_dim;
@@ -199,7 +199,7 @@ static void act(struct rollout *r, float *actions, const float *obs, const struc
     for (uint32_t first = 0; first < n; first += PASS_ROWS) {
         uint32_t m = next_pass(r, first, n);
         draw_noise(r, RNG_ROLLOUT_ACT, job, m, step, blocks);
-        for (uint32_t i = 1; i < m; i++) { // closes the gaps
+        for (uint32_t i = 1; i < m; i++) { // compact
             memmove(r->noise + i * a, r->noise + i * blocks * WORDS, a * sizeof(float));
         }
         policy_infer(actions + first * a, NULL, r->scratch, &r->p, job->policy->params,
@@ -207,7 +207,7 @@ static void act(struct rollout *r, float *actions, const float *obs, const struc
     }
 }
 
-// Draws each row's member and groups the rows by it.
+// Samples a member for each row and groups the rows by member.
 static void group(struct rollout *r, const struct rollout_job *job, uint32_t n, uint32_t step) {
     const struct model *model = job->model;
     uint32_t count[ENSEMBLE_MEMBERS_MAX] = {0}, next[ENSEMBLE_MEMBERS_MAX];
@@ -230,8 +230,8 @@ static void group(struct rollout *r, const struct rollout_job *job, uint32_t n, 
     }
 }
 
-// What one member predicts for the n rows of r->row, sampled. obs ... next are
-// the step's columns.
+// Samples one member's prediction for the n rows of r->row. obs, actions, reward
+// and next are columns of the step.
 static void predict(struct rollout *r, float *reward, float *next, const float *obs,
                     const float *actions, const struct rollout_job *job, int member, uint32_t n,
                     uint32_t step) {
@@ -262,10 +262,10 @@ static void predict(struct rollout *r, float *reward, float *next, const float *
     }
 }
 
-// Lets a member judge where its rows have got to, and draws: in the mean as many
-// end as it expects. Written such that a NaN ends a rollout.
-static void judge(struct rollout *r, const float *next, const struct rollout_job *job, int member,
-                  uint32_t n, uint32_t step) {
+// Samples which of a member's rows terminate, with the probability that its head
+// predicts for the next state. The comparison is such that a NaN terminates.
+static void sample_termination(struct rollout *r, const float *next, const struct rollout_job *job,
+                               int member, uint32_t n, uint32_t step) {
     const float *params = job->model->termination;
     size_t o = (size_t)r->e.obs_dim;
     for (uint32_t i = 0; i < n; i++) {
@@ -281,8 +281,9 @@ static void judge(struct rollout *r, const float *next, const struct rollout_job
     }
 }
 
-// Keeps the finite ones of the n rows behind out->rows, and makes the states of
-// the rollouts that go on the observations of the next step. Returns how many.
+// Keeps the finite rows among the n rows after out->rows, and copies the next
+// states of the rollouts that continue to the observations of the next step.
+// Returns how many continue.
 static uint32_t keep(struct rollout *r, struct rollout_rows *out, uint32_t n, bool last) {
     size_t o = (size_t)r->e.obs_dim, a = (size_t)r->e.act_dim;
     size_t begin = out->rows, to = begin;
@@ -315,7 +316,7 @@ static uint32_t keep(struct rollout *r, struct rollout_rows *out, uint32_t n, bo
     return on;
 }
 
-// One step of the n rollouts that run, whose states are the obs behind out->rows.
+// One step of the n running rollouts; their states are the obs after out->rows.
 static uint32_t advance(struct rollout *r, struct rollout_rows *out, const struct rollout_job *job,
                         uint32_t n, uint32_t step) {
     size_t o = (size_t)r->e.obs_dim, a = (size_t)r->e.act_dim;
@@ -331,14 +332,14 @@ static uint32_t advance(struct rollout *r, struct rollout_rows *out, const struc
             memcpy(r->row, r->by_member + first, rows * sizeof(r->row[0]));
             predict(r, reward, next, obs, actions, job, m, rows, step);
             if (r->heads.members > 0) {
-                judge(r, next, job, m, rows, step);
+                sample_termination(r, next, job, m, rows, step);
             }
         }
     }
     if (r->heads.members == 0) {
         task_terminated(r->task, r->done, next, (int)n);
     }
-    // After the rule, which is on the state itself. Heads only ever saw what is clipped.
+    // After the rule, which applies to the unclipped state; heads are trained on clipped ones.
     task_clip(r->task, next, (int)n);
     return keep(r, out, n, step + 1 == job->length);
 }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT
 // Branched rollouts: k steps of the learnt model from real states.
 //
-// A batch is `total` rollouts; each starts at the observation of a row drawn
-// uniformly, with replacement, from all of D_env, and takes up to k steps with
-// the stochastic policy. At every step each row draws one elite member, rows
-// are grouped by the drawn member and only that one is evaluated for them; the
-// next observation and the reward are sampled from its Gaussian. The task's
-// termination rule ends a rollout, or, where that is learnt, the drawn member's
-// head does with the probability that it gives; a prediction that is not finite
-// is dropped, counted, and ends its rollout too.
+// A batch is `total` rollouts. Each starts at the observation of a row sampled
+// uniformly, with replacement, from D_env, and takes up to k steps with the
+// stochastic policy. At every step each rollout samples one elite member; rows
+// are grouped by member, and only that member is evaluated for them. Next
+// observation and reward are sampled from its Gaussian. A rollout ends by the
+// task's termination rule, or, where termination is learnt, with the probability
+// that the member's head predicts. A prediction that is not finite is dropped,
+// counted, and ends its rollout.
 //
-// A batch is made in blocks, so that memory is bounded. Every random number is
-// a function of (seed, batch number, place in the batch, step), so blocks may be
-// made in any order, and any row can be made again.
+// A batch is made in blocks, which bounds memory. Every random number is a
+// function of (seed, batch number, position in the batch, step), so blocks may be
+// made in any order, and any row can be recomputed.
 #ifndef SPUR_MODELSERVER_MODEL_ROLLOUT_H
 #define SPUR_MODELSERVER_MODEL_ROLLOUT_H
 
@@ -22,7 +22,7 @@
 #include "modelserver/model/env_columns.h"
 #include "modelserver/model/versions.h"
 
-#define ROLLOUT_BLOCK 4096 // rollouts made at once
+#define ROLLOUT_BLOCK 4096 // rollouts in a block at most
 
 struct rollout_job {
     uint64_t number;     // of the batch; below 2^40
@@ -30,12 +30,12 @@ struct rollout_job {
     uint64_t first;      // of this block, in the batch
     uint32_t count;      // in this block, at most ROLLOUT_BLOCK
     uint32_t length;     // k
-    uint64_t env_rows;   // start states are drawn from rows below this
-    struct model *model; // references are the job's
+    uint64_t env_rows;   // start states are sampled from rows below this
+    struct model *model; // the job holds references
     struct policy_version *policy;
 };
 
-// Rows that a block made, in columns, step by step.
+// The rows of a block in columns, step by step.
 struct rollout_rows {
     uint32_t rows, rows_max;
     float *obs, *act, *reward, *next_obs;
@@ -53,7 +53,7 @@ void rollout_destroy(struct rollout **rollout);
 uint64_t rollout_memory_bytes(const struct ensemble *e, const struct policy *p,
                               enum task_termination termination);
 
-// out must have room for count * length rows.
+// out: at least count * length rows.
 void rollout_run(struct rollout *rollout, struct rollout_rows *out, const struct rollout_job *job,
                  const struct env_columns *env);
 

@@ -19,18 +19,18 @@ struct termination_fit {
     uint64_t seed;
     size_t params, trained;
 
-    // What trainings hand on (block, moments), and the copies being trained.
+    // Parameters and moments between trainings, and the copies being trained.
     float *weights, *m, *v;
     float *new_weights, *new_m, *new_v;
     uint64_t adam_steps, new_adam_steps;
 
-    // The training in hand: the held out rows, then the others.
+    // The current training: held-out rows first, then training rows.
     float *x, *y;    // (rows_max, obs_dim) standardised, (rows_max)
     uint32_t *ended; // (rows_max) training rows that ended their episode
     uint32_t ended_count, rows, holdout;
     uint64_t number;
     const atomic_bool *stop;
-    float *z; // (members, rows_max) of held out rows; then probabilities
+    float *z; // (members, rows_max) logits of held-out rows, then probabilities
     struct termination_score score[ENSEMBLE_MEMBERS_MAX];
     struct termination_worker {
         float *scratch, *grad, *xb, *yb;
@@ -102,8 +102,8 @@ uint64_t termination_fit_memory_bytes(const struct termination *t, uint64_t rows
 
 // ---- one training ----
 
-// How many of the first n rows are held out. Below 1 for the first row alone, so
-// there is always one to train on.
+// How many of the first n rows are held out. 0 of the first row, so there is
+// always a training row.
 static uint32_t held_out(const struct termination_fit *f, uint32_t n) {
     return (uint32_t)((double)n * f->holdout_ratio);
 }
@@ -127,7 +127,7 @@ static void gather(struct termination_fit *f, const struct env_columns *d) {
     normalizer_apply(f->x, normalizer, f->x, f->rows, f->t.obs_dim);
 }
 
-// Half of all rows, half of those that ended.
+// Half sampled from all training rows, half from terminal ones.
 static void draw_batch(struct termination_fit *f, struct termination_worker *w, struct rng *rng) {
     size_t o = (size_t)f->t.obs_dim;
     for (size_t i = 0; i < TERMINATION_BATCH; i++) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Six slots are enough. Models: the newest, the one being trained, one behind
-// each of two blocks of rollouts. Policies: the newest, one behind each of two
-// blocks of rollouts, the one being evaluated, the one that waits to be.
+// Six slots are enough. Models: the newest, the one being trained, one saved, and
+// one for each of two blocks of rollouts. Policies: the newest, one for each of two
+// blocks of rollouts, the one being evaluated, the one waiting to be evaluated.
 #include "modelserver/model/versions.h"
 
 #include <stdlib.h>

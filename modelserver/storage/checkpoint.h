@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The model server's files beside the store: its checkpoint, and the best policy.
 //
-// The checkpoint (safetensors) holds what store, task and seed do not say: the
-// ensemble with its Adam moments, the normaliser, the elites and their errors,
-// termination heads if there are any, and struct ms_state. It is written whole or not at all.
+// The checkpoint (safetensors) contains what cannot be derived from store, task
+// and seed: the ensemble with its Adam moments, the normaliser, the elites and
+// their errors, termination heads if there are any, and struct ms_state. It is
+// replaced atomically.
 #ifndef SPUR_MODELSERVER_STORAGE_CHECKPOINT_H
 #define SPUR_MODELSERVER_STORAGE_CHECKPOINT_H
 
@@ -29,8 +30,8 @@ int ms_checkpoint_write(const char *path, const struct ms_checkpoint_run *run,
                         const struct fit_state *fit, size_t normalizer_len, char *err,
                         size_t err_len);
 // Fills state, the ensemble's training state and, when *has_model, the model
-// (whose params, normalizer and termination point to room for them). A checkpoint of another
-// run or other shapes is an error.
+// (its params, normalizer and termination point to buffers). A checkpoint of
+// another run or with other shapes is an error.
 int ms_checkpoint_read(const char *path, const struct ms_checkpoint_run *run,
                        struct ms_state *state, const struct fit_state *fit, struct model *model,
                        bool *has_model, size_t normalizer_len, char *err, size_t err_len);

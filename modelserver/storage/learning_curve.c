@@ -45,8 +45,9 @@ static int append(const char *path, const char *text, size_t len, char *err, siz
     ssize_t n = fd < 0 ? -1 : write(fd, text, len);
     int rc = n == (ssize_t)len && fsync(fd) == 0 ? 0 : -1;
     if (rc) {
-        snprintf(err, err_len, "%s: could not be written: %s; check the folder's rights and space",
-                 path, n >= 0 && n < (ssize_t)len ? "short write" : strerror(errno));
+        snprintf(err, err_len,
+                 "%s: could not be written: %s; check its permissions and the free space", path,
+                 n >= 0 && n < (ssize_t)len ? "short write" : strerror(errno));
     }
     if (fd >= 0) {
         close(fd);

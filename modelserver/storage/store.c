@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// A row's value on disk, little-endian like everything else here:
+// A row's value on disk (all numbers are little-endian):
 //   u64 actor index, u64 policy version, u64 flags,
 //   f32 obs (O), act (A), reward (1), next_obs (O)
 // An actor's value: seven u64 in the order of struct store_actor. A meta value
@@ -31,8 +31,8 @@ struct store {
     float *obs, *act, *reward, *next_obs;
     uint8_t *flags;
     struct env_columns columns;
-    // What is stored of each actor, and what will be if the transaction in hand
-    // commits (`changed` lists which differ).
+    // State of each actor: stored, and after the current transaction (`changed`
+    // lists the indices that differ).
     struct store_actor *actor, *staged;
     uint64_t actor_count, staged_count;
     uint32_t *changed;
@@ -49,9 +49,9 @@ uint64_t store_memory_bytes(uint64_t rows_max, uint32_t obs_dim, uint32_t act_di
            2 * STORE_ACTORS_MAX * sizeof(struct store_actor);
 }
 
-// LMDB keeps a node header and a key with every value, fills appended pages
-// almost fully, and copies the pages that a transaction touches. Half as much
-// again and 64 MiB cover that; the file only grows as far as it is used.
+// LMDB stores a node header and a key with every value, fills appended pages
+// almost completely, and copies the pages that a transaction modifies. A factor
+// of 1.5 and 64 MiB cover that; the file grows only as far as it is used.
 uint64_t store_disk_bytes(uint64_t rows_max, uint32_t obs_dim, uint32_t act_dim) {
     uint64_t row = ROW_HEADER_WORDS * 8 + row_floats(obs_dim, act_dim) * sizeof(float) + 24;
     uint64_t page = 4096, in_pages = row > page / 2 ? (row + 2 * page) / page * page : row;
@@ -92,8 +92,8 @@ static int write_meta(struct store *s, MDB_txn *txn, const struct store_meta *me
     return rc ? rc : meta_put(s, txn, "task", meta->task, strlen(meta->task));
 }
 
-// Whether the store in hand is the one that meta asks for. 0, or an LMDB code,
-// or -1 with a sentence in err.
+// Compares the store's identity with meta. 0, an LMDB code, or -1 with a sentence
+// in err.
 static int compare_meta(struct store *s, MDB_txn *txn, struct store_meta *meta, const char *dir,
                         char *err, size_t err_len) {
     uint64_t schema = 0, seed = 0, obs_dim = 0, act_dim = 0;
@@ -109,17 +109,18 @@ static int compare_meta(struct store *s, MDB_txn *txn, struct store_meta *meta, 
     }
     if (schema != STORE_SCHEMA) {
         snprintf(err, err_len,
-                 "%s: written in format %llu, this program reads %d; use another run directory",
+                 "%s: written in format %llu, but this program reads %d; use another run directory",
                  dir, (unsigned long long)schema, STORE_SCHEMA);
         return -1;
     }
     if (task.mv_size != strlen(meta->task) || memcmp(task.mv_data, meta->task, task.mv_size) != 0 ||
         obs_dim != meta->obs_dim || act_dim != meta->act_dim) {
-        snprintf(err, err_len,
-                 "%s: holds transitions of task %.*s (%llu observations, %llu actions), not of %s "
-                 "(%u, %u); use another run directory",
-                 dir, (int)task.mv_size, (const char *)task.mv_data, (unsigned long long)obs_dim,
-                 (unsigned long long)act_dim, meta->task, meta->obs_dim, meta->act_dim);
+        snprintf(
+            err, err_len,
+            "%s: contains transitions of task %.*s (%llu observations, %llu actions), not of %s "
+            "(%u, %u); use another run directory",
+            dir, (int)task.mv_size, (const char *)task.mv_data, (unsigned long long)obs_dim,
+            (unsigned long long)act_dim, meta->task, meta->obs_dim, meta->act_dim);
         return -1;
     }
     if (seed != meta->seed) {
@@ -166,7 +167,7 @@ static int load_actors(struct store *s, MDB_txn *txn) {
     mdb_cursor_close(cursor);
     for (uint64_t i = 0; rc == MDB_NOTFOUND && i < s->actor_count; i++) {
         if (s->actor[i].id[0] == '\0') {
-            return MDB_CORRUPTED; // a gap among the indexes
+            return MDB_CORRUPTED; // a gap in the indices
         }
     }
     return rc == MDB_NOTFOUND ? 0 : rc;
@@ -226,7 +227,7 @@ static void allocate_mirror(struct store *s, uint32_t obs_dim, uint32_t act_dim)
                                       .flags = s->flags};
 }
 
-// The transaction that reads what is there, or writes what a new store needs.
+// One transaction: reads the contents, or writes the meta data of a new store.
 static int open_contents(struct store *s, struct store_meta *meta, const char *dir, char *err,
                          size_t err_len) {
     MDB_txn *txn;
@@ -262,8 +263,8 @@ int store_open(struct store **out, const char *dir, struct store_meta *meta, uin
     *out = NULL;
     int made = file_make_dirs(dir);
     if (made < 0) {
-        snprintf(err, err_len, "%s: cannot be made: %s; choose a run directory that can be written",
-                 dir, strerror(-made));
+        snprintf(err, err_len, "%s: cannot be created: %s; choose a writable run directory", dir,
+                 strerror(-made));
         return -1;
     }
     struct store *s = xmalloc(sizeof(*s));
@@ -282,8 +283,9 @@ int store_open(struct store **out, const char *dir, struct store_meta *meta, uin
     rc = rc ? rc : open_contents(s, meta, dir, err, err_len);
     if (rc) {
         if (rc != -1) {
-            snprintf(err, err_len, "%s: cannot be opened: %s; check the folder's rights and space",
-                     dir, mdb_strerror(rc));
+            snprintf(err, err_len,
+                     "%s: cannot be opened: %s; check its permissions and the free space", dir,
+                     mdb_strerror(rc));
         }
         store_close(&s);
         return -1;
@@ -324,7 +326,7 @@ static struct store_actor *stage(struct store *s, uint64_t index) {
     return &s->staged[index];
 }
 
-// The actor that a batch belongs to, staged; a new one when there is none yet.
+// The actor of a batch, staged; added if the id is new. NULL: too many actors.
 static struct store_actor *actor_of(struct store *s, const struct store_batch *b) {
     if (b->index != STORE_NEW_ACTOR) {
         CHECK(b->index < s->staged_count);
@@ -362,7 +364,7 @@ static int put_row(struct store *s, MDB_txn *txn, const struct store_batch *b, u
     memcpy(to + o * sizeof(float), b->act + i * a, a * sizeof(float));
     memcpy(to + (o + a) * sizeof(float), b->reward + i, sizeof(float));
     memcpy(to + (o + a + 1) * sizeof(float), b->next_obs + i * o, o * sizeof(float));
-    unpack_row(s, place, value.mv_data); // above the count, so nobody looks yet
+    unpack_row(s, place, value.mv_data); // above row_count: not read yet
     return 0;
 }
 
@@ -373,16 +375,16 @@ static void count_row(struct store_actor *a, uint8_t flags) {
     a->in_episode = (flags & (WIRE_TERMINATED | WIRE_TRUNCATED)) == 0;
 }
 
-// One batch into the transaction. Returns an LMDB code; b->error is set when
-// the batch alone is at fault.
+// Adds one batch to the transaction. Returns an LMDB code; an error of this batch
+// alone is set in b->error.
 static int put_batch(struct store *s, MDB_txn *txn, struct store_batch *b, uint64_t *place) {
     struct store_actor *a = actor_of(s, b);
     if (!a) {
         b->error = -ENOSPC;
         return 0;
     }
-    bool begins = b->incarnation > a->incarnation;
-    uint64_t next = begins ? 1 : a->seq + 1;
+    bool new_incarnation = b->incarnation > a->incarnation;
+    uint64_t next = new_incarnation ? 1 : a->seq + 1;
     if (b->incarnation < a->incarnation || (b->seq != 0 && b->seq != next)) {
         b->error = -ESTALE;
         return 0;
@@ -391,7 +393,7 @@ static int put_batch(struct store *s, MDB_txn *txn, struct store_batch *b, uint6
         b->error = -ENOBUFS;
         return 0;
     }
-    if (begins) {
+    if (new_incarnation) {
         a->incarnation = b->incarnation;
         a->seq = a->steps_incarnation = 0;
         a->in_episode = false;
@@ -453,7 +455,8 @@ int store_commit(struct store *s, struct store_batch *const *batches, int n, cha
     }
     settle_actors(s, rc == 0);
     if (rc) {
-        snprintf(err, err_len, "the store took nothing: %s; make room on its disk",
+        snprintf(err, err_len,
+                 "nothing could be stored: %s; free space on the disk of the run directory",
                  mdb_strerror(rc));
         for (int i = 0; i < n; i++) {
             batches[i]->error = rc > 0 ? -rc : -EIO; // LMDB's own codes are negative

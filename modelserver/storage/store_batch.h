@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the store is given and answers: a batch of one actor's transitions, and
-// the actor as it is stored. Plain data, for those that make batches.
+// A batch of one actor's transitions on the way into the store, and the store's
+// answer. Plain data, without the store.
 #ifndef SPUR_MODELSERVER_STORAGE_STORE_BATCH_H
 #define SPUR_MODELSERVER_STORAGE_STORE_BATCH_H
 
@@ -11,8 +11,8 @@
 #define STORE_ACTORS_MAX 4096
 #define STORE_NEW_ACTOR UINT64_MAX
 
-// What is stored of one actor id. index is its place in the order of first
-// appearance, and for good.
+// The stored state of one actor id. index counts ids in the order of their first
+// appearance and never changes.
 struct store_actor {
     char id[STORE_ID_MAX];
     uint64_t index;
@@ -23,19 +23,19 @@ struct store_actor {
     bool in_episode;            // the last row did not end its episode
 };
 
-// One message's worth on its way into the store.
+// The rows of one message.
 struct store_batch {
     char id[STORE_ID_MAX];
     uint64_t index;       // the actor's, or STORE_NEW_ACTOR
     uint64_t incarnation; // larger than the stored one: begins a new incarnation
     uint64_t seq;         // the stored one + 1; 0: only makes the incarnation known
     uint64_t policy_version;
-    uint32_t rows; // may be 0: a message that was handled but brought nothing
+    uint32_t rows;                              // may be 0: acknowledged, but nothing to store
     const float *obs, *act, *reward, *next_obs; // borrowed, until the answer
     const uint8_t *flags;
-    void *owner, *memory; // the caller's: whose batch it is, and what the rows lie in
+    void *owner, *memory; // the caller's: the actor, and the memory of the rows
     // The answer: 0 and the actor as it is stored now, or a negative errno.
-    // -ESTALE: out of order, because a batch before it failed.
+    // -ESTALE: out of order, because an earlier batch failed.
     int error;
     struct store_actor actor;
 };

@@ -206,7 +206,7 @@ void world_end_stores(struct world *w) {
     w->batch_count = 0;
     char err[256] = "";
     if (w->store_fails) {
-        snprintf(err, sizeof(err), "the store took nothing: the disk is full");
+        snprintf(err, sizeof(err), "nothing could be stored: the disk is full");
     } else if (n > 0) {
         store_commit(w->store, batches, n, err, sizeof(err));
     }
