@@ -15,8 +15,8 @@
 //
 // On the first SIGINT, SIGTERM or SIGHUP the model server is asked to end the run, and has all
 // processes checkpoint and exit. Those that do not exit in time get another signal, and are finally
-// killed. A second signal kills all processes at once. Children also exit when the supervisor itself
-// dies.
+// killed. A second signal kills all processes at once. Children also exit when the supervisor
+// itself dies.
 #ifndef SPUR_CLI_RUN_SUPERVISOR_H
 #define SPUR_CLI_RUN_SUPERVISOR_H
 
