@@ -29,6 +29,7 @@ struct actor {
     const struct task *task; // &run_task; NULL before the Welcome
     struct task run_task;
     struct vec_env *envs;
+    struct env_wait wait; // for an environment in another process
     struct spool *spool;
     struct policy_controller controller;
     uint64_t seed;
@@ -52,11 +53,14 @@ struct actor {
     } count;
 };
 
+static bool on_wait(void *arg, uint64_t now_ms);
+
 struct actor *actor_create(const struct client_identity *who, const struct port *port,
                            uint64_t now_ms) {
     struct actor *a = xcalloc(1, sizeof(*a));
     a->who = who;
     a->started_ms = now_ms;
+    a->wait = (struct env_wait){.arg = a, .fn = on_wait};
     client_init(&a->server, PORT_MODELSERVER, WIRE_ROLE_ACTOR, who, port, now_ms);
     client_init(&a->learner, PORT_LEARNER, WIRE_ROLE_ACTOR, who, port, now_ms);
     return a;
@@ -168,6 +172,16 @@ static void send_heartbeat(struct actor *a, uint64_t now_ms) {
     client_send(&a->server, now_ms, &msg); // a failure is harmless: another one follows
 }
 
+// Called while an environment in another process computes: the model server hears of us, unless
+// a message is due at the moment anyway.
+static bool on_wait(void *arg, uint64_t now_ms) {
+    struct actor *a = arg;
+    if (client_up(&a->server) && client_silent(&a->server, now_ms)) {
+        send_heartbeat(a, now_ms);
+    }
+    return !a->who->stop_requested || !a->who->stop_requested(a->who->stop_arg);
+}
+
 // Requests a policy: at once if one is required, at intervals if a newer one exists.
 static void ask_policy(struct actor *a, uint64_t now_ms) {
     bool newer = a->credit.newest_policy_version > a->controller.version ||
@@ -249,9 +263,9 @@ static bool prepare(struct actor *a, const struct wire_welcome *w) {
         return false;
     }
     a->envs = vec_env_create(task, a->who->envs, w->seed, w->actor_index, w->actor_steps,
-                             w->actor_episodes, err, sizeof(err));
+                             w->actor_episodes, &a->wait, err, sizeof(err));
     if (!a->envs) {
-        finish(a, error_set(a->why, sizeof(a->why), EXIT_CODE_FAILURE, "%.250s", err));
+        finish(a, error_set(a->why, sizeof(a->why), EXIT_CODE_FAILURE, "%.500s", err));
         return false;
     }
     a->task = task;
@@ -497,7 +511,7 @@ static void step_once(struct actor *a, uint64_t now_ms) {
                  "new episode begins",
                  a->task->name, (unsigned long long)a->count.steps_bad);
         a->bad += ACTOR_BAD_WEIGHT;
-        if (a->bad >= ACTOR_BAD_MAX) {
+        if (row.broken || a->bad >= ACTOR_BAD_MAX) {
             leave_broken(a, now_ms);
         }
         return;

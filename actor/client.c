@@ -77,6 +77,10 @@ bool client_up(const struct client *c) {
     return c->session.state == SESSION_UP;
 }
 
+bool client_silent(const struct client *c, uint64_t now_ms) {
+    return now_ms >= c->session.sent_ms + c->session.heartbeat_ms;
+}
+
 int client_task(struct task *task, const struct client *c, const char *name, uint32_t horizon,
                 char *err, size_t err_len) {
     const struct task *own = c->who->task;
@@ -88,7 +92,7 @@ int client_task(struct task *task, const struct client *c, const char *name, uin
         snprintf(
             err, err_len,
             "the run's task is %.60s, which is not built in: start this process with --env "
-            "FILE, the environment of the run (task.env in its config.yaml); or, if it should be "
+            "ENV, the environment of the run (task.env in its config.yaml); or, if it should be "
             "built in (nearest: %s), build all programs from the same source",
             name, task_nearest(name));
         return -1;

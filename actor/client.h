@@ -21,6 +21,8 @@ struct client_identity {
     uint64_t incarnation, pid;
     const struct task *task;           // required task; NULL: the run's
     int envs;                          // environments of an actor
+    bool (*stop_requested)(void *arg); // a signal to stop arrived; NULL: unknown
+    void *stop_arg;
     const char *endpoint;              // that answers StatusRequest; "": none
     const char *modelserver, *learner; // endpoints; learner may be NULL
 };
@@ -41,6 +43,8 @@ bool client_on_tick(struct client *c, uint64_t now_ms);
 // Sets the run id and sends. 0, or a negative errno: retry later.
 int client_send(struct client *c, uint64_t now_ms, struct wire_msg *msg);
 bool client_up(const struct client *c);
+// Whether nothing was sent for a heartbeat's interval.
+bool client_silent(const struct client *c, uint64_t now_ms);
 
 // Looks up the run's task by name: who->task or a built-in one, with the run's time limit.
 // 0, or -1 with the reason and a remedy in err.

@@ -21,6 +21,7 @@ double episode_step(struct episode *e, struct env *env, const float *action) {
     struct env_step step = env_step(env, action);
     if (step.bad || !isfinite((float)step.reward)) {
         e->state = EPISODE_BROKEN;
+        e->env_broken = step.broken;
         return 0;
     }
     e->length++;

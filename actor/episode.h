@@ -18,6 +18,7 @@ enum episode_state {
 
 struct episode {
     enum episode_state state;
+    bool env_broken;       // broken, and no reset will mend the environment
     uint64_t length;       // steps so far; a broken one is not counted
     double episode_return; // sum of their rewards
 };

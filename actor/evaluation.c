@@ -27,18 +27,25 @@ struct evaluation {
     double discount;
     double returns[WIRE_EPISODES_MAX], lengths[WIRE_EPISODES_MAX], discounted[WIRE_EPISODES_MAX];
     uint64_t steps, broken;
+    bool failed;
 
     // The first `live` lanes have a running episode.
     struct lane lanes[EVALUATION_LANES_MAX];
-    int live;
+    int lane_count, live;
     float *obs, *act; // (lanes, obs_dim), (lanes, act_dim)
 };
 
-struct evaluation *evaluation_create(const struct task *task, char *err, size_t err_len) {
+int evaluation_lanes(const struct task *task) {
+    return env_in_process(task) ? 1 : EVALUATION_LANES_MAX;
+}
+
+struct evaluation *evaluation_create(const struct task *task, const struct env_wait *wait,
+                                     char *err, size_t err_len) {
     struct evaluation *e = xcalloc(1, sizeof(*e));
     e->task = task;
-    for (int i = 0; i < EVALUATION_LANES_MAX; i++) {
-        e->lanes[i].env = env_create(task, err, err_len);
+    e->lane_count = evaluation_lanes(task);
+    for (int i = 0; i < e->lane_count; i++) {
+        e->lanes[i].env = env_create_waiting(task, wait, err, err_len);
         if (!e->lanes[i].env) {
             evaluation_destroy(&e);
             return NULL;
@@ -91,7 +98,7 @@ int evaluation_begin(struct evaluation *e, const struct wire_policy *policy, uin
     e->discount = discount;
     e->begun = 0;
     e->live = 0;
-    while (e->live < EVALUATION_LANES_MAX && e->begun < episodes) {
+    while (e->live < e->lane_count && e->begun < episodes) {
         begin_episode(e, &e->lanes[e->live++]);
     }
     return 0;
@@ -130,6 +137,7 @@ bool evaluation_step(struct evaluation *e) {
         e->steps++;
         e->discounted[lane->number] += lane->weight * reward;
         lane->weight *= e->discount;
+        e->failed = e->failed || lane->episode.env_broken;
         if (lane->episode.state != EPISODE_RUNNING) {
             end_episode(e, i);
         }
@@ -155,6 +163,10 @@ uint32_t evaluation_episodes(const struct evaluation *e) {
 
 uint64_t evaluation_steps(const struct evaluation *e) {
     return e->steps;
+}
+
+bool evaluation_failed(const struct evaluation *e) {
+    return e->failed;
 }
 
 uint64_t evaluation_broken(const struct evaluation *e) {

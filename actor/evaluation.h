@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "actor/env/env.h"
 #include "common/task/task.h"
 #include "proto/wire.h"
 
@@ -18,8 +19,15 @@
 
 struct evaluation;
 
-// Creates the environments of one task. NULL with the reason in err.
-struct evaluation *evaluation_create(const struct task *task, char *err, size_t err_len);
+// Environments that an evaluation of the task steps together: more make larger batches for the
+// policy. In processes one: they would be waited for in turn, so more save no time, and each
+// takes a start and the memory of an interpreter.
+int evaluation_lanes(const struct task *task);
+
+// Creates the environments of one task. Borrows wait (env.h), which may be NULL. NULL with
+// the reason in err.
+struct evaluation *evaluation_create(const struct task *task, const struct env_wait *wait,
+                                     char *err, size_t err_len);
 void evaluation_destroy(struct evaluation **e);
 
 // Begins an evaluation of 1 .. WIRE_EPISODES_MAX episodes with a policy, which is copied. 0,
@@ -38,6 +46,8 @@ const double *evaluation_lengths(const struct evaluation *e);
 const double *evaluation_discounted(const struct evaluation *e);
 uint32_t evaluation_episodes(const struct evaluation *e);
 uint64_t evaluation_steps(const struct evaluation *e); // since it was created
+// Whether an environment is broken for good: its episodes are cut short.
+bool evaluation_failed(const struct evaluation *e);
 // Episodes cut short by a bad step of the simulator, since it was created.
 uint64_t evaluation_broken(const struct evaluation *e);
 const struct task *evaluation_task(const struct evaluation *e);

@@ -31,6 +31,7 @@ struct evaluator {
     uint32_t horizon;              // of the run, from its Welcome
     struct task task;              // of the last request
     struct evaluation *evaluation; // of that task
+    struct env_wait wait;          // for an environment in another process
     bool running, waiting;
     struct wire_eval_request current; // without parameters, which the evaluation has copied
     struct request next;              // while `waiting`
@@ -45,11 +46,14 @@ struct evaluator {
     } count;
 };
 
+static bool on_wait(void *arg, uint64_t now_ms);
+
 struct evaluator *evaluator_create(const struct client_identity *who, const struct port *port,
                                    uint64_t now_ms) {
     struct evaluator *e = xcalloc(1, sizeof(*e));
     e->who = who;
     e->started_ms = now_ms;
+    e->wait = (struct env_wait){.arg = e, .fn = on_wait};
     client_init(&e->server, PORT_MODELSERVER, WIRE_ROLE_EVALUATOR, who, port, now_ms);
     return e;
 }
@@ -124,7 +128,7 @@ static bool prepare(struct evaluator *e, const char *task_name, char *err, size_
     if (client_task(&e->task, &e->server, task_name, e->horizon, err, err_len) < 0) {
         return false;
     }
-    e->evaluation = evaluation_create(&e->task, err, err_len);
+    e->evaluation = evaluation_create(&e->task, &e->wait, err, err_len);
     return e->evaluation != NULL;
 }
 
@@ -198,6 +202,23 @@ void evaluator_on_garbage(struct evaluator *e) {
     e->count.messages_malformed++;
 }
 
+static void send_heartbeat(struct evaluator *e, uint64_t now_ms) {
+    struct wire_msg msg = {.type = WIRE_HEARTBEAT};
+    msg.heartbeat.steps = e->evaluation ? evaluation_steps(e->evaluation) : 0;
+    msg.heartbeat.policy_version = e->current.policy.version;
+    describe_waiting(e, now_ms, msg.heartbeat.waiting, sizeof(msg.heartbeat.waiting));
+    client_send(&e->server, now_ms, &msg);
+}
+
+// Called while an environment in another process computes.
+static bool on_wait(void *arg, uint64_t now_ms) {
+    struct evaluator *e = arg;
+    if (client_up(&e->server) && client_silent(&e->server, now_ms)) {
+        send_heartbeat(e, now_ms);
+    }
+    return !e->who->stop_requested || !e->who->stop_requested(e->who->stop_arg);
+}
+
 void evaluator_on_tick(struct evaluator *e, uint64_t now_ms) {
     if (e->finished) {
         return;
@@ -205,11 +226,7 @@ void evaluator_on_tick(struct evaluator *e, uint64_t now_ms) {
     bool heartbeat_due = client_on_tick(&e->server, now_ms);
     send_report(e, now_ms);
     if (heartbeat_due) {
-        struct wire_msg msg = {.type = WIRE_HEARTBEAT};
-        msg.heartbeat.steps = e->evaluation ? evaluation_steps(e->evaluation) : 0;
-        msg.heartbeat.policy_version = e->current.policy.version;
-        describe_waiting(e, now_ms, msg.heartbeat.waiting, sizeof(msg.heartbeat.waiting));
-        client_send(&e->server, now_ms, &msg);
+        send_heartbeat(e, now_ms);
     }
 }
 
@@ -246,7 +263,12 @@ void evaluator_step(struct evaluator *e, uint64_t now_ms) {
         uint64_t before = evaluation_steps(e->evaluation);
         bool more = evaluation_step(e->evaluation);
         rate_add(&e->rate, now_ms, evaluation_steps(e->evaluation) - before);
-        if (!more) {
+        if (evaluation_failed(e->evaluation)) {
+            finish(e, error_set(e->why, sizeof(e->why), EXIT_CODE_CONFIG,
+                                "the environment %.60s is broken; the lines before this one say "
+                                "what is wrong with it",
+                                e->task.name));
+        } else if (!more) {
             end(e, now_ms);
         }
     }

@@ -22,7 +22,7 @@ _Static_assert(CONFIG_ENVS_PER_ACTOR_MAX <= VEC_ENV_ENVS_MAX, "--envs-per-actor 
 struct app {
     struct daemon daemon;
     struct client_identity who;
-    struct env_file env; // --env
+    struct env_own env; // --env
     struct port port;
     // One of the two.
     struct actor *actor;
@@ -165,12 +165,18 @@ static const struct task *find_task(const char *name) {
 // The required task: of --env, of --task, or NULL for the run's.
 static const struct task *choose_task(struct app *app) {
     char err[1024];
-    const char *env = app->daemon.options.env, *name = app->daemon.options.task;
-    if (!env) {
+    const struct options *o = &app->daemon.options;
+    const char *name = o->task;
+    if (!o->env) {
         return name ? find_task(name) : NULL;
     }
-    if (env_file_read(&app->env, env, err, sizeof(err)) < 0) {
+    struct env_spec spec = {
+        .env = o->env, .dir = o->env_dir, .python = o->env_python, .timeout_s = o->env_timeout_s};
+    if (env_own_read(&app->env, &spec, err, sizeof(err)) < 0) {
         die(EXIT_CODE_CONFIG, NULL, "--env %s", err);
+    }
+    if (app->env.note[0] != '\0') {
+        log_info("%s: %s", app->env.name, app->env.note);
     }
     if (name && strcmp(name, app->env.name) != 0) {
         die(EXIT_CODE_USAGE, NULL, "--task %s: the environment of --env is %s", name,

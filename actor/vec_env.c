@@ -40,7 +40,8 @@ struct vec_env {
 };
 
 struct vec_env *vec_env_create(const struct task *task, int envs, uint64_t seed, uint32_t index,
-                               uint64_t steps, uint64_t episodes, char *err, size_t err_len) {
+                               uint64_t steps, uint64_t episodes, const struct env_wait *wait,
+                               char *err, size_t err_len) {
     CHECK(envs > 0 && envs <= VEC_ENV_ENVS_MAX);
     struct vec_env *s = xcalloc(1, sizeof(*s));
     s->task = task;
@@ -50,7 +51,7 @@ struct vec_env *vec_env_create(const struct task *task, int envs, uint64_t seed,
     s->episodes = episodes;
     s->lanes = xcalloc((size_t)envs, sizeof(*s->lanes));
     for (; s->envs < envs; s->envs++) {
-        struct env *env = env_create(task, err, err_len);
+        struct env *env = env_create_waiting(task, wait, err, err_len);
         if (!env) {
             vec_env_destroy(&s);
             return NULL;
@@ -174,6 +175,7 @@ bool vec_env_step(struct vec_env *s, struct vec_env_row *out) {
         episode->state = EPISODE_BROKEN;
     }
     if (episode->state == EPISODE_BROKEN) {
+        out->broken = episode->env_broken;
         return false;
     }
     s->steps++;

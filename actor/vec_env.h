@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "actor/env/env.h"
 #include "actor/policy_controller.h"
 #include "common/task/task.h"
 #include "proto/wire.h"
@@ -27,6 +28,7 @@ struct vec_env;
 
 struct vec_env_row {
     int env;                           // environment, 0 .. envs - 1
+    bool broken;                       // on a bad step: the environment is, for good
     const float *obs, *act, *next_obs; // valid until the next call
     float reward;
     uint8_t flags;           // enum wire_flag bits; not 0: the episode has ended
@@ -36,9 +38,10 @@ struct vec_env_row {
 };
 
 // index: of the random streams. steps, episodes: totals of earlier incarnations. envs: 1 ..
-// VEC_ENV_ENVS_MAX. NULL with the reason in err.
+// VEC_ENV_ENVS_MAX. Borrows wait (env.h), which may be NULL. NULL with the reason in err.
 struct vec_env *vec_env_create(const struct task *task, int envs, uint64_t seed, uint32_t index,
-                               uint64_t steps, uint64_t episodes, char *err, size_t err_len);
+                               uint64_t steps, uint64_t episodes, const struct env_wait *wait,
+                               char *err, size_t err_len);
 void vec_env_destroy(struct vec_env **s);
 
 // Computes the actions of the next environments, at most n > 0 and not beyond the end of the
@@ -49,8 +52,8 @@ bool vec_env_decide(struct vec_env *s, struct policy_controller *controller, int
 // Actions that are not executed yet, and the policy version that computed them.
 int vec_env_decided(const struct vec_env *s);
 uint64_t vec_env_version(const struct vec_env *s);
-// Executes the next action. False on a bad step: only out->env is set, and the episode has
-// ended.
+// Executes the next action. False on a bad step: only out->env and out->broken are set, and
+// the episode has ended.
 bool vec_env_step(struct vec_env *s, struct vec_env_row *out);
 
 uint64_t vec_env_steps(const struct vec_env *s);    // all incarnations

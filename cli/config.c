@@ -9,7 +9,7 @@
 #include "common/base/host.h"
 
 static const char help[] =
-    "usage: spur config TASK|FILE [--env FILE] [--method NAME] [--set section.key=value]...\n"
+    "usage: spur config TASK|FILE [--env ENV] [--method NAME] [--set section.key=value]...\n"
     "       spur config --doc\n"
     "\n"
     "Prints the configuration that `spur run` would use, as YAML with each key's meaning, unit\n"
@@ -18,7 +18,7 @@ static const char help[] =
     "\n"
     "  TASK                    as `spur tasks` lists them\n"
     "  FILE                    a file ending in .yaml, or a path\n"
-    "  --env FILE              task.env: an environment of your own; TASK may then be left out\n"
+    "  --env ENV               task.env: an environment of your own; TASK may then be left out\n"
     "  --method NAME           method: mbpo (default) or sac\n"
     "  --set section.key=value overrides one key; may be given many times\n"
     "  --doc                   prints docs/configuration.md\n";

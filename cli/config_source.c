@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "actor/env/env_factory.h"
 #include "cli/cli.h"
@@ -52,21 +53,24 @@ static void set_text(char out[CONFIG_STRING_MAX], const char *text) {
     memcpy(out, text, strnlen(text, CONFIG_STRING_MAX - 1));
 }
 
-// A relative task.env is meant from the folder of the file that names it.
+// A relative path in a configuration is meant from the folder of its file: task.env's, or, of an
+// environment in a process, the directory in which that starts.
 static int locate_env(struct config *c, const char *file) {
     char path[PATH_MAX];
-    const char *env = c->task.env, *slash = strrchr(file, '/');
-    if (env[0] == '\0' || env[0] == '/' || !slash) {
+    const char *slash = strrchr(file, '/');
+    bool is_file = env_source_of(c->task.env) == ENV_SOURCE_FILE;
+    char *place = is_file ? c->task.env : c->task.env_dir;
+    if (c->task.env[0] == '\0' || place[0] == '/' || !slash) {
         return 0;
     }
-    int n = snprintf(path, sizeof(path), "%.*s/%s", (int)(slash - file), file, env);
+    int n = snprintf(path, sizeof(path), "%.*s/%s", (int)(slash - file), file, place);
     if (n < 0 || n >= CONFIG_STRING_MAX) {
         return cli_fail(EXIT_CODE_CONFIG, NULL,
-                        "%s: task.env: with the folder of this file the path is longer than %d "
+                        "%s: task.%s: with the folder of this file the path is longer than %d "
                         "bytes",
-                        file, CONFIG_STRING_MAX - 1);
+                        file, is_file ? "env" : "env_dir", CONFIG_STRING_MAX - 1);
     }
-    set_text(c->task.env, path);
+    set_text(place, path);
     return 0;
 }
 
@@ -105,39 +109,75 @@ static double decimal(float x) {
     return (double)x;
 }
 
-// What a configuration may leave out of section task, because the file knows it. What
-// it does say must be true: a run that is taken up again says all of it.
-static int fill_in_env(struct config *c) {
+// Makes the environment to see what it says of itself. A process takes a second or more to start,
+// and a configuration is resolved up to three times: what the last one said is kept.
+static int read_own(const struct env_own **out, const struct config *c) {
+    static struct env_own own;
     char err[2048];
-    struct env_file file;
+    bool known = own.dir[0] != '\0' && strcmp(own.env, c->task.env) == 0 &&
+                 strcmp(own.dir, c->task.env_dir) == 0 &&
+                 strcmp(own.python, c->task.env_python) == 0;
+    struct env_spec spec = {.env = c->task.env,
+                            .dir = c->task.env_dir,
+                            .python = c->task.env_python,
+                            .timeout_s = c->task.env_timeout_s};
+    if (!known && env_own_read(&own, &spec, err, sizeof(err)) < 0) {
+        own = (struct env_own){0};
+        return cli_fail(EXIT_CODE_CONFIG, NULL, "%s", err);
+    }
+    if (!known && own.note[0] != '\0') {
+        fprintf(stderr, "spur: %s: %s\n", own.name, own.note);
+    }
+    *out = &own;
+    return 0;
+}
+
+// What a configuration may leave out of section task, because the environment knows it. What
+// it does say must be true: the configuration of a run that is resumed says all of it.
+static int fill_in_env(struct config *c) {
+    const struct env_own *own;
     if (c->task.env[0] == '\0') {
         return 0;
     }
-    if (env_file_read(&file, c->task.env, err, sizeof(err)) < 0) {
-        return cli_fail(EXIT_CODE_CONFIG, NULL, "%s", err);
+    int rc = read_own(&own, c);
+    if (rc != 0) {
+        return rc;
     }
-    const struct task *t = &file.task;
+    const struct task *t = &own->task;
+    bool process = own->dir[0] != '\0';
     bool dims = (c->task.obs_dim == 0 || c->task.obs_dim == t->obs_dim) &&
                 (c->task.act_dim == 0 || c->task.act_dim == t->act_dim);
     // A file that clips nothing may not know that its environment does: a plug-in has no way to
     // say so.
     bool clips = c->task.clipped.n == 0 || t->clips == 0 || same_clips(&c->task.clipped, t);
-    if (!dims || !clips || (c->task.healthy.n > 0 && !same_ranges(&c->task.healthy, t))) {
+    // A process has no way to say its ranges at all.
+    bool ranges = c->task.healthy.n == 0 || process || same_ranges(&c->task.healthy, t);
+    if (!dims || !clips || !ranges) {
         return cli_fail(EXIT_CODE_CONFIG,
                         "leave all four out of a configuration of your own; if this is a run that "
                         "was begun already, its environment was changed since",
                         "task.obs_dim %d, task.act_dim %d, task.healthy or task.clipped is not "
                         "what %s says: %d observations, %d actions, %d healthy ranges, %d clipped "
                         "spans",
-                        c->task.obs_dim, c->task.act_dim, file.path, t->obs_dim, t->act_dim,
+                        c->task.obs_dim, c->task.act_dim, own->env, t->obs_dim, t->act_dim,
                         t->ranges, t->clips);
     }
-    set_text(c->task.env, file.path);
-    set_text(c->run.task, file.name);
+    if (t->horizon == 0 && c->task.horizon == 0) {
+        return cli_fail(EXIT_CODE_CONFIG,
+                        "--set task.horizon=N ends episodes after N steps; in Gymnasium, "
+                        "max_episode_steps of the registration or the wrapper TimeLimit says it",
+                        "the environment %s has no time limit", own->env);
+    }
+    set_text(c->task.env, own->env);
+    set_text(c->task.env_dir, own->dir);
+    set_text(c->task.env_python, own->python);
+    set_text(c->run.task, own->name);
     c->task.obs_dim = t->obs_dim;
     c->task.act_dim = t->act_dim;
     c->task.horizon = c->task.horizon > 0 ? c->task.horizon : t->horizon;
-    c->task.healthy = (struct config_list){.n = 3 * t->ranges};
+    if (!process) {
+        c->task.healthy = (struct config_list){.n = 3 * t->ranges};
+    }
     for (int i = 0; i < t->ranges; i++) {
         c->task.healthy.v[3 * i] = t->range[i].index;
         c->task.healthy.v[3 * i + 1] = decimal(t->range[i].low);
@@ -212,24 +252,30 @@ static int apply_sets(struct config *c, const struct config_source *source) {
     return rc;
 }
 
+// --env: meant from the current directory, and by an interpreter that is on this machine.
+static int use_env(struct config *c, const char *env) {
+    if (strlen(env) >= CONFIG_STRING_MAX) {
+        return cli_fail(EXIT_CODE_USAGE, NULL, "--env %.60s...: longer than %d bytes", env,
+                        CONFIG_STRING_MAX - 1);
+    }
+    const char *removed = config_env_removed(env);
+    if (removed) {
+        return cli_fail(EXIT_CODE_CONFIG, NULL, "--env %s: %s", env, removed);
+    }
+    set_text(c->task.env, env);
+    set_text(c->task.env_dir, "");
+    if (access(c->task.env_python, X_OK) != 0) {
+        set_text(c->task.env_python, "");
+    }
+    return 0;
+}
+
 int cli_override(struct config *c, const struct config_source *source) {
-    int rc = apply_sets(c, source);
-    if (rc != 0) {
-        return rc;
+    int rc = source->env ? use_env(c, source->env) : 0;
+    if (rc == 0) {
+        rc = apply_sets(c, source);
     }
-    if (source->env) {
-        if (strlen(source->env) >= CONFIG_STRING_MAX) {
-            return cli_fail(EXIT_CODE_USAGE, NULL,
-                            "--env %.60s...: the path is longer than %d bytes", source->env,
-                            CONFIG_STRING_MAX - 1);
-        }
-        const char *removed = config_env_removed(source->env);
-        if (removed) {
-            return cli_fail(EXIT_CODE_CONFIG, NULL, "--env %s: %s", source->env, removed);
-        }
-        set_text(c->task.env, source->env);
-    }
-    return fill_in_env(c);
+    return rc != 0 ? rc : fill_in_env(c);
 }
 
 // ---- configurations ----

@@ -13,7 +13,7 @@
 #include "common/base/log.h"
 #include "common/config/config.h"
 
-enum kind { KIND_STRING, KIND_FLAG, KIND_PID, KIND_ENVS, KIND_HELP, KIND_VERSION };
+enum kind { KIND_STRING, KIND_FLAG, KIND_PID, KIND_ENVS, KIND_SECONDS, KIND_HELP, KIND_VERSION };
 
 static const struct {
     const char *name, *value; // value: what --help calls it; NULL: it takes none
@@ -42,7 +42,14 @@ static const struct {
     {"task", "NAME", KIND_STRING, OPTION_TASK, offsetof(struct options, task),
      "insist on this task (default: whatever the run's is)"},
     {"env", "FILE", KIND_STRING, OPTION_ENV, offsetof(struct options, env),
-     "an environment of your own: FILE.yaml or FILE.so, that the run was begun with"},
+     "an environment of your own: FILE.yaml, FILE.so, python:MODULE:FUNCTION or a command, that "
+     "the run was begun with"},
+    {"env-dir", "DIR", KIND_STRING, OPTION_ENV, offsetof(struct options, env_dir),
+     "where its process starts (default: here)"},
+    {"env-python", "FILE", KIND_STRING, OPTION_ENV, offsetof(struct options, env_python),
+     "the interpreter of python: (default: python3 of $VIRTUAL_ENV or PATH)"},
+    {"env-timeout-s", "SECONDS", KIND_SECONDS, OPTION_ENV, offsetof(struct options, env_timeout_s),
+     "for each answer of its process (default: 60)"},
     {"parent", "PID", KIND_PID, 0, offsetof(struct options, parent),
      "end when this process is no longer the parent"},
     {"log", "FILE", KIND_STRING, 0, offsetof(struct options, log_path),
@@ -95,6 +102,15 @@ static int parse_envs(const char *text) {
     return (int)envs;
 }
 
+static double parse_seconds(const char *text) {
+    char *end;
+    double seconds = strtod(text, &end);
+    if (*text == '\0' || *end != '\0' || !(seconds >= 0.1 && seconds <= 86400)) {
+        die(EXIT_CODE_USAGE, NULL, "--env-timeout-s %s: expected a number from 0.1 to 86400", text);
+    }
+    return seconds;
+}
+
 static void apply(struct options *o, const struct options_spec *spec, int row) {
     void *field = (char *)o + table[row].offset;
     switch (table[row].kind) {
@@ -109,6 +125,9 @@ static void apply(struct options *o, const struct options_spec *spec, int row) {
         break;
     case KIND_ENVS:
         *(int *)field = parse_envs(optarg);
+        break;
+    case KIND_SECONDS:
+        *(double *)field = parse_seconds(optarg);
         break;
     case KIND_HELP:
         print_help(spec);

@@ -35,6 +35,18 @@ struct env_step env_step(struct env *env, const float *action) {
     return env->kind->step(env, clipped);
 }
 
+bool env_draws(const struct env *env) {
+    return env->kind->draw != NULL;
+}
+
+int env_prepare_pictures(struct env *env, char *err, size_t err_len) {
+    return env->kind->prepare_pictures(env, err, err_len);
+}
+
+int env_draw(struct env_picture *picture, struct env *env, char *err, size_t err_len) {
+    return env->kind->draw(picture, env, err, err_len);
+}
+
 void env_obs_f64(const struct env *env, double *obs) {
     env->kind->observe(env, obs);
 }

@@ -5,79 +5,141 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "actor/env/description/env_description.h"
 #include "actor/env/env_kind.h"
 #include "actor/env/env_mujoco.h"
 #include "actor/env/env_plugin.h"
+#include "actor/env/process/env_process.h"
 #include "actor/env/tasks/task_row.h"
 
-// ---- environments in files ----
+// ---- environments of the user's own ----
 
 static bool ends_in(const char *text, const char *end) {
     size_t len = strlen(text), end_len = strlen(end);
     return len > end_len && strcmp(text + len - end_len, end) == 0;
 }
 
-bool env_is_file(const char *name) {
-    return ends_in(name, ".so") || ends_in(name, ".yaml");
+enum env_source env_source_of(const char *env) {
+    if (strncmp(env, ENV_PROCESS_PYTHON, strlen(ENV_PROCESS_PYTHON)) == 0) {
+        return ENV_SOURCE_PYTHON;
+    }
+    bool file = ends_in(env, ".so") || ends_in(env, ".yaml");
+    return file && (!strpbrk(env, " \t") || access(env, F_OK) == 0) ? ENV_SOURCE_FILE
+                                                                    : ENV_SOURCE_COMMAND;
 }
 
-// Its task is what the file says of itself.
-static struct env *create_from_file(const char *path, char *err, size_t err_len) {
-    if (ends_in(path, ".so")) {
-        return env_plugin_create(path, err, err_len);
-    }
-    if (ends_in(path, ".yaml")) {
-        return env_description_create(path, err, err_len);
-    }
-    snprintf(err, err_len,
-             "%s: an environment is a FILE.yaml, which describes one in MuJoCo, or a FILE.so, a "
-             "plug-in",
-             path);
-    return NULL;
+bool env_in_process(const struct task *task) {
+    return task->env != NULL && env_source_of(task->env) != ENV_SOURCE_FILE;
 }
 
-int env_file_read(struct env_file *file, const char *path, char *err, size_t err_len) {
+// Its task is what the file or the process says of itself.
+static struct env *create_own(const struct env_spec *spec, const struct env_wait *wait, char *note,
+                              size_t note_len, char *err, size_t err_len) {
+    if (env_source_of(spec->env) != ENV_SOURCE_FILE) {
+        return env_process_create(spec, wait, note, note_len, err, err_len);
+    }
+    return ends_in(spec->env, ".so") ? env_plugin_create(spec->env, err, err_len)
+                                     : env_description_create(spec->env, err, err_len);
+}
+
+// The absolute path of what is there.
+static int resolve(char out[CONFIG_STRING_MAX], const char *path, const char *what, char *err,
+                   size_t err_len) {
     char real[PATH_MAX];
     if (!realpath(path, real)) {
-        snprintf(err, err_len, "%s: the environment's file is not there", path);
+        snprintf(err, err_len, "%s: the environment's %s is not there", path, what);
         return -1;
     }
-    if (strlen(real) >= sizeof(file->path)) {
-        snprintf(err, err_len, "%s: the path of an environment has at most %zu bytes", real,
-                 sizeof(file->path) - 1);
+    if (strlen(real) >= CONFIG_STRING_MAX) {
+        snprintf(err, err_len, "%s: the path of an environment has at most %d bytes", real,
+                 CONFIG_STRING_MAX - 1);
         return -1;
     }
-    struct env *env = create_from_file(real, err, err_len);
+    snprintf(out, CONFIG_STRING_MAX, "%.*s", CONFIG_STRING_MAX - 1, real);
+    return 0;
+}
+
+// The interpreter that is found now stays the run's, whatever shell resumes it. Its links are
+// kept: a virtual environment's python3 is one.
+static int resolve_python(char out[CONFIG_STRING_MAX], const char *python, char *err,
+                          size_t err_len) {
+    char found[PATH_MAX];
+    if (env_process_python(found, python ? python : "", err, err_len) < 0) {
+        return -1;
+    }
+    if (strlen(found) >= CONFIG_STRING_MAX) {
+        snprintf(err, err_len, "%s: the path of an interpreter has at most %d bytes", found,
+                 CONFIG_STRING_MAX - 1);
+        return -1;
+    }
+    snprintf(out, CONFIG_STRING_MAX, "%.*s", CONFIG_STRING_MAX - 1, found);
+    return 0;
+}
+
+static int resolve_spec(struct env_own *own, const struct env_spec *spec, char *err,
+                        size_t err_len) {
+    enum env_source source = env_source_of(spec->env);
+    if (source == ENV_SOURCE_FILE) {
+        return resolve(own->env, spec->env, "file", err, err_len);
+    }
+    if (strlen(spec->env) >= sizeof(own->env)) {
+        snprintf(err, err_len, "%.60s...: longer than %zu bytes", spec->env, sizeof(own->env) - 1);
+        return -1;
+    }
+    snprintf(own->env, sizeof(own->env), "%s", spec->env);
+    const char *dir = spec->dir && spec->dir[0] ? spec->dir : ".";
+    if (resolve(own->dir, dir, "directory (task.env_dir)", err, err_len) < 0) {
+        return -1;
+    }
+    return source == ENV_SOURCE_PYTHON ? resolve_python(own->python, spec->python, err, err_len)
+                                       : 0;
+}
+
+int env_own_read(struct env_own *own, const struct env_spec *spec, char *err, size_t err_len) {
+    *own = (struct env_own){0};
+    if (resolve_spec(own, spec, err, err_len) < 0) {
+        return -1;
+    }
+    struct env_spec resolved = {
+        .env = own->env, .dir = own->dir, .python = own->python, .timeout_s = spec->timeout_s};
+    struct env *env = create_own(&resolved, NULL, own->note, sizeof(own->note), err, err_len);
     if (env == NULL) {
         return -1;
     }
-    snprintf(file->path, sizeof(file->path), "%.*s", (int)sizeof(file->path) - 1, real);
-    snprintf(file->name, sizeof(file->name), "%s", env->task->name);
-    file->task = *env->task;
-    file->task.name = file->task.title = file->name;
-    file->task.env = file->path;
+    snprintf(own->name, sizeof(own->name), "%s", env->task->name);
+    own->task = *env->task;
+    own->task.name = own->task.title = own->name;
+    own->task.env = own->env;
+    own->task.env_dir = own->dir;
+    own->task.env_python = own->python;
+    own->task.env_timeout_s = spec->timeout_s;
     env_destroy(&env);
     return 0;
 }
 
 // ---- from a task ----
 
-// A file may have changed since the run was begun with it.
+// A file or program may have changed since the run was begun with it.
 static bool agrees(const struct task *has, const struct task *wanted, char *err, size_t err_len) {
     if (has->obs_dim == wanted->obs_dim && has->act_dim == wanted->act_dim) {
         return true;
     }
     snprintf(err, err_len,
              "%s has %d observations and %d actions, but the run's task %s has %d and %d: take the "
-             "file that the run was begun with",
+             "one that the run was begun with",
              wanted->env, has->obs_dim, has->act_dim, wanted->name, wanted->obs_dim,
              wanted->act_dim);
     return false;
 }
 
 struct env *env_create(const struct task *task, char *err, size_t err_len) {
+    return env_create_waiting(task, NULL, err, err_len);
+}
+
+struct env *env_create_waiting(const struct task *task, const struct env_wait *wait, char *err,
+                               size_t err_len) {
     if (task->env == NULL) {
         const struct env_task *row = env_task_find(task->name);
         if (row == NULL) {
@@ -86,7 +148,11 @@ struct env *env_create(const struct task *task, char *err, size_t err_len) {
         }
         return env_mujoco_create(task, row, NULL, err, err_len);
     }
-    struct env *env = create_from_file(task->env, err, err_len);
+    struct env_spec spec = {.env = task->env,
+                            .dir = task->env_dir,
+                            .python = task->env_python,
+                            .timeout_s = task->env_timeout_s};
+    struct env *env = create_own(&spec, wait, NULL, 0, err, err_len);
     if (env != NULL && !agrees(env->task, task, err, err_len)) {
         env_destroy(&env);
     }

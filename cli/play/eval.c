@@ -113,7 +113,7 @@ int cmd_eval(int argc, char **argv) {
         return rc;
     }
     char err[1024];
-    struct evaluation *e = evaluation_create(p.saved.task, err, sizeof(err));
+    struct evaluation *e = evaluation_create(p.saved.task, NULL, err, sizeof(err));
     if (!e) {
         rc = cli_fail(EXIT_CODE_FAILURE, NULL, "%s", err);
         goto out;
@@ -123,7 +123,14 @@ int cmd_eval(int argc, char **argv) {
         rc = cli_fail(EXIT_CODE_IO, NULL, "%s: %s", p.path, err);
         goto out;
     }
-    while (evaluation_step(e)) {
+    while (!evaluation_failed(e) && evaluation_step(e)) {
+    }
+    if (evaluation_failed(e)) {
+        rc = cli_fail(EXIT_CODE_CONFIG, NULL,
+                      "the environment %s is broken; the lines before this one say what is wrong "
+                      "with it",
+                      p.saved.task->name);
+        goto out;
     }
     if (json) {
         print_json(&p, e);

@@ -92,7 +92,7 @@ static const struct task *find_task(const struct policy_file *f, const struct ta
     if (!task) {
         snprintf(err, err_len,
                  "%s: it is for the task \"%.60s\", which is not built in: name its run directory, "
-                 "or give its environment with --env FILE",
+                 "or give its environment with --env ENV",
                  f->path, f->task);
         return NULL;
     }

@@ -17,7 +17,7 @@
     "  RUN_DIR         a run directory\n"                                                          \
     "  --policy WHICH  newest (default) or best of the run, by its own evaluations; or a file,\n"  \
     "                  and RUN_DIR may then be left out\n"                                         \
-    "  --env FILE      the environment of your own that it was trained on, where it is no more\n"  \
+    "  --env ENV       the environment of your own that it was trained on, where it is no more\n"  \
     "                  where the run found it, or RUN_DIR is left out\n"
 
 // The policy of a file, in the form that the evaluator is sent.

@@ -21,6 +21,10 @@
 #include "cli/run/rundir.h"
 #include "common/base/check.h"
 
+#define WIDTH 640 // unless --size says another
+#define HEIGHT 480
+#define FPS_UNKNOWN 30 // steps a second of an environment that does not say
+
 static const char help[] =
     "usage: spur render RUN_DIR [--policy WHICH] [--episodes N] [--seed N] [--out FILE.mp4]\n"
     "                   [--png DIR] [--size WxH] [--camera VIEW] [--fps N] [--steps N]\n"
@@ -32,7 +36,8 @@ static const char help[] =
     "  --out FILE.mp4  default: RUN_DIR/render.mp4, or ./render.mp4 without one; needs ffmpeg\n"
     "  --png DIR       writes the frames as DIR/000000.png, ...; then no MP4 unless --out is "
     "given\n"
-    "  --size WxH      of the picture, even numbers from 64 to 4096; default: 640x480\n"
+    "  --size WxH      of the picture, even numbers from 64 to 4096; default: 640x480. An\n"
+    "                  environment in another process draws itself, in its own size\n"
     "  --camera VIEW   auto (default), side, front, top, or AZIMUTH,ELEVATION[,ZOOM] in degrees:\n"
     "                  90,-20,2 looks along y, 20 degrees down, at twice the size\n"
     "  --fps N         frames a second at most; every step, every second, ... is drawn, so that\n"
@@ -154,6 +159,8 @@ struct show {
     struct policy_controller controller;
     struct video *film;
     uint64_t frames;
+    int width, height;
+    double fps; // of the environment's steps
     int steps_a_frame;
     uint8_t *rgb; // (height, width, 3)
     float *obs, *act;
@@ -162,13 +169,35 @@ struct show {
     char err[1024];
 };
 
-static int show_frame(struct show *s) {
+// What the environment's own render() gives; an MP4 needs sides of even length.
+static int draw_itself(struct show *s) {
+    struct env_picture picture;
+    if (env_draw(&picture, s->env, s->err, sizeof(s->err)) < 0) {
+        return -1;
+    }
+    if (picture.width / 2 * 2 != s->width || picture.height / 2 * 2 != s->height) {
+        snprintf(s->err, sizeof(s->err), "render() changed the size of its pictures to %dx%d",
+                 picture.width, picture.height);
+        return -1;
+    }
+    for (int y = 0; y < s->height; y++) {
+        memcpy(s->rgb + (size_t)y * (size_t)s->width * 3,
+               picture.rgb + (size_t)y * (size_t)picture.width * 3, (size_t)s->width * 3);
+    }
+    return 0;
+}
+
+static int draw_by_mujoco(struct show *s) {
     char values[128];
     snprintf(values, sizeof(values), "%llu\n%llu\n%.1f", (unsigned long long)s->number + 1,
              (unsigned long long)s->episode.length, s->episode.episode_return);
-    if (env_render_draw(s->rgb, s->render, s->env, "episode\nstep\nreturn", values, s->err,
-                        sizeof(s->err)) < 0 ||
-        video_add(s->film, s->rgb, s->err, sizeof(s->err)) < 0) {
+    return env_render_draw(s->rgb, s->render, s->env, "episode\nstep\nreturn", values, s->err,
+                           sizeof(s->err));
+}
+
+static int show_frame(struct show *s) {
+    int rc = s->render ? draw_by_mujoco(s) : draw_itself(s);
+    if (rc < 0 || video_add(s->film, s->rgb, s->err, sizeof(s->err)) < 0) {
         return -1;
     }
     s->frames++;
@@ -180,7 +209,9 @@ static int show_episode(struct show *s) {
     struct episode *e = &s->episode;
     const char *end = "";
     episode_begin_evaluation(e, s->env, s->request->playback.seed, s->number);
-    env_render_begin(s->render, s->env);
+    if (s->render) {
+        env_render_begin(s->render, s->env);
+    }
     if (show_frame(s) < 0) {
         return -1;
     }
@@ -209,8 +240,8 @@ static int show_episode(struct show *s) {
 
 static int show_all(struct show *s) {
     const struct request *r = s->request;
-    double fps = 1 / (s->steps_a_frame * env_dt(s->env));
-    s->film = video_open(r->out, r->png_dir, r->width, r->height, fps, s->err, sizeof(s->err));
+    double fps = s->fps / s->steps_a_frame;
+    s->film = video_open(r->out, r->png_dir, s->width, s->height, fps, s->err, sizeof(s->err));
     if (!s->film) {
         return -1;
     }
@@ -222,9 +253,42 @@ static int show_all(struct show *s) {
     if (video_close(&s->film, s->err, sizeof(s->err)) < 0) {
         return -1;
     }
-    printf("%llu frames of %dx%d, %.4g a second: %s%s%s\n", (unsigned long long)s->frames, r->width,
-           r->height, fps, r->out ? r->out : "", r->out && r->png_dir ? ", " : "",
+    printf("%llu frames of %dx%d, %.4g a second: %s%s%s\n", (unsigned long long)s->frames, s->width,
+           s->height, fps, r->out ? r->out : "", r->out && r->png_dir ? ", " : "",
            r->png_dir ? r->png_dir : "");
+    return 0;
+}
+
+static int prepare_mujoco(struct show *s) {
+    const struct request *r = s->request;
+    struct env_camera camera = r->has_camera ? r->camera : env_camera_default(s->env);
+    s->width = r->width ? r->width : WIDTH;
+    s->height = r->height ? r->height : HEIGHT;
+    s->fps = 1 / env_dt(s->env);
+    s->render = env_render_create(s->env, s->width, s->height, camera, s->err, sizeof(s->err));
+    return s->render ? 0 : -1;
+}
+
+// An environment that draws itself chooses the size: the first picture shows it.
+static int prepare_itself(struct show *s) {
+    const struct request *r = s->request;
+    struct env_picture picture;
+    struct rng rng = rng_make(r->playback.seed, RNG_EVAL_RESET, 0);
+    if (r->has_camera || r->width) {
+        snprintf(s->err, sizeof(s->err),
+                 "%s draws itself: --size and --camera are for tasks in MuJoCo", s->task->name);
+        return -1;
+    }
+    if (env_prepare_pictures(s->env, s->err, sizeof(s->err)) < 0) {
+        return -1;
+    }
+    env_reset(s->env, &rng);
+    if (env_draw(&picture, s->env, s->err, sizeof(s->err)) < 0) {
+        return -1;
+    }
+    s->width = picture.width / 2 * 2;
+    s->height = picture.height / 2 * 2;
+    s->fps = picture.fps > 0 && isfinite(picture.fps) ? picture.fps : FPS_UNKNOWN;
     return 0;
 }
 
@@ -235,7 +299,7 @@ static int prepare(struct show *s) {
     if (!s->env) {
         return -1;
     }
-    if (!env_render_possible(s->env)) {
+    if (!env_render_possible(s->env) && !env_draws(s->env)) {
         snprintf(s->err, sizeof(s->err),
                  "%s is a plug-in, of which there is no picture: MuJoCo "
                  "draws what it simulates",
@@ -246,21 +310,18 @@ static int prepare(struct show *s) {
                                sizeof(s->err)) != POLICY_CONTROLLER_LOADED) {
         return -1;
     }
-    struct env_camera camera = r->has_camera ? r->camera : env_camera_default(s->env);
-    s->render = env_render_create(s->env, r->width, r->height, camera, s->err, sizeof(s->err));
-    if (!s->render) {
+    if ((env_draws(s->env) ? prepare_itself(s) : prepare_mujoco(s)) < 0) {
         return -1;
     }
-    s->steps_a_frame = (int)fmax(1, ceil(1 / (env_dt(s->env) * (double)r->fps) - 1e-9));
-    s->rgb = xmalloc((size_t)r->width * (size_t)r->height * 3);
+    s->steps_a_frame = (int)fmax(1, ceil(s->fps / (double)r->fps - 1e-9));
+    s->rgb = xmalloc((size_t)s->width * (size_t)s->height * 3);
     s->obs = xfloats((size_t)s->task->obs_dim);
     s->act = xfloats((size_t)s->task->act_dim);
     return 0;
 }
 
 int cmd_render(int argc, char **argv) {
-    struct request r = {
-        .width = 640, .height = 480, .fps = 50, .playback = {.episodes = 1, .has_episodes = true}};
+    struct request r = {.fps = 50, .playback = {.episodes = 1, .has_episodes = true}};
     for (int option; (option = cli_next_option(argc, argv, options)) != -1;) {
         if (!parse_option(&r, option, argv)) {
             return EXIT_CODE_USAGE;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "cli/run/memory.h"
 
+#include "actor/env/env_factory.h"
 #include "actor/evaluation.h"
 #include "cli/text.h"
 #include "common/base/check.h"
@@ -20,7 +21,8 @@
 #define MODELSERVER_BYTES KIB(17500)
 #define LEARNER_BYTES KIB(12500)
 #define ACTOR_BYTES KIB(4500)
-#define ENV_BYTES KIB(3900) // one environment: what MuJoCo keeps ready for contacts
+#define ENV_BYTES KIB(3900)      // one environment: what MuJoCo keeps ready for contacts
+#define PROCESS_BYTES KIB(90000) // one in a process: Python with Gymnasium and MuJoCo, resident
 #define SPUR_BYTES KIB(2700)
 
 static void add(struct memory *m, const char *process, const char *what, uint64_t bytes) {
@@ -57,12 +59,12 @@ static void add_learner(struct memory *m, const struct config *c, const struct t
     add(m, name, "networks", method_find(c->method)->memory(c, task));
 }
 
-static void add_actors(struct memory *m, const struct config *c) {
+static void add_actors(struct memory *m, const struct config *c, const struct task *task) {
     static const char name[] = "actors and evaluator";
     uint64_t actors = (uint64_t)c->run.actors;
     add(m, name, "programs", SPUR_BYTES + (actors + 1) * ACTOR_BYTES);
-    add(m, name, "environments",
-        (actors * (uint64_t)c->run.envs_per_actor + EVALUATION_LANES_MAX) * ENV_BYTES);
+    uint64_t envs = actors * (uint64_t)c->run.envs_per_actor + (uint64_t)evaluation_lanes(task);
+    add(m, name, "environments", envs * (env_in_process(task) ? PROCESS_BYTES : ENV_BYTES));
 }
 
 void memory_predict(struct memory *out, const struct config *c, const struct task *task,
@@ -70,7 +72,7 @@ void memory_predict(struct memory *out, const struct config *c, const struct tas
     *out = (struct memory){0};
     add_modelserver(out, c, task, cores);
     add_learner(out, c, task);
-    add_actors(out, c);
+    add_actors(out, c, task);
 }
 
 void memory_print_short(const struct memory *m, FILE *out) {

@@ -17,7 +17,7 @@
 #include "common/nn/gemm.h"
 
 static const char help[] =
-    "usage: spur run TASK|FILE [--env FILE] [--seed N] [--run-dir DIR] [--actors N]\n"
+    "usage: spur run TASK|FILE [--env ENV] [--seed N] [--run-dir DIR] [--actors N]\n"
     "                [--envs-per-actor N] [--method NAME]\n"
     "                [--set section.key=value]... [--listen tcp://HOST:PORT]\n"
     "       spur run --run-dir DIR\n"
@@ -27,9 +27,11 @@ static const char help[] =
     "\n"
     "  TASK                    as `spur tasks` lists them\n"
     "  FILE                    a configuration: a file ending in .yaml, or a path\n"
-    "  --env FILE              task.env: an environment of your own, described in a .yaml file or\n"
-    "                          compiled as a .so; a TASK then gives its settings, and may be left\n"
-    "                          out\n"
+    "  --env ENV               task.env: an environment of your own: FILE.yaml (a description),\n"
+    "                          FILE.so (a plug-in), python:MODULE:FUNCTION (Python, Gymnasium's\n"
+    "                          interface; python:gym:ID makes one of Gymnasium's own), or a\n"
+    "                          command (docs/environments/plugins.md); a TASK then gives its\n"
+    "                          settings, and may be left out\n"
     "  --method NAME           method: mbpo (default) or sac, which learns from real steps alone\n"
     "  --seed N                run.seed; the same seed in lockstep gives the same bits\n"
     "  --run-dir DIR           default: runs/TASK-seedN, or runs/TASK-METHOD-seedN\n"

@@ -24,6 +24,17 @@ bool rundir_join(char out[PATH_MAX], const char *dir, const char *name) {
 
 // ---- a run that is there already ----
 
+// An interpreter is not compared: a run keeps its own, whatever the present shell would find.
+static bool may_change(const struct config_key *key) {
+    static const char *const names[] = {"actors", "envs_per_actor", "env_timeout_s", "env_python"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (strcmp(key->name, names[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 // Tells of the first key in which wanted differs from the run's own. Returns an
 // exit code, or 0 when there is none.
 static int refuse_difference(const struct rundir *r, const struct config *wanted) {
@@ -32,9 +43,7 @@ static int refuse_difference(const struct rundir *r, const struct config *wanted
         char has[2048], wants[2048];
         config_key_format(&r->config, key, has, sizeof(has));
         config_key_format(wanted, key, wants, sizeof(wants));
-        bool may_change =
-            strcmp(key->name, "actors") == 0 || strcmp(key->name, "envs_per_actor") == 0;
-        if (strcmp(has, wants) != 0 && !may_change) {
+        if (strcmp(has, wants) != 0 && !may_change(key)) {
             char name[96];
             config_key_name(key, name, sizeof(name));
             return cli_fail(EXIT_CODE_CONFIG,
@@ -70,6 +79,7 @@ static int check_against(struct rundir *r, const struct config_source *source) {
     }
     r->config.run.actors = wanted.run.actors;
     r->config.run.envs_per_actor = wanted.run.envs_per_actor;
+    r->config.task.env_timeout_s = wanted.task.env_timeout_s;
     if (config_check(&r->config, err, sizeof(err)) < 0) {
         return cli_fail(EXIT_CODE_CONFIG, NULL, "%s", err);
     }

@@ -66,9 +66,19 @@ static void set_args(struct child *c, const struct rundir *dir, const struct end
         } else {
             c->args[n++] = "--evaluate";
         }
-        if (env_is_file(dir->config.task.env)) {
+        if (dir->config.task.env[0] != '\0') {
             c->args[n++] = "--env";
             c->args[n++] = dir->config.task.env;
+        }
+        if (env_in_process(&dir->task)) {
+            c->args[n++] = "--env-dir";
+            c->args[n++] = dir->config.task.env_dir;
+            c->args[n++] = "--env-timeout-s";
+            c->args[n++] = c->timeout;
+        }
+        if (dir->config.task.env_python[0] != '\0') {
+            c->args[n++] = "--env-python";
+            c->args[n++] = dir->config.task.env_python;
         }
         c->args[n++] = "--id";
         c->args[n++] = c->name;
@@ -95,6 +105,7 @@ bool child_init(struct child *c, enum child_role role, int number, const struct 
                  role == CHILD_EVALUATOR ? "evaluator" : programs[role] + strlen("spur-"));
     }
     snprintf(c->envs, sizeof(c->envs), "%d", dir->config.run.envs_per_actor);
+    snprintf(c->timeout, sizeof(c->timeout), "%.17g", dir->config.task.env_timeout_s);
     snprintf(c->parent, sizeof(c->parent), "%d", (int)getpid());
     endpoints_of(c->endpoint, e, c->name);
     if (!find_program(c)) {

@@ -14,7 +14,7 @@
 
 enum child_role { CHILD_MODELSERVER, CHILD_LEARNER, CHILD_EVALUATOR, CHILD_ACTOR };
 
-#define CHILD_ARGS_MAX 24
+#define CHILD_ARGS_MAX 32
 #define CHILD_PAUSE_MS 1000         // before the first restart; doubles
 #define CHILD_PAUSE_MS_MAX 30000    // up to this
 #define CHILD_STEADY_MS 60000       // having lived so long, it starts over with a short pause
@@ -25,7 +25,7 @@ enum child_role { CHILD_MODELSERVER, CHILD_LEARNER, CHILD_EVALUATOR, CHILD_ACTOR
 struct child {
     enum child_role role;
     char name[32];
-    char program[PATH_MAX], endpoint[NET_ENDPOINT_MAX], parent[16], envs[16];
+    char program[PATH_MAX], endpoint[NET_ENDPOINT_MAX], parent[16], envs[16], timeout[32];
     const char *args[CHILD_ARGS_MAX];
     struct loop_child *handle; // NULL: not running
     uint64_t started_ms;

@@ -62,9 +62,12 @@ struct config {
         bool stop_when_solved;  // end at eval.solved_evaluations in a row >= eval.target
     } run;
     struct {
-        char env[CONFIG_STRING_MAX]; // "": built in; else a file
-        int obs_dim, act_dim;        // of an env of the user's; 0 for a built-in task
-        int horizon;                 // 0: the task's own
+        char env[CONFIG_STRING_MAX];     // "": built in; else a file, python:, or a command
+        char env_dir[CONFIG_STRING_MAX]; // where the process of an env starts
+        char env_python[CONFIG_STRING_MAX];
+        double env_timeout_s; // for each of its answers
+        int obs_dim, act_dim; // of an env of the user's; 0 for a built-in task
+        int horizon;          // 0: the task's own
         enum task_termination termination;
         struct config_list healthy; // (index, low, high)...: the rule of an env of the user's
         struct config_list clipped; // (first, last, low, high)...: what it clips observations to

@@ -33,8 +33,14 @@
     X(run, stop_when_solved, BOOL, "true", 0, 0, "",                                               \
       "end at eval.solved_evaluations in a row at or above eval.target")                           \
     X(task, env, STRING, "\"\"", 0, 0, "",                                                         \
-      "an environment of your own: FILE.yaml (a description) or FILE.so (a plug-in); empty: "      \
-      "run.task is built in")                                                                      \
+      "an environment of your own: FILE.yaml (a description), FILE.so (a plug-in), "               \
+      "python:MODULE:FUNCTION or a command (in its own process); empty: run.task is built in")     \
+    X(task, env_dir, STRING, "\"\"", 0, 0, "",                                                     \
+      "directory in which the process of task.env starts; filled in: the current one")             \
+    X(task, env_python, STRING, "\"\"", 0, 0, "",                                                  \
+      "interpreter of python:; filled in: python3 of $VIRTUAL_ENV, or the first one in PATH")      \
+    X(task, env_timeout_s, F64, "60", 0.1, 86400, "s",                                             \
+      "for each answer of the process of task.env; without one it is ended and started again")     \
     X(task, obs_dim, INT, "0", 0, 512, "numbers",                                                  \
       "of an observation; for task.env, which fills it in where it is a file")                     \
     X(task, act_dim, INT, "0", 0, 64, "numbers", "of an action; likewise")                         \

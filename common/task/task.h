@@ -42,7 +42,9 @@ struct task {
     const char *title; // "Hopper-v4"
     // Where Gymnasium's v5 class is the same task, its title; NULL where it has a row of its own.
     const char *title_v5;
-    const char *env; // of the user's own: task.env; NULL: built in
+    const char *env;                  // of the user's own: task.env; NULL: built in
+    const char *env_dir, *env_python; // of one in a process: task.env_dir, task.env_python
+    double env_timeout_s;             // likewise: task.env_timeout_s
     int obs_dim, act_dim;
     float act_low, act_high; // the environment's bounds; policies act in [-1, 1]
     int horizon;             // steps until truncation

@@ -94,7 +94,7 @@ def a_plugin(stage):
     # An actor by hand: without the environment, with another one, with the right one.
     join = ["--modelserver", server, "--learner", where["learner"]]
     code, text = stage.call("spur-actor", *join)
-    check(code == 76 and "which is not built in: start this process with --env FILE" in text, f"{code}: {text}")
+    check(code == 76 and "which is not built in: start this process with --env ENV" in text, f"{code}: {text}")
     code, text = stage.call("spur-actor", *join, "--env", os.path.join(BUILD_TESTS, "faulty_none.so"))
     check(code == 76 and "this run's task is pendulum with 3 and 1" in text, f"{code}: {text}")
     code, text = stage.call("spur-actor", *join, "--env", os.path.join(BUILD_TESTS, "faulty_version.so"))
@@ -111,7 +111,7 @@ def a_plugin(stage):
     code, text = stage.call("spur", "eval", run_dir, "--episodes", 2, "--json")
     check(code == 0 and json.loads(text)["lengths"] == [200.0, 200.0], f"{code}: {text}")
     code, text = stage.call("spur", "eval", "--policy", os.path.join(run_dir, "policy.safetensors"))
-    check(code != 0 and "give its environment with --env FILE" in text, f"{code}: {text}")
+    check(code != 0 and "give its environment with --env ENV" in text, f"{code}: {text}")
     code, text = stage.call("spur", "eval", "--policy", os.path.join(run_dir, "policy.safetensors"), "--env",
                             os.path.join(folder, "pendulum.so"), "--episodes", 1)
     check(code == 0 and "pendulum" in text, f"{code}: {text}")
@@ -152,7 +152,7 @@ def wrong_files(stage):
     for args, words in ((["--env", "nowhere.so"], "the environment's file is not there"),
                         (["--env", "wire"], "--env wire: the value wire was removed"),
                         (["hopper", "--set", "task.env=wire"], "docs/protocol.md describes actors of your own"),
-                        (["--env", os.path.join(folder, "cartpole.xml")], "an environment is a FILE.yaml"),
+                        (["--env", os.path.join(folder, "cartpole.xml")], "it is neither a FILE.yaml or FILE.so nor python:MODULE:FUNCTION"),
                         (["--env", os.path.join(folder, "cartpole.env.yaml"), "--set", "task.obs_dim=7"],
                          "task.obs_dim 7, task.act_dim 0, task.healthy or task.clipped is not what"),
                         ([os.path.join(folder, "cartpole.env.yaml")], "give it with --env")):

@@ -21,7 +21,7 @@
 
 static char dir[] = "/tmp/spur-test-description-XXXXXX";
 static char err[2048];
-static struct env_file file;
+static struct env_own file;
 
 // A cart on a rail with a hinged arm, and a goal; no gravity, no contacts.
 static const char model[] =
@@ -71,7 +71,7 @@ static const char *described(const char *a, const char *b, const char *c, const 
 }
 
 static struct env *make(const char *path) {
-    if (env_file_read(&file, path, err, sizeof(err)) < 0) {
+    if (env_own_read(&file, &(struct env_spec){.env = path}, err, sizeof(err)) < 0) {
         fail_msg("%s", err);
     }
     struct env *env = env_create(&file.task, err, sizeof(err));
@@ -158,7 +158,7 @@ static void does_as_it_says(void **state) {
 
 // The expected error of a description with this part replaced.
 static void expect(const char *path, const char *part) {
-    if (env_file_read(&file, path, err, sizeof(err)) == 0) {
+    if (env_own_read(&file, &(struct env_spec){.env = path}, err, sizeof(err)) == 0) {
         fail_msg("accepted, but should be refused: %s", part);
     }
     if (!strstr(err, part)) {

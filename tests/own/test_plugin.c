@@ -25,8 +25,8 @@ static const char *plugin(const char *fault) {
     return path;
 }
 
-static struct env *make(struct env_file *file, const char *path) {
-    if (env_file_read(file, path, err, sizeof(err)) < 0) {
+static struct env *make(struct env_own *file, const char *path) {
+    if (env_own_read(file, &(struct env_spec){.env = path}, err, sizeof(err)) < 0) {
         fail_msg("%s", err);
     }
     struct env *env = env_create(&file->task, err, sizeof(err));
@@ -38,10 +38,10 @@ static struct env *make(struct env_file *file, const char *path) {
 
 static void steps_as_it_says(void **state) {
     (void)state;
-    static struct env_file file;
+    static struct env_own file;
     struct env *env = make(&file, plugin("none"));
     assert_string_equal(file.name, "counter");
-    assert_int_equal(file.path[0], '/');
+    assert_int_equal(file.env[0], '/');
     assert_int_equal(file.task.obs_dim, 2);
     assert_int_equal(file.task.act_dim, 2);
     assert_int_equal(file.task.horizon, 10);
@@ -99,16 +99,20 @@ static void what_is_wrong_is_refused(void **state) {
         {"symbol", "it exports no symbol spur_env"},
         {"create_fails", "the plug-in's create failed: no licence for the simulator"},
     };
-    struct env_file file;
+    struct env_own file;
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
-        assert_int_equal(env_file_read(&file, plugin(wanted[i].fault), err, sizeof(err)), -1);
+        assert_int_equal(env_own_read(&file, &(struct env_spec){.env = plugin(wanted[i].fault)},
+                                      err, sizeof(err)),
+                         -1);
         if (!strstr(err, wanted[i].part) || !strstr(err, "faulty_")) {
             fail_msg("%s: says \"%s\", not \"%s\"", wanted[i].fault, err, wanted[i].part);
         }
     }
-    assert_int_equal(env_file_read(&file, "/nonexistent.so", err, sizeof(err)), -1);
+    assert_int_equal(
+        env_own_read(&file, &(struct env_spec){.env = "/nonexistent.so"}, err, sizeof(err)), -1);
     assert_non_null(strstr(err, "/nonexistent.so: the environment's file is not there"));
-    assert_int_equal(env_file_read(&file, "/bin/sh", err, sizeof(err)), -1);
+    assert_int_equal(env_own_read(&file, &(struct env_spec){.env = "/bin/sh"}, err, sizeof(err)),
+                     -1);
     assert_non_null(strstr(err, "FILE.yaml"));
 }
 
@@ -139,7 +143,7 @@ static void what_goes_wrong_makes_the_step_bad(void **state) {
         {"none", 0},      {"nan_at_reset", 1}, {"nan_in_step", 3}, {"nan_reward", 1},
         {"unwritten", 1}, {"overrun", 1},      {"step_fails", 1},
     };
-    static struct env_file file;
+    static struct env_own file;
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
         struct env *env = make(&file, plugin(wanted[i].fault));
         for (int episode = 0; episode < 2; episode++) {
@@ -154,7 +158,7 @@ static void what_goes_wrong_makes_the_step_bad(void **state) {
 
 static void a_file_that_changed_is_noticed(void **state) {
     (void)state;
-    static struct env_file file;
+    static struct env_own file;
     struct env *env = make(&file, plugin("none"));
     env_destroy(&env);
     struct task other = file.task;

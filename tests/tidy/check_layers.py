@@ -32,7 +32,9 @@ BELOW = {
     "actor/env/tasks": "common/base",
     "actor/env": "common/base common/task include/spur actor/env/tasks",
     "actor/env/description": "common/base common/config actor/env/tasks actor/env",
-    "actor/env/env_factory": "actor/env/tasks actor/env actor/env/description",  # knows all kinds
+    "actor/env/process": "common/base common/config actor/env",
+    "actor/env/env_factory": "actor/env/tasks actor/env actor/env/description "  # knows all kinds
+                             "actor/env/process",
     "actor/env/render": "common/base actor/env",
     "actor/env/parity": "common/base common/task actor/env actor/env/env_factory",
     "actor": "common/base common/io common/config common/task common/nn proto daemon actor/env "

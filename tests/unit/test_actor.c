@@ -587,7 +587,7 @@ static void tasks_that_differ_stop_the_actor(void **state) {
     assert_true(actor_finished(w->actor, &code, &why));
     assert_int_equal(code, EXIT_CODE_PROTOCOL);
     assert_non_null(strstr(why, "the run's task is my_robot, which is not built in: start this "
-                                "process with --env FILE"));
+                                "process with --env ENV"));
     world_free(w);
 }
 

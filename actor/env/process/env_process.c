@@ -1,0 +1,475 @@
+// SPDX-License-Identifier: MIT
+//
+// The process is believed nothing: every reply is checked for its type, its size and its numbers.
+// A number that is not finite makes the step bad, as in a plug-in. A call that fails (an error,
+// no answer in time, a reply that is no reply, the end of the process) makes the step bad too, and
+// ends the process; the next reset starts another one.
+#include "actor/env/process/env_process.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "actor/env/env_kind.h"
+#include "actor/env/process/pipe_child.h"
+#include "common/base/check.h"
+#include "common/base/embed.h"
+#include "common/base/error.h"
+#include "common/base/log.h"
+
+EMBED_TABLE(env_process_scripts);
+
+enum { MADE_HEAD = 24, OBSERVATION_HEAD = 16, SEED_BITS = 31 };
+
+// Reads the runner, which it finds at descriptor 5: a command line of one readable length.
+#define BOOT "import os;exec(compile(os.fdopen(5,encoding='utf-8').read(),'spur_env.py','exec'))"
+
+struct process {
+    struct env env;
+    struct env_spec spec;
+    char spec_env[CONFIG_STRING_MAX], spec_dir[CONFIG_STRING_MAX], spec_python[CONFIG_STRING_MAX];
+    const struct env_wait *wait;
+    struct pipe_child *child; // NULL: the next reset starts one
+    bool pictures;            // it was asked to be ready for RENDER
+    struct task task;
+    char name[ENV_NAME_MAX];
+    double low[TASK_ACT_DIM_MAX], high[TASK_ACT_DIM_MAX];
+    double fps;
+    int steps;           // since the reset
+    bool bad;            // since the reset
+    int failures;        // see ENV_PROCESS_FAILURES_MAX
+    uint64_t good_steps; // since the last failure
+    double obs[TASK_OBS_DIM_MAX];
+};
+
+static uint32_t get_u32(const uint8_t *at) {
+    uint32_t x;
+    memcpy(&x, at, sizeof(x));
+    return x;
+}
+
+static double get_f64(const uint8_t *at) {
+    double x;
+    memcpy(&x, at, sizeof(x));
+    return x;
+}
+
+// ---- calls ----
+
+static const char *last_line(const char *text) {
+    size_t len = strlen(text);
+    while (len > 0 && text[len - 1] == '\n') {
+        len--;
+    }
+    while (len > 0 && text[len - 1] != '\n') {
+        len--;
+    }
+    return text + len;
+}
+
+// An ERROR: all of its lines into the log, unless there is but one; err gets the last.
+static int report_error(struct process *p, const struct pipe_child_reply *reply, const char *what,
+                        char *err, size_t err_len) {
+    const char *text = (const char *)reply->data, *last = last_line(text);
+    for (const char *line = text; line < last;) {
+        size_t len = strcspn(line, "\n");
+        pipe_child_log(p->child, line, len);
+        line += len + 1;
+    }
+    int len = (int)strcspn(last, "\n");
+    if (last != text) {
+        pipe_child_log(p->child, last, (size_t)len);
+    }
+    return error_set(err, err_len, -1, "%s failed: %.*s", what, len, last);
+}
+
+static int call(struct process *p, struct pipe_child_reply *reply, enum frame_type type,
+                enum frame_type expected, const void *payload, size_t len, const char *what,
+                char *err, size_t err_len) {
+    if (pipe_child_call(p->child, reply, type, payload, len, p->spec.timeout_s, p->wait, err,
+                        err_len) < 0) {
+        return -1;
+    }
+    if (reply->type == FRAME_ERROR) {
+        return report_error(p, reply, what, err, err_len);
+    }
+    if (reply->type != (uint32_t)expected) {
+        return error_set(err, err_len, -1, "%s was answered by a frame of type %u, not %u", what,
+                         reply->type, (unsigned)expected);
+    }
+    return 0;
+}
+
+// ---- what it says of itself ----
+
+static int check_bounds(const struct process *p, char *err, size_t err_len) {
+    for (int i = 0; i < p->task.act_dim; i++) {
+        if (!isfinite(p->low[i]) || !isfinite(p->high[i]) || !(p->low[i] < p->high[i]) ||
+            fabs(p->low[i]) > FLT_MAX || fabs(p->high[i]) > FLT_MAX) {
+            return error_set(
+                err, err_len, -1,
+                "the bounds of action %d are %g to %g; the policy's -1 and 1 are scaled "
+                "to them, so they must be finite and the lower one lower",
+                i, p->low[i], p->high[i]);
+        }
+    }
+    return 0;
+}
+
+// MADE, into p. note may be NULL.
+static int take_made(struct process *p, const struct pipe_child_reply *r, char *note,
+                     size_t note_len, char *err, size_t err_len) {
+    if (r->len < 4 || get_u32(r->data) != FRAME_VERSION) {
+        return error_set(err, err_len, -1,
+                         "the process speaks version %u of the protocol, this program version %d",
+                         r->len < 4 ? 0 : get_u32(r->data), FRAME_VERSION);
+    }
+    if (r->len < MADE_HEAD) {
+        return error_set(err, err_len, -1, "MADE has %zu bytes, fewer than its head", r->len);
+    }
+    uint32_t obs_dim = get_u32(r->data + 4), act_dim = get_u32(r->data + 8);
+    uint32_t horizon = get_u32(r->data + 12);
+    if (obs_dim < 1 || obs_dim > TASK_OBS_DIM_MAX || act_dim < 1 || act_dim > TASK_ACT_DIM_MAX ||
+        horizon > 1000000000) {
+        return error_set(
+            err, err_len, -1,
+            "it has %u observations, %u actions and a time limit of %u steps; 1 to %d, 1 "
+            "to %d and at most 1000000000 are possible",
+            obs_dim, act_dim, horizon, TASK_OBS_DIM_MAX, TASK_ACT_DIM_MAX);
+    }
+    size_t at = MADE_HEAD + 16 * (size_t)act_dim;
+    size_t name_len = r->len >= at + 4 ? get_u32(r->data + at) : 0;
+    if (r->len < at + 4 || name_len > r->len - at - 4) {
+        return error_set(err, err_len, -1, "MADE has %zu bytes, too few for %u actions and a name",
+                         r->len, act_dim);
+    }
+    snprintf(p->name, sizeof(p->name), "%.*s", (int)(name_len < 256 ? name_len : 256),
+             (const char *)r->data + at + 4);
+    if (name_len >= ENV_NAME_MAX || strlen(p->name) != name_len || !env_name_ok(p->name)) {
+        return error_set(err, err_len, -1, "it calls itself \"%s\"; %s", p->name, ENV_NAME_RULE);
+    }
+    memcpy(p->low, r->data + MADE_HEAD, 8 * (size_t)act_dim);
+    memcpy(p->high, r->data + MADE_HEAD + 8 * (size_t)act_dim, 8 * (size_t)act_dim);
+    p->fps = get_f64(r->data + 16);
+    p->task.obs_dim = (int)obs_dim;
+    p->task.act_dim = (int)act_dim;
+    p->task.horizon = (int)horizon;
+    if (note) {
+        snprintf(note, note_len, "%s", (const char *)r->data + at + 4 + name_len);
+    }
+    return check_bounds(p, err, err_len);
+}
+
+// ---- its process ----
+
+static bool is_python(const char *env) {
+    return strncmp(env, ENV_PROCESS_PYTHON, strlen(ENV_PROCESS_PYTHON)) == 0;
+}
+
+static bool take_program(char out[PATH_MAX], const char *dir, size_t dir_len) {
+    return snprintf(out, PATH_MAX, "%.*s/python3", (int)dir_len, dir) < PATH_MAX &&
+           access(out, X_OK) == 0;
+}
+
+int env_process_python(char out[PATH_MAX], const char *python, char *err, size_t err_len) {
+    const char *venv = getenv("VIRTUAL_ENV"), *path = getenv("PATH");
+    if (python[0] != '\0') {
+        snprintf(out, PATH_MAX, "%s", python);
+        if (access(out, X_OK) != 0) {
+            return error_set(err, err_len, -1,
+                             "task.env_python: %s is no program: name the interpreter's file",
+                             python);
+        }
+        return 0;
+    }
+    char bin[PATH_MAX];
+    if (venv && venv[0] != '\0' && snprintf(bin, sizeof(bin), "%s/bin", venv) < PATH_MAX &&
+        take_program(out, bin, strlen(bin))) {
+        return 0;
+    }
+    while (path && path[0] != '\0') {
+        size_t len = strcspn(path, ":");
+        if (len > 0 && take_program(out, path, len)) {
+            return 0;
+        }
+        path += len + (path[len] == ':');
+    }
+    return error_set(err, err_len, -1,
+                     "there is no python3 in $VIRTUAL_ENV or PATH: install it, or set "
+                     "task.env_python to an interpreter's file");
+}
+
+// Whether a line is one simple command: nothing outside of quotes joins several, no assignment
+// comes first.
+static bool is_simple(const char *line) {
+    char quote = '\0';
+    for (const char *c = line; *c != '\0'; c++) {
+        if (quote == '\0' && strchr(";&|<>()`\n", *c)) {
+            return false;
+        }
+        quote = quote == *c ? '\0' : quote == '\0' && (*c == '\'' || *c == '"') ? *c : quote;
+    }
+    return line[strcspn(line, "= ")] != '=';
+}
+
+// A command of the user's, by the shell. `exec` makes the process the program itself, which then
+// dies with us even if it hangs; a line of several commands may say it where it can.
+static const char *shell_line(char line[CONFIG_STRING_MAX + 8], const char *command) {
+    snprintf(line, CONFIG_STRING_MAX + 8, "%s%s", is_simple(command) ? "exec " : "", command);
+    return line;
+}
+
+// Starts the process and has it make the environment. p->task and the rest are as it says.
+static int start(struct process *p, char *note, size_t note_len, char *err, size_t err_len) {
+    char python[PATH_MAX], line[CONFIG_STRING_MAX + 8];
+    struct pipe_child_command command = {.name = p->name, .dir = p->spec.dir};
+    const char *python_spec = p->spec.env + strlen(ENV_PROCESS_PYTHON);
+    const char *args[5] = {"/bin/sh", "-c", shell_line(line, p->spec.env), NULL};
+    if (p->name[0] == '\0') { // until it says its own
+        command.name = is_python(p->spec.env) ? python_spec : p->spec.env;
+    }
+    if (is_python(p->spec.env)) {
+        if (env_process_python(python, p->spec.python, err, err_len) < 0) {
+            return -1;
+        }
+        args[0] = python;
+        args[2] = BOOT;
+        args[3] = python_spec;
+        command.script = (const char *)env_process_scripts[0].data;
+    }
+    command.args = args;
+    p->child = pipe_child_start(&command, err, err_len);
+    if (!p->child) {
+        return -1;
+    }
+    struct pipe_child_reply reply;
+    uint32_t make[2] = {FRAME_VERSION, p->pictures ? FRAME_MAKE_PICTURES : 0};
+    if (call(p, &reply, FRAME_MAKE, FRAME_MADE, make, sizeof(make), "make", err, err_len) < 0 ||
+        take_made(p, &reply, note, note_len, err, err_len) < 0) {
+        pipe_child_stop(&p->child, 0);
+        return -1;
+    }
+    pipe_child_rename(p->child, p->name);
+    return 0;
+}
+
+// The same environment as before, after a failure.
+static int start_again(struct process *p, char *err, size_t err_len) {
+    struct task task = p->task;
+    double low[TASK_ACT_DIM_MAX], high[TASK_ACT_DIM_MAX];
+    char name[ENV_NAME_MAX];
+    memcpy(low, p->low, sizeof(low));
+    memcpy(high, p->high, sizeof(high));
+    memcpy(name, p->name, sizeof(name));
+    int rc = start(p, NULL, 0, err, err_len);
+    size_t bounds = (size_t)task.act_dim * sizeof(double);
+    if (rc == 0 && (p->task.obs_dim != task.obs_dim || p->task.act_dim != task.act_dim ||
+                    memcmp(low, p->low, bounds) != 0 || memcmp(high, p->high, bounds) != 0)) {
+        rc = error_set(err, err_len, -1, "its dimensions or bounds are others than before");
+        pipe_child_stop(&p->child, 0);
+    }
+    memcpy(p->low, low, sizeof(low));
+    memcpy(p->high, high, sizeof(high));
+    memcpy(p->name, name, sizeof(name));
+    p->task = task;
+    return rc;
+}
+
+static void fail(struct process *p, const char *why) {
+    int pid = p->child ? pipe_child_pid(p->child) : 0;
+    pipe_child_stop(&p->child, 0);
+    p->bad = true;
+    p->failures++;
+    p->good_steps = 0;
+    if (p->failures >= ENV_PROCESS_FAILURES_MAX) {
+        log_error("%s[%d]: %s; failure %d without %d good steps between: the process is not "
+                  "started again",
+                  p->name, pid, why, p->failures, ENV_PROCESS_GOOD_STEPS);
+    } else {
+        log_warn("%s[%d]: %s; the episode is dropped and the process is started again (failure %d "
+                 "of %d)",
+                 p->name, pid, why, p->failures, ENV_PROCESS_FAILURES_MAX);
+    }
+}
+
+// ---- reset and step ----
+
+// OBSERVATION, into p->obs; a number that is not finite makes the step bad. 0, or -1.
+static int take_observation(struct process *p, const struct pipe_child_reply *r, const char *what,
+                            double *reward, uint32_t *flags, char *err, size_t err_len) {
+    size_t wanted = OBSERVATION_HEAD + 8 * (size_t)p->task.obs_dim;
+    if (r->len != wanted) {
+        return error_set(err, err_len, -1,
+                         "%s was answered by %zu bytes, not the %zu of %d observations", what,
+                         r->len, wanted, p->task.obs_dim);
+    }
+    *flags = get_u32(r->data);
+    *reward = get_f64(r->data + 8);
+    memcpy(p->obs, r->data + OBSERVATION_HEAD, 8 * (size_t)p->task.obs_dim);
+    if (!isfinite(*reward)) {
+        log_warn("%s[%d]: %s gave a reward that is not finite: %g", p->name,
+                 pipe_child_pid(p->child), what, *reward);
+        p->bad = true;
+    }
+    for (int i = 0; i < p->task.obs_dim; i++) {
+        if (!(fabs(p->obs[i]) <= FLT_MAX)) {
+            if (!p->bad) {
+                log_warn("%s[%d]: %s gave observation %d not finite, or beyond single precision: "
+                         "%g",
+                         p->name, pipe_child_pid(p->child), what, i, p->obs[i]);
+            }
+            p->bad = true;
+            p->obs[i] = 0.0;
+        }
+    }
+    return 0;
+}
+
+static void process_reset(struct env *env, struct rng *rng) {
+    struct process *p = (struct process *)env;
+    struct pipe_child_reply reply;
+    char err[512];
+    double reward;
+    uint32_t flags;
+    // Drawn first: failures shift no later episode. Some libraries take no larger seeds.
+    uint64_t seed = rng_u64(rng) >> (64 - SEED_BITS);
+    p->steps = 0;
+    p->bad = false;
+    memset(p->obs, 0, sizeof(p->obs));
+    if (p->failures >= ENV_PROCESS_FAILURES_MAX) {
+        p->bad = true;
+    } else if ((!p->child && start_again(p, err, sizeof(err)) < 0) ||
+               call(p, &reply, FRAME_RESET, FRAME_OBSERVATION, &seed, sizeof(seed), "reset", err,
+                    sizeof(err)) < 0 ||
+               take_observation(p, &reply, "reset", &reward, &flags, err, sizeof(err)) < 0) {
+        fail(p, err);
+    }
+}
+
+static struct env_step process_step(struct env *env, const float *action) {
+    struct process *p = (struct process *)env;
+    struct pipe_child_reply reply;
+    char err[512];
+    double act[TASK_ACT_DIM_MAX], reward = 0;
+    uint32_t flags = 0;
+    for (int i = 0; i < p->task.act_dim && !p->bad; i++) {
+        double x =
+            0.5 * (p->high[i] + p->low[i]) + 0.5 * (p->high[i] - p->low[i]) * (double)action[i];
+        act[i] = x < p->low[i] ? p->low[i] : x > p->high[i] ? p->high[i] : x; // rounding
+        p->bad = isnan(x);
+    }
+    if (!p->bad && (call(p, &reply, FRAME_STEP, FRAME_OBSERVATION, act, 8 * (size_t)p->task.act_dim,
+                         "step", err, sizeof(err)) < 0 ||
+                    take_observation(p, &reply, "step", &reward, &flags, err, sizeof(err)) < 0)) {
+        fail(p, err);
+    }
+    if (p->bad) {
+        return (struct env_step){.bad = true, .broken = p->failures >= ENV_PROCESS_FAILURES_MAX};
+    }
+    p->steps++;
+    if (++p->good_steps >= ENV_PROCESS_GOOD_STEPS) {
+        p->failures = 0;
+    }
+    int horizon = env->task->horizon;
+    bool terminated = flags & FRAME_TERMINATED;
+    return (struct env_step){
+        .reward = reward,
+        .terminated = terminated,
+        .truncated =
+            !terminated && ((flags & FRAME_TRUNCATED) || (horizon > 0 && p->steps >= horizon)),
+    };
+}
+
+static void process_observe(const struct env *env, double *obs) {
+    const struct process *p = (const struct process *)env;
+    memcpy(obs, p->obs, (size_t)p->task.obs_dim * sizeof(*obs));
+}
+
+// ---- pictures ----
+
+static int process_draw(struct env_picture *picture, struct env *env, char *err, size_t err_len) {
+    struct process *p = (struct process *)env;
+    struct pipe_child_reply reply;
+    if (!p->child) {
+        return error_set(err, err_len, -1,
+                         "%s: its process has ended; the lines before this one say why", p->name);
+    }
+    if (call(p, &reply, FRAME_RENDER, FRAME_PICTURE, NULL, 0, "render", err, err_len) < 0) {
+        return -1;
+    }
+    size_t width = reply.len >= 8 ? get_u32(reply.data) : 0;
+    size_t height = reply.len >= 8 ? get_u32(reply.data + 4) : 0;
+    if (width < 2 || height < 2 || width > FRAME_SIDE_MAX || height > FRAME_SIDE_MAX ||
+        reply.len != 8 + width * height * 3) {
+        return error_set(err, err_len, -1,
+                         "render gave a picture of %zux%zu in %zu bytes; 2 to %d a side", width,
+                         height, reply.len, FRAME_SIDE_MAX);
+    }
+    *picture = (struct env_picture){
+        .width = (int)width, .height = (int)height, .fps = p->fps, .rgb = reply.data + 8};
+    return 0;
+}
+
+// A process is told when it is made whether it will have to draw: so this one is replaced.
+static int process_prepare_pictures(struct env *env, char *err, size_t err_len) {
+    struct process *p = (struct process *)env;
+    pipe_child_stop(&p->child, ENV_PROCESS_GRACE_MS);
+    p->pictures = true;
+    return start_again(p, err, err_len);
+}
+
+// ---- create and destroy ----
+
+static void process_destroy(struct env *env) {
+    struct process *p = (struct process *)env;
+    pipe_child_stop(&p->child, ENV_PROCESS_GRACE_MS);
+    free(p);
+}
+
+static const struct env_kind process_kind = {
+    .destroy = process_destroy,
+    .reset = process_reset,
+    .step = process_step,
+    .observe = process_observe,
+    .prepare_pictures = process_prepare_pictures,
+    .draw = process_draw,
+};
+
+static void keep_spec(struct process *p, const struct env_spec *spec) {
+    snprintf(p->spec_env, sizeof(p->spec_env), "%s", spec->env);
+    snprintf(p->spec_dir, sizeof(p->spec_dir), "%s", spec->dir ? spec->dir : "");
+    snprintf(p->spec_python, sizeof(p->spec_python), "%s", spec->python ? spec->python : "");
+    p->spec = (struct env_spec){
+        .env = p->spec_env,
+        .dir = p->spec_dir,
+        .python = p->spec_python,
+        .timeout_s = spec->timeout_s > 0 ? spec->timeout_s : ENV_TIMEOUT_S,
+    };
+}
+
+struct env *env_process_create(const struct env_spec *spec, const struct env_wait *wait, char *note,
+                               size_t note_len, char *err, size_t err_len) {
+    struct process *p = xcalloc(1, sizeof(*p));
+    char why[768];
+    keep_spec(p, spec);
+    p->wait = wait;
+    p->env = (struct env){.kind = &process_kind, .task = &p->task};
+    if (start(p, note, note_len, why, sizeof(why)) < 0) {
+        const char *hint =
+            is_python(p->spec.env)
+                ? ""
+                : " (it is neither a FILE.yaml or FILE.so nor python:MODULE:FUNCTION, so it was "
+                  "started as a command)";
+        error_set(err, err_len, -1, "the environment %s: %s%s", p->spec.env, why, hint);
+        free(p);
+        return NULL;
+    }
+    p->task.name = p->task.title = p->name;
+    p->task.env = p->spec.env;
+    p->task.act_low = -1.0f;
+    p->task.act_high = 1.0f;
+    return &p->env;
+}

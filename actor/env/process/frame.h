@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+// The protocol between an actor and an environment in another process: frames on two pipes.
+//
+// A frame is a header of eight bytes, its type and the length of its payload, and the payload.
+// Integers are unsigned, reals are IEEE doubles, all little-endian and without padding. Each
+// request is answered by one reply, CLOSE by the end of the process.
+//
+//   request  payload                       reply        payload
+//   MAKE     u32 version, u32 flags        MADE         see below
+//   RESET    u64 seed                      OBSERVATION  u32 flags, u32 0, f64 reward, f64 obs[]
+//   STEP     f64 action[]                  OBSERVATION
+//   RENDER   none                          PICTURE      u32 width, u32 height, u8 rgb[]
+//   CLOSE    none                          none
+//   any                                    ERROR        text
+//
+//   MADE: u32 version, u32 obs_dim, u32 act_dim, u32 horizon (0: none), f64 frames a second
+//   (0: unknown), f64 low[act_dim], f64 high[act_dim], u32 length of the name, name, note
+#ifndef SPUR_ACTOR_ENV_PROCESS_FRAME_H
+#define SPUR_ACTOR_ENV_PROCESS_FRAME_H
+
+#define FRAME_VERSION 1
+
+// Descriptors of the child.
+#define FRAME_REQUEST_FD 3
+#define FRAME_REPLY_FD 4
+
+#define FRAME_HEADER 8
+#define FRAME_REQUEST_MAX 1024 // bytes of a payload
+#define FRAME_REPLY_MAX 65536  // of all replies but PICTURE
+#define FRAME_SIDE_MAX 4096    // width or height of a picture
+
+#define FRAME_MAKE_PICTURES 1u // flag of MAKE: RENDER will follow
+#define FRAME_TERMINATED 1u    // flags of OBSERVATION
+#define FRAME_TRUNCATED 2u
+
+enum frame_type {
+    FRAME_MAKE = 1,
+    FRAME_RESET = 2,
+    FRAME_STEP = 3,
+    FRAME_RENDER = 4,
+    FRAME_CLOSE = 5,
+    FRAME_MADE = 16,
+    FRAME_OBSERVATION = 17,
+    FRAME_PICTURE = 18,
+    FRAME_ERROR = 19,
+};
+
+#endif
