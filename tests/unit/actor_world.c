@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// A scripted environment, and a port that records messages.
 #include "tests/unit/actor_world.h"
 
 #include <setjmp.h>
@@ -17,7 +18,7 @@
 #include "common/base/check.h"
 #include "common/nn/policy.h"
 
-// ---- a task and an environment that can be foreseen ----
+// ---- a deterministic task and environment ----
 
 static const struct task counter_task = {.name = "counter",
                                          .title = "Counter-v0",
@@ -83,7 +84,7 @@ struct env_step env_step(struct env *env, const float *action) {
                                     (bad_for_good && steps_taken > bad_step_at)};
 }
 
-// ---- a server made by hand ----
+// ---- messages of the server ----
 
 static int world_send(void *arg, enum port_socket socket, const struct net_peer *to,
                       const struct wire_msg *msg) {

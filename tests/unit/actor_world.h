@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The world around an actor or an evaluator, made by hand for tests: a server
-// that is the test's own hands and a list of what was sent, and an environment
-// that counts, with five-step episodes, so that every number can be foreseen.
+// Fixture for the cores of actor and evaluator: the test plays the server and reads
+// the list of sent messages. The environment counts its steps, in episodes of five,
+// so that every number is known.
 #ifndef SPUR_TESTS_UNIT_ACTOR_WORLD_H
 #define SPUR_TESTS_UNIT_ACTOR_WORLD_H
 
@@ -16,14 +16,14 @@
 #define BATCH_MAX 4
 #define UNACKED_MAX 12
 
-extern int bad_step_at;   // the number of the step that the simulator breaks at; 0: none
-extern bool bad_for_good; // and at all that follow
-extern int steps_taken;   // of all environments
-extern int world_envs;    // that an actor made from now on steps
+extern int bad_step_at;   // number of the step at which the simulator fails; 0: none
+extern bool bad_for_good; // and all later steps
+extern int steps_taken;   // over all environments
+extern int world_envs;    // environments of actors created from now on
 
 #define SENT_MAX 256
 
-// One message that was sent, with copies of what it borrowed.
+// A sent message, with copies of borrowed data.
 struct sent {
     enum port_socket to;
     struct wire_msg msg;
@@ -36,7 +36,7 @@ struct sent {
 struct world {
     struct sent *sent; // (SENT_MAX), since the last take
     int count;
-    bool deaf; // sockets take nothing
+    bool deaf; // sockets accept nothing
     int reopened;
     struct port port;
     struct client_identity who;
@@ -48,7 +48,7 @@ struct world {
 struct world *world_make(bool evaluate);
 void world_free(struct world *w);
 
-// What comes from outside. Time passes in ticks of 50 ms.
+// Incoming messages. Time passes in ticks of 50 ms.
 void pass(struct world *w, uint64_t ms);
 void hear(struct world *w, enum port_socket from, struct wire_msg *msg);
 // After the Hello: for a fresh actor, and in general.
@@ -57,12 +57,12 @@ void welcome_with(struct world *w, uint64_t next_seq, uint64_t steps, uint64_t e
 // params: room for 256.
 struct wire_policy make_policy(float *params, uint64_t version);
 
-// What was sent since count was last set to 0: how many, and number `which` of a type.
+// Messages sent since count was last set to 0: their number, and number `which` of a type.
 int count_sent(const struct world *w, enum wire_type type);
 const struct sent *find_sent(const struct world *w, enum wire_type type, int which);
 uint64_t rows_sent(const struct world *w);
 
-// What the core says of itself.
+// The core's status.
 uint64_t counter(struct world *w, const char *name);
 struct wire_actor_status line_of(struct world *w);
 bool finished(struct world *w, int *code);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the learner's tests share: a small configuration, rows with a story, a
-// folder that goes away.
+// Fixture of the learner's tests: a small configuration, numbered rows, a temporary
+// folder.
 #ifndef SPUR_TESTS_UNIT_LEARNER_FIXTURE_H
 #define SPUR_TESTS_UNIT_LEARNER_FIXTURE_H
 
@@ -52,7 +52,7 @@ static inline const struct task *fixture_task(void) {
     return task;
 }
 
-// Row k: numbers made from k; its reward is base + k, so that it can be found.
+// Row k: numbers derived from k; its reward base + k identifies it.
 struct fixture_rows {
     float obs[FIXTURE_ROWS_MAX * OBS], next_obs[FIXTURE_ROWS_MAX * OBS];
     float act[FIXTURE_ROWS_MAX * ACT], reward[FIXTURE_ROWS_MAX];
@@ -71,7 +71,7 @@ static inline void fixture_fill(struct fixture_rows *out, uint64_t first, uint32
     }
 }
 
-// The command that brings them.
+// The command that carries them.
 static inline struct trainer_command *fixture_command(const struct fixture_rows *rows, uint32_t n) {
     const struct wire_rows r = {.rows = n,
                                 .obs_dim = OBS,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The fixture's port, jobs and messages.
 #include "tests/unit/ms_world.h"
 
 #include <errno.h>

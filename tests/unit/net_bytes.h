@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Sends bytes over a socket, for tests.
 #ifndef SPUR_TESTS_UNIT_NET_BYTES_H
 #define SPUR_TESTS_UNIT_NET_BYTES_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Shows that the actor's core keeps the protocol: credits, acknowledgements and
-// resending, versions, bounds, refusals, episodes, random streams. The other
-// side is made by hand (actor_world.h).
+// Shows that the actor's core follows the protocol: credits, acknowledgements and
+// resending, versions, bounds, refusals, episodes, random streams. The test plays
+// the other side (actor_world.h).
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -57,7 +57,7 @@ static void credits_are_respected(void **state) {
     assert_int_equal(count_sent(w, WIRE_TRANSITIONS), 2); // 4 + 2: batches are bounded
     assert_non_null(strstr(line_of(w).waiting, "the learner is behind"));
 
-    credit(w, 6, 100, 0, 0); // a total: repeated, it allows nothing more
+    credit(w, 6, 100, 0, 0); // a total: repeating it has no effect
     assert_false(actor_may_step(w->actor));
     credit(w, 4, 100, 0, 0); // withdrawn
     assert_false(actor_may_step(w->actor));
@@ -86,7 +86,7 @@ static void rows_are_what_happened(void **state) {
         assert_true(first->reward[i] == (float)i + 1);
         assert_int_equal(first->flags[i], 0);
     }
-    // The fifth row ends the episode with its true next observation; the sixth starts anew.
+    // The fifth row ends the episode with its true next observation; the sixth starts a new one.
     assert_int_equal(second->flags[0], WIRE_TRUNCATED);
     assert_true(second->next_obs[1] == EPISODE_STEPS);
     assert_true(second->obs[OBS_DIM + 1] == 0);
@@ -99,7 +99,7 @@ static void rows_are_what_happened(void **state) {
     world_free(w);
 }
 
-static void a_message_does_not_wait_long(void **state) {
+static void a_message_is_sent_after_20_ms(void **state) {
     (void)state;
     struct world *w = world_make(false);
     welcome(w);
@@ -114,29 +114,29 @@ static void a_message_does_not_wait_long(void **state) {
     world_free(w);
 }
 
-static void acknowledged_rows_are_forgotten(void **state) {
+static void acknowledged_rows_are_freed(void **state) {
     (void)state;
     struct world *w = world_make(false);
     welcome(w);
     credit(w, 100, 100, 0, 0);
     step(w);
-    assert_int_equal(steps_taken, UNACKED_MAX); // the bound on what is not acknowledged
+    assert_int_equal(steps_taken, UNACKED_MAX); // the limit of unacknowledged rows
     assert_int_equal(line_of(w).unacked_rows, UNACKED_MAX);
     assert_non_null(strstr(line_of(w).waiting, "acknowledge"));
     ack(w, 1);
     assert_int_equal(line_of(w).unacked_rows, UNACKED_MAX - 4);
     step(w);
     assert_int_equal(steps_taken, UNACKED_MAX + 4);
-    ack(w, 1); // repeated and older ones change nothing
+    ack(w, 1); // repeated and older ones have no effect
     ack(w, 0);
     assert_int_equal(line_of(w).unacked_rows, UNACKED_MAX);
-    ack(w, 99); // of something never sent
+    ack(w, 99); // of a message never sent
     assert_int_equal(counter(w, "messages_unexpected"), 1);
     assert_int_equal(line_of(w).unacked_rows, UNACKED_MAX);
     world_free(w);
 }
 
-// Whether what was sent is exactly messages first..last, in order.
+// Whether exactly the messages first..last were sent, in order.
 static void assert_sent_seqs(const struct world *w, uint64_t first, uint64_t last) {
     assert_int_equal(count_sent(w, WIRE_TRANSITIONS), last - first + 1);
     for (uint64_t seq = first; seq <= last; seq++) {
@@ -154,17 +154,17 @@ static void resends_after_silence_gap_and_welcome(void **state) {
     step(w);
     assert_sent_seqs(w, 1, 3);
 
-    // The server has 1 alone and says so twice: 2 and 3 never came.
+    // The server has message 1 only and acknowledges it twice: 2 and 3 were lost.
     ack(w, 1);
     w->count = 0;
     w->now_ms += 600;
     ack(w, 1);
     assert_sent_seqs(w, 2, 3);
-    ack(w, 1); // once is enough for a burst of such answers
+    ack(w, 1); // a burst of such answers causes one resend
     assert_sent_seqs(w, 2, 3);
     assert_int_equal(counter(w, "messages_resent"), 2);
 
-    // Beats arrive, acknowledgements do not.
+    // Heartbeats arrive, acknowledgements do not.
     w->count = 0;
     for (int i = 0; i < 7; i++) {
         credit(w, 12, 100, 0, 0);
@@ -172,7 +172,7 @@ static void resends_after_silence_gap_and_welcome(void **state) {
     }
     assert_sent_seqs(w, 2, 3);
 
-    // A server that forgot the routing id, and knows of 2 by now.
+    // A server that forgot the routing id, and has stored 2 by now.
     w->count = 0;
     struct wire_msg unknown = {.type = WIRE_REFUSE, .refuse = {.code = WIRE_REFUSED_UNKNOWN}};
     hear(w, PORT_MODELSERVER, &unknown);
@@ -242,13 +242,13 @@ static void waits_for_the_required_policy(void **state) {
     assert_int_equal(steps_taken, 4);
     assert_int_equal(find_sent(w, WIRE_TRANSITIONS, 0)->msg.transitions.policy_version, 2);
 
-    // Older ones change nothing.
+    // Older versions have no effect.
     give_policy(w, 1);
     assert_int_equal(line_of(w).policy_version, 2);
     world_free(w);
 }
 
-static void versions_never_go_back(void **state) {
+static void versions_never_decrease(void **state) {
     (void)state;
     struct world *w = world_make(false);
     welcome(w);
@@ -258,16 +258,16 @@ static void versions_never_go_back(void **state) {
     give_policy(w, 4);
     assert_int_equal(counter(w, "policies_stale"), 1);
     assert_int_equal(line_of(w).policy_version, 5);
-    assert_true(actor_may_step(w->actor)); // newer would be nicer, 5 suffices
+    assert_true(actor_may_step(w->actor)); // 5 suffices, although a newer one exists
     world_free(w);
 }
 
-static void a_learner_without_news_is_not_pestered(void **state) {
+static void requests_pause_without_a_new_policy(void **state) {
     (void)state;
     struct world *w = world_make(false);
     welcome(w);
     credit(w, 10, 0, 3, 3);
-    for (int i = 0; i < 20; i++) { // answers at once, each time with nothing
+    for (int i = 0; i < 20; i++) { // immediate answers, each without weights
         struct wire_msg msg = {.type = WIRE_POLICY, .policy = {.version = 2}};
         hear(w, PORT_LEARNER, &msg);
     }
@@ -301,7 +301,7 @@ static void policies_that_do_not_fit_are_refused(void **state) {
     hear(w, PORT_LEARNER, &msg);
     pass(w, 100);
     p = good;
-    p.hidden_layers = 1000; // more than this build can run
+    p.hidden_layers = 1000; // more than supported
     msg.policy = p;
     hear(w, PORT_LEARNER, &msg);
     pass(w, 100);
@@ -322,7 +322,7 @@ static void a_policy_that_overflows_is_not_acted_on(void **state) {
     credit(w, 10, 0, 1, 1);
     struct wire_msg msg = {.type = WIRE_POLICY, .policy = make_policy(params, 1)};
     for (uint64_t i = 0; i < msg.policy.params_len; i++) {
-        params[i] = i >= 32 && i % 2 ? -3e38f : 3e38f; // finite, each of them; the sums are not
+        params[i] = i >= 32 && i % 2 ? -3e38f : 3e38f; // each is finite, their sums are not
     }
     hear(w, PORT_LEARNER, &msg);
     step(w);
@@ -356,7 +356,7 @@ static void a_bad_step_is_dropped(void **state) {
     bad_step_at = 3;
     credit(w, 4, 100, 0, 0);
     step(w);
-    assert_int_equal(steps_taken, 5); // one of them is no row
+    assert_int_equal(steps_taken, 5); // one of them makes no row
     assert_int_equal(rows_sent(w), 4);
     assert_int_equal(counter(w, "steps_bad"), 1);
     const struct sent *s = find_sent(w, WIRE_TRANSITIONS, 0);
@@ -367,7 +367,7 @@ static void a_bad_step_is_dropped(void **state) {
     world_free(w);
 }
 
-static void a_broken_environment_is_left(void **state) {
+static void a_broken_environment_stops_the_actor(void **state) {
     (void)state;
     struct world *w = world_make(false);
     int code;
@@ -383,14 +383,14 @@ static void a_broken_environment_is_left(void **state) {
     assert_true(actor_finished(w->actor, &code, &why));
     assert_int_equal(code, EXIT_CODE_CONFIG);
     assert_non_null(strstr(why, "the environment counter is broken: 20 of its steps were bad"));
-    assert_int_equal(rows_sent(w), 2); // what it made before is not lost
+    assert_int_equal(rows_sent(w), 2); // earlier rows are not lost
     assert_int_equal(count_sent(w, WIRE_GOODBYE), 1);
     world_free(w);
 }
 
-// A second incarnation that continues at the numbers of the first draws what
-// the first would have drawn.
-static void streams_go_on_after_a_restart(void **state) {
+// A second incarnation that continues the counts of the first draws the same
+// random numbers as the first would.
+static void streams_continue_after_a_restart(void **state) {
     (void)state;
     struct world *w = world_make(false);
     welcome(w);
@@ -438,7 +438,7 @@ static void environments_take_turns(void **state) {
     struct world *one = join_with(1), *three = join_with(3);
     credit(one, 4, 100, 0, 0);
     step(one);
-    // Less than a round at a time: what is allowed is done, and the turn goes on there.
+    // Less than a round at a time: the allowed steps are taken, and the next round continues there.
     for (uint64_t allowed = 2; allowed <= 12; allowed += 2) {
         credit(three, allowed, 100, 0, 0);
         step(three);
@@ -456,7 +456,7 @@ static void environments_take_turns(void **state) {
                         (n % 3 == m % 3)); // each has its own episode
         }
     }
-    // What one of them does, the others do not change.
+    // Environments do not affect each other.
     for (int n = 0; n < 4; n++) {
         assert_true(sent_value(one, n, 'a') == sent_value(three, 3 * n, 'a'));
         assert_true(sent_value(one, n, 's') == sent_value(three, 3 * n, 's'));
@@ -465,13 +465,13 @@ static void environments_take_turns(void **state) {
     world_free(three);
 }
 
-// Decided with one policy, but by then another one is required.
-static void decided_steps_keep_to_the_required_version(void **state) {
+// Actions chosen with one policy, while another is required by then.
+static void chosen_actions_obey_the_required_version(void **state) {
     (void)state;
     struct world *w = join_with(12);
     credit(w, 100, 0, 1, 1);
     give_policy(w, 1);
-    actor_step(w->actor, w->now_ms); // ACTOR_STEPS_PER_CALL of the 12 that are decided
+    actor_step(w->actor, w->now_ms); // ACTOR_STEPS_PER_CALL of the 12 chosen actions
     assert_int_equal(rows_sent(w), 8);
     give_policy(w, 2);
     credit(w, 100, 0, 2, 2);
@@ -553,7 +553,7 @@ static void refusals_stop_or_wait(void **state) {
     assert_string_equal(why, "fenced");
     world_free(w);
 
-    // Not fatal: says Hello again, later.
+    // Not fatal: sends Hello again, later.
     w = world_make(false);
     pass(w, 50);
     msg.refuse = (struct wire_refuse){.code = WIRE_REFUSED_FULL, .text = "full"};
@@ -591,7 +591,7 @@ static void tasks_that_differ_stop_the_actor(void **state) {
     world_free(w);
 }
 
-// An environment of the user's own: its task is who->task, the time limit is the run's.
+// A user environment: its task is who->task, the time limit is the run's.
 static void brings_its_own_task(void **state) {
     (void)state;
     static const struct task own = {.name = "my_robot",
@@ -629,23 +629,23 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(credits_are_respected),
         cmocka_unit_test(rows_are_what_happened),
-        cmocka_unit_test(a_message_does_not_wait_long),
-        cmocka_unit_test(acknowledged_rows_are_forgotten),
+        cmocka_unit_test(a_message_is_sent_after_20_ms),
+        cmocka_unit_test(acknowledged_rows_are_freed),
         cmocka_unit_test(resends_after_silence_gap_and_welcome),
         cmocka_unit_test(a_full_socket_loses_nothing),
         cmocka_unit_test(a_server_that_lost_rows_is_not_trusted),
         cmocka_unit_test(waits_for_the_required_policy),
-        cmocka_unit_test(versions_never_go_back),
-        cmocka_unit_test(a_learner_without_news_is_not_pestered),
+        cmocka_unit_test(versions_never_decrease),
+        cmocka_unit_test(requests_pause_without_a_new_policy),
         cmocka_unit_test(policies_that_do_not_fit_are_refused),
         cmocka_unit_test(a_policy_that_overflows_is_not_acted_on),
         cmocka_unit_test(random_and_policy_rows_do_not_mix),
         cmocka_unit_test(a_bad_step_is_dropped),
-        cmocka_unit_test(a_broken_environment_is_left),
+        cmocka_unit_test(a_broken_environment_stops_the_actor),
         cmocka_unit_test(environments_take_turns),
-        cmocka_unit_test(decided_steps_keep_to_the_required_version),
+        cmocka_unit_test(chosen_actions_obey_the_required_version),
         cmocka_unit_test(a_bad_step_ends_its_own_episode_alone),
-        cmocka_unit_test(streams_go_on_after_a_restart),
+        cmocka_unit_test(streams_continue_after_a_restart),
         cmocka_unit_test(leaving_waits_for_acknowledgement),
         cmocka_unit_test(refusals_stop_or_wait),
         cmocka_unit_test(tasks_that_differ_stop_the_actor),

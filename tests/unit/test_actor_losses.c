@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Shows that an actor and a server that keep the protocol store every row once
-// and in order, however messages are lost between them. A reference server of a
-// few lines answers; a network made by hand drops messages in both directions,
-// forgets who is there, and goes silent, as numbers drawn from a seed say. The
-// seed is printed when it fails.
+// Shows that an actor and a server that follow the protocol store every row once and
+// in order under any loss of messages. A minimal reference server answers. A
+// simulated network drops messages in both directions, forgets peers and goes silent,
+// at random from a seed. A failure prints the seed.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -34,8 +33,8 @@ static bool lost(struct server *s) {
     return rng_uniform(&s->rng) < s->loss;
 }
 
-// The message's rows go on where the last one ended: obs[1] counts the steps of
-// an episode.
+// The rows continue those of the previous message: obs[1] counts the steps of an
+// episode.
 static void store(struct server *s, const struct sent *m) {
     const struct wire_transitions *t = &m->msg.transitions;
     for (uint32_t i = 0; i < t->rows.rows; i++) {
@@ -74,7 +73,7 @@ static void serve(struct world *w, struct server *s, const struct sent *m) {
     }
 }
 
-// Everything that the actor sent goes to the server; what that leads to, too.
+// Delivers the actor's messages to the server, and the answers.
 static void deliver(struct world *w, struct server *s) {
     for (int i = 0; i < w->count; i++) {
         struct sent m = w->sent[i];
@@ -97,20 +96,20 @@ static void round_of(struct world *w, struct server *s, uint64_t steps_allowed) 
     deliver(w, s);
 }
 
-// Returns how many messages were sent again.
+// Returns the number of resent messages.
 static uint64_t each_row_is_stored_once(uint64_t seed) {
     struct world *w = world_make(false);
     struct server s = {.rng = rng_make(seed, RNG_TEST, 0), .loss = 0.1};
     for (int i = 0; i < ROUNDS; i++) {
         if (rng_uniform(&s.rng) < 0.02) {
-            s.known = false; // a new connection, as far as the server knows
+            s.known = false; // a new connection for the server
         }
         if (rng_uniform(&s.rng) < 0.01) {
             s.silent_until_ms = w->now_ms + rng_below(&s.rng, 8000);
         }
         round_of(w, &s, (uint64_t)(i + 1) * STEPS_A_ROUND);
     }
-    // The network heals: everything arrives.
+    // The network recovers: everything arrives.
     s.loss = 0;
     s.silent_until_ms = 0;
     int healing = 0;
@@ -132,7 +131,7 @@ static uint64_t each_row_is_stored_once(uint64_t seed) {
 static void losses_of_all_kinds(void **state) {
     (void)state;
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
-        assert_true(each_row_is_stored_once(seed) > 10); // else nothing was tried
+        assert_true(each_row_is_stored_once(seed) > 10); // enough rows for a meaningful test
     }
 }
 

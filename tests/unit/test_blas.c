@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Shows that the three products are what their names say, that they may be called
-// from several threads at once with the same bits as from one, that OpenBLAS uses
-// no threads of its own whatever the environment says, and that slow kernels
-// forced by the environment are noticed. The last two run this program again in
-// another environment.
+// Shows that the three products are correct, that concurrent calls from several
+// threads give the bits of one thread, that OpenBLAS never starts threads, whatever
+// the environment, and that slow kernels forced by the environment are detected. The
+// last two run this program again in another environment.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -41,7 +40,7 @@ static void products(void **state) {
     for (int i = 0; i < 3 * M * N; i++) {
         c[i / (M * N)][i % (M * N)] = NAN; // not read
     }
-    // In two parts of K, the second of which is added.
+    // In two parts of K; the second is added.
     blas_gemm_nt(c[0], N, a, K, bt, K, M, N, 20, false);
     blas_gemm_nt(c[0], N, a + 20, K, bt + 20, K, M, N, K - 20, true);
     blas_gemm_nn(c[1], N, a, K, b, N, M, N, K);
@@ -96,8 +95,8 @@ static void several_threads_same_bits(void **state) {
     free(c);
 }
 
-// Runs this program with OPENBLAS_CORETYPE set to core, and gives what it says
-// about its kernels and threads.
+// Runs this program with OPENBLAS_CORETYPE set to core, and returns its report of
+// kernels and threads.
 static void ask(char *out, size_t out_len, const char *core) {
     char command[512];
     snprintf(command, sizeof(command), "OPENBLAS_NUM_THREADS=4 OPENBLAS_CORETYPE=%s '%s' report",
@@ -122,7 +121,7 @@ static void the_environment_is_noticed(void **state) {
     }
     ask(out, sizeof(out), "Haswell");
     if (__builtin_cpu_supports("avx2") && !__builtin_cpu_supports("avx512f")) {
-        assert_null(strstr(out, "unset it")); // as good as this processor gets
+        assert_null(strstr(out, "unset it")); // the best kernels of this processor
     }
 #else
     skip();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Shows that a configuration is read exactly or refused with file, line, what
-// was expected and the nearest key; that what is printed reads back to the same
-// bits; that the committed files carry the paper's values and the documentation
-// is the table's; and that rollout length and discount follow their schedules.
+// Shows that a configuration is read exactly or refused with file, line, expected
+// value and nearest key; that printing and reading gives the same bits; that the
+// committed files have the paper's values and the documentation matches the table of
+// keys; and that rollout length and discount follow their schedules.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -34,7 +34,7 @@ static void expect_refusal(const char *text, const char *message) {
                     message);
         fail();
     }
-    assert_memory_equal(&c, &defaults, sizeof(c)); // nothing half read
+    assert_memory_equal(&c, &defaults, sizeof(c)); // no partial result
 }
 
 static void expect_set_refusal(const char *assignment, const char *message) {
@@ -80,7 +80,7 @@ static void values_are_read(void **state) {
     assert_true(c.sac.tau == 1);
     assert_int_equal(c.rollout.schedule.n, 4);
     assert_true(c.rollout.schedule.v[3] == 2);
-    assert_int_equal(c.model.members, 7); // what is not given stays
+    assert_int_equal(c.model.members, 7); // absent keys keep their defaults
     assert_int_equal(parse(&c, ""), 0);
     assert_int_equal(parse(&c, "# only a comment\n"), 0);
 }
@@ -332,7 +332,7 @@ static void committed_files_are_the_papers(void **state) {
     assert_int_equal(config_env_rows_max(&c), 125000 + 16384);
     assert_int_equal(config_model_rows(&c, 125000), 6000000);
     assert_true(c.sac.target_entropy == -1);
-    assert_true(config_discount(&c, 25000) == 0.99); // up to here, and 0.995 later
+    assert_true(config_discount(&c, 25000) == 0.99); // here, and 0.995 later
     assert_int_equal(c.model.stop, MODEL_STOP_BUDGET);
     load_committed(&c, "configs/inverted_pendulum.yaml");
     assert_string_equal(c.run.task, "inverted_pendulum");
@@ -355,7 +355,7 @@ static void documentation_is_up_to_date(void **state) {
         file_read_all(&committed, &committed_len, source_path("docs/configuration.md"), 1 << 20),
         0);
     if (strcmp(text, committed) != 0) {
-        fail_msg("docs/configuration.md is not what the table says; make it new with "
+        fail_msg("docs/configuration.md differs from the table; regenerate it with "
                  "`spur config --doc > docs/configuration.md`");
     }
     free(text);
@@ -382,7 +382,7 @@ static void rollout_length_follows_the_schedule(void **state) {
         assert_int_equal(config_model_rows(&c, wanted[i].steps), 400000 * (uint64_t)k);
     }
     assert_int_equal(config_rollout_length_max(&c), 15);
-    c.rollout.schedule = (struct config_list){.n = 4, .v = {3, 3, 9, 2}}; // a step down
+    c.rollout.schedule = (struct config_list){.n = 4, .v = {3, 3, 9, 2}}; // a decrease
     assert_int_equal(config_rollout_length(&c, 7999), 9);
     assert_int_equal(config_rollout_length(&c, 8000), 2);
     assert_int_equal(config_rollout_length_max(&c), 9);
@@ -393,7 +393,7 @@ static void discount_rises(void **state) {
     struct config c;
     config_defaults(&c);
     c.sac.discount = 0.995;
-    assert_true(config_discount(&c, 0) == 0.995); // no rise: throughout
+    assert_true(config_discount(&c, 0) == 0.995); // constant without a rise
     c.sac.discount_rise = (struct config_list){.n = 3, .v = {20, 40, 0.985}};
     assert_true(config_discount(&c, 0) == 0.985);
     assert_true(config_discount(&c, 5000 + 20999) == 0.985); // 5,000 steps of exploration first

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Shows that the evaluator answers each request once, with the returns of whole
-// episodes, keeps the newest of those that wait, resends a lost report and
-// refuses what it cannot do. The other side is made by hand (actor_world.h).
+// episodes, keeps the newest waiting request, resends a lost report and refuses
+// impossible requests. The test plays the other side (actor_world.h).
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -46,7 +46,7 @@ static void requests_are_answered(void **state) {
     }
     assert_int_equal(steps_taken, 40 * EPISODE_STEPS);
 
-    request(w, 1, 5, 40); // lost on the way: sent again, not played again
+    request(w, 1, 5, 40); // the report was lost: resent, not played again
     assert_int_equal(count_sent(w, WIRE_EVAL_REPORT), 2);
     assert_int_equal(steps_taken, 40 * EPISODE_STEPS);
     world_free(w);

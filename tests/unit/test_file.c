@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Shows that files are replaced whole, that a failed write leaves the old one
-// and no litter, that reading is bounded, and that a lock names its holder.
+// Shows that files are replaced atomically, that a failed write keeps the old file and
+// leaves no temporary, that reading is bounded, and that a lock names its holder.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -51,7 +51,7 @@ static void replaced_whole(void **state) {
     char folder[256];
     file_join(folder, sizeof(folder), dir, "a/b");
     assert_int_equal(file_make_dirs(folder), 0);
-    assert_int_equal(file_make_dirs(folder), 0); // twice is fine
+    assert_int_equal(file_make_dirs(folder), 0); // repeating is harmless
     assert_int_equal(file_write_atomic(path, "old", 3), 0);
     assert_int_equal(file_write_atomic(path, "newer", 5), 0);
     char *data;

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Shows that training the ensemble is MBPO's: bootstrap, shared holdout,
-// normaliser, early stop, best weights a member, elites, warm start.
+// Shows that a training of the ensemble follows MBPO: bootstrap, shared holdout,
+// normaliser, early stop, best weights per member, elites, warm start.
 //
-// The rules are written down a second time here, plainly, a step of all members
-// after the other, and two trainings in a row must agree with fit's to the last
-// digits of a float. Then what only fit does: the same
-// bits on any number of threads, interruption, and data that break the weights.
+// A simple second implementation, one member after the other in each step, must agree
+// with fit in two consecutive trainings, to the last digits of a float. Further tests:
+// equal bits on any number of threads, interruption, and data that break the weights.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -28,15 +27,15 @@ static struct ensemble e;
 static float obs[ROWS * O], act[ROWS * A], reward[ROWS], next_obs[ROWS * O];
 static uint8_t flags[ROWS];
 static const struct env_columns env = {.obs_dim = O,
-                                         .act_dim = A,
-                                         .obs = obs,
-                                         .act = act,
-                                         .reward = reward,
-                                         .next_obs = next_obs,
-                                         .flags = flags};
+                                       .act_dim = A,
+                                       .obs = obs,
+                                       .act = act,
+                                       .reward = reward,
+                                       .next_obs = next_obs,
+                                       .flags = flags};
 static atomic_bool never;
 
-// A world that is easy to learn: smooth, with a little noise.
+// Easy dynamics: smooth, with a little noise.
 static int make_world(void **state) {
     (void)state;
     config.run.seed = 11;
@@ -77,7 +76,7 @@ static void free_model(struct model *m) {
     free(m->normalizer);
 }
 
-// ---- the rules again ----
+// ---- the second implementation ----
 
 struct plain {
     float *p, *m, *v;
@@ -111,7 +110,8 @@ static void plain_step(struct plain *s, uint32_t *const rows[], uint32_t first, 
             memcpy(xb + r * IN, x + rows[i][first + r] * IN, IN * sizeof(float));
             memcpy(yb + r * T, y + rows[i][first + r] * T, T * sizeof(float));
         }
-        float *part = xfloats(size); // shared bounds are summed member by member
+        float *part =
+            xfloats(size); // gradients of the shared bounds are summed in the order of members
         ensemble_member_loss(NULL, part, scratch, &e, s->p, i, xb, yb, (int)n);
         for (size_t j = 0; j < size; j++) {
             g[j] += part[j];
@@ -234,7 +234,7 @@ static void two_trainings_follow_the_rules(void **state) {
             assert_int_equal(better, i);
         }
     }
-    // It also learns: targets have a variance of several units.
+    // It learns: targets have a variance of several units.
     assert_true(m.holdout_mse[m.elite[0]] < 0.2f);
     fit_destroy(&fit);
     free_model(&m);
@@ -243,7 +243,7 @@ static void two_trainings_follow_the_rules(void **state) {
     free(plain.v);
 }
 
-static void threads_do_not_show(void **state) {
+static void threads_do_not_change_bits(void **state) {
     (void)state;
     size_t bytes = ensemble_params(&e) * sizeof(float);
     struct model one = new_model(), three = new_model();
@@ -270,7 +270,7 @@ static void a_stop_changes_nothing(void **state) {
     atomic_bool now = true;
     assert_int_equal(fit_train(fit, &again, &env, ROWS, 1, &now), FIT_STOPPED);
     assert_memory_equal(fit_state(fit).weights, m.params, bytes);
-    // Done over, it is the training that it would have been.
+    // Repeated, it equals an uninterrupted training.
     struct fit *other = fit_create(&config, &e, ROWS, 1);
     fit_train(other, &m, &env, ROWS, 0, &never);
     fit_train(other, &m, &env, ROWS, 1, &never);
@@ -282,7 +282,7 @@ static void a_stop_changes_nothing(void **state) {
     free_model(&again);
 }
 
-static void broken_weights_are_thrown_away(void **state) {
+static void broken_weights_are_discarded(void **state) {
     (void)state;
     size_t bytes = ensemble_params(&e) * sizeof(float);
     struct fit *fit = fit_create(&config, &e, ROWS, 1);
@@ -304,10 +304,10 @@ static void few_rows_and_a_capped_holdout(void **state) {
     struct fit *fit = fit_create(&config, &e, ROWS, 1);
     struct model m = new_model();
     assert_int_equal(fit_train(fit, &m, &env, 2, 0, &never),
-                     FIT_DONE); // one trains, one is held out
+                     FIT_DONE); // one row trains, one is held out
     fit_destroy(&fit);
     struct config capped = config;
-    capped.model.holdout_rows_max = 3; // others are then left for the training
+    capped.model.holdout_rows_max = 3; // leaves the other rows for the training
     capped.model.epochs_max = 1;
     fit = fit_create(&capped, &e, ROWS, 1);
     assert_int_equal(fit_train(fit, &m, &env, ROWS, 0, &never), FIT_DONE);
@@ -316,7 +316,7 @@ static void few_rows_and_a_capped_holdout(void **state) {
     free_model(&m);
 }
 
-// Of three epochs' steps two epochs fit when one step is missing; one is always made.
+// A budget of one step less than three epochs allows two; one is always made.
 static void a_budget_counts_whole_epochs(void **state) {
     (void)state;
     struct model m = new_model();
@@ -342,9 +342,9 @@ static void a_budget_counts_whole_epochs(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_trainings_follow_the_rules),
-        cmocka_unit_test(threads_do_not_show),
+        cmocka_unit_test(threads_do_not_change_bits),
         cmocka_unit_test(a_stop_changes_nothing),
-        cmocka_unit_test(broken_weights_are_thrown_away),
+        cmocka_unit_test(broken_weights_are_discarded),
         cmocka_unit_test(few_rows_and_a_capped_holdout),
         cmocka_unit_test(a_budget_counts_whole_epochs),
     };

@@ -102,7 +102,7 @@ static struct layer layer(int B, int out, int in, bool at_end) {
     return l;
 }
 
-// What is written is NaN before.
+// Outputs are NaN before.
 static void spoil(const struct layer *l, int operand) {
     for (int i = 0; i < l->size[operand]; i++) {
         l->at[operand][i] = NAN;
@@ -120,8 +120,8 @@ static void drop(struct layer *l) {
     }
 }
 
-// What the product under test takes x to be: bf16 keeps 8 bits of significand, to
-// the nearest, ties to even.
+// x as the product under test rounds it: bf16 keeps 8 bits of significand, to the
+// nearest, ties to even.
 static double operand(float x) {
     if (!rounds) {
         return (double)x;
@@ -134,7 +134,7 @@ static double operand(float x) {
 }
 
 static void expect(const struct layer *l, const char *what, float got, double sum, double scale) {
-    // A sum of n rounded products is good to about sqrt(n) units of its terms.
+    // A sum of n rounded products is accurate to about sqrt(n) units of its terms.
     if (!(fabs((double)got - sum) <= 4e-7 * scale)) {
         fail_msg("%s, %s, out %d, in %d, B %d: %.9g, expected %.12g", gemm_name(), what,
                  l->shape.out, l->shape.in, l->shape.B, (double)got, sum);
@@ -208,7 +208,7 @@ static void check_backward_weights(const struct layer *l) {
     }
 }
 
-// x (in, B) as rows (B, in), and back, where what follows the last row becomes zero.
+// x (in, B) as rows (B, in) and back; padding after the last row becomes zero.
 static void check_rows(const struct layer *l) {
     const struct gemm_shape s = l->shape;
     struct guarded rows = guarded((size_t)(s.B * s.in), true);
@@ -247,7 +247,7 @@ static void right_within_bounds(void **state) {
             continue;
         }
         for (int i = 0; i < EDGES * EDGES * EDGES; i++) {
-            if (i % 3 == v % 3 || i < EDGES * EDGES) { // a third of them, others each time
+            if (i % 3 == v % 3 || i < EDGES * EDGES) { // a different third for each variant
                 check_shape(edges[i % EDGES], edges[i / EDGES % EDGES], edges[i / EDGES / EDGES]);
             }
         }
@@ -263,7 +263,7 @@ static void right_within_bounds(void **state) {
     assert_true(use(COMPUTE_AUTO));
 }
 
-// The layer's rows from `first` on, alone.
+// The layer's rows from `first` on only.
 static struct layer rows_of(const struct layer *l, int first, int B) {
     struct layer some = layer(B, l->shape.out, l->shape.in, true);
     for (int operand = 0; operand < OPERANDS; operand++) {
@@ -279,14 +279,14 @@ static struct layer rows_of(const struct layer *l, int first, int B) {
     return some;
 }
 
-// Rows 10 to 19 of a batch of 50, as part of the whole and alone, in all variants of ours.
+// Rows 10 to 19 of a batch of 50, within the batch and alone, in all own variants.
 static void a_row_has_its_own_bits(void **state) {
     (void)state;
     enum { B = 50, OUT = 37, IN = 300, FIRST = 10, ROWS = 10 };
     struct layer l = layer(B, OUT, IN, true), some = rows_of(&l, FIRST, ROWS);
     float *const *a = l.at, *const *b = some.at;
     static float y[VARIANTS][OUT][B], dx[VARIANTS][IN][B], dw[VARIANTS][OUT * IN];
-    int variants = 0, exact = 0; // the exact ones come first
+    int variants = 0, exact = 0; // exact variants come first
     for (int v = 0; v < VARIANTS; v++) {
         if (all[v] == COMPUTE_OPENBLAS || !use(all[v])) {
             continue;
@@ -327,7 +327,7 @@ static void a_row_has_its_own_bits(void **state) {
     drop(&l);
 }
 
-// Operands are rounded only where that is allowed, and only when it was asked for.
+// Operands are rounded only where allowed and requested.
 static void rounds_hidden_operands_alone(void **state) {
     (void)state;
     enum { B = LAYOUT_ROWS, OUT = 33, IN = 40 };
@@ -357,8 +357,7 @@ static void not_a_number_passes(void **state) {
             const struct gemm_shape shape = {.out = 2, .in = 2, .B = 1};
             x[0] = NAN;
             gemm_forward(y, W, x, b, true, shape, GEMM_BF16_ALLOWED);
-            assert_true(isnan(y[0]) &&
-                        isnan(y[LAYOUT_ROWS])); // a broken network must not look well
+            assert_true(isnan(y[0]) && isnan(y[LAYOUT_ROWS])); // NaN must not be hidden
         }
     }
     assert_true(use(COMPUTE_AUTO));
@@ -374,7 +373,7 @@ static void says_what_it_uses(void **state) {
     if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) {
         assert_string_equal(gemm_name(), "AVX-512 kernels");
         char line[256];
-        assert_false(gemm_is_slow(line, sizeof(line))); // whatever OpenBLAS was told
+        assert_false(gemm_is_slow(line, sizeof(line))); // whatever OpenBLAS is set to
     }
 #endif
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Shows what a process says about itself in Hello, and each Hello that a run refuses
-// whatever else is connected.
+// Tests the content of Hello, and its validation independent of connected peers.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -41,7 +40,7 @@ static void a_sender_fills_it_in(void **state) {
     assert_true(h.incarnation == 9 && h.pid == 77);
     assert_true(h.obs_dim == 11 && h.act_dim == 3 && h.environments == 4);
     assert_true(h.updates == 0 && h.policy_version == 0 && h.real_rows == 0 && h.model_rows == 0);
-    // Any task, and no endpoint of its own.
+    // Any task, and no endpoint.
     struct hello_sender any = actor;
     any.task = any.endpoint = NULL;
     hello_fill(&h, &any);

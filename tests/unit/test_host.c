@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Shows that the limits of cgroups are found where Linux keeps them, from copies of its files in a
-// folder: version 1 and 2, set on the group itself, on one above, or seen from inside a container;
-// that cores are counted and divided by them and by the affinity mask; and that a process notices a
-// parent that is gone already.
+// Shows that cgroup limits are found, using copies of Linux's files in a folder: version 1 and 2,
+// set on the group itself, on a parent group, or seen from inside a container. Cores are counted
+// and divided by them and by the affinity mask. A process detects that its parent has already
+// ended.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -73,7 +73,7 @@ static void version_2(void **state) {
     place("/sys/fs/cgroup/user/job/cpu.max", "350000 100000\n");
     place("/sys/fs/cgroup/user/job/memory.max", "2147483648\n");
     assert_limits(3.5, UINT64_C(2) << 30);
-    place("/sys/fs/cgroup/user/cpu.max", "100000 50000\n"); // tighter, and above
+    place("/sys/fs/cgroup/user/cpu.max", "100000 50000\n"); // a tighter limit on the parent group
     place("/sys/fs/cgroup/user/memory.max", "3221225472\n");
     assert_limits(2, UINT64_C(2) << 30);
 }
@@ -100,8 +100,8 @@ static void inside_a_container(void **state) {
     assert_limits(2, 1 << 30);
 }
 
-// In a process of its own, because it binds itself: on `bound` cores (0: on all there are), within
-// a quota (NULL: none), with what compute.* says. Says what the cores and the line are.
+// In a child process, because it sets its affinity: `bound` cores (0: all), a quota (NULL: none)
+// and the settings of compute.*. Returns the cores and the printed line.
 static void assert_division(int bound, const char *quota, int learner, int modelserver,
                             const char *expected) {
     place("/proc/self/cgroup", "0::/job\n");
@@ -137,8 +137,8 @@ static void assert_division(int bound, const char *quota, int learner, int model
     assert_int_equal(status, 0);
 }
 
-// A process bound to one core is a machine of one, whatever the quota; and a quota is one
-// whatever the machine: half a core too many would be throttled.
+// A process bound to one core has one core, whatever the quota; a quota rounds down, because half a
+// core too many would be throttled.
 static void cores_are_those_given(void **state) {
     (void)state;
     assert_division(
@@ -151,7 +151,7 @@ static void cores_are_those_given(void **state) {
                     "1 core (affinity 1, cgroup limit 0.5): learner 2 threads, "
                     "model server 3 threads");
     if (host_affinity() < 2) {
-        return; // the rest needs two
+        return; // the following needs two cores
     }
     assert_division(2, NULL, 0, 0,
                     "2 cores (affinity 2, no cgroup limit): learner 2 threads, "
@@ -191,9 +191,9 @@ static void cores_are_divided(void **state) {
     for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
         struct thread_plan t = thread_plan_divide(&c, expected[i].cores);
         assert_int_equal(t.learner, expected[i].learner);
-        assert_int_equal(t.modelserver, expected[i].modelserver); // one a member at most
+        assert_int_equal(t.modelserver, expected[i].modelserver); // at most one per member
     }
-    c.compute.learner_threads = 7; // explicit ones win, as far as there is work for them
+    c.compute.learner_threads = 7; // explicit values win, limited by the available work
     c.compute.modelserver_threads = 4;
     struct thread_plan t = thread_plan_divide(&c, 1);
     assert_int_equal(t.learner, THREAD_PLAN_LEARNER_MAX);
@@ -207,7 +207,7 @@ static void this_machine_has_sane_limits(void **state) {
     assert_true(rss > 100 << 10);
     assert_true(limit > rss);
     enum { MORE = 32 << 20 };
-    volatile char *more = malloc(MORE); // volatile: else the writes could be left out
+    volatile char *more = malloc(MORE); // volatile: keeps the writes
     for (int i = 0; i < MORE; i += 1024) {
         more[i] = 1;
     }
@@ -215,7 +215,7 @@ static void this_machine_has_sane_limits(void **state) {
     free((void *)more);
 }
 
-static void a_parent_that_is_gone_is_noticed(void **state) {
+static void a_dead_parent_is_detected(void **state) {
     (void)state;
     pid_t self = getpid(), pid = fork();
     if (pid == 0) {
@@ -237,7 +237,7 @@ int main(void) {
         cmocka_unit_test(cores_are_divided),
         cmocka_unit_test(a_process_is_bound),
         cmocka_unit_test(this_machine_has_sane_limits),
-        cmocka_unit_test(a_parent_that_is_gone_is_noticed),
+        cmocka_unit_test(a_dead_parent_is_detected),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Shows what the learner's core says to the model server and to actors, by
-// calling it: a fake server hands it messages and reads what it sent, a real
-// trainer takes its commands at once. Order and totals must hold, and what is
-// missing, repeated, misshapen or foreign must be refused, counted and mended.
+// Tests the messages of the learner's core to the model server and to actors: a fake
+// server passes messages to it and reads its answers, and a real trainer executes its
+// commands at once. Order and totals must be right. Missing, repeated, malformed or
+// foreign data is refused, counted and requested again.
 #include "learner/learner.h"
 
 #include <errno.h>
@@ -23,9 +23,9 @@ struct rig {
     struct learner_identity who;
     struct trainer *trainer;
     struct learner *core;
-    uint64_t now_ms, version; // version: the last one handed to the core
+    uint64_t now_ms, version; // version: the last one passed to the core
     int reopened, submitted;
-    bool deaf, full; // the server's socket, the commands' queue
+    bool deaf, full; // the socket to the server, the queue of commands
     struct sent sent[SENT_MAX];
     int sent_count;
 };
@@ -62,7 +62,7 @@ static bool take(void *arg, struct trainer_command *command) {
     return true;
 }
 
-// What the worker's thread would do, and what main does with its report.
+// The work of the worker thread, and main's handling of its report.
 static void work(struct rig *r) {
     bool published = false;
     uint64_t updates = 0;
@@ -74,7 +74,7 @@ static void work(struct rig *r) {
     }
     struct trainer_report report = r->trainer->report;
     metrics_sum_clear(&r->trainer->report.sum);
-    published = published || r->version == 0; // the one to start from
+    published = published || r->version == 0; // the initial policy
     r->version = report.policy_version;
     learner_on_report(r->core, r->now_ms, &report,
                       published ? trainer_policy(r->trainer).params : NULL, r->version, updates);
@@ -156,7 +156,7 @@ static struct wire_msg welcome(const struct rig *r) {
     return msg;
 }
 
-// Hello and Welcome, and what is said after it.
+// Hello, Welcome and the messages after it.
 static void join(struct rig *r) {
     tick(r, 20);
     expect(r, true, WIRE_HELLO);
@@ -209,7 +209,7 @@ static uint64_t counter(struct rig *r, const char *name) {
 }
 
 // One lockstep turn: rows, grant, updates, then the policy before the progress.
-static void test_a_turn_in_order(void **state) {
+static void test_a_lockstep_turn(void **state) {
     (void)state;
     struct rig *r = rig_create();
     tick(r, 20);
@@ -249,16 +249,16 @@ static void test_a_turn_in_order(void **state) {
     assert_non_null(strstr(p->waiting, "one more real step"));
     assert_int_equal(r->sent_count, 0);
 
-    // The same grant again is only a sign of life.
+    // A repeated grant counts as a heartbeat only.
     int before = r->submitted;
     grant(r, 4, 200);
     assert_int_equal(r->submitted, before);
     rig_destroy(r);
 }
 
-// Progress also without a publication: at the end of a grant, as a sign of
-// life, and while only rows come in.
-static void test_progress_is_said_in_time(void **state) {
+// Progress without a publication: at the end of a grant, as a heartbeat, and while
+// only rows arrive.
+static void test_progress_is_sent_in_time(void **state) {
     (void)state;
     struct rig *r = rig_create();
     join(r);
@@ -295,7 +295,7 @@ static void test_time_limits_are_not_ends(void **state) {
 }
 
 static void expect_start_over(struct rig *r, uint64_t real_rows) {
-    experience(r, 99, false, real_rows, 5); // on its way before the new Welcome: dropped
+    experience(r, 99, false, real_rows, 5); // sent before the new Welcome: dropped
     assert_int_equal(r->trainer->d_env.len, real_rows);
     tick(r, 20);
     assert_int_equal(expect(r, true, WIRE_HELLO)->hello.real_rows, real_rows);
@@ -305,7 +305,7 @@ static void expect_start_over(struct rig *r, uint64_t real_rows) {
     assert_int_equal(expect(r, true, WIRE_PROGRESS)->progress.experience_seq, 0);
 }
 
-static void test_holes_are_mended(void **state) {
+static void test_gaps_are_requested_again(void **state) {
     (void)state;
     struct rig *r = rig_create();
     join(r);
@@ -313,16 +313,16 @@ static void test_holes_are_mended(void **state) {
     experience(r, 3, false, 20, 10); // 2 is missing
     assert_int_equal(r->trainer->d_env.len, 10);
     expect_start_over(r, 10);
-    // Numbers begin anew; rows that are known already are left out.
+    // Sequence numbers restart; known rows are skipped.
     experience(r, 1, false, 8, 10);
     assert_int_equal(r->trainer->d_env.len, 18);
     assert_true(replay_part(&r->trainer->d_env, 0).reward[17] == 17);
-    experience(r, 1, false, 8, 10); // repeated: no harm
+    experience(r, 1, false, 8, 10); // repeated: ignored
     assert_int_equal(r->trainer->d_env.len, 18);
-    experience(r, 2, false, 0, 5); // all of it known
+    experience(r, 2, false, 0, 5); // all rows known
     assert_int_equal(r->trainer->d_env.len, 18);
     assert_int_equal(r->trainer->report.experience_seq, 2);
-    // A hole in D_env itself.
+    // A gap in D_env.
     experience(r, 3, false, 30, 5);
     expect_start_over(r, 18);
     assert_int_equal(counter(r, "experience_missing"), 2);
@@ -350,7 +350,7 @@ static void test_other_shapes_are_refused(void **state) {
     rig_destroy(r);
 }
 
-// A queue that is full: rows are asked for again, a grant is kept.
+// A full queue: rows are requested again, a grant is kept.
 static void test_a_full_queue_loses_nothing(void **state) {
     (void)state;
     struct rig *r = rig_create();
@@ -374,7 +374,7 @@ static void test_a_full_queue_loses_nothing(void **state) {
     rig_destroy(r);
 }
 
-// A socket that takes nothing: the newest policy goes out later, once.
+// A socket that accepts nothing: the newest policy is sent later, once.
 static void test_the_newest_policy_wins(void **state) {
     (void)state;
     struct rig *r = rig_create();
@@ -414,7 +414,7 @@ static void test_other_runs_are_not_joined(void **state) {
     }
 }
 
-// Fenced out by a newer learner: its checkpoint is left alone.
+// Fenced by a newer learner: it does not write its checkpoint.
 static void test_a_fatal_refusal_ends_it(void **state) {
     (void)state;
     struct rig *r = rig_create();
@@ -468,7 +468,7 @@ static void test_answers_at_its_own_endpoint(void **state) {
     rig_destroy(r);
 }
 
-// A server that is not there: said and tried again on a new socket, for ever.
+// An absent server: logged, and retried on new sockets without limit.
 static void test_waits_for_the_server(void **state) {
     (void)state;
     struct rig *r = rig_create();
@@ -483,14 +483,14 @@ static void test_waits_for_the_server(void **state) {
     assert_true(r->reopened >= 3);
     assert_true(hellos > r->reopened);
     assert_non_null(strstr(status(r).waiting, "ipc://server"));
-    struct wire_msg w = welcome(r); // to the Hello that is on its way
+    struct wire_msg w = welcome(r); // to the pending Hello
     hear(r, &w);
     expect(r, true, WIRE_POLICY);
     expect(r, true, WIRE_PROGRESS);
     rig_destroy(r);
 }
 
-static void test_checkpoints_when_told_and_in_time(void **state) {
+static void test_checkpoints_on_request_and_in_time(void **state) {
     (void)state;
     struct rig *r = rig_create();
     join(r);
@@ -515,7 +515,7 @@ static void test_checkpoints_when_told_and_in_time(void **state) {
     rig_destroy(r);
 }
 
-// Shutdown: the last checkpoint, then Goodbye; and a new start goes on from it.
+// Shutdown: the last checkpoint, then Goodbye; a new start resumes from it.
 static void test_shuts_down_and_resumes(void **state) {
     (void)state;
     struct rig *r = rig_create();
@@ -551,7 +551,7 @@ static void test_shuts_down_and_resumes(void **state) {
     rig_destroy(r);
 }
 
-static void test_what_is_not_finite_ends_it(void **state) {
+static void test_not_finite_stops_it(void **state) {
     (void)state;
     struct rig *r = rig_create();
     join(r);
@@ -562,17 +562,17 @@ static void test_what_is_not_finite_ends_it(void **state) {
     enum exit_code code;
     assert_true(learner_finished(r->core, &code));
     assert_int_equal(code, EXIT_CODE_FAILURE);
-    expect(r, true, WIRE_PROGRESS); // how far it came; no policy
+    expect(r, true, WIRE_PROGRESS); // its final state; no policy
     expect(r, true, WIRE_GOODBYE);
     rig_destroy(r);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_turn_in_order),
-        cmocka_unit_test(test_progress_is_said_in_time),
+        cmocka_unit_test(test_a_lockstep_turn),
+        cmocka_unit_test(test_progress_is_sent_in_time),
         cmocka_unit_test(test_time_limits_are_not_ends),
-        cmocka_unit_test(test_holes_are_mended),
+        cmocka_unit_test(test_gaps_are_requested_again),
         cmocka_unit_test(test_other_shapes_are_refused),
         cmocka_unit_test(test_a_full_queue_loses_nothing),
         cmocka_unit_test(test_the_newest_policy_wins),
@@ -580,9 +580,9 @@ int main(void) {
         cmocka_unit_test(test_a_fatal_refusal_ends_it),
         cmocka_unit_test(test_answers_at_its_own_endpoint),
         cmocka_unit_test(test_waits_for_the_server),
-        cmocka_unit_test(test_checkpoints_when_told_and_in_time),
+        cmocka_unit_test(test_checkpoints_on_request_and_in_time),
         cmocka_unit_test(test_shuts_down_and_resumes),
-        cmocka_unit_test(test_what_is_not_finite_ends_it),
+        cmocka_unit_test(test_not_finite_stops_it),
     };
     return cmocka_run_group_tests_name("learner", tests, NULL, NULL);
 }

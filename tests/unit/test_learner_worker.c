@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Shows that the training thread takes commands in order while it updates, that
-// whoever takes its reports late finds the newest policy and all of the sums,
-// and that it gives the same bits as a trainer run by hand. Meant to be run
-// under the thread sanitizer too.
+// Shows that the worker thread executes commands in order between updates, that a late
+// reader of its reports gets the newest policy and complete sums, and that its results
+// have the bits of a trainer without a thread. Also run under the thread sanitizer.
 #include "learner/worker.h"
 
 #include <stdatomic.h>
@@ -43,7 +42,7 @@ static void nap(void) {
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
-static void test_same_as_by_hand(void **state) {
+static void test_same_bits_as_without_a_thread(void **state) {
     (void)state;
     char dir[PATH_MAX], err[256];
     fixture_folder(dir);
@@ -62,7 +61,7 @@ static void test_same_as_by_hand(void **state) {
     struct trainer_report report;
     uint64_t version = 0, updates = 0, newest = 0, sum_n = 0;
     assert_true(worker_take(w, &report, params, &version, &updates));
-    assert_int_equal(version, 1); // the policy to start from
+    assert_int_equal(version, 1); // the initial policy
     assert_true(worker_submit(w, rows(0, 100)));
     assert_true(worker_submit(w, grant(200)));
     uint64_t until = clock_ms() + 60000;
@@ -77,7 +76,7 @@ static void test_same_as_by_hand(void **state) {
     } while ((report.updates < 200 || newest < 51) && clock_ms() < until);
     assert_int_equal(report.updates, 200);
     assert_int_equal(newest, 51);
-    assert_int_equal(sum_n, 200); // no update's figures are lost or told twice
+    assert_int_equal(sum_n, 200); // figures of each update are reported once
     assert_true(atomic_load(&woken) > 0);
     assert_memory_equal(params, trainer_policy(by_hand).params, n * sizeof(float));
     worker_destroy(&w);
@@ -89,8 +88,8 @@ static void test_same_as_by_hand(void **state) {
     fixture_remove(dir);
 }
 
-// Commands come in while updates run: none waits for the end of the grant.
-static void test_data_do_not_wait_for_updates(void **state) {
+// Commands that arrive during updates do not wait for the end of the grant.
+static void test_data_does_not_wait_for_updates(void **state) {
     (void)state;
     char dir[PATH_MAX], err[256];
     fixture_folder(dir);
@@ -115,7 +114,7 @@ static void test_data_do_not_wait_for_updates(void **state) {
     } while (report.real_rows < 550 && clock_ms() < until);
     assert_int_equal(report.real_rows, 550);
     assert_true(report.updates < UINT32_MAX);
-    // Destroying it in the midst of updates, with commands waiting, is fine.
+    // It may be destroyed during updates, with waiting commands.
     worker_submit(w, rows(0, 10));
     worker_destroy(&w);
     trainer_destroy(&t);
@@ -123,7 +122,7 @@ static void test_data_do_not_wait_for_updates(void **state) {
     fixture_remove(dir);
 }
 
-static void test_a_full_queue_says_so(void **state) {
+static void test_a_full_queue_is_reported(void **state) {
     (void)state;
     char dir[PATH_MAX], err[256];
     fixture_folder(dir);
@@ -132,7 +131,7 @@ static void test_a_full_queue_says_so(void **state) {
     struct worker *w = worker_create(t, 2, wake, NULL, err, sizeof(err));
     assert_non_null(w);
     int refused = 0;
-    for (int i = 0; i < 2000; i++) { // a checkpoint each: slower than we are
+    for (int i = 0; i < 2000; i++) { // a checkpoint each: slower than this loop
         struct trainer_command *c = trainer_command_create(TRAINER_CHECKPOINT);
         if (!worker_submit(w, c)) {
             trainer_command_destroy(&c);
@@ -147,9 +146,9 @@ static void test_a_full_queue_says_so(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_as_by_hand),
-        cmocka_unit_test(test_data_do_not_wait_for_updates),
-        cmocka_unit_test(test_a_full_queue_says_so),
+        cmocka_unit_test(test_same_bits_as_without_a_thread),
+        cmocka_unit_test(test_data_does_not_wait_for_updates),
+        cmocka_unit_test(test_a_full_queue_is_reported),
     };
     return cmocka_run_group_tests_name("learner worker", tests, NULL, NULL);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Shows that the loop calls what it was told to, when it was told to: timers, wakes from another
-// thread (run under TSan as well), idle work, signals and messages; that a peer that floods a
-// socket keeps neither timers nor other sockets from their turn; and that children start, are
-// reaped, can be stopped, stay out of the terminal's Ctrl-C and die with their parent.
+// Shows that the loop runs its callbacks on time: timers, wakes from another thread (also run under
+// TSan), idle work, signals and messages. A peer that floods a socket delays neither timers nor
+// other sockets. Children start, are reaped, can be stopped, ignore the terminal's Ctrl-C and die
+// with their parent.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,7 +26,7 @@
 #include "common/io/loop.h"
 #include "tests/unit/net_bytes.h"
 
-// What the tests' callbacks work on.
+// State of the callbacks.
 struct world {
     struct loop *loop;
     struct net *net;
@@ -49,7 +49,7 @@ static void too_late(void *arg) {
 static int set_up(void **state) {
     struct world *w = calloc(1, sizeof(*w));
     w->loop = loop_create();
-    loop_add_timer(w->loop, 20000, 0, too_late, w); // no test hangs
+    loop_add_timer(w->loop, 20000, 0, too_late, w); // limits each test
     *state = w;
     return 0;
 }
@@ -90,7 +90,7 @@ static void timers_fire_on_time(void **state) {
     assert_int_equal(w->fired, 5);
     assert_in_range(took, 105, 2000); // 30 + 4 * 20
 
-    // Once means once, and a stopped loop can be run again.
+    // A one-shot timer fires once, and a stopped loop can be run again.
     struct world once = {.loop = w->loop, .wanted = 100};
     loop_add_timer(w->loop, 1, 0, fire, &once);
     loop_add_timer(w->loop, 100, 0, stop, w);
@@ -131,7 +131,7 @@ static void *make_items(void *arg) {
     return NULL;
 }
 
-// As workers do: into a queue, then wake. A wake may stand for many, but the last is never lost.
+// As workers do: push to a queue, then wake. Wakes may be merged, but the last is never lost.
 static void another_thread_wakes_the_loop(void **state) {
     struct world *w = *state;
     struct worker worker = {.loop = w->loop, .queue = queue_create(ITEMS)};
@@ -157,11 +157,11 @@ static void idle_work_runs_while_it_is_active(void **state) {
     w->idle = loop_add_idle(w->loop, idle_step, w);
     loop_add_timer(w->loop, 30, 0, stop, w);
     loop_run(w->loop);
-    assert_int_equal(w->fired, 0); // not before it is set
+    assert_int_equal(w->fired, 0); // idle work is off
     loop_idle_set(w->idle, true);
     loop_add_timer(w->loop, 300, 0, stop, w);
     loop_run(w->loop);
-    assert_int_equal(w->fired, 1000); // and not after it is unset, from inside
+    assert_int_equal(w->fired, 1000); // and stops when switched off by its callback
 }
 
 static void signals_reach_the_loop(void **state) {
@@ -187,7 +187,7 @@ static void open_sockets(struct world *w, const char *endpoint) {
 
 static void say(void *arg) {
     struct world *w = arg;
-    if (w->messages == 0) { // until the connection stands
+    if (w->messages == 0) { // until connected
         send_bytes(w->client, NULL, "x", 1);
     }
 }
@@ -207,8 +207,8 @@ static void again(void *arg, const struct net_peer *from, const void *data, size
     assert_int_equal(send_bytes(w->client, NULL, data, len), 0);
 }
 
-// One message at a time, back and forth: were the descriptor's edge lost once, the loop would
-// sleep over it. The timer sends, too, so that calls outside the callbacks are among them.
+// One message at a time, back and forth: if an edge of the descriptor were lost once, the loop
+// would sleep. The timer sends too, which covers sends outside of socket callbacks.
 static void ping_pong(struct world *w, const char *endpoint) {
     open_sockets(w, endpoint);
     loop_add_socket(w->loop, w->server, answer, w);
@@ -216,16 +216,16 @@ static void ping_pong(struct world *w, const char *endpoint) {
     loop_add_timer(w->loop, 1, 1, say, w);
     w->wanted = 5000;
     loop_run(w->loop);
-    assert_true(w->messages >= 5000); // more than one may have been under way
+    assert_true(w->messages >= 5000); // more than one may have been in flight
     loop_remove_socket(w->loop, w->server);
     loop_remove_socket(w->loop, w->client);
 }
 
-static void no_message_is_slept_over_on_tcp(void **state) {
+static void no_message_is_missed_on_tcp(void **state) {
     ping_pong(*state, "tcp://127.0.0.1:*");
 }
 
-static void no_message_is_slept_over_on_ipc(void **state) {
+static void no_message_is_missed_on_ipc(void **state) {
     char endpoint[64];
     snprintf(endpoint, sizeof(endpoint), "ipc:///tmp/spur-test-loop-%d", (int)getpid());
     ping_pong(*state, endpoint);
@@ -251,7 +251,7 @@ static void *flood(void *arg) {
     return NULL;
 }
 
-// Slower than the flood, so that there is always another message.
+// Slower than the flood, so that a message is always waiting.
 static void slow(void *arg, const struct net_peer *from, const void *data, size_t len) {
     struct world *w = arg;
     (void)from;
@@ -280,7 +280,7 @@ static void measure_gap(void *arg) {
     send_bytes(w->client, NULL, "other", 5); // arrives at the other server socket
 }
 
-static void a_flood_starves_nobody(void **state) {
+static void a_flood_does_not_starve_others(void **state) {
     struct world *w = *state;
     char err[256];
     open_sockets(w, "tcp://127.0.0.1:*");
@@ -290,7 +290,7 @@ static void a_flood_starves_nobody(void **state) {
     const char *at = net_endpoint(w->other);
     assert_int_equal(net_open(&w->client, w->net, NET_DEALER, at, err, sizeof(err)), 0);
     loop_add_socket(w->loop, w->other, count_other, w);
-    loop_add_socket(w->loop, w->server, slow, w); // the flooded one is asked first
+    loop_add_socket(w->loop, w->server, slow, w); // the flooded socket is polled first
     loop_add_timer(w->loop, 10, 10, measure_gap, w);
     loop_add_timer(w->loop, 1500, 0, stop, w);
 
@@ -316,7 +316,7 @@ static void remove_all(void *arg, const struct net_peer *from, const void *data,
     w->messages++;
     loop_remove_socket(w->loop, w->server);
     loop_remove_socket(w->loop, w->client);
-    net_close(&w->client); // as a client does that reconnects
+    net_close(&w->client); // as in a reconnect
     net_close(&w->server);
 }
 
@@ -367,18 +367,19 @@ static void a_child_runs_and_is_reaped(void **state) {
     assert_int_equal(pipe2(out, O_CLOEXEC), 0);
     struct loop_child *child = shell(w, "echo out; echo err >&2; cat; exit 7", out[1]);
     close(out[1]);
-    assert_int_equal(getpgid(loop_child_pid(child)), loop_child_pid(child)); // Ctrl-C stays with us
+    assert_int_equal(getpgid(loop_child_pid(child)),
+                     loop_child_pid(child)); // Ctrl-C does not reach it
     loop_run(w->loop);
-    assert_int_equal(w->exit_status, 7); // cat ended: its input is empty
+    assert_int_equal(w->exit_status, 7); // cat ended: its input was empty
     assert_int_equal(w->term_signal, 0);
     char text[64] = "";
     assert_int_equal(read(out[0], text, sizeof(text) - 1), 8);
     assert_string_equal(text, "out\nerr\n");
     close(out[0]);
-    loop_child_kill(child, SIGTERM); // too late: does nothing
+    loop_child_kill(child, SIGTERM); // too late: no effect
 }
 
-static void many_children_are_told_apart(void **state) {
+static void many_children_are_distinguished(void **state) {
     struct world *w = *state;
     struct world each[10];
     w->wanted = 10;
@@ -418,7 +419,7 @@ static void a_child_starts_with_default_signals(void **state) {
     sigaddset(&term, SIGUSR1);
     sigprocmask(SIG_BLOCK, &term, NULL);
     signal(SIGPIPE, SIG_IGN);
-    // Signals 32 and 33 belong to the C library; whoever started us may have left them ignored.
+    // Signals 32 and 33 belong to the C library; they may have been ignored by our parent.
     shell(w,
           "while read -r name mask; do case $name in SigBlk:|SigIgn:) "
           "[ $((0x$mask & ~0x180000000)) -eq 0 ] || exit 1;; esac; done </proc/$$/status",
@@ -429,7 +430,7 @@ static void a_child_starts_with_default_signals(void **state) {
     sigprocmask(SIG_UNBLOCK, &term, NULL);
 }
 
-static void a_program_that_is_not_there_is_reported(void **state) {
+static void a_missing_program_is_reported(void **state) {
     struct world *w = *state;
     const char *const args[] = {"/nonexistent/spur-actor", NULL};
     char err[256] = "";
@@ -440,7 +441,7 @@ static void a_program_that_is_not_there_is_reported(void **state) {
     assert_int_equal(w->fired, 0);
 }
 
-// The parent in between, which will be killed without a chance to clean up.
+// The intermediate parent, which is killed and cannot clean up.
 static _Noreturn void parent(int report_fd) {
     struct world w = {.loop = loop_create(), .wanted = 1};
     const char *const args[] = {"/bin/sleep", "60", NULL};
@@ -458,7 +459,7 @@ static void a_child_dies_when_its_parent_is_killed(void **state) {
     (void)state;
     int report[2], pid = 0, status = 0;
     assert_int_equal(pipe(report), 0);
-    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0); // orphans come to us
+    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0); // orphans become our children
     pid_t between = fork();
     if (between == 0) {
         parent(report[1]);
@@ -485,20 +486,20 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup_teardown(another_thread_wakes_the_loop, set_up, tear_down),
         cmocka_unit_test_setup_teardown(idle_work_runs_while_it_is_active, set_up, tear_down),
         cmocka_unit_test_setup_teardown(signals_reach_the_loop, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(no_message_is_slept_over_on_tcp, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(no_message_is_slept_over_on_ipc, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_flood_starves_nobody, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(no_message_is_missed_on_tcp, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(no_message_is_missed_on_ipc, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_flood_does_not_starve_others, set_up, tear_down),
         cmocka_unit_test_setup_teardown(sockets_may_go_from_inside_their_callback, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_child_runs_and_is_reaped, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(many_children_are_told_apart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(many_children_are_distinguished, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_child_can_be_stopped, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_child_starts_with_default_signals, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_program_that_is_not_there_is_reported, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_missing_program_is_reported, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_child_dies_when_its_parent_is_killed, set_up, tear_down),
     };
     if (argc > 1) {
-        cmocka_set_test_filter(argv[1]); // one alone: another_thread_wakes_the_loop under TSan
+        cmocka_set_test_filter(argv[1]); // a single test: another_thread_wakes_the_loop under TSan
     }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Shows that the model server's core keeps docs/protocol.md towards actors and
-// strangers: what is stored and acknowledged, what credit there is, who is
-// refused and why, what a lost or restarted peer and a failing disk change, and
-// what status says of it.
+// Shows that the model server's core follows docs/protocol.md towards actors and
+// unknown peers: storage and acknowledgements, credit, refusals with their reasons,
+// lost and restarted peers, a failing disk, and status.
 //
-// The core is driven by calls in a world with a clock of its own (ms_world.h).
+// The core is driven by calls in a fixture with a simulated clock (ms_world.h).
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -40,7 +39,7 @@ static void rows_are_stored_before_they_are_acknowledged(void **state) {
     (void)state;
     w.prompt = false;
     world_meet_actor(&w);
-    assert_null(world_last(&w, ACTOR, WIRE_WELCOME)); // its index is not on the disk yet
+    assert_null(world_last(&w, ACTOR, WIRE_WELCOME)); // its index is not on disk yet
     world_end_stores(&w);
     const struct sent *s = world_next(&w, ACTOR, WIRE_WELCOME);
     assert_non_null(s);
@@ -50,7 +49,7 @@ static void rows_are_stored_before_they_are_acknowledged(void **state) {
     assert_non_null(s);
     assert_int_equal(s->a, 16); // two messages' worth of the exploration's 20
     assert_int_equal(s->b, 16); // all at random
-    assert_int_equal(s->c, 0);  // which needs no policy
+    assert_int_equal(s->c, 0);  // without a policy
 
     world_rows(&w, ACTOR, 1, 5);
     world_rows(&w, ACTOR, 2, 3);
@@ -79,13 +78,13 @@ static void each_message_counts_once_and_in_order(void **state) {
     world_rows(&w, ACTOR, 3, 2);
     assert_int_equal(world_status(&w)->env_steps, 6);
 
-    // A new connection of the same start goes on where it was.
+    // A new connection of the same start continues.
     world_hello(&w, OTHER, WIRE_ROLE_ACTOR, "actor-0", 1);
     const struct sent *s = world_last(&w, OTHER, WIRE_WELCOME);
     assert_int_equal(s->a, 0);
     assert_int_equal(s->b, 4);
     assert_int_equal(s->c, 6);
-    // A new start begins at 1 and fences the old one out.
+    // A new start begins at 1 and fences the old one.
     world_hello(&w, 12, WIRE_ROLE_ACTOR, "actor-0", 2);
     s = world_last(&w, 12, WIRE_WELCOME);
     assert_int_equal(s->a, 0);
@@ -105,21 +104,21 @@ static void a_restart_of_the_server_loses_nothing(void **state) {
     world_rows(&w, ACTOR, 2, 4);
     world_restart(&w);
     assert_int_equal(world_status(&w)->env_steps, 8);
-    world_rows(&w, ACTOR, 3, 1); // it does not know that connection
+    world_rows(&w, ACTOR, 3, 1); // unknown connection
     expect_refusal(ACTOR, WIRE_REFUSED_UNKNOWN, false);
     world_hello(&w, ACTOR, WIRE_ROLE_ACTOR, "actor-0", 1);
     assert_int_equal(world_last(&w, ACTOR, WIRE_WELCOME)->b, 3);
-    world_rows(&w, ACTOR, 2, 4); // had no Ack of it
+    world_rows(&w, ACTOR, 2, 4); // not acknowledged
     world_rows(&w, ACTOR, 3, 2);
     assert_int_equal(world_status(&w)->env_steps, 10);
-    world_hello(&w, OTHER, WIRE_ROLE_ACTOR, "actor-0", 0); // older than what the store knows
+    world_hello(&w, OTHER, WIRE_ROLE_ACTOR, "actor-0", 0); // older than in the store
     expect_refusal(OTHER, WIRE_REFUSED_FENCED, true);
 }
 
 static void bad_rows_are_handled_and_counted_but_not_stored(void **state) {
     (void)state;
     world_meet_actor(&w);
-    // As when wire_unpack has found a number that is not finite, or an action out of bounds.
+    // As after wire_unpack found a number that is not finite, or an action out of bounds.
     const float numbers[3 * 4] = {0};
     const uint8_t flags[3] = {0};
     struct wire_msg msg = {
@@ -131,7 +130,7 @@ static void bad_rows_are_handled_and_counted_but_not_stored(void **state) {
     ms_on_unparsable(w.ms, w.now, &from, WIRE_REFUSED_VALUE, "row 0 is not finite", &msg);
     world_settle(&w);
     expect_refusal(ACTOR, WIRE_REFUSED_VALUE, false);
-    assert_int_equal(world_last(&w, ACTOR, WIRE_ACK)->a, 1); // handled: it may go on
+    assert_int_equal(world_last(&w, ACTOR, WIRE_ACK)->a, 1); // handled: the actor continues
     assert_int_equal(world_counter(&w, "rows_refused_value"), 3);
     assert_int_equal(world_counter(&w, "refused_value"), 1);
     assert_int_equal(world_status(&w)->env_steps, 0);
@@ -147,7 +146,7 @@ static void bad_rows_are_handled_and_counted_but_not_stored(void **state) {
     assert_int_equal(world_status(&w)->env_steps, 2);
 }
 
-static void strangers_and_wrong_runs_are_refused(void **state) {
+static void unknown_peers_and_wrong_runs_are_refused(void **state) {
     (void)state;
     world_rows(&w, STRANGER, 1, 1);
     expect_refusal(STRANGER, WIRE_REFUSED_UNKNOWN, false);
@@ -172,12 +171,12 @@ static void strangers_and_wrong_runs_are_refused(void **state) {
     ms_on_unparsable(w.ms, w.now, &from, WIRE_REFUSED_FORMAT, "garbage", &beat);
     expect_refusal(ACTOR, WIRE_REFUSED_FORMAT, false);
     struct wire_msg grant = {.type = WIRE_GRANT};
-    world_message(&w, ACTOR, &grant); // not an actor's to send
+    world_message(&w, ACTOR, &grant); // not a message of actors
     expect_refusal(ACTOR, WIRE_REFUSED_FORMAT, false);
     world_meet_learner(&w);
     world_hello(&w, STRANGER, WIRE_ROLE_LEARNER, "learner-2", 1); // a standby must wait
     expect_refusal(STRANGER, WIRE_REFUSED_MODE, false);
-    world_hello(&w, STRANGER, WIRE_ROLE_LEARNER, "actor-0", 5); // an actor's name
+    world_hello(&w, STRANGER, WIRE_ROLE_LEARNER, "actor-0", 5); // the id of an actor
     expect_refusal(STRANGER, WIRE_REFUSED_MODE, true);
 }
 
@@ -187,12 +186,12 @@ static void a_lost_actors_credit_goes_to_others(void **state) {
     world_hello(&w, OTHER, WIRE_ROLE_ACTOR, "actor-1", 1);
     uint64_t first = world_last(&w, ACTOR, WIRE_CREDIT)->a;
     assert_int_equal(first, 16);
-    assert_int_equal(world_last(&w, OTHER, WIRE_CREDIT)->a, 4); // what is left of 20
+    assert_int_equal(world_last(&w, OTHER, WIRE_CREDIT)->a, 4); // the rest of 20
     world_rows(&w, OTHER, 1, 4);
     assert_int_equal(world_last(&w, OTHER, WIRE_CREDIT)->a, 4);
 
     struct wire_msg beat = {.type = WIRE_HEARTBEAT};
-    for (int i = 0; i < 8; i++) { // only one of them is heard
+    for (int i = 0; i < 8; i++) { // only one of them sends
         world_tick(&w, 500);
         world_message(&w, OTHER, &beat);
     }
@@ -204,18 +203,18 @@ static void a_lost_actors_credit_goes_to_others(void **state) {
     for (uint64_t seq = 2; seq <= 15; seq++) {
         world_rows(&w, OTHER, seq, 1);
     }
-    // Back again, with rows from credit that is not its own any more: they are taken,
-    // and so is what the other made of it.
+    // It returns with rows made on withdrawn credit. They are accepted, and so are
+    // the other actor's rows on the same credit.
     world_rows(&w, ACTOR, 1, 8);
     assert_int_equal(world_status(&w)->actors[0].state, WIRE_PEER_CONNECTED);
     assert_int_equal(world_status(&w)->env_steps, 26);
-    assert_true(world_last(&w, ACTOR, WIRE_CREDIT)->a <= 8); // but it gets no more
+    assert_true(world_last(&w, ACTOR, WIRE_CREDIT)->a <= 8); // but it receives no more
     assert_int_equal(world_last(&w, ACTOR, WIRE_ACK)->a, 1);
     world_rows(&w, OTHER, 16, 2);
     assert_int_equal(world_status(&w)->env_steps, 28);
     assert_int_equal(world_counter(&w, "transitions_deferred"), 0);
 
-    // Rows that nobody ever allowed must wait.
+    // Rows without any credit must wait.
     world_rows(&w, ACTOR, 2, 8);
     assert_int_equal(world_status(&w)->env_steps, 36);
     world_rows(&w, ACTOR, 3, 8);
@@ -223,7 +222,7 @@ static void a_lost_actors_credit_goes_to_others(void **state) {
     assert_int_equal(world_status(&w)->env_steps, 36);
 }
 
-static void a_store_that_fails_is_said_and_survived(void **state) {
+static void a_failing_store_is_reported_and_survived(void **state) {
     (void)state;
     world_meet_actor(&w);
     world_rows(&w, ACTOR, 1, 2);
@@ -261,9 +260,9 @@ static void full_sockets_delay_and_lose_nothing(void **state) {
     assert_int_equal(world_counter(&w, "sends_failed"), 1);
 }
 
-// Its connection is gone when the server next writes to it, while what it sent
-// before is still queued.
-static void the_last_words_of_a_leaving_actor_count(void **state) {
+// Its connection is gone when the server next writes to it, while its earlier
+// messages are still queued.
+static void the_last_rows_of_a_leaving_actor_count(void **state) {
     (void)state;
     world_meet_actor(&w);
     world_rows(&w, ACTOR, 1, 2);
@@ -278,7 +277,7 @@ static void the_last_words_of_a_leaving_actor_count(void **state) {
     assert_int_equal(world_counter(&w, "refused_unknown"), 0);
 }
 
-static void status_tells_the_whole(void **state) {
+static void status_covers_the_whole_system(void **state) {
     (void)state;
     world_meet_learner(&w);
     world_meet_actor(&w);
@@ -327,12 +326,12 @@ int main(void) {
         RATIO(each_message_counts_once_and_in_order),
         RATIO(a_restart_of_the_server_loses_nothing),
         RATIO(bad_rows_are_handled_and_counted_but_not_stored),
-        RATIO(strangers_and_wrong_runs_are_refused),
+        RATIO(unknown_peers_and_wrong_runs_are_refused),
         RATIO(a_lost_actors_credit_goes_to_others),
-        RATIO(a_store_that_fails_is_said_and_survived),
+        RATIO(a_failing_store_is_reported_and_survived),
         RATIO(full_sockets_delay_and_lose_nothing),
-        RATIO(the_last_words_of_a_leaving_actor_count),
-        RATIO(status_tells_the_whole),
+        RATIO(the_last_rows_of_a_leaving_actor_count),
+        RATIO(status_covers_the_whole_system),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Shows when the model server asks for evaluations, how a run ends and goes on
-// after it was stopped, and that it comes to its end, within the bounds of ratio,
-// in every order of events.
+// Tests when the model server requests evaluations, how a run ends, stops and resumes,
+// and that it reaches its end within the bounds of ratio for any order of events.
 //
-// The core is driven by calls in a world with a clock of its own (ms_world.h).
+// The core is driven by calls in a fixture with a simulated clock (ms_world.h).
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -48,10 +47,10 @@ static void evaluations_take_turns(void **state) {
         seq = world_walk(&w, seq, 40);
         world_learn(&w, LEARNER);
     }
-    // One is out, the newest waits: 20 and 30 were replaced.
+    // One is outstanding, the newest waits: 20 and 30 were replaced.
     assert_int_equal(world_count(&w, EVALUATOR, WIRE_EVAL_REQUEST), 1);
     assert_int_equal(world_counter(&w, "eval_requests_replaced"), 2);
-    // Lost and back: it gets the same request again.
+    // A lost evaluator that returns receives the same request again.
     world_hello(&w, 31, WIRE_ROLE_EVALUATOR, "evaluator", 2);
     assert_int_equal(world_last(&w, 31, WIRE_EVAL_REQUEST)->b, 10);
     world_hello(&w, EVALUATOR, WIRE_ROLE_EVALUATOR, "evaluator", 3);
@@ -81,7 +80,7 @@ static void a_run_ends_when_its_budget_is_spent(void **state) {
     }
     assert_int_equal(w.updates, 80); // G (60 - 20), no slack at the end
     assert_int_equal(world_last(&w, LEARNER, WIRE_GRANT)->a, 80);
-    world_report(&w, 1); // of the one that was out
+    world_report(&w, 1); // of the outstanding one
     assert_int_equal(ms_phase(w.ms), MS_RUNNING);
     assert_int_equal(world_last(&w, EVALUATOR, WIRE_EVAL_REQUEST)->b, 60);
     assert_int_equal(world_last(&w, EVALUATOR, WIRE_EVAL_REQUEST)->c, w.version);
@@ -134,14 +133,14 @@ static void a_run_ends_when_it_is_solved(void **state) {
     assert_int_equal(ms_phase(w.ms), MS_STOPPING);
     assert_string_equal(ms_end_text(w.ms), "solved");
     assert_int_equal(world_last(&w, LEARNER, WIRE_SHUTDOWN)->a, 1);
-    // Nobody answers: it does not wait for ever.
+    // Without an answer the wait is bounded.
     for (int i = 0; i < 50 && ms_phase(w.ms) != MS_STOPPED; i++) {
         world_tick(&w, 500);
     }
     assert_int_equal(ms_phase(w.ms), MS_STOPPED);
 }
 
-static void a_stopped_run_goes_on(void **state) {
+static void a_stopped_run_resumes(void **state) {
     (void)state;
     world_meet_learner(&w);
     world_meet_actor(&w);
@@ -154,7 +153,7 @@ static void a_stopped_run_goes_on(void **state) {
     ms_stop(w.ms, w.now, false, "stopped by a signal");
     world_tick(&w, 20);
     assert_int_equal(world_last(&w, LEARNER, WIRE_SHUTDOWN)->a, 0);
-    world_rows(&w, ACTOR, seq++, 1); // what the actor still has is taken in
+    world_rows(&w, ACTOR, seq++, 1); // the actor's remaining rows are stored
     assert_int_equal(world_last(&w, ACTOR, WIRE_ACK)->a, seq - 1);
     struct wire_msg bye = {.type = WIRE_GOODBYE};
     world_message(&w, ACTOR, &bye);
@@ -186,7 +185,7 @@ static void a_stopped_run_goes_on(void **state) {
     assert_int_equal(w.updates, 80);
 }
 
-static void rows_on_their_way_go_before_the_end(void **state) {
+static void rows_in_flight_are_sent_before_the_end(void **state) {
     (void)state;
     w.prompt = false;
     world_meet_actor(&w);
@@ -207,7 +206,7 @@ static void rows_on_their_way_go_before_the_end(void **state) {
     assert_non_null(s);
     assert_int_equal(s->a, WIRE_MODEL);
     assert_non_null(world_next(&w, LEARNER, WIRE_SHUTDOWN));
-    assert_null(w.block); // and nothing new is begun
+    assert_null(w.block); // and no new job starts
 }
 
 static void a_broken_first_training_ends_the_run(void **state) {
@@ -223,8 +222,8 @@ static void a_broken_first_training_ends_the_run(void **state) {
 
 // ---- everything at random ----
 
-// Peers, jobs and the clock go on in a random order, connections break and come
-// back; at every moment the ratio must hold, and the run must come to its end.
+// Events of peers, jobs and clock in random order, with broken and renewed
+// connections: the ratio must hold at all times, and the run must end.
 static void ratio_holds_whatever_happens(uint64_t seed) {
     struct rng rng = rng_make(seed, RNG_TEST, 1);
     w.prompt = false;
@@ -304,9 +303,9 @@ int main(void) {
         RATIO(evaluations_take_turns),
         RATIO(a_run_ends_when_its_budget_is_spent),
         RATIO(a_run_ends_when_it_is_solved),
-        LOCKSTEP(a_stopped_run_goes_on),
-        RATIO(a_stopped_run_goes_on),
-        RATIO(rows_on_their_way_go_before_the_end),
+        LOCKSTEP(a_stopped_run_resumes),
+        RATIO(a_stopped_run_resumes),
+        RATIO(rows_in_flight_are_sent_before_the_end),
         RATIO(a_broken_first_training_ends_the_run),
         RATIO(ratio_holds_from_many_seeds),
     };

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Shows what the model server gives its learner, and when: Algorithm 2's order in
-// lockstep, everything side by side within its bounds in ratio, and what a learner
-// that returns is sent again.
+// Tests the model server's messages to its learner and their order: Algorithm 2 in
+// lockstep, overlapping work within its bounds in ratio, and resending to a learner
+// that returns.
 //
-// The core is driven by calls in a world with a clock of its own (ms_world.h).
+// The core is driven by calls in a fixture with a simulated clock (ms_world.h).
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -58,7 +58,7 @@ static void lockstep_is_algorithm_2(void **state) {
     assert_int_equal(world_last(&w, LEARNER, WIRE_GRANT)->a, 0);
     for (uint64_t S = 21; S <= 60; S++) {
         const struct sent *credit = world_last(&w, ACTOR, WIRE_CREDIT);
-        assert_int_equal(credit->a, S); // one more, with the newest policy
+        assert_int_equal(credit->a, S); // one more step, with the newest policy
         assert_int_equal(credit->c, w.version);
         w.seen = w.sent_count;
         uint64_t fits = (uint64_t)w.fits, version = w.version;
@@ -77,12 +77,12 @@ static void lockstep_is_algorithm_2(void **state) {
         assert_int_equal(s->type, WIRE_GRANT);
         assert_int_equal(s->a, 2 * (S - 20)); // G (S - E)
         assert_null(world_next(&w, LEARNER, 0));
-        // No step before the updates are made and their policy is here.
+        // No step before the updates are made and their policy has arrived.
         assert_true(world_last(&w, ACTOR, WIRE_CREDIT)->a == S);
         w.updates += 1;
         world_progress(&w, LEARNER);
         w.updates += 1;
-        world_progress(&w, LEARNER); // both made, but the policy is still on its way
+        world_progress(&w, LEARNER); // both updates made, but the policy has not arrived
         assert_true(world_last(&w, ACTOR, WIRE_CREDIT)->a == S);
         world_policy(&w, LEARNER, ++w.version, w.updates);
         world_progress(&w, LEARNER);
@@ -99,7 +99,7 @@ static void lockstep_has_one_actor(void **state) {
     struct wire_msg bye = {.type = WIRE_GOODBYE};
     world_message(&w, ACTOR, &bye);
     assert_int_equal(world_status(&w)->actors[0].state, WIRE_PEER_LEFT);
-    world_hello(&w, OTHER, WIRE_ROLE_ACTOR, "actor-1", 1); // the place is free
+    world_hello(&w, OTHER, WIRE_ROLE_ACTOR, "actor-1", 1); // there is no actor now
     assert_non_null(world_last(&w, OTHER, WIRE_WELCOME));
 }
 
@@ -114,7 +114,7 @@ static void ratio_collects_while_the_model_trains(void **state) {
         world_rows(&w, ACTOR, seq++, 1);
         world_end_stores(&w);
     }
-    assert_non_null(w.fit); // under way
+    assert_non_null(w.fit); // running
     assert_int_equal(w.fit->rows, 20);
     assert_true(world_status(&w)->model_training_now);
     assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 24); // slack 4
@@ -126,12 +126,12 @@ static void ratio_collects_while_the_model_trains(void **state) {
     assert_int_equal(world_last(&w, LEARNER, WIRE_GRANT)->a, 0);
     world_end_fit(&w);
     world_settle(&w);
-    // G (24 - 20) + G slack, once the fill and the rollouts are there.
+    // G (24 - 20) + G slack, once the fill and the rollouts are done.
     assert_int_equal(world_last(&w, LEARNER, WIRE_GRANT)->a, 16);
     world_learn(&w, LEARNER);
     assert_int_equal(w.updates, 16);
     assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 32); // 20 + 16 / 2 + 4
-    // The next training is due at 30 and is not over: 40 is the end.
+    // The next training is due at 30 and still running: 40 is the limit.
     for (uint64_t S = 25; S <= 30; S++) {
         world_rows(&w, ACTOR, seq++, 1);
         world_end_stores(&w);
@@ -150,14 +150,14 @@ static void ratio_collects_while_the_model_trains(void **state) {
         world_learn(&w, LEARNER);
     }
     assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 40);
-    world_tick(&w, 600); // a heartbeat: the reason is that of now
+    world_tick(&w, 600); // a heartbeat with the current reason
     assert_non_null(strstr(world_last(&w, ACTOR, WIRE_CREDIT)->text, "training"));
     world_end_fit(&w);
     assert_int_equal(world_status(&w)->model_version, 2);
     assert_true(world_last(&w, ACTOR, WIRE_CREDIT)->a > 40);
 }
 
-static void a_learner_that_returns_gets_what_it_lacks(void **state) {
+static void a_returning_learner_receives_missing_rows(void **state) {
     (void)state;
     world_meet_learner(&w);
     world_meet_actor(&w);
@@ -168,7 +168,7 @@ static void a_learner_that_returns_gets_what_it_lacks(void **state) {
     }
     uint64_t S = world_status(&w)->env_steps;
     assert_true(S > 25);
-    // It comes back from a checkpoint of long ago: real rows from there on.
+    // It returns with an old checkpoint: real rows from there on.
     w.seen = w.sent_count;
     w.updates = 4;
     w.version = 3;
@@ -179,14 +179,14 @@ static void a_learner_that_returns_gets_what_it_lacks(void **state) {
     assert_int_equal(s->a, WIRE_REAL);
     assert_int_equal(s->c, 10);
     assert_int_equal(s->b, S - 10);
-    world_policy(&w, 21, 3, 4); // older than what was known, and right
+    world_policy(&w, 21, 3, 4); // older than the known one, but valid
     assert_int_equal(world_counter(&w, "policies_rewound"), 1);
     assert_int_equal(world_status(&w)->policy_version, 3);
     world_policy(&w, 21, 2, 2);
     assert_int_equal(world_counter(&w, "policies_stale"), 1);
     assert_int_equal(world_status(&w)->policy_version, 3);
 
-    // And once more, with nothing: D_model is filled again before any update.
+    // Again, with an empty state: D_model is filled again before any update.
     w.updates = w.real_rows = w.model_rows = 0;
     w.version = 1;
     w.prompt = false;
@@ -202,7 +202,7 @@ static void a_learner_that_returns_gets_what_it_lacks(void **state) {
         .type = WIRE_HELLO,
         .hello = {
             .role = WIRE_ROLE_LEARNER, .incarnation = 4, .id = "learner", .real_rows = S + 1}};
-    world_message(&w, 23, &hello); // it knows rows that this store never had
+    world_message(&w, 23, &hello); // it has rows that this store never had
     expect_refusal(23, WIRE_REFUSED_RUN, true);
 }
 
@@ -212,7 +212,7 @@ static void the_feed_keeps_its_window(void **state) {
     world_meet_actor(&w);
     uint64_t seq = world_walk(&w, 1, 20);
     uint64_t before = w.experience_seq;
-    // The learner takes nothing in any more; each step is one message or more.
+    // The learner accepts nothing more; each step is at least one message.
     w.updates = 1000;
     for (int i = 0; i < 40; i++) {
         seq = world_walk(&w, seq, 60);
@@ -270,7 +270,7 @@ int main(void) {
         LOCKSTEP(lockstep_is_algorithm_2),
         LOCKSTEP(lockstep_has_one_actor),
         RATIO(ratio_collects_while_the_model_trains),
-        RATIO(a_learner_that_returns_gets_what_it_lacks),
+        RATIO(a_returning_learner_receives_missing_rows),
         RATIO(the_feed_keeps_its_window),
         LOCKSTEP(lockstep_without_a_model),
         RATIO(ratio_without_a_model),

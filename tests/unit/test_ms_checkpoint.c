@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Shows that the model server finds its own files again, to the bit, and refuses
-// those of others: checkpoint, learning curve, best policy.
+// Shows that the model server reads its own files back, equal to the bit, and refuses
+// foreign ones: checkpoint, learning curve, best policy.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -111,7 +111,7 @@ static void a_checkpoint_comes_back_to_the_bit(void **state) {
     assert_int_equal(ms_checkpoint_read(path, &some_run, &read_state, &read_fit, &back, &has_model,
                                         NORMALIZER, err, sizeof(err)),
                      -1);
-    assert_int_equal(truncate(path, 300), 0); // torn
+    assert_int_equal(truncate(path, 300), 0); // truncated
     read_fit.params = PARAMS;
     assert_int_equal(ms_checkpoint_read(path, &some_run, &read_state, &read_fit, &back, &has_model,
                                         NORMALIZER, err, sizeof(err)),
@@ -177,7 +177,7 @@ static void append(uint64_t env_steps, double return_mean) {
     }
 }
 
-static void the_curve_goes_on_after_a_restart(void **state) {
+static void the_curve_continues_after_a_restart(void **state) {
     (void)state;
     struct learning_curve_history h;
     struct config c;
@@ -190,7 +190,7 @@ static void the_curve_goes_on_after_a_restart(void **state) {
     append(750, 101);
     append(1000, 100);
     FILE *file = fopen(path, "a");
-    fputs("1250,12.5,99", file); // torn by a crash
+    fputs("1250,12.5,99", file); // truncated by a crash
     fclose(file);
     assert_int_equal(learning_curve_open(&h, path, &c, err, sizeof(err)), 0);
     assert_int_equal(h.evaluations, 4);
@@ -205,12 +205,12 @@ static void the_curve_goes_on_after_a_restart(void **state) {
     for (size_t i = 0; i < len; i++) {
         lines += text[i] == '\n';
     }
-    assert_int_equal(lines, 6); // header and five: the torn one is gone
+    assert_int_equal(lines, 6); // header and five rows; the truncated one is removed
     assert_memory_equal(text, "env_steps,wall_seconds,return_mean,return_std,", 46);
     free(text);
 }
 
-static void a_foreign_file_is_left_alone(void **state) {
+static void a_foreign_file_is_not_changed(void **state) {
     (void)state;
     struct learning_curve_history h;
     struct config c;
@@ -230,8 +230,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(before_the_first_training_there_is_no_model, make_path,
                                         remove_path),
         cmocka_unit_test_setup_teardown(the_best_policy_is_a_file_for_all, make_path, remove_path),
-        cmocka_unit_test_setup_teardown(the_curve_goes_on_after_a_restart, make_path, remove_path),
-        cmocka_unit_test_setup_teardown(a_foreign_file_is_left_alone, make_path, remove_path),
+        cmocka_unit_test_setup_teardown(the_curve_continues_after_a_restart, make_path,
+                                        remove_path),
+        cmocka_unit_test_setup_teardown(a_foreign_file_is_not_changed, make_path, remove_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

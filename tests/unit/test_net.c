@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Shows what sockets promise: messages go both ways over ipc and tcp; a peer is told from another;
-// an absent peer means -EAGAIN and a vanished one -EHOSTUNREACH, never a silent loss; sizes are
-// checked; a client finds a restarted server again; and an address that cannot be used is refused
-// with a sentence that names it, without taking it from a process that serves it.
+// Tests the guarantees of sockets: messages in both directions over ipc and tcp; distinct peers;
+// -EAGAIN for an absent peer and -EHOSTUNREACH for a vanished one, never a silent loss; size
+// limits; reconnection to a restarted server; and unusable addresses, which are refused by name
+// without taking them from the process that serves them.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,7 +19,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include <zmq.h> // to play a stranger
+#include <zmq.h> // to play an unknown peer
 
 #include "common/base/clock.h"
 #include "tests/unit/net_bytes.h"
@@ -44,7 +44,7 @@ static int tear_down(void **state) {
     (void)state;
     net_destroy(&net);
     assert_null(net);
-    return rmdir(folder); // fails if a socket left its file behind
+    return rmdir(folder); // fails if a socket file remains
 }
 
 // ---- helpers ----
@@ -75,7 +75,7 @@ static void pause_ms(int ms) {
     usleep((useconds_t)ms * 1000);
 }
 
-// Sends as soon as it is taken.
+// Sends, retrying until it is accepted.
 static void send_soon(struct net_socket *s, const struct net_peer *to, const char *text) {
     uint64_t until = clock_ms() + PATIENCE_MS;
     int rc;
@@ -126,7 +126,7 @@ static void both_ways(const char *endpoint) {
     assert_true(net_peer_equal(&from_a, &again));
     assert_false(net_peer_equal(&from_a, &from_b));
 
-    // Each answer goes to whom it is for.
+    // Each answer reaches its own peer.
     send_soon(server, &from_b, "to b");
     send_soon(server, &from_a, "to a");
     expect(a, &none, "to a");
@@ -176,7 +176,7 @@ static void an_absent_peer_means_try_again(void **state) {
     net_close(&client);
 }
 
-static void a_vanished_peer_is_noticed(void **state) {
+static void a_vanished_peer_is_reported(void **state) {
     (void)state;
     struct net_socket *server = open_or_fail(NET_ROUTER, "tcp://127.0.0.1:*");
     struct net_socket *client = open_or_fail(NET_DEALER, net_endpoint(server));
@@ -195,7 +195,8 @@ static void a_vanished_peer_is_noticed(void **state) {
     net_close(&server);
 }
 
-// Nobody reads: after the queues of both sides, -EAGAIN, and nothing taken is lost.
+// Without a reader: -EAGAIN once the queues of both sides are full, and no accepted message is
+// lost.
 static void a_full_queue_means_try_again(void **state) {
     (void)state;
     struct net_socket *server = open_or_fail(NET_ROUTER, "tcp://127.0.0.1:*");
@@ -245,7 +246,7 @@ static void oversize_is_refused_by_the_sender(void **state) {
     assert_int_equal(send_bytes(client, NULL, big, (size_t)NET_MESSAGE_MAX + 1), -EMSGSIZE);
     send_soon(client, NULL, "small ones go on");
     expect(server, NULL, "small ones go on");
-    assert_int_equal(send_bytes(client, NULL, big, NET_MESSAGE_MAX), 0); // the largest that may be
+    assert_int_equal(send_bytes(client, NULL, big, NET_MESSAGE_MAX), 0); // the maximum size
     uint64_t until = clock_ms() + PATIENCE_MS;
     struct net_frame frame;
     while (net_recv(server, NULL, &frame) != 0) {
@@ -259,8 +260,8 @@ static void oversize_is_refused_by_the_sender(void **state) {
     net_close(&server);
 }
 
-// A peer that does not keep to our limits: its connection goes, nobody else's does.
-static void oversize_of_a_stranger_is_cut_off(void **state) {
+// A peer that exceeds our limits: only its connection is closed.
+static void oversize_of_an_unknown_peer_closes_its_connection(void **state) {
     (void)state;
     struct net_socket *server = open_or_fail(NET_ROUTER, "tcp://127.0.0.1:*");
     struct net_socket *client = open_or_fail(NET_DEALER, net_endpoint(server));
@@ -274,7 +275,7 @@ static void oversize_of_a_stranger_is_cut_off(void **state) {
     pause_ms(100);
     send_soon(client, NULL, "still here");
     expect(server, NULL, "still here");
-    for (int i = 0; i < 50; i++) { // and the large one never comes
+    for (int i = 0; i < 50; i++) { // and the large one never arrives
         assert_int_equal(net_recv(server, NULL, &(struct net_frame){0}), -EAGAIN);
         pause_ms(10);
     }
@@ -284,8 +285,9 @@ static void oversize_of_a_stranger_is_cut_off(void **state) {
     net_close(&server);
 }
 
-// Messages of several parts, names of its own choice: empty messages, which the wire refuses.
-static void parts_of_a_stranger_arrive_as_an_empty_message(void **state) {
+// Messages of several parts and chosen routing ids arrive as empty messages, which the wire
+// refuses.
+static void multipart_messages_arrive_as_empty_ones(void **state) {
     (void)state;
     struct net_socket *server = open_or_fail(NET_ROUTER, "tcp://127.0.0.1:*");
     void *ctx = zmq_ctx_new(), *stranger = zmq_socket(ctx, ZMQ_DEALER);
@@ -320,8 +322,8 @@ static void restart(const char *endpoint) {
     for (int round = 0; round < 3; round++) {
         net_close(&server);
         wait_connected(client, false);
-        assert_int_equal(send_bytes(client, NULL, "x", 1), -EAGAIN); // kept by us, not lost
-        server = open_or_fail(NET_ROUTER, bound);                    // at once, on the same address
+        assert_int_equal(send_bytes(client, NULL, "x", 1), -EAGAIN); // kept by the caller, not lost
+        server = open_or_fail(NET_ROUTER, bound); // immediately, on the same address
         wait_connected(client, true);
         send_soon(client, NULL, "after");
         expect(server, &after, "after");
@@ -350,7 +352,7 @@ static void an_address_in_use_is_refused(void **state) {
     assert_refused(-EADDRINUSE, expected, NET_ROUTER, net_endpoint(server));
     net_close(&server);
 
-    // An ipc path with somebody behind it is not stolen, and goes on working.
+    // An ipc path in use is not taken over, and continues to work.
     in_folder(endpoint, "used");
     server = open_or_fail(NET_ROUTER, endpoint);
     snprintf(expected, sizeof(expected), "%s is in use by another process", endpoint);
@@ -372,13 +374,13 @@ static void a_dead_process_s_path_is_taken_over(void **state) {
     assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
     assert_int_equal(listen(fd, 1), 0);
     assert_refused(-EADDRINUSE, "in use", NET_ROUTER, endpoint);
-    close(fd); // the file stays, as after a SIGKILL
+    close(fd); // the file remains, as after a SIGKILL
     assert_int_equal(access(address.sun_path, F_OK), 0);
     both_ways(endpoint);
     assert_int_equal(access(address.sun_path, F_OK), -1); // and net_close removes it
 }
 
-static void a_file_in_the_way_is_left_alone(void **state) {
+static void an_existing_file_is_not_removed(void **state) {
     (void)state;
     char endpoint[NET_ENDPOINT_MAX], path[128];
     in_folder(endpoint, "file");
@@ -390,7 +392,7 @@ static void a_file_in_the_way_is_left_alone(void **state) {
     assert_int_equal(unlink(path), 0);
 }
 
-static void addresses_that_are_none_are_refused(void **state) {
+static void malformed_addresses_are_refused(void **state) {
     (void)state;
     const struct {
         const char *endpoint, *says;
@@ -436,7 +438,7 @@ static void long_paths_are_refused(void **state) {
     for (size_t len = strlen(endpoint) - head; len < 107; len++) {
         endpoint[head + len] = 'x';
     }
-    both_ways(endpoint); // 107 bytes are fine
+    both_ways(endpoint); // 107 bytes are allowed
     endpoint[head + 107] = 'x';
     assert_refused(-ENAMETOOLONG, "the path has 108 bytes", NET_ROUTER, endpoint);
     assert_refused(-ENAMETOOLONG, "the path has 108 bytes", NET_DEALER, endpoint);
@@ -450,7 +452,7 @@ static void a_folder_without_permission_is_refused(void **state) {
     in_folder(endpoint, "denied");
     assert_int_equal(chmod(folder, 0500), 0);
     uid_t user = geteuid();
-    if (user == 0) { // to root every folder is open
+    if (user == 0) { // root may write to every folder
         assert_int_equal(seteuid(65534), 0);
     }
     assert_refused(-EACCES, "permission denied", NET_ROUTER, endpoint);
@@ -464,16 +466,16 @@ int main(void) {
         cmocka_unit_test(a_host_may_be_a_name),
         cmocka_unit_test(messages_go_both_ways_over_ipc),
         cmocka_unit_test(an_absent_peer_means_try_again),
-        cmocka_unit_test(a_vanished_peer_is_noticed),
+        cmocka_unit_test(a_vanished_peer_is_reported),
         cmocka_unit_test(a_full_queue_means_try_again),
         cmocka_unit_test(oversize_is_refused_by_the_sender),
-        cmocka_unit_test(oversize_of_a_stranger_is_cut_off),
-        cmocka_unit_test(parts_of_a_stranger_arrive_as_an_empty_message),
+        cmocka_unit_test(oversize_of_an_unknown_peer_closes_its_connection),
+        cmocka_unit_test(multipart_messages_arrive_as_empty_ones),
         cmocka_unit_test(a_restarted_server_is_found_again),
         cmocka_unit_test(an_address_in_use_is_refused),
         cmocka_unit_test(a_dead_process_s_path_is_taken_over),
-        cmocka_unit_test(a_file_in_the_way_is_left_alone),
-        cmocka_unit_test(addresses_that_are_none_are_refused),
+        cmocka_unit_test(an_existing_file_is_not_removed),
+        cmocka_unit_test(malformed_addresses_are_refused),
         cmocka_unit_test(a_host_that_does_not_exist_is_refused),
         cmocka_unit_test(long_paths_are_refused),
         cmocka_unit_test(a_folder_without_permission_is_refused),

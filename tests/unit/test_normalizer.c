@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Shows that the normaliser's columns get mean 0 and spread 1, also far from zero
-// and for more columns than it sums at once, that constant columns stay, and
-// that it may work in place.
+// Shows that normalised columns have mean 0 and standard deviation 1, also far from
+// zero and for more columns than one pass sums, that constant columns are unchanged,
+// and that it works in place.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -34,7 +34,7 @@ static void columns_are_standardised(void **state) {
             sum += (double)y[i * DIM + j];
             squares += (double)y[i * DIM + j] * (double)y[i * DIM + j];
         }
-        // The mean itself is rounded to a float: 1000 j 2^-24 over a spread of j.
+        // The mean is rounded to a float: 1000 j 2^-24 for a standard deviation of j.
         assert_true(fabs(sum / ROWS) < 1e-3);
         assert_true(fabs(squares / ROWS - 1) < 1e-3);
         assert_true(fabs((double)block[DIM + j] / (j + 1) - 1) < 0.1);
@@ -51,7 +51,7 @@ static void constant_columns_stay(void **state) {
     assert_true(small[0] == 3 && small[2] == 1 && small[1] == 2);
     assert_true(fabs((double)small[3] - sqrt(2.0 / 3)) < 1e-6);
     assert_true(out[0] == 0 && out[2] == 0 && out[3] == 0);
-    normalizer_fit(small, rows, 1, 2); // one row: nothing varies
+    normalizer_fit(small, rows, 1, 2); // one row: no variance
     assert_true(small[2] == 1 && small[3] == 1);
 }
 

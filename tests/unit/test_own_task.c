@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Shows how a configuration describes an environment of the user's own to those
-// who never see it, what is refused of it, and which predicted rows end a
-// rollout under each kind of termination.
+// Tests the configuration of a user environment: its description for processes that
+// never load it, its validation, and the termination of predicted rows under each kind
+// of termination.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -31,7 +31,7 @@ static const char *const pendulum[] = {"run.task=my_pendulum",
                                        "task.healthy=[1, -0.2, 0.2]",
                                        NULL};
 
-static void is_what_the_configuration_says(void **state) {
+static void follows_the_configuration(void **state) {
     (void)state;
     struct config c;
     struct task t;
@@ -56,7 +56,7 @@ static void expect_broken(const char *assignment, const char *part) {
     }
 }
 
-static void what_is_not_whole_is_refused(void **state) {
+static void incomplete_descriptions_are_refused(void **state) {
     (void)state;
     expect_broken("task.horizon=0", "needs all three");
     expect_broken("task.act_dim=0", "needs all three");
@@ -151,8 +151,8 @@ static void predictions_are_clipped_where_the_task_clips(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(is_what_the_configuration_says),
-        cmocka_unit_test(what_is_not_whole_is_refused),
+        cmocka_unit_test(follows_the_configuration),
+        cmocka_unit_test(incomplete_descriptions_are_refused),
         cmocka_unit_test(names_do_not_clash),
         cmocka_unit_test(termination_is_the_rule_or_nothing),
         cmocka_unit_test(predictions_are_clipped_where_the_task_clips),

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Shows that the limiter holds the ratio of updates to real steps and never
-// makes both sides wait for each other.
+// Shows that the limiter holds the ratio of updates to real steps and never deadlocks
+// both sides.
 //
-// A run is walked through from beginning to end by a random order of events: an
-// actor takes steps, the learner makes updates, trainings and rollouts end, each
-// only as far as pacing allows at that moment. After every event the invariant
-// is checked: in ratio G (S - E) - slack <= U <= G (S - E) + slack (slack in
-// updates), in lockstep the order of Algorithm 2. If no event is possible
-// before the end, the test fails and prints the seed.
+// Simulates whole runs with random orders of events: an actor takes steps, the learner
+// makes updates, trainings and rollouts end, each only as far as pacing allows at that
+// moment. After every event the invariant is checked: in ratio G (S - E) - slack <= U <= G (S - E)
+// + slack (slack in updates), in lockstep the order of Algorithm 2. If no event is possible before
+// the end, the test fails and prints the seed.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,8 +24,8 @@ struct walk {
     struct pacing p;
     struct pacing_view v;
     uint64_t trained_for;
-    uint64_t training;      // point of the one that runs; 0: none
-    uint32_t training_left; // so many times it is asked before it ends
+    uint64_t training;      // point of the running training; 0: none
+    uint32_t training_left; // number of polls until it ends
 };
 
 static struct pacing some_pacing(enum pacing_mode mode, double G, uint64_t slack) {
@@ -48,7 +47,7 @@ static void look(struct walk *w) {
     }
 }
 
-// One event of the given kind, if it is possible now. Trainings take their time
+// One event of the given kind, if it is possible now. Trainings take several events
 // unless in a hurry.
 static bool happen(struct walk *w, uint32_t kind, bool hurry) {
     struct pacing_view *v = &w->v;
@@ -98,7 +97,7 @@ static void check_invariants(const struct walk *w, uint64_t seed) {
     double learnt = v->steps > p->explore ? (double)(v->steps - p->explore) : 0;
     double even = p->updates_per_step * learnt, U = (double)v->updates;
     double slack = p->mode == PACING_RATIO ? p->updates_per_step * (double)p->slack : 0;
-    // In lockstep the step in hand may have its updates before it.
+    // In lockstep the current step may follow its updates.
     double behind = p->mode == PACING_RATIO ? slack : p->updates_per_step;
     bool holds = U <= even + slack && U + 1 > even - behind - 1e-9;
     uint64_t next_point = w->training + p->train_every;
@@ -117,7 +116,7 @@ static void walk_through(enum pacing_mode mode, double G, uint64_t slack, uint64
     struct rng rng = rng_make(seed, RNG_TEST, 0);
     uint32_t favourite = 0;
     while (w.v.steps < w.p.steps_max || w.v.updates < pacing_updates_total(&w.p)) {
-        // Long stretches in which one side is faster than the others.
+        // Long phases in which one side is faster than the others.
         favourite = rng_below(&rng, 20) == 0 ? rng_below(&rng, 4) : favourite;
         uint32_t first = rng_below(&rng, 2) ? favourite : rng_below(&rng, 4);
         bool any = false;
@@ -133,7 +132,7 @@ static void walk_through(enum pacing_mode mode, double G, uint64_t slack, uint64
         assert_true(any);
         check_invariants(&w, seed);
     }
-    assert_int_equal(w.v.updates, pacing_updates_total(&w.p)); // not one more, not one less
+    assert_int_equal(w.v.updates, pacing_updates_total(&w.p)); // exactly
     assert_int_equal(w.v.steps, w.p.steps_max);
 }
 

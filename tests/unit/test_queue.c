@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Shows that the queue keeps order, refuses when full, waits no longer than
-// asked, wakes its waiters when closed, and loses nothing between threads (run
-// under TSan as well).
+// Shows that the queue keeps order, refuses when full, respects its time limit, wakes
+// waiting threads when closed, and loses nothing between threads (also run under TSan).
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -34,7 +33,7 @@ static void order_and_refusal(void **state) {
     assert_null(q);
 }
 
-static void waits_as_long_as_asked(void **state) {
+static void respects_its_time_limit(void **state) {
     (void)state;
     struct queue *q = queue_create(1);
     uint64_t start = clock_ms();
@@ -95,7 +94,7 @@ static void nothing_is_lost_between_threads(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(order_and_refusal),
-        cmocka_unit_test(waits_as_long_as_asked),
+        cmocka_unit_test(respects_its_time_limit),
         cmocka_unit_test(closing_wakes),
         cmocka_unit_test(nothing_is_lost_between_threads),
     };

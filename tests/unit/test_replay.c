@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Shows that a replay buffer keeps exactly the newest rows in their order,
-// through laps of its ring, growing, shrinking and the handing back of memory,
-// and that sampling is uniform. A plain list of row numbers, kept beside it by
-// the simplest code there is, says what must be in it.
+// Shows that a replay buffer keeps exactly the newest rows in order while its ring
+// wraps, grows, shrinks and returns memory, and that sampling is uniform. A simple
+// list of row numbers is the reference.
 #include "learner/replay.h"
 
 #include <setjmp.h>
@@ -20,7 +19,7 @@
 #define A 2
 #define ADD_MAX 4096
 
-// Row k holds numbers made from k alone, different ones in each column.
+// Row k has numbers derived from k, different in each column.
 static void make_rows(struct replay_rows *rows, uint64_t first, uint64_t n) {
     static float obs[ADD_MAX * O], act[ADD_MAX * A], reward[ADD_MAX], next_obs[ADD_MAX * O];
     static uint8_t terminated[ADD_MAX];
@@ -89,7 +88,7 @@ static void test_first_in_first_out(void **state) {
     check_holds(&r, 1, 10);
     add(&r, 11, 0);
     check_holds(&r, 1, 10);
-    add(&r, 11, 25); // more at once than it holds
+    add(&r, 11, 25); // more than its capacity at once
     check_holds(&r, 26, 10);
     assert_int_equal(r.added, 36);
     replay_deinit(&r);
@@ -101,7 +100,7 @@ static void test_resize_keeps_the_newest(void **state) {
     init(&r, 12, 5);
     add(&r, 0, 9);
     check_holds(&r, 4, 5);
-    replay_resize(&r, 8); // growing keeps all, and makes room at once
+    replay_resize(&r, 8); // growing keeps all rows, with room at once
     check_holds(&r, 4, 5);
     add(&r, 9, 3);
     check_holds(&r, 4, 8);
@@ -119,8 +118,8 @@ static void test_resize_keeps_the_newest(void **state) {
     replay_deinit(&r);
 }
 
-// Random additions and resizes against a list of row numbers; sizes such that
-// memory is handed back many times.
+// Random additions and resizes against a list of row numbers; with sizes that return
+// memory many times.
 static void test_against_a_list(void **state) {
     (void)state;
     enum { RESERVED = 100000 };
@@ -144,7 +143,7 @@ static void test_against_a_list(void **state) {
         }
     }
     check_holds(&r, next - held, held);
-    assert_true(next > 5 * RESERVED); // the ring came round
+    assert_true(next > 5 * RESERVED); // the ring has wrapped
     replay_deinit(&r);
 }
 
@@ -167,8 +166,8 @@ static size_t resident(const struct replay *r) {
     return total;
 }
 
-// A large reservation with a small capacity costs the small one's memory, also
-// after the ring has been all the way round.
+// A large reservation with a small capacity uses memory for the capacity only, also
+// after the ring has wrapped.
 static void test_memory_follows_the_capacity(void **state) {
     (void)state;
     enum { RESERVED = 1000000, CAPACITY = 50000 };
@@ -217,7 +216,7 @@ static void test_samples_are_uniform(void **state) {
     replay_deinit(&r);
 }
 
-// A mixed batch: each sample fills its own places and no other.
+// A mixed batch: each sample fills its own rows only.
 static void test_sample_at_an_offset(void **state) {
     (void)state;
     struct replay low, high;
@@ -234,7 +233,7 @@ static void test_sample_at_an_offset(void **state) {
     for (int i = 0; i < 8; i++) {
         assert_int_equal(batch.reward[i] >= 2000, i >= 3);
     }
-    // The same position in the stream draws the same rows.
+    // The same position in the stream samples the same rows.
     struct replay_batch again;
     replay_batch_init(&again, 8, O, A);
     rng = rng_make(1, RNG_TEST, 0);
@@ -253,7 +252,7 @@ static void test_refuses_more_than_the_machine_has(void **state) {
     char err[256] = "";
     assert_int_equal(replay_init(&r, 1 << 20, 1 << 20, REPLAY_ROWS_MAX, 1, err, sizeof(err)), -1);
     assert_non_null(strstr(err, "rows of replay"));
-    replay_deinit(&r); // leaves nothing to undo, and may be called
+    replay_deinit(&r); // may be called on an empty buffer
 }
 
 int main(void) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Shows that the generator is Philox4x32-10 (known answers of the published
-// test vectors), that streams are positions and nothing else, and that the
-// distributions built on it have the right moments.
+// Shows that the generator is Philox4x32-10 (published test vectors), that a stream
+// has no state but its position, and that the distributions on top of it have the
+// right moments.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -42,7 +42,7 @@ static void a_stream_is_a_position(void **state) {
         assert_int_equal(x, rng_u32(&b));
         assert_int_equal(x, rng_u32(&copy));
     }
-    // Another seed, use or sub-number is another stream.
+    // Another seed, use or sub-number gives another stream.
     struct rng others[] = {rng_make(8, RNG_TEST, 3), rng_make(7, RNG_BENCH, 3),
                            rng_make(7, RNG_TEST, 4)};
     struct rng here = rng_make(7, RNG_TEST, 3);

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Shows that branched rollouts are what the algorithm asks for.
+// Shows that branched rollouts follow the algorithm.
 //
-// The model is made by hand: a member's networks are all zero but for the last
-// bias, so member m predicts the reward m and a fixed step, with almost no
-// spread. So each row tells by its reward which member was drawn for it, and
-// where it must lead.
+// The model is artificial: all weights are zero except the last bias, so member m
+// predicts the reward m and a fixed step, with almost no variance. So the reward of a
+// row identifies the sampled member and the expected next state.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,8 +32,8 @@ static struct rollout_rows out;
 static struct env_columns env;
 static int O, A;
 
-// The step of a member: the pole's angle grows by 0.05 each time, so that from
-// 0.02 the rule (0.2) ends a rollout at its fourth step; the rest moves a little.
+// The step of a member: the pole's angle grows by 0.05, so that from 0.02 the rule (0.2)
+// ends a rollout at its fourth step; other numbers change a little.
 static float step_of(int member, int j) {
     return j == 1 ? 0.05f : 0.1f * (float)(member + 1);
 }
@@ -74,7 +73,7 @@ static int make_world(void **state) {
 
     float *obs = xfloats(ENV_ROWS * (size_t)O);
     for (int i = 0; i < ENV_ROWS; i++) {
-        obs[i * O] = (float)i; // the cart's place names the start state
+        obs[i * O] = (float)i; // the cart's position identifies the start state
         obs[i * O + 1] = 0.02f;
     }
     env = (struct env_columns){.obs_dim = (uint32_t)O, .act_dim = (uint32_t)A, .obs = obs};
@@ -104,7 +103,7 @@ static struct rollout_job some_job(uint64_t number, uint32_t length) {
                                 .policy = &policy};
 }
 
-static void elites_are_drawn_row_by_row(void **state) {
+static void elites_are_sampled_per_row(void **state) {
     (void)state;
     struct rollout_job job = some_job(1, 1);
     rollout_run(rollout, &out, &job, &env);
@@ -147,7 +146,7 @@ static void starts_are_uniform_over_all_of_d_env(void **state) {
     }
 }
 
-static void rollouts_go_on_until_the_rule_ends_them(void **state) {
+static void the_rule_ends_rollouts(void **state) {
     (void)state;
     struct rollout_job job = some_job(2, K);
     rollout_run(rollout, &out, &job, &env);
@@ -156,7 +155,7 @@ static void rollouts_go_on_until_the_rule_ends_them(void **state) {
     assert_int_equal(out.terminated, COUNT);
     for (uint32_t i = 0; i < out.rows; i++) {
         assert_int_equal(out.flags[i], i >= 3 * COUNT ? WIRE_TERMINATED : 0);
-        if (i >= COUNT) { // nobody dropped out before, so rows keep their places
+        if (i >= COUNT) { // no rollout ended before, so rows keep their positions
             const float *was = out.next_obs + (i - COUNT) * (uint32_t)O;
             assert_memory_equal(out.obs + i * (uint32_t)O, was, (size_t)O * sizeof(float));
         }
@@ -167,8 +166,8 @@ static void rollouts_go_on_until_the_rule_ends_them(void **state) {
     assert_int_equal(out.terminated, 0);
 }
 
-// The angle of the fourth step, 0.22, is beyond the rule's 0.2 and clipped to 0.16 all the same:
-// rules judge the state, of which a clipped observation is only the view.
+// The angle of the fourth step, 0.22, exceeds the rule's 0.2 and is clipped to 0.16 nevertheless:
+// the rule judges the unclipped prediction.
 static void observations_are_clipped_as_the_environments_own(void **state) {
     (void)state;
     struct task clipped = *task;
@@ -189,7 +188,7 @@ static void observations_are_clipped_as_the_environments_own(void **state) {
         assert_true(fabsf(to[1] - fminf(from[1] + step_of(m, 1), 0.16f)) < 1e-4f);
         assert_true(fabsf(to[2] - from[2] - step_of(m, 2)) < 1e-4f);
         held_back += to[0] == 20;
-        if (i >= COUNT) { // and from there the rollout goes on
+        if (i >= COUNT) { // and the rollout continues from there
             const float *was = out.next_obs + (i - COUNT) * (uint32_t)O;
             assert_memory_equal(from, was, (size_t)O * sizeof(float));
         }
@@ -208,7 +207,7 @@ static void members_change_within_a_rollout(void **state) {
     assert_in_range(changes, 700, 900); // two of three draws differ: 800 of 1200
 }
 
-static void blocks_do_not_show(void **state) {
+static void blocks_do_not_change_rows(void **state) {
     (void)state;
     struct rollout_job job = some_job(4, 1);
     rollout_run(rollout, &out, &job, &env);
@@ -242,7 +241,7 @@ static void blocks_do_not_show(void **state) {
     free(act);
 }
 
-static void noise_has_the_models_spread(void **state) {
+static void noise_has_the_models_variance(void **state) {
     (void)state;
     for (int m = 0; m < MEMBERS; m++) {
         set_bias(m, 0, 5, -2); // log-variance -2, far from both bounds
@@ -255,7 +254,7 @@ static void noise_has_the_models_spread(void **state) {
         squares += (double)out.reward[i] * (double)out.reward[i];
     }
     double mean = sum / COUNT, sd = sqrt(squares / COUNT - mean * mean);
-    // The upper bound's softplus takes a little off: 0.5 - softplus(2.5) = -2.079.
+    // The softplus of the upper bound lowers it slightly: 0.5 - softplus(2.5) = -2.079.
     double expected = exp(0.5 * (0.5 - log1p(exp(2.5))));
     assert_true(fabs(mean - 5) < 4 * expected / sqrt(COUNT));
     assert_true(fabs(sd / expected - 1) < 0.12);
@@ -264,19 +263,19 @@ static void noise_has_the_models_spread(void **state) {
     }
 }
 
-static void what_is_not_finite_is_dropped_and_counted(void **state) {
+static void not_finite_rows_are_dropped_and_counted(void **state) {
     (void)state;
     set_bias(2, 1, INFINITY, -35);
     struct rollout_job job = some_job(7, 3);
     rollout_run(rollout, &out, &job, &env);
     set_bias(2, 1, step_of(2, 0), -35);
-    assert_true(out.not_finite > 300); // about 1 - (2/3)^3 of the rollouts come upon it
+    assert_true(out.not_finite > 300); // about 1 - (2/3)^3 of the rollouts sample it
     assert_true(out.rows < 3 * COUNT);
     for (size_t i = 0; i < out.rows * (size_t)O; i++) {
         assert_true(isfinite(out.next_obs[i]));
     }
     for (uint32_t i = 0; i < out.rows; i++) {
-        // The columns of a row that moved up belong together still.
+        // The columns of a compacted row still belong together.
         int m = (int)lroundf(out.reward[i]);
         assert_true(m != 2);
         for (int j = 0; j < O; j++) {
@@ -287,18 +286,18 @@ static void what_is_not_finite_is_dropped_and_counted(void **state) {
     }
 }
 
-// With weights at random and inputs that need the normaliser: every row must be
-// what one of the elites predicts for it.
+// With random weights and inputs that need the normaliser: every row must be the
+// prediction of one of the elites.
 static void rows_are_an_elites_prediction(void **state) {
     (void)state;
     float *by_hand = model.params;
     model.params = xfloats(ensemble_params(&e));
     ensemble_init(model.params, &e, 5);
     for (int j = 0; j < e.target_dim; j++) {
-        model.params[ensemble_max_logvar_offset(&e) + (size_t)j] = -20; // hardly any noise
+        model.params[ensemble_max_logvar_offset(&e) + (size_t)j] = -20; // almost no noise
         model.params[ensemble_min_logvar_offset(&e) + (size_t)j] = -40;
     }
-    model.normalizer[0] = 25; // mean and std of the cart's place
+    model.normalizer[0] = 25; // mean and std of the cart's position
     model.normalizer[e.in_dim] = 15;
     struct rollout_job job = some_job(8, 2);
     rollout_run(rollout, &out, &job, &env);
@@ -329,9 +328,9 @@ static void rows_are_an_elites_prediction(void **state) {
     normalizer_identity(model.normalizer, e.in_dim);
 }
 
-// ---- termination that is learnt ----
+// ---- learned termination ----
 
-// A world of its own around the same model, with heads that the test makes.
+// The same model with heads that the test sets.
 struct judged {
     struct task task;
     struct termination heads;
@@ -359,8 +358,8 @@ static void calibrate(struct judged *j, int member, float scale, float shift) {
     c[1] = shift;
 }
 
-// Networks of zeros: a member's shift is its log-odds, for all that it predicts.
-static void the_drawn_members_head_ends_a_rollout(void **state) {
+// Zero networks: a member's shift is its log-odds for every prediction.
+static void the_sampled_members_head_ends_a_rollout(void **state) {
     (void)state;
     struct judged j = make_judged();
     j.rollout = rollout_create(&e, &p, &j.task, 21);
@@ -381,7 +380,7 @@ static void the_drawn_members_head_ends_a_rollout(void **state) {
     // 200 with probability 0.3: 60, sd 6.5
     assert_in_range(ended[2], rows[2] * 3 / 10 - 30, rows[2] * 3 / 10 + 30);
     assert_int_equal(out.terminated, ended[2] + ended[3]);
-    // The same in blocks, and those that ended do not go on.
+    // The same in blocks, and ended rollouts do not continue.
     uint8_t flags[COUNT];
     memcpy(flags, out.flags, sizeof(flags));
     job.first = 200;
@@ -397,14 +396,14 @@ static void the_drawn_members_head_ends_a_rollout(void **state) {
     end_judged(&j);
 }
 
-// Heads that end what has got beyond 25 along the cart's track: each row must be
-// judged by where it has got to itself, whichever member it drew.
+// Heads that end rollouts with the cart beyond 25: each row must be judged by its own
+// predicted state, whichever member was sampled.
 static void a_head_judges_the_predicted_observation(void **state) {
     (void)state;
     struct judged j = make_judged();
     j.rollout = rollout_create(&e, &p, &j.task, 21);
     for (int m = 0; m < MEMBERS; m++) {
-        for (int l = 0; l < j.heads.net.layers; l++) { // hands on the first number
+        for (int l = 0; l < j.heads.net.layers; l++) { // passes on the first number
             j.model.termination[termination_member_offset(&j.heads, m) +
                                 mlp_weight_offset(&j.heads.net, l)] = 1;
         }
@@ -426,16 +425,16 @@ static void a_head_judges_the_predicted_observation(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(elites_are_drawn_row_by_row),
+        cmocka_unit_test(elites_are_sampled_per_row),
         cmocka_unit_test(starts_are_uniform_over_all_of_d_env),
-        cmocka_unit_test(rollouts_go_on_until_the_rule_ends_them),
+        cmocka_unit_test(the_rule_ends_rollouts),
         cmocka_unit_test(observations_are_clipped_as_the_environments_own),
         cmocka_unit_test(members_change_within_a_rollout),
-        cmocka_unit_test(blocks_do_not_show),
-        cmocka_unit_test(noise_has_the_models_spread),
+        cmocka_unit_test(blocks_do_not_change_rows),
+        cmocka_unit_test(noise_has_the_models_variance),
         cmocka_unit_test(rows_are_an_elites_prediction),
-        cmocka_unit_test(what_is_not_finite_is_dropped_and_counted),
-        cmocka_unit_test(the_drawn_members_head_ends_a_rollout),
+        cmocka_unit_test(not_finite_rows_are_dropped_and_counted),
+        cmocka_unit_test(the_sampled_members_head_ends_a_rollout),
         cmocka_unit_test(a_head_judges_the_predicted_observation),
     };
     return cmocka_run_group_tests(tests, make_world, free_world);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Shows that the SAC update learns what it must, on problems so small that the
-// answer is known: where the best action is, what a state is worth with and
-// without an end, which way the temperature goes. And that the state is a
-// function of seed and data to the bit, also when continued from a copy.
+// Shows that SAC solves problems with known answers: the best action of a bandit, the
+// value of a state with and without termination, the direction of the temperature. The
+// state is a function of seed and data, equal to the bit, also when continued from a
+// copy.
 #include "learner/methods/sac.h"
 
 #include <math.h>
@@ -98,7 +98,7 @@ static void test_finds_the_best_action(void **state) {
 static void test_finds_it_in_bf16_too(void **state) {
     (void)state;
     if (!gemm_use(COMPUTE_BF16)) {
-        skip(); // not on this processor
+        skip(); // not supported by this processor
     }
     check_finds_the_best_action();
     assert_true(gemm_use(COMPUTE_AUTO));
@@ -120,9 +120,9 @@ static double mean_value(const struct sac *s) {
     return ((double)q[0] + (double)q[1]) / 2;
 }
 
-// A reward of 1 for ever is worth 1 / (1 - 0.8) = 5, plus what entropy adds,
-// which a temperature near zero keeps small, and less what the minimum of two
-// critics takes off; a reward of 1 at the end is worth 1.
+// A constant reward of 1 is worth 1 / (1 - 0.8) = 5, plus the entropy term, which a
+// temperature near zero keeps small, and minus the bias of the minimum of two critics;
+// a final reward of 1 is worth 1.
 static void test_only_termination_ends_the_value(void **state) {
     (void)state;
     struct sac_config config = base;
@@ -142,12 +142,12 @@ static void test_only_termination_ends_the_value(void **state) {
     }
 }
 
-// Below its target the entropy is worth more, above it less.
+// The temperature rises while the entropy is below its target, and falls above it.
 static void test_temperature_moves_towards_the_target(void **state) {
     (void)state;
     struct replay r;
     fill(&r, bandit, 1, 1000);
-    const double targets[2] = {3, -8}; // more than a policy on [-1, 1] can have; little
+    const double targets[2] = {3, -8}; // unreachably high on [-1, 1]; low
     for (int i = 0; i < 2; i++) {
         struct sac_config config = base;
         config.target_entropy = targets[i];
@@ -163,7 +163,7 @@ static void test_temperature_moves_towards_the_target(void **state) {
     replay_deinit(&r);
 }
 
-// With time the entropy itself arrives at a target that can be reached.
+// The entropy converges to a reachable target.
 static void test_entropy_reaches_the_target(void **state) {
     (void)state;
     struct sac_config config = base;
@@ -185,7 +185,7 @@ static void test_entropy_reaches_the_target(void **state) {
 }
 
 // target' = (1 - tau) target + tau source, in every update.
-static void test_targets_follow(void **state) {
+static void test_target_averages(void **state) {
     (void)state;
     struct replay r;
     fill(&r, bandit, 0, 100);
@@ -230,8 +230,8 @@ static void test_same_bits(void **state) {
     train(&copy, &r, 30);
     check_equal(&whole, &copy);
 
-    // Blocks and update number are the whole state: a fresh one that is given
-    // them goes on with the same bits.
+    // Blocks and update number are the whole state: a fresh instance with them
+    // continues with the same bits.
     sac_deinit(&copy);
     sac_init(&copy, &base);
     struct sac_block from[SAC_BLOCKS], to[SAC_BLOCKS];
@@ -245,7 +245,7 @@ static void test_same_bits(void **state) {
     train(&copy, &r, 30);
     check_equal(&whole, &copy);
 
-    // Another seed is another run.
+    // Another seed gives other bits.
     struct sac_config config = base;
     config.seed++;
     struct sac other;
@@ -292,7 +292,7 @@ int main(void) {
         cmocka_unit_test(test_only_termination_ends_the_value),
         cmocka_unit_test(test_temperature_moves_towards_the_target),
         cmocka_unit_test(test_entropy_reaches_the_target),
-        cmocka_unit_test(test_targets_follow),
+        cmocka_unit_test(test_target_averages),
         cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_threads_do_not_change_bits),
     };

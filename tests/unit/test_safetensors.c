@@ -122,7 +122,7 @@ static void copies_check_type_and_size(void **state) {
     safetensors_close(&c);
 }
 
-// The bytes as the format's page has them.
+// The bytes as in the format's specification.
 static void layout_of_the_file(void **state) {
     (void)state;
     char err[256], *bytes;
@@ -163,7 +163,7 @@ static void writing_refuses(void **state) {
     assert_string_equal(err, "/nonexistent-dir/x: cannot be written: No such file or directory");
 }
 
-// Writes a file with this header (padded) and so many bytes of data.
+// Writes a file with this header (padded) and the given number of data bytes.
 static void write_raw(const char *header, size_t data_len) {
     char file[2048] = {0};
     size_t padded = (strlen(header) + 7) / 8 * 8;
@@ -236,7 +236,7 @@ static void hostile_headers(void **state) {
     memcpy(name, "{\"", 2);
     write_raw(name, 0);
     assert_refused("name is longer");
-    // What is odd but right.
+    // Unusual but valid.
     write_raw("{}", 0);
     struct safetensors *c = safetensors_open(path, err, sizeof(err));
     assert_non_null(c);
@@ -322,7 +322,7 @@ static void flipped_bytes(void **state) {
         char err[512] = "";
         struct safetensors *c = safetensors_open(path, err, sizeof(err));
         if (c) {
-            sum += sum_of_bytes(c); // AddressSanitizer watches
+            sum += sum_of_bytes(c); // checked by AddressSanitizer
             accepted++;
             safetensors_close(&c);
         } else {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Shows that a client's session greets, beats, notices silence, reopens with
-// growing pauses, obeys refusals and drops what is not its run's, by driving it
-// with a clock of our own and messages made by hand.
+// Tests a client's session with a simulated clock and constructed messages: Hello,
+// heartbeats, detection of silence, reopening with growing pauses, refusals, and
+// messages of other runs, which it drops.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -52,13 +52,13 @@ static void hello_until_sent_then_welcome(void **state) {
     (void)state;
     struct session s = fresh(false);
     assert_int_equal(session_on_tick(&s, 1000), SESSION_HELLO);
-    assert_int_equal(session_on_tick(&s, 1050), SESSION_HELLO); // the socket did not take it
+    assert_int_equal(session_on_tick(&s, 1050), SESSION_HELLO); // the socket did not accept it
     session_sent(&s, 1050, true);
-    assert_int_equal(session_on_tick(&s, 1100), 0); // one is on its way
+    assert_int_equal(session_on_tick(&s, 1100), 0); // one is pending
     assert_int_equal(hear(&s, 1110, WIRE_WELCOME, RUN), SESSION_WELCOMED);
     assert_int_equal(s.run_id, RUN);
 
-    // A beat when nothing else was sent for a while.
+    // A heartbeat when nothing else was sent for a while.
     assert_int_equal(session_on_tick(&s, 1549), 0);
     assert_int_equal(session_on_tick(&s, 1550), SESSION_HEARTBEAT);
     session_sent(&s, 1550, false);
@@ -99,7 +99,7 @@ static void silence_loses_the_connection(void **state) {
     session_waiting(&s, 6010, waiting, sizeof(waiting));
     assert_non_null(strstr(waiting, "no answer for 5 s"));
 
-    // What comes before the new Welcome is of the old connection.
+    // Messages before the new Welcome belong to the old connection.
     assert_int_equal(hear(&s, 6020, WIRE_CREDIT, RUN), SESSION_HANDLED);
     assert_int_equal(s.foreign, 1);
     assert_int_equal(hear(&s, 6030, WIRE_WELCOME, RUN), SESSION_WELCOMED);
@@ -119,17 +119,17 @@ static void unknown_means_hello_once(void **state) {
     assert_int_equal(hear(&s, 1260, WIRE_WELCOME, RUN), SESSION_WELCOMED);
 }
 
-static void the_owner_may_begin_anew(void **state) {
+static void the_owner_may_restart_it(void **state) {
     (void)state;
     struct session s = up();
     session_restart(&s, 1500);
-    assert_int_equal(hear(&s, 1510, WIRE_CREDIT, RUN), SESSION_HANDLED); // of before
+    assert_int_equal(hear(&s, 1510, WIRE_CREDIT, RUN), SESSION_HANDLED); // from before
     assert_int_equal(session_on_tick(&s, 1520), SESSION_HELLO);          // on the same socket
     session_sent(&s, 1520, true);
     assert_int_equal(hear(&s, 1530, WIRE_WELCOME, RUN), SESSION_WELCOMED);
 }
 
-static void refusals_for_now_are_retried_ever_later(void **state) {
+static void temporary_refusals_are_retried_with_growing_pauses(void **state) {
     (void)state;
     struct session s = fresh(false);
     uint64_t now = 1000, last = 0, gap_before = 0;
@@ -164,7 +164,7 @@ static void other_runs_are_dropped(void **state) {
     struct session s = up();
     assert_int_equal(hear(&s, 1100, WIRE_CREDIT, RUN + 1), SESSION_HANDLED);
     assert_int_equal(s.foreign, 1);
-    assert_int_equal(s.heard_ms, 1010); // and are no sign of life
+    assert_int_equal(s.heard_ms, 1010); // and do not count as heard
     assert_int_equal(hear(&s, 1100, WIRE_CREDIT, RUN), SESSION_FOR_OWNER);
     assert_int_equal(hear(&s, 1200, WIRE_WELCOME, RUN + 1), SESSION_STOP);
     assert_non_null(strstr(s.text, "another run"));
@@ -177,10 +177,10 @@ static void a_refused_row_leaves_the_connection(void **state) {
     assert_int_equal(s.state, SESSION_UP);
 }
 
-static void asking_only_counts_silence_from_the_question(void **state) {
+static void request_only_sessions_count_silence_from_the_request(void **state) {
     (void)state;
     struct session s = fresh(true);
-    assert_int_equal(session_on_tick(&s, 500000), 0); // nothing asked: silence is no fault
+    assert_int_equal(session_on_tick(&s, 500000), 0); // no request pending: silence is allowed
     session_request(&s, 500000);
     session_request(&s, 500000);
     assert_int_equal(session_on_tick(&s, 500000), SESSION_HELLO);
@@ -199,12 +199,12 @@ int main(void) {
         cmocka_unit_test(unreachable_peer_is_named),
         cmocka_unit_test(silence_loses_the_connection),
         cmocka_unit_test(unknown_means_hello_once),
-        cmocka_unit_test(the_owner_may_begin_anew),
-        cmocka_unit_test(refusals_for_now_are_retried_ever_later),
+        cmocka_unit_test(the_owner_may_restart_it),
+        cmocka_unit_test(temporary_refusals_are_retried_with_growing_pauses),
         cmocka_unit_test(fatal_refusal_stops),
         cmocka_unit_test(other_runs_are_dropped),
         cmocka_unit_test(a_refused_row_leaves_the_connection),
-        cmocka_unit_test(asking_only_counts_silence_from_the_question),
+        cmocka_unit_test(request_only_sessions_count_silence_from_the_request),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

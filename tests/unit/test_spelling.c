@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Shows that the distance counts letters put in and taken out, both ways alike,
-// and that letters beyond the limit are not looked at.
+// Shows that the edit distance counts insertions and deletions symmetrically, and that
+// letters beyond the limit are ignored.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Shows that a rate follows what happened in the last seconds and forgets the
-// rest, and that mean, spread and median are what they should be.
+// Shows that a rate covers the last seconds only, and that mean, standard deviation
+// and median are right.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,7 +22,7 @@ static void a_rate_follows_and_forgets(void **state) {
     assert_true(fabs(rate_per_s(&r, now) - 50) < 3);
     assert_true(rate_per_s(&r, now + 5000) < 30);
     assert_true(rate_per_s(&r, now + 20000) == 0);
-    // It starts right, without waiting for a full window.
+    // It is right from the start, before a full window.
     struct rate young = {0};
     for (uint64_t t = 0; t <= 2000; t += 100) {
         rate_add(&young, now + t, 5);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Shows that the store keeps every acknowledged transition, each once, in order:
-// over restarts, over a SIGKILL at any instant, and over a disk that is full.
+// across restarts, a SIGKILL at any instant, and a full disk.
 //
-// Rows are made from (actor, place), so that each can be told from every other.
-// The kill is a real one: a child commits batches and says after each which one
-// is stored; it is killed in the midst, and the parent compares.
+// Rows are derived from (actor, index), so that each is unique. The kill is real: a
+// child commits batches and reports each stored one; it is killed at a random moment,
+// and the parent compares.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -138,7 +138,7 @@ static void rows_and_actors_survive(void **state) {
     struct store_meta meta = some_meta();
     meta.run_id = 12345;
     assert_int_equal(store_open(&s, dir, &meta, ROWS_MAX, err, sizeof(err)), 0);
-    assert_int_equal(meta.run_id, 77); // the store's own
+    assert_int_equal(meta.run_id, 77); // from the store
     assert_int_equal(store_rows(s), 27);
     for (uint64_t i = 0; i < 27; i++) {
         bool of_b = i >= 12 && i < 19;
@@ -162,17 +162,17 @@ static void order_is_kept(void **state) {
     struct store_batch *b = new_batch();
     fill(b, "a", 1, 5, 1, 0, 3);
     assert_int_equal(commit_one(s, b), 1);
-    assert_int_equal(commit_one(s, b), 0); // the same again
+    assert_int_equal(commit_one(s, b), 0); // repeated
     assert_int_equal(b->error, -ESTALE);
-    fill(b, "a", 1, 5, 3, 3, 3); // one is missing
+    fill(b, "a", 1, 5, 3, 3, 3); // a gap
     assert_int_equal(commit_one(s, b), 0);
     assert_int_equal(b->error, -ESTALE);
     fill(b, "a", 1, 4, 2, 3, 3); // of an older start
     assert_int_equal(commit_one(s, b), 0);
-    fill(b, "a", 1, 5, 2, 0, 0); // handled, but without rows
+    fill(b, "a", 1, 5, 2, 0, 0); // acknowledged without rows
     assert_int_equal(commit_one(s, b), 1);
     assert_int_equal(b->actor.seq, 2);
-    fill(b, "a", 1, 6, 0, 0, 0); // a new start is made known
+    fill(b, "a", 1, 6, 0, 0, 0); // a new start
     assert_int_equal(commit_one(s, b), 1);
     assert_int_equal(b->actor.seq, 0);
     assert_int_equal(b->actor.steps_incarnation, 0);
@@ -252,7 +252,7 @@ static void a_full_disk_stores_nothing_and_heals(void **state) {
     assert_int_equal(store_rows(s), 100);
     setrlimit(RLIMIT_FSIZE, &before);
 
-    assert_int_equal(commit_one(s, b), 1); // the same batch, sent again
+    assert_int_equal(commit_one(s, b), 1); // the same batch, resent
     assert_int_equal(store_rows(s), 1124);
     for (uint64_t i = 0; i < 1124; i++) {
         check_row(s, i, 1, i);
@@ -283,7 +283,7 @@ static void a_kill_loses_nothing_that_was_acknowledged(void **state) {
         commit_until_killed(pipes[1]);
     }
     uint64_t seq = 0;
-    while (seq < 20) { // let it get going, then strike wherever it is
+    while (seq < 20) { // let it start, then kill it at any point
         assert_int_equal(read(pipes[0], &seq, sizeof(seq)), sizeof(seq));
     }
     kill(child, SIGKILL);

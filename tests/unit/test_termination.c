@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Shows that the termination heads learn a rule from what ended, say how often
-// it does and not only where, and stay harmless while there is little to learn
-// from; and that the ensemble beside them does not notice.
+// Shows that termination heads learn a rule from terminated rows with calibrated
+// frequencies, are harmless with little data, and do not affect the ensemble.
 //
-// Episodes of the world here end beyond limits on one of three numbers, which is
-// two rows in a hundred.
+// Episodes here terminate beyond limits on one of three numbers, in two of a hundred
+// rows.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -44,7 +43,7 @@ static bool beyond(const float *next) {
     return fabsf(next[1]) > LIMIT;
 }
 
-// Rows by the rule; column 1 is far from 0 and wide, as the normaliser must see.
+// Rows by the rule; column 1 is far from 0 and wide, which needs the normaliser.
 static void fill_world(uint64_t seed) {
     struct rng rng = rng_make(seed, RNG_TEST, 9);
     for (int i = 0; i < FRESH; i++) {
@@ -65,7 +64,7 @@ static int make_world(void **state) {
     config.model.members = MEMBERS;
     config.model.elites = 1;
     config.model.weight_decay = (struct config_list){2, {0, 0}};
-    config.model.epochs_max = 1; // of the dynamics, which are not the subject
+    config.model.epochs_max = 1; // of the dynamics, which are not tested here
     e = ensemble_make(MEMBERS, O, A, 4, 1);
     heads = model_heads(&e, TASK_TERMINATION_LEARNED);
     return 0;
@@ -89,7 +88,7 @@ static void train(struct fit *fit, struct model *m, uint64_t rows, uint64_t numb
     assert_int_equal(fit_train(fit, m, &env, rows, number, &no_stop), FIT_DONE);
 }
 
-// One head's probabilities for rows of the world.
+// One head's probabilities for rows.
 static float *judged(const struct model *m, int member, int first, int n) {
     float *p = xfloats((size_t)n), *x = xfloats((size_t)n * O);
     float *scratch = xfloats(termination_scratch(&heads, n));
@@ -101,7 +100,7 @@ static float *judged(const struct model *m, int member, int first, int n) {
     return p;
 }
 
-static void a_rule_is_learnt_and_its_frequency(void **state) {
+static void a_rule_and_its_frequency_are_learned(void **state) {
     (void)state;
     fill_world(1);
     struct fit *fit = fit_create(&config, &e, ROWS, 1);
@@ -110,7 +109,7 @@ static void a_rule_is_learnt_and_its_frequency(void **state) {
         train(fit, &m, ROWS, number);
     }
     for (int member = 0; member < MEMBERS; member++) {
-        enum { N = FRESH - ROWS }; // rows that no training has seen
+        enum { N = FRESH - ROWS }; // rows outside of any training
         float *p = judged(&m, member, ROWS, N), *y = xfloats(N);
         double expected = 0;
         for (int i = 0; i < N; i++) {
@@ -124,7 +123,7 @@ static void a_rule_is_learnt_and_its_frequency(void **state) {
             fail_msg("member %d: %.0f ended, %.1f expected; missed %.4f, wrong %.5f", member,
                      (double)s.ended, expected, (double)s.missed, (double)s.wrong);
         }
-        // On the rows of the calibration itself the two agree but for its prior.
+        // On the rows of the calibration both agree except for its prior.
         const struct termination_score *held = &m.termination_score[member];
         double others = ROWS * config.model.holdout_ratio - (double)held->ended;
         double off = (double)held->wrong * others - (double)(held->missed * held->ended);
@@ -137,8 +136,8 @@ static void a_rule_is_learnt_and_its_frequency(void **state) {
     free_model(&m);
 }
 
-// One in twenty, whatever the observation is: heads can know no more than that.
-static void what_the_observation_does_not_show_is_a_frequency(void **state) {
+// One in twenty, independent of the observation: heads can learn the frequency only.
+static void hidden_termination_is_a_frequency(void **state) {
     (void)state;
     fill_world(2);
     struct rng rng = rng_make(2, RNG_TEST, 10);
@@ -163,7 +162,7 @@ static void what_the_observation_does_not_show_is_a_frequency(void **state) {
     free_model(&m);
 }
 
-static void while_nothing_has_ended_nothing_ends(void **state) {
+static void nothing_ends_before_the_first_termination(void **state) {
     (void)state;
     fill_world(3);
     uint8_t kept[FRESH];
@@ -181,7 +180,7 @@ static void while_nothing_has_ended_nothing_ends(void **state) {
         assert_true(m.termination_score[member].ended == 0);
         assert_true(m.termination_score[member].log_loss == 0);
     }
-    // A single one: few are expected, wherever it was and if it is held out, too.
+    // A single termination: few are predicted, wherever it was, also if it is held out.
     flags[17] = WIRE_TERMINATED;
     for (uint64_t number = 1; number < 4; number++) {
         train(fit, &m, ROWS, number);
@@ -196,7 +195,7 @@ static void while_nothing_has_ended_nothing_ends(void **state) {
         }
         free(p);
     }
-    // And when there are many, they are learnt as if nothing had been.
+    // With many terminations, heads learn normally.
     memcpy(flags, kept, sizeof(kept));
     train(fit, &m, ROWS, 4);
     assert_true(m.termination_score[0].missed < 0.2f);
@@ -204,7 +203,7 @@ static void while_nothing_has_ended_nothing_ends(void **state) {
     free_model(&m);
 }
 
-static void the_ensemble_does_not_notice(void **state) {
+static void the_ensemble_is_unaffected(void **state) {
     (void)state;
     fill_world(4);
     struct config plain = config;
@@ -224,7 +223,7 @@ static void the_ensemble_does_not_notice(void **state) {
     free_model(&b);
 }
 
-static void neither_threads_nor_a_restart_show(void **state) {
+static void threads_and_restarts_do_not_change_bits(void **state) {
     (void)state;
     fill_world(5);
     char path[] = "/tmp/spur-termination-XXXXXX", err[512];
@@ -258,7 +257,7 @@ static void neither_threads_nor_a_restart_show(void **state) {
                         termination_trained(&heads) * sizeof(float));
     assert_int_equal(*fit_state(two).termination_steps, *fit_state(one).termination_steps);
 
-    // A checkpoint without heads does not pass for one with them.
+    // A checkpoint without heads is refused where heads are required.
     struct config plain = config;
     plain.task.termination = TASK_TERMINATION_RULE;
     struct fit *without = fit_create(&plain, &e, ROWS, 1);
@@ -277,9 +276,9 @@ static void neither_threads_nor_a_restart_show(void **state) {
     free_model(&back);
 }
 
-// ---- calibration by itself ----
+// ---- calibration alone ----
 
-static void calibration_puts_scale_and_shift_right(void **state) {
+static void calibration_corrects_scale_and_shift(void **state) {
     (void)state;
     enum { N = 20000 };
     static float z[N], y[N];
@@ -302,12 +301,12 @@ static void calibration_puts_scale_and_shift_right(void **state) {
     assert_true(fabs(sum - ended + (double)shift + 8) < 0.1);
 }
 
-static void calibration_without_evidence_keeps_to_its_prior(void **state) {
+static void calibration_without_data_keeps_its_prior(void **state) {
     (void)state;
     float scale, shift;
     termination_calibrate(&scale, &shift, NULL, NULL, 0, -5);
     assert_true(scale == 1 && shift == -5);
-    // Told apart without an error: steeper, but not without bound.
+    // Perfectly separable labels: steeper, but bounded.
     float z[400], y[400];
     for (int i = 0; i < 400; i++) {
         y[i] = i < 20 ? 1.0f : 0.0f;
@@ -320,13 +319,13 @@ static void calibration_without_evidence_keeps_to_its_prior(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_rule_is_learnt_and_its_frequency),
-        cmocka_unit_test(what_the_observation_does_not_show_is_a_frequency),
-        cmocka_unit_test(while_nothing_has_ended_nothing_ends),
-        cmocka_unit_test(the_ensemble_does_not_notice),
-        cmocka_unit_test(neither_threads_nor_a_restart_show),
-        cmocka_unit_test(calibration_puts_scale_and_shift_right),
-        cmocka_unit_test(calibration_without_evidence_keeps_to_its_prior),
+        cmocka_unit_test(a_rule_and_its_frequency_are_learned),
+        cmocka_unit_test(hidden_termination_is_a_frequency),
+        cmocka_unit_test(nothing_ends_before_the_first_termination),
+        cmocka_unit_test(the_ensemble_is_unaffected),
+        cmocka_unit_test(threads_and_restarts_do_not_change_bits),
+        cmocka_unit_test(calibration_corrects_scale_and_shift),
+        cmocka_unit_test(calibration_without_data_keeps_its_prior),
     };
     return cmocka_run_group_tests(tests, make_world, NULL);
 }

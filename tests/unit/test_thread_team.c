@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Shows that a team does every item once, on the worker that its number names, in
-// teams smaller and larger than the machine, and by the caller where there is no team; that what
-// one job wrote the next one sees on any thread, whether the threads slept in between or not; that
-// items can wait for each other, over the wrap of a word; and that an idle team leaves the
-// processor alone, and one with fewer cores than threads soon does.
+// Shows that a team runs every item once, on the worker of its number, with fewer and more threads
+// than cores, and on the caller without a team. Writes of one job are visible to the next on any
+// thread, also after the threads slept. Items can wait for each other, across the wrap of a
+// counter. An idle team uses no processor time, and one with fewer cores than threads soon stops
+// spinning.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -44,7 +44,7 @@ static void every_item_once(void **state) {
         struct job job = {.size = sizes[s]};
         struct thread_team *team = thread_team_create(job.size);
         assert_int_equal(thread_team_size(team), job.size);
-        thread_team_run(team, count_item, &job, 0); // nothing to do is a job too
+        thread_team_run(team, count_item, &job, 0); // an empty job
         for (int round = 1; round <= ITEMS; round++) {
             thread_team_run(team, count_item, &job, round);
             for (int i = 0; i < ITEMS; i++) {
@@ -64,7 +64,7 @@ static void every_item_once(void **state) {
     }
 }
 
-// Item i adds what its left neighbour had in the round before.
+// Item i adds its left neighbour's value of the previous round.
 struct chain {
     uint32_t now[ITEMS], before[ITEMS];
 };
@@ -88,7 +88,7 @@ static void rounds_are_ordered(void **state) {
             }
             memcpy(expected.before, expected.now, sizeof(expected.now));
             if (round % 500 == 0) {
-                pause_ms(2); // long enough for all to fall asleep
+                pause_ms(2); // long enough for all to sleep
             }
         }
         assert_memory_equal(got.now, expected.now, sizeof(got.now));
@@ -96,8 +96,8 @@ static void rounds_are_ordered(void **state) {
     }
 }
 
-// Items that wait for each other within a job: item i adds the i-th number only
-// after item i - 1 has, though items are begun in any order and some are late.
+// Items that wait for each other within a job: item i adds the i-th number only after
+// item i - 1, although items start in any order and some are late.
 struct relay {
     struct thread_team *team;
     atomic_uint at;
@@ -110,7 +110,7 @@ static void take_turn(void *arg, int item, int worker) {
     for (unsigned round = 0; round < 50; round++) {
         unsigned turn = round * (unsigned)r->size + (unsigned)item;
         if (turn % 37 == 0) {
-            pause_ms(1); // long enough for the others to fall asleep
+            pause_ms(1); // long enough for the others to sleep
         }
         thread_team_wait(r->team, worker, &r->at, turn - 20);
         r->sum = 3 * r->sum + turn;
@@ -139,7 +139,7 @@ static double cpu_s(void) {
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-// The threads that a team has started, too.
+// Includes the threads of a team.
 static void bind_all_threads(const cpu_set_t *set) {
     DIR *threads = opendir("/proc/self/task");
     assert_non_null(threads);
@@ -151,7 +151,7 @@ static void bind_all_threads(const cpu_set_t *set) {
     closedir(threads);
 }
 
-static void idle_crews_sleep(void **state) {
+static void idle_teams_sleep(void **state) {
     (void)state;
     struct thread_team *team = thread_team_create(2);
     struct job job = {.size = 2};
@@ -164,7 +164,7 @@ static void idle_crews_sleep(void **state) {
     thread_team_destroy(&team);
 }
 
-// Some tens of microseconds that no compiler leaves out.
+// Some tens of microseconds of work that is not optimised away.
 static void work(void *arg, int item, int worker) {
     (void)worker;
     volatile uint64_t *sums = arg;
@@ -182,9 +182,9 @@ static double thread_team_cpu_s(struct thread_team *team, int rounds) {
     return cpu_s() - before;
 }
 
-// Two threads on one core: whoever waits must let the other have it. The same work is
-// done by one thread first; what comes on top was spun away or spent in switching.
-static void a_core_that_others_want_is_left(void **state) {
+// Two threads on one core: a waiting thread must yield. One thread does the same work
+// first; the difference is spinning and switching.
+static void a_contended_core_is_yielded(void **state) {
     (void)state;
     enum { ROUNDS = 400 };
     cpu_set_t all, one;
@@ -202,7 +202,7 @@ static void a_core_that_others_want_is_left(void **state) {
     double needed = thread_team_cpu_s(alone, ROUNDS), used = thread_team_cpu_s(pair, ROUNDS);
     print_message("two threads on one core used %.1f ms for %.1f ms of work\n", used * 1e3,
                   needed * 1e3);
-    assert_true(used < 3 * needed); // a spin without bound uses fifty times as much
+    assert_true(used < 3 * needed); // an unbounded spin uses fifty times as much
     bind_all_threads(&all);
     thread_team_destroy(&alone);
     thread_team_destroy(&pair);
@@ -213,8 +213,8 @@ int main(void) {
         cmocka_unit_test(every_item_once),
         cmocka_unit_test(rounds_are_ordered),
         cmocka_unit_test(items_can_wait_for_each_other),
-        cmocka_unit_test(idle_crews_sleep),
-        cmocka_unit_test(a_core_that_others_want_is_left),
+        cmocka_unit_test(idle_teams_sleep),
+        cmocka_unit_test(a_contended_core_is_yielded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Shows what a trainer makes of commands (which rows an update sees, when a
-// policy is published, when it refuses to go on) and that its checkpoints are
-// the whole state: a trainer that is made again from them goes on with the same
-// bits. Checkpoints are then damaged in every way that a crash or a user can,
-// and what is loaded is compared with what must be.
+// Tests the trainer's execution of commands (rows of an update, publication of
+// policies, stopping on invalid numbers) and its checkpoints: a trainer created from
+// them continues with the same bits. Checkpoints are then damaged in every way that a
+// crash or a user can cause, and the loaded state is checked.
 #include "learner/trainer.h"
 
 #include <math.h>
@@ -12,7 +11,7 @@
 #include "common/base/log.h"
 #include "tests/unit/learner_fixture.h"
 
-#define MODEL_BASE 10000.0f // rewards of model rows begin there
+#define MODEL_BASE 10000.0f // smallest reward of model rows
 
 struct run {
     char dir[PATH_MAX];
@@ -64,7 +63,7 @@ static void test_batches_are_mixed(void **state) {
     setup(&run);
     struct trainer *t = make(&run);
     grant(t, 100, 200);
-    assert_false(trainer_can_update(t)); // nothing to learn from
+    assert_false(trainer_can_update(t)); // no rows
     add(t, false, 0, 50);
     assert_true(trainer_can_update(t));
     trainer_update(t); // D_model is empty: all rows are real
@@ -163,7 +162,7 @@ static void check_same(const struct trainer *a, const struct trainer *b) {
     assert_int_equal(a->d_model.capacity, b->d_model.capacity);
 }
 
-// A killed run, made again from its checkpoint, against one that went through.
+// A killed run, resumed from its checkpoint, against an uninterrupted one.
 static void test_resumes_with_the_same_bits(void **state) {
     (void)state;
     struct run run, through;
@@ -173,7 +172,7 @@ static void test_resumes_with_the_same_bits(void **state) {
     struct trainer *both[2] = {t, whole};
     for (int i = 0; i < 2; i++) {
         add(both[i], false, 0, 60);
-        add(both[i], true, 0, 500); // comes round in its 200 rows
+        add(both[i], true, 0, 500); // wraps its 200 rows
         grant(both[i], 10, 450);
         add(both[i], true, 500, 300);
         train_all(both[i]);
@@ -184,7 +183,7 @@ static void test_resumes_with_the_same_bits(void **state) {
 
     t = make(&run);
     check_same(t, whole);
-    assert_int_equal(t->d_env.len, 0); // D_env comes from the store again
+    assert_int_equal(t->d_env.len, 0); // the store sends D_env again
     both[0] = t;
     add(t, false, 0, 60);
     for (int i = 0; i < 2; i++) {
@@ -246,8 +245,8 @@ static void test_falls_back_to_the_older(void **state) {
     make_two_checkpoints(&run);
     expect_loaded(&run, 8, 20);
     spoil(&run, "checkpoint/learner.safetensors");
-    expect_loaded(&run, 4, 0); // D_model on disk is the newer one's
-    // The next checkpoint does not put the spoilt file in the good one's place.
+    expect_loaded(&run, 4, 0); // D_model on disk belongs to the newer checkpoint
+    // The next checkpoint does not replace the good file by the damaged one.
     struct trainer *t = make(&run);
     command(t, TRAINER_CHECKPOINT);
     trainer_destroy(&t);
@@ -261,7 +260,7 @@ static void test_falls_back_to_the_older(void **state) {
     fixture_remove(run.dir);
 }
 
-static void test_spoilt_model_rows_are_left_out(void **state) {
+static void test_damaged_model_rows_are_skipped(void **state) {
     (void)state;
     struct run run;
     setup(&run);
@@ -271,8 +270,8 @@ static void test_spoilt_model_rows_are_left_out(void **state) {
     fixture_remove(run.dir);
 }
 
-// The crash that comes after D_model was replaced and before the learner files
-// moved up, and the one that comes a step earlier.
+// A crash after D_model was replaced and before the learner files were renamed, and a
+// crash one step earlier.
 static void test_crash_between_the_files(void **state) {
     (void)state;
     struct run run;
@@ -285,7 +284,7 @@ static void test_crash_between_the_files(void **state) {
     assert_false(file_exists(path));
     expect_loaded(&run, 8, 20);
 
-    // D_model still belongs to the newest; `next` came first and goes.
+    // D_model still belongs to the newest; `next` is incomplete and removed.
     move(&run, "checkpoint/learner.previous.safetensors", "checkpoint/learner.next.safetensors");
     expect_loaded(&run, 8, 20);
     assert_false(file_exists(path));
@@ -300,7 +299,7 @@ static void expect_refused(const struct run *run, const struct config *config, c
     }
 }
 
-static void test_refuses_what_does_not_fit(void **state) {
+static void test_refuses_mismatching_checkpoints(void **state) {
     (void)state;
     struct run run;
     setup(&run);
@@ -316,7 +315,7 @@ static void test_refuses_what_does_not_fit(void **state) {
     assert_null(trainer_create(&run.config, hopper, run.dir, err, sizeof(err)));
     assert_non_null(strstr(err, "task is inverted_pendulum there and hopper"));
 
-    // Another learning rate or discount is the user's business, and said.
+    // Another learning rate or discount is allowed and logged.
     c = run.config;
     c.sac.learning_rate = 1e-4;
     c.sac.discount_rise = (struct config_list){.n = 3, .v = {1, 3, 0.4}};
@@ -337,8 +336,8 @@ static void test_refuses_what_does_not_fit(void **state) {
     fixture_remove(run.dir);
 }
 
-// Rewards that overflow the loss: it stops, says so, and the good checkpoint stays.
-static void test_stops_at_what_is_not_finite(void **state) {
+// Rewards that overflow the loss: it stops with a message and keeps the good checkpoint.
+static void test_stops_at_not_finite(void **state) {
     (void)state;
     struct run run;
     setup(&run);
@@ -367,7 +366,7 @@ static void test_stops_at_what_is_not_finite(void **state) {
     fixture_remove(run.dir);
 }
 
-// A folder that cannot be written: counted, said, and training goes on.
+// A folder that cannot be written: counted, logged, and training continues.
 static void test_survives_a_full_disk(void **state) {
     (void)state;
     struct run run;
@@ -397,10 +396,10 @@ int main(void) {
         cmocka_unit_test(test_capacity_follows_the_grant),
         cmocka_unit_test(test_resumes_with_the_same_bits),
         cmocka_unit_test(test_falls_back_to_the_older),
-        cmocka_unit_test(test_spoilt_model_rows_are_left_out),
+        cmocka_unit_test(test_damaged_model_rows_are_skipped),
         cmocka_unit_test(test_crash_between_the_files),
-        cmocka_unit_test(test_refuses_what_does_not_fit),
-        cmocka_unit_test(test_stops_at_what_is_not_finite),
+        cmocka_unit_test(test_refuses_mismatching_checkpoints),
+        cmocka_unit_test(test_stops_at_not_finite),
         cmocka_unit_test(test_survives_a_full_disk),
     };
     return cmocka_run_group_tests_name("trainer", tests, NULL, NULL);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Shows that every message arrives as it was sent, field by field, the largest ones included.
+// Shows that every message survives packing and unpacking, field by field, up to the largest ones.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -43,7 +43,7 @@ static void assert_same_rows(struct wire_rows *a, const struct wire_rows *b) {
     assert_memory_equal(a->reward, b->reward, sizeof(float) * b->rows);
     assert_memory_equal(a->next_obs, b->next_obs, sizeof(float) * b->rows * b->obs_dim);
     assert_memory_equal(a->flags, b->flags, b->rows);
-    *a = *b; // so that the rest can be compared as memory
+    *a = *b; // the rest is compared as memory
 }
 
 static void assert_same_policy(struct wire_policy *a, const struct wire_policy *b) {
@@ -52,7 +52,7 @@ static void assert_same_policy(struct wire_policy *a, const struct wire_policy *
     a->params = b->params;
 }
 
-// Compares what pointers lead to, then everything else as memory.
+// Compares pointed-to data, then everything else as memory.
 static void assert_same(struct wire_msg *a, const struct wire_msg *b) {
     assert_int_equal(a->type, b->type);
     switch (b->type) {
@@ -97,7 +97,7 @@ static void every_message_arrives_as_sent(void **state) {
         const void *data;
         size_t len;
         pack(&data, &len, (enum wire_type)type);
-        // From an odd address: the network puts messages anywhere.
+        // From an odd address: messages have no alignment.
         char *odd = malloc(len + 1);
         memcpy(odd + 1, data, len);
         int rc = wire_unpack(wire, &got, odd + 1, len, err, sizeof(err));
@@ -112,8 +112,8 @@ static void every_message_arrives_as_sent(void **state) {
     assert_string_equal(wire_type_name(WIRE_STATUS + 1), "unknown");
 }
 
-// Rows that are kept stay as they came while other messages come, and uncopied where that is
-// possible. They hold no more memory than they need, even after a message that was much larger.
+// Kept rows are unchanged by later messages, and uncopied where possible. They occupy no more
+// memory than necessary, even after a much larger message.
 static void kept_rows_outlast_their_message(void **state) {
     (void)state;
     const void *data;
@@ -141,7 +141,7 @@ static void kept_rows_outlast_their_message(void **state) {
     assert_true(after.uordblks + after.hblkhd < before.uordblks + before.hblkhd + KEPT * BYTES_MAX);
 
     assert_int_equal(wire_unpack(wire, &got, data, len, err, sizeof(err)), 0);
-    struct wire_kept *copy = wire_keep(&rows); // in memory of the test's
+    struct wire_kept *copy = wire_keep(&rows); // in the test's own memory
     assert_ptr_not_equal(copy->rows.obs, rows.obs);
     assert_same_rows(&copy->rows, &rows);
     wire_drop(&copy);
@@ -191,7 +191,7 @@ static void the_largest_status_fits(void **state) {
         memset(sent.status.counters[i].name, 'c', WIRE_STRING_MAX - 1);
     }
     sent.status.counter_count = WIRE_COUNTERS_MAX;
-    for (int again = 0; again < 2; again++) { // the second time from memory that is there already
+    for (int again = 0; again < 2; again++) { // the second time with memory already allocated
         wire_pack(wire, &data, &len, &sent);
         int rc = wire_unpack(wire, &got, data, len, err, sizeof(err));
         if (rc != 0) {
@@ -237,7 +237,7 @@ static void unprintable_text_arrives_as_question_marks(void **state) {
     assert_string_equal(got.shutdown.text, "a?[31m?\xc3\xa9\xe2\x82\xac?????\xf0\x9f\x99\x82??");
 }
 
-static void a_diverging_learner_can_say_so(void **state) {
+static void a_diverging_learner_can_report_it(void **state) {
     (void)state;
     const void *data;
     size_t len;
@@ -256,7 +256,7 @@ int main(void) {
         cmocka_unit_test(the_largest_status_fits),
         cmocka_unit_test(the_largest_rows_fit),
         cmocka_unit_test(unprintable_text_arrives_as_question_marks),
-        cmocka_unit_test(a_diverging_learner_can_say_so),
+        cmocka_unit_test(a_diverging_learner_can_report_it),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

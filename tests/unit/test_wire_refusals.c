@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Shows that what a peer could get wrong is refused under the right name: bytes cut short anywhere,
-// another schema, shapes that do not match lengths, counts that overflow, wrong enums, flags,
-// strings, and numbers that are none; and that small messages cannot make it take much memory.
+// Shows that every kind of faulty message is refused with the right reason: bytes truncated
+// anywhere, another schema, shapes that do not match lengths, overflowing counts, wrong enums,
+// flags and strings, and NaN; and that small messages cannot cause large allocations.
 //
-// Wrong messages are made from packed valid ones: by changing a number before packing (values),
-// by changing packed bytes, or by writing protobuf by hand with the few put_* below.
+// Faulty messages are made from valid ones by changing a number before packing, by changing packed
+// bytes, or by writing protobuf directly with put_* below.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -39,7 +39,7 @@ static int tear_down(void **state) {
     return 0;
 }
 
-// ---- protobuf by hand ----
+// ---- writing protobuf ----
 
 struct bytes {
     size_t len;
@@ -85,7 +85,7 @@ static void assert_refused(int code, const char *says, const void *data, size_t 
         fail_msg("refused with %d \"%s\", not with %d \"...%s...\"", rc, err, -code, says);
     }
     if (code != WIRE_REFUSED_VALUE) {
-        assert_int_equal(got.type, 0); // nothing of it is left
+        assert_int_equal(got.type, 0); // no partial result
     }
 }
 
@@ -119,7 +119,7 @@ static void cut_anywhere_is_refused(void **state) {
         size_t len;
         pack(&data, &len, (enum wire_type)type);
         for (size_t cut = 0; cut < len; cut++) {
-            char *exact = malloc(cut ? cut : 1); // so that ASan sees a byte read too many
+            char *exact = malloc(cut ? cut : 1); // so that ASan detects overruns
             memcpy(exact, data, cut);
             int rc = wire_unpack(wire, &got, exact, cut, err, sizeof(err));
             free(exact);
@@ -149,7 +149,7 @@ static void another_schema_is_refused_with_both_versions(void **state) {
     assert_refused(WIRE_REFUSED_FORMAT, "without a message", b.data, b.len);
 }
 
-static void what_comes_twice_is_refused(void **state) {
+static void repeated_fields_are_refused(void **state) {
     (void)state;
     struct bytes b = {0};
     put_number(&b, 1, WIRE_SCHEMA);
@@ -332,7 +332,7 @@ static void flags_are_one_or_none(void **state) {
     }
 }
 
-// The caller still learns what it was, to answer and count it.
+// The caller still gets the type of the message, to answer and count it.
 static void assert_value_refused(const char *says, const struct wire_msg *msg) {
     const void *data;
     size_t len;
@@ -372,7 +372,7 @@ static void bad_numbers_are_refused(void **state) {
     }
 }
 
-// Every place of a column is looked at, also across the pieces that the check works in.
+// Every position of a column is checked, also across the blocks of the check.
 static void bad_numbers_are_found_anywhere(void **state) {
     (void)state;
     enum { ROWS = 203 };
@@ -440,7 +440,7 @@ static void status_has_limits(void **state) {
     assert_body_refused("2 returns and 2 lengths for 0 episodes", EVAL_REPORT, &report);
 }
 
-// A message of `len` bytes: a Status full of one small piece, again and again.
+// A message of `len` bytes: a Status that repeats one small part.
 static uint8_t *bomb(size_t *len, const char *piece, size_t piece_len, size_t size) {
     struct bytes head = {0};
     size_t pieces = size / piece_len;
@@ -462,8 +462,8 @@ static long peak_kib(void) {
     return usage.ru_maxrss;
 }
 
-// Each of these would take many times its own size if protobuf-c were let.
-static void small_pieces_do_not_take_much_memory(void **state) {
+// Each of these would make protobuf-c allocate many times its size.
+static void small_parts_cause_no_large_allocations(void **state) {
     (void)state;
     const struct {
         const char *piece;
@@ -496,7 +496,7 @@ static void oversized_messages_are_refused(void **state) {
     free(data);
 }
 
-// A wrong message of our own making is a bug, and stops the program where it was made.
+// Packing a faulty message is a bug, and stops the program there.
 static void packing_checks_the_form(void **state) {
     (void)state;
     for (int fault = 0; fault < 5; fault++) {
@@ -531,11 +531,11 @@ static void packing_checks_the_form(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        // First, while the process has not been large yet.
-        cmocka_unit_test(small_pieces_do_not_take_much_memory),
+        // First, while the process is still small.
+        cmocka_unit_test(small_parts_cause_no_large_allocations),
         cmocka_unit_test(cut_anywhere_is_refused),
         cmocka_unit_test(another_schema_is_refused_with_both_versions),
-        cmocka_unit_test(what_comes_twice_is_refused),
+        cmocka_unit_test(repeated_fields_are_refused),
         cmocka_unit_test(bad_figures_are_refused),
         cmocka_unit_test(bad_strings_are_refused),
         cmocka_unit_test(bad_enums_are_refused),

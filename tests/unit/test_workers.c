@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Shows that the model server's threads work side by side on one D_env: rows are
-// stored while a training and rollouts read the rows below them (run under TSan
-// as well), every piece of work comes back once, and an interrupted training
-// ends soon.
+// Shows that the model server's threads share D_env concurrently: rows are stored while
+// a training and rollouts read earlier rows (also run under TSan), every job completes
+// once, and an interrupted training ends soon.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -102,7 +101,7 @@ static int end(void **state) {
     return rmdir(dir);
 }
 
-// The batch, and its rows behind it.
+// The batch, followed by its rows.
 static struct store_batch *new_batch(uint64_t seq, uint32_t rows, struct rng *rng) {
     size_t n = rows, O = (size_t)e.obs_dim, A = (size_t)e.act_dim;
     struct store_batch *b = xmalloc(sizeof(*b) + n * (2 * O + A + 1) * sizeof(float) + n);
