@@ -39,7 +39,7 @@ void cli_name_task(struct config *c, const char *name) {
 
 static int configure(struct task *task, const struct config *c) {
     char err[2048];
-    if (task_configure(task, c, err, sizeof(err)) < 0) {
+    if (task_from_config(task, c, err, sizeof(err)) < 0) {
         return cli_fail(EXIT_CODE_CONFIG, NULL, "%s", err);
     }
     return 0;

@@ -40,7 +40,7 @@ static void load_config(struct daemon *d) {
     config_defaults(&d->config);
     if (config_load(&d->config, d->options.config, err, sizeof(err)) < 0 ||
         config_check(&d->config, err, sizeof(err)) < 0 ||
-        task_configure(&d->task, &d->config, err, sizeof(err)) < 0) {
+        task_from_config(&d->task, &d->config, err, sizeof(err)) < 0) {
         die(EXIT_CODE_CONFIG, "`spur config` prints a full one", "%s", err);
     }
     gemm_start(d->config.compute.kernels);

@@ -229,7 +229,7 @@ static int write_config(struct store_bench *s) {
     c->network.lost_after_ms = 600000; // between the rounds this actor is silent
     c->network.batch_rows_max = ROWS_LARGE;
     char err[256];
-    CHECK(task_configure(&s->dir.task, c, err, sizeof(err)) == 0);
+    CHECK(task_from_config(&s->dir.task, c, err, sizeof(err)) == 0);
     FILE *f = rundir_join(s->dir.config_path, s->dir.path, "config.yaml")
                   ? fopen(s->dir.config_path, "w")
                   : NULL;

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT
-// The table of keys at work: finding, setting and formatting one value, the
-// defaults, and the checks that span keys. Reading YAML is config_yaml.c,
-// writing it config_print.c.
+// The table of keys: lookup, setting and formatting of one value, and the defaults. yaml.c
+// reads YAML, print.c writes it, rules.c has the rules between keys.
 //
-// Why libyaml and not libcyaml, which maps YAML to structs by schema: range
-// errors with the exact line, the nearest valid key, "1e5" for an integer,
-// --set and the documentation all want the same table of ours, and with it
-// libcyaml would be left with the part that libyaml already does.
+// Why libyaml and not libcyaml, which maps YAML to structs by a schema: range errors with
+// their line, the nearest valid key, "1e5" for an integer, --set and the documentation need
+// a table of keys anyway, and libcyaml would add nothing to libyaml's parser then.
 #include "common/config/config.h"
 
 #include <ctype.h>
@@ -19,7 +17,7 @@
 #include "common/config/keys.h"
 #include "common/config/yaml_doc.h"
 
-// The table's kind must be the field's type.
+// Asserts that the kind in the table is the type of the field.
 #define C_TYPE_STRING char *
 #define C_TYPE_U64 uint64_t
 #define C_TYPE_INT int
@@ -46,7 +44,7 @@ CONFIG_TOP_KEYS(ASSERT_TOP_TYPE)
 const struct config_key config_keys[] = {CONFIG_TOP_KEYS(TOP_ROW) CONFIG_KEYS(ROW)};
 const int config_key_count = (int)(sizeof(config_keys) / sizeof(config_keys[0]));
 
-// The enums of names, which are set and read as integers of this size.
+// Enums of names are set and read as int.
 _Static_assert(sizeof(enum method_id) == sizeof(int), "names are stored as int");
 _Static_assert(sizeof(enum pacing_mode) == sizeof(int), "names are stored as int");
 _Static_assert(sizeof(enum model_stop) == sizeof(int), "names are stored as int");
@@ -78,8 +76,8 @@ bool config_section_known(const char *section) {
     return false;
 }
 
-// A wrong section costs at most 3, so that a key in the wrong place is found
-// where it belongs; a missing one costs 1.
+// A wrong section adds at most 3, so that a key in the wrong section is found in the right
+// one; a missing section adds 1.
 static int section_distance(const char *given, const char *section) {
     if (given[0] == '\0') {
         return 1;
@@ -127,7 +125,7 @@ static const void *const_field_of(const struct config *c, const struct config_ke
 
 // ---- names ----
 
-// The index-th of a key's names; false when there are fewer.
+// The name number index of a key; false if there are fewer.
 static bool name_at(char *out, size_t out_len, const struct config_key *key, int index) {
     const char *p = key->unit;
     for (; index > 0; index--) {
@@ -286,7 +284,7 @@ static int set_string(struct config *c, const struct config_key *key,
         snprintf(why, why_len, "%s", removed);
         return -1;
     }
-    // Zeros behind the text, so that equal configurations are equal bytes.
+    // Zeros after the text, so that equal configurations are equal bytes.
     memset(field_of(c, key), 0, CONFIG_STRING_MAX);
     memcpy(field_of(c, key), value->text[0], len);
     return 0;
@@ -363,7 +361,7 @@ void config_format_number(double x, char *out, size_t out_len) {
 }
 
 static void format_string(const char *s, char *out, size_t out_len) {
-    // Whatever YAML could take for something else goes into quotes.
+    // Quotes a text that YAML could read as another type.
     bool plain = s[0] != '\0' && !isdigit((unsigned char)s[0]) && s[0] != '-' && s[0] != '.' &&
                  strcmp(s, "null") != 0;
     for (const char *p = s; *p; p++) {

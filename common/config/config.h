@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
-// What a run is made of: one YAML file a task, overrides from the command line,
-// and one table (config.c) that knows each key's type, range, unit and meaning.
+// The configuration of a run: a YAML file, overrides from the command line, and one table
+// (keys.h) with type, range, unit and meaning of each key.
 //
-// The order of precedence: the table's defaults < the file < --set
-// section.key=value. Unknown keys, wrong types and values out of range are
-// refused with file, line, what was expected and the nearest valid key.
-// Defaults are the MBPO paper's for Hopper where the paper says anything.
+// Precedence: defaults of the table < file < --set section.key=value. Unknown keys, wrong
+// types and values out of range are refused with file, line, what was expected and the
+// nearest valid key. Defaults are those of the MBPO paper for Hopper, where it gives a value.
 #ifndef SPUR_COMMON_CONFIG_CONFIG_H
 #define SPUR_COMMON_CONFIG_CONFIG_H
 
@@ -22,27 +21,27 @@
 #define CONFIG_ENVS_PER_ACTOR_MAX 256
 
 enum pacing_mode {
-    PACING_LOCKSTEP, // Algorithm 2's order exactly, one actor, same bits every time
-    PACING_RATIO,    // the same ratio in the long run, bounded slack, everything overlaps
+    PACING_LOCKSTEP, // the exact order of Algorithm 2, one actor, reproducible to the bit
+    PACING_RATIO,    // the same ratio on average, bounded slack, all processes overlap
 };
 
 enum model_stop {
     MODEL_STOP_PAPER,  // patience alone
-    MODEL_STOP_BUDGET, // patience, within a number of gradient steps
+    MODEL_STOP_BUDGET, // patience, or a number of gradient steps
 };
 
 enum task_termination {
-    TASK_TERMINATION_RULE,    // the task's own, on predicted observations
-    TASK_TERMINATION_NEVER,   // rollouts end at k alone
-    TASK_TERMINATION_LEARNED, // a head of the ensemble decides
+    TASK_TERMINATION_RULE,    // the rule of the task, on predicted observations
+    TASK_TERMINATION_NEVER,   // rollouts always have length k
+    TASK_TERMINATION_LEARNED, // a head of the ensemble
 };
 
 enum compute_kernels {
-    COMPUTE_AUTO, // the best that the processor has
+    COMPUTE_AUTO, // the best that the processor supports
     COMPUTE_OPENBLAS,
     COMPUTE_AVX2,
     COMPUTE_AVX512,
-    COMPUTE_BF16, // AVX-512, products between hidden layers with operands rounded to bf16
+    COMPUTE_BF16, // AVX-512; products between hidden layers round their operands to bf16
 };
 
 struct config_list {
@@ -56,48 +55,48 @@ struct config {
         char task[CONFIG_STRING_MAX]; // as in `spur tasks`
         uint64_t seed;
         uint64_t steps;         // budget of real environment steps, exploration included
-        uint64_t explore_steps; // of them, uniform random actions before learning starts
+        uint64_t explore_steps; // uniform random actions before learning starts, part of steps
         int actors;             // started by `spur run`
-        int envs_per_actor;     // environments that each of them steps side by side
-        bool stop_when_solved;  // end at eval.solved_evaluations in a row >= eval.target
+        int envs_per_actor;     // environments of each actor
+        bool stop_when_solved;  // end after eval.solved_evaluations in a row >= eval.target
     } run;
     struct {
-        char env[CONFIG_STRING_MAX];     // "": built in; else a file, python:, or a command
-        char env_dir[CONFIG_STRING_MAX]; // where the process of an env starts
+        char env[CONFIG_STRING_MAX];     // "": built in; else a file, python: or a command
+        char env_dir[CONFIG_STRING_MAX]; // working directory of the process of env
         char env_python[CONFIG_STRING_MAX];
-        double env_timeout_s; // for each of its answers
-        int obs_dim, act_dim; // of an env of the user's; 0 for a built-in task
-        int horizon;          // 0: the task's own
+        double env_timeout_s; // of each answer of the process
+        int obs_dim, act_dim; // of env; 0 for a built-in task
+        int horizon;          // 0: as defined by the task
         enum task_termination termination;
-        struct config_list healthy; // (index, low, high)...: the rule of an env of the user's
-        struct config_list clipped; // (first, last, low, high)...: what it clips observations to
+        struct config_list healthy; // (index, low, high)...: termination rule of task.env
+        struct config_list clipped; // (first, last, low, high)...: clipping of task.env
     } task;
     struct {
         enum pacing_mode mode;
         double updates_per_step; // G, the update-to-data ratio
-        uint64_t slack_steps;    // ratio: how far, in real steps, either side may run ahead
+        uint64_t slack_steps;    // ratio: real steps that acting or learning may be ahead
     } pacing;
     struct {
         int members, elites;             // 7, 5
         int hidden_width, hidden_layers; // 200, 4
         double learning_rate;            // Adam
-        struct config_list weight_decay; // one a layer, hidden_layers + 1 values
-        int batch_size;                  // a member
+        struct config_list weight_decay; // one per layer, hidden_layers + 1 values
+        int batch_size;                  // of a member
         uint64_t train_every_steps;      // F
-        double holdout_ratio;            // of all rows, 0.2
+        double holdout_ratio;            // fraction of all rows, 0.2
         uint64_t holdout_rows_max;       // 5000
-        double improvement;              // 0.01: a member improved if its holdout MSE fell by more
-        int patience_epochs; // stop after more than this many epochs without any improving
-        int epochs_max;      // 0: no bound
+        double improvement;              // relative decrease of the holdout MSE that counts, 0.01
+        int patience_epochs;             // a training ends after more epochs without improvement
+        int epochs_max;                  // 0: no limit
         enum model_stop stop;
         uint64_t steps_max; // MODEL_STOP_BUDGET: gradient steps of a member in one training
     } model;
     struct {
-        uint64_t per_step;           // M, rollouts a real step
+        uint64_t per_step;           // M, rollouts per real step
         struct config_list schedule; // first epoch, last epoch, k at first, k at last
-        uint64_t epoch_steps;        // real steps in an epoch of the schedule and of retention
+        uint64_t epoch_steps;        // real steps per epoch of schedules and retention
         int retain_epochs;           // D_model keeps this many epochs of rollouts
-        bool clip;                   // predicted observations, as the environment clips its own
+        bool clip;                   // clip predicted observations as the environment does
     } rollout;
     struct {
         int hidden_width, hidden_layers;  // 256, 2: policy and critics
@@ -107,34 +106,34 @@ struct config {
         struct config_list discount_rise; // first epoch, last epoch, gamma up to the first; or none
         double target_entropy;
         double initial_temperature; // 1
-        double real_ratio;          // 0.05: share of real rows in a batch
+        double real_ratio;          // 0.05: fraction of real rows in a batch
     } sac;
     struct {
         uint64_t every_steps;
         int episodes;
-        double target;          // return at which an evaluation counts as solved
-        int solved_evaluations; // so many in a row
+        double target;          // mean return that counts as solved
+        int solved_evaluations; // consecutive evaluations with target
     } eval;
     struct {
-        uint64_t every_s; // checkpoint while running; one is always made at the end
+        uint64_t every_s; // between checkpoints; the last one is made at the end
     } checkpoint;
     struct {
         uint64_t heartbeat_ms, lost_after_ms;
-        int batch_rows_max;   // transitions in one message of an actor
-        int unacked_rows_max; // rows an actor keeps while they are not acknowledged
+        int batch_rows_max;   // transitions in a message of an actor
+        int unacked_rows_max; // of an actor; it waits when they are reached
     } network;
     struct {
         enum compute_kernels kernels;             // of matrix products
-        int learner_threads, modelserver_threads; // 0: decided from the cores there are
+        int learner_threads, modelserver_threads; // 0: chosen by the number of cores
     } compute;
 };
 
-// Fills in the table's defaults.
+// Sets the defaults of the table.
 void config_defaults(struct config *c);
 
-// Reads YAML text over what c holds. name is used in errors. Returns 0, or -1
-// with a message for people in err: "hopper.yaml:12: model.hiden_width: unknown
-// key; did you mean model.hidden_width?".
+// Reads YAML text; keys that it does not contain keep their values. name: for errors. 0, or
+// -1 with a sentence in err: "hopper.yaml:12: model.hiden_width: unknown key; did you mean
+// model.hidden_width?".
 int config_parse(struct config *c, const char *text, size_t len, const char *name, char *err,
                  size_t err_len);
 int config_load(struct config *c, const char *path, char *err, size_t err_len);
@@ -145,20 +144,20 @@ int config_set(struct config *c, const char *assignment, char *err, size_t err_l
 // A sentence that names the replacement where this value of task.env was removed; else NULL.
 const char *config_env_removed(const char *env);
 
-// What no single key can say: elites <= members, one decay a layer, and so on.
+// Checks the rules between keys: elites <= members, one decay per layer, and so on.
 int config_check(const struct config *c, char *err, size_t err_len);
 
-// Writes all keys as YAML that config_parse reads back to the same values;
-// with comments: meaning, unit and range behind each.
+// Prints all keys as YAML, which config_parse reads back to the same values. comments:
+// followed by meaning, unit and range.
 void config_print(const struct config *c, FILE *out, bool comments);
-// Writes docs/configuration.md.
+// Prints docs/configuration.md.
 void config_document(FILE *out);
 
-// k at a real step: round down the linear schedule over epochs counted from the
-// end of exploration (paper, appendix C: k = k0 + clip((e-e0)/(e1-e0)) (k1-k0)).
+// k at a real step: the linear schedule, rounded down, over epochs counted from the end of
+// exploration (paper, appendix C: k = k0 + clip((e-e0)/(e1-e0)) (k1-k0)).
 int config_rollout_length(const struct config *c, uint64_t env_steps);
 int config_rollout_length_max(const struct config *c);
-// gamma at a real step, by the same epochs: discount, or on the way up to it.
+// gamma at a real step, by the same epochs: sac.discount_rise up to sac.discount.
 double config_discount(const struct config *c, uint64_t env_steps);
 // D_model's capacity in rows at a real step: retain_epochs * epoch_steps * M * k; 0 for a method
 // without model rollouts.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// The one table of configuration keys. Defaults, parsing, --set, printing and
-// docs/configuration.md all come from it; a key that is not here does not exist.
+// The table of configuration keys: the source of defaults, parsing, --set, printing and
+// docs/configuration.md.
 //
-// For the config*.c files and their tests; others use common/config.h.
+// Used by common/config and its tests; other code includes config.h.
 #ifndef SPUR_COMMON_CONFIG_KEYS_H
 #define SPUR_COMMON_CONFIG_KEYS_H
 
@@ -15,124 +15,137 @@
 
 // X(section, key, kind, default, min, max, unit, meaning)
 //
-// kind names the C type of c->section.key (config.c asserts it) and what YAML
-// may hold there. default is YAML. min and max bound numbers, and the items of
-// lists; they are ignored elsewhere. A NAME is one of those that its unit lists,
-// "lockstep|ratio", in the order of the field's enum. Integers stay below 2^53 so that a double
-// holds each of them and no reader of JSON or CSV rounds one.
+// kind: the C type of c->section.key (config.c asserts it) and of the YAML value. default: as
+// YAML. min, max: of numbers and of the items of lists; ignored for other kinds. The unit of a
+// NAME lists its values, "lockstep|ratio", in the order of the enum. Integers are below 2^53, so
+// that a double, JSON and CSV represent them exactly.
 #define CONFIG_KEYS(X)                                                                             \
-    X(run, task, STRING, "hopper", 0, 0, "", "the task to learn, as `spur tasks` lists them")      \
-    X(run, seed, U64, "1", 0, 9007199254740991, "", "all randomness of a run follows from it")     \
+    X(run, task, STRING, "hopper", 0, 0, "", "name of the task, as listed by `spur tasks`")        \
+    X(run, seed, U64, "1", 0, 9007199254740991, "", "seed of all random numbers of the run")       \
     X(run, steps, U64, "125000", 1, 1e9, "steps",                                                  \
-      "budget of real environment steps, exploration included")                                    \
+      "number of real environment steps, including exploration")                                   \
     X(run, explore_steps, U64, "5000", 2, 1e9, "steps",                                            \
-      "of them, the first so many act uniformly at random; nothing is learnt before")              \
-    X(run, actors, INT, "1", 0, 4096, "", "actors that `spur run` starts; others may join")        \
+      "initial steps with uniform random actions, part of run.steps; learning starts after "       \
+      "them")                                                                                      \
+    X(run, actors, INT, "1", 0, 4096, "",                                                          \
+      "number of actors that `spur run` starts; more actors can join a run")                       \
     X(run, envs_per_actor, INT, "1", 1, CONFIG_ENVS_PER_ACTOR_MAX, "",                             \
-      "environments that an actor steps side by side, with one pass of the policy for all")        \
+      "environments per actor, stepped in turn; one pass of the policy computes their actions")    \
     X(run, stop_when_solved, BOOL, "true", 0, 0, "",                                               \
-      "end at eval.solved_evaluations in a row at or above eval.target")                           \
+      "end the run after eval.solved_evaluations consecutive evaluations with a return of at "     \
+      "least eval.target")                                                                         \
     X(task, env, STRING, "\"\"", 0, 0, "",                                                         \
       "an environment of your own: FILE.yaml (a description), FILE.so (a plug-in), "               \
       "python:MODULE:FUNCTION or a command (in its own process); empty: run.task is built in")     \
     X(task, env_dir, STRING, "\"\"", 0, 0, "",                                                     \
-      "directory in which the process of task.env starts; filled in: the current one")             \
+      "working directory of the process of task.env; `spur run` sets it to the current one")       \
     X(task, env_python, STRING, "\"\"", 0, 0, "",                                                  \
-      "interpreter of python:; filled in: python3 of $VIRTUAL_ENV, or the first one in PATH")      \
+      "interpreter of python:; `spur run` sets it to python3 of $VIRTUAL_ENV, or of PATH")         \
     X(task, env_timeout_s, F64, "60", 0.1, 86400, "s",                                             \
-      "for each answer of the process of task.env; without one it is ended and started again")     \
+      "time limit of each answer of the process of task.env, which is then restarted")             \
     X(task, obs_dim, INT, "0", 0, 512, "numbers",                                                  \
-      "of an observation; for task.env, which fills it in where it is a file")                     \
-    X(task, act_dim, INT, "0", 0, 64, "numbers", "of an action; likewise")                         \
+      "size of an observation of task.env; `spur run` reads it from the environment")              \
+    X(task, act_dim, INT, "0", 0, 64, "numbers",                                                   \
+      "size of an action of task.env; `spur run` reads it from the environment")                   \
     X(task, horizon, INT, "0", 0, 1e9, "steps",                                                    \
-      "after which an episode is truncated; 0: as the task says")                                  \
+      "length at which episodes are truncated; 0: the length defined by the task")                 \
     X(task, termination, NAME, "rule", 0, 0, "rule|never|learned",                                 \
-      "what ends a rollout of the model: the task's rule, nothing, or a head of the ensemble")     \
+      "what ends a model rollout before length k: the task's rule, nothing, or a learned head "    \
+      "of the ensemble")                                                                           \
     X(task, healthy, LIST, "[]", -1e9, 1e9, "",                                                    \
-      "the rule of task.env: triples of an observation's index and its bounds, outside of which "  \
-      "the episode ends")                                                                          \
+      "termination rule of task.env: triples of index, low and high; an episode ends when the "    \
+      "observation with that index leaves (low, high)")                                            \
     X(task, clipped, LIST, "[]", -1e9, 1e9, "",                                                    \
-      "what task.env clips its observations to: first index, last index, low, high, for each "     \
-      "such span")                                                                                 \
+      "ranges to which task.env clips its observations: first index, last index, low, high "       \
+      "for each span")                                                                             \
     X(pacing, mode, NAME, "ratio", 0, 0, "lockstep|ratio",                                         \
-      "lockstep: the paper's order exactly, one actor, the same bits every time; "                 \
-      "ratio: the same ratio in the long run, everything overlaps")                                \
+      "lockstep: the exact order of the paper's Algorithm 2, one actor, reproducible to the "      \
+      "bit; ratio: the same ratio of updates to steps on average, all processes overlap")          \
     X(pacing, updates_per_step, F64, "20", 0.01, 1000, "updates/step",                             \
-      "G, policy updates for each real step")                                                      \
+      "G, policy updates per real step")                                                           \
     X(pacing, slack_steps, U64, "25", 1, 1e6, "steps",                                             \
-      "ratio: how far either side may run ahead of the other")                                     \
+      "pacing.mode ratio: the number of steps that acting or learning may be ahead of the "        \
+      "other")                                                                                     \
     X(model, members, INT, "7", 1, 32, "", "networks in the ensemble")                             \
-    X(model, elites, INT, "5", 1, 32, "", "of them, the best so many make rollouts")               \
+    X(model, elites, INT, "5", 1, 32, "",                                                          \
+      "members with the lowest holdout error, which predict the rollouts")                         \
     X(model, hidden_width, INT, "200", 1, 4096, "units", "width of a member's hidden layers")      \
     X(model, hidden_layers, INT, "4", 1, 11, "layers", "hidden layers of a member")                \
-    X(model, learning_rate, F64, "0.001", 1e-8, 1, "", "Adam's, for the ensemble")                 \
+    X(model, learning_rate, F64, "0.001", 1e-8, 1, "", "learning rate of Adam for the ensemble")   \
     X(model, weight_decay, LIST, "[2.5e-5, 5e-5, 7.5e-5, 7.5e-5, 1e-4]", 0, 1, "",                 \
-      "L2 coefficient of each layer's weights, hidden_layers + 1 values")                          \
-    X(model, batch_size, INT, "256", 1, 65536, "rows", "rows a member sees in one step")           \
+      "L2 coefficient of the weights of each layer, hidden_layers + 1 values")                     \
+    X(model, batch_size, INT, "256", 1, 65536, "rows",                                             \
+      "batch size of a member in one gradient step")                                               \
     X(model, train_every_steps, U64, "250", 1, 1e6, "steps",                                       \
       "F, real steps between two trainings of the ensemble")                                       \
     X(model, holdout_ratio, F64, "0.2", 0.001, 0.9, "",                                            \
-      "share of the real rows held out of a training")                                             \
-    X(model, holdout_rows_max, U64, "5000", 1, 1e7, "rows", "but never more rows than this")       \
+      "fraction of the real rows in the holdout set")                                              \
+    X(model, holdout_rows_max, U64, "5000", 1, 1e7, "rows", "maximum size of the holdout set")     \
     X(model, improvement, F64, "0.01", 0, 1, "",                                                   \
-      "a member improved if its holdout error fell by more than this share")                       \
+      "relative decrease of the holdout error that counts as an improvement of a member")          \
     X(model, patience_epochs, INT, "5", 0, 1000, "epochs",                                         \
-      "training stops after more than so many epochs without any member improving")                \
+      "a training ends after more than this number of epochs without an improvement of any "       \
+      "member")                                                                                    \
     X(model, epochs_max, INT, "0", 0, 1e6, "epochs",                                               \
-      "and after so many at the latest; 0: no bound")                                              \
+      "maximum number of epochs of a training; 0: no limit")                                       \
     X(model, stop, NAME, "budget", 0, 0, "paper|budget",                                           \
-      "what ends a training: patience_epochs alone, or steps_max as well")                         \
+      "what ends a training: patience_epochs alone (paper), or steps_max as well (budget)")        \
     X(model, steps_max, U64, "500", 1, 1e9, "steps",                                               \
-      "stop: budget: gradient steps of a member in one training, in whole epochs, at least one")   \
+      "model.stop budget: gradient steps of a member in one training, in whole epochs, at "        \
+      "least one epoch")                                                                           \
     X(rollout, per_step, U64, "400", 1, 1e6, "rollouts/step",                                      \
-      "M, branched model rollouts for each real step")                                             \
+      "M, branched model rollouts per real step")                                                  \
     X(rollout, schedule, LIST, "[20, 100, 1, 15]", 0, 1e6, "",                                     \
-      "first epoch, last epoch, k at the first, k at the last; linear in between, rounded down")   \
+      "rollout length k: first epoch, last epoch, k at the first, k at the last; linear in "       \
+      "between, rounded down")                                                                     \
     X(rollout, epoch_steps, U64, "1000", 1, 1e7, "steps",                                          \
-      "real steps in an epoch of the schedule, counted from the end of exploration")               \
+      "real steps per epoch of the schedules, counted from the end of exploration")                \
     X(rollout, retain_epochs, INT, "1", 1, 1000, "epochs",                                         \
-      "D_model keeps the rollouts of so many epochs")                                              \
+      "number of epochs of rollouts that D_model keeps")                                           \
     X(rollout, clip, BOOL, "true", 0, 0, "",                                                       \
-      "clip predicted observations where the environment clips its own, as Hopper's velocities "   \
-      "at 10; false: as MBPO's own code")                                                          \
-    X(sac, hidden_width, INT, "256", 1, 4096, "units", "hidden width of policy and critics")       \
+      "clip predicted observations to the ranges to which the environment clips, such as "         \
+      "Hopper's velocities to 10; false: as in MBPO's code")                                       \
+    X(sac, hidden_width, INT, "256", 1, 4096, "units",                                             \
+      "width of the hidden layers of policy and critics")                                          \
     X(sac, hidden_layers, INT, "2", 1, 11, "layers", "hidden layers of policy and critics")        \
-    X(sac, batch_size, INT, "256", 2, 65536, "rows", "rows in one update")                         \
+    X(sac, batch_size, INT, "256", 2, 65536, "rows", "batch size of an update")                    \
     X(sac, learning_rate, F64, "0.0003", 1e-8, 1, "",                                              \
-      "Adam's, for policy, critics and temperature")                                               \
+      "learning rate of Adam for policy, critics and temperature")                                 \
     X(sac, discount, F64, "0.99", 0, 1, "", "gamma")                                               \
     X(sac, discount_rise, LIST, "[]", 0, 1e6, "",                                                  \
-      "first epoch, last epoch, gamma up to the first: it rises linearly to discount at the "      \
-      "last; empty: discount throughout")                                                          \
-    X(sac, tau, F64, "0.005", 0, 1, "", "share of the critics that the targets take at an update") \
+      "first epoch, last epoch, gamma until the first; gamma rises linearly to sac.discount "      \
+      "at the last epoch; empty: constant sac.discount")                                           \
+    X(sac, tau, F64, "0.005", 0, 1, "", "rate of the Polyak average of the target critics")        \
     X(sac, target_entropy, F64, "-1", -1000, 1000, "nats",                                         \
-      "entropy that the temperature is tuned towards")                                             \
-    X(sac, initial_temperature, F64, "1", 1e-6, 1000, "", "alpha at the first update")             \
-    X(sac, real_ratio, F64, "0.05", 0, 1, "",                                                      \
-      "share of real rows in a batch, rounded down to rows")                                       \
+      "target entropy of the temperature update")                                                  \
+    X(sac, initial_temperature, F64, "1", 1e-6, 1000, "", "initial temperature alpha")             \
+    X(sac, real_ratio, F64, "0.05", 0, 1, "", "fraction of real rows in a batch, rounded down")    \
     X(eval, every_steps, U64, "1000", 1, 1e9, "steps", "real steps between two evaluations")       \
-    X(eval, episodes, INT, "10", 1, 1024, "episodes", "deterministic episodes in an evaluation")   \
+    X(eval, episodes, INT, "10", 1, 1024, "episodes", "deterministic episodes per evaluation")     \
     X(eval, target, F64, "3800", -1e9, 1e9, "return",                                              \
-      "mean return at which an evaluation counts as solved")                                       \
+      "mean return of an evaluation that counts as solved")                                        \
     X(eval, solved_evaluations, INT, "3", 1, 1000, "",                                             \
-      "so many in a row and the task counts as solved")                                            \
+      "number of consecutive evaluations with at least eval.target that make the task solved")     \
     X(checkpoint, every_s, U64, "300", 1, 86400, "s",                                              \
-      "between two checkpoints; one more is made at the end")                                      \
-    X(network, heartbeat_ms, U64, "500", 10, 60000, "ms", "a silent process says it is alive")     \
+      "interval between checkpoints; the last one is made at the end of the run")                  \
+    X(network, heartbeat_ms, U64, "500", 10, 60000, "ms",                                          \
+      "interval of heartbeats while nothing else is sent")                                         \
     X(network, lost_after_ms, U64, "3000", 100, 600000, "ms",                                      \
-      "silence after which a peer counts as lost")                                                 \
+      "time without a message after which a peer counts as lost")                                  \
     X(network, batch_rows_max, INT, "256", 1, 16384, "rows",                                       \
-      "transitions in one message of an actor")                                                    \
+      "maximum number of transitions in a message of an actor")                                    \
     X(network, unacked_rows_max, INT, "16384", 1, 1e7, "rows",                                     \
-      "transitions that an actor keeps until they are acknowledged; then it waits")                \
+      "maximum number of unacknowledged transitions of an actor; it waits when they are "          \
+      "reached")                                                                                   \
     X(compute, kernels, NAME, "auto", 0, 0, "auto|openblas|avx2|avx512|bf16",                      \
-      "that do the matrix products; auto: the best that the processor has; bf16: avx512 that "     \
-      "rounds operands between hidden layers to bf16, 8 bits: updates take 0.6 of the time, but "  \
-      "Hopper is learnt later")                                                                    \
+      "kernels of matrix products; auto: the fastest exact ones of the processor; bf16: "          \
+      "avx512 with operands between hidden layers rounded to bf16 (8 bits): updates take 0.6 "     \
+      "of the time, but Hopper is solved later")                                                   \
     X(compute, learner_threads, INT, "0", 0, 1024, "threads",                                      \
-      "threads of an update, 2 at most; 0: 2 where there are two cores")                           \
+      "threads of an update, at most 2; 0: 2 if there are two cores")                              \
     X(compute, modelserver_threads, INT, "0", 0, 1024, "threads",                                  \
-      "that train the ensemble, one a member at most; 0: all cores but two, at least 1")
+      "threads that train the ensemble, at most one per member; 0: all cores but two, at "         \
+      "least 1")
 
 enum config_kind {
     CONFIG_STRING,
@@ -156,7 +169,7 @@ struct config_key {
 extern const struct config_key config_keys[];
 extern const int config_key_count;
 
-// What YAML held for a key, still as text.
+// The YAML value of a key, before conversion.
 enum config_value_kind {
     CONFIG_VALUE_NOTHING,
     CONFIG_VALUE_SCALAR,
@@ -165,32 +178,31 @@ enum config_value_kind {
 };
 struct config_value {
     enum config_value_kind kind;
-    bool quoted; // a scalar in quotes is text, whatever it looks like
+    bool quoted; // a scalar in quotes, which is always text
     int n;       // items of a list, 1 for a scalar; may exceed CONFIG_LIST_MAX
-    const char *text[CONFIG_LIST_MAX]; // borrowed; NULL where an item is no plain scalar
+    const char *text[CONFIG_LIST_MAX]; // borrowed; NULL for an item that is no plain scalar
 };
 
 // "section.name", or "name" for a key without a section.
 void config_key_name(const struct config_key *key, char *out, size_t out_len);
-// NULL when there is none. section is not NUL-terminated at its end.
+// NULL if there is none.
 const struct config_key *config_key_find(const char *section, const char *name);
 bool config_section_known(const char *section);
-// The key (section_only: any key of the section) closest in spelling. section
-// may be "". Never NULL.
+// The key closest in spelling. section may be "". Never NULL.
 const struct config_key *config_key_nearest(const char *section, const char *name);
 const char *config_section_nearest(const char *section);
 
-// Puts a value into its field. Returns 0, or -1 with what was expected and
-// what was found, without the key's name, in why.
+// Sets a field. 0, or -1 with what was expected and found, without the name of the key, in
+// why.
 int config_key_set(struct config *c, const struct config_key *key, const struct config_value *value,
                    char *why, size_t why_len);
-// The value as YAML that reads back to the same bits.
+// Formats the value as YAML, which reads back to the same bits.
 void config_key_format(const struct config *c, const struct config_key *key, char *out,
                        size_t out_len);
-// "between 0 and 1", or "" where there is no range; "lockstep or ratio" for names.
+// "between 0 and 1"; "" for kinds without a range; "lockstep or ratio" for names.
 void config_key_range(const struct config_key *key, char *out, size_t out_len);
 const char *config_kind_name(enum config_kind kind);
-// Shortest decimal that reads back as x.
+// The shortest decimal that reads back as x.
 void config_format_number(double x, char *out, size_t out_len);
 
 #endif

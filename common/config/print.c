@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A configuration as YAML for people and for config_parse, and the page of
-// documentation that the table writes about itself.
+// Prints a configuration as YAML, and the table of keys as docs/configuration.md.
 #include <string.h>
 
 #include "common/config/config.h"
@@ -8,12 +7,12 @@
 
 enum { COMMENT_COLUMN = 34, VALUE_LEN = 2048 };
 
-// What a key's numbers count; a NAME has its choices in the same place.
+// The unit of a key; a NAME stores its values in the same field.
 static const char *unit_of(const struct config_key *key) {
     return key->kind == CONFIG_NAME ? "" : key->unit;
 }
 
-// "k at ... (steps, between 1 and 5)" into out.
+// out = "meaning (steps, between 1 and 5)".
 static void describe(const struct config_key *key, char *out, size_t out_len) {
     char range[96];
     config_key_range(key, range, sizeof(range));
@@ -46,21 +45,25 @@ void config_print(const struct config *c, FILE *out, bool comments) {
 }
 
 static const char doc_head[] =
-    "<!-- Written by `spur config --doc` from the table in common/config_keys.h. -->\n"
+    "<!-- Written by `spur config --doc` from the table in common/config/keys.h. -->\n"
     "# Configuration\n"
     "\n"
-    "A run is described by one YAML file. `configs/` has one a task, with the paper's values;\n"
-    "`spur run hopper` uses the copy inside the program, `spur run my.yaml` a file of yours.\n"
+    "A run is configured by one YAML file. `configs/` has a file for each task, with the paper's\n"
+    "values. `spur run hopper` uses the copy embedded in the program, `spur run my.yaml` a file "
+    "of\n"
+    "your own.\n"
     "\n"
-    "* What counts: the defaults below, then the file, then `--set section.key=value`, the last\n"
-    "  one first. `spur config TASK|FILE [--set ...]` prints the result and the memory it needs.\n"
-    "* Numbers may be written `1e5`, also where whole numbers are asked for. Lists are `[1, 2]`.\n"
-    "* An unknown key, a wrong type, a value out of range or a key given twice is refused with\n"
-    "  file, line, what was expected and the nearest valid key; nothing is guessed.\n"
-    "* The resolved file is kept in the run directory as `config.yaml`, and a run that is taken\n"
-    "  up again uses that one.\n"
+    "* `--set section.key=value` overrides the file, and the file overrides the defaults below.\n"
+    "  `spur config TASK|FILE [--set ...]` prints the result and the memory that it needs.\n"
+    "* Numbers may be written as `1e5`, also for integers. Lists are written as `[1, 2]`.\n"
+    "* An unknown key, a wrong type, a value out of range or a repeated key is an error. The "
+    "message\n"
+    "  has file, line, what was expected and the nearest valid key.\n"
+    "* The resolved configuration is saved in the run directory as `config.yaml`. A resumed run "
+    "uses\n"
+    "  that file.\n"
     "\n"
-    "The defaults are the MBPO paper's for Hopper where the paper says anything.\n";
+    "Defaults are those of the MBPO paper for Hopper, where the paper gives a value.\n";
 
 void config_document(FILE *out) {
     fputs(doc_head, out);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What follows from several keys together: rules that no single range can say,
-// and the schedules of rollout length and discount.
+// Rules between keys, which a range of one key cannot express, and the schedules of rollout
+// length and discount.
 #include <math.h>
 
 #include "common/base/check.h"
@@ -14,7 +14,7 @@ static int check_schedule(const struct config *c, char *err, size_t err_len) {
     if (s->n != 4) {
         return error_set(
             err, err_len, -1,
-            "rollout.schedule has %d values: it needs 4: first epoch, last epoch, k at "
+            "rollout.schedule has %d values; 4 are needed: first epoch, last epoch, k at "
             "the first, k at the last",
             s->n);
     }
@@ -26,8 +26,8 @@ static int check_schedule(const struct config *c, char *err, size_t err_len) {
     }
     if (s->v[0] > s->v[1]) {
         return error_set(err, err_len, -1,
-                         "rollout.schedule: the first epoch %.0f comes after the last %.0f",
-                         s->v[0], s->v[1]);
+                         "rollout.schedule: the first epoch %.0f is after the last, %.0f", s->v[0],
+                         s->v[1]);
     }
     if (s->v[2] < 1 || s->v[3] < 1 || s->v[2] > K_MAX || s->v[3] > K_MAX) {
         return error_set(err, err_len, -1, "rollout.schedule: k must be between 1 and %d", K_MAX);
@@ -35,10 +35,11 @@ static int check_schedule(const struct config *c, char *err, size_t err_len) {
     double rows = (double)c->rollout.retain_epochs * (double)c->rollout.epoch_steps *
                   (double)c->rollout.per_step * config_rollout_length_max(c);
     if (rows > MODEL_ROWS_MAX) {
-        return error_set(err, err_len, -1,
-                         "D_model would hold %.3g rows, the bound is %.3g: rollout.retain_epochs * "
-                         "rollout.epoch_steps * rollout.per_step * k must be smaller",
-                         rows, (double)MODEL_ROWS_MAX);
+        return error_set(
+            err, err_len, -1,
+            "D_model would have %.3g rows, more than %.3g: lower rollout.retain_epochs * "
+            "rollout.epoch_steps * rollout.per_step * k",
+            rows, (double)MODEL_ROWS_MAX);
     }
     return 0;
 }
@@ -48,13 +49,13 @@ static int check_discount_rise(const struct config *c, char *err, size_t err_len
     if (l->n != 0 && l->n != 3) {
         return error_set(
             err, err_len, -1,
-            "sac.discount_rise has %d values: it needs 3: first epoch, last epoch, gamma "
+            "sac.discount_rise has %d values; 3 are needed: first epoch, last epoch, gamma "
             "up to the first; or none",
             l->n);
     }
     if (l->n == 3 && l->v[0] > l->v[1]) {
         return error_set(err, err_len, -1,
-                         "sac.discount_rise: the first epoch %g comes after the last %g", l->v[0],
+                         "sac.discount_rise: the first epoch %g is after the last, %g", l->v[0],
                          l->v[1]);
     }
     if (l->n == 3 && l->v[2] > 1) {
@@ -68,8 +69,8 @@ static int check_clipped(const struct config_list *l, int obs_dim, char *err, si
     if (l->n % 4 != 0) {
         return error_set(
             err, err_len, -1,
-            "task.clipped has %d values: it needs four a span: the first observation's "
-            "index, the last one's, the lower and the upper bound",
+            "task.clipped has %d values; each span needs 4: index of the first observation, "
+            "index of the last, lower bound, upper bound",
             l->n);
     }
     for (int i = 0; i < l->n; i += 4) {
@@ -78,53 +79,54 @@ static int check_clipped(const struct config_list *l, int obs_dim, char *err, si
             v[1] >= obs_dim) {
             return error_set(
                 err, err_len, -1,
-                "task.clipped: there are no observations %g to %g, they are numbered 0 "
-                "to %d",
-                v[0], v[1], obs_dim - 1);
+                "task.clipped: observations %g to %g do not exist; the indices are 0 to %d", v[0],
+                v[1], obs_dim - 1);
         }
         if (v[2] >= v[3]) {
-            return error_set(err, err_len, -1,
-                             "task.clipped: the bounds of observations %g to %g are the wrong way "
-                             "round: %g to %g",
-                             v[0], v[1], v[2], v[3]);
+            return error_set(
+                err, err_len, -1,
+                "task.clipped: of observations %g to %g the lower bound %g is not below "
+                "the upper bound %g",
+                v[0], v[1], v[2], v[3]);
         }
     }
     return 0;
 }
 
-// The environment of one's own: what it says of itself must be whole.
+// The keys of an environment of the user must be complete.
 static int check_task(const struct config *c, char *err, size_t err_len) {
     const struct config_list *h = &c->task.healthy, *clipped = &c->task.clipped;
     bool own = c->task.env[0] != '\0';
     if (!own && (c->task.obs_dim > 0 || c->task.act_dim > 0 || h->n > 0 || clipped->n > 0)) {
         return error_set(
             err, err_len, -1,
-            "task.obs_dim, task.act_dim, task.healthy and task.clipped go with task.env; "
-            "a task that is built in has its own");
+            "task.obs_dim, task.act_dim, task.healthy and task.clipped need task.env; a "
+            "built-in task has values of its own");
     }
     if (own && (c->task.obs_dim < 1 || c->task.act_dim < 1 || c->task.horizon < 1)) {
         return error_set(
             err, err_len, -1,
             "task.env is \"%.60s\", but task.obs_dim, task.act_dim or task.horizon is 0: "
-            "an environment of your own needs all three; `spur run` fills them in from it",
+            "an environment of your own needs all three; `spur run` reads them from it",
             c->task.env);
     }
     if (h->n % 3 != 0) {
-        return error_set(err, err_len, -1,
-                         "task.healthy has %d values: it needs three a range: the observation's "
-                         "index, its lower and its upper bound",
-                         h->n);
+        return error_set(
+            err, err_len, -1,
+            "task.healthy has %d values; each range needs 3: index of the observation, "
+            "lower bound, upper bound",
+            h->n);
     }
     for (int i = 0; i < h->n; i += 3) {
         if (h->v[i] != floor(h->v[i]) || h->v[i] < 0 || h->v[i] >= c->task.obs_dim) {
             return error_set(err, err_len, -1,
-                             "task.healthy: there is no observation %g, they are numbered 0 to %d",
+                             "task.healthy: observation %g does not exist; the indices are 0 to %d",
                              h->v[i], c->task.obs_dim - 1);
         }
         if (h->v[i + 1] >= h->v[i + 2]) {
             return error_set(
                 err, err_len, -1,
-                "task.healthy: the range of observation %g is the wrong way round: %g to "
+                "task.healthy: of observation %g the lower bound %g is not below the upper bound "
                 "%g",
                 h->v[i], h->v[i + 1], h->v[i + 2]);
         }
@@ -134,7 +136,7 @@ static int check_task(const struct config *c, char *err, size_t err_len) {
 
 int config_check(const struct config *c, char *err, size_t err_len) {
     if (c->run.task[0] == '\0') {
-        return error_set(err, err_len, -1, "run.task is empty: name a task, see `spur tasks`");
+        return error_set(err, err_len, -1, "run.task is empty; `spur tasks` lists the tasks");
     }
     if (c->run.explore_steps > c->run.steps) {
         return error_set(
@@ -142,16 +144,17 @@ int config_check(const struct config *c, char *err, size_t err_len) {
             (unsigned long long)c->run.explore_steps, (unsigned long long)c->run.steps);
     }
     if (c->pacing.mode == PACING_LOCKSTEP && c->run.actors > 1) {
-        return error_set(err, err_len, -1,
-                         "run.actors is %d, but pacing.mode lockstep goes with one actor: set "
-                         "run.actors to 1, or pacing.mode to ratio",
-                         c->run.actors);
+        return error_set(
+            err, err_len, -1,
+            "run.actors is %d, but pacing.mode lockstep allows one actor: set run.actors "
+            "to 1, or pacing.mode to ratio",
+            c->run.actors);
     }
     if (c->pacing.mode == PACING_LOCKSTEP && c->run.envs_per_actor > 1) {
         return error_set(
             err, err_len, -1,
-            "run.envs_per_actor is %d, but pacing.mode lockstep goes one step at a time: "
-            "set run.envs_per_actor to 1, or pacing.mode to ratio",
+            "run.envs_per_actor is %d, but pacing.mode lockstep allows one environment: set "
+            "run.envs_per_actor to 1, or pacing.mode to ratio",
             c->run.envs_per_actor);
     }
     if (c->model.elites > c->model.members) {
@@ -160,14 +163,14 @@ int config_check(const struct config *c, char *err, size_t err_len) {
     }
     if (c->model.weight_decay.n != c->model.hidden_layers + 1) {
         return error_set(err, err_len, -1,
-                         "model.weight_decay has %d values: it needs one a layer of weights, "
+                         "model.weight_decay has %d values; it needs one per layer of weights: "
                          "model.hidden_layers + 1 = %d",
                          c->model.weight_decay.n, c->model.hidden_layers + 1);
     }
     if (c->network.lost_after_ms < 2 * c->network.heartbeat_ms) {
         return error_set(err, err_len, -1,
-                         "network.lost_after_ms is %llu: it must be at least twice "
-                         "network.heartbeat_ms, %llu, or live peers would count as lost",
+                         "network.lost_after_ms is %llu; it must be at least twice "
+                         "network.heartbeat_ms, %llu, so that live peers do not count as lost",
                          (unsigned long long)c->network.lost_after_ms,
                          (unsigned long long)c->network.heartbeat_ms);
     }
@@ -200,7 +203,7 @@ int config_rollout_length(const struct config *c, uint64_t env_steps) {
     if (epoch <= s[0]) {
         return (int)s[2];
     }
-    // Multiplied before divided: exact where the result is a whole number.
+    // Multiplication before division: exact if the result is an integer.
     return (int)floor(s[2] + (epoch - s[0]) * (s[3] - s[2]) / (s[1] - s[0]));
 }
 

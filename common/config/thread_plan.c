@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// The defaults of compute.learner_threads and compute.modelserver_threads.
+// The defaults of compute.learner_threads and compute.modelserver_threads.
 #include "common/config/thread_plan.h"
 
 #include <stdio.h>

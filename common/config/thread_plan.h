@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
-// How the cores that a run has are divided between the threads that compute.
+// The division of a run's cores between learner threads and model server threads.
 //
-// What compute.* says holds; where it leaves it open (0), an update takes two
-// threads where there are two cores, because the run waits for it, and the model
-// server trains its ensemble on those that are left, at least one. On two cores
-// these are three threads, on purpose: pacing makes whoever is ahead wait, and a
-// core that one side does not use is then the other's (docs/performance.md has
-// what other divisions gave). Results do not depend on any of these numbers.
+// A number other than 0 in compute.* is used as it is. By default an update runs on two
+// threads if there are two cores, because the run waits for updates, and the ensemble is
+// trained on the remaining cores, at least one. On two cores this makes three threads, on
+// purpose: pacing stops the side that is ahead, and its core is free for the other one
+// (docs/performance.md compares other divisions). Results do not depend on these numbers.
 #ifndef SPUR_COMMON_CONFIG_THREAD_PLAN_H
 #define SPUR_COMMON_CONFIG_THREAD_PLAN_H
 
@@ -14,18 +13,18 @@
 
 #include "common/config/config.h"
 
-// An update has work for two: there are two critics.
+// An update runs on at most two threads, one for each critic.
 #define THREAD_PLAN_LEARNER_MAX 2
 
 struct thread_plan {
     int learner, modelserver;
 };
 
-// cores: that all processes share, at least 1.
+// cores: of all processes together, at least 1.
 struct thread_plan thread_plan_divide(const struct config *c, int cores);
 
-// The division in words: "2 cores (affinity 2, no cgroup limit): learner 2
-// threads, model server 1 thread". root: as of host_cores_within.
+// Describes the division: "2 cores (affinity 2, no cgroup limit): learner 2
+// threads, model server 1 thread". root: see host_cores_within.
 void thread_plan_describe(char *out, size_t out_len, const struct config *c, const char *root);
 
 #endif

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
-// YAML text into a struct config.
-//
-// We walk the two levels that a configuration has and hand each value to the
-// table. Anything else that YAML can say (anchors to whole sections, keys that
-// are not texts) is refused or has no effect beyond its value.
+// Reads YAML text to a struct config: two levels, sections and keys, with each value checked
+// by the table of keys. Other features of YAML, such as keys that are no text, are refused.
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,7 +18,7 @@ struct reader {
     size_t err_len;
 };
 
-// yaml_refuse with the reader's own.
+// yaml_refuse with the reader's document and buffer.
 #define refuse(r, line, ...) yaml_refuse((r)->doc, line, (r)->err, (r)->err_len, __VA_ARGS__)
 
 static void read_value(struct config_value *value, const struct yaml *doc, int node) {
@@ -37,7 +34,8 @@ static void read_value(struct config_value *value, const struct yaml *doc, int n
         value->kind = CONFIG_VALUE_SCALAR;
         value->quoted = yaml_quoted(doc, node);
         value->n = 1;
-        value->text[0] = text ? text : "\1"; // a NUL inside: no kind takes control characters
+        value->text[0] =
+            text ? text : "\1"; // a NUL inside: control characters are refused for every kind
         break;
     }
     case YAML_KIND_LIST:
@@ -90,7 +88,7 @@ static int read_key(struct reader *r, const char *section, int mapping, int inde
 static int read_section(struct reader *r, const char *section, int node) {
     enum yaml_kind kind = yaml_kind(r->doc, node);
     if (kind == YAML_KIND_NOTHING) {
-        return 0; // all its keys are commented out
+        return 0; // all keys are commented out
     }
     if (kind != YAML_KIND_MAPPING) {
         return refuse(r, yaml_line(r->doc, node), "%s: expected keys of this section, found %s",
@@ -139,7 +137,7 @@ static int read_root(struct reader *r) {
     int root = yaml_root(r->doc);
     enum yaml_kind kind = yaml_kind(r->doc, root);
     if (kind == YAML_KIND_NOTHING) {
-        return 0; // empty: all is left as it is
+        return 0; // empty: no change
     }
     if (kind != YAML_KIND_MAPPING) {
         return refuse(r, yaml_line(r->doc, root), "expected sections such as \"run:\", found %s",
@@ -172,7 +170,7 @@ static int read_root(struct reader *r) {
     return 0;
 }
 
-// Into a copy: a file that is refused changes nothing.
+// Reads to a copy, so that a refused file changes nothing.
 static int read_document(struct config *c, struct yaml *doc, char *err, size_t err_len) {
     if (!doc) {
         return -1;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// Documents and nodes of libyaml.
+// Documents and nodes of libyaml.
 #include "common/config/yaml_doc.h"
 
 #include <errno.h>
@@ -18,7 +20,7 @@
 struct yaml {
     yaml_document_t document;
     const char *name;
-    char *name_copy; // of a file that was loaded
+    char *name_copy; // of a loaded file
 };
 
 int yaml_refuse(const struct yaml *doc, size_t line, char *err, size_t err_len, const char *fmt,
@@ -38,8 +40,7 @@ int yaml_refuse(const struct yaml *doc, size_t line, char *err, size_t err_len, 
 
 // ---- parsing ----
 
-// What libyaml has to say about text that is no YAML. Reader errors (wrong
-// encoding) come with an offset in place of a line.
+// Reports libyaml's error. Reader errors (wrong encoding) have an offset instead of a line.
 static int refuse_parser(const struct yaml *doc, const yaml_parser_t *parser, const char *text,
                          size_t len, char *err, size_t err_len) {
     size_t line = parser->problem_mark.line + 1;
@@ -54,7 +55,7 @@ static int refuse_parser(const struct yaml *doc, const yaml_parser_t *parser, co
                        parser->context ? ", " : "", parser->context ? parser->context : "");
 }
 
-// The only document of the text into doc. On failure nothing is left to delete.
+// Loads the only document of the text. On failure nothing remains to be deleted.
 static int load_document(struct yaml *doc, yaml_parser_t *parser, const char *text, size_t len,
                          char *err, size_t err_len) {
     if (!yaml_parser_load(parser, &doc->document)) {
@@ -71,7 +72,7 @@ static int load_document(struct yaml *doc, yaml_parser_t *parser, const char *te
         const yaml_node_t *root = yaml_document_get_root_node(&second);
         if (root) {
             rc = yaml_refuse(doc, root->start_mark.line + 1, err, err_len,
-                             "a second document; a file holds one");
+                             "a second document; a file has one");
         }
         yaml_document_delete(&second);
     }
@@ -85,7 +86,7 @@ struct yaml *yaml_parse(const char *text, size_t len, const char *name, char *er
     struct yaml *doc = xcalloc(1, sizeof(*doc));
     doc->name = name;
     yaml_parser_t parser;
-    CHECK(yaml_parser_initialize(&parser)); // fails for want of memory alone
+    CHECK(yaml_parser_initialize(&parser)); // fails only if memory is exhausted
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
     int rc = load_document(doc, &parser, text, len, err, err_len);
     yaml_parser_delete(&parser);
@@ -121,14 +122,14 @@ void yaml_destroy(struct yaml **doc) {
     }
 }
 
-// ---- walking ----
+// ---- nodes ----
 
-// libyaml only reads here, but takes no const.
+// libyaml only reads the document, but its parameter is not const.
 static const yaml_node_t *at(const struct yaml *doc, int node) {
     return yaml_document_get_node((yaml_document_t *)&doc->document, node);
 }
 
-// The text of a scalar, or NULL if it is none or holds a NUL.
+// The text of a scalar; NULL for other nodes and for a text that contains NUL.
 static const char *text_of(const yaml_node_t *node) {
     if (!node || node->type != YAML_SCALAR_NODE) {
         return NULL;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The table of built-in tasks, their termination rules, and lookup by name.
 #include "common/task/task.h"
 
 #include <ctype.h>
@@ -10,10 +11,9 @@
 
 // ---- termination of predicted states ----
 //
-// The rules judge what a learned model predicts, so every comparison is written
-// such that a NaN ends the episode. They see float32 observations, and in the
-// tasks themselves the same rules judge the double state: the two differ only
-// where a number lies within a rounding error of a limit.
+// The rules apply to predictions of a model, so each comparison is written such that a NaN
+// ends the episode. They use float observations, whereas the environments apply them to the
+// double state; the results differ only within a rounding error of a limit.
 
 // Ends when the pole leans by more than 0.2 rad.
 static bool inverted_pendulum_terminated(const struct task *task, const float *o) {
@@ -22,10 +22,10 @@ static bool inverted_pendulum_terminated(const struct task *task, const float *o
     return !(finite && fabsf(o[1]) <= 0.2f);
 }
 
-// Ends when the tip of the upper pole is no higher than 1. The angles come from
-// their sines (o[1], o[2]) and cosines (o[3], o[4]), which in a prediction need
-// not be those of any angle. The task itself looks at a tip that lags behind the
-// state a little, so the two may differ in the step in which it sinks below 1.
+// Ends when the tip of the upper pole is at most 1 high. The angles are computed from their
+// sines (o[1], o[2]) and cosines (o[3], o[4]), which in a prediction may not belong to one
+// angle. In the environment the position of the tip is slightly older than the state, so the
+// results can differ in the step in which it falls below 1.
 static bool inverted_double_pendulum_terminated(const struct task *task, const float *o) {
     (void)task;
     float lower = atan2f(o[1], o[3]), upper = atan2f(o[2], o[4]); // relative to the lower
@@ -33,7 +33,7 @@ static bool inverted_double_pendulum_terminated(const struct task *task, const f
     return !(height > 1.0f);
 }
 
-// Ends when the torso is low or high (o[0], height), or when any number is none.
+// Ends when the torso is too low or too high (o[0], height), or an observation is not finite.
 static bool ant_terminated(const struct task *task, const float *o) {
     bool healthy = o[0] >= 0.2f && o[0] <= 1.0f;
     for (int i = 0; i < task->obs_dim; i++) {
@@ -42,11 +42,10 @@ static bool ant_terminated(const struct task *task, const float *o) {
     return !healthy;
 }
 
-// Ends when the torso is low (o[0], height), leans (o[1], angle), or when any
-// number but the height leaves (-100, 100). MBPO's own code tests o < 100, not
-// |o| < 100, which lets a model run away downwards; here both sides are bounded,
-// as in the task. (Real observations never come near: velocities are clipped to
-// 10 in them. The bound is for predictions.)
+// Ends when the torso is too low (o[0], height) or leans (o[1], angle), or when an observation
+// other than the height leaves (-100, 100). MBPO's code tests o < 100, not |o| < 100, so that
+// predictions can diverge to large negative values; here both sides are bounded, as in the
+// environment. Real observations are far below, since their velocities are clipped to 10.
 static bool hopper_terminated(const struct task *task, const float *o) {
     bool healthy = isfinite(o[0]) && o[0] > 0.7f && fabsf(o[1]) < 0.2f;
     for (int i = 1; i < task->obs_dim; i++) {
@@ -55,19 +54,19 @@ static bool hopper_terminated(const struct task *task, const float *o) {
     return !healthy;
 }
 
-// Ends when the torso is low or high (o[0], height) ...
+// Ends when the torso is too low or too high (o[0], height) ...
 static bool humanoid_terminated(const struct task *task, const float *o) {
     (void)task;
     return !(o[0] > 1.0f && o[0] < 2.0f);
 }
 
-// ... where MBPO counts the limits themselves as healthy.
+// ... and in MBPO's version the limits themselves are healthy.
 static bool humanoid_truncated_obs_terminated(const struct task *task, const float *o) {
     (void)task;
     return !(o[0] >= 1.0f && o[0] <= 2.0f);
 }
 
-// Ends when the torso is low or high (o[0], height), or leans (o[1], angle).
+// Ends when the torso is too low or too high (o[0], height) or leans (o[1], angle).
 static bool walker2d_terminated(const struct task *task, const float *o) {
     (void)task;
     return !(o[0] > 0.8f && o[0] < 2.0f && fabsf(o[1]) < 1.0f);
@@ -322,10 +321,10 @@ const struct task *task_at(int index) {
 
 // ---- names ----
 
-#define PLAIN_MAX 64 // longer names are cut: none of ours is that long
+#define PLAIN_MAX 64 // longer than the name of any task
 
-// What counts of a name: "Inverted_Pendulum-v4" -> "invertedpendulum",
-// "Walker2d-v5" -> "walker2dv5". Returns whether all of it fitted.
+// Normalises a name: "Inverted_Pendulum-v4" -> "invertedpendulum", "Walker2d-v5" ->
+// "walker2dv5". False if it is too long.
 static bool plain_name(char plain[PLAIN_MAX], const char *name) {
     size_t n = 0;
     for (const char *c = name; *c != '\0'; c++) {
@@ -372,7 +371,7 @@ const char *task_nearest(const char *name) {
         CHECK(plain_name(have, tasks[i].name));
         int distance = spelling_distance(wanted, have);
         if (strstr(have, wanted) != NULL) {
-            distance -= PLAIN_MAX; // a part of a name is nearer than any likeness
+            distance -= PLAIN_MAX; // a part of a name is nearer than any similar name
         }
         if (distance < best_distance) {
             best = i;

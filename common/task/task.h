@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT
-// What a task *is*, to those who never see its simulator: dimensions, action
-// bounds, time limit, and the termination rule on predicted states.
+// A task without its simulator: dimensions, action bounds, time limit, and the termination
+// rule on predicted observations.
 //
-// The environments themselves live in actor/. Built in are Gymnasium's v4 tasks, its v5
-// where observation, reward or model differ, and MBPO's two of its own; or an environment
-// is the user's, which a configuration describes to the other processes (its section
-// `task`). Termination rules follow MBPO's static functions, with two known slips of its
-// code put right: Hopper's bound of 100 is on |obs|, not on obs, and a NaN ends an episode
-// in every task that ends at all. Tasks that MBPO does not have are judged by their own
-// rule on what is observed.
+// The environments are in actor/env. Built-in tasks are Gymnasium's v4 tasks, its v5 tasks
+// where observation, reward or model differ, and two tasks of MBPO. An environment of the
+// user is described to the other processes by the section `task` of the configuration.
+// Termination rules are MBPO's static functions with two corrections: Hopper's bound of 100
+// is on |obs|, not on obs, and a NaN ends an episode in every task with a rule. Tasks that
+// MBPO does not have use the rule of the environment, applied to observations.
 #ifndef SPUR_COMMON_TASK_TASK_H
 #define SPUR_COMMON_TASK_TASK_H
 
@@ -23,9 +22,9 @@
 #define TASK_RANGES_MAX (CONFIG_LIST_MAX / 3)
 #define TASK_CLIPS_MAX (CONFIG_LIST_MAX / 4)
 
-#define TASK_RANGE_END 1e9 // stands for no bound
+#define TASK_RANGE_END 1e9 // means no bound
 
-// An episode goes on while low < obs[index] < high.
+// An episode continues while low < obs[index] < high.
 struct task_range {
     int index;
     float low, high;
@@ -38,45 +37,43 @@ struct task_clip {
 };
 
 struct task {
-    const char *name;  // "hopper": what users type, config file's name
+    const char *name;  // "hopper": on the command line and as name of the configuration
     const char *title; // "Hopper-v4"
-    // Where Gymnasium's v5 class is the same task, its title; NULL where it has a row of its own.
+    // Title of Gymnasium's v5 class if it is the same task; NULL if it has a row of its own.
     const char *title_v5;
-    const char *env;                  // of the user's own: task.env; NULL: built in
-    const char *env_dir, *env_python; // of one in a process: task.env_dir, task.env_python
-    double env_timeout_s;             // likewise: task.env_timeout_s
+    const char *env;                  // task.env of an environment of the user; NULL: built in
+    const char *env_dir, *env_python; // task.env_dir and task.env_python of an env in a process
+    double env_timeout_s;             // task.env_timeout_s of the same
     int obs_dim, act_dim;
-    float act_low, act_high; // the environment's bounds; policies act in [-1, 1]
+    float act_low, act_high; // bounds of the environment; policies act in [-1, 1]
     int horizon;             // steps until truncation
-    // Whether a predicted observation (obs_dim) ends the episode; NULL: none does.
+    // Whether a predicted observation (obs_dim) ends the episode; NULL: no rule.
     bool (*terminated)(const struct task *task, const float *next_obs);
-    int ranges; // of an environment of the user's, whose rule they are
+    int ranges; // termination rule of an environment of the user
     struct task_range range[TASK_RANGES_MAX];
-    enum task_termination termination; // whether the model uses the rule at all
+    enum task_termination termination; // of model rollouts
     int clips;
     struct task_clip clip[TASK_CLIPS_MAX];
 };
 
-// The task of a run: a built-in one, or what the configuration says of the user's own
-// (task.env). Borrows the configuration's text. Returns 0, or -1 with a sentence: no such
-// task, the nearest, and all there are.
-int task_configure(struct task *task, const struct config *c, char *err, size_t err_len);
+// The task of a run: a built-in one, or the environment of the user as configured (task.env).
+// Borrows the texts of c. 0, or -1 with a sentence that names the nearest task and lists all.
+int task_from_config(struct task *task, const struct config *c, char *err, size_t err_len);
 
-// Whether an observation (obs_dim) leaves one of task->range; a NaN does.
+// Whether an observation (obs_dim) is outside of a range of the task. NaN is outside.
 bool task_outside_ranges(const struct task *task, const float *obs);
 
-// done[b] = 1 where row b of next_obs (B, obs_dim) ends a rollout by task->termination,
-// 0 elsewhere. Where that is learnt, none does by what is known here.
+// done[b] = 1 if row b of next_obs (B, obs_dim) ends a rollout by the task's rule, else 0.
+// Always 0 unless task->termination is TASK_TERMINATION_RULE.
 void task_terminated(const struct task *task, uint8_t *done, const float *next_obs, int B);
 
-// Clips predicted observations (B, obs_dim) in place as the environment clips its own. A
-// prediction beyond is an observation that cannot be: no critic was ever told what it is
-// worth, and the guess is a policy's way out of what the model does foresee. What is not
-// finite stays so.
+// Clips predicted observations (B, obs_dim) in place to the ranges of the environment. A
+// prediction beyond them is no observation of the environment: the critics have no data there,
+// and the policy would exploit their errors. Values that are not finite are unchanged.
 void task_clip(const struct task *task, float *obs, int B);
 
-// Finds by name or title; upper and lower case, underscores and hyphens make no
-// difference, and "-v4" may be left out. NULL when there is none.
+// Finds a task by name or title, ignoring case, underscores and hyphens; "-v4" is optional.
+// NULL if there is none.
 const struct task *task_find(const char *name);
 int task_count(void);
 const struct task *task_at(int index);

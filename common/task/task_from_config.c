@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The task of a run, from its configuration: a built-in one, or the user's own.
+// The task of a run from its configuration: built in, or an environment of the user.
 #include <stdio.h>
 #include <string.h>
 
@@ -23,7 +23,7 @@ bool task_outside_ranges(const struct task *task, const float *next_obs) {
     return false;
 }
 
-static void own_task(struct task *task, const struct config *c) {
+static void user_task(struct task *task, const struct config *c) {
     const struct config_list *h = &c->task.healthy;
     *task = (struct task){
         .name = c->run.task,
@@ -50,17 +50,17 @@ static void own_task(struct task *task, const struct config *c) {
     }
 }
 
-int task_configure(struct task *task, const struct config *c, char *err, size_t err_len) {
+int task_from_config(struct task *task, const struct config *c, char *err, size_t err_len) {
     const struct task *built_in = task_find(c->run.task);
     if (c->task.env[0] != '\0') {
         if (built_in) {
             snprintf(err, err_len,
-                     "run.task is %s, which is built in, but task.env is \"%s\": give your own "
+                     "run.task is the built-in task %s, but task.env is \"%s\": give your own "
                      "environment another name",
                      c->run.task, c->task.env);
             return -1;
         }
-        own_task(task, c);
+        user_task(task, c);
     } else if (built_in) {
         *task = *built_in;
     } else {

@@ -217,7 +217,7 @@ static void twins_and_bad_yaml(void **state) {
                    "t.yaml:4: run.seed: given twice; first on line 2");
     expect_refusal("run:\n  seed: 1\nsac:\nrun:\n  steps: 5\n",
                    "t.yaml:4: run: given twice; first on line 1");
-    expect_refusal("run:\n  seed: 1\n---\nrun:\n", "t.yaml:4: a second document; a file holds one");
+    expect_refusal("run:\n  seed: 1\n---\nrun:\n", "t.yaml:4: a second document; a file has one");
     struct config c;
     assert_int_equal(parse(&c, "run:\n  seed: 1\n   steps: 5\n"), -1);
     assert_non_null(strstr(err, "t.yaml:3: not valid YAML: "));
@@ -259,18 +259,18 @@ static void expect_broken_rule(const char *assignment, const char *part) {
 static void rules_over_several_keys(void **state) {
     (void)state;
     expect_broken_rule("model.elites=8", "model.elites is 8, more than model.members, 7");
-    expect_broken_rule("model.hidden_layers=3", "model.weight_decay has 5 values: it needs");
+    expect_broken_rule("model.hidden_layers=3", "model.weight_decay has 5 values; it needs");
     expect_broken_rule("rollout.schedule=[1, 2, 3]", "rollout.schedule has 3 values");
-    expect_broken_rule("rollout.schedule=[5, 2, 1, 1]", "the first epoch 5 comes after the last 2");
+    expect_broken_rule("rollout.schedule=[5, 2, 1, 1]", "the first epoch 5 is after the last, 2");
     expect_broken_rule("rollout.schedule=[1, 2, 0, 1]", "k must be between 1 and 1000");
     expect_broken_rule("rollout.schedule=[1, 2.5, 1, 1]", "2.5 is not a whole number");
-    expect_broken_rule("rollout.epoch_steps=1e7", "D_model would hold 6e+10 rows");
+    expect_broken_rule("rollout.epoch_steps=1e7", "D_model would have 6e+10 rows");
     expect_broken_rule("run.explore_steps=2e5", "more than the budget run.steps, 125000");
-    expect_broken_rule("run.actors=2", "lockstep goes with one actor");
-    expect_broken_rule("run.envs_per_actor=64", "lockstep goes one step at a time");
+    expect_broken_rule("run.actors=2", "lockstep allows one actor");
+    expect_broken_rule("run.envs_per_actor=64", "lockstep allows one environment");
     expect_broken_rule("run.task=\"\"", "run.task is empty");
-    expect_broken_rule("sac.discount_rise=[1, 2]", "sac.discount_rise has 2 values: it needs 3");
-    expect_broken_rule("sac.discount_rise=[5, 2, 0.9]", "the first epoch 5 comes after the last 2");
+    expect_broken_rule("sac.discount_rise=[1, 2]", "sac.discount_rise has 2 values; 3 are needed");
+    expect_broken_rule("sac.discount_rise=[5, 2, 0.9]", "the first epoch 5 is after the last, 2");
     expect_broken_rule("sac.discount_rise=[1, 2, 1.5]", "gamma 1.5 must be between 0 and 1");
     expect_broken_rule("network.lost_after_ms=900", "at least twice network.heartbeat_ms, 500");
     expect_broken_rule("network.unacked_rows_max=9", "less than one message");

@@ -38,7 +38,7 @@ static void follows_the_configuration(void **state) {
     char err[512];
     configure(&c, pendulum);
     assert_int_equal(config_check(&c, err, sizeof(err)), 0);
-    assert_int_equal(task_configure(&t, &c, err, sizeof(err)), 0);
+    assert_int_equal(task_from_config(&t, &c, err, sizeof(err)), 0);
     assert_string_equal(t.name, "my_pendulum");
     assert_int_equal(t.obs_dim, 4);
     assert_int_equal(t.act_dim, 1);
@@ -60,16 +60,20 @@ static void incomplete_descriptions_are_refused(void **state) {
     (void)state;
     expect_broken("task.horizon=0", "needs all three");
     expect_broken("task.act_dim=0", "needs all three");
-    expect_broken("task.healthy=[1, -0.2]", "it needs three a range");
-    expect_broken("task.healthy=[4, -1, 1]", "no observation 4, they are numbered 0 to 3");
-    expect_broken("task.healthy=[0.5, -1, 1]", "no observation 0.5");
-    expect_broken("task.healthy=[1, 0.2, -0.2]", "the wrong way round: 0.2 to -0.2");
-    expect_broken("task.env=\"\"", "go with task.env");
-    expect_broken("task.clipped=[1, 2, 10]", "it needs four a span");
-    expect_broken("task.clipped=[3, 4, -1, 1]", "no observations 3 to 4, they are numbered 0 to 3");
-    expect_broken("task.clipped=[2, 1, -1, 1]", "no observations 2 to 1");
-    expect_broken("task.clipped=[0, 0.5, -1, 1]", "no observations 0 to 0.5");
-    expect_broken("task.clipped=[0, 1, 1, -1]", "the wrong way round: 1 to -1");
+    expect_broken("task.healthy=[1, -0.2]", "each range needs 3");
+    expect_broken("task.healthy=[4, -1, 1]",
+                  "observation 4 does not exist; the indices are 0 to 3");
+    expect_broken("task.healthy=[0.5, -1, 1]", "observation 0.5 does not exist");
+    expect_broken("task.healthy=[1, 0.2, -0.2]",
+                  "the lower bound 0.2 is not below the upper bound -0.2");
+    expect_broken("task.env=\"\"", "need task.env");
+    expect_broken("task.clipped=[1, 2, 10]", "each span needs 4");
+    expect_broken("task.clipped=[3, 4, -1, 1]",
+                  "observations 3 to 4 do not exist; the indices are 0 to 3");
+    expect_broken("task.clipped=[2, 1, -1, 1]", "observations 2 to 1 do not exist");
+    expect_broken("task.clipped=[0, 0.5, -1, 1]", "observations 0 to 0.5 do not exist");
+    expect_broken("task.clipped=[0, 1, 1, -1]",
+                  "the lower bound 1 is not below the upper bound -1");
 }
 
 static void names_do_not_clash(void **state) {
@@ -79,11 +83,11 @@ static void names_do_not_clash(void **state) {
     char err[2048];
     configure(&c, pendulum);
     assert_int_equal(config_set(&c, "run.task=Hopper-v4", err, sizeof(err)), 0);
-    assert_int_equal(task_configure(&t, &c, err, sizeof(err)), -1);
-    assert_non_null(strstr(err, "built in"));
+    assert_int_equal(task_from_config(&t, &c, err, sizeof(err)), -1);
+    assert_non_null(strstr(err, "built-in"));
     config_defaults(&c);
     assert_int_equal(config_set(&c, "run.task=hoper", err, sizeof(err)), 0);
-    assert_int_equal(task_configure(&t, &c, err, sizeof(err)), -1);
+    assert_int_equal(task_from_config(&t, &c, err, sizeof(err)), -1);
     assert_non_null(strstr(err, "did you mean hopper?"));
 }
 
@@ -97,7 +101,7 @@ static void termination_is_the_rule_or_nothing(void **state) {
     char err[512];
     uint8_t done[5];
     configure(&c, pendulum);
-    assert_int_equal(task_configure(&t, &c, err, sizeof(err)), 0);
+    assert_int_equal(task_from_config(&t, &c, err, sizeof(err)), 0);
     task_terminated(&t, done, obs[0], 5);
     assert_memory_equal(done, by_range, sizeof(done));
     t.termination = TASK_TERMINATION_NEVER;
@@ -105,14 +109,14 @@ static void termination_is_the_rule_or_nothing(void **state) {
     assert_memory_equal(done, none, sizeof(done));
 
     config_defaults(&c); // a built-in task: its own rule, unless it is switched off
-    assert_int_equal(task_configure(&t, &c, err, sizeof(err)), 0);
+    assert_int_equal(task_from_config(&t, &c, err, sizeof(err)), 0);
     float low[11] = {0.1f}, high[11] = {1.2f};
     task_terminated(&t, done, low, 1);
     task_terminated(&t, done + 1, high, 1);
     assert_int_equal(done[0], 1);
     assert_int_equal(done[1], 0);
     assert_int_equal(config_set(&c, "task.termination=never", err, sizeof(err)), 0);
-    assert_int_equal(task_configure(&t, &c, err, sizeof(err)), 0);
+    assert_int_equal(task_from_config(&t, &c, err, sizeof(err)), 0);
     task_terminated(&t, done, low, 1);
     assert_int_equal(done[0], 0);
 }
@@ -126,7 +130,7 @@ static void predictions_are_clipped_where_the_task_clips(void **state) {
     configure(&c, pendulum);
     assert_int_equal(config_set(&c, "task.clipped=[1, 2, -1, 2]", err, sizeof(err)), 0);
     assert_int_equal(config_check(&c, err, sizeof(err)), 0);
-    assert_int_equal(task_configure(&t, &c, err, sizeof(err)), 0);
+    assert_int_equal(task_from_config(&t, &c, err, sizeof(err)), 0);
     task_clip(&t, obs[0], 2);
     static const float first[4] = {-3, -1, 2, 3};
     assert_memory_equal(obs[0], first, sizeof(first));
@@ -136,7 +140,7 @@ static void predictions_are_clipped_where_the_task_clips(void **state) {
     assert_int_equal(config_set(&c, "run.task=walker2d", err, sizeof(err)), 0);
     float walker[17];
     for (int pass = 0; pass < 2; pass++) {
-        assert_int_equal(task_configure(&t, &c, err, sizeof(err)), 0);
+        assert_int_equal(task_from_config(&t, &c, err, sizeof(err)), 0);
         for (int i = 0; i < 17; i++) {
             walker[i] = i % 2 ? 11.0f : -11.0f;
         }
