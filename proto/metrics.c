@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The table of named figures, searched linearly: it has at most METRICS_MAX entries.
 #include "proto/metrics.h"
 
 #include <ctype.h>

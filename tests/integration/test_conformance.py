@@ -11,6 +11,7 @@ import struct
 import sys
 import time
 
+import harness
 from harness import (SHORT, SOURCE, Failure, block, check, counter, end, endpoints, fields, floats, main, number, progress,
                      read, status, tensors, wait_for)
 
@@ -265,9 +266,9 @@ def wrong_messages_are_refused_and_others_go_on(stage):
     refusal = refusal_of(peer, lambda: False)
     check(refusal.code == TASK and refusal.fatal and "rows of (4, 2) numbers, this run's are (4, 1)" in refusal.text, f"{refusal}")
     peer.connect()
-    peer.dealer.send(client.envelope(TRANSITIONS, number(1, seq) + block(3, wrong()), peer.run_id, schema=2))
+    peer.dealer.send(client.envelope(TRANSITIONS, number(1, seq) + block(3, wrong()), peer.run_id, schema=harness.SCHEMA + 1))
     refusal = refusal_of(peer, lambda: False)
-    check(refusal.code == SCHEMA and "schema 2" in refusal.text, f"{refusal}")
+    check(refusal.code == SCHEMA and f"schema {harness.SCHEMA + 1}" in refusal.text, f"{refusal}")
 
     state = status(stage, server)
     check(counter(state, "rows_refused_value") == 2 * len(values), f"counted: {state['counters']}")
