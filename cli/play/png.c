@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The format: a signature, then chunks of length, name, data, CRC: the header
-// (IHDR), the rows deflated (IDAT), the end (IEND). W3C's PNG specification.
+// PNG (W3C specification): a signature, then chunks of length, name, data and CRC: header (IHDR),
+// compressed rows (IDAT), end (IEND).
 #include "cli/play/png.h"
 
 #include <errno.h>
@@ -20,7 +20,7 @@ static void put_u32(uint8_t *out, uint32_t x) {
     }
 }
 
-// Writes a chunk whose data may lie in place already (out + 8). Returns its size.
+// Writes a chunk; data may already be in place (out + 8). Returns its size.
 static size_t put_chunk(uint8_t *out, const char name[4], const uint8_t *data, size_t len) {
     put_u32(out, (uint32_t)len);
     memcpy(out + 4, name, 4);
@@ -32,11 +32,11 @@ static size_t put_chunk(uint8_t *out, const char name[4], const uint8_t *data, s
 int png_write(const char *path, const uint8_t *rgb, int width, int height) {
     static const uint8_t signature[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
     CHECK(width > 0 && height > 0 && width <= 65536 && height <= 4096);
-    uint8_t header[13] = {[8] = 8, [9] = 2}; // bits a channel, RGB
+    uint8_t header[13] = {[8] = 8, [9] = 2}; // bits per channel, RGB
     put_u32(header, (uint32_t)width);
     put_u32(header + 4, (uint32_t)height);
 
-    // Each row begins with its filter: 0, none.
+    // Each row starts with its filter type: 0, none.
     size_t row = (size_t)width * 3, raw_len = (row + 1) * (size_t)height;
     uint8_t *raw = xmalloc(raw_len);
     for (size_t y = 0; y < (size_t)height; y++) {

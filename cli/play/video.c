@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Video output: raw frames through a pipe to ffmpeg, and PNG files.
 #include "cli/play/video.h"
 
 #include <errno.h>
@@ -23,9 +24,9 @@ struct video {
     uint64_t frames;
     const char *png_dir; // borrowed; NULL: none
     const char *mp4;     // borrowed; NULL: none
-    char part[PATH_MAX]; // what ffmpeg writes, until it is complete
+    char part[PATH_MAX]; // incomplete MP4, renamed when complete
     pid_t ffmpeg;
-    int pipe; // to it
+    int pipe; // to ffmpeg's standard input
 };
 
 // ---- ffmpeg ----
@@ -36,7 +37,7 @@ static int start_ffmpeg(struct video *f, double frames_per_second, char *err, si
         snprintf(err, err_len, "%.60s...: the path is too long", f->mp4);
         return -1;
     }
-    // Said here, since ffmpeg's own words would be about the .part.
+    // Checked here, as ffmpeg's message would name the .part file.
     FILE *probe = fopen(f->part, "wb");
     if (!probe || fclose(probe) != 0) {
         snprintf(err, err_len, "%s cannot be written: %s", f->mp4, strerror(errno));
@@ -44,15 +45,15 @@ static int start_ffmpeg(struct video *f, double frames_per_second, char *err, si
     }
     snprintf(size, sizeof(size), "%dx%d", f->width, f->height);
     snprintf(rate, sizeof(rate), "%.9g", frames_per_second);
-    snprintf(out, sizeof(out), "file:%s", f->part); // whatever the name looks like
-    // Frames are opaque, and 4:2:0 is what every player can show.
+    snprintf(out, sizeof(out), "file:%s", f->part); // a name may look like an option or a URL
+    // yuv420p is supported by all players.
     const char *const args[] = {
         "ffmpeg",   "-y",      "-loglevel",  "error",      "-f", "rawvideo", "-pix_fmt", "rgb24",
         "-s",       size,      "-framerate", rate,         "-i", "pipe:0",   "-c:v",     "libx264",
         "-pix_fmt", "yuv420p", "-movflags",  "+faststart", "-f", "mp4",      out,        NULL};
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0) {
-        snprintf(err, err_len, "no pipe to ffmpeg: %s", strerror(errno));
+        snprintf(err, err_len, "cannot create a pipe to ffmpeg: %s", strerror(errno));
         unlink(f->part);
         return -1;
     }
@@ -67,9 +68,9 @@ static int start_ffmpeg(struct video *f, double frames_per_second, char *err, si
         close(ends[1]);
         unlink(f->part);
         snprintf(err, err_len,
-                 status == ENOENT ? "an MP4 needs the program ffmpeg, which is not installed "
-                                    "(Debian's package ffmpeg); PNG files do without: --png DIR"
-                                  : "ffmpeg does not start: %s",
+                 status == ENOENT ? "MP4 output needs the program ffmpeg, which is not installed "
+                                    "(Debian's package ffmpeg); --png DIR works without it"
+                                  : "cannot start ffmpeg: %s",
                  strerror(status));
         return -1;
     }
@@ -77,7 +78,7 @@ static int start_ffmpeg(struct video *f, double frames_per_second, char *err, si
     return 0;
 }
 
-// Waits for it. Whether it made its file.
+// Waits for ffmpeg to exit; returns whether it succeeded.
 static bool end_ffmpeg(struct video *f) {
     int status;
     close(f->pipe);
@@ -100,7 +101,7 @@ static bool write_all(int fd, const uint8_t *data, size_t len) {
     return true;
 }
 
-// ---- from outside ----
+// ---- public functions ----
 
 struct video *video_open(const char *mp4, const char *png_dir, int width, int height,
                          double frames_per_second, char *err, size_t err_len) {
@@ -112,7 +113,7 @@ struct video *video_open(const char *mp4, const char *png_dir, int width, int he
     f->mp4 = mp4;
     int status = png_dir ? file_make_dirs(png_dir) : 0;
     if (status < 0) {
-        snprintf(err, err_len, "%s: the folder cannot be made: %s", png_dir, strerror(-status));
+        snprintf(err, err_len, "%s: the folder cannot be created: %s", png_dir, strerror(-status));
     }
     if (status < 0 || (mp4 && start_ffmpeg(f, frames_per_second, err, err_len) < 0)) {
         free(f);
@@ -136,18 +137,18 @@ int video_add(struct video *f, const uint8_t *rgb, char *err, size_t err_len) {
         }
     }
     if (f->mp4 && !write_all(f->pipe, rgb, (size_t)f->width * (size_t)f->height * 3)) {
-        snprintf(err, err_len, "%s: ffmpeg ended before the film did; its reason is above", f->mp4);
+        snprintf(err, err_len, "%s: ffmpeg exited early; see its message above", f->mp4);
         return -1;
     }
     f->frames++;
     return 0;
 }
 
-int video_close(struct video **film, char *err, size_t err_len) {
-    struct video *f = *film;
+int video_close(struct video **video, char *err, size_t err_len) {
+    struct video *f = *video;
     int rc = 0;
     if (f->mp4 && !end_ffmpeg(f)) {
-        snprintf(err, err_len, "%s: ffmpeg failed; its reason is above", f->mp4);
+        snprintf(err, err_len, "%s: ffmpeg failed; see its message above", f->mp4);
         rc = -1;
     } else if (f->mp4 && rename(f->part, f->mp4) < 0) {
         snprintf(err, err_len, "%s cannot be written: %s", f->mp4, strerror(errno));
@@ -157,12 +158,12 @@ int video_close(struct video **film, char *err, size_t err_len) {
         unlink(f->part);
     }
     free(f);
-    *film = NULL;
+    *video = NULL;
     return rc;
 }
 
-void video_discard(struct video **film) {
-    struct video *f = *film;
+void video_discard(struct video **video) {
+    struct video *f = *video;
     if (!f) {
         return;
     }
@@ -171,5 +172,5 @@ void video_discard(struct video **film) {
         unlink(f->part);
     }
     free(f);
-    *film = NULL;
+    *video = NULL;
 }

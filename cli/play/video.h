@@ -16,9 +16,9 @@ struct video *video_open(const char *mp4, const char *png_dir, int width, int he
 // Adds a frame, rgb (height, width, 3), top row first. Returns 0, or -1 with a message in err.
 int video_add(struct video *f, const uint8_t *rgb, char *err, size_t err_len);
 // Completes the files and renames the MP4 to its final name. Returns 0, or -1 with a message in
-// err. Frees *f in either case.
-int video_close(struct video **f, char *err, size_t err_len);
-// Frees *f and deletes the incomplete MP4.
-void video_discard(struct video **f);
+// err. Frees *video in either case.
+int video_close(struct video **video, char *err, size_t err_len);
+// Frees *video and deletes the incomplete MP4.
+void video_discard(struct video **video);
 
 #endif

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The live line of `spur run`: time left, returns, model and learner, cut to the terminal's width.
 #include "cli/run/display.h"
 
 #include <math.h>
@@ -18,7 +19,7 @@ void display_init(struct display *d) {
 
 // ---- time left ----
 
-static void take_mark(struct display *d, uint64_t now_ms, uint64_t env_steps) {
+static void add_mark(struct display *d, uint64_t now_ms, uint64_t env_steps) {
     int last = (d->next_mark + DISPLAY_MARKS - 1) % DISPLAY_MARKS;
     if (d->marks > 0 && now_ms - d->mark[last].ms < MARK_MS) {
         return;
@@ -29,7 +30,7 @@ static void take_mark(struct display *d, uint64_t now_ms, uint64_t env_steps) {
     d->marks += d->marks < DISPLAY_MARKS;
 }
 
-// By the speed of the last minute, which spans trainings of the model.
+// Extrapolates the rate of the last minute, which includes trainings of the model.
 static double time_left_s(const struct display *d, const struct wire_status *s) {
     if (d->marks < 2) {
         return NAN;
@@ -38,7 +39,7 @@ static double time_left_s(const struct display *d, const struct wire_status *s) 
     int last = (d->next_mark + DISPLAY_MARKS - 1) % DISPLAY_MARKS;
     double steps = (double)d->mark[last].env_steps - (double)d->mark[first].env_steps;
     double seconds = (double)(d->mark[last].ms - d->mark[first].ms) / 1e3;
-    // Exploration is much faster than what comes after it.
+    // The rate during exploration, which is much higher, is not representative.
     if (steps <= 0 || seconds <= 0 || d->mark[first].env_steps < s->explore_steps) {
         return NAN;
     }
@@ -47,7 +48,7 @@ static double time_left_s(const struct display *d, const struct wire_status *s) 
 
 // ---- the line ----
 
-// Appends as far as there is room.
+// Appends formatted text, truncated to out_len.
 static void add(char *out, size_t out_len, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -76,7 +77,7 @@ void display_line(char *out, size_t out_len, const struct wire_status *s, double
     out[0] = '\0';
     add(out, out_len, "%s %s/%s", s->state, text_count(a, s->env_steps),
         text_count(b, s->env_steps_budget));
-    // What matters most comes first: narrow terminals cut the line.
+    // By importance: narrow terminals truncate the line.
     if (isfinite(left_s)) {
         add(out, out_len, " | left %s", text_duration(a, left_s));
     }
@@ -111,14 +112,14 @@ void display_update(struct display *d, uint64_t now_ms, const struct wire_status
                     uint64_t age_ms) {
     char line[LINE_LEN] = "starting";
     if (status) {
-        take_mark(d, now_ms, status->env_steps);
+        add_mark(d, now_ms, status->env_steps);
         display_line(line, sizeof(line), status, time_left_s(d, status));
         if (age_ms >= SILENT_MS) {
             add(line, sizeof(line), " | no answer for %llu s", (unsigned long long)age_ms / 1000);
         }
     }
     if (d->tty) {
-        // One column short of the edge: some terminals wrap at the last one.
+        // One column less than the width: some terminals wrap after the last column.
         printf("\r%.*s\033[K", terminal_columns() - 1, line);
         d->drawn = true;
         fflush(stdout);

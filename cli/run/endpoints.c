@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Addresses of a run: private ipc directory or TCP, and the file RUN_DIR/endpoints.
 #include "cli/run/endpoints.h"
 
 #include <dirent.h>
@@ -35,10 +36,10 @@ int endpoints_private(struct endpoints *e) {
     const char *runtime = getenv("XDG_RUNTIME_DIR");
     bool made = runtime && runtime[0] == '/' && try_folder(e, runtime);
     if (!made && !try_folder(e, "/tmp")) {
-        return cli_fail(EXIT_CODE_IO, NULL, "no folder for sockets can be made in /tmp: %s",
+        return cli_fail(EXIT_CODE_IO, NULL, "cannot create a directory for sockets in /tmp: %s",
                         strerror(errno));
     }
-    // try_folder has seen to the length.
+    // try_folder has checked the length.
     snprintf(e->modelserver, sizeof(e->modelserver), "ipc://%.100s/modelserver", e->folder);
     snprintf(e->learner, sizeof(e->learner), "ipc://%.100s/learner", e->folder);
     memcpy(e->modelserver_bind, e->modelserver, sizeof(e->modelserver));
@@ -113,8 +114,8 @@ int endpoints_listen(struct endpoints *e, const char *address) {
     }
     if (!is_loopback(host)) {
         fprintf(stderr,
-                "spur: warning: whoever reaches %s can join this run: there are no keys yet.\n"
-                "  Use it in a network that you trust.\n",
+                "spur: warning: any host that can connect to %s can join this run: there is no\n"
+                "  authentication yet. Use it in a trusted network only.\n",
                 e->modelserver_bind);
     }
     snprintf(e->modelserver_join, sizeof(e->modelserver_join), "tcp://%s:%u", name, port);
@@ -170,7 +171,7 @@ int endpoints_read(char out[NET_ENDPOINT_MAX], const char *run_dir, char *err, s
     }
     int rc = file_read_all(&text, &len, path, 4096);
     if (rc < 0) {
-        snprintf(err, err_len, "no run is going on in %s (%s: %s)", run_dir, path, strerror(-rc));
+        snprintf(err, err_len, "no run is active in %s (%s: %s)", run_dir, path, strerror(-rc));
         return -1;
     }
     rc = sscanf(text, "modelserver: %255s", out) == 1 ? 0 : -1;

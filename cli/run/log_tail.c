@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The last lines of one process in a shared log file.
 #include "cli/run/log_tail.h"
 
 #include <stdbool.h>
@@ -11,7 +12,7 @@
 
 enum { TAIL_BYTES = 64 << 10, LINES_MAX = 64 };
 
-// The last TAIL_BYTES of the file, with a NUL behind; NULL when it cannot be read.
+// The last TAIL_BYTES of the file, NUL-terminated; NULL if it cannot be read.
 static char *read_tail(const char *path) {
     FILE *file = fopen(path, "re");
     if (!file) {
@@ -19,7 +20,7 @@ static char *read_tail(const char *path) {
     }
     char *text = xmalloc(TAIL_BYTES + 1);
     if (fseek(file, -TAIL_BYTES, SEEK_END) != 0) {
-        rewind(file); // shorter than that
+        rewind(file); // a shorter file
     }
     text[fread(text, 1, TAIL_BYTES, file)] = '\0';
     fclose(file);
@@ -36,7 +37,7 @@ void log_tail_print(const char *run_dir, const char *process, const char *progra
     if (!text) {
         return;
     }
-    // A ring of the last lines that are the process's own, as the log marks them.
+    // Ring of the last lines with the name of the process.
     char own_name[64], program_name[64];
     snprintf(own_name, sizeof(own_name), "Z %s ", process);
     snprintf(program_name, sizeof(program_name), "Z %s ", program);
@@ -51,6 +52,6 @@ void log_tail_print(const char *run_dir, const char *process, const char *progra
     for (int i = first; i < count; i++) {
         fprintf(stderr, "  %s\n", lines[i % lines_max]);
     }
-    fprintf(stderr, "  (all of it: %s)\n", path);
+    fprintf(stderr, "  (complete log: %s)\n", path);
     free(text);
 }

@@ -30,7 +30,7 @@ void summary_sentence(const struct summary *summary, char *out, size_t out_len) 
     const struct learning_curve_history *s = &summary->curve;
     char step[TEXT_LEN], best[TEXT_LEN], wall[TEXT_LEN];
     if (s->evaluations == 0) {
-        snprintf(out, out_len, "no evaluation was made");
+        snprintf(out, out_len, "no evaluations");
         return;
     }
     text_count(step, s->solved ? s->solved_env_steps : s->env_steps);

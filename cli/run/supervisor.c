@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The supervisor's state machine: children, stages of the shutdown, status for the live line.
 #include "cli/run/supervisor.h"
 
 #include <signal.h>
@@ -16,19 +17,18 @@
 #include "common/io/loop.h"
 
 enum {
-    TICK_MS = 250,       // status is asked for and shown so often
-    ASK_AGAIN_MS = 2000, // an answer that does not come
-    SERVER_LEAVE_MS = 30000,
-    TERM_MS = 20000, // from SIGTERM to SIGKILL
+    TICK_MS = 250,           // interval of status requests and display updates
+    STATUS_RETRY_MS = 2000,  // repeat an unanswered request
+    SERVER_LEAVE_MS = 30000, // from SIGTERM to the exit of the model server
+    TERM_MS = 20000,         // from SIGTERM to SIGKILL
     TAIL_LINES = 8,
 };
 
-// How far the end has come; each stage but the last has a deadline after which
-// the next one begins.
+// Stages of the shutdown. Each but the last has a deadline, after which the next one starts.
 enum stage {
     STAGE_RUN,
     STAGE_SERVER, // the model server was asked to end the run
-    STAGE_TERM,   // it is gone, having told the others; SIGTERM tells those who had not joined yet
+    STAGE_TERM,   // it has exited, after Shutdown to its peers; SIGTERM to all remaining processes
     STAGE_KILL,
 };
 
@@ -36,20 +36,20 @@ struct supervisor {
     const struct rundir *dir;
     struct loop *loop;
     struct net *net;
-    struct net_socket *ask;
+    struct net_socket *socket; // to the model server, for its status
     struct wire *wire;
     struct child *children; // the model server is the first
     int child_count;
     enum stage stage;
     uint64_t deadline_ms;
-    uint64_t signal_ms; // of the first signal to stop; 0: none yet
+    uint64_t signal_ms; // time of the first stop signal; 0: none yet
     struct supervisor_result result;
     struct display display;
     struct wire_status status;
-    uint64_t asked_ms, heard_ms; // 0: never
+    uint64_t requested_ms, received_ms; // request without reply, last reply; 0: none
 };
 
-// Both to the user and into the run's log.
+// Prints an event, and logs it.
 static void say(struct supervisor *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 static void say(struct supervisor *s, const char *fmt, ...) {
@@ -70,7 +70,7 @@ static int running(const struct supervisor *s) {
     return n;
 }
 
-// ---- ending ----
+// ---- shutdown ----
 
 static void signal_all(struct supervisor *s, int signal_number) {
     for (int i = 0; i < s->child_count; i++) {
@@ -84,14 +84,14 @@ static void enter(struct supervisor *s, enum stage stage) {
     static const uint64_t limit_ms[] = {
         [STAGE_SERVER] = SERVER_LEAVE_MS,
         [STAGE_TERM] = TERM_MS,
-        [STAGE_KILL] = UINT32_MAX, // the kernel sees to that
+        [STAGE_KILL] = UINT32_MAX, // SIGKILL cannot be ignored
     };
     s->stage = stage;
     s->deadline_ms = loop_now_ms(s->loop) + limit_ms[stage];
     if (stage == STAGE_SERVER && s->children[0].handle) {
         loop_child_kill(s->children[0].handle, SIGTERM);
     } else if (stage == STAGE_SERVER) {
-        enter(s, STAGE_TERM); // there is none who could tell the others
+        enter(s, STAGE_TERM); // no model server that could send Shutdown
         return;
     } else if (stage == STAGE_TERM) {
         signal_all(s, SIGTERM);
@@ -115,7 +115,7 @@ static void on_stop_signal(void *arg) {
     struct supervisor *s = arg;
     bool again = host_stop_again(&s->signal_ms, loop_now_ms(s->loop));
     if (s->stage == STAGE_RUN) {
-        say(s, "stopping; a checkpoint is made first (once more to stop at once)");
+        say(s, "stopping after a checkpoint (repeat the signal to stop at once)");
         s->result.end = SUPERVISOR_STOPPED;
         enter(s, STAGE_SERVER);
     } else if (s->stage != STAGE_KILL && again) {
@@ -129,7 +129,7 @@ static void on_stop_signal(void *arg) {
 
 // ---- children ----
 
-static void on_exit_of(void *arg, int exit_status, int term_signal) {
+static void on_child_exit(void *arg, int exit_status, int term_signal) {
     struct child *c = arg;
     struct supervisor *s = c->owner;
     char how[96];
@@ -153,14 +153,14 @@ static void on_exit_of(void *arg, int exit_status, int term_signal) {
         break;
     case CHILD_AGAIN:
         if (exit_status != 0 || term_signal != 0) {
-            say(s, "%s %s; it is started again in %llu s", c->name, how,
+            say(s, "%s %s; restarting in %llu s", c->name, how,
                 (unsigned long long)(c->again_ms - now) / 1000);
         } else {
-            log_info("%s has left; if the run is not over soon, it is started again", c->name);
+            log_info("%s has left; it is restarted unless the run ends soon", c->name);
         }
         break;
     case CHILD_AWAY:
-        log_info("%s %s; it stays away", c->name,
+        log_info("%s %s; not restarted", c->name,
                  exit_status == 0 ? "was asked to leave" : "was replaced or refused, see above");
         break;
     case CHILD_FATAL:
@@ -173,7 +173,7 @@ static void start(struct supervisor *s, struct child *c) {
     char err[512];
     c->again_ms = 0;
     c->started_ms = loop_now_ms(s->loop);
-    c->handle = loop_spawn(s->loop, c->args, s->dir->log_fd, on_exit_of, c, err, sizeof(err));
+    c->handle = loop_spawn(s->loop, c->args, s->dir->log_fd, on_child_exit, c, err, sizeof(err));
     if (!c->handle) {
         log_error("%s", err);
         fail(s, c, EXIT_CODE_UNAVAILABLE, "could not be started");
@@ -199,23 +199,23 @@ static void on_status(void *arg, const struct net_peer *from, const void *data, 
     struct wire_msg msg;
     char err[256];
     if (wire_unpack(s->wire, &msg, data, len, err, sizeof(err)) != 0 || msg.type != WIRE_STATUS) {
-        log_debug("model server's answer: %s", err);
+        log_debug("invalid status from the model server: %s", err);
         return;
     }
     s->status = msg.status;
-    s->status.actors = NULL; // borrowed from the message, and not shown here
+    s->status.actors = NULL; // borrowed from the message, and not displayed
     s->status.actor_count = 0;
-    s->heard_ms = loop_now_ms(s->loop);
-    s->asked_ms = 0;
+    s->received_ms = loop_now_ms(s->loop);
+    s->requested_ms = 0;
 }
 
-static void status_client_status(struct supervisor *s, uint64_t now) {
-    if (s->asked_ms != 0 && now - s->asked_ms < ASK_AGAIN_MS) {
+static void request_status(struct supervisor *s, uint64_t now) {
+    if (s->requested_ms != 0 && now - s->requested_ms < STATUS_RETRY_MS) {
         return;
     }
     const struct wire_msg msg = {.type = WIRE_STATUS_REQUEST};
-    if (wire_send(s->wire, s->ask, NULL, &msg) == 0) {
-        s->asked_ms = now;
+    if (wire_send(s->wire, s->socket, NULL, &msg) == 0) {
+        s->requested_ms = now;
     }
 }
 
@@ -223,18 +223,18 @@ static void on_tick(void *arg) {
     struct supervisor *s = arg;
     uint64_t now = loop_now_ms(s->loop);
     if (s->stage != STAGE_RUN && s->stage != STAGE_KILL && now >= s->deadline_ms) {
-        log_warn("not all processes left in time");
+        log_warn("not all processes exited in time");
         enter(s, s->stage < STAGE_TERM ? STAGE_TERM : STAGE_KILL);
         return;
     }
     start_due(s, now);
-    status_client_status(s, now);
+    request_status(s, now);
     if (s->stage == STAGE_RUN) {
-        display_update(&s->display, now, s->heard_ms ? &s->status : NULL, now - s->heard_ms);
+        display_update(&s->display, now, s->received_ms ? &s->status : NULL, now - s->received_ms);
     }
 }
 
-// ---- the whole ----
+// ---- the run ----
 
 static bool init_children(struct supervisor *s, const struct endpoints *e) {
     int actors = s->dir->config.run.actors;
@@ -253,7 +253,7 @@ static bool init_children(struct supervisor *s, const struct endpoints *e) {
 }
 
 struct supervisor_result supervisor_run(const struct rundir *dir, const struct endpoints *e) {
-    // Large (a status), so not on the stack.
+    // On the heap: a status is large.
     struct supervisor *s = xmalloc(sizeof(*s));
     s->dir = dir;
     s->result = (struct supervisor_result){SUPERVISOR_FAILED, EXIT_CODE_UNAVAILABLE};
@@ -266,23 +266,24 @@ struct supervisor_result supervisor_run(const struct rundir *dir, const struct e
     s->net = net_create();
     s->wire = wire_create();
     char err[512];
-    if (net_open(&s->ask, s->net, NET_DEALER, e->modelserver, err, sizeof(err)) != 0) {
+    if (net_open(&s->socket, s->net, NET_DEALER, e->modelserver, err, sizeof(err)) != 0) {
         s->result.exit_code = cli_fail(EXIT_CODE_UNAVAILABLE, NULL, "%s", err);
         goto out;
     }
-    loop_add_socket(s->loop, s->ask, on_status, s);
+    loop_add_socket(s->loop, s->socket, on_status, s);
     loop_add_timer(s->loop, 0, TICK_MS, on_tick, s);
     loop_on_signal(s->loop, SIGINT, on_stop_signal, s);
     loop_on_signal(s->loop, SIGTERM, on_stop_signal, s);
     struct sigaction hangup;
-    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN) { // not by nohup
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 &&
+        hangup.sa_handler != SIG_IGN) { // SIG_IGN: by nohup
         loop_on_signal(s->loop, SIGHUP, on_stop_signal, s);
     }
     loop_run(s->loop);
     CHECK(running(s) == 0);
     display_end(&s->display);
-    loop_remove_socket(s->loop, s->ask);
-    net_close(&s->ask);
+    loop_remove_socket(s->loop, s->socket);
+    net_close(&s->socket);
 out:
     loop_destroy(&s->loop);
     net_destroy(&s->net);

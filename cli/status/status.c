@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// `spur status`: asks a daemon how it does and shows the answer.
+// `spur status`: prints the status of a run or of one of its processes.
 #include "cli/status/status.h"
 
 #include <stdio.h>
@@ -15,12 +15,13 @@ enum { TIMEOUT_MS = 3000 };
 static const char help[] =
     "usage: spur status [ENDPOINT|RUN_DIR] [--json]\n"
     "\n"
-    "Shows a running system: who does what, who waits for whom and why, the model, the policy.\n"
+    "Prints the status of a running system: processes, what each waits for and why, data, model\n"
+    "and policy.\n"
     "\n"
-    "  RUN_DIR   a run that goes on on this machine; default: runs/latest\n"
-    "  ENDPOINT  a process of a run: tcp://HOST:PORT or ipc://PATH. The model server's answer\n"
-    "            covers the whole system, the others' only themselves\n"
-    "  --json    for programs; docs/status.md describes it\n";
+    "  RUN_DIR   a run that is active on this machine; default: runs/latest\n"
+    "  ENDPOINT  a process of a run: tcp://HOST:PORT or ipc://PATH. The model server's status\n"
+    "            covers the whole run, another process's only itself\n"
+    "  --json    print JSON, for programs; see docs/status.md\n";
 
 static const struct option options[] = {
     {"json", no_argument, NULL, 'j'},
@@ -39,7 +40,7 @@ const char *status_peer_state(enum wire_peer_state state) {
     case WIRE_PEER_LEFT:
         return "left";
     }
-    return "unknown"; // has not been heard of yet
+    return "unknown"; // not connected yet
 }
 
 const char *status_role(enum wire_role role) {
@@ -82,19 +83,19 @@ int cmd_status(int argc, char **argv) {
                         "tcp://HOST:PORT",
                         "%s", err);
     }
-    struct status_client *ask = status_client_create(endpoint, err, sizeof(err));
-    if (!ask) {
+    struct status_client *client = status_client_create(endpoint, err, sizeof(err));
+    if (!client) {
         return cli_fail(EXIT_CODE_USAGE, NULL, "%s", err);
     }
     const struct wire_status *status;
     int rc = EXIT_CODE_OK;
-    if (status_client_status(ask, &status, TIMEOUT_MS, err, sizeof(err)) < 0) {
+    if (status_client_status(client, &status, TIMEOUT_MS, err, sizeof(err)) < 0) {
         rc = cli_fail(EXIT_CODE_UNAVAILABLE, NULL, "%s", err);
     } else if (json) {
         status_print_json(status, stdout);
     } else {
         status_print_text(status, stdout);
     }
-    status_client_destroy(&ask);
+    status_client_destroy(&client);
     return rc;
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// A DEALER socket, polled until the status arrives or the time is over.
 #include "cli/status/status_client.h"
 
 #include <errno.h>
@@ -12,7 +13,7 @@
 #include "common/base/clock.h"
 #include "common/io/net.h"
 
-enum { LOOK_MS = 20 }; // the socket's descriptor can miss an edge: look this often anyway
+enum { POLL_MS = 20 }; // the descriptor is edge-triggered: do not rely on it for longer
 
 struct status_client {
     struct net *net;
@@ -22,76 +23,76 @@ struct status_client {
 };
 
 struct status_client *status_client_create(const char *endpoint, char *err, size_t err_len) {
-    struct status_client *a = xmalloc(sizeof(*a));
-    a->net = net_create();
-    a->wire = wire_create();
-    if (net_open(&a->socket, a->net, NET_DEALER, endpoint, err, err_len) != 0) {
-        status_client_destroy(&a);
+    struct status_client *c = xmalloc(sizeof(*c));
+    c->net = net_create();
+    c->wire = wire_create();
+    if (net_open(&c->socket, c->net, NET_DEALER, endpoint, err, err_len) != 0) {
+        status_client_destroy(&c);
         return NULL;
     }
-    return a;
+    return c;
 }
 
-void status_client_destroy(struct status_client **a) {
-    if (!*a) {
+void status_client_destroy(struct status_client **c) {
+    if (!*c) {
         return;
     }
-    if ((*a)->socket) {
-        net_close(&(*a)->socket);
+    if ((*c)->socket) {
+        net_close(&(*c)->socket);
     }
-    net_destroy(&(*a)->net);
-    wire_destroy(&(*a)->wire);
-    free(*a);
-    *a = NULL;
+    net_destroy(&(*c)->net);
+    wire_destroy(&(*c)->wire);
+    free(*c);
+    *c = NULL;
 }
 
-// False: nothing there.
-static bool receive(struct status_client *a, int *verdict, char *err, size_t err_len) {
+// Receives a message, if any; *verdict becomes wire_unpack's result.
+static bool receive(struct status_client *c, int *verdict, char *err, size_t err_len) {
     struct net_peer from;
     struct net_frame frame;
-    if (net_recv(a->socket, &from, &frame) != 0) {
+    if (net_recv(c->socket, &from, &frame) != 0) {
         return false;
     }
-    *verdict = wire_unpack(a->wire, &a->msg, frame.data, frame.len, err, err_len);
+    *verdict = wire_unpack(c->wire, &c->msg, frame.data, frame.len, err, err_len);
     net_frame_close(&frame);
     return true;
 }
 
-int status_client_status(struct status_client *a, const struct wire_status **status,
+int status_client_status(struct status_client *c, const struct wire_status **status,
                          uint32_t timeout_ms, char *err, size_t err_len) {
-    const struct wire_msg question = {.type = WIRE_STATUS_REQUEST};
+    const struct wire_msg request = {.type = WIRE_STATUS_REQUEST};
     bool sent = false;
     uint64_t until = clock_ms() + timeout_ms;
     while (clock_ms() < until) {
-        sent = sent || wire_send(a->wire, a->socket, NULL, &question) == 0;
+        sent = sent || wire_send(c->wire, c->socket, NULL, &request) == 0;
         int verdict;
-        while (receive(a, &verdict, err, err_len)) {
+        while (receive(c, &verdict, err, err_len)) {
             if (verdict != 0) {
-                return -1; // err is wire_unpack's
+                return -1; // err was set by wire_unpack
             }
-            if (a->msg.type == WIRE_STATUS) {
-                *status = &a->msg.status;
+            if (c->msg.type == WIRE_STATUS) {
+                *status = &c->msg.status;
                 return 0;
             }
-            if (a->msg.type == WIRE_REFUSE) {
-                snprintf(err, err_len, "%s refuses to answer: %s", net_endpoint(a->socket),
-                         a->msg.refuse.text);
+            if (c->msg.type == WIRE_REFUSE) {
+                snprintf(err, err_len, "%s refused the request: %s", net_endpoint(c->socket),
+                         c->msg.refuse.text);
                 return -1;
             }
         }
-        struct pollfd fd = {.fd = net_fd(a->socket), .events = POLLIN};
-        poll(&fd, 1, LOOK_MS);
+        struct pollfd fd = {.fd = net_fd(c->socket), .events = POLLIN};
+        poll(&fd, 1, POLL_MS);
     }
     if (sent) {
         snprintf(err, err_len,
-                 "%s is there but did not answer within %u s: is it one of spur's processes, and "
-                 "of this version?",
-                 net_endpoint(a->socket), timeout_ms / 1000);
+                 "%s accepts connections but did not answer within %u s: is it a process of spur, "
+                 "and of this version?",
+                 net_endpoint(c->socket), timeout_ms / 1000);
     } else {
         snprintf(err, err_len,
-                 "nobody answered at %s within %u s: does the run still go on, and is the address "
-                 "right?",
-                 net_endpoint(a->socket), timeout_ms / 1000);
+                 "cannot connect to %s within %u s: is the run still active, and is the address "
+                 "correct?",
+                 net_endpoint(c->socket), timeout_ms / 1000);
     }
     return -1;
 }

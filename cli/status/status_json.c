@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The JSON of `spur status --json`: docs/status.md is its contract. Names stay,
-// new ones may come; a part that the daemon does not know is null.
+// The JSON of `spur status --json`, specified by docs/status.md. Names are stable, and new ones may
+// be added; sections unknown to the daemon are null.
 #include <math.h>
 
 #include <jansson.h>
@@ -15,7 +15,7 @@ static void put(json_t *object, const char *name, json_t *value) {
     CHECK(json_object_set_new(object, name, value) == 0);
 }
 
-// JSON's integers are signed in jansson; counters do not get there.
+// jansson's integers are signed: saturates, which no counter reaches.
 static json_t *count(uint64_t n) {
     return json_integer(n > INT64_MAX ? INT64_MAX : (json_int_t)n);
 }
@@ -32,8 +32,7 @@ static void put_number(json_t *object, const char *name, double x) {
     put(object, name, number(x));
 }
 
-// Strings come from peers and need not be UTF-8: then what is not ASCII becomes
-// "?".
+// Strings come from peers and may be invalid UTF-8: then every non-ASCII byte becomes '?'.
 static const char *utf8(char safe[WIRE_STRING_MAX], const char *text) {
     json_t *value = json_string(text);
     if (value) {
@@ -53,7 +52,7 @@ static void put_text(json_t *object, const char *name, const char *text) {
     put(object, name, json_string(utf8(safe, text)));
 }
 
-// All 64 bits count, and many readers of JSON have only 53.
+// As hexadecimal text: many JSON parsers keep only 53 bits of an integer.
 static void put_id(json_t *object, const char *name, uint64_t id) {
     char text[17];
     snprintf(text, sizeof(text), "%016llx", (unsigned long long)id);

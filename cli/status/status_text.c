@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The text of `spur status`.
 #include <ctype.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -8,15 +9,15 @@
 #include "cli/text.h"
 #include "common/base/check.h"
 
-// A figure as an argument of printf; each call has memory of its own.
+// Formatted numbers as arguments of printf; each use has its own buffer.
 #define COUNT(n) text_count((char[TEXT_LEN]){0}, n)
 #define FIGURE(x) text_figure((char[TEXT_LEN]){0}, x)
 #define DURATION(s) text_duration((char[TEXT_LEN]){0}, s)
 
 enum { ACTORS_SHOWN_MAX = 40 };
 
-// The line's label says "waiting" already.
-static const char *for_what(const char *waiting) {
+// The reason for waiting, without the word "waiting", which the label of the line has.
+static const char *reason(const char *waiting) {
     static const char label[] = "waiting ";
     bool doubled = strncmp(waiting, label, strlen(label)) == 0;
     return waiting + (doubled ? strlen(label) : 0);
@@ -24,11 +25,11 @@ static const char *for_what(const char *waiting) {
 
 static void print_head(const struct wire_status *s, FILE *out) {
     fprintf(out, "%s %s, task %s, %s%s%sseed %llu, run %016llx, process %llu, up %s\n", s->daemon,
-            s->version, s->task[0] ? s->task : "not known yet", s->method[0] ? "method " : "",
-            s->method, s->method[0] ? ", " : "", (unsigned long long)s->seed,
-            (unsigned long long)s->run_id, (unsigned long long)s->pid, DURATION(s->uptime_s));
+            s->version, s->task[0] ? s->task : "unknown", s->method[0] ? "method " : "", s->method,
+            s->method[0] ? ", " : "", (unsigned long long)s->seed, (unsigned long long)s->run_id,
+            (unsigned long long)s->pid, DURATION(s->uptime_s));
     fprintf(out, "state      %s\n", s->state);
-    fprintf(out, "waiting    %s\n", s->waiting[0] ? for_what(s->waiting) : "nobody");
+    fprintf(out, "waiting    %s\n", s->waiting[0] ? reason(s->waiting) : "nobody");
 }
 
 static void print_data(const struct wire_status *s, FILE *out) {
@@ -50,7 +51,7 @@ static void print_data(const struct wire_status *s, FILE *out) {
 }
 
 static void print_pacing(const struct wire_status *s, FILE *out) {
-    fprintf(out, "pacing     %s: %s updates a step wanted, %s achieved\n", s->pacing_mode,
+    fprintf(out, "pacing     %s: %s updates per step wanted, %s achieved\n", s->pacing_mode,
             FIGURE(s->updates_per_step), FIGURE(s->updates_per_step_achieved));
     fprintf(out, "           allowed: %s updates, %s steps\n", COUNT(s->updates_allowed),
             COUNT(s->steps_allowed));
@@ -65,7 +66,7 @@ static void print_learner(const struct wire_status *s, FILE *out) {
                 FIGURE(s->metrics.list[i].value), i + 1 < s->metrics.count ? "" : "\n");
     }
     if (s->learner_waiting[0]) {
-        fprintf(out, "           waiting: %s\n", for_what(s->learner_waiting));
+        fprintf(out, "           waiting: %s\n", reason(s->learner_waiting));
     }
 }
 
@@ -120,7 +121,7 @@ static void print_actors(const struct wire_status *s, FILE *out) {
         fprintf(out, "%-14.32s %-12.32s %-9s %-9s %9s %8s %9s %7.1f %7s %7.1f %8s  %s\n", a->id,
                 a->host, status_role(a->role), status_peer_state(a->state), COUNT(a->steps),
                 FIGURE(a->steps_per_s), COUNT(a->policy_version), a->policy_age_s,
-                COUNT(a->unacked_rows), a->heard_s, FIGURE(a->last_return), for_what(a->waiting));
+                COUNT(a->unacked_rows), a->heard_s, FIGURE(a->last_return), reason(a->waiting));
     }
     if (shown < s->actor_count) {
         fprintf(out, "... and %u more: --json lists them all\n", s->actor_count - shown);
@@ -171,7 +172,7 @@ void status_print_text(const struct wire_status *s, FILE *out) {
     CHECK(memory);
     print_all(s, memory);
     CHECK(fclose(memory) == 0);
-    // Names and reasons come from peers: none of them shall steer the terminal.
+    // Strings come from peers: control characters must not reach the terminal.
     for (size_t i = 0; i < len; i++) {
         if (iscntrl((unsigned char)text[i]) && text[i] != '\n') {
             text[i] = '?';

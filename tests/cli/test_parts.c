@@ -227,7 +227,7 @@ static void status_as_text(void **state) {
     const char *const parts[] = {"task hopper, method mbpo, seed 3",
                                  "12,340 of 125,000, 9.81/s, 310 episodes",
                                  "D_model 400,000 of 400,000 rows",
-                                 "ratio: 20.0 updates a step wanted, 20.0 achieved",
+                                 "ratio: 20.0 updates per step wanted, 20.0 achieved",
                                  "connected: 146,800 updates, 331/s",
                                  "critic_loss -, my_figure 2\n",
                                  "holdout error: 0.5 0.25 0.75; elites: 1 0",
@@ -418,7 +418,7 @@ static void endpoints_of_a_run(void **state) {
     assert_string_equal(back, e.modelserver);
     endpoints_unwrite(dir);
     assert_int_equal(endpoints_read(back, dir, err, sizeof(err)), -1);
-    assert_non_null(strstr(err, "no run is going on in"));
+    assert_non_null(strstr(err, "no run is active in"));
     // Files of a killed process in the folder are removed with it.
     char folder[PATH_MAX], left[PATH_MAX];
     snprintf(folder, sizeof(folder), "%s", e.folder);

@@ -196,7 +196,7 @@ def refusals(folder):
         out.write(f.read().replace(b'"task": "hopper"', b'"task":"hopper" ').replace(b'"11"', b'"12"'))
     assert "12 observations and 3 actions, but hopper has 11 and 3" in spur("render", "--policy", shape, code=74)
     # An impossible folder for frames, and an impossible path for a video.
-    assert "the folder cannot be made" in spur("render", run, "--png", os.path.join(shape, "frames"), code=1)
+    assert "the folder cannot be created" in spur("render", run, "--png", os.path.join(shape, "frames"), code=1)
     assert "cannot be written" in spur("render", run, "--out", os.path.join(shape, "a.mp4"), code=1)
     # Without ffmpeg.
     film = os.path.join(folder, "none.mp4")
