@@ -41,10 +41,10 @@ static int make_paths(struct paths *p, const char *run_dir, char *err, size_t er
     return 0;
 }
 
-// ---- metadata: what a checkpoint must agree in, and what it should ----
+// ---- metadata: shapes, which must agree, and other settings, which are compared ----
 
 struct meta {
-    int n, strict; // the first `strict` entries are about shapes: they must agree
+    int n, strict; // the first `strict` entries must agree
     struct safetensors_meta list[META_MAX];
     char text[META_MAX][64];
     int keys; // names of configuration keys
@@ -72,7 +72,7 @@ static void meta_key(struct meta *m, const struct config *c, const struct config
     meta_text(m, m->key[m->keys++], value);
 }
 
-// Whether a list of full names, separated by blanks, has the key.
+// Whether a list of full names, separated by blanks, contains the key.
 static bool lists_key(const char *list, const struct config_key *key) {
     char name[96];
     config_key_name(key, name, sizeof(name));
@@ -85,7 +85,7 @@ static bool lists_key(const char *list, const struct config_key *key) {
     return false;
 }
 
-// The keys of the method's sections: those that decide shapes first, then the others.
+// The keys of the method's sections: those that determine shapes, or all others.
 static void meta_keys(struct meta *m, const struct checkpoint *cp, bool shape) {
     for (int i = 0; i < config_key_count; i++) {
         const struct config_key *key = &config_keys[i];
@@ -110,8 +110,8 @@ static void make_meta(struct meta *m, const struct checkpoint *cp) {
     meta_text(m, "spur_version", SPUR_VERSION);
 }
 
-// A value of the file. Files of version 0.1.0 before the choice of methods are MBPO's, and
-// name keys without their section.
+// A value of the file. Files written before methods could be chosen belong to MBPO and name
+// keys without their section.
 static const char *meta_value(const struct safetensors *file, const char *key) {
     const char *value = safetensors_meta_value(file, key), *dot = strchr(key, '.');
     if (!value && strcmp(key, "method") == 0) {
@@ -133,7 +133,7 @@ static int check_meta(const struct safetensors *file, const char *path, const st
         if (i < want.strict) {
             snprintf(err, err_len,
                      "%s: %s is %s there and %s in the configuration; use another run directory, "
-                     "or the configuration that this one was started with",
+                     "or the configuration of this run",
                      path, want.list[i].key, have ? have : "missing", want.list[i].value);
             return -1;
         }
@@ -144,7 +144,7 @@ static int check_meta(const struct safetensors *file, const char *path, const st
 
 // ---- saving ----
 
-// D_model's rows ever added, 0 without one.
+// Rows ever added to D_model; 0 without D_model.
 static uint64_t rows_added(const struct checkpoint *cp) {
     return cp->d_model ? cp->d_model->added : 0;
 }
@@ -180,7 +180,7 @@ static const char *const column_names[REPLAY_COLUMNS] = {
     [REPLAY_TERMINATED] = "terminated",
 };
 
-// The ring is one or two runs of rows: "obs" and what follows it, "obs.2".
+// The ring consists of one or two runs of rows: "obs" and the second one, "obs.2".
 static struct tensor column_tensor(const struct checkpoint *cp, enum replay_column c, int part) {
     char name[TENSOR_NAME_MAX];
     snprintf(name, sizeof(name), "%s%s", column_names[c], part == 0 ? "" : ".2");
@@ -203,7 +203,7 @@ static int save_model(const struct checkpoint *cp, const char *path, char *err, 
     int n = 0;
     const uint64_t mark = mark_of(cp);
     tensors[n++] = tensor_u64("mark", &mark, 1);
-    // Both parts of a column side by side.
+    // Both parts of a column are adjacent.
     for (int i = 0; i < 2 * REPLAY_COLUMNS; i++) {
         if (replay_part(cp->d_model, i % 2).n > 0) {
             tensors[n++] = column_tensor(cp, (enum replay_column)(i / 2), i % 2);
@@ -284,7 +284,7 @@ static void *load_agent(const struct checkpoint *cp, const struct safetensors *f
     return agent;
 }
 
-// All or nothing: a file that lacks a part changes nothing.
+// An incomplete file changes nothing.
 static int take_learner(struct checkpoint *cp, const struct safetensors *file, uint64_t *mark,
                         char *err, size_t err_len) {
     uint64_t updates, version, capacity, added;
@@ -295,7 +295,7 @@ static int take_learner(struct checkpoint *cp, const struct safetensors *file, u
         return -1;
     }
     if (version == 0 || (cp->d_model && capacity == 0)) {
-        snprintf(err, err_len, "a counter is 0 that never is");
+        snprintf(err, err_len, "a counter is 0, which is impossible");
         return -1;
     }
     void *agent = load_agent(cp, file, err, err_len);
@@ -314,7 +314,7 @@ static int take_learner(struct checkpoint *cp, const struct safetensors *file, u
     return 0;
 }
 
-// Rows of one part of the ring; n 0 when the file has no such part.
+// Rows of one part of the ring; n is 0 if the file has no such part.
 static int read_part(struct replay_rows *rows, const struct safetensors *file,
                      const struct checkpoint *cp, int part) {
     const struct tensor *columns[REPLAY_COLUMNS];
@@ -348,12 +348,13 @@ static bool rows_finite(const struct replay_rows *r, const struct task *task) {
            stats_all_finite(r->act, r->n * A) && stats_all_finite(r->reward, r->n);
 }
 
-// D_model is worth a warning, not a refusal: it can be made again.
+// An unusable D_model is a warning, not an error: its rows can be made again.
 static void take_model(struct checkpoint *cp, const struct safetensors *file, const char *path) {
     struct replay_rows parts[2];
     for (int part = 0; part < 2; part++) {
         if (read_part(&parts[part], file, cp, part) < 0 || !rows_finite(&parts[part], cp->task)) {
-            log_warn("%s: columns of other shapes, or not finite; D_model starts empty", path);
+            log_warn("%s: columns have other shapes, or are not finite; D_model starts empty",
+                     path);
             return;
         }
     }
@@ -363,7 +364,7 @@ static void take_model(struct checkpoint *cp, const struct safetensors *file, co
     cp->d_model->added = added;
 }
 
-// 1: loaded; 0: there is none, or it does not read (*unreadable); -1: refused.
+// 1: loaded; 0: no file, or an unreadable one (*unreadable); -1: refused.
 static int load_one(struct checkpoint *cp, uint64_t *mark, bool *unreadable, const char *path,
                     char *err, size_t err_len) {
     if (!file_exists(path)) {
@@ -373,12 +374,12 @@ static int load_one(struct checkpoint *cp, uint64_t *mark, bool *unreadable, con
     struct safetensors *file = safetensors_open(path, why, sizeof(why));
     int rc = 0;
     if (!file) {
-        log_warn("left aside: %s", why);
+        log_warn("ignored: %s", why);
         *unreadable = true;
     } else if (check_meta(file, path, cp, err, err_len) < 0) {
         rc = -1;
     } else if (take_learner(cp, file, mark, why, sizeof(why)) < 0) {
-        log_warn("left aside: %s: %s", path, why);
+        log_warn("ignored: %s: %s", path, why);
         *unreadable = true;
     } else {
         rc = 1;
@@ -387,8 +388,8 @@ static int load_one(struct checkpoint *cp, uint64_t *mark, bool *unreadable, con
     return rc;
 }
 
-// Whether `next` is whole and belongs to the D_model on disk, unless there is none (model_mark
-// NULL): then only the renames are missing.
+// Whether `next` is complete and matches D_model on disk (model_mark NULL: there is none). If
+// so, only the renames are missing.
 static bool pair_complete(const struct paths *p, const uint64_t *model_mark) {
     char err[256];
     struct safetensors *next = safetensors_open(p->next, err, sizeof(err));
@@ -403,7 +404,7 @@ int checkpoint_load(struct checkpoint *cp, char *err, size_t err_len) {
     if (make_paths(&p, cp->run_dir, err, err_len) < 0) {
         return -1;
     }
-    char why[TEXT_MAX] = "there is none";
+    char why[TEXT_MAX] = "no such file";
     struct safetensors *model =
         cp->d_model && file_exists(p.model) ? safetensors_open(p.model, why, sizeof(why)) : NULL;
     uint64_t model_mark = 0, mark = 0;
@@ -424,20 +425,20 @@ int checkpoint_load(struct checkpoint *cp, char *err, size_t err_len) {
         rc = load_one(cp, &mark, &unreadable, path, err, err_len);
     }
     if (rc == 0 && unreadable) {
-        snprintf(err, err_len, "%s: no checkpoint there reads; move the files away to start anew",
-                 p.dir);
+        snprintf(err, err_len,
+                 "%s: no checkpoint is readable; move the files away to start a new run", p.dir);
         rc = -1;
     }
     if (rc == 1 && path == p.previous && file_exists(p.newest)) {
-        // Else the next checkpoint would put it in the place of the one that reads.
+        // Otherwise the next checkpoint would replace the readable one by it.
         rc = move_file(p.newest, p.unreadable, err, err_len) < 0 ? -1 : 1;
     }
     if (rc == 1) {
         if (has_model && model_mark == mark) {
             take_model(cp, model, p.model);
         } else if (cp->d_model) {
-            log_warn("%s is not the one of %s (%s); D_model starts empty", p.model, path,
-                     model ? "it carries another mark" : why);
+            log_warn("%s does not match %s (%s); D_model starts empty", p.model, path,
+                     model ? "the marks differ" : why);
         }
         log_info("resumed from %s: %llu updates, policy version %llu, %llu model rows", path,
                  (unsigned long long)cp->updates, (unsigned long long)cp->policy_version,

@@ -2,15 +2,15 @@
 // The learner's state in files, from which a killed learner resumes.
 //
 //   RUN_DIR/checkpoint/learner.safetensors           weights, moments, temperature, counters
-//   RUN_DIR/checkpoint/learner.previous.safetensors  the one before
-//   RUN_DIR/checkpoint/replay_model.safetensors      D_model, oldest row first; if the method has
-//   one RUN_DIR/policy.safetensors                       the policy alone, for others
+//   RUN_DIR/checkpoint/learner.previous.safetensors  the previous one
+//   RUN_DIR/checkpoint/replay_model.safetensors      D_model, oldest row first, if there is one
+//   RUN_DIR/policy.safetensors                       the policy alone, for other programs
 //
-// D_env is not here: its home is the model server's store, which sends it again.
-// The two parts carry one mark (updates made + model rows ever received). They
-// are written so that a crash at any instant leaves a pair that belongs together:
-// the new learner file under a name of its own, then D_model over the old one
-// (from here on the new pair counts), then the learner files move up one place.
+// D_env is not included: the model server stores it and sends it again. The learner
+// file and D_model share a mark (updates + model rows ever received). The order of
+// writing leaves a matching pair after a crash at any instant: the new learner file
+// under a temporary name; then D_model, which replaces the old one (from here on
+// the new pair is valid); then the learner files are renamed.
 #ifndef SPUR_LEARNER_CHECKPOINT_H
 #define SPUR_LEARNER_CHECKPOINT_H
 
@@ -30,12 +30,12 @@ struct checkpoint {
     uint64_t updates, policy_version;
 };
 
-// 0, or -1 with a sentence in err; the checkpoint before is then still whole.
+// 0, or -1 with a sentence in err; then the previous checkpoint is still valid.
 int checkpoint_save(const struct checkpoint *c, char *err, size_t err_len);
 
 // Loads the newest readable checkpoint into c: agent is destroyed and replaced, d_model is
-// filled. 0 also when there is none, and c is unchanged. -1 with a sentence in err: it is
-// another task's, or there are files and none is readable.
+// filled. 0 also without a checkpoint; then c is unchanged. -1 with a sentence in err: the
+// checkpoint belongs to another task, or no file is readable.
 int checkpoint_load(struct checkpoint *c, char *err, size_t err_len);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The inside of the learner's core, shared by the three files that are it:
-// learner.c (its life, what it says), intake.c (what the model server says),
-// answers.c (what anyone else asks). For nobody else.
+// The state of the learner's core, private to its three files: learner.c (life
+// cycle, outgoing messages), experience.c (messages of the model server),
+// requests.c (requests of other peers).
 #ifndef SPUR_LEARNER_CORE_H
 #define SPUR_LEARNER_CORE_H
 
@@ -20,8 +20,8 @@
     X(messages_refused_format)                                                                     \
     X(messages_unexpected)                                                                         \
     X(policies_published)                                                                          \
-    X(policies_asked_for)                                                                          \
-    X(answers_dropped)
+    X(policy_requests)                                                                             \
+    X(replies_dropped)
 
 struct counters {
 #define FIELD(name) uint64_t name;
@@ -31,8 +31,8 @@ struct counters {
 
 enum stage {
     STAGE_RUNNING,
-    STAGE_FINISHING, // told the trainer to finish, or still has to
-    STAGE_GOODBYE,   // all is saved: say so
+    STAGE_FINISHING, // the trainer finishes and saves
+    STAGE_GOODBYE,   // saved: Goodbye is being sent
     STAGE_LEFT,
 };
 
@@ -46,35 +46,35 @@ struct learner {
     struct counters counters;
     uint64_t started_ms;
 
-    // The conversation: what has been handed to the trainer.
-    uint64_t conversation; // numbers the Welcomes
+    // Submitted to the trainer in this connection.
+    uint64_t conversation; // number of Welcomes so far
     uint64_t experience_seq, real_rows, model_rows, model_capacity;
     struct wire_grant grant;
-    bool grant_pending; // its command did not fit in the queue yet
-    uint64_t checkpoints_asked, checkpoint_id, checkpoint_ms, checkpoint_updates;
+    bool grant_pending; // the queue was full
+    uint64_t checkpoints_requested, checkpoint_id, checkpoint_ms, checkpoint_updates;
 
-    // What is to be said.
-    bool policy_due, progress_due;
+    // Pending messages to the model server.
+    bool policy_pending, progress_pending;
     uint64_t progress_seq, progress_updates; // of the last Progress
-    struct metrics_sum sum;                  // since then
-    struct metrics mean;                     // of the last Progress that had any
+    struct metrics_sum sum;                  // since the last Progress
+    struct metrics mean;                     // of the last Progress with any
     struct rate update_rate;
 
     enum stage stage;
-    bool finish_pending; // the command did not fit in the queue yet
+    bool finish_pending; // the queue was full
     uint64_t goodbye_ms;
     enum exit_code exit_code;
 };
 
-// For what nothing goes on; "" when it does.
+// The reason for waiting; "" for none.
 void core_waiting(const struct learner *l, uint64_t now_ms, char *out, size_t out_len);
-// Sends the policy, then Progress, as far as they are due and the server is there.
-void core_say_what_is_due(struct learner *l, uint64_t now_ms);
-// Takes command; false when the queue is full: it is then gone.
+// Sends the pending policy, then the pending Progress, while the session is up.
+void core_send_pending(struct learner *l, uint64_t now_ms);
+// Takes command. False: the queue was full, and command is destroyed.
 bool core_submit(struct learner *l, struct trainer_command *command);
 void core_submit_grant(struct learner *l);
 void core_submit_checkpoint(struct learner *l, uint64_t now_ms);
-// The end: nothing more is said.
+// Leaves without further messages.
 void core_leave(struct learner *l, enum exit_code code);
 
 #endif

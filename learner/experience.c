@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What the model server says to the learner: experience in order, grants, the
-// beginning and the end.
+// Messages of the model server: Welcome, experience in order, grants, Shutdown.
 #include "learner/core.h"
 
 #include <inttypes.h>
@@ -8,8 +7,8 @@
 
 #include "common/base/log.h"
 
-static void start_over(struct learner *l, uint64_t now_ms, const char *why) {
-    log_warn("%s; asking the model server to start over from real row %" PRIu64, why, l->real_rows);
+static void rejoin(struct learner *l, uint64_t now_ms, const char *why) {
+    log_warn("%s; joining again from real row %" PRIu64, why, l->real_rows);
     session_restart(&l->session, now_ms);
 }
 
@@ -17,16 +16,17 @@ static void on_welcome(struct learner *l, uint64_t now_ms, const struct wire_wel
     const struct task *task = l->who.task;
     if (strcmp(w->task, task->name) != 0 || w->obs_dim != (uint32_t)task->obs_dim ||
         w->act_dim != (uint32_t)task->act_dim) {
-        log_error("%s runs task %s (%u observations, %u actions), our configuration says %s (%d, "
-                  "%d); start the learner with the run's own configuration",
-                  l->who.modelserver, w->task, w->obs_dim, w->act_dim, task->name, task->obs_dim,
-                  task->act_dim);
+        log_error(
+            "%s runs task %s (%u observations, %u actions), but the configuration says %s (%d, "
+            "%d); start the learner with the configuration of the run",
+            l->who.modelserver, w->task, w->obs_dim, w->act_dim, task->name, task->obs_dim,
+            task->act_dim);
         core_leave(l, EXIT_CODE_PROTOCOL);
         return;
     }
     if (w->seed != l->who.config->run.seed) {
-        log_error("%s runs with seed %" PRIu64 ", our configuration says %" PRIu64
-                  "; start the learner with the run's own configuration",
+        log_error("%s runs with seed %" PRIu64 ", but the configuration says %" PRIu64
+                  "; start the learner with the configuration of the run",
                   l->who.modelserver, w->seed, l->who.config->run.seed);
         core_leave(l, EXIT_CODE_PROTOCOL);
         return;
@@ -36,8 +36,8 @@ static void on_welcome(struct learner *l, uint64_t now_ms, const struct wire_wel
     l->conversation++;
     l->experience_seq = 0;
     l->progress_seq = 0;
-    l->policy_due = l->progress_due = true;
-    core_say_what_is_due(l, now_ms);
+    l->policy_pending = l->progress_pending = true;
+    core_send_pending(l, now_ms);
 }
 
 static void on_experience(struct learner *l, uint64_t now_ms, const struct wire_experience *e) {
@@ -46,18 +46,18 @@ static void on_experience(struct learner *l, uint64_t now_ms, const struct wire_
     if (e->seq != l->experience_seq + 1) {
         if (e->seq > l->experience_seq) {
             l->counters.experience_missing++;
-            start_over(l, now_ms, "a message with experience is missing");
+            rejoin(l, now_ms, "a message with experience is missing");
         }
-        return; // else a repetition, which is harmless
+        return; // a repetition is harmless
     }
     if (e->rows.obs_dim != (uint32_t)task->obs_dim || e->rows.act_dim != (uint32_t)task->act_dim) {
         l->counters.experience_refused_shape++;
-        start_over(l, now_ms, "experience with rows of another task's shape");
+        rejoin(l, now_ms, "experience has rows of another shape");
         return;
     }
     if (e->kind == WIRE_MODEL && !config_has_model(l->who.config)) {
-        log_error("%s sends model rollouts, and method %s uses none; start the learner with the "
-                  "run's own configuration",
+        log_error("%s sends model rollouts, but method %s uses none; start the learner with the "
+                  "configuration of the run",
                   l->who.modelserver, method_info(l->who.config->method)->name);
         core_leave(l, EXIT_CODE_PROTOCOL);
         return;
@@ -66,7 +66,7 @@ static void on_experience(struct learner *l, uint64_t now_ms, const struct wire_
     if (e->kind == WIRE_REAL) {
         if (e->first_index > l->real_rows) {
             l->counters.experience_missing++;
-            start_over(l, now_ms, "real rows are missing");
+            rejoin(l, now_ms, "real rows are missing");
             return;
         }
         uint64_t known = l->real_rows - e->first_index;
@@ -82,7 +82,7 @@ static void on_experience(struct learner *l, uint64_t now_ms, const struct wire_
     }
     if (!core_submit(l, command)) {
         l->counters.experience_refused_full++;
-        start_over(l, now_ms, "more experience on its way than was agreed");
+        rejoin(l, now_ms, "more unconfirmed experience than the protocol allows");
         return;
     }
     l->experience_seq = e->seq;
@@ -114,7 +114,7 @@ static void on_grant(struct learner *l, uint64_t now_ms, const struct wire_grant
     }
 }
 
-static void on_owned(struct learner *l, uint64_t now_ms, const struct wire_msg *msg) {
+static void on_session_message(struct learner *l, uint64_t now_ms, const struct wire_msg *msg) {
     switch (msg->type) {
     case WIRE_WELCOME:
         on_welcome(l, now_ms, &msg->welcome);
@@ -146,12 +146,12 @@ void learner_on_server(struct learner *l, uint64_t now_ms, const struct wire_msg
     switch (session_on_message(&l->session, now_ms, msg)) {
     case SESSION_FOR_OWNER:
     case SESSION_WELCOMED:
-        on_owned(l, now_ms, msg);
+        on_session_message(l, now_ms, msg);
         break;
     case SESSION_HANDLED:
         break;
     case SESSION_STOP:
-        // No checkpoint: if a newer learner has taken over, the files are its own.
+        // No checkpoint: the files may belong to a newer learner now.
         log_error("%s refuses this learner: %s", l->who.modelserver, l->session.text);
         core_leave(l, EXIT_CODE_PROTOCOL);
         break;

@@ -35,9 +35,9 @@ void learner_destroy(struct learner **l) {
     *l = NULL;
 }
 
-// ---- saying ----
+// ---- sending ----
 
-static int say(struct learner *l, uint64_t now_ms, struct wire_msg *msg) {
+static int send_message(struct learner *l, uint64_t now_ms, struct wire_msg *msg) {
     msg->run_id = msg->type == WIRE_HELLO ? 0 : l->session.run_id;
     int rc = l->port.send(l->port.arg, PORT_MODELSERVER, NULL, msg);
     if (rc == 0) {
@@ -46,7 +46,7 @@ static int say(struct learner *l, uint64_t now_ms, struct wire_msg *msg) {
     return rc;
 }
 
-static void say_hello(struct learner *l, uint64_t now_ms) {
+static void send_hello(struct learner *l, uint64_t now_ms) {
     const struct hello_sender sender = {
         .role = WIRE_ROLE_LEARNER,
         .id = "learner",
@@ -66,7 +66,7 @@ static void say_hello(struct learner *l, uint64_t now_ms) {
     hello->policy_version = l->policies.version;
     hello->real_rows = l->real_rows;
     hello->model_rows = l->model_rows;
-    say(l, now_ms, &msg);
+    send_message(l, now_ms, &msg);
 }
 
 void core_waiting(const struct learner *l, uint64_t now_ms, char *out, size_t out_len) {
@@ -86,9 +86,9 @@ void core_waiting(const struct learner *l, uint64_t now_ms, char *out, size_t ou
     }
 }
 
-static void say_progress(struct learner *l, uint64_t now_ms) {
+static void send_progress(struct learner *l, uint64_t now_ms) {
     const struct trainer_report *r = &l->report;
-    if (l->sum.n > 0 || l->mean.count == 0) { // the names are known before the first update
+    if (l->sum.n > 0 || l->mean.count == 0) { // the names are valid before the first update
         l->mean = metrics_mean(&l->sum);
     }
     struct wire_msg msg = {.type = WIRE_PROGRESS};
@@ -103,32 +103,32 @@ static void say_progress(struct learner *l, uint64_t now_ms) {
         .metrics = l->mean,
     };
     core_waiting(l, now_ms, msg.progress.waiting, sizeof(msg.progress.waiting));
-    if (say(l, now_ms, &msg) == 0) {
-        l->progress_due = false;
+    if (send_message(l, now_ms, &msg) == 0) {
+        l->progress_pending = false;
         l->progress_seq = msg.progress.experience_seq;
         l->progress_updates = r->updates;
         metrics_sum_clear(&l->sum);
     }
 }
 
-// Progress speaks of a policy that the server has: that goes first.
-void core_say_what_is_due(struct learner *l, uint64_t now_ms) {
+// Progress names the newest policy, so the policy is sent before it.
+void core_send_pending(struct learner *l, uint64_t now_ms) {
     if (l->session.state != SESSION_UP) {
         return;
     }
-    if (l->policy_due) {
+    if (l->policy_pending) {
         struct wire_msg msg = {.type = WIRE_POLICY, .policy = policy_store_answer(&l->policies, 0)};
-        if (say(l, now_ms, &msg) != 0) {
+        if (send_message(l, now_ms, &msg) != 0) {
             return;
         }
-        l->policy_due = false;
+        l->policy_pending = false;
     }
-    if (l->progress_due) {
-        say_progress(l, now_ms);
+    if (l->progress_pending) {
+        send_progress(l, now_ms);
     }
 }
 
-// ---- the trainer's commands ----
+// ---- commands for the trainer ----
 
 bool core_submit(struct learner *l, struct trainer_command *command) {
     if (l->jobs.submit(l->jobs.arg, command)) {
@@ -147,7 +147,7 @@ void core_submit_grant(struct learner *l) {
 
 void core_submit_checkpoint(struct learner *l, uint64_t now_ms) {
     if (core_submit(l, trainer_command_create(TRAINER_CHECKPOINT))) {
-        l->checkpoints_asked++;
+        l->checkpoints_requested++;
         l->checkpoint_ms = now_ms;
         l->checkpoint_updates = l->report.updates;
     }
@@ -157,7 +157,7 @@ static void submit_finish(struct learner *l) {
     l->finish_pending = !core_submit(l, trainer_command_create(TRAINER_FINISH));
 }
 
-// ---- time, and the worker ----
+// ---- ticks and reports ----
 
 void core_leave(struct learner *l, enum exit_code code) {
     l->stage = STAGE_LEFT;
@@ -173,10 +173,10 @@ static void tick_session(struct learner *l, uint64_t now_ms) {
         l->port.reopen(l->port.arg, PORT_MODELSERVER);
     }
     if (duties & SESSION_HELLO) {
-        say_hello(l, now_ms);
+        send_hello(l, now_ms);
     }
     if (duties & SESSION_HEARTBEAT) {
-        l->progress_due = true;
+        l->progress_pending = true;
     }
 }
 
@@ -186,15 +186,16 @@ static void tick_running(struct learner *l, uint64_t now_ms) {
     }
     uint64_t done = l->report.checkpoints + l->report.checkpoint_failures;
     if (now_ms - l->checkpoint_ms >= l->who.config->checkpoint.every_s * 1000 &&
-        done >= l->checkpoints_asked && l->report.updates > l->checkpoint_updates) {
+        done >= l->checkpoints_requested && l->report.updates > l->checkpoint_updates) {
         core_submit_checkpoint(l, now_ms);
     }
 }
 
-// Goodbye is a courtesy: it is tried for a second.
+// Goodbye is optional: it is tried for one second.
 static void tick_goodbye(struct learner *l, uint64_t now_ms) {
     struct wire_msg msg = {.type = WIRE_GOODBYE};
-    if (l->session.run_id == 0 || say(l, now_ms, &msg) == 0 || now_ms - l->goodbye_ms > 1000) {
+    if (l->session.run_id == 0 || send_message(l, now_ms, &msg) == 0 ||
+        now_ms - l->goodbye_ms > 1000) {
         core_leave(l, l->exit_code);
     }
 }
@@ -204,7 +205,7 @@ void learner_on_tick(struct learner *l, uint64_t now_ms) {
         return;
     }
     tick_session(l, now_ms);
-    core_say_what_is_due(l, now_ms);
+    core_send_pending(l, now_ms);
     if (l->stage == STAGE_RUNNING) {
         tick_running(l, now_ms);
     } else if (l->stage == STAGE_FINISHING && l->finish_pending) {
@@ -223,7 +224,7 @@ static void begin_goodbye(struct learner *l, uint64_t now_ms, enum exit_code cod
 void learner_on_report(struct learner *l, uint64_t now_ms, const struct trainer_report *report,
                        const float *params, uint64_t version, uint64_t updates) {
     uint64_t before = l->report.updates;
-    if (l->conversation == 0) { // before any Welcome: what a checkpoint brought
+    if (l->conversation == 0) { // before any Welcome: the state of the checkpoint
         before = report->updates;
         l->model_rows = report->model_rows;
         l->model_capacity = report->model_capacity;
@@ -235,12 +236,12 @@ void learner_on_report(struct learner *l, uint64_t now_ms, const struct trainer_
     if (params) {
         l->counters.policies_published += version > l->policies.version;
         policy_store_take(&l->policies, version, updates, params);
-        l->policy_due = l->progress_due = true;
+        l->policy_pending = l->progress_pending = true;
     }
     uint64_t seq = report->session == l->conversation ? report->experience_seq : 0;
     if (seq >= l->progress_seq + PROGRESS_EVERY_EXPERIENCE ||
         (report->idle && report->updates != l->progress_updates)) {
-        l->progress_due = true;
+        l->progress_pending = true;
     }
     if (report->failed && l->stage < STAGE_GOODBYE) {
         log_error("%s", report->text);
@@ -248,7 +249,7 @@ void learner_on_report(struct learner *l, uint64_t now_ms, const struct trainer_
     } else if (report->finished && l->stage < STAGE_GOODBYE) {
         begin_goodbye(l, now_ms, report->saved ? EXIT_CODE_OK : EXIT_CODE_IO);
     }
-    core_say_what_is_due(l, now_ms);
+    core_send_pending(l, now_ms);
     if (l->stage == STAGE_GOODBYE) {
         tick_goodbye(l, now_ms);
     }

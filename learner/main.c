@@ -81,7 +81,7 @@ static double mib(uint64_t bytes) {
     return (double)bytes / 0x1p20;
 }
 
-static void say_start(const struct app *app) {
+static void log_start(const struct app *app) {
     const struct config *c = &app->daemon.config;
     log_info("spur-learner %s: task %s, seed %llu, products by %s, %d training threads, pid %d",
              SPUR_VERSION, app->daemon.task.name, (unsigned long long)c->run.seed, gemm_name(),
@@ -93,7 +93,7 @@ static void say_start(const struct app *app) {
     uint64_t limit = host_memory_limit();
     if (real + model + networks > limit) {
         die(EXIT_CODE_CONFIG, "lower rollout.retain_epochs or the last k of rollout.schedule",
-            "%.0f MiB will be needed, this machine or container gives %.0f MiB",
+            "%.0f MiB are needed, but this machine or container provides %.0f MiB",
             mib(real + model + networks), mib(limit));
     }
 }
@@ -150,7 +150,7 @@ int main(int argc, char **argv) {
     struct daemon *d = &app.daemon;
     daemon_init(d, &daemon_spec, &app, argc, argv);
     d->config.compute.learner_threads = thread_plan_divide(&d->config, host_cores()).learner;
-    say_start(&app);
+    log_start(&app);
     start(&app);
 
     daemon_run(d);

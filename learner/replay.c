@@ -10,12 +10,12 @@
 
 #include "common/base/check.h"
 
-// Memory behind the oldest row is handed back in runs of at least so many
-// bytes, so that the kernel is not asked for every few rows.
-#define GIVE_BACK_BYTES (1u << 20)
+// Memory before the oldest row is released in pieces of at least this size, to
+// limit the number of system calls.
+#define RELEASE_BYTES (1u << 20)
 
 #define CACHE_LINE 64
-#define AHEAD 32 // rows on their way from memory when a batch is gathered
+#define AHEAD 32 // rows prefetched while a batch is gathered
 
 static size_t round_up(size_t n, size_t unit) {
     return (n + unit - 1) / unit * unit;
@@ -43,7 +43,7 @@ int replay_init(struct replay *r, int obs_dim, int act_dim, uint64_t reserved, u
         r->column[c].row_size = sizes[c];
         r->map_size += round_up(sizes[c] * reserved, page);
     }
-    // Address space only: a page becomes memory when a row is written to it.
+    // Address space only: a page becomes resident when a row is written to it.
     void *map = mmap(NULL, r->map_size, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (map == MAP_FAILED) {
@@ -68,33 +68,33 @@ void replay_deinit(struct replay *r) {
     *r = (struct replay){0};
 }
 
-// Hands the pages of n places from `begin` on back to the system.
-static void give_back(struct replay *r, uint64_t begin, uint64_t n) {
+// Releases the pages of n slots from `begin` on.
+static void release(struct replay *r, uint64_t begin, uint64_t n) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     for (int c = 0; c < REPLAY_COLUMNS; c++) {
-        // Whole pages: one at either end may hold other rows. It stays until the
-        // ring comes round, one page in a GIVE_BACK_BYTES.
+        // Whole pages only: the first and the last may contain other rows. They stay
+        // resident until the ring wraps, one page per RELEASE_BYTES.
         size_t from = round_up((size_t)begin * r->column[c].row_size, page);
         size_t to = (size_t)(begin + n) * r->column[c].row_size / page * page;
         if (from < to) {
-            // A failure leaves the pages resident: more memory, the same rows.
+            // On failure the pages stay resident, which is harmless.
             (void)madvise(r->column[c].data + from, to - from, MADV_DONTNEED);
         }
     }
 }
 
-// Hands back the places behind the oldest row, once they are worth the calls.
+// Releases the slots before the oldest row once they are RELEASE_BYTES.
 static void trim(struct replay *r) {
     uint64_t unused = r->reserved - r->len;
     r->behind = r->behind < unused ? r->behind : unused;
-    if (replay_bytes(r->obs_dim, r->act_dim, r->behind) < GIVE_BACK_BYTES) {
+    if (replay_bytes(r->obs_dim, r->act_dim, r->behind) < RELEASE_BYTES) {
         return;
     }
     uint64_t begin = (r->first + r->reserved - r->behind) % r->reserved;
     uint64_t to_end = r->reserved - begin;
     uint64_t n = r->behind < to_end ? r->behind : to_end;
-    give_back(r, begin, n);
-    give_back(r, 0, r->behind - n);
+    release(r, begin, n);
+    release(r, 0, r->behind - n);
     r->behind = 0;
 }
 
@@ -104,7 +104,7 @@ static void drop_oldest(struct replay *r, uint64_t n) {
     r->behind += n;
 }
 
-// Copies rows [from, from + n) of rows to n places from `place` on.
+// Copies rows [from, from + n) of rows to n slots from `place` on.
 static void copy_in(struct replay *r, uint64_t place, const struct replay_rows *rows, uint64_t from,
                     uint64_t n) {
     const char *columns[REPLAY_COLUMNS] = {
@@ -121,7 +121,7 @@ static void copy_in(struct replay *r, uint64_t place, const struct replay_rows *
 }
 
 void replay_add(struct replay *r, const struct replay_rows *rows) {
-    // Of more rows than fit only the newest would stay: skip the others.
+    // If there are more rows than fit, only the newest are copied.
     uint64_t skip = rows->n > r->capacity ? rows->n - r->capacity : 0;
     uint64_t n = rows->n - skip;
     if (r->len + n > r->capacity) {
@@ -150,9 +150,9 @@ static const float *row_floats(const struct replay *r, enum replay_column c, uin
     return (const float *)(r->column[c].data + place * r->column[c].row_size);
 }
 
-// Asks for a row: it comes from anywhere in memory, and waiting for one after the
-// other would take longer than all the copying.
-static void fetch(const struct replay *r, uint64_t place) {
+// Prefetches a row: rows are at random addresses, and waiting for them one by one
+// would take longer than copying.
+static void prefetch(const struct replay *r, uint64_t place) {
     for (int c = 0; c < REPLAY_COLUMNS; c++) {
         const char *at = r->column[c].data + place * r->column[c].row_size;
         const char *last = at + r->column[c].row_size - 1;
@@ -176,7 +176,7 @@ void replay_sample(struct replay_batch *batch, int at, int n, const struct repla
                    struct rng *rng) {
     CHECK(at >= 0 && n >= 0 && at + n <= batch->rows);
     CHECK(batch->obs_dim == r->obs_dim && batch->act_dim == r->act_dim);
-    // Rows on their way: drawn and asked for, and copied when as many more are.
+    // Prefetched rows: row i is copied once row i + AHEAD has been requested.
     uint64_t place[AHEAD];
     for (int i = 0; i < n + AHEAD; i++) {
         if (i >= AHEAD) {
@@ -184,7 +184,7 @@ void replay_sample(struct replay_batch *batch, int at, int n, const struct repla
         }
         if (i < n) {
             place[i % AHEAD] = (r->first + rng_below(rng, (uint32_t)r->len)) % r->reserved;
-            fetch(r, place[i % AHEAD]);
+            prefetch(r, place[i % AHEAD]);
         }
     }
 }
@@ -220,6 +220,6 @@ void replay_batch_init(struct replay_batch *batch, int rows, int obs_dim, int ac
 }
 
 void replay_batch_deinit(struct replay_batch *batch) {
-    free(batch->obs); // the first of the one block
+    free(batch->obs); // start of the block
     *batch = (struct replay_batch){0};
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the learner answers at its own endpoint: policies, status, and to all
-// else why not.
+// Requests at the learner's own endpoint: policies and status. Other messages are
+// refused with a reason.
 #include "learner/core.h"
 
 #include <stdio.h>
@@ -10,7 +10,7 @@
 
 static void answer(struct learner *l, const struct net_peer *to, const struct wire_msg *msg) {
     if (l->port.send(l->port.arg, PORT_OWN, to, msg) != 0) {
-        l->counters.answers_dropped++; // whoever asked asks again
+        l->counters.replies_dropped++; // the peer asks again
     }
 }
 
@@ -70,7 +70,7 @@ void learner_on_peer(struct learner *l, uint64_t now_ms, const struct net_peer *
         answer(l, from, &out);
     } else if (msg->type != WIRE_POLICY_GET) {
         l->counters.messages_unexpected++;
-        if (msg->type != WIRE_REFUSE) { // refusals are not answered, or two sides never end
+        if (msg->type != WIRE_REFUSE) { // answering a refusal could loop for ever
             refuse(l, from, WIRE_REFUSED_MODE,
                    "this is a learner: it answers PolicyGet and StatusRequest only");
         }
@@ -79,7 +79,7 @@ void learner_on_peer(struct learner *l, uint64_t now_ms, const struct net_peer *
     } else if (msg->run_id != l->session.run_id) {
         refuse(l, from, WIRE_REFUSED_RUN, "this learner belongs to another run");
     } else {
-        l->counters.policies_asked_for++;
+        l->counters.policy_requests++;
         out.type = WIRE_POLICY;
         out.policy = policy_store_answer(&l->policies, msg->policy_get.have_version);
         answer(l, from, &out);
@@ -89,7 +89,7 @@ void learner_on_peer(struct learner *l, uint64_t now_ms, const struct net_peer *
 void learner_on_garbage(struct learner *l, const struct net_peer *from, enum wire_refusal code,
                         const char *text) {
     l->counters.messages_refused_format++;
-    log_warn("a message from %s is refused: %s", from ? "a peer" : l->who.modelserver, text);
+    log_warn("refused a message of %s: %s", from ? "a peer" : l->who.modelserver, text);
     if (from) {
         refuse(l, from, code, text);
     }

@@ -33,7 +33,7 @@ struct trainer_command *trainer_command_experience(const struct wire_rows *rows,
         .terminated = command->terminated,
     };
     for (uint64_t i = 0; i < command->rows.n; i++) {
-        // Alone: a time limit is not the end of a value.
+        // Not truncated: after a time limit the next state still has a value.
         command->terminated[i] = (kept->flags[skip + i] & WIRE_TERMINATED) != 0;
     }
     return command;
@@ -48,7 +48,7 @@ void trainer_command_destroy(struct trainer_command **command) {
 }
 
 uint64_t trainer_model_rows_max(const struct config *config) {
-    // The schedule is linear: its largest value stands at one of its ends.
+    // The schedule is linear: the maximum is at one end.
     uint64_t first = config_model_rows(config, 0);
     uint64_t last = config_model_rows(config, config->run.steps);
     return first > last ? first : last;
@@ -70,7 +70,7 @@ static void refresh(struct trainer *t) {
     r->idle = !trainer_can_update(t);
 }
 
-// What a checkpoint holds of the trainer.
+// The trainer's state for a checkpoint.
 static struct checkpoint checkpoint_of(struct trainer *t) {
     return (struct checkpoint){
         .config = &t->config,
@@ -97,7 +97,7 @@ struct trainer *trainer_create(const struct config *config, const struct task *t
     }
     uint64_t model_rows_max = trainer_model_rows_max(config);
     if (model_rows_max > REPLAY_ROWS_MAX) {
-        snprintf(err, err_len, "D_model would hold %llu rows; lower rollout.retain_epochs",
+        snprintf(err, err_len, "D_model would have %llu rows; lower rollout.retain_epochs",
                  (unsigned long long)model_rows_max);
         goto fail;
     }
@@ -147,8 +147,8 @@ void trainer_destroy(struct trainer **t) {
 static void fail(struct trainer *t, const char *what) {
     t->report.failed = true;
     snprintf(t->report.text, sizeof(t->report.text),
-             "%s after %llu updates; learning stops here and the last good checkpoint is kept: "
-             "look at the losses in progress.csv, try a lower learning rate, and resume",
+             "%s after %llu updates; training stops and the last good checkpoint is kept: "
+             "look at the losses in progress.csv, lower the learning rate, and resume",
              what, (unsigned long long)t->updates);
 }
 
@@ -164,7 +164,7 @@ static void save(struct trainer *t) {
     char err[TRAINER_TEXT_MAX];
     struct checkpoint checkpoint = checkpoint_of(t);
     if (checkpoint_save(&checkpoint, err, sizeof(err)) < 0) {
-        // The run goes on: the disk may have room again by the next one.
+        // Not fatal: the disk may have space for the next one.
         log_error("no checkpoint: %s", err);
         snprintf(t->report.text, sizeof(t->report.text), "%s", err);
         t->report.checkpoint_failures++;

@@ -12,21 +12,21 @@
 #include "common/base/queue.h"
 
 struct worker {
-    struct trainer *trainer; // the thread's alone
+    struct trainer *trainer; // used by the thread only
     struct queue *commands;
     atomic_bool stop;
     worker_wake_fn *wake;
     void *wake_arg;
     pthread_t thread;
 
-    pthread_mutex_t lock; // over all below
+    pthread_mutex_t lock; // protects the following
     struct trainer_report report;
     float *params; // (params_n), the newest publication
     size_t params_n;
-    uint64_t published, published_updates, taken; // versions; `taken` is the loop's
+    uint64_t published, published_updates, taken; // versions; `taken`: by the loop
 };
 
-// Leaves what the loop should know. Sums add up until they are taken.
+// Publishes the report and the policy. Sums accumulate until they are taken.
 static void share(struct worker *w, bool published) {
     struct trainer *t = w->trainer;
     pthread_mutex_lock(&w->lock);
@@ -74,9 +74,9 @@ struct worker *worker_create(struct trainer *trainer, size_t commands_max, worke
     pthread_mutex_init(&w->lock, NULL);
     w->params_n = policy_params(trainer_policy(trainer).shape);
     w->params = xfloats(w->params_n);
-    share(w, true); // the policy to start from
+    share(w, true); // the initial policy
 
-    // Signals are the loop thread's.
+    // Only the loop thread receives signals.
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);

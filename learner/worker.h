@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
-// The thread that trains, beside the loop that talks.
+// The training thread, separate from the event loop.
 //
 //   loop ──commands in order, bounded──▶ worker ──newest report, newest policy──▶ loop
 //
-// The worker takes every command that waits before it makes the next update, so
-// data never queue behind updates. It leaves its report and the newest policy in
-// one place under a lock and wakes the loop; a loop that comes late finds the
-// newest only.
+// The worker executes all queued commands before the next update, so experience
+// never waits behind updates. It publishes its report and the newest policy under a
+// lock and wakes the loop; a slow loop sees only the newest ones.
 #ifndef SPUR_LEARNER_WORKER_H
 #define SPUR_LEARNER_WORKER_H
 
@@ -18,18 +17,18 @@ struct worker;
 typedef void worker_wake_fn(void *arg); // from the worker's thread
 
 // Starts the thread; takes over trainer until worker_destroy. NULL with a
-// sentence in err when there can be no thread.
+// sentence in err if no thread can be started.
 struct worker *worker_create(struct trainer *trainer, size_t commands_max, worker_wake_fn *wake,
                              void *arg, char *err, size_t err_len);
-// Ends the thread after the update in hand; commands that wait are dropped.
+// Ends the thread after the current update; queued commands are dropped.
 void worker_destroy(struct worker **w);
 
-// Takes command, unless it returns false (full).
+// Takes command. False: the queue is full, and the caller keeps it.
 bool worker_submit(struct worker *w, struct trainer_command *command);
 
-// Copies the report, sums since the last call included. True when a policy newer
-// than the last one taken was published: copied to params (policy_n floats), with
-// its version and the updates behind it.
+// Copies the report, with sums since the last call. True: a newer policy was
+// published since; it is copied to params (policy_n floats), with its version and
+// number of updates.
 bool worker_take(struct worker *w, struct trainer_report *report, float *params, uint64_t *version,
                  uint64_t *updates);
 

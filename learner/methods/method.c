@@ -4,7 +4,7 @@
 #include "common/base/check.h"
 #include "common/base/stats.h"
 
-// Each row of METHODS has its table in a file of its own.
+// Each row of METHODS has its table of functions in a file of its own.
 #define X(name, needs, sections, defaults) extern const struct method method_##name;
 METHODS(X)
 #undef X

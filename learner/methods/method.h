@@ -2,7 +2,7 @@
 // A learning method: what one update does, behind one table of functions.
 //
 // The trainer keeps the replay buffers, the order of commands, the counters and the checkpoint;
-// a method keeps its networks and knows nothing of messages, files or threads other than its own.
+// a method keeps its networks and has no access to messages, files or the trainer's thread.
 // Its row in common/config/methods.h names what it consumes and its configuration sections;
 // here is its code. docs/methods.md lists the files that a new method touches.
 #ifndef SPUR_LEARNER_METHODS_METHOD_H
@@ -20,8 +20,8 @@
 
 #define METHOD_BLOCKS_MAX 24
 
-// What a method draws its batches from. d_env is never empty at an update; d_model is empty
-// before the first rollouts, and for methods that do not need METHOD_MODEL_ROWS.
+// The buffers that a method samples its batches from. d_env is never empty at an update; d_model is
+// empty before the first rollouts, and for methods without METHOD_MODEL_ROWS.
 struct method_source {
     const struct replay *d_env, *d_model;
 };
@@ -33,25 +33,26 @@ struct method_block {
     size_t n;
 };
 
-// The policy that actors are sent; borrowed until the next update.
+// The policy for the actors; borrowed until the next update.
 struct method_policy {
     const struct policy *shape;
     const float *params; // (policy_params(shape))
 };
 
-// self: what create returned, the method's own.
+// self: the state that create returned.
 struct method {
     const char *name;
-    // Configuration keys that decide the blocks' sizes: "section.key", separated by blanks.
+    // Configuration keys that determine the sizes of the blocks: "section.key", separated by
+    // blanks.
     const char *shape_keys;
     // The names of the figures of an update; NULL at the end.
     const char *const *metrics;
-    // Bytes that a created one takes.
+    // Bytes of the state.
     uint64_t (*memory)(const struct config *config, const struct task *task);
     void *(*create)(const struct config *config, const struct task *task); // copies config
     void (*destroy)(void *self);
-    // Update number t, 1 at first. Randomness is a function of the seed and t. Sets its figures
-    // in metrics, which is empty before.
+    // Update number t, from 1. Randomness is a function of the seed and t. Adds the figures of
+    // the update to the empty metrics.
     void (*update)(void *self, uint64_t t, const struct method_source *source,
                    struct metrics *metrics);
     struct method_policy (*policy)(const void *self);

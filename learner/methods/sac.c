@@ -9,7 +9,7 @@
 #include "common/base/stats.h"
 #include "common/nn/rng_bulk.h"
 
-// Hands out the parts of one block of memory; without a block it only measures.
+// Divides one block of memory into parts; without a block it only measures.
 struct layout {
     float *memory;
     size_t used;
@@ -21,8 +21,8 @@ static float *take(struct layout *l, size_t n) {
     return part;
 }
 
-// Sets every pointer into s->memory, or, while that is NULL, only adds the sizes
-// up into memory_floats.
+// Sets every pointer into s->memory; while that is NULL, only sums up the sizes in
+// memory_floats.
 static void lay_out(struct sac *s) {
     struct layout l = {.memory = s->memory};
     s->policy_params = take(&l, s->policy_n);
@@ -101,11 +101,11 @@ void sac_deinit(struct sac *s) {
 
 // ---- one update ----
 //
-// In rounds of two items that do not touch each other, so that two threads do one
-// each: the actions in the next states and in the states themselves, then one
-// critic each. Only the policy's way back is shared out layer by layer.
+// Each round has two independent items, one per thread: sampling actions in the next
+// states and in the states, then one critic each. Only the backward pass of the
+// policy is divided layer by layer.
 
-// What a round works on.
+// Arguments of a round.
 struct round {
     struct sac *sac;
     const struct replay_batch *batch;
@@ -113,10 +113,10 @@ struct round {
     uint64_t t; // number of this update
 };
 
-enum { IN_NEXT_STATE, IN_STATE }; // where actions are drawn
+enum { IN_NEXT_STATE, IN_STATE }; // items of sample_actions
 
-// The policy's actions, and what the critics take in with them.
-static void draw_actions(void *arg, int item, int worker) {
+// Samples the policy's actions and prepares the critics' inputs.
+static void sample_actions(void *arg, int item, int worker) {
     (void)worker;
     const struct round *round = arg;
     const struct sac *s = round->sac;
@@ -155,7 +155,7 @@ static void bellman_target(const struct round *round) {
     critic_concat(s->x, &s->critic, batch->obs, batch->act, batch->rows);
 }
 
-// The critic's whole step, and what it then thinks of the policy's actions.
+// One step of a critic, then its values at the policy's actions.
 static void critic_update(void *arg, int k, int worker) {
     const struct round *round = arg;
     struct sac *s = round->sac;
@@ -213,7 +213,7 @@ static void gather_metrics(struct sac_metrics *metrics, const struct round *roun
     const struct sac *s = round->sac;
     int B = round->batch->rows;
     const float *log_prob = s->actions[IN_STATE].log_prob;
-    float *q_min = s->target; // has done its work
+    float *q_min = s->target; // no longer used
     critic_min(q_min, s->actor_q, B);
     double q_sum = 0, actor_sum = 0, log_prob_sum = 0;
     for (int i = 0; i < B; i++) {
@@ -233,7 +233,7 @@ void sac_update(struct sac_metrics *metrics, struct sac *s, const struct replay_
     CHECK(batch->obs_dim == s->config.obs_dim && batch->act_dim == s->config.act_dim);
     struct round round = {
         .sac = s, .batch = batch, .alpha = expf(s->alpha[0]), .t = s->updates + 1};
-    thread_team_run(s->team, draw_actions, &round, 2);
+    thread_team_run(s->team, sample_actions, &round, 2);
     thread_team_run(s->team, next_values, &round, 2);
     bellman_target(&round);
     thread_team_run(s->team, critic_update, &round, 2);

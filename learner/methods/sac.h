@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Soft actor-critic (Haarnoja et al. 2018, "Soft Actor-Critic Algorithms and
 // Applications") with twin critics and a learnt temperature: one update from one
-// batch. What an update does is here and nowhere else; where its rows come from
-// is the trainer's choice.
+// batch. The caller chooses the rows of the batch.
 //
 //   critics   y = r + discount (1 - terminated) (min Q'(s', a') - alpha log pi(a'|s'))
 //             0.5 mean((Q1 - y)^2) + 0.5 mean((Q2 - y)^2)
@@ -10,12 +9,13 @@
 //   alpha     -log_alpha mean(log pi(a|s) + target_entropy), with the same log pi
 //   targets   Q' = (1 - tau) Q' + tau Q, every update
 //
-// Only `terminated` cuts the target off: after a time limit the next state still
-// has a value. Noise comes from counter-based streams numbered by the update, so
-// the state after n updates is a function of seed and batches alone.
+// Only `terminated` removes the next state's value from the target; after a time
+// limit the value remains. Noise is drawn from counter-based streams keyed by the
+// update number, so the state after n updates is a function of seed and batches.
 //
-// Two threads take one critic each, and share the policy's work layer by layer.
-// No sum is divided between them, so the bits do not depend on how many there are.
+// Two threads update one critic each and share the policy's backward pass layer by
+// layer. No sum is split between threads, so results are bit-identical with one
+// thread or two.
 #ifndef SPUR_LEARNER_METHODS_SAC_H
 #define SPUR_LEARNER_METHODS_SAC_H
 
@@ -36,16 +36,16 @@ struct sac_config {
     int hidden_width, hidden_layers; // of policy and critics
     int batch_size;
     double learning_rate, tau;
-    double discount; // of the next update: it may change between two
+    double discount; // of the next update
     double target_entropy, initial_temperature;
     uint64_t seed;
-    int threads; // 0 or 1: this one alone; more than SAC_THREADS_MAX are of no use
+    int threads; // 0 or 1: the calling thread only; at most SAC_THREADS_MAX are used
 };
 
-// Of one update; means over its batch.
+// Figures of one update, means over its batch.
 struct sac_metrics {
     double critic_loss, actor_loss;
-    double temperature; // alpha that this update used
+    double temperature; // alpha in this update
     double entropy;     // -mean log pi
     double q_mean;      // of both critics, on the batch's actions
 };
@@ -63,9 +63,9 @@ struct sac {
     float *alpha; // log alpha, then its two moments
     uint64_t updates;
 
-    // One update's.
-    float *gradient[SAC_THREADS_MAX]; // of a layer at a time, one a thread
-    struct sac_actions {              // that the policy draws: in the next states, in the states
+    // Scratch of one update.
+    float *gradient[SAC_THREADS_MAX]; // of one layer at a time, one per thread
+    struct sac_actions {              // the policy's, in the next states and in the states
         float *policy_scratch;
         float *noise, *act; // (B, A)
         float *log_prob;    // (B)
@@ -73,22 +73,22 @@ struct sac {
     } actions[2];
     float *critic_scratch[2];
     float *x;          // (B, O + A) of the batch
-    float *next_q, *q; // (2, B): targets' values of the next actions; values of the batch
+    float *next_q, *q; // (2, B): target critics at the next actions; critics at the batch
     float *target;     // (B)
-    float *actor_q;    // (2, B): values of the policy's actions
+    float *actor_q;    // (2, B): critics at the policy's actions
     float *d_act;      // (B, A)
     float *d_log_prob; // (B)
     double critic_loss[2];
 
-    struct thread_team *team; // NULL: this thread alone
-    float *memory;            // of all the above
+    struct thread_team *team; // NULL: the calling thread only
+    float *memory;            // of all pointers above
     size_t memory_floats;
 };
 
-// Random weights from the seed, targets equal to the critics.
+// Random weights from the seed; target critics equal the critics.
 void sac_init(struct sac *s, const struct sac_config *config);
 void sac_deinit(struct sac *s);
-uint64_t sac_bytes(const struct sac_config *config); // that an initialised one takes
+uint64_t sac_bytes(const struct sac_config *config); // of memory after sac_init
 
 // One update from a batch of config.batch_size rows.
 void sac_update(struct sac_metrics *metrics, struct sac *s, const struct replay_batch *batch);

@@ -24,7 +24,7 @@ struct sac_config sac_method_config(const struct config *c, const struct task *t
 }
 
 _Static_assert(THREAD_PLAN_LEARNER_MAX == SAC_THREADS_MAX,
-               "the division of cores knows how many threads an update can use");
+               "the thread plan knows how many threads an update uses");
 
 uint64_t sac_method_memory(const struct config *config, const struct task *task) {
     struct sac_config sac = sac_method_config(config, task);

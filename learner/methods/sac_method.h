@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Soft actor-critic as a method's state: networks and a batch, sized by the configuration.
+// The state of methods based on soft actor-critic: networks and a batch.
 //
-// `sac` draws whole batches from real transitions. Other methods that update a policy by SAC,
-// such as MBPO, fill the batch from their own sources and share everything else.
+// `sac` samples whole batches of real transitions. Other methods based on SAC, such as MBPO,
+// fill the batch from their own sources and share all else.
 #ifndef SPUR_LEARNER_METHODS_SAC_METHOD_H
 #define SPUR_LEARNER_METHODS_SAC_METHOD_H
 
@@ -22,7 +22,7 @@ struct sac_config sac_method_config(const struct config *config, const struct ta
 // critic_loss, actor_loss, temperature, entropy, q_mean: of struct sac_metrics.
 extern const char *const sac_method_metrics[];
 
-// The functions of struct method, but for update.
+// The functions of struct method, except update.
 uint64_t sac_method_memory(const struct config *config, const struct task *task);
 void *sac_method_create(const struct config *config, const struct task *task);
 void sac_method_destroy(void *self);

@@ -463,7 +463,7 @@ static void test_answers_at_its_own_endpoint(void **state) {
     learner_on_garbage(r->core, NULL, WIRE_REFUSED_FORMAT, "noise");
     assert_int_equal(counter(r, "messages_refused_format"), 2);
     assert_int_equal(counter(r, "messages_unexpected"), 1);
-    assert_int_equal(counter(r, "policies_asked_for"), 2);
+    assert_int_equal(counter(r, "policy_requests"), 2);
     assert_string_equal(status(r).state, "waiting");
     rig_destroy(r);
 }

@@ -256,7 +256,7 @@ static void test_falls_back_to_the_older(void **state) {
     spoil(&run, "checkpoint/learner.previous.safetensors");
     char err[1024];
     assert_null(trainer_create(&run.config, fixture_task(), run.dir, err, sizeof(err)));
-    assert_non_null(strstr(err, "no checkpoint there reads"));
+    assert_non_null(strstr(err, "no checkpoint is readable"));
     fixture_remove(run.dir);
 }
 
