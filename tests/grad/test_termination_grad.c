@@ -94,6 +94,34 @@ static void loss_and_gradient(void **state) {
     check(11, 40, 502);
 }
 
+// Where calibration ends, the gradient of what it minimises is zero: the log loss of the
+// calibrated outputs, and the prior that keeps the scale near 1 and the shift near the expected
+// one. Outputs that separate the rows have no minimum without that prior.
+static void calibration_minimises(void **state) {
+    (void)state;
+    enum { N = 40 };
+    for (int separated = 0; separated < 2; separated++) {
+        const double expected_shift = -1.5;
+        struct rng rng = rng_make(8, RNG_TEST, (uint64_t)separated);
+        float *z = normal_floats(&rng, N, 2), *y = garbage_floats(N), scale, shift;
+        for (int i = 0; i < N; i++) {
+            y[i] = z[i] > 1 || (!separated && rng_below(&rng, 4) == 0) ? 1.0f : 0.0f;
+        }
+        termination_calibrate(&scale, &shift, z, y, N, expected_shift);
+        double a = (double)scale, b = (double)shift, slope[2] = {a - 1, b - expected_shift};
+        for (int i = 0; i < N; i++) {
+            double p = 1 / (1 + exp(-(a * (double)z[i] + b)));
+            slope[0] += (p - (double)y[i]) * (double)z[i];
+            slope[1] += p - (double)y[i];
+        }
+        if (fabs(slope[0]) > 1e-3 || fabs(slope[1]) > 1e-3) {
+            fail_msg("scale %g, shift %g: gradient (%g, %g)", a, b, slope[0], slope[1]);
+        }
+        free(z);
+        free(y);
+    }
+}
+
 static void more_rows_than_a_block(void **state) {
     (void)state;
     struct termination t = termination_make(1, 3);
@@ -117,6 +145,7 @@ static void more_rows_than_a_block(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(loss_and_gradient),
+        cmocka_unit_test(calibration_minimises),
         cmocka_unit_test(more_rows_than_a_block),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

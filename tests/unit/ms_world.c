@@ -27,6 +27,10 @@ static int world_send(void *arg, enum port_socket socket, const struct net_peer 
     if (w->sockets_full) {
         return -EAGAIN;
     }
+    if (to->id[0] == w->busy && w->busy_sends > 0) {
+        w->busy_sends--;
+        return -EAGAIN;
+    }
     CHECK(w->sent_count < WORLD_SENT_MAX);
     struct sent *s = &w->sent[w->sent_count++];
     *s = (struct sent){.to = to->id[0], .type = m->type};

@@ -38,6 +38,8 @@ struct world {
     int seen;          // world_next continues here
     bool sockets_full; // sends return -EAGAIN
     uint8_t gone;      // sends to this peer return -EHOSTUNREACH
+    uint8_t busy;      // the next busy_sends sends to this peer return -EAGAIN
+    int busy_sends;
 
     // Running jobs. With `prompt` set they end as soon as the core returns.
     bool prompt, store_fails;

@@ -331,6 +331,19 @@ static void test_gaps_are_requested_again(void **state) {
     rig_destroy(r);
 }
 
+// A capacity beyond the space that the learner has reserved, or none at all.
+static void test_capacities_are_clamped(void **state) {
+    (void)state;
+    struct rig *r = rig_create();
+    join(r);
+    grant(r, 0, UINT64_C(1) << 40);
+    assert_int_equal(r->trainer->d_model.capacity, r->trainer->d_model.reserved);
+    grant(r, 0, 0);
+    assert_int_equal(r->trainer->d_model.capacity, 1);
+    assert_int_equal(counter(r, "model_capacity_clamped"), 2);
+    rig_destroy(r);
+}
+
 static void test_other_shapes_are_refused(void **state) {
     (void)state;
     struct rig *r = rig_create();
@@ -573,6 +586,7 @@ int main(void) {
         cmocka_unit_test(test_progress_is_sent_in_time),
         cmocka_unit_test(test_time_limits_are_not_ends),
         cmocka_unit_test(test_gaps_are_requested_again),
+        cmocka_unit_test(test_capacities_are_clamped),
         cmocka_unit_test(test_other_shapes_are_refused),
         cmocka_unit_test(test_a_full_queue_loses_nothing),
         cmocka_unit_test(test_the_newest_policy_wins),

@@ -141,6 +141,10 @@ static void bad_rows_are_handled_and_counted_but_not_stored(void **state) {
     msg.transitions.rows.obs_dim = 3; // another task's rows
     world_message(&w, ACTOR, &msg);
     expect_refusal(ACTOR, WIRE_REFUSED_TASK, true);
+    msg.transitions.rows.obs_dim = 4;
+    msg.transitions.rows.act_dim = 2;
+    world_message(&w, ACTOR, &msg);
+    assert_int_equal(world_counter(&w, "refused_task"), 2);
     world_rows(&w, ACTOR, 3, 9); // batch_rows_max is 8
     expect_refusal(ACTOR, WIRE_REFUSED_FORMAT, false);
     assert_int_equal(world_status(&w)->env_steps, 2);
@@ -241,6 +245,9 @@ static void a_failing_store_is_reported_and_survived(void **state) {
     assert_int_equal(world_status(&w)->env_steps, 6);
     assert_int_equal(world_last(&w, ACTOR, WIRE_ACK)->a, 3);
     assert_null(strstr(world_status(&w)->waiting, "disk"));
+    // What the disk did not take used up no credit, nor did it bring any.
+    world_rows(&w, ACTOR, 4, 8);
+    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 20);
 }
 
 static void full_sockets_delay_and_lose_nothing(void **state) {

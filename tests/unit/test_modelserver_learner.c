@@ -223,7 +223,9 @@ static void the_feed_keeps_its_window(void **state) {
     }
     assert_int_equal(world_status(&w)->env_steps, 60);
     assert_int_equal(w.experience_seq, before + EXPERIENCE_QUEUE_WINDOW);
-    world_progress(&w, LEARNER); // now it does
+    w.seen = w.sent_count;
+    world_progress(&w, LEARNER); // now it does: real rows before the rollouts that wait with them
+    assert_int_equal(world_next(&w, LEARNER, WIRE_EXPERIENCE)->a, WIRE_REAL);
     assert_true(w.experience_seq > before + EXPERIENCE_QUEUE_WINDOW);
 }
 
@@ -262,6 +264,25 @@ static void ratio_without_a_model(void **state) {
     walk_without_a_model(4);
 }
 
+// A socket that is full for one message only must not let rows overtake the Grant before them.
+static void rows_wait_for_the_grant(void **state) {
+    (void)state;
+    world_meet_learner(&w);
+    world_meet_actor(&w);
+    uint64_t seq = world_walk(&w, 1, 20);
+    w.sockets_full = true;
+    world_rows(&w, ACTOR, seq, 1); // stored, but not sent to the learner
+    w.sockets_full = false;
+    w.busy = LEARNER;
+    w.busy_sends = 1;
+    w.seen = w.sent_count;
+    world_tick(&w, 600); // a heartbeat is due to the learner, which is a Grant
+    assert_int_equal(w.busy_sends, 0);
+    world_tick(&w, 50);
+    assert_int_equal(world_next(&w, LEARNER, 0)->type, WIRE_GRANT);
+    assert_non_null(world_next(&w, LEARNER, WIRE_EXPERIENCE));
+}
+
 #define LOCKSTEP(test) cmocka_unit_test_setup_teardown(test, lockstep_world, end_world)
 #define RATIO(test) cmocka_unit_test_setup_teardown(test, ratio_world, end_world)
 
@@ -274,6 +295,7 @@ int main(void) {
         RATIO(the_feed_keeps_its_window),
         LOCKSTEP(lockstep_without_a_model),
         RATIO(ratio_without_a_model),
+        RATIO(rows_wait_for_the_grant),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

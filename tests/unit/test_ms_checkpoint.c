@@ -97,6 +97,21 @@ static void a_checkpoint_comes_back_to_the_bit(void **state) {
     assert_int_equal(back.elite[1], 0);
     assert_true(back.holdout_mse[2] == 0.25f);
 
+    // An elite that is no member.
+    const int right = model.elite[0];
+    model.elite[0] = model.members;
+    assert_int_equal(
+        ms_checkpoint_write(path, &some_run, &written, &model, &fit, NORMALIZER, err, sizeof(err)),
+        0);
+    assert_int_equal(ms_checkpoint_read(path, &some_run, &read_state, &read_fit, &back, &has_model,
+                                        NORMALIZER, err, sizeof(err)),
+                     -1);
+    assert_non_null(strstr(err, "elite 3 of 3 members"));
+    model.elite[0] = right;
+    assert_int_equal(
+        ms_checkpoint_write(path, &some_run, &written, &model, &fit, NORMALIZER, err, sizeof(err)),
+        0);
+
     // Other runs, other shapes.
     struct ms_checkpoint_run other = {"hopper", 4712, 3};
     assert_int_equal(ms_checkpoint_read(path, &other, &read_state, &read_fit, &back, &has_model,

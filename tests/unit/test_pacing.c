@@ -200,12 +200,29 @@ static void exploration_needs_no_learner(void **state) {
     }
 }
 
+static void no_step_is_allowed_beyond_the_budget(void **state) {
+    (void)state;
+    for (int mode = PACING_LOCKSTEP; mode <= PACING_RATIO; mode++) {
+        struct pacing p = some_pacing((enum pacing_mode)mode, 2, 25);
+        struct pacing_view v = {.steps = 399,
+                                .updates = pacing_updates_total(&p),
+                                .rollout_steps = 399,
+                                .has_model = true,
+                                .ready = true,
+                                .has_policy = true};
+        assert_int_equal(pacing_steps_allowed(&p, &v, NULL, 0), 400);
+        v.steps = 400;
+        assert_int_equal(pacing_steps_allowed(&p, &v, NULL, 0), 400);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ratio_holds_at_all_times),
         cmocka_unit_test(lockstep_holds_at_all_times),
         cmocka_unit_test(lockstep_waits_for_each_part_in_turn),
         cmocka_unit_test(exploration_needs_no_learner),
+        cmocka_unit_test(no_step_is_allowed_beyond_the_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -184,12 +184,35 @@ static void test_memory_follows_the_capacity(void **state) {
     replay_deinit(&r);
 }
 
+// Hardly more space than the rows need: the newest row is next to the places whose pages are
+// given back, and often on the same page.
+static void test_memory_given_back_holds_no_rows(void **state) {
+    (void)state;
+    enum { CAPACITY = 5000, ADDED = 500 };
+    uint64_t place_bytes = replay_bytes(O, A, 1), spare = (1u << 20) / place_bytes + 2;
+    struct replay r;
+    init(&r, CAPACITY + spare, CAPACITY);
+    int given_back = 0;
+    for (uint64_t k = 0; k < 4 * r.reserved; k += ADDED) {
+        uint64_t behind = r.behind;
+        add(&r, k, ADDED);
+        if (r.behind < behind) {
+            check_holds(&r, k + ADDED - CAPACITY, CAPACITY);
+            given_back++;
+        }
+    }
+    assert_in_range(given_back, 3, 5); // once a lap
+    replay_deinit(&r);
+}
+
 static void test_samples_are_uniform(void **state) {
     (void)state;
     enum { ROWS = 50, DRAWS = 200, B = 100 };
     struct replay r;
     init(&r, 64, ROWS);
-    add(&r, 0, 90); // rows 40..89, over the ring's end
+    add(&r, 0, 45);
+    add(&r, 45, 45); // rows 40..89, over the ring's end
+    assert_int_equal(r.first, 40);
     struct replay_batch batch;
     replay_batch_init(&batch, B, O, A);
     int count[ROWS] = {0};
@@ -261,6 +284,7 @@ int main(void) {
         cmocka_unit_test(test_resize_keeps_the_newest),
         cmocka_unit_test(test_against_a_list),
         cmocka_unit_test(test_memory_follows_the_capacity),
+        cmocka_unit_test(test_memory_given_back_holds_no_rows),
         cmocka_unit_test(test_samples_are_uniform),
         cmocka_unit_test(test_sample_at_an_offset),
         cmocka_unit_test(test_refuses_more_than_the_machine_has),

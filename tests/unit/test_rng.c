@@ -68,7 +68,7 @@ static void moments(void **state) {
     (void)state;
     enum { N = 200000 };
     struct rng r = rng_make(11, RNG_TEST, 1);
-    double sum = 0, square = 0, fourth = 0;
+    double sum = 0, square = 0, fourth = 0, pair = 0;
     float *x = malloc(N * sizeof(*x));
     assert_non_null(x);
     rng_fill_normal(&r, x, N);
@@ -78,7 +78,11 @@ static void moments(void **state) {
         square += v * v;
         fourth += v * v * v * v;
     }
+    for (int i = 0; i < N; i += 2) { // of one radius and angle, yet independent
+        pair += (double)x[i] * (double)x[i + 1];
+    }
     free(x);
+    assert_true(fabs(pair / (N / 2)) < 5 / sqrt(N / 2));
     assert_true(fabs(sum / N) < 5 / sqrt(N));
     assert_true(fabs(square / N - 1) < 5 * sqrt(2.0 / N));
     assert_true(fabs(fourth / N - 3) < 5 * sqrt(96.0 / N));

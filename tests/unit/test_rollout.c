@@ -263,6 +263,56 @@ static void noise_has_the_models_variance(void **state) {
     }
 }
 
+// n normals of the stream that a job has for one use, at the place of a rollout at a step.
+static void normals_of(float *numbers, int n, enum rng_use use, const struct rollout_job *job,
+                       uint64_t rollout_index, uint64_t step) {
+    uint64_t blocks = ((uint64_t)n + 3) / 4;
+    struct rng rng = rng_make(21, use, job->number);
+    rng.index = (step * job->total + rollout_index) * blocks * 4;
+    rng_fill_normal(&rng, numbers, (size_t)n);
+}
+
+// Each row against its own noise, written down a second time: actions and predictions have a
+// stream each, and every number of a row is used once.
+static void noise_comes_from_each_rows_own_place(void **state) {
+    (void)state;
+    enum { STEPS = 2, DIM_MAX = 16 };
+    for (int m = 0; m < MEMBERS; m++) {
+        for (int j = 0; j < e.target_dim; j++) { // all members equal; the angle without noise
+            set_bias(m, j, 0.01f * (float)j, j == 2 ? -35 : -2);
+        }
+    }
+    struct rollout_job job = some_job(12, STEPS);
+    rollout_run(rollout, &out, &job, &env);
+    assert_int_equal(out.rows, STEPS * COUNT);
+    float mean[DIM_MAX], logvar[DIM_MAX], noise[DIM_MAX], act[DIM_MAX];
+    float *x = xfloats((size_t)e.in_dim), *scratch = xfloats(ensemble_scratch(&e, 1));
+    float *policy_space = xfloats(policy_scratch(&p, 1));
+    ensemble_predict(mean, logvar, scratch, &e, model.params, 0, x, 1);
+    for (uint64_t i = 0; i < out.rows; i++) {
+        const float *obs = out.obs + i * (size_t)O, *next = out.next_obs + i * (size_t)O;
+        normals_of(noise, A, RNG_ROLLOUT_ACT, &job, i % COUNT, i / COUNT);
+        policy_infer(act, NULL, policy_space, &p, policy.params, obs, noise, 1);
+        for (int j = 0; j < A; j++) {
+            assert_true(fabsf(out.act[i * (size_t)A + (size_t)j] - act[j]) < 1e-5f);
+        }
+        normals_of(noise, e.target_dim, RNG_ROLLOUT_NEXT, &job, i % COUNT, i / COUNT);
+        assert_true(fabsf(out.reward[i] - mean[0] - expf(0.5f * logvar[0]) * noise[0]) < 1e-5f);
+        for (int j = 0; j < O; j++) {
+            float change = mean[1 + j] + expf(0.5f * logvar[1 + j]) * noise[1 + j];
+            assert_true(fabsf(next[j] - obs[j] - change) < 1e-5f);
+        }
+    }
+    free(x);
+    free(scratch);
+    free(policy_space);
+    for (int m = 0; m < MEMBERS; m++) {
+        for (int j = 0; j < e.target_dim; j++) {
+            set_bias(m, j, j == 0 ? (float)m : step_of(m, j - 1), -35);
+        }
+    }
+}
+
 static void not_finite_rows_are_dropped_and_counted(void **state) {
     (void)state;
     set_bias(2, 1, INFINITY, -35);
@@ -432,6 +482,7 @@ int main(void) {
         cmocka_unit_test(members_change_within_a_rollout),
         cmocka_unit_test(blocks_do_not_change_rows),
         cmocka_unit_test(noise_has_the_models_variance),
+        cmocka_unit_test(noise_comes_from_each_rows_own_place),
         cmocka_unit_test(rows_are_an_elites_prediction),
         cmocka_unit_test(not_finite_rows_are_dropped_and_counted),
         cmocka_unit_test(the_sampled_members_head_ends_a_rollout),

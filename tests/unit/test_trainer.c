@@ -81,6 +81,28 @@ static void test_batches_are_mixed(void **state) {
     fixture_remove(run.dir);
 }
 
+// With as many rows in both, rows of the same rank are rarely drawn from both at once.
+static void test_both_replays_are_drawn_independently(void **state) {
+    (void)state;
+    struct run run;
+    setup(&run);
+    run.config.sac.real_ratio = 0.5;
+    struct trainer *t = make(&run);
+    add(t, false, 0, 200);
+    add(t, true, 0, 200);
+    grant(t, 20, 200);
+    int same = 0;
+    while (trainer_can_update(t)) {
+        trainer_update(t);
+        for (int i = 0; i < 20; i++) {
+            same += t->batch.reward[i] == t->batch.reward[20 + i] - MODEL_BASE;
+        }
+    }
+    assert_in_range(same, 0, 10); // of 400 pairs: 2 expected
+    trainer_destroy(&t);
+    fixture_remove(run.dir);
+}
+
 static void test_updates_stop_at_the_grant(void **state) {
     (void)state;
     struct run run;
@@ -391,6 +413,7 @@ static void test_survives_a_full_disk(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_batches_are_mixed),
+        cmocka_unit_test(test_both_replays_are_drawn_independently),
         cmocka_unit_test(test_updates_stop_at_the_grant),
         cmocka_unit_test(test_discount_follows_the_real_step),
         cmocka_unit_test(test_capacity_follows_the_grant),

@@ -138,6 +138,9 @@ static void another_schema_is_refused_with_both_versions(void **state) {
     put(&b, "\xff\xff\xff garbage to us", 18); // a later version may look like anything
     assert_refused(WIRE_REFUSED_SCHEMA, "schema 3, this side speaks 2", b.data, b.len);
     b.len = 0;
+    put_number(&b, 1, WIRE_SCHEMA - 1);
+    assert_refused(WIRE_REFUSED_SCHEMA, "schema 0, this side speaks 1", b.data, b.len);
+    b.len = 0;
     put_number(&b, 1, UINT64_MAX);
     assert_refused(WIRE_REFUSED_SCHEMA, "schema", b.data, b.len);
     assert_refused(WIRE_REFUSED_FORMAT, "no schema", "", 0);
@@ -318,6 +321,23 @@ static void too_many_rows_are_refused(void **state) {
     assert_body_refused("policy.params", POLICY, &policy);
 }
 
+// With weights, a policy has a version and a shape.
+static void policies_are_described(void **state) {
+    (void)state;
+    const uint32_t fields[] = {1, 3, 4, 5, 6};
+    const char *const says[] = {"policy.version: 0", "policy.obs_dim: 0", "policy.act_dim: 0",
+                                "policy.hidden_width: 0", "policy.hidden_layers: 0"};
+    for (int missing = 0; missing < 5; missing++) {
+        struct bytes policy = {0};
+        for (int i = 0; i < 5; i++) {
+            put_number(&policy, fields[i], i != missing);
+        }
+        put_number(&policy, 7, 1);
+        put_bytes(&policy, 8, "\0\0\0\0", 4);
+        assert_body_refused(says[missing], POLICY, &policy);
+    }
+}
+
 static void flags_are_one_or_none(void **state) {
     (void)state;
     const void *data;
@@ -387,6 +407,8 @@ static void bad_numbers_are_found_anywhere(void **state) {
         char says[64];
         snprintf(says, sizeof(says), "rows.obs, row %d, column 0", i);
         column[i] = INFINITY;
+        assert_value_refused(says, &sent);
+        column[i] = NAN;
         assert_value_refused(says, &sent);
         column[i] = 0;
     }
@@ -541,6 +563,7 @@ int main(void) {
         cmocka_unit_test(bad_enums_are_refused),
         cmocka_unit_test(shapes_must_match_lengths),
         cmocka_unit_test(too_many_rows_are_refused),
+        cmocka_unit_test(policies_are_described),
         cmocka_unit_test(flags_are_one_or_none),
         cmocka_unit_test(bad_numbers_are_refused),
         cmocka_unit_test(bad_numbers_are_found_anywhere),
