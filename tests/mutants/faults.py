@@ -258,14 +258,24 @@ faults(
 )
 faults(
     "learner/trainer.c",
-    ("real-ratio-rounded-up", "(int)(t->config.sac.real_ratio * B)", "(int)(t->config.sac.real_ratio * B) + 1", "trainer"),
-    ("replays-share-a-stream", "rng_make(t->config.run.seed, RNG_REPLAY_MODEL, t->sac.updates + 1)",
-     "rng_make(t->config.run.seed, RNG_REPLAY_REAL, t->sac.updates + 1)", "trainer"),
-    ("time-limit-ends-value", "(kept->flags[skip + i] & WIRE_TERMINATED) != 0", "kept->flags[skip + i] != 0", "trainer learner"),
-    ("update-beyond-grant", "t->sac.updates < t->report.updates_allowed", "t->sac.updates <= t->report.updates_allowed", "trainer"),
-    ("publish-off-by-one", "t->sac.updates % t->publish_every == 0", "t->sac.updates % t->publish_every == 1 % t->publish_every",
+    ("time-limit-ends-value", "(kept->flags[skip + i] & WIRE_TERMINATED) != 0", "kept->flags[skip + i] != 0",
+     "trainer learner"),
+    ("update-beyond-grant", "t->updates < t->report.updates_allowed", "t->updates <= t->report.updates_allowed", "trainer"),
+    ("publish-off-by-one", "t->updates % t->publish_every == 0", "t->updates % t->publish_every == 1 % t->publish_every",
      "trainer"),
-    ("discount-schedule-from-zero", "return t->config.run.explore_steps + (uint64_t)learning;", "return (uint64_t)learning;",
+    ("update-number-repeated", "t->method->update(t->agent, t->updates + 1,", "t->method->update(t->agent, t->updates / 2 + 1,",
+     "trainer"),
+)
+faults(
+    "learner/methods/mbpo.c",
+    ("real-ratio-rounded-up", "(int)(m->config.sac.real_ratio * B)", "(int)(m->config.sac.real_ratio * B) + 1", "trainer"),
+    ("replays-share-a-stream", "RNG_REPLAY_MODEL, t)", "RNG_REPLAY_REAL, t)", "trainer"),
+)
+faults(
+    "learner/methods/sac_method.c",
+    ("discount-schedule-from-zero", "return c->run.explore_steps + (uint64_t)learning;", "return (uint64_t)learning;",
+     "trainer"),
+    ("discount-step-off-by-one", "(double)(t - 1) / c->pacing.updates_per_step", "(double)t / c->pacing.updates_per_step",
      "trainer"),
 )
 faults(
@@ -274,11 +284,22 @@ faults(
     ("missing-experience-accepted", "if (e->first_index > l->real_rows) {", "if (e->first_index > l->real_rows + 1000) {",
      "learner"),
     ("another-seed-joined", "if (w->seed != l->who.config->run.seed) {", "if (w->seed < l->who.config->run.seed) {", "learner"),
-    ("grant-not-clamped", "if (capacity == 0 || capacity > rows_max) {", "if (capacity == 0) {", "learner"),
+    ("grant-not-clamped", "if (capacity < rows_min || capacity > rows_max) {", "if (capacity < rows_min) {", "learner"),
 )
 faults(
     "learner/policy_store.c",
     ("same-policy-sent-again", "bool newer = p->version > have_version;", "bool newer = p->version >= have_version;", "learner"),
+)
+
+faults(
+    "common/config/methods.h",
+    ("sac-rolls-out", 'X(sac, METHOD_REAL_ROWS, "sac",', 'X(sac, METHOD_REAL_ROWS | METHOD_MODEL_ROWS, "sac",',
+     "methods modelserver_learner"),
+)
+faults(
+    "proto/metrics.c",
+    ("metrics-sum-not-mean", "mean.list[i].value / (double)sum->n", "mean.list[i].value", "metrics"),
+    ("metrics-merge-counts-one", "sum->n += more->n;", "sum->n++;", "metrics learner"),
 )
 
 # ---- wire and session ----
@@ -375,8 +396,8 @@ faults(
 )
 faults(
     "common/base/host.c",
-    ("cgroup-loosest-limit", "double here = limit(dir, version);\n        if (here > 0 && (tightest == 0 || here < tightest)) {",
-     "double here = limit(dir, version);\n        if (here > 0 && (tightest == 0 || here > tightest)) {", "host"),
+    ("cgroup-largest-limit", "double here = limit(dir, version);\n        if (here > 0 && (smallest == 0 || here < smallest)) {",
+     "double here = limit(dir, version);\n        if (here > 0 && (smallest == 0 || here > smallest)) {", "host"),
     ("cgroup-no-limit-is-one", "bytes[0] > 0 && bytes[0] < 4e18", "bytes[0] > 0", "host"),
     ("cgroup-controller-prefix", "&& (p[len] == ',' || p[len] == '\\0')", "", "host"),
     ("cores-rounded-up", "cores = (int)quota;", "cores = (int)quota + 1;", "host"),

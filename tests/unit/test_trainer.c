@@ -95,7 +95,8 @@ static void test_both_replays_are_drawn_independently(void **state) {
     while (trainer_can_update(t)) {
         trainer_update(t);
         for (int i = 0; i < 20; i++) {
-            same += t->batch.reward[i] == t->batch.reward[20 + i] - MODEL_BASE;
+            const float *reward = fixture_sac(t)->batch.reward;
+            same += reward[i] == reward[20 + i] - MODEL_BASE;
         }
     }
     assert_in_range(same, 0, 10); // of 400 pairs: 2 expected
