@@ -1,9 +1,8 @@
-# The few commands; meson does the work. All of them also work as a user who
-# cannot install packages, if the packages are there already.
+# Front end to meson. Works without root if the packages are installed already.
 #
 #   make run                 train MBPO on InvertedPendulum (TASK=hopper for Hopper)
 #   make test                build and run all tests
-#   make build               leave every program in build/bin/
+#   make build               build every program into build/bin/
 #   make test-clang, test-asan, test-tsan, test-all
 
 TASK ?= inverted_pendulum
@@ -34,7 +33,7 @@ test-clang:
 	@$(MAKE) --no-print-directory packages PACKAGES=clang
 	@CC=clang $(MAKE) --no-print-directory test BUILD=build-clang
 
-# Sanitizers slow programs down about three times; the limits of the tests are stretched with them.
+# Sanitizers slow programs down about three times, so the time limits of tests are raised.
 test-asan:
 	@$(MAKE) --no-print-directory test BUILD=build-asan SETUP="-Db_sanitize=address,undefined -Db_lundef=false" \
 	    TEST_ARGS="--timeout-multiplier 4"
