@@ -144,13 +144,13 @@ static const char *state_name(const struct modelserver *ms) {
     return ms->rollouts.filled ? "learning" : "filling D_model";
 }
 
-// The first of these that holds is what the run waits for most.
+// The reason for waiting of the whole run: the first condition that holds.
 static void waiting(const struct modelserver *ms, char *out, size_t out_len) {
     out[0] = '\0';
     char why[WIRE_STRING_MAX - 32];
     bool explores = ms->ingest.steps < ms->run.pacing.explore;
     if (ms->shutdown.phase != MS_RUNNING) {
-        snprintf(out, out_len, "the run ends: peers finish what they have");
+        snprintf(out, out_len, "for peers: the run ends, and they send their last rows");
     } else if (ms->ingest.store_error[0]) {
         snprintf(out, out_len, "%s", ms->ingest.store_error);
     } else if (ms->ingest.actors_up == 0 && ms->ingest.steps < ms->run.pacing.steps_max) {
