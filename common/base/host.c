@@ -20,12 +20,23 @@
 
 enum { PATH_LEN_MAX = 4096, CPUS_MAX = 16384, ECHO_MS = 300 };
 
-int host_die_with(pid_t parent) {
-    if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0) {
+int host_die_with(pid_t parent, int signal_number) {
+    if (prctl(PR_SET_PDEATHSIG, signal_number) != 0) {
         return -errno;
     }
     // The parent may have ended before the call above; then the process has another one.
     return getppid() == parent ? 0 : -ESRCH;
+}
+
+void host_reset_signals(void) {
+    for (int number = 1; number < NSIG; number++) {
+        if (number != SIGKILL && number != SIGSTOP) {
+            signal(number, SIG_DFL);
+        }
+    }
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 bool host_stop_again(uint64_t *first_ms, uint64_t now_ms) {

@@ -7,12 +7,15 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-// Makes the kernel send SIGTERM to this process when its parent ends, for whatever reason.
+// Makes the kernel send a signal to this process when its parent ends, for whatever reason.
 // parent: the pid of the parent before the fork, to detect that it has already ended. 0;
 // -ESRCH if it has ended (the process should exit); another negative errno. The kernel
 // watches the parent's *thread* that forked, which must therefore exist until the end.
 // Async-signal-safe: may be called between fork and exec, and stays in effect after exec.
-int host_die_with(pid_t parent);
+int host_die_with(pid_t parent, int signal_number);
+// Default handlers for all signals, and none blocked: exec resets handlers, but keeps ignored
+// signals and the signal mask. Async-signal-safe.
+void host_reset_signals(void);
 
 // Whether a signal to stop is a second request, not a repetition of the first: when a
 // parent with several threads is killed, a child may get one SIGTERM per thread within

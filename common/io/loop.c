@@ -312,7 +312,7 @@ static _Noreturn void report_failure(int report_fd) {
 // The child between fork and exec: async-signal-safe calls only.
 static _Noreturn void exec_child(const char *const args[], int log_fd, pid_t parent,
                                  int report_fd) {
-    int rc = host_die_with(parent);
+    int rc = host_die_with(parent, SIGTERM);
     if (rc != 0) {
         errno = -rc;
         report_failure(report_fd);
@@ -327,15 +327,7 @@ static _Noreturn void exec_child(const char *const args[], int log_fd, pid_t par
         report_failure(report_fd);
     }
 
-    // exec resets handlers, but keeps ignored signals and the signal mask.
-    for (int number = 1; number < NSIG; number++) {
-        if (number != SIGKILL && number != SIGSTOP) {
-            signal(number, SIG_DFL);
-        }
-    }
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    host_reset_signals();
     execv(args[0], (char *const *)(uintptr_t)args);
     report_failure(report_fd);
 }

@@ -219,7 +219,7 @@ static void a_dead_parent_is_detected(void **state) {
     (void)state;
     pid_t self = getpid(), pid = fork();
     if (pid == 0) {
-        int right = host_die_with(self), wrong = host_die_with(self + 1);
+        int right = host_die_with(self, SIGTERM), wrong = host_die_with(self + 1, SIGTERM);
         _exit(right == 0 && wrong == -ESRCH ? 0 : 1);
     }
     int status = 0;

@@ -15,13 +15,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
 #include "common/base/clock.h"
 #include "common/base/error.h"
+#include "common/base/host.h"
 #include "common/base/log.h"
 
 extern char **environ;
@@ -306,18 +306,11 @@ static _Noreturn void become(const struct pipe_child_command *command, const int
                              pid_t parent, int report_fd) {
     report_fd = fcntl(report_fd, F_DUPFD_CLOEXEC, 16);
     // SIGKILL: a child that hangs must not outlive us either.
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent) {
+    if (host_die_with(parent, SIGKILL) != 0) {
         _exit(126);
     }
     setsid();
-    for (int number = 1; number < NSIG; number++) {
-        if (number != SIGKILL && number != SIGSTOP) {
-            signal(number, SIG_DFL);
-        }
-    }
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    host_reset_signals();
     move_fds(from, report_fd);
     if (command->dir[0] != '\0' && chdir(command->dir) != 0) {
         give_up(report_fd);
