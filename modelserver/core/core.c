@@ -31,37 +31,24 @@ static void restore_actors(struct modelserver *ms, const struct ms_setup *setup,
     }
 }
 
-static void restore_state(struct modelserver *ms, const struct ms_state *s) {
-    ms->training.trainings = s->trainings;
-    ms->training.trained_for = s->trained_for;
-    ms->rollouts.steps = s->rollout_steps;
-    ms->rollouts.filled = s->filled;
-    ms->rollouts.fill_number = s->fill_number;
-    ms->rollouts.fill_total = s->fill_total;
-    ms->rollouts.fill_done = s->fill_done;
-    ms->rollouts.count = s->rollouts;
-    ms->rollouts.rows = s->rollout_rows;
-    ms->saving.checkpoint_id = s->checkpoint_id;
-    memcpy(ms->counters.n, s->counters, sizeof(ms->counters.n));
-    if (s->wall_ms > ms->run.wall_ms_before) {
-        ms->run.wall_ms_before = s->wall_ms;
-    }
-}
-
 struct ms_state core_state(const struct modelserver *ms, uint64_t now_ms) {
-    struct ms_state s = {.trainings = ms->training.trainings,
-                         .trained_for = ms->training.trained_for,
-                         .rollout_steps = ms->rollouts.steps,
-                         .filled = ms->rollouts.filled,
-                         .fill_number = ms->rollouts.fill_number,
-                         .fill_total = ms->rollouts.fill_total,
-                         .fill_done = ms->rollouts.fill_done,
-                         .rollouts = ms->rollouts.count,
-                         .rollout_rows = ms->rollouts.rows,
-                         .wall_ms = run_wall_ms(&ms->run, now_ms),
-                         .checkpoint_id = ms->saving.checkpoint_id};
+    struct ms_state s = {.wall_ms = run_wall_ms(&ms->run, now_ms)};
+    training_state(&ms->training, &s);
+    rollouts_state(&ms->rollouts, &s);
+    saving_state(&ms->saving, &s);
     memcpy(s.counters, ms->counters.n, sizeof(s.counters));
     return s;
+}
+
+// state: of the checkpoint, or zeros.
+static void restore_state(struct modelserver *ms, const struct ms_state *state) {
+    training_restore(&ms->training, state);
+    rollouts_restore(&ms->rollouts, state);
+    saving_restore(&ms->saving, state);
+    memcpy(ms->counters.n, state->counters, sizeof(ms->counters.n));
+    if (state->wall_ms > ms->run.wall_ms_before) {
+        ms->run.wall_ms_before = state->wall_ms;
+    }
 }
 
 void core_init(struct modelserver *ms, const struct ms_setup *setup, uint64_t now_ms) {
@@ -86,10 +73,8 @@ void core_init(struct modelserver *ms, const struct ms_setup *setup, uint64_t no
     ms->actor_status = xcalloc(PEERS_MAX, sizeof(*ms->actor_status));
 
     restore_actors(ms, setup, now_ms);
-    if (setup->state) {
-        restore_state(ms, setup->state);
-    }
-    rollouts_restored(&ms->rollouts);
+    const struct ms_state none = {0};
+    restore_state(ms, setup->state ? setup->state : &none);
     if (setup->model) {
         training_restore_model(&ms->training, now_ms, setup->model);
     }

@@ -308,7 +308,7 @@ static struct peer *known_sender(struct modelserver *ms, uint64_t now_ms,
 
 void ms_on_message(struct modelserver *ms, uint64_t now_ms, const struct net_peer *from,
                    const struct wire_msg *msg) {
-    ms->outbox.now_ms = now_ms;
+    outbox_event(&ms->outbox, now_ms);
     if (msg->type == WIRE_STATUS_REQUEST) {
         answer_status(ms, now_ms, from);
         return;
@@ -328,7 +328,7 @@ void ms_on_message(struct modelserver *ms, uint64_t now_ms, const struct net_pee
 
 void ms_on_unparsable(struct modelserver *ms, uint64_t now_ms, const struct net_peer *from,
                       enum wire_refusal code, const char *text, const struct wire_msg *msg) {
-    ms->outbox.now_ms = now_ms;
+    outbox_event(&ms->outbox, now_ms);
     outbox_refuse(&ms->outbox, from, code, code == WIRE_REFUSED_SCHEMA, "%s", text);
     struct peer *p = peers_by_route(ms->peers, from);
     if (code == WIRE_REFUSED_VALUE && msg->type == WIRE_TRANSITIONS && p &&

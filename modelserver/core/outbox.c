@@ -16,6 +16,10 @@ void outbox_init(struct outbox *o, const struct port *port, uint64_t run_id,
     *o = (struct outbox){.port = *port, .run_id = run_id, .counters = counters};
 }
 
+void outbox_event(struct outbox *o, uint64_t now_ms) {
+    o->now_ms = now_ms;
+}
+
 void outbox_queue(struct outbox *o, struct peer *p, unsigned pending) {
     p->pending |= pending;
     if (!p->queued && p->pending) {

@@ -49,10 +49,26 @@ uint64_t rollouts_memory_bytes(const struct config *config, const struct task *t
     return ROLLOUT_BLOCKS * block_rows(config) * row;
 }
 
-void rollouts_restored(struct rollouts *r) {
-    if (r->steps < r->run->config.run.explore_steps) {
-        r->steps = r->run->config.run.explore_steps;
-    }
+void rollouts_state(const struct rollouts *r, struct ms_state *out) {
+    out->rollout_steps = r->steps;
+    out->filled = r->filled;
+    out->fill_number = r->fill_number;
+    out->fill_total = r->fill_total;
+    out->fill_done = r->fill_done;
+    out->rollouts = r->count;
+    out->rollout_rows = r->rows;
+}
+
+void rollouts_restore(struct rollouts *r, const struct ms_state *from) {
+    uint64_t explore = r->run->config.run.explore_steps;
+    r->steps = from->rollout_steps > explore ? from->rollout_steps : explore;
+    r->filled = from->filled;
+    r->fill_number = from->fill_number;
+    r->fill_total = from->fill_total;
+    r->fill_done = from->fill_done;
+    r->count = from->rollouts;
+    r->rows = from->rollout_rows;
+    // Requests resume after the last delivered rollouts.
     r->requested_steps = r->steps;
     r->fill_requested = r->fill_done;
 }

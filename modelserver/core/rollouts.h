@@ -43,8 +43,9 @@ void rollouts_init(struct rollouts *r, const struct run_context *run, const stru
                    struct counters *counters);
 void rollouts_deinit(struct rollouts *r);
 uint64_t rollouts_memory_bytes(const struct config *config, const struct task *task);
-// After the fields of a checkpoint are restored: requests resume behind them.
-void rollouts_restored(struct rollouts *r);
+// The part of a checkpoint: to out, and from one (or zeros) at start-up.
+void rollouts_state(const struct rollouts *r, struct ms_state *out);
+void rollouts_restore(struct rollouts *r, const struct ms_state *from);
 
 // The learner said Hello with an empty D_model: the fill begins again.
 void rollouts_empty_fill(struct rollouts *r);

@@ -9,6 +9,14 @@ void saving_init(struct saving *s, const struct run_context *run, const struct m
         .run = run, .jobs = jobs, .counters = counters, .interval_ms = run->started_ms};
 }
 
+void saving_state(const struct saving *s, struct ms_state *out) {
+    out->checkpoint_id = s->checkpoint_id;
+}
+
+void saving_restore(struct saving *s, const struct ms_state *from) {
+    s->checkpoint_id = from->checkpoint_id;
+}
+
 void saving_check_interval(struct saving *s, uint64_t now_ms, uint64_t steps) {
     if (now_ms - s->interval_ms < s->run->config.checkpoint.every_s * UINT64_C(1000)) {
         return;

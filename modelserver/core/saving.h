@@ -24,6 +24,9 @@ struct saving {
 
 void saving_init(struct saving *s, const struct run_context *run, const struct ms_jobs *jobs,
                  struct counters *counters);
+// The part of a checkpoint: to out, and from one (or zeros) at start-up.
+void saving_state(const struct saving *s, struct ms_state *out);
+void saving_restore(struct saving *s, const struct ms_state *from);
 // While the run goes on: a checkpoint, of the learner too, is due when the interval is over.
 void saving_check_interval(struct saving *s, uint64_t now_ms, uint64_t steps);
 void saving_request(struct saving *s);

@@ -19,6 +19,16 @@ void training_deinit(struct training *t) {
     model_slots_deinit(&t->models);
 }
 
+void training_state(const struct training *t, struct ms_state *out) {
+    out->trainings = t->trainings;
+    out->trained_for = t->trained_for;
+}
+
+void training_restore(struct training *t, const struct ms_state *from) {
+    t->trainings = from->trainings;
+    t->trained_for = from->trained_for;
+}
+
 void training_restore_model(struct training *t, uint64_t now_ms, const struct model *from) {
     struct model *m = model_take(&t->models);
     memcpy(m->params, from->params, t->models.params * sizeof(float));

@@ -29,6 +29,9 @@ struct training {
 void training_init(struct training *t, const struct run_context *run, const struct ms_jobs *jobs,
                    struct counters *counters);
 void training_deinit(struct training *t);
+// The part of a checkpoint: to out, and from one (or zeros) at start-up.
+void training_state(const struct training *t, struct ms_state *out);
+void training_restore(struct training *t, const struct ms_state *from);
 // Copies the model of a checkpoint: it is the newest.
 void training_restore_model(struct training *t, uint64_t now_ms, const struct model *from);
 
