@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// spur: the user's hands. Finds the sub-command and leaves the rest to it.
+// The command `spur`: dispatches to its sub-commands.
 #include <stdio.h>
 #include <string.h>
 
@@ -14,10 +14,10 @@ static const struct command {
     {"run", cmd_run, "train on a task: starts all processes on this machine"},
     {"status", cmd_status, "show a running system"},
     {"eval", cmd_eval, "evaluate the policy of a run directory"},
-    {"render", cmd_render, "film the policy of a run directory"},
+    {"render", cmd_render, "record a video of the policy of a run directory"},
     {"config", cmd_config, "print a configuration, resolved, and the memory it needs"},
     {"tasks", cmd_tasks, "list the tasks"},
-    {"bench", cmd_bench, "measure this machine, beside its own limits"},
+    {"bench", cmd_bench, "measure this machine, relative to its limits"},
 };
 
 static void print_help(FILE *out) {
@@ -30,7 +30,7 @@ static void print_help(FILE *out) {
         fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].meaning);
     }
     fputs("\n"
-          "`spur COMMAND --help` tells more. To begin with: spur run inverted_pendulum\n",
+          "`spur COMMAND --help` prints details. To start: spur run inverted_pendulum\n",
           out);
 }
 
@@ -56,7 +56,7 @@ int main(int argc, char **argv) {
             return commands[i].run(argc - 1, argv + 1);
         }
     }
-    fprintf(stderr, "spur: there is no command \"%.60s\"; these are there:\n\n", name);
+    fprintf(stderr, "spur: there is no command \"%.60s\"; the commands are:\n\n", name);
     print_help(stderr);
     return EXIT_CODE_USAGE;
 }

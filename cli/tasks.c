@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// `spur tasks`: what can be learnt.
+// `spur tasks`: lists the built-in tasks, or prints a task's MuJoCo model.
 #include <stdio.h>
 
 #include "actor/env/mujoco_internal.h"
@@ -9,10 +9,10 @@
 static const char help[] =
     "usage: spur tasks [--mjcf NAME]\n"
     "\n"
-    "Lists the tasks with their dimensions: what `spur run` can train on.\n"
+    "Lists the built-in tasks for `spur run`, with their dimensions.\n"
     "\n"
-    "  --mjcf NAME  prints the MuJoCo model of this task instead, for a look at it or as\n"
-    "               the start of an environment of your own\n";
+    "  --mjcf NAME  print the MuJoCo model of this task instead, for inspection or as the\n"
+    "               basis of an environment of your own\n";
 
 static const struct option options[] = {
     {"help", no_argument, NULL, 'h'},

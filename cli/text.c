@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Counts with thousands separators, durations, sizes and figures as text.
 #include "cli/text.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Reading the command line, and saying what is wrong with it.
+// Parsing of options and error messages of the command line.
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,7 +33,7 @@ int cli_usage_error(char **argv, const char *fmt, ...) {
 }
 
 int cli_next_option(int argc, char **argv, const struct option *options) {
-    // getopt prints its own message, headed by argv[0].
+    // getopt prints its own message, prefixed by argv[0].
     int option = getopt_long(argc, argv, "h", options, NULL);
     if (option == '?') {
         fprintf(stderr, "  see: %s --help\n", argv[0]);
@@ -48,8 +48,8 @@ bool cli_parse_number(uint64_t *out, char **argv, const char *option, const char
     // 19 digits cannot overflow.
     if (text[0] == '\0' || strspn(text, "0123456789") != strlen(text) || strlen(text) > 19 ||
         value < min || value > max) {
-        cli_usage_error(argv, "%s: expected a whole number between %llu and %llu, found \"%.60s\"",
-                        option, (unsigned long long)min, (unsigned long long)max, text);
+        cli_usage_error(argv, "%s: expected an integer from %llu to %llu, found \"%.60s\"", option,
+                        (unsigned long long)min, (unsigned long long)max, text);
         return false;
     }
     *out = value;

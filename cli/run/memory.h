@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
-// How much memory a run will take, by part, before it starts.
+// Prediction of a run's memory, by part, before it starts.
 //
-// Everything large is sized by the configuration, so it can be told in advance, by
-// the same functions by which the daemons allocate it: buffers at their largest
-// (D_env with all rows that it can hold, D_model at the longest rollouts), networks with
-// gradients and moments, work space. What a program needs besides is a measured
-// constant; docs/performance.md has predictions beside runs. `spur run` refuses to
-// start what the machine cannot hold.
+// All large allocations are determined by the configuration. Their sizes are computed by the
+// functions that the daemons use: buffers at full capacity (D_env with all its rows, D_model at the
+// longest rollouts), networks with gradients and moments, work space. All other memory of a program
+// is a measured constant; docs/performance.md compares predictions with runs. `spur run` refuses a
+// run that exceeds the machine's memory.
 #ifndef SPUR_CLI_RUN_MEMORY_H
 #define SPUR_CLI_RUN_MEMORY_H
 
@@ -29,12 +28,12 @@ struct memory {
     uint64_t total;
 };
 
-// c must have passed config_check. cores: that the run may use.
+// c must have passed config_check. cores: number of cores available to the run.
 void memory_predict(struct memory *out, const struct config *c, const struct task *task, int cores);
 
-// The sums by process in one line: "modelserver 1.2 GiB, learner ...".
+// Prints one line with the sum of each process: "modelserver 1.2 GiB, learner ...".
 void memory_print_short(const struct memory *m, FILE *out);
-// One line a part, then the total; each begins with prefix.
+// Prints one line per part, then the total; each line starts with prefix.
 void memory_print(const struct memory *m, FILE *out, const char *prefix);
 
 #endif

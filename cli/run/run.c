@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// `spur run`: one training run on this machine, from the command line to the
-// last word about how it did.
+// `spur run`: one training run on this machine, from the command line to the summary.
 #include <stdio.h>
 #include <string.h>
 
@@ -23,7 +22,7 @@ static const char help[] =
     "       spur run --run-dir DIR\n"
     "\n"
     "Trains on a task with real processes on this machine: a model server, a learner, actors and\n"
-    "an evaluator. A run directory that holds a run already is taken up again where it stopped.\n"
+    "an evaluator. If the run directory already contains a run, it is resumed.\n"
     "\n"
     "  TASK                    as `spur tasks` lists them\n"
     "  FILE                    a configuration: a file ending in .yaml, or a path\n"
@@ -32,15 +31,15 @@ static const char help[] =
     "                          interface; python:gym:ID makes one of Gymnasium's own), or a\n"
     "                          command (docs/environments/plugins.md); a TASK then gives its\n"
     "                          settings, and may be left out\n"
-    "  --method NAME           method: mbpo (default) or sac, which learns from real steps alone\n"
+    "  --method NAME           method: mbpo (default) or sac, which learns from real steps only\n"
     "  --seed N                run.seed; the same seed in lockstep gives the same bits\n"
     "  --run-dir DIR           default: runs/TASK-seedN, or runs/TASK-METHOD-seedN\n"
-    "  --actors N              run.actors; may differ when a run is taken up again\n"
+    "  --actors N              run.actors; may be changed when a run is resumed\n"
     "  --envs-per-actor N      run.envs_per_actor; likewise\n"
     "  --set section.key=value overrides one key; may be given many times\n"
     "  --listen tcp://HOST:PORT  lets actors on other hosts join (the learner gets PORT + 1)\n"
     "\n"
-    "Ctrl-C once stops all processes with a checkpoint, twice at once.\n";
+    "Ctrl-C stops all processes after a checkpoint; a second Ctrl-C stops them at once.\n";
 
 static const struct option options[] = {
     {"env", required_argument, NULL, 'v'},    {"method", required_argument, NULL, 'm'},
@@ -117,7 +116,7 @@ static int parse(struct request *r, int argc, char **argv) {
     return 0;
 }
 
-// Prints who computes with what, and refuses kernels that the processor does not have.
+// Prints threads and kernels; refuses kernels that the processor lacks.
 static int announce_compute(const struct config *c) {
     char text[256];
     if (!gemm_use(c->compute.kernels)) {
@@ -134,7 +133,7 @@ static int announce_compute(const struct config *c) {
     return 0;
 }
 
-// Prints what is going to happen, and refuses what the machine cannot hold.
+// Prints the settings of the run and the predicted memory; refuses a run that does not fit.
 static int announce(const struct rundir *dir) {
     const struct config *c = &dir->config;
     int actors = c->run.actors;
@@ -144,7 +143,7 @@ static int announce(const struct rundir *dir) {
            (unsigned long long)c->run.seed, text_count(steps, c->run.steps),
            c->pacing.mode == PACING_LOCKSTEP ? "lockstep" : "ratio", actors,
            actors == 1 ? "" : "s");
-    printf("run directory: %s (%s)\n", dir->path, dir->resumed ? "taken up again" : "new");
+    printf("run directory: %s (%s)\n", dir->path, dir->resumed ? "resumed" : "new");
 
     struct memory memory;
     memory_predict(&memory, c, &dir->task, host_cores());
@@ -158,12 +157,12 @@ static int announce(const struct rundir *dir) {
         return cli_fail(EXIT_CODE_CONFIG,
                         "D_model depends on rollout.retain_epochs, rollout.per_step and k, D_env "
                         "on run.steps, actors on run.actors",
-                        "this run needs %s of memory, and there are %s", needed, limit);
+                        "this run needs %s of memory, but only %s are available", needed, limit);
     }
     return announce_compute(c);
 }
 
-// How actors join that this run does not start itself.
+// Prints the command for starting further actors.
 static void print_join(const struct config *c, const struct endpoints *e) {
     if (e->folder[0] == '\0' || c->run.actors == 0) {
         printf("actors join with: spur-actor --modelserver %s --learner %s\n", e->modelserver_join,
@@ -172,7 +171,7 @@ static void print_join(const struct config *c, const struct endpoints *e) {
     fflush(stdout);
 }
 
-// The last word. Returns the exit code.
+// Prints the summary. Returns the exit code.
 static int conclude(const struct rundir *dir, const struct supervisor_result *result) {
     struct summary summary;
     char err[1024], text[512];
@@ -183,9 +182,9 @@ static int conclude(const struct rundir *dir, const struct supervisor_result *re
     bool finished = summary_finished(&summary, &dir->config);
     printf("%s\nrun directory: %s\n", text, dir->path);
     if (!finished) {
-        printf("to go on: spur run --run-dir %s\n", dir->path);
+        printf("to resume: spur run --run-dir %s\n", dir->path);
     } else {
-        printf("to see the policy's returns: spur eval %s\n", dir->path);
+        printf("to evaluate the policy: spur eval %s\n", dir->path);
     }
     switch (result->end) {
     case SUPERVISOR_DONE:
@@ -239,13 +238,13 @@ int cmd_run(int argc, char **argv) {
     }
     if (summary_finished(&summary, &dir.config)) {
         summary_sentence(&summary, text, sizeof(text));
-        printf("this run is over: %s\nrun directory: %s\n"
-               "another one: spur run %s --seed N, or --run-dir DIR\n",
+        printf("this run is finished: %s\nrun directory: %s\n"
+               "for a new run: spur run %s --seed N, or --run-dir DIR\n",
                text, dir.path, dir.config.run.task);
         return EXIT_CODE_OK;
     }
-    // What is too large leaves no directory behind; what runs already is not
-    // announced as if it began.
+    // A new run that is refused for its size leaves no directory. A run in use is refused before
+    // anything is printed.
     rc = dir.resumed ? rundir_open(&dir) : 0;
     if (rc == 0) {
         rc = announce(&dir);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Creates, locks and resumes run directories.
 #include "cli/run/rundir.h"
 
 #include <errno.h>
@@ -22,9 +23,9 @@ bool rundir_join(char out[PATH_MAX], const char *dir, const char *name) {
     return true;
 }
 
-// ---- a run that is there already ----
+// ---- existing runs ----
 
-// An interpreter is not compared: a run keeps its own, whatever the present shell would find.
+// env_python is not compared: a resumed run keeps its interpreter, whatever the shell's PATH.
 static bool may_change(const struct config_key *key) {
     static const char *const names[] = {"actors", "envs_per_actor", "env_timeout_s", "env_python"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -35,8 +36,8 @@ static bool may_change(const struct config_key *key) {
     return false;
 }
 
-// Tells of the first key in which wanted differs from the run's own. Returns an
-// exit code, or 0 when there is none.
+// Prints an error for the first key whose value differs from the run's, and returns an exit code;
+// returns 0 if there is none.
 static int refuse_difference(const struct rundir *r, const struct config *wanted) {
     for (int i = 0; i < config_key_count; i++) {
         const struct config_key *key = &config_keys[i];
@@ -47,15 +48,16 @@ static int refuse_difference(const struct rundir *r, const struct config *wanted
             char name[96];
             config_key_name(key, name, sizeof(name));
             return cli_fail(EXIT_CODE_CONFIG,
-                            "a run keeps its configuration; choose another --run-dir for a new one",
-                            "%s holds a run with %s %s, not %s", r->path, name, has, wants);
+                            "the configuration of a run is fixed; choose another --run-dir for a "
+                            "new run",
+                            "%s contains a run with %s %s, not %s", r->path, name, has, wants);
         }
     }
     return 0;
 }
 
-// What the user asked for, on top of the run's own configuration: a task says
-// no more than its name, a file and overrides all that is in them.
+// Applies the command line to the run's configuration and refuses differences. A task's name
+// affects run.task only; a file and overrides, every key that they contain.
 static int check_against(struct rundir *r, const struct config_source *source) {
     struct config wanted = r->config;
     char err[1024];
@@ -69,7 +71,7 @@ static int check_against(struct rundir *r, const struct config_source *source) {
     if (rc != 0) {
         return rc;
     }
-    // Beside an environment of the user's own, a task says where the other settings are from.
+    // With --env, the task only determines the other settings.
     if (source->name && !cli_is_file(source->name) && !source->env) {
         cli_name_task(&wanted, source->name);
     }
@@ -86,7 +88,7 @@ static int check_against(struct rundir *r, const struct config_source *source) {
     return 0;
 }
 
-static int take_existing(struct rundir *r, const struct config_source *source) {
+static int load_existing(struct rundir *r, const struct config_source *source) {
     struct config_source own = {.name = r->config_path};
     int rc = cli_resolve(&r->config, &r->task, &own);
     if (rc != 0) {
@@ -96,10 +98,10 @@ static int take_existing(struct rundir *r, const struct config_source *source) {
     return check_against(r, source);
 }
 
-// ---- finding ----
+// ---- path ----
 
-// A link (runs/latest) is followed at once: it may point elsewhere tomorrow.
-static int take_path(struct rundir *r, const char *path) {
+// Resolves a symbolic link (runs/latest), whose target may change while the run is active.
+static int set_path(struct rundir *r, const char *path) {
     char real[PATH_MAX];
     struct stat st;
     bool link = lstat(path, &st) == 0 && S_ISLNK(st.st_mode) && realpath(path, real);
@@ -113,7 +115,7 @@ static int take_path(struct rundir *r, const char *path) {
 int rundir_find(struct rundir *r, const struct config_source *source, const char *path) {
     *r = (struct rundir){.lock_fd = -1, .log_fd = -1};
     if (path) {
-        int rc = take_path(r, path);
+        int rc = set_path(r, path);
         if (rc != 0) {
             return rc;
         }
@@ -121,18 +123,18 @@ int rundir_find(struct rundir *r, const struct config_source *source, const char
             return EXIT_CODE_IO;
         }
         if (file_exists(r->config_path)) {
-            return take_existing(r, source);
+            return load_existing(r, source);
         }
         if (!source->name && !source->env) {
-            return cli_fail(EXIT_CODE_USAGE, "name a task to begin a new run there",
-                            "%s holds no run to take up", r->path);
+            return cli_fail(EXIT_CODE_USAGE, "name a task to start a new run there",
+                            "%s contains no run to resume", r->path);
         }
     }
     int rc = cli_resolve(&r->config, &r->task, source);
     if (rc != 0 || path) {
         return rc;
     }
-    // MBPO's runs are named by their task alone.
+    // Other methods than MBPO are part of the name.
     bool other = r->config.method != METHOD_mbpo;
     snprintf(r->path, sizeof(r->path), "runs/%s%s%s-seed%llu", r->config.run.task, other ? "-" : "",
              other ? method_info(r->config.method)->name : "",
@@ -140,10 +142,10 @@ int rundir_find(struct rundir *r, const struct config_source *source, const char
     if (!rundir_join(r->config_path, r->path, "config.yaml")) {
         return EXIT_CODE_IO;
     }
-    return file_exists(r->config_path) ? take_existing(r, source) : 0;
+    return file_exists(r->config_path) ? load_existing(r, source) : 0;
 }
 
-// ---- making ----
+// ---- creation ----
 
 static int write_config(const struct rundir *r) {
     char *text, date[32];
@@ -154,9 +156,9 @@ static int write_config(const struct rundir *r) {
     struct tm utc;
     strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", gmtime_r(&now, &utc));
     fprintf(
-        out, "# The configuration of this run: spur %s, task %s (%s), seed %llu, begun %s UTC.\n",
+        out, "# The configuration of this run: spur %s, task %s (%s), seed %llu, started %s UTC.\n",
         SPUR_VERSION, r->task.name, r->task.title, (unsigned long long)r->config.run.seed, date);
-    fprintf(out, "# A run keeps it for life; the copy here is what its processes read.\n\n");
+    fprintf(out, "# It is fixed for the life of the run; all processes read this copy.\n\n");
     config_print(&r->config, out, true);
     CHECK(fclose(out) == 0);
     int rc = file_write_atomic(r->config_path, text, len);
@@ -168,14 +170,14 @@ static int write_config(const struct rundir *r) {
     return 0;
 }
 
-// runs/latest is a convenience of `spur status`: where it cannot be made, or
-// where there is no folder runs, nothing is lost.
-static void point_latest_at(const struct rundir *r) {
+// Updates the link runs/latest, the default of `spur status`. Failure, or no directory runs, is
+// harmless.
+static void link_latest(const struct rundir *r) {
     char runs[PATH_MAX], target[PATH_MAX];
     if (!realpath("runs", runs) || !realpath(r->path, target)) {
         return;
     }
-    // Relative where it can be, so that the folder may be moved.
+    // Relative within runs, so that runs can be moved.
     size_t len = strlen(runs);
     bool inside = strncmp(target, runs, len) == 0 && target[len] == '/';
     char fresh[64];
@@ -211,16 +213,16 @@ int rundir_open(struct rundir *r) {
         rc = file_dir_writable(r->path);
     }
     if (rc < 0) {
-        return cli_fail(EXIT_CODE_IO, "give another one with --run-dir",
+        return cli_fail(EXIT_CODE_IO, "choose another one with --run-dir",
                         "the run directory %s cannot be written to: %s", r->path, strerror(-rc));
     }
     rc = lock(r);
     if (rc != 0) {
         return rc;
     }
-    // Another process may have begun a run here since rundir_find.
+    // Another process may have started a run here since rundir_find.
     if (!r->resumed && file_exists(r->config_path)) {
-        return cli_fail(EXIT_CODE_TEMPFAIL, NULL, "%s has just been taken by another run", r->path);
+        return cli_fail(EXIT_CODE_TEMPFAIL, NULL, "another run has just started in %s", r->path);
     }
     if (!r->resumed) {
         rc = write_config(r);
@@ -236,7 +238,7 @@ int rundir_open(struct rundir *r) {
     if (r->log_fd < 0) {
         return cli_fail(EXIT_CODE_IO, NULL, "%s: cannot be opened: %s", path, strerror(errno));
     }
-    point_latest_at(r);
+    link_latest(r);
     return 0;
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Command lines of the daemons and the restart policy.
 #include "cli/run/spawn.h"
 
 #include <stdio.h>
@@ -15,12 +16,12 @@ static const char *const programs[] = {
     [CHILD_ACTOR] = "spur-actor",
 };
 
-// The programs lie beside this one, wherever that is.
+// Finds a daemon's program in the directory of the running `spur`.
 static bool find_program(struct child *c) {
     char self[PATH_MAX - 32];
     ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
     if (len <= 0) {
-        cli_fail(EXIT_CODE_FAILURE, "is /proc mounted?", "cannot tell where this program lies");
+        cli_fail(EXIT_CODE_FAILURE, "is /proc mounted?", "cannot find the path of this program");
         return false;
     }
     self[len] = '\0';
@@ -29,14 +30,14 @@ static bool find_program(struct child *c) {
     *slash = '\0';
     snprintf(c->program, sizeof(c->program), "%s/%s", self, programs[c->role]);
     if (access(c->program, X_OK) != 0) {
-        cli_fail(EXIT_CODE_UNAVAILABLE, "`make build` leaves all programs in build/bin/",
+        cli_fail(EXIT_CODE_UNAVAILABLE, "`make build` puts all programs in build/bin/",
                  "%s is missing or cannot be executed", c->program);
         return false;
     }
     return true;
 }
 
-// The command lines are the daemons' contract; NULL ends the list.
+// Builds the command line, NULL-terminated.
 static void set_args(struct child *c, const struct rundir *dir, const struct endpoints *e) {
     int n = 0;
     c->args[n++] = c->program;
@@ -100,7 +101,7 @@ bool child_init(struct child *c, enum child_role role, int number, const struct 
     if (role == CHILD_ACTOR) {
         snprintf(c->name, sizeof(c->name), "actor-%d", number);
     } else {
-        // "spur-learner" is the program, "learner" the process.
+        // Program "spur-learner", process "learner".
         snprintf(c->name, sizeof(c->name), "%s",
                  role == CHILD_EVALUATOR ? "evaluator" : programs[role] + strlen("spur-"));
     }
@@ -145,15 +146,15 @@ enum child_verdict child_judge(struct child *c, uint64_t now_ms, int exit_status
         if (c->role == CHILD_MODELSERVER) {
             return CHILD_RUN_OVER;
         }
-        // The learner leaves when the run is over; the model server follows. If
-        // it does not, somebody stopped the learner alone.
+        // At the end of a run the learner exits before the model server. If the model server does
+        // not follow, only the learner was stopped.
         return c->role == CHILD_LEARNER ? again_in(c, now_ms, CHILD_LEARNER_AWAY_MS) : CHILD_AWAY;
     }
-    // Another actor under the same id took this one's place.
+    // Replaced by another actor with the same id.
     if (term_signal == 0 && exit_status == EXIT_CODE_PROTOCOL && c->role == CHILD_ACTOR) {
         return CHILD_AWAY;
     }
-    // A predecessor whose spur was killed may still be writing its checkpoint.
+    // The run directory is locked by a process of a killed `spur run`, still saving its checkpoint.
     bool busy = term_signal == 0 && exit_status == EXIT_CODE_TEMPFAIL;
     bool hopeless = term_signal == 0 && !busy &&
                     (exit_status == EXIT_CODE_USAGE || exit_status == EXIT_CODE_CONFIG ||

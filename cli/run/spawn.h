@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The programs that a run consists of: their command lines, and what to do when
-// one of them ends.
+// Child processes of a run: their command lines, and what to do when one exits.
 #ifndef SPUR_CLI_RUN_SPAWN_H
 #define SPUR_CLI_RUN_SPAWN_H
 
@@ -15,12 +14,12 @@
 enum child_role { CHILD_MODELSERVER, CHILD_LEARNER, CHILD_EVALUATOR, CHILD_ACTOR };
 
 #define CHILD_ARGS_MAX 32
-#define CHILD_PAUSE_MS 1000         // before the first restart; doubles
-#define CHILD_PAUSE_MS_MAX 30000    // up to this
-#define CHILD_STEADY_MS 60000       // having lived so long, it starts over with a short pause
-#define CHILD_CRASHES_MAX 3         // of model server or learner, one after the other
-#define CHILD_BUSY_MAX 6            // times that it finds its run directory in use: a minute in all
-#define CHILD_LEARNER_AWAY_MS 30000 // the run should be over by then
+#define CHILD_PAUSE_MS 1000         // before the first restart; doubled at every further one
+#define CHILD_PAUSE_MS_MAX 30000    // upper limit
+#define CHILD_STEADY_MS 60000       // after running this long, a crash counts as the first
+#define CHILD_CRASHES_MAX 3         // in a row, of model server or learner
+#define CHILD_BUSY_MAX 6            // restarts while the run directory is locked: about a minute
+#define CHILD_LEARNER_AWAY_MS 30000 // the run should have ended by then
 
 struct child {
     enum child_role role;
@@ -29,26 +28,26 @@ struct child {
     const char *args[CHILD_ARGS_MAX];
     struct loop_child *handle; // NULL: not running
     uint64_t started_ms;
-    uint64_t again_ms; // start it (again) then; 0: never
+    uint64_t again_ms; // time of the next start; 0: never
     int crashes;       // in a row
     void *owner;
 };
 
 enum child_verdict {
-    CHILD_AGAIN,    // started again: again_ms says when
-    CHILD_AWAY,     // left as it was asked to: stays away
+    CHILD_AGAIN,    // restart at again_ms
+    CHILD_AWAY,     // it left on request: do not restart
     CHILD_RUN_OVER, // the model server ended the run
-    CHILD_FATAL,    // starting it again would not help
+    CHILD_FATAL,    // a restart would not help
 };
 
-// role and number make the name: "modelserver", "actor-3". Borrows dir and e.
-// False, and told to the user, if the programs cannot be found.
+// The name is made of role and number: "modelserver", "actor-3". Borrows dir and e. Prints an error
+// and returns false if the program cannot be found.
 bool child_init(struct child *c, enum child_role role, int number, const struct rundir *dir,
                 const struct endpoints *e);
 const char *child_program(const struct child *c); // "spur-actor"
-bool child_is_vital(const struct child *c);       // nothing goes on without it
+bool child_is_vital(const struct child *c);       // the run cannot continue without it
 
-// It has ended by itself: decides what follows and sets again_ms.
+// Called when the child has exited by itself: decides what to do, sets again_ms.
 enum child_verdict child_judge(struct child *c, uint64_t now_ms, int exit_status, int term_signal);
 
 // "was killed by signal 9 (Killed)", "ended with code 78".

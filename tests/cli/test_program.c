@@ -101,7 +101,7 @@ static void command_lines(void **state) {
     expect("$spur rnu", EXIT_CODE_USAGE, "there is no command \"rnu\"");
     expect("$spur run", EXIT_CODE_USAGE, "expected a task or a file");
     expect("$spur run a b", EXIT_CODE_USAGE, "expected one task or file, found 2");
-    expect("$spur run hopper --seed 1x", EXIT_CODE_USAGE, "--seed: expected a whole number");
+    expect("$spur run hopper --seed 1x", EXIT_CODE_USAGE, "--seed: expected an integer");
     expect("$spur run hopper --frobnicate", EXIT_CODE_USAGE, "spur run --help");
     expect("$spur tasks", 0, "Hopper-v4");
     expect("$spur tasks --mjcf Pusher-v5", 0, "<mujoco model=\"pusher_v5\">");
@@ -145,10 +145,10 @@ static void refusals_of_run(void **state) {
     expect("$spur run hopper --set rollout.retain_epochs=150 --set rollout.schedule=[0,1,15,15] "
            "--run-dir large",
            EXIT_CODE_CONFIG, "D_model");
-    assert_non_null(strstr(output, "of memory, and there are "));
+    assert_non_null(strstr(output, "of memory, but only "));
     expect("test ! -e large", 0, "");
     expect("$spur run hopper --run-dir /proc/nowhere", EXIT_CODE_IO, "cannot be written to");
-    expect("$spur run --run-dir nothing", EXIT_CODE_USAGE, "holds no run to take up");
+    expect("$spur run --run-dir nothing", EXIT_CODE_USAGE, "contains no run to resume");
     expect("mkdir -p alone && cp $spur alone/ && cd alone && ./spur run hopper",
            EXIT_CODE_UNAVAILABLE, "spur-modelserver is missing");
 }
@@ -171,7 +171,7 @@ static void evaluations(void **state) {
            "empty",
            EXIT_CODE_IO, "policy.safetensors is not there");
     expect("$spur eval --policy spur", EXIT_CODE_IO, "spur: ");
-    expect("$spur eval empty --episodes 0", EXIT_CODE_USAGE, "between 1 and 1024");
+    expect("$spur eval empty --episodes 0", EXIT_CODE_USAGE, "from 1 to 1024");
 }
 
 // ---- children ----
@@ -200,12 +200,12 @@ static void expect_run(const char *steps, int code, const char *part, const char
 
 static void stopped_in_order(void **state) {
     (void)state;
-    expect_run("kill -INT $pid", 0, "to go on: spur run --run-dir r", "(new)");
+    expect_run("kill -INT $pid", 0, "to resume: spur run --run-dir r", "(new)");
     expect("cat r/log", 0,
            "spur-learner info --config r/config.yaml --run-dir r --modelserver ipc");
     expect("head -1 r/config.yaml", 0, "task inverted_pendulum (InvertedPendulum-v4), seed 1");
     // Two signals at once count as one: timeout and make forward signals this way.
-    expect_run("kill -TERM $pid; kill -INT $pid", 0, "(taken up again)",
+    expect_run("kill -TERM $pid; kill -INT $pid", 0, "(resumed)",
                "stopping after a checkpoint");
 }
 
@@ -215,7 +215,7 @@ static void twice_means_at_once(void **state) {
                                    "while :; do sleep 0.05; done\n");
     uint64_t start = clock_ms();
     expect_run("kill -INT $pid; sleep 1; kill -INT $pid", EXIT_CODE_FAILURE, "stopping at once",
-               "to go on");
+               "to resume");
     assert_true(clock_ms() - start < 10000);
     write_file("spur-modelserver", modelserver);
 }
@@ -248,13 +248,13 @@ static void the_parent_dies(void **state) {
 static void one_run_a_directory(void **state) {
     (void)state;
     expect_run("$spur run --run-dir r >> out 2>&1; kill -INT $pid", 0,
-               "r is in use by another spur run (process ", "to go on");
+               "r is in use by another spur run (process ", "to resume");
     expect("./spur run inverted_pendulum --run-dir r --seed 2", EXIT_CODE_CONFIG,
-           "r holds a run with run.seed 1, not 2");
+           "r contains a run with run.seed 1, not 2");
     expect("./spur run --run-dir r --set sac.tau=0.5", EXIT_CODE_CONFIG,
-           "r holds a run with sac.tau 0.005, not 0.5");
+           "r contains a run with sac.tau 0.005, not 0.5");
     expect("./spur run hopper --run-dir r", EXIT_CODE_CONFIG,
-           "r holds a run with run.task inverted_pendulum, not hopper");
+           "r contains a run with run.task inverted_pendulum, not hopper");
 }
 
 static void latest_is_followed(void **state) {
@@ -265,9 +265,9 @@ static void latest_is_followed(void **state) {
     // As a run directory the link is followed and then recreated, not onto itself.
     expect("rm -f over *.pid; (sleep 1; kill -INT $(cat runs/one/lock)) & "
            "./spur run --run-dir runs/latest",
-           0, "/runs/one (taken up again)");
+           0, "/runs/one (resumed)");
     expect("readlink runs/latest", 0, "one\n");
-    expect_run("kill -INT $pid", 0, "to go on", "run directory: r");
+    expect_run("kill -INT $pid", 0, "to resume", "run directory: r");
     expect("readlink runs/latest", 0, "/r\n");
 }
 
@@ -276,7 +276,7 @@ static void a_run_that_is_over(void **state) {
     write_file("r/progress.csv", "env_steps,wall_seconds,return_mean,return_std\n1000,10,960,3\n"
                                  "1250,20,970,3\n1500,21,1000,0\n");
     expect("./spur run inverted_pendulum --run-dir r", 0,
-           "this run is over: solved at step 1,500; best return 1000.0");
+           "this run is finished: solved at step 1,500; best return 1000.0");
 }
 
 int main(void) {
