@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Start of a daemon, its sockets and port, its loop, and the orderly end.
 #include "daemon/daemon.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The table of options, help texts, parsing and range checks.
 #include "daemon/options.h"
 
 #include <errno.h>

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// Metadata and tensors of the two files, the order of renames, and the choice of a matching pair
+// when loading.
 #include "learner/checkpoint.h"
 
 #include <errno.h>

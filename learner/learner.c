@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Messages to the model server, commands for the trainer, ticks, and the end.
 #include "learner/learner.h"
 
 #include <inttypes.h>

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// One reserved mapping for all columns; pages become resident when written and are released
+// before the oldest row.
 #include "learner/replay.h"
 
 #include <errno.h>

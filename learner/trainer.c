@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Execution of commands, mixed batches, publication, and checkpoints.
 #include "learner/trainer.h"
 
 #include <math.h>

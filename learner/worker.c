@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The thread, its queue of commands, and the shared report.
 #include "learner/worker.h"
 
 #include <pthread.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Each thread has its own queue; results return through one queue to the loop.
 #include "modelserver/workers.h"
 
 #include <pthread.h>

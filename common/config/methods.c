@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Rows of METHODS, their defaults, and which configuration keys each method uses.
 #include "common/config/methods.h"
 
 #include <stdio.h>

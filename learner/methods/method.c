@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Finds the table of functions of a method, and checks that its state is finite.
 #include "learner/methods/method.h"
 
 #include "common/base/check.h"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// One update: Bellman targets, critics, policy, temperature. Two threads take one critic each.
 #include "learner/methods/sac.h"
 
 #include <math.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Creates, updates and saves the state; method: sac itself is at the end.
 #include "learner/methods/sac_method.h"
 
 #include <stdlib.h>

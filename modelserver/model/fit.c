@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Bootstrap and holdout, epochs on a thread team, early stopping, elites.
 #include "modelserver/model/fit.h"
 
 #include <stdlib.h>

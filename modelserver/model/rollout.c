@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// One pass per step over the running rollouts, grouped by sampled member; random numbers
+// are positions in streams, so rows do not depend on blocks.
 #include "modelserver/model/rollout.h"
 
 #include <math.h>

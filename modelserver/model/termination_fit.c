@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Balanced batches, one head per worker, then calibration on the held-out rows.
 #include "modelserver/model/termination_fit.h"
 
 #include <math.h>

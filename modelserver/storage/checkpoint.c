@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Tensors and metadata of the state; loading checks shapes, run and finite numbers.
 #include "modelserver/storage/checkpoint.h"
 
 #include <inttypes.h>
