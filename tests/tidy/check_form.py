@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Shows that the tree keeps its form: licence lines, widths, blanks, file lengths, links that lead somewhere."""
+"""Shows that the tree keeps its form: licence lines, widths, blanks, file lengths; and that links and paths in the documentation exist."""
 import os
 import re
 import subprocess
@@ -21,6 +21,30 @@ def wide_prose(lines):
             yield number
 
 
+def anchors(path):
+    """The anchors of the headings of a Markdown page, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", open(path, encoding="utf-8").read(), re.M)
+    return {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+def bad_references(name, text, names):
+    """Links, anchors and paths in a Markdown page that do not exist. Logs and changes may name what is gone."""
+    for target, anchor in re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", text):
+        path = os.path.join(root, os.path.dirname(name), target) if target else os.path.join(root, name)
+        if "://" in target:
+            continue
+        if not os.path.exists(path):
+            yield f"the link to {target} leads nowhere"
+        elif anchor and anchor not in anchors(path):
+            yield f"{target} has no heading #{anchor}"
+    if "/log/" in name or name == "CHANGELOG.md":
+        return
+    tops = "|".join(sorted({n.split("/")[0] for n in names if "/" in n and not n.startswith(".")}))
+    for path in re.findall(rf"`((?:{tops})/[\w./-]+)`", text):
+        if not os.path.exists(os.path.join(root, path)) and "NAME" not in path:
+            yield f"{path} does not exist"
+
+
 def tracked():
     out = subprocess.run(["git", "-C", root, "ls-files"], capture_output=True, text=True).stdout.split("\n")
     names = [n for n in out if n]
@@ -31,8 +55,8 @@ def tracked():
 
 
 def main():
-    faults, seen = [], 0
-    for name in tracked():
+    faults, seen, names = [], 0, tracked()
+    for name in names:
         is_c = name.endswith((".c", ".h"))
         is_text = is_c or name.endswith((".py", ".sh", ".build", ".md", ".yaml", ".proto", ".xml")) or name == "Makefile"
         if not is_text:
@@ -59,11 +83,7 @@ def main():
                 faults.append(f"{name}:{number}: a call that has no bounds or hides state")
         if name.endswith(".md"):
             faults += [f"{name}:{number}: wrap at {WIDTH} columns" for number in wide_prose(lines)]
-            for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
-                if "://" in target:
-                    continue
-                if not os.path.exists(os.path.join(root, os.path.dirname(name), target)):
-                    faults.append(f"{name}: the link to {target} leads nowhere")
+            faults += [f"{name}: {fault}" for fault in bad_references(name, text, names)]
     if seen < 20:
         faults.append(f"only {seen} files seen in {root}: is this the source tree?")
     print("\n".join(faults) or f"{seen} files in form")
