@@ -108,6 +108,8 @@ static void describe_waiting(const struct actor *a, uint64_t now_ms, char *out, 
     out[0] = '\0';
     if (!client_up(&a->server)) {
         session_waiting(&a->server.session, now_ms, out, out_len);
+    } else if (a->phase == PHASE_JOINING) {
+        snprintf(out, out_len, "the environment: it is being started");
     } else if (a->phase == PHASE_LEAVING) {
         snprintf(out, out_len, "leaving: %llu rows are not yet acknowledged",
                  (unsigned long long)spool_rows(a->spool));
@@ -179,7 +181,7 @@ static bool on_wait(void *arg, uint64_t now_ms) {
     if (client_up(&a->server) && client_silent(&a->server, now_ms)) {
         send_heartbeat(a, now_ms);
     }
-    return !a->who->stop_requested || !a->who->stop_requested(a->who->stop_arg);
+    return !client_stop_requested(&a->server);
 }
 
 // Requests a policy: at once if one is required, at intervals if a newer one exists.
@@ -265,7 +267,8 @@ static bool prepare(struct actor *a, const struct wire_welcome *w) {
     a->envs = vec_env_create(task, a->who->envs, w->seed, w->actor_index, w->actor_steps,
                              w->actor_episodes, &a->wait, err, sizeof(err));
     if (!a->envs) {
-        finish(a, error_set(a->why, sizeof(a->why), EXIT_CODE_FAILURE, "%.500s", err));
+        int code = client_stop_requested(&a->server) ? EXIT_CODE_OK : EXIT_CODE_FAILURE;
+        finish(a, error_set(a->why, sizeof(a->why), code, "%.500s", err));
         return false;
     }
     a->task = task;
@@ -499,22 +502,31 @@ static bool decide(struct actor *a) {
     return false;
 }
 
-static void step_once(struct actor *a, uint64_t now_ms) {
+// A step returned no row.
+static void on_bad_step(struct actor *a, uint64_t now_ms, bool broken) {
+    a->count.steps_bad++;
+    log_warn("the simulator of %s returned a bad step (number %llu of this actor): dropped, a "
+             "new episode begins",
+             a->task->name, (unsigned long long)a->count.steps_bad);
+    a->bad += ACTOR_BAD_WEIGHT;
+    if (broken || a->bad >= ACTOR_BAD_MAX) {
+        leave_broken(a, now_ms);
+    }
+}
+
+// False: no further step now.
+static bool step_once(struct actor *a, uint64_t now_ms) {
     struct vec_env_row row;
     if (!decide(a)) {
-        return;
+        return true;
     }
     if (!vec_env_step(a->envs, &row)) {
-        a->count.steps_bad++;
         spool_truncate(a->spool, a->last_row[row.env]);
-        log_warn("the simulator of %s returned a bad step (number %llu of this actor): dropped, a "
-                 "new episode begins",
-                 a->task->name, (unsigned long long)a->count.steps_bad);
-        a->bad += ACTOR_BAD_WEIGHT;
-        if (row.broken || a->bad >= ACTOR_BAD_MAX) {
-            leave_broken(a, now_ms);
+        if (client_stop_requested(&a->server)) {
+            return false; // the wait was given up for it
         }
-        return;
+        on_bad_step(a, now_ms, row.broken);
+        return true;
     }
     a->steps++;
     a->bad -= a->bad > 0;
@@ -523,11 +535,11 @@ static void step_once(struct actor *a, uint64_t now_ms) {
     if (row.flags) {
         report_episode(a, now_ms, &row);
     }
+    return true;
 }
 
 void actor_step(struct actor *a, uint64_t now_ms) {
-    for (int i = 0; i < ACTOR_STEPS_PER_CALL && actor_may_step(a); i++) {
-        step_once(a, now_ms);
+    for (int i = 0; i < ACTOR_STEPS_PER_CALL && actor_may_step(a) && step_once(a, now_ms); i++) {
     }
     if (a->phase != PHASE_ACTING) {
         return;

@@ -77,6 +77,10 @@ bool client_up(const struct client *c) {
     return c->session.state == SESSION_UP;
 }
 
+bool client_stop_requested(const struct client *c) {
+    return c->who->stop_requested && c->who->stop_requested(c->who->stop_arg);
+}
+
 bool client_silent(const struct client *c, uint64_t now_ms) {
     return now_ms >= c->session.sent_ms + c->session.heartbeat_ms;
 }

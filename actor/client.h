@@ -45,6 +45,7 @@ int client_send(struct client *c, uint64_t now_ms, struct wire_msg *msg);
 bool client_up(const struct client *c);
 // Whether nothing was sent for a heartbeat's interval.
 bool client_silent(const struct client *c, uint64_t now_ms);
+bool client_stop_requested(const struct client *c);
 
 // Looks up the run's task by name: who->task or a built-in one, with the run's time limit.
 // 0, or -1 with the reason and a remedy in err.

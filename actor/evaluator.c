@@ -216,7 +216,7 @@ static bool on_wait(void *arg, uint64_t now_ms) {
     if (client_up(&e->server) && client_silent(&e->server, now_ms)) {
         send_heartbeat(e, now_ms);
     }
-    return !e->who->stop_requested || !e->who->stop_requested(e->who->stop_arg);
+    return !client_stop_requested(&e->server);
 }
 
 void evaluator_on_tick(struct evaluator *e, uint64_t now_ms) {

@@ -195,6 +195,8 @@ static void start(struct app *app) {
         .pid = d->pid,
         .envs = d->options.envs ? d->options.envs : 1,
         .task = choose_task(app),
+        .stop_requested = daemon_stop_requested,
+        .stop_arg = d,
         .modelserver = d->options.modelserver,
         .learner = d->options.learner,
     };

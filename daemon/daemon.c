@@ -231,6 +231,10 @@ void daemon_wake(void *daemon) {
     loop_wake_up(((struct daemon *)daemon)->wake);
 }
 
+bool daemon_stop_requested(void *daemon) {
+    return loop_signal_arrived(((struct daemon *)daemon)->loop);
+}
+
 void daemon_set_idle(struct daemon *d, bool active) {
     loop_idle_set(d->idle, active);
 }

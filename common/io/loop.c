@@ -77,6 +77,8 @@ struct loop_child {
 
 struct loop {
     uv_loop_t uv;
+    uv_loop_t watch; // sees the same signals, for loop_signal_arrived
+    bool watching, signal_arrived;
     uv_prepare_t prepare;
     uv_check_t check;
     uv_idle_t awake;    // active while messages are pending: keeps the loop from sleeping
@@ -172,6 +174,11 @@ void loop_destroy(struct loop **loop) {
         struct loop_child *child = l->children;
         l->children = child->next;
         free(child);
+    }
+    if (l->watching) {
+        uv_walk(&l->watch, close_handle, l);
+        uv_run(&l->watch, UV_RUN_DEFAULT);
+        CHECK(uv_loop_close(&l->watch) == 0);
     }
     free(l);
     *loop = NULL;
@@ -279,11 +286,31 @@ static void on_signal(uv_signal_t *uv, int number) {
     sig->fn(sig->arg);
 }
 
+static void note_signal(void *arg) {
+    ((struct loop *)arg)->signal_arrived = true;
+}
+
 void loop_on_signal(struct loop *loop, int signal_number, loop_fn *fn, void *arg) {
     struct loop_signal *sig = xmalloc(sizeof(*sig));
     *sig = (struct loop_signal){.fn = fn, .arg = arg};
     CHECK(uv_signal_init(&loop->uv, &sig->uv) == 0);
     CHECK(uv_signal_start(&sig->uv, on_signal, signal_number) == 0);
+
+    if (!loop->watching) {
+        CHECK(uv_loop_init(&loop->watch) == 0);
+        loop->watching = true;
+    }
+    struct loop_signal *seen = xmalloc(sizeof(*seen));
+    *seen = (struct loop_signal){.fn = note_signal, .arg = loop};
+    CHECK(uv_signal_init(&loop->watch, &seen->uv) == 0);
+    CHECK(uv_signal_start(&seen->uv, on_signal, signal_number) == 0);
+}
+
+bool loop_signal_arrived(struct loop *loop) {
+    if (loop->watching) {
+        uv_run(&loop->watch, UV_RUN_NOWAIT);
+    }
+    return loop->signal_arrived;
 }
 
 // ---- children ----

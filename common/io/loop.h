@@ -53,6 +53,9 @@ void loop_idle_set(struct loop_idle *idle, bool active);
 
 // Calls fn on every delivery of a signal.
 void loop_on_signal(struct loop *loop, int signal_number, loop_fn *fn, void *arg);
+// Whether one of those signals has arrived, for a callback that takes long: fn itself is called
+// only after it.
+bool loop_signal_arrived(struct loop *loop);
 
 // Starts a program. args is NULL-terminated, args[0] the path; borrowed for the call. Its standard
 // output and error are log_fd, its standard input is /dev/null. The kernel kills the child when

@@ -330,7 +330,7 @@ static void test_wait(void **state) {
     patience = (struct patience){.calls_max = 3};
     assert_true(act(env, 0, obs).bad);
     assert_int_equal(patience.calls, 3);
-    assert_said(logged(), "stopped while it waited for the answer to STEP");
+    assert_null(strstr(logged(), "failure")); // which is not held against the process
     env_destroy(&env);
 }
 

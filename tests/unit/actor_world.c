@@ -39,9 +39,22 @@ const char *task_nearest(const char *name) {
 
 struct env {
     double start, steps, action;
+    const struct env_wait *wait;
 };
+
+// As an environment in another process does. False: the wait was given up.
+static bool wait_for_it(const struct env_wait *wait) {
+    return slow_until_ms == 0 || wait->fn(wait->arg, slow_until_ms);
+}
+
+static bool is_stop_requested(void *arg) {
+    (void)arg;
+    return stop_requested;
+}
 int bad_step_at;
 bool bad_for_good;
+uint64_t slow_until_ms;
+bool stop_requested;
 int steps_taken;
 int world_envs = 1;
 
@@ -52,11 +65,14 @@ bool env_in_process(const struct task *task) {
 
 struct env *env_create_waiting(const struct task *task, const struct env_wait *wait, char *err,
                                size_t err_len) {
-    (void)wait;
-    (void)err;
-    (void)err_len;
+    if (!wait_for_it(wait)) {
+        snprintf(err, err_len, "stopped while it waited");
+        return NULL;
+    }
     assert_true(task->obs_dim == OBS_DIM && task->horizon == EPISODE_STEPS);
-    return calloc(1, sizeof(struct env));
+    struct env *env = calloc(1, sizeof(struct env));
+    env->wait = wait;
+    return env;
 }
 
 void env_destroy(struct env **env) {
@@ -65,7 +81,7 @@ void env_destroy(struct env **env) {
 }
 
 void env_reset(struct env *env, struct rng *rng) {
-    *env = (struct env){.start = rng_uniform(rng)};
+    *env = (struct env){.start = rng_uniform(rng), .wait = env->wait};
 }
 
 void env_obs(const struct env *env, float *obs) {
@@ -75,6 +91,9 @@ void env_obs(const struct env *env, float *obs) {
 }
 
 struct env_step env_step(struct env *env, const float *action) {
+    if (!wait_for_it(env->wait)) {
+        return (struct env_step){.bad = true};
+    }
     steps_taken++;
     env->steps++;
     env->action = action[0];
@@ -131,9 +150,11 @@ struct world *world_make(bool evaluate) {
                                       .envs = world_envs,
                                       .endpoint = "",
                                       .modelserver = "ipc:///server",
-                                      .learner = "ipc:///learner"};
+                                      .learner = "ipc:///learner",
+                                      .stop_requested = is_stop_requested};
     bad_step_at = 0;
-    bad_for_good = false;
+    bad_for_good = stop_requested = false;
+    slow_until_ms = 0;
     steps_taken = 0;
     if (evaluate) {
         w->evaluator = evaluator_create(&w->who, &w->port, w->now_ms);

@@ -388,6 +388,42 @@ static void a_broken_environment_stops_the_actor(void **state) {
     world_free(w);
 }
 
+// While an environment in another process is waited for, heartbeats go on, and a signal to stop
+// ends the wait.
+static void heartbeats_continue_during_a_slow_step(void **state) {
+    (void)state;
+    struct world *w = world_make(false);
+    slow_until_ms = w->now_ms + 1000;
+    pass(w, 50);
+    welcome_with(w, 1, 0, 0); // the environment is made meanwhile
+    const struct sent *s = find_sent(w, WIRE_HEARTBEAT, 0);
+    assert_string_equal(s->msg.heartbeat.waiting, "the environment: it is being started");
+    w->count = 0;
+    pass(w, 1000);
+    slow_until_ms = w->now_ms + 1000;
+    w->count = 0;
+    credit(w, 3, 100, 0, 0);
+    step(w);
+    assert_int_equal(steps_taken, 3);
+    assert_true(count_sent(w, WIRE_HEARTBEAT) >= 1);
+    stop_requested = true;
+    credit(w, 6, 100, 0, 0);
+    step(w);
+    assert_int_equal(steps_taken, 3);
+    assert_int_equal(counter(w, "steps_bad"), 0);
+    world_free(w);
+
+    // While the environment starts, there are no rows to send first.
+    w = world_make(false);
+    slow_until_ms = w->now_ms + 1000;
+    stop_requested = true;
+    welcome(w);
+    int code = -1;
+    assert_true(finished(w, &code));
+    assert_int_equal(code, EXIT_CODE_OK);
+    world_free(w);
+}
+
 // A second incarnation that continues the counts of the first draws the same
 // random numbers as the first would.
 static void streams_continue_after_a_restart(void **state) {
@@ -642,6 +678,7 @@ int main(void) {
         cmocka_unit_test(random_and_policy_rows_do_not_mix),
         cmocka_unit_test(a_bad_step_is_dropped),
         cmocka_unit_test(a_broken_environment_stops_the_actor),
+        cmocka_unit_test(heartbeats_continue_during_a_slow_step),
         cmocka_unit_test(environments_take_turns),
         cmocka_unit_test(chosen_actions_obey_the_required_version),
         cmocka_unit_test(a_bad_step_ends_its_own_episode_alone),

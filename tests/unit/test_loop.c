@@ -169,7 +169,10 @@ static void signals_reach_the_loop(void **state) {
     w->wanted = 2;
     loop_on_signal(w->loop, SIGTERM, fire, w);
     loop_on_signal(w->loop, SIGINT, fire, w);
+    assert_false(loop_signal_arrived(w->loop));
     kill(getpid(), SIGTERM);
+    assert_true(loop_signal_arrived(w->loop)); // before its function is called
+    assert_int_equal(w->fired, 0);
     kill(getpid(), SIGINT);
     loop_run(w->loop);
     assert_int_equal(w->fired, 2);

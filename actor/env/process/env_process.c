@@ -6,6 +6,7 @@
 // ends the process; the next reset starts another one.
 #include "actor/env/process/env_process.h"
 
+#include <errno.h>
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -89,9 +90,10 @@ static int report_error(struct process *p, const struct pipe_child_reply *reply,
 static int call(struct process *p, struct pipe_child_reply *reply, enum frame_type type,
                 enum frame_type expected, const void *payload, size_t len, const char *what,
                 char *err, size_t err_len) {
-    if (pipe_child_call(p->child, reply, type, payload, len, p->spec.timeout_s, p->wait, err,
-                        err_len) < 0) {
-        return -1;
+    int rc = pipe_child_call(p->child, reply, type, payload, len, p->spec.timeout_s, p->wait, err,
+                             err_len);
+    if (rc < 0) {
+        return rc;
     }
     if (reply->type == FRAME_ERROR) {
         return report_error(p, reply, what, err, err_len);
@@ -247,13 +249,16 @@ static int start(struct process *p, char *note, size_t note_len, char *err, size
     }
     struct pipe_child_reply reply;
     uint32_t make[2] = {FRAME_VERSION, p->pictures ? FRAME_MAKE_PICTURES : 0};
-    if (call(p, &reply, FRAME_MAKE, FRAME_MADE, make, sizeof(make), "make", err, err_len) < 0 ||
-        take_made(p, &reply, note, note_len, err, err_len) < 0) {
-        pipe_child_stop(&p->child, 0);
-        return -1;
+    int rc = call(p, &reply, FRAME_MAKE, FRAME_MADE, make, sizeof(make), "make", err, err_len);
+    if (rc == 0) {
+        rc = take_made(p, &reply, note, note_len, err, err_len);
     }
-    pipe_child_rename(p->child, p->name);
-    return 0;
+    if (rc == 0) {
+        pipe_child_rename(p->child, p->name);
+    } else {
+        pipe_child_stop(&p->child, 0);
+    }
+    return rc;
 }
 
 // The same environment as before, after a failure.
@@ -278,10 +283,14 @@ static int start_again(struct process *p, char *err, size_t err_len) {
     return rc;
 }
 
-static void fail(struct process *p, const char *why) {
+// After a call that returned rc < 0.
+static void fail(struct process *p, int rc, const char *why) {
     int pid = p->child ? pipe_child_pid(p->child) : 0;
     pipe_child_stop(&p->child, 0);
     p->bad = true;
+    if (rc == -ECANCELED) {
+        return; // by us
+    }
     p->failures++;
     p->good_steps = 0;
     if (p->failures >= ENV_PROCESS_FAILURES_MAX) {
@@ -328,43 +337,62 @@ static int take_observation(struct process *p, const struct pipe_child_reply *r,
     return 0;
 }
 
+// Calls RESET or STEP and takes the answer.
+static int observe(struct process *p, enum frame_type type, const void *payload, size_t len,
+                   double *reward, uint32_t *flags, char *err, size_t err_len) {
+    const char *what = type == FRAME_RESET ? "reset" : "step";
+    struct pipe_child_reply reply;
+    int rc = call(p, &reply, type, FRAME_OBSERVATION, payload, len, what, err, err_len);
+    return rc < 0 ? rc : take_observation(p, &reply, what, reward, flags, err, err_len);
+}
+
 static void process_reset(struct env *env, struct rng *rng) {
     struct process *p = (struct process *)env;
-    struct pipe_child_reply reply;
     char err[512];
     double reward;
     uint32_t flags;
     // Drawn first: failures shift no later episode. Some libraries take no larger seeds.
     uint64_t seed = rng_u64(rng) >> (64 - SEED_BITS);
     p->steps = 0;
-    p->bad = false;
+    p->bad = p->failures >= ENV_PROCESS_FAILURES_MAX;
     memset(p->obs, 0, sizeof(p->obs));
-    if (p->failures >= ENV_PROCESS_FAILURES_MAX) {
-        p->bad = true;
-    } else if ((!p->child && start_again(p, err, sizeof(err)) < 0) ||
-               call(p, &reply, FRAME_RESET, FRAME_OBSERVATION, &seed, sizeof(seed), "reset", err,
-                    sizeof(err)) < 0 ||
-               take_observation(p, &reply, "reset", &reward, &flags, err, sizeof(err)) < 0) {
-        fail(p, err);
+    if (p->bad) {
+        return;
     }
+    int rc = p->child ? 0 : start_again(p, err, sizeof(err));
+    if (rc == 0) {
+        rc = observe(p, FRAME_RESET, &seed, sizeof(seed), &reward, &flags, err, sizeof(err));
+    }
+    if (rc < 0) {
+        fail(p, rc, err);
+    }
+}
+
+// The action in the environment's units. False: one of its numbers is none.
+static bool scale(double *act, const struct process *p, const float *action) {
+    for (int i = 0; i < p->task.act_dim; i++) {
+        double low = p->low[i], high = p->high[i];
+        double x = 0.5 * (high + low) + 0.5 * (high - low) * (double)action[i];
+        act[i] = x < low ? low : x > high ? high : x; // rounding
+        if (isnan(x)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static struct env_step process_step(struct env *env, const float *action) {
     struct process *p = (struct process *)env;
-    struct pipe_child_reply reply;
     char err[512];
     double act[TASK_ACT_DIM_MAX], reward = 0;
     uint32_t flags = 0;
-    for (int i = 0; i < p->task.act_dim && !p->bad; i++) {
-        double x =
-            0.5 * (p->high[i] + p->low[i]) + 0.5 * (p->high[i] - p->low[i]) * (double)action[i];
-        act[i] = x < p->low[i] ? p->low[i] : x > p->high[i] ? p->high[i] : x; // rounding
-        p->bad = isnan(x);
-    }
-    if (!p->bad && (call(p, &reply, FRAME_STEP, FRAME_OBSERVATION, act, 8 * (size_t)p->task.act_dim,
-                         "step", err, sizeof(err)) < 0 ||
-                    take_observation(p, &reply, "step", &reward, &flags, err, sizeof(err)) < 0)) {
-        fail(p, err);
+    p->bad = p->bad || !scale(act, p, action);
+    if (!p->bad) {
+        int rc = observe(p, FRAME_STEP, act, 8 * (size_t)p->task.act_dim, &reward, &flags, err,
+                         sizeof(err));
+        if (rc < 0) {
+            fail(p, rc, err);
+        }
     }
     if (p->bad) {
         return (struct env_step){.bad = true, .broken = p->failures >= ENV_PROCESS_FAILURES_MAX};

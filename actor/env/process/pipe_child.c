@@ -189,8 +189,8 @@ static int read_frame(struct pipe_child *c, size_t *have, size_t want, enum fram
             return error_set(err, err_len, -1, "no answer to %s in time (task.env_timeout_s)",
                              type_name(type));
         case READY_GIVEN_UP:
-            return error_set(err, err_len, -1, "stopped while it waited for the answer to %s",
-                             type_name(type));
+            return error_set(err, err_len, -ECANCELED,
+                             "stopped while it waited for the answer to %s", type_name(type));
         case READY_ENDED:
             return describe_end(c, type, err, err_len);
         case READY:
@@ -247,8 +247,9 @@ int pipe_child_call(struct pipe_child *c, struct pipe_child_reply *reply, enum f
         return error_set(err, err_len, -1, "the process does not read its requests");
     }
     size_t have = 0;
-    if (read_frame(c, &have, FRAME_HEADER, type, deadline_ms, wait, err, err_len) < 0) {
-        return -1;
+    int rc = read_frame(c, &have, FRAME_HEADER, type, deadline_ms, wait, err, err_len);
+    if (rc < 0) {
+        return rc;
     }
     uint32_t header[2];
     memcpy(header, c->data, sizeof(header));
@@ -264,8 +265,9 @@ int pipe_child_call(struct pipe_child *c, struct pipe_child_reply *reply, enum f
     }
     size_t total = FRAME_HEADER + (size_t)header[1];
     make_room(c, total + 1);
-    if (read_frame(c, &have, total, type, deadline_ms, wait, err, err_len) < 0) {
-        return -1;
+    rc = read_frame(c, &have, total, type, deadline_ms, wait, err, err_len);
+    if (rc < 0) {
+        return rc;
     }
     if (have > total) {
         return error_set(err, err_len, -1, "the process sent %zu bytes more than its answers",

@@ -33,7 +33,8 @@ struct pipe_child_reply {
 struct pipe_child *pipe_child_start(const struct pipe_child_command *command, char *err,
                                     size_t err_len);
 // Sends a request and waits for its reply, timeout_s at most; wait (may be NULL) is called
-// meanwhile. 0, or -1 with a sentence in err, and the child must be stopped.
+// meanwhile. 0, -ECANCELED where wait ended it, or -1; then with a sentence in err, and the child
+// must be stopped.
 int pipe_child_call(struct pipe_child *child, struct pipe_child_reply *reply, enum frame_type type,
                     const void *payload, size_t len, double timeout_s, const struct env_wait *wait,
                     char *err, size_t err_len);
