@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Creation of the state from store and checkpoint, and figures that need several subjects.
 #include "modelserver/core/core.h"
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Counters by name.
 #include "modelserver/core/counters.h"
 
 void counters_add(struct counters *c, enum ms_counter counter, uint64_t n) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Requests for the evaluator, its reports, and the conditions that end a run.
 #include "modelserver/core/evaluation.h"
 
 #include <math.h>

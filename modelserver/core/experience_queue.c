@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Numbering of Experience messages, and the window of unconfirmed ones.
 #include "modelserver/core/experience_queue.h"
 
 #include <string.h>

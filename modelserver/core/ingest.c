@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Order and validation of Transitions, batches for the disk thread, acknowledgements.
 #include "modelserver/core/ingest.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Checks for id, role and place, and the peer's entry after them.
 #include "modelserver/core/join.h"
 
 #include <stdio.h>

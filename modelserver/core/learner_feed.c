@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Progress and policies of the learner, rows and grants for it.
 #include "modelserver/core/learner_feed.h"
 
 #include <math.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Pending messages of peers, refusals, and sending.
 #include "modelserver/core/outbox.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Bounds of ratio and lockstep, with the reasons for waiting.
 #include "modelserver/core/pacing.h"
 
 #include <math.h>

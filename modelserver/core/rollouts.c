@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Batches of rollouts, their numbers, and the two blocks in use.
 #include "modelserver/core/rollouts.h"
 
 #include <math.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Values derived from the configuration.
 #include "modelserver/core/run_context.h"
 
 uint64_t run_wall_ms(const struct run_context *run, uint64_t now_ms) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Intervals and requests of checkpoints; one job at a time.
 #include "modelserver/core/saving.h"
 
 #include "common/base/check.h"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Steps of the shutdown and their time limits.
 #include "modelserver/core/shutdown.h"
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// One function per part of the status message.
 #include "modelserver/core/status_report.h"
 
 #include <stdio.h>

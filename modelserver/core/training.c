@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Start and outcome of a training, and the model that it leaves.
 #include "modelserver/core/training.h"
 
 #include <string.h>
