@@ -21,6 +21,7 @@
 #include "daemon/daemon.h"
 #include "modelserver/core/modelserver.h"
 #include "modelserver/storage/checkpoint.h"
+#include "modelserver/storage/store_size.h"
 #include "modelserver/workers.h"
 
 struct app {

@@ -18,7 +18,6 @@
 #include "actor/env/env_mujoco.h"
 
 #include <math.h>
-#include <mujoco/mujoco.h>
 #include <mujoco/mjxmacro.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -27,6 +26,7 @@
 #include <string.h>
 
 #include "actor/env/mujoco_internal.h"
+#include "actor/env/mujoco_library.h"
 #include "actor/env/env_kind.h"
 #include "common/base/check.h"
 #include "common/base/embed.h"
@@ -74,8 +74,8 @@ static void on_warning(const char *text) {
 }
 
 static void install_handlers(void) {
-    mju_user_error = on_error;
-    mju_user_warning = on_warning;
+    *mujoco.mju_user_error = on_error;
+    *mujoco.mju_user_warning = on_warning;
 }
 
 bool mujoco_guarded(void (*fn)(void *arg), void *arg) {
@@ -103,7 +103,7 @@ const char *mujoco_error(void) {
 
 #if mjVERSION_HEADER >= 300
 static void reset_data(struct mujoco *s) {
-    mj_resetData(s->model, s->data);
+    mujoco.mj_resetData(s->model, s->data);
 }
 #else
 // Copies all other arrays of data to `initial`, or back. Returns their size in bytes.
@@ -126,7 +126,7 @@ static size_t copy_initial(const mjModel *m, mjData *data, unsigned char *initia
 
 static void reset_data(struct mujoco *s) {
     if (s->initial == NULL) {
-        mj_resetData(s->model, s->data);
+        mujoco.mj_resetData(s->model, s->data);
         s->initial = xmalloc(copy_initial(s->model, s->data, NULL, false));
         copy_initial(s->model, s->data, s->initial, false);
         return;
@@ -140,7 +140,7 @@ static void reset_data(struct mujoco *s) {
 
 static void simulator_forward(void *arg) {
     struct mujoco *s = arg;
-    mj_forward(s->model, s->data);
+    mujoco.mj_forward(s->model, s->data);
 }
 
 static void fail_episode(struct mujoco *s) {
@@ -171,25 +171,25 @@ static void load_embedded(struct load *load) {
     const char *name = load->file->name;
     // A virtual file system, because the compiler reads files. 2 MB: too large for the stack.
     mjVFS *vfs = xmalloc(sizeof *vfs);
-    mj_defaultVFS(vfs);
+    mujoco.mj_defaultVFS(vfs);
 #if mjVERSION_HEADER >= 300
-    int status = mj_addBufferVFS(vfs, name, load->file->data, (int)load->file->len);
+    int status = mujoco.mj_addBufferVFS(vfs, name, load->file->data, (int)load->file->len);
 #else
-    int status = mj_makeEmptyFileVFS(vfs, name, (int)load->file->len);
+    int status = mujoco.mj_makeEmptyFileVFS(vfs, name, (int)load->file->len);
     if (status == 0) {
-        memcpy(vfs->filedata[mj_findFileVFS(vfs, name)], load->file->data, load->file->len);
+        memcpy(vfs->filedata[mujoco.mj_findFileVFS(vfs, name)], load->file->data, load->file->len);
     }
 #endif
     CHECK(status == 0);
-    load->model = mj_loadXML(name, vfs, load->err, sizeof load->err);
-    mj_deleteVFS(vfs);
+    load->model = mujoco.mj_loadXML(name, vfs, load->err, sizeof load->err);
+    mujoco.mj_deleteVFS(vfs);
     free(vfs);
 }
 
 static void load_model(void *arg) {
     struct load *load = arg;
     if (load->path != NULL) {
-        load->model = mj_loadXML(load->path, NULL, load->err, sizeof load->err);
+        load->model = mujoco.mj_loadXML(load->path, NULL, load->err, sizeof load->err);
     } else {
         load_embedded(load);
     }
@@ -197,7 +197,7 @@ static void load_model(void *arg) {
 
 static void make_data(void *arg) {
     struct load *load = arg;
-    load->data = mj_makeData(load->model);
+    load->data = mujoco.mj_makeData(load->model);
 }
 
 static const struct embed_file *find_model_file(const char *name) {
@@ -226,7 +226,7 @@ static int load_all(struct load *load, const char *name, char *err, size_t err_l
     }
     if (!mujoco_guarded(make_data, load) || load->data == NULL) {
         snprintf(err, err_len, "%s: MuJoCo has no memory for the simulation", name);
-        mj_deleteModel(load->model);
+        mujoco.mj_deleteModel(load->model);
         return -1;
     }
     return 0;
@@ -260,8 +260,8 @@ static void set_bounds(struct mujoco *s) {
 
 static void mujoco_destroy(struct env *env) {
     struct mujoco *s = mujoco_of(env);
-    mj_deleteData(s->data);
-    mj_deleteModel(s->model);
+    mujoco.mj_deleteData(s->data);
+    mujoco.mj_deleteModel(s->model);
     if (s->row->release != NULL) {
         s->row->release(s->row->context);
     }
@@ -272,6 +272,9 @@ static void mujoco_destroy(struct env *env) {
 struct env *env_mujoco_create(const struct task *task, const struct env_task *row, const char *mjcf,
                               char *err, size_t err_len) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    if (mujoco_load(err, err_len) < 0) {
+        return NULL;
+    }
     pthread_once(&once, install_handlers);
 
     struct load load = {.path = mjcf, .file = mjcf == NULL ? find_model_file(row->model) : NULL};
@@ -308,8 +311,8 @@ struct env *env_mujoco_create(const struct task *task, const struct env_task *ro
             },
     };
     if (row->bind != NULL && row->bind(row->context, &s->env, err, err_len) < 0) {
-        mj_deleteData(s->data);
-        mj_deleteModel(s->model);
+        mujoco.mj_deleteData(s->data);
+        mujoco.mj_deleteModel(s->model);
         free(s);
         return NULL;
     }
@@ -341,12 +344,12 @@ void env_set_state(struct env *env, const double *qpos, const double *qvel) {
 static void simulator_step(void *arg) {
     struct mujoco *s = arg;
     for (int i = 0; i < s->row->frame_skip; i++) {
-        mj_step(s->model, s->data);
+        mujoco.mj_step(s->model, s->data);
     }
     if (s->row->forward) {
-        mj_forward(s->model, s->data);
+        mujoco.mj_forward(s->model, s->data);
     } else {
-        mj_rnePostConstraint(s->model, s->data);
+        mujoco.mj_rnePostConstraint(s->model, s->data);
     }
 }
 
@@ -522,8 +525,8 @@ int env_model_values(double *out, int max, const struct env *env, const char *fi
 }
 
 const char *env_model_name(const struct env *env, const char *kind, int index) {
-    int type = mju_str2Type(kind);
+    int type = mujoco.mju_str2Type(kind);
     CHECK(type > 0);
-    const char *name = mj_id2name(mujoco_of(env)->model, type, index);
+    const char *name = mujoco.mj_id2name(mujoco_of(env)->model, type, index);
     return name == NULL ? "" : name;
 }

@@ -12,7 +12,7 @@
 #include "modelserver/core/modelserver.h"
 #include "modelserver/model/fit.h"
 #include "modelserver/model/rollout.h"
-#include "modelserver/storage/store.h"
+#include "modelserver/storage/store_size.h"
 
 #define KIB(n) ((uint64_t)(n) << 10)
 

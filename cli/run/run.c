@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "actor/env/env_factory.h"
 #include "cli/cli.h"
 #include "cli/run/endpoints.h"
 #include "cli/run/memory.h"
@@ -118,11 +119,10 @@ static int parse(struct request *r, int argc, char **argv) {
 
 // Prints threads and kernels; refuses kernels that the processor lacks.
 static int announce_compute(const struct config *c) {
-    char text[256];
+    char text[600];
     if (!gemm_use(c->compute.kernels)) {
-        return cli_fail(EXIT_CODE_CONFIG, "set it to auto",
-                        "compute.kernels: this processor does not have %s",
-                        gemm_needs(c->compute.kernels));
+        gemm_missing(text, sizeof(text), c->compute.kernels);
+        return cli_fail(EXIT_CODE_CONFIG, "set it to auto", "compute.kernels: %s", text);
     }
     thread_plan_describe(text, sizeof(text), c, "");
     printf("%s; actors and evaluator share them; products by %s\n", text, gemm_name());
@@ -130,6 +130,21 @@ static int announce_compute(const struct config *c) {
     if (gemm_is_slow(text, sizeof(text))) {
         fprintf(stderr, "spur: %s\n", text);
     }
+    return 0;
+}
+
+// Creates a built-in task's environment once: without MuJoCo every actor would fail. (Other kinds
+// were created when the configuration was read.)
+static int check_environment(const struct task *task) {
+    char err[1024];
+    if (task->env) {
+        return 0;
+    }
+    struct env *env = env_create(task, err, sizeof(err));
+    if (!env) {
+        return cli_fail(EXIT_CODE_UNAVAILABLE, NULL, "%s", err);
+    }
+    env_destroy(&env);
     return 0;
 }
 
@@ -159,7 +174,8 @@ static int announce(const struct rundir *dir) {
                         "on run.steps, actors on run.actors",
                         "this run needs %s of memory, but only %s are available", needed, limit);
     }
-    return announce_compute(c);
+    int rc = check_environment(&dir->task);
+    return rc ? rc : announce_compute(c);
 }
 
 // Prints the command for starting further actors.

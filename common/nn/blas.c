@@ -3,38 +3,111 @@
 #include "common/nn/blas.h"
 
 #include <cblas.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/library.h"
 #include "common/nn/cpu.h"
 
-// Products of these sizes take tens of microseconds: dispatching them to OpenBLAS's own threads
-// costs more than it saves and takes cores away from other workers.
-__attribute__((constructor)) static void use_one_thread(void) {
-    openblas_set_num_threads(1);
+// clang-format off
+#define BLAS_SYMBOLS(X)                                                                            \
+    X(cblas_sgemm)                                                                                 \
+    X(openblas_get_corename)                                                                       \
+    X(openblas_set_num_threads)
+// clang-format on
+
+static struct blas_library {
+    BLAS_SYMBOLS(LIBRARY_POINTER)
+} blas; // all NULL: not loaded, plain loops compute the products
+
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static char load_error[512];
+
+static void load(void) {
+    static const struct library_symbol symbols[] = {
+#define ROW(symbol) LIBRARY_ROW(blas_library, symbol)
+        BLAS_SYMBOLS(ROW)
+#undef ROW
+    };
+    static const char *const files[] = {"libopenblas.so.0", "libopenblas.so", NULL};
+    if (library_load(&blas, symbols, sizeof(symbols) / sizeof(symbols[0]), files, load_error,
+                     sizeof(load_error)) == 0) {
+        // Products of these sizes take tens of microseconds: dispatching them to OpenBLAS's own
+        // threads costs more than it saves and takes cores away from other workers.
+        blas.openblas_set_num_threads(1);
+    }
+}
+
+int blas_load(char *err, size_t err_len) {
+    pthread_once(&once, load);
+    if (blas.cblas_sgemm) {
+        return 0;
+    }
+    snprintf(err, err_len, "%s", load_error);
+    return -1;
+}
+
+// C (M, N) = A (M, K) B (K, N); row and col are A's strides in floats.
+static void loop_columns(float *C, int ldc, const float *A, int row, int col, const float *B,
+                         int ldb, int M, int N, int K) {
+    for (int m = 0; m < M; m++) {
+        float *c = C + (size_t)m * (size_t)ldc;
+        memset(c, 0, (size_t)N * sizeof(float));
+        for (int k = 0; k < K; k++) {
+            const float a = A[(size_t)m * (size_t)row + (size_t)k * (size_t)col];
+            const float *b = B + (size_t)k * (size_t)ldb;
+            for (int n = 0; n < N; n++) {
+                c[n] += a * b[n];
+            }
+        }
+    }
 }
 
 void blas_gemm_nt(float *C, int ldc, const float *A, int lda, const float *B, int ldb, int M, int N,
                   int K, bool add) {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, M, N, K, 1.0f, A, lda, B, ldb,
-                add ? 1.0f : 0.0f, C, ldc);
+    if (blas.cblas_sgemm) {
+        blas.cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, M, N, K, 1.0f, A, lda, B, ldb,
+                         add ? 1.0f : 0.0f, C, ldc);
+        return;
+    }
+    for (int m = 0; m < M; m++) {
+        const float *a = A + (size_t)m * (size_t)lda;
+        for (int n = 0; n < N; n++) {
+            const float *b = B + (size_t)n * (size_t)ldb;
+            float *c = C + (size_t)m * (size_t)ldc + n;
+            float sum = add ? *c : 0.0f;
+            for (int k = 0; k < K; k++) {
+                sum += a[k] * b[k];
+            }
+            *c = sum;
+        }
+    }
 }
 
 void blas_gemm_nn(float *C, int ldc, const float *A, int lda, const float *B, int ldb, int M, int N,
                   int K) {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, M, N, K, 1.0f, A, lda, B, ldb, 0.0f, C,
-                ldc);
+    if (blas.cblas_sgemm) {
+        blas.cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, M, N, K, 1.0f, A, lda, B, ldb,
+                         0.0f, C, ldc);
+        return;
+    }
+    loop_columns(C, ldc, A, lda, 1, B, ldb, M, N, K);
 }
 
 void blas_gemm_tn(float *C, int ldc, const float *A, int lda, const float *B, int ldb, int M, int N,
                   int K) {
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, M, N, K, 1.0f, A, lda, B, ldb, 0.0f, C,
-                ldc);
+    if (blas.cblas_sgemm) {
+        blas.cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, M, N, K, 1.0f, A, lda, B, ldb,
+                         0.0f, C, ldc);
+        return;
+    }
+    loop_columns(C, ldc, A, 1, lda, B, ldb, M, N, K);
 }
 
 const char *blas_core(void) {
-    return openblas_get_corename();
+    return blas.cblas_sgemm ? blas.openblas_get_corename() : "";
 }
 
 #if defined(__x86_64__)
@@ -59,7 +132,7 @@ static enum cpu_vectors vectors_of_core(const char *core) {
     return CPU_VECTORS_BASELINE;
 }
 
-bool blas_core_is_slow(char *out, size_t out_len) {
+static bool core_is_slow(char *out, size_t out_len) {
     static const char *const names[] = {"SSE", "AVX", "AVX2", "AVX-512"};
     enum cpu_vectors used = vectors_of_core(blas_core());
     enum cpu_vectors possible = cpu_vectors();
@@ -83,10 +156,20 @@ bool blas_core_is_slow(char *out, size_t out_len) {
 
 #else
 
-bool blas_core_is_slow(char *out, size_t out_len) {
+static bool core_is_slow(char *out, size_t out_len) {
     (void)out;
     (void)out_len;
     return false; // the ranking above is for x86
 }
 
 #endif
+
+bool blas_core_is_slow(char *out, size_t out_len) {
+    if (blas.cblas_sgemm) {
+        return core_is_slow(out, out_len);
+    }
+    snprintf(out, out_len,
+             "matrix products are done by plain loops, several times slower than OpenBLAS: install "
+             "it (Debian: libopenblas0)");
+    return true;
+}

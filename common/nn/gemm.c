@@ -112,6 +112,11 @@ static const struct gemm_table *f32_table(const struct gemm_table *t) {
 bool gemm_use(enum compute_kernels kernels) {
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         if ((kernels == COMPUTE_AUTO || kernels == all[i]->kernels) && processor_has(all[i])) {
+            char err[512];
+            if (all[i] == &gemm_openblas && blas_load(err, sizeof(err)) < 0 &&
+                kernels != COMPUTE_AUTO) {
+                return false; // plain loops, if need be, but not under that name
+            }
             hidden_table = all[i];
             table = f32_table(hidden_table);
             return true;
@@ -125,23 +130,23 @@ __attribute__((constructor)) static void choose(void) {
     gemm_use(COMPUTE_AUTO);
 }
 
-const char *gemm_needs(enum compute_kernels kernels) {
-    switch (kernels) {
-    case COMPUTE_AVX2:
-        return "AVX2 and FMA";
-    case COMPUTE_AVX512:
-        return "AVX-512 (F, VL, DQ and BW)";
-    case COMPUTE_BF16:
-        return "AVX-512 with BF16 (avx512_bf16)";
-    default:
-        return "nothing special";
+void gemm_missing(char *out, size_t out_len, enum compute_kernels kernels) {
+    const char *features = kernels == COMPUTE_AVX2     ? "AVX2 and FMA"
+                           : kernels == COMPUTE_AVX512 ? "AVX-512 (F, VL, DQ and BW)"
+                                                       : "AVX-512 with BF16 (avx512_bf16)";
+    char err[512];
+    if (kernels == COMPUTE_OPENBLAS && blas_load(err, sizeof(err)) < 0) {
+        snprintf(out, out_len, "OpenBLAS cannot be loaded (%s)", err);
+    } else {
+        snprintf(out, out_len, "this processor does not have %s", features);
     }
 }
 
 void gemm_start(enum compute_kernels kernels) {
+    char missing[600];
     if (!gemm_use(kernels)) {
-        die(EXIT_CODE_CONFIG, "set it to auto", "compute.kernels: this processor does not have %s",
-            gemm_needs(kernels));
+        gemm_missing(missing, sizeof(missing), kernels);
+        die(EXIT_CODE_CONFIG, "set it to auto", "compute.kernels: %s", missing);
     }
 }
 
@@ -155,6 +160,9 @@ const char *gemm_name(void) {
     case COMPUTE_AVX2:
         return "AVX2 kernels";
     default:
+        if (!*blas_core()) {
+            return "plain loops";
+        }
         snprintf(openblas, sizeof(openblas), "OpenBLAS %s", blas_core());
         return openblas;
     }

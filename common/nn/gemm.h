@@ -3,8 +3,8 @@
 // activation gradient are applied while the result is in registers.
 //
 // The implementation is chosen before main() runs, by processor: own kernels for AVX-512 and AVX2,
-// OpenBLAS elsewhere. All functions run on the calling thread and may be called from any number of
-// threads at once.
+// OpenBLAS elsewhere, or plain loops if it is not installed. All functions run on the calling
+// thread and may be called from any number of threads at once.
 //
 // Activations and their gradients have the blocked layout of layout.h, weights W (out, in) are
 // row-major. No operand is rearranged between forward and backward pass.
@@ -64,11 +64,12 @@ void gemm_to_rows(float *rows, const float *x, int n, int B);
 // Selects an implementation; COMPUTE_AUTO picks the fastest except bf16. Returns false, and changes
 // nothing, if this processor or build lacks it. No other thread may be computing.
 bool gemm_use(enum compute_kernels kernels);
-// The processor features that an implementation requires, for error messages.
-const char *gemm_needs(enum compute_kernels kernels);
-// gemm_use at the start of a program; dies if the processor lacks the kernels.
+// The reason of a false gemm_use, for error messages.
+void gemm_missing(char *out, size_t out_len, enum compute_kernels kernels);
+// gemm_use at the start of a program; dies if the kernels are missing.
 void gemm_start(enum compute_kernels kernels);
-// Name of the implementation in use, for the start-up log: "AVX-512 kernels", "OpenBLAS Zen".
+// Name of the implementation in use, for the start-up log: "AVX-512 kernels", "OpenBLAS Zen",
+// "plain loops".
 const char *gemm_name(void);
 // True if products are slower than this processor allows; writes the reason to out, in one line.
 bool gemm_is_slow(char *out, size_t out_len);

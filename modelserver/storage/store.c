@@ -16,10 +16,10 @@
 
 #include "common/base/check.h"
 #include "common/base/file.h"
+#include "modelserver/storage/store_size.h"
 #include "proto/wire.h"
 
 #define STORE_SCHEMA 1
-#define ROW_HEADER_WORDS 3
 #define ACTOR_WORDS 7
 
 struct store {
@@ -39,25 +39,6 @@ struct store {
     uint32_t changed_count;
     bool *is_changed;
 };
-
-static size_t row_floats(uint32_t obs_dim, uint32_t act_dim) {
-    return (size_t)2 * obs_dim + act_dim + 1;
-}
-
-uint64_t store_memory_bytes(uint64_t rows_max, uint32_t obs_dim, uint32_t act_dim) {
-    return rows_max * wire_row_bytes(obs_dim, act_dim) +
-           2 * STORE_ACTORS_MAX * sizeof(struct store_actor);
-}
-
-// LMDB stores a node header and a key with every value, fills appended pages
-// almost completely, and copies the pages that a transaction modifies. A factor
-// of 1.5 and 64 MiB cover that; the file grows only as far as it is used.
-uint64_t store_disk_bytes(uint64_t rows_max, uint32_t obs_dim, uint32_t act_dim) {
-    uint64_t row = ROW_HEADER_WORDS * 8 + row_floats(obs_dim, act_dim) * sizeof(float) + 24;
-    uint64_t page = 4096, in_pages = row > page / 2 ? (row + 2 * page) / page * page : row;
-    uint64_t bytes = rows_max * in_pages * 3 / 2 + (UINT64_C(64) << 20);
-    return (bytes + page - 1) / page * page;
-}
 
 // ---- meta ----
 
@@ -175,7 +156,7 @@ static int load_actors(struct store *s, MDB_txn *txn) {
 
 static void unpack_row(struct store *s, uint64_t place, const unsigned char *value) {
     size_t o = s->columns.obs_dim, a = s->columns.act_dim;
-    uint64_t header[ROW_HEADER_WORDS];
+    uint64_t header[STORE_ROW_HEADER_WORDS];
     memcpy(header, value, sizeof(header));
     s->flags[place] = (uint8_t)header[2];
     value += sizeof(header);
@@ -269,7 +250,7 @@ int store_open(struct store **out, const char *dir, struct store_meta *meta, uin
     }
     struct store *s = xmalloc(sizeof(*s));
     s->rows_max = rows_max;
-    s->row_bytes = ROW_HEADER_WORDS * 8 + row_floats(meta->obs_dim, meta->act_dim) * sizeof(float);
+    s->row_bytes = store_row_bytes(meta->obs_dim, meta->act_dim);
     s->actor = xcalloc(STORE_ACTORS_MAX, sizeof(*s->actor));
     s->staged = xcalloc(STORE_ACTORS_MAX, sizeof(*s->staged));
     s->changed = xcalloc(STORE_ACTORS_MAX, sizeof(*s->changed));
@@ -350,7 +331,7 @@ static struct store_actor *actor_of(struct store *s, const struct store_batch *b
 static int put_row(struct store *s, MDB_txn *txn, const struct store_batch *b, uint32_t i,
                    uint64_t actor, uint64_t place) {
     size_t o = s->columns.obs_dim, a = s->columns.act_dim;
-    uint64_t header[ROW_HEADER_WORDS] = {actor, b->policy_version, b->flags[i]};
+    uint64_t header[STORE_ROW_HEADER_WORDS] = {actor, b->policy_version, b->flags[i]};
     size_t k = place;
     MDB_val key = {sizeof(k), &k}, value = {.mv_size = s->row_bytes};
     int rc = mdb_put(txn, s->rows, &key, &value, MDB_APPEND | MDB_RESERVE);

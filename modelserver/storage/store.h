@@ -54,8 +54,4 @@ const struct env_columns *store_columns(const struct store *store);
 uint64_t store_actor_count(const struct store *store);
 const struct store_actor *store_actor_at(const struct store *store, uint64_t index);
 
-// Bytes of memory and of disk for rows_max rows, for the prediction at start-up.
-uint64_t store_memory_bytes(uint64_t rows_max, uint32_t obs_dim, uint32_t act_dim);
-uint64_t store_disk_bytes(uint64_t rows_max, uint32_t obs_dim, uint32_t act_dim);
-
 #endif

@@ -9,7 +9,7 @@ import tempfile
 root = os.environ.get("SPUR_SOURCE_ROOT", ".")
 compiler = [a for a in sys.argv[1:]] or ["cc"]
 headers = sorted(os.path.relpath(os.path.join(folder, name), root)
-                 for top in ("common", "proto", "actor", "modelserver", "learner", "cli", "include/spur")
+                 for top in ("common", "proto", "daemon", "actor", "modelserver", "learner", "cli", "include/spur")
                  for folder, _, names in os.walk(os.path.join(root, top)) for name in names if name.endswith(".h"))
 assert len(headers) >= 10, "no headers found"
 

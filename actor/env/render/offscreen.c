@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "common/base/check.h"
+#include "common/base/library.h"
 
 #ifdef SPUR_EGL
 
@@ -14,6 +15,21 @@
 #include <EGL/eglext.h>
 
 #define DEVICES_MAX 32
+
+// clang-format off
+#define EGL_SYMBOLS(X)                                                                             \
+    X(eglBindAPI)                                                                                  \
+    X(eglCreateContext)                                                                            \
+    X(eglDestroyContext)                                                                           \
+    X(eglGetPlatformDisplay)                                                                       \
+    X(eglGetProcAddress)                                                                           \
+    X(eglInitialize)                                                                               \
+    X(eglMakeCurrent)                                                                              \
+    X(eglTerminate)
+// clang-format on
+
+// Loaded by the first offscreen_create.
+static struct egl_library { EGL_SYMBOLS(LIBRARY_POINTER) } egl;
 
 struct offscreen {
     EGLDisplay display;
@@ -23,26 +39,46 @@ struct offscreen {
 // Desktop OpenGL on one device, without a surface: the renderer draws to a framebuffer of its
 // own. On failure everything is closed.
 static bool open_device(struct offscreen *o, EGLDeviceEXT device) {
-    o->display = eglGetPlatformDisplay(EGL_PLATFORM_DEVICE_EXT, device, NULL);
-    if (o->display == EGL_NO_DISPLAY || !eglInitialize(o->display, NULL, NULL)) {
+    o->display = egl.eglGetPlatformDisplay(EGL_PLATFORM_DEVICE_EXT, device, NULL);
+    if (o->display == EGL_NO_DISPLAY || !egl.eglInitialize(o->display, NULL, NULL)) {
         return false;
     }
-    if (eglBindAPI(EGL_OPENGL_API)) {
-        o->context = eglCreateContext(o->display, EGL_NO_CONFIG_KHR, EGL_NO_CONTEXT, NULL);
+    if (egl.eglBindAPI(EGL_OPENGL_API)) {
+        o->context = egl.eglCreateContext(o->display, EGL_NO_CONFIG_KHR, EGL_NO_CONTEXT, NULL);
         if (o->context != EGL_NO_CONTEXT) {
-            if (eglMakeCurrent(o->display, EGL_NO_SURFACE, EGL_NO_SURFACE, o->context)) {
+            if (egl.eglMakeCurrent(o->display, EGL_NO_SURFACE, EGL_NO_SURFACE, o->context)) {
                 return true;
             }
-            eglDestroyContext(o->display, o->context);
+            egl.eglDestroyContext(o->display, o->context);
         }
     }
-    eglTerminate(o->display);
+    egl.eglTerminate(o->display);
     return false;
 }
 
+static int load_egl(char *err, size_t err_len) {
+    static const struct library_symbol symbols[] = {
+#define ROW(symbol) LIBRARY_ROW(egl_library, symbol)
+        EGL_SYMBOLS(ROW)
+#undef ROW
+    };
+    static const char *const files[] = {"libEGL.so.1", NULL};
+    char why[256];
+    if (egl.eglInitialize || library_load(&egl, symbols, sizeof(symbols) / sizeof(symbols[0]),
+                                          files, why, sizeof(why)) == 0) {
+        return 0;
+    }
+    snprintf(err, err_len,
+             "drawing needs EGL, which cannot be loaded (%s): install it (Debian: libegl1)", why);
+    return -1;
+}
+
 struct offscreen *offscreen_create(char *err, size_t err_len) {
+    if (load_egl(err, err_len) < 0) {
+        return NULL;
+    }
     PFNEGLQUERYDEVICESEXTPROC query_devices =
-        (PFNEGLQUERYDEVICESEXTPROC)eglGetProcAddress("eglQueryDevicesEXT");
+        (PFNEGLQUERYDEVICESEXTPROC)egl.eglGetProcAddress("eglQueryDevicesEXT");
     EGLDeviceEXT devices[DEVICES_MAX];
     EGLint count = 0;
     if (query_devices == NULL || !query_devices(DEVICES_MAX, devices, &count)) {
@@ -66,9 +102,9 @@ void offscreen_destroy(struct offscreen **o) {
     if (*o == NULL) {
         return;
     }
-    eglMakeCurrent((*o)->display, EGL_NO_SURFACE, EGL_NO_SURFACE, EGL_NO_CONTEXT);
-    eglDestroyContext((*o)->display, (*o)->context);
-    eglTerminate((*o)->display);
+    egl.eglMakeCurrent((*o)->display, EGL_NO_SURFACE, EGL_NO_SURFACE, EGL_NO_CONTEXT);
+    egl.eglDestroyContext((*o)->display, (*o)->context);
+    egl.eglTerminate((*o)->display);
     free(*o);
     *o = NULL;
 }

@@ -3,12 +3,12 @@
 #include "actor/env/render/render.h"
 
 #include <math.h>
-#include <mujoco/mujoco.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "actor/env/mujoco_internal.h"
+#include "actor/env/mujoco_library.h"
 #include "actor/env/render/offscreen.h"
 #include "common/base/check.h"
 
@@ -269,7 +269,7 @@ static void add_box(mjvScene *scene, const double pos[3], const double half[3], 
                     const float rgba[4]) {
     CHECK(scene->ngeom < scene->maxgeom);
     mjvGeom *geom = &scene->geoms[scene->ngeom++];
-    mjv_initGeom(geom, mjGEOM_BOX, half, pos, mat, rgba);
+    mujoco.mjv_initGeom(geom, mjGEOM_BOX, half, pos, mat, rgba);
     geom->category = mjCAT_DECOR;
     geom->specular = 0;
     geom->shininess = 0;
@@ -333,7 +333,7 @@ static void compose(struct env_render *r) {
     // The distance never decreases within an episode, to avoid a pulsating image.
     r->camera.distance = fmax(r->camera.distance, distance_needed(r, aim));
     memcpy(r->camera.lookat, aim, sizeof aim);
-    mjv_updateScene(r->model, r->data, &r->option, NULL, &r->camera, mjCAT_ALL, &r->scene);
+    mujoco.mjv_updateScene(r->model, r->data, &r->option, NULL, &r->camera, mjCAT_ALL, &r->scene);
     add_ground(r, aim);
     add_sky(r, aim);
     add_lamp(r, aim);
@@ -343,18 +343,18 @@ static void compose(struct env_render *r) {
 
 static void copy_state(void *arg) {
     struct env_render *r = arg;
-    mj_copyData(r->data, r->model, r->source);
-    mj_fwdPosition(r->model, r->data);
+    mujoco.mj_copyData(r->data, r->model, r->source);
+    mujoco.mj_fwdPosition(r->model, r->data);
 }
 
 static void make_scene(void *arg) {
     struct env_render *r = arg;
-    mjv_makeScene(r->model, &r->scene, GEOMS_MAX);
-    mjr_makeContext(r->model, &r->context,
-                    r->height < 300   ? mjFONTSCALE_50
-                    : r->height < 900 ? mjFONTSCALE_100
-                                      : mjFONTSCALE_200);
-    mjr_setBuffer(mjFB_OFFSCREEN, &r->context);
+    mujoco.mjv_makeScene(r->model, &r->scene, GEOMS_MAX);
+    mujoco.mjr_makeContext(r->model, &r->context,
+                           r->height < 300   ? mjFONTSCALE_50
+                           : r->height < 900 ? mjFONTSCALE_100
+                                             : mjFONTSCALE_200);
+    mujoco.mjr_setBuffer(mjFB_OFFSCREEN, &r->context);
 }
 
 static void draw(void *arg) {
@@ -362,9 +362,9 @@ static void draw(void *arg) {
     copy_state(r);
     compose(r);
     mjrRect all = {0, 0, r->width, r->height};
-    mjr_render(all, &r->scene, &r->context);
-    mjr_overlay(mjFONT_NORMAL, mjGRID_TOPLEFT, all, r->names, r->values, &r->context);
-    mjr_readPixels(r->pixels, NULL, all, &r->context);
+    mujoco.mjr_render(all, &r->scene, &r->context);
+    mujoco.mjr_overlay(mjFONT_NORMAL, mjGRID_TOPLEFT, all, r->names, r->values, &r->context);
+    mujoco.mjr_readPixels(r->pixels, NULL, all, &r->context);
 }
 
 // ---- interface ----
@@ -399,18 +399,18 @@ struct env_render *env_render_create(const struct env *env, int width, int heigh
     r->width = width;
     r->height = height;
     r->angles = camera;
-    r->model = mj_copyModel(NULL, mujoco_env_model(env));
-    r->data = mj_makeData(r->model);
+    r->model = mujoco.mj_copyModel(NULL, mujoco_env_model(env));
+    r->data = mujoco.mj_makeData(r->model);
     r->pixels = xcalloc((size_t)width * (size_t)height, 3);
     r->robot = find_robot(r->model);
     r->travels = can_travel(r->model, r->robot);
     paint(r->model, r->robot);
     set_looks(r->model, width, height);
 
-    mjv_defaultScene(&r->scene);
-    mjv_defaultOption(&r->option);
-    mjv_defaultCamera(&r->camera);
-    mjr_defaultContext(&r->context);
+    mujoco.mjv_defaultScene(&r->scene);
+    mujoco.mjv_defaultOption(&r->option);
+    mujoco.mjv_defaultCamera(&r->camera);
+    mujoco.mjr_defaultContext(&r->context);
     r->camera.azimuth = camera.azimuth;
     r->camera.elevation = camera.elevation;
     if (!mujoco_guarded(make_scene, r)) {
@@ -432,10 +432,10 @@ void env_render_destroy(struct env_render **render) {
         return;
     }
     if (r->model != NULL) {
-        mjr_freeContext(&r->context);
-        mjv_freeScene(&r->scene);
-        mj_deleteData(r->data);
-        mj_deleteModel(r->model);
+        mujoco.mjr_freeContext(&r->context);
+        mujoco.mjv_freeScene(&r->scene);
+        mujoco.mj_deleteData(r->data);
+        mujoco.mj_deleteModel(r->model);
     }
     offscreen_destroy(&r->offscreen);
     free(r->pixels);
