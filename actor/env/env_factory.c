@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// The kinds of environments, selected by the form of the value of task.env.
 #include "actor/env/env_factory.h"
 
 #include <limits.h>
