@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Shows that programs run where MuJoCo, EGL, OpenBLAS and (but for the model server) LMDB are not installed:
-files that are no libraries take their names in front of the real ones. The commands of an operator answer as
-ever, a run whose environment is not in MuJoCo trains to its end, and what needs a missing library says which
-one in a sentence. Argument: MuJoCo's version as a number of its header."""
+"""Shows that programs run without MuJoCo, EGL and OpenBLAS, and all but the model server without LMDB: invalid
+files with the names of the libraries hide the real ones. The commands of an operator work, a run whose
+environment does not use MuJoCo trains to its end, and an error names the missing library. Argument: MuJoCo's version as a number of its header."""
 import os
 import sys
 

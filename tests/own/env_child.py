@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""An environment of its own protocol, for test_process.c: frames written by hand, with one fault on request.
+"""A child process that speaks the frame protocol directly, for test_process.c, with one fault on request.
 
 Two observations, the seed and the number of steps; one action from -1 to 3; the reward is the action.
 usage: env_child.py FAULT"""

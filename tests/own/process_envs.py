@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Environments for test_process.c and test_process_env.py, in plain Python: python:process_envs:NAME.
 
-They have what Gymnasium's have and need nothing but the standard library."""
+They have Gymnasium's interface and need the standard library only."""
 import math
 import random
 import time

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Shows that an environment in another process is stepped like any other, by hand-written frames
-// (env_child.py) and by the Python runner (process_envs.py); and that whatever such a process does
-// wrong is a sentence at the start and a bad step later, never a hang, a crash or a row.
+// Shows that an environment in another process is stepped like any other, with a minimal child
+// (env_child.py) and with the Python runner (process_envs.py). Every fault of such a process is an
+// error message at the start and a bad step later, never a hang, a crash or a row.
 #include <fcntl.h>
 #include <math.h>
 #include <setjmp.h>

@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Shows that the model server's core changes a subject's state in the subject's own file only.
 
-Each subject (ingest, training, ...) is a struct with its functions in one file; other subjects do not see
-it. The dispatcher sees them all, and may read their fields but not assign them.
+Each subject (ingest, training, ...) is a struct with its functions in one file, invisible to other subjects. The dispatcher sees them all, and may read their fields but not assign them.
 """
 import os
 import re

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Shows that check_layers.py finds what it is there for: a small tree with one fault of each kind is refused."""
+"""Shows that check_layers.py finds each kind of fault, in a small tree with one of each."""
 import os
 import subprocess
 import sys

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Shows what every row of the table of methods promises: a name, figures under the names that it
-// declares, a state that its blocks cover, the same bits from the same blocks; that MBPO mixes
-// its batch from both buffers, and that SAC draws from real rows alone.
+// Tests every row of the table of methods: its name, its declared metrics, a state that its blocks
+// cover, and equal bits from equal blocks. MBPO mixes its batch from both buffers; SAC samples real
+// rows only.
 #include "tests/unit/learner_fixture.h"
 
 #include <math.h>

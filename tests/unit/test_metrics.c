@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Shows that named figures keep their order, add up to means, and that names which do not fit
-// a CSV header or a JSON key are told apart.
+// Tests named metrics: their order, their means, and the rejection of names that do not fit a CSV
+// header or a JSON key.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Shows that a policy file is read as it was written, each weight equal to the bit, and
-// that numbers of the metadata out of range are refused before any size is computed.
+// Shows that reading a policy file gives the written weights, equal to the bit, and that metadata
+// out of range is refused before any size is computed.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Shows that the spool keeps an actor's rows in order until they are acknowledged: how messages
-// are cut, what is resent and what is not, and which row a bad step may still mark.
+// Shows that the spool keeps an actor's rows in order until they are acknowledged: division into
+// messages, resending, and the row that a bad step may still mark.
 //
-// Row k holds numbers made from k alone, so each message shows which rows are in it.
+// Row k has numbers derived from k, so the rows of each message are known.
 #include "actor/spool.h"
 
 #include <setjmp.h>
