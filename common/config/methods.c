@@ -16,7 +16,7 @@ static const struct method_info infos[] = {
 };
 enum { METHOD_COUNT = sizeof(infos) / sizeof(infos[0]) };
 
-// Keys that other methods read than those that list their section: all methods with these needs.
+// Exceptions to the rule by sections: keys used by all methods with these needs.
 static const struct {
     const char *section, *name;
     unsigned needs;
@@ -44,7 +44,7 @@ void config_use_method(struct config *c, enum method_id id) {
     }
 }
 
-// Whether a list of words separated by blanks has this one.
+// Whether a list of words, separated by blanks, contains word.
 static bool has_word(const char *list, const char *word) {
     size_t len = strlen(word);
     for (const char *p = list; *p; p += strspn(p, " ")) {
