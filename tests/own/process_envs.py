@@ -72,10 +72,10 @@ class Slow(Balance):
     spec = Spec(200)
 
     def __init__(self):
-        time.sleep(1)
+        time.sleep(0.5)
 
     def reset(self, seed=None):
-        time.sleep(2)
+        time.sleep(1.2)
         return super().reset(seed)
 
 

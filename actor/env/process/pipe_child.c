@@ -82,6 +82,9 @@ static void end_line(struct pipe_child *c) {
         c->out.second = second;
         c->out.lines = c->out.dropped = 0;
     }
+    if (c->out.len == 0) {
+        return; // nothing to read in it
+    }
     if (c->out.lines++ < LINES_A_SECOND) {
         pipe_child_log(c, c->out.line, c->out.len);
     } else {
