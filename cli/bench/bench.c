@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// `spur bench`: how fast this machine does what a run consists of, each beside
-// the limit that was measured in the same minute.
+// `spur bench`: measures the components of a run, relative to limits of the machine measured at the
+// same time.
 //
-// Cases take turns in rounds, because machines drift; what is printed is the
-// median of the rounds and their range.
+// Cases are measured in rounds, as the speed of a machine drifts; median and range of the rounds
+// are printed.
 #include "cli/bench/bench.h"
 
 #include <dirent.h>
@@ -31,19 +31,19 @@
 static const char help[] =
     "usage: spur bench [--envs | --compute | --grow] [--json] [--seconds S] [--dir DIR]\n"
     "\n"
-    "Measures what a run consists of at Hopper's shapes: SAC updates, ensemble steps,\n"
-    "rollout rows, transitions stored and acknowledged by a real spur-modelserver, and\n"
-    "environment steps of every task; each with its share of a limit of this machine,\n"
+    "Measures the components of a run at Hopper's dimensions: SAC updates, ensemble steps,\n"
+    "rollout rows, transitions stored and acknowledged by a spur-modelserver process, and\n"
+    "environment steps of every task; each as a share of a limit of this machine,\n"
     "measured in the same rounds.\n"
     "\n"
     "  --envs        environment steps only\n"
     "  --compute     updates, ensemble steps and rollout rows only\n"
-    "  --grow        these for several batches, widths, ensembles, rollout lengths and\n"
-    "                buffers: how cost grows with them\n"
-    "  --json        print JSON; docs/bench.md has the fields\n"
-    "  --seconds S   take about so long in all (default 30)\n"
-    "  --dir DIR     put the store's temporary folder there (default: the current one),\n"
-    "                which decides what disk is measured\n";
+    "  --grow        these for several batch sizes, widths, ensembles, rollout lengths and\n"
+    "                buffer sizes: how the cost scales\n"
+    "  --json        print JSON; see docs/bench.md\n"
+    "  --seconds S   total time, approximately (default 30)\n"
+    "  --dir DIR     parent of the store's temporary directory (default: the current one),\n"
+    "                which determines the disk that is measured\n";
 
 enum { OPTION_JSON = 1, OPTION_ENVS, OPTION_COMPUTE, OPTION_GROW, OPTION_SECONDS, OPTION_DIR };
 
@@ -73,10 +73,10 @@ int bench_index(const struct bench *b, const struct bench_case *c) {
 static double repeat(uint64_t (*clock)(void), void (*step)(void *state), void *state, double n,
                      double seconds) {
     uint64_t begin_ns = clock();
-    step(state); // caches warm, pages there
+    step(state); // warm-up: caches, page faults
     double elapsed = (double)(clock() - begin_ns) / 1e9;
     if (elapsed >= seconds) {
-        return n / elapsed; // long enough to count for itself
+        return n / elapsed; // a single step is long enough
     }
     begin_ns = clock();
     elapsed = 0;
@@ -87,7 +87,7 @@ static double repeat(uint64_t (*clock)(void), void (*step)(void *state), void *s
         }
         steps += stride;
         elapsed = (double)(clock() - begin_ns) / 1e9;
-        // Short steps are timed in bundles, so that the clock costs nothing.
+        // Short steps are timed in batches, to amortise reading the clock.
         if (elapsed < seconds / 64) {
             stride *= 2;
         }
@@ -103,7 +103,7 @@ double bench_repeat_cpu(void (*step)(void *state), void *state, double n, double
     return repeat(clock_cpu_ns, step, state, n, seconds);
 }
 
-// ---- folders ----
+// ---- temporary directories ----
 
 int bench_make_folder(char out[PATH_MAX], const char *where) {
     int n = snprintf(out, PATH_MAX, "%s/spur-bench-XXXXXX", where);
@@ -142,7 +142,7 @@ static void on_signal(int number) {
     interrupted = 1;
 }
 
-// Ctrl-C ends the slice in hand; what was started and made is then removed.
+// Ctrl-C ends the measurement after the current case; processes and files are then cleaned up.
 static void catch_signals(void) {
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGINT, &action, NULL);
@@ -156,7 +156,7 @@ static void run_round(struct bench *b, double seconds) {
             continue;
         }
         double rate = c->run(c, seconds);
-        if (rate < 0) { // not again: its note says why
+        if (rate < 0) { // failed, with the reason in its note: not measured again
             c->run = NULL;
             c->rounds = 0;
             continue;
@@ -172,8 +172,7 @@ static void run_round(struct bench *b, double seconds) {
     }
 }
 
-// Measures the cases that were added since the last call, a slice each a round,
-// and closes them.
+// Measures and closes the cases added since the last call. slice: seconds per case and round.
 static void measure(struct bench *b, double slice) {
     for (int round = 0; round < BENCH_ROUNDS && !interrupted; round++) {
         run_round(b, slice);
@@ -200,7 +199,7 @@ static double extreme(const double *x, int n, int sign) {
     return best;
 }
 
-// ---- telling ----
+// ---- output ----
 
 static void print_text(const struct bench *b) {
     char rate[TEXT_LEN], low[TEXT_LEN], high[TEXT_LEN];
@@ -263,7 +262,7 @@ static void print_json(const struct bench *b) {
     json_decref(root);
 }
 
-// Adds and measures the cases that `only` names.
+// Adds and measures the cases selected by `only`, an option or 0.
 static void measure_all(struct bench *b, int only, double seconds, const char *where) {
     int peak = only == OPTION_ENVS ? BENCH_NO_LIMIT : bench_add_peak(b);
     if (only == OPTION_GROW) {
@@ -291,7 +290,7 @@ static void measure_all(struct bench *b, int only, double seconds, const char *w
 int cmd_bench(int argc, char **argv) {
     static struct bench bench;
     bool json = false;
-    int only = 0; // an option that says which cases; 0: all but those of growth
+    int only = 0; // option that selects the cases; 0: all except --grow
     uint64_t seconds = SECONDS_DEFAULT;
     const char *where = ".";
     for (int option; (option = cli_next_option(argc, argv, options)) != -1;) {
@@ -331,7 +330,7 @@ int cmd_bench(int argc, char **argv) {
     }
 
     catch_signals();
-    log_init("spur", LOG_WARN, -1); // actors that join say so
+    log_init("spur", LOG_WARN, -1); // hides the actors' messages
     measure_all(&bench, only, (double)seconds, where);
     if (interrupted) {
         fprintf(stderr, "spur: stopped by a signal\n");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Learning and planning at Hopper's shapes with the paper's networks: SAC
-// updates, ensemble steps, rollout rows. Their limit is the arithmetic that
-// they cannot do without, at the peak of the cores that they use.
+// Learning and planning at Hopper's dimensions with the paper's networks: SAC updates, ensemble
+// steps, rollout rows. The limit is the time of their matrix products at the peak of the cores
+// used.
 #include "cli/bench/bench.h"
 
 #include <stdatomic.h>
@@ -23,14 +23,14 @@
 #include "modelserver/model/fit.h"
 #include "modelserver/model/rollout.h"
 
-#define ENV_ROWS 20000 // that rollouts start from
+#define ENV_ROWS 20000 // start states of rollouts
 #define ROLLOUTS 4096
-#define TRAINING_STEPS 16 // at least, in one training
+#define TRAINING_STEPS 16 // minimum in one training
 #define REPLAY_ROWS 20000
 
-// ---- how much arithmetic ----
+// ---- floating-point operations ----
 
-// One row forward; the same again for the weights' gradients.
+// Forward pass of one row. The gradient of the weights takes the same number.
 static double forward_flop(const struct mlp *m) {
     double sum = 0;
     for (int l = 0; l < m->layers; l++) {
@@ -39,26 +39,24 @@ static double forward_flop(const struct mlp *m) {
     return sum;
 }
 
-// One row back through the layers behind the first: the inputs' own gradient is
-// not wanted.
-static double back_flop(const struct mlp *m) {
+// Gradient of the activations of one row; not of the network's input, which is not needed.
+static double backward_flop(const struct mlp *m) {
     return forward_flop(m) - 2.0 * m->dims[0] * m->dims[1];
 }
 
-// Target: policy and both target critics. Critics: forward, weights, back.
-// Policy: forward, both critics forward, one of them back to the action,
-// weights, back.
+// Target: policy and both target critics, forward. Critics: forward, weights, activations. Policy:
+// forward; both critics forward, one of them backward to the action; weights, activations.
 static double sac_gflop(const struct sac *s) {
     const struct mlp *p = &s->policy.net, *q = &s->critic.net;
     double row = forward_flop(p) + 2 * forward_flop(q);
-    row += 2 * (2 * forward_flop(q) + back_flop(q));
+    row += 2 * (2 * forward_flop(q) + backward_flop(q));
     row += forward_flop(p) + 2 * forward_flop(q) + forward_flop(q);
-    row += forward_flop(p) + back_flop(p);
+    row += forward_flop(p) + backward_flop(p);
     return row * s->config.batch_size / 1e9;
 }
 
 static double ensemble_gflop(const struct ensemble *e, int batch) {
-    double row = 2 * forward_flop(&e->net) + back_flop(&e->net);
+    double row = 2 * forward_flop(&e->net) + backward_flop(&e->net);
     return row * e->members * batch / 1e9;
 }
 
@@ -68,9 +66,8 @@ static const struct task *hopper(void) {
     return task;
 }
 
-// Limit and its words for a case that takes so much arithmetic on `threads`
-// cores.
-static void bound(struct bench_case *c, int peak, double gflop, int threads) {
+// Sets the limit of a case with this number of operations on `threads` cores.
+static void set_limit(struct bench_case *c, int peak, double gflop, int threads) {
     c->limit = peak;
     c->cost = gflop / threads;
     if (peak == BENCH_NO_LIMIT) {
@@ -82,8 +79,8 @@ static void bound(struct bench_case *c, int peak, double gflop, int threads) {
     }
 }
 
-// One thread is timed on the processor, so that other programs take nothing from a share;
-// two, which wait for each other, by the clock.
+// One thread is timed by CPU time, which excludes other programs; two threads, which wait for each
+// other, by wall-clock time.
 typedef double repeat_fn(void (*step)(void *state), void *state, double n, double seconds);
 
 static repeat_fn *repeat_of(int threads) {
@@ -123,8 +120,8 @@ static void sac_close(void *state) {
     free(s);
 }
 
-// Rows of noise, the same few over and over: arithmetic takes as long on them as
-// on others, and so does fetching them.
+// Fills the buffer with repeated rows of noise: the cost depends on their values neither in
+// arithmetic nor in memory access.
 static void fill(struct replay *r) {
     size_t O = (size_t)r->obs_dim, A = (size_t)r->act_dim, n = r->reserved;
     n = n < REPLAY_ROWS ? n : REPLAY_ROWS;
@@ -165,7 +162,7 @@ struct bench_case *bench_add_sac(struct bench *b, int peak, const char *name,
     }
     c->run = sac_run;
     fill(&s->replay);
-    bound(c, peak, sac_gflop(&s->sac), sac.threads);
+    set_limit(c, peak, sac_gflop(&s->sac), sac.threads);
     return c;
 }
 
@@ -177,13 +174,12 @@ struct ensemble_bench {
     struct model *model;
     struct env_columns env;
     float *rows;
-    uint64_t env_rows, trainings, steps; // steps: in one training
+    uint64_t env_rows, trainings, steps; // steps: per training
     int threads;
-    atomic_bool stop; // never
+    atomic_bool stop; // stays false
 };
 
-// A training as the model server's, of a bounded number of steps: every member on
-// batches of its own, then one step of all.
+// One training by the model server's code, with a limited number of steps.
 static void ensemble_train(void *state) {
     struct ensemble_bench *s = state;
     enum fit_result result =
@@ -244,7 +240,7 @@ struct bench_case *bench_add_ensemble(struct bench *b, int peak, const char *nam
              "ensemble steps, %d x (%d x %d), batch %d, %d thread%s, %s rows", e.members,
              config->model.hidden_layers, config->model.hidden_width, config->model.batch_size,
              threads, plural(threads), text_count(count, rows));
-    bound(c, peak, ensemble_gflop(&e, config->model.batch_size), threads);
+    set_limit(c, peak, ensemble_gflop(&e, config->model.batch_size), threads);
     return c;
 }
 
@@ -309,7 +305,7 @@ struct bench_case *bench_add_rollouts(struct bench *b, int peak, const char *nam
     struct rng rng = rng_make(1, RNG_POLICY_INIT, 0);
     policy_init(version->params, &policy, &rng);
 
-    // Upright and still, so that rollouts do not end at once.
+    // Upright and at rest, so that rollouts do not terminate at once.
     size_t O = (size_t)task->obs_dim;
     s->obs = xfloats(ENV_ROWS * O);
     rng = rng_make(1, RNG_BENCH, 3);
@@ -334,13 +330,13 @@ struct bench_case *bench_add_rollouts(struct bench *b, int peak, const char *nam
     c->close = rollout_close;
     snprintf(c->what, sizeof(c->what), "rollout rows, k = %u, %d elites, 1 thread", length,
              model->elites);
-    bound(c, peak, (forward_flop(&e.net) + forward_flop(&policy.net)) / 1e9, 1);
+    set_limit(c, peak, (forward_flop(&e.net) + forward_flop(&policy.net)) / 1e9, 1);
     return c;
 }
 
-// ---- the cases of every run ----
+// ---- the cases of `spur bench` ----
 
-// Holds next to nothing out, so that steps are what is measured.
+// With almost no holdout rows, so that the steps dominate.
 static void add_ensemble_steps(struct bench *b, int peak, struct config *config) {
     config->model.holdout_ratio = 0.001;
     uint32_t rows = 8 * (uint32_t)config->model.batch_size + 2;

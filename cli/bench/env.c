@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Environment steps as an actor makes them, beside a bare loop of the simulator.
+// Environment steps of an actor, compared with a bare simulator loop.
 //
-// What is measured is the actor's own core with its messages packed and
-// acknowledged on the spot, all but the socket: first with uniformly random
-// actions, one environment, then with the paper's policy deciding for ENVS of
-// them at once. The limit of each is a loop of nothing but the simulator that
-// goes through episodes of the same kind again: they are recorded beforehand,
-// because what a step costs depends on what the body does.
+// The actor's core is measured without sockets: messages are packed and acknowledged immediately.
+// First one environment with uniformly random actions, then ENVS environments with the paper's
+// policy. The limit is a loop of the simulator only, which replays recorded episodes of the same
+// kind, as the cost of a step depends on the motion.
 //
-// Rates are by the thread's own time on the processor, so that other programs
-// take less from a share.
+// Rates are per second of CPU time of the thread, which reduces the influence of other programs.
 #include "cli/bench/bench.h"
 
 #include <stdio.h>
@@ -27,18 +24,18 @@
 #include "common/nn/policy.h"
 
 #define ENVS 64
-#define RECORDED 1024  // steps of the bare loop, over and over
-#define WARM_ROUNDS 50 // until the environments are at different places of their episodes
+#define RECORDED 1024  // steps of the bare loop, replayed cyclically
+#define WARM_ROUNDS 50 // until the environments are at different steps of their episodes
 #define UNLIMITED (1ull << 60)
 #define RUN 1
 
 // ---- the bare loop ----
 
-// A number of steps, as far as the simulator sees them.
+// Recorded steps: start states of episodes, and controls.
 struct recording {
     struct env *env;
     int nq, nv, nu;
-    bool begins[RECORDED]; // an episode, at the state of that number
+    bool begins[RECORDED]; // an episode starts before this step
     double *qpos, *qvel;   // (RECORDED, nq), (RECORDED, nv)
     double *ctrl;          // (RECORDED, nu)
     size_t at;
@@ -66,7 +63,8 @@ static void recording_close(void *state) {
     free(r);
 }
 
-// Plays with the policy, or at random without one. NULL with a sentence in err.
+// Records steps with the policy, or with random actions if NULL. Returns NULL with a message in
+// err.
 static struct recording *record(const struct task *task, struct policy_controller *controller,
                                 char *err, size_t err_len) {
     struct env *env = env_create(task, err, err_len);
@@ -135,7 +133,7 @@ static void on_reopen(void *arg, enum port_socket socket) {
     (void)socket;
 }
 
-static void tell(struct actor_bench *s, enum port_socket from, struct wire_msg *msg) {
+static void deliver(struct actor_bench *s, enum port_socket from, struct wire_msg *msg) {
     msg->run_id = RUN;
     actor_on_message(s->actor, from, clock_ms(), msg);
 }
@@ -148,7 +146,7 @@ static void actor_bench_step(void *state) {
     if (s->seq > s->seq_acked) {
         struct wire_msg msg = {.type = WIRE_ACK, .ack = {.seq = s->seq}};
         s->seq_acked = s->seq;
-        tell(s, PORT_MODELSERVER, &msg);
+        deliver(s, PORT_MODELSERVER, &msg);
     }
 }
 
@@ -164,8 +162,8 @@ static void actor_close(void *state) {
     free(s);
 }
 
-// One that has joined, with credit without end; policy NULL: it acts at random.
-// NULL with a sentence in err.
+// Creates an actor that has joined and has unlimited credit. policy NULL: random actions. Returns
+// NULL with a message in err.
 static struct actor_bench *join(const struct task *task, int envs, const struct wire_policy *policy,
                                 char *err, size_t err_len) {
     struct config config;
@@ -181,12 +179,12 @@ static struct actor_bench *join(const struct task *task, int envs, const struct 
                                       .endpoint = "",
                                       .modelserver = "bench",
                                       .learner = "bench"};
-    // A multiple of the steps of one call, and of the round.
+    // A multiple of the steps per call, and of a round.
     s->steps = envs > ACTOR_STEPS_PER_CALL ? envs : ACTOR_STEPS_PER_CALL;
     s->actor = actor_create(&s->who, &s->port, clock_ms());
     actor_on_tick(s->actor, clock_ms());
 
-    static struct wire_msg msg; // large
+    static struct wire_msg msg; // too large for the stack
     msg = (struct wire_msg){.type = WIRE_WELCOME};
     msg.welcome =
         (struct wire_welcome){.seed = 1,
@@ -199,15 +197,15 @@ static struct actor_bench *join(const struct task *task, int envs, const struct 
                               .batch_rows_max = (uint32_t)config.network.batch_rows_max,
                               .unacked_rows_max = (uint32_t)config.network.unacked_rows_max};
     snprintf(msg.welcome.task, sizeof(msg.welcome.task), "%s", task->name);
-    tell(s, PORT_MODELSERVER, &msg);
+    deliver(s, PORT_MODELSERVER, &msg);
     if (policy) {
         msg = (struct wire_msg){.type = WIRE_POLICY, .policy = *policy};
-        tell(s, PORT_LEARNER, &msg);
+        deliver(s, PORT_LEARNER, &msg);
     }
     msg = (struct wire_msg){.type = WIRE_CREDIT};
     msg.credit =
         (struct wire_credit){.steps_allowed = UNLIMITED, .random_steps = policy ? 0 : UNLIMITED};
-    tell(s, PORT_MODELSERVER, &msg);
+    deliver(s, PORT_MODELSERVER, &msg);
     if (!actor_may_step(s->actor)) {
         const char *why = "";
         int code;
@@ -224,7 +222,7 @@ static struct actor_bench *join(const struct task *task, int envs, const struct 
 
 // ---- cases ----
 
-// The paper's network with random weights; *params is the caller's to free.
+// A policy with the paper's network and random weights. The caller frees *params.
 static struct wire_policy make_policy(float **params, const struct task *task) {
     struct config config;
     config_defaults(&config);
@@ -253,7 +251,7 @@ static struct bench_case *add(struct bench *b, const struct task *task, const ch
     return c;
 }
 
-// A bare loop, and an actor beside it.
+// Adds a bare loop and the actor that it limits.
 static void add_pair(struct bench *b, const struct task *task, struct bench_case *bare,
                      struct bench_case *full, const struct wire_policy *policy) {
     struct policy_controller controller = {0};
@@ -264,7 +262,7 @@ static void add_pair(struct bench *b, const struct task *task, struct bench_case
     bare->state = ok ? record(task, policy ? &controller : NULL, err, err_len) : NULL;
     policy_controller_deinit(&controller);
     snprintf(bare->note, sizeof(bare->note), "%.200s",
-             bare->state ? "this is the limit of the next" : err);
+             bare->state ? "limit of the next case" : err);
     bare->run = bare->state ? recording_run : NULL;
     bare->close = bare->state ? recording_close : NULL;
 
@@ -279,17 +277,17 @@ static void add_pair(struct bench *b, const struct task *task, struct bench_case
 }
 
 bool bench_has_env(const struct task *task) {
-    return strstr(task->name, "_v5") == NULL; // a v5 class costs what its v4 class does
+    return strstr(task->name, "_v5") == NULL; // same cost as the v4 task
 }
 
 void bench_add_env(struct bench *b, const struct task *task) {
     float *params;
     struct wire_policy policy = make_policy(&params, task);
-    struct bench_case *bare = add(b, task, "env_bare", "nothing but the simulator");
+    struct bench_case *bare = add(b, task, "env_bare", "simulator only");
     struct bench_case *full = add(b, task, "env_steps", "steps of an actor, random actions");
     add_pair(b, task, bare, full, NULL);
-    bare = add(b, task, "env_bare_policy", "nothing but the simulator, policy's actions");
-    full = add(b, task, "env_steps_64", "steps of an actor, policy on for 64");
+    bare = add(b, task, "env_bare_policy", "simulator only, policy's actions");
+    full = add(b, task, "env_steps_64", "steps of an actor, policy for 64 at once");
     add_pair(b, task, bare, full, &policy);
     free(params);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// How the cost of learning and planning grows: one setting at a time is changed,
-// the others stay at the defaults.
+// Scaling of the cost of learning and planning: one setting is varied at a time, the rest are
+// defaults.
 #include "cli/bench/bench.h"
 
 #include <stdio.h>
@@ -57,7 +57,7 @@ static void add_ensemble(struct bench *b, int peak) {
         bench_add_ensemble(b, peak, name(text, "ensemble_width", (uint32_t)widths[i]), &c,
                            TRAINING_ROWS);
     }
-    // With the holdout rows that a training scores after each epoch.
+    // Includes the evaluation on holdout rows after each epoch.
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct config c = defaults();
         bench_add_ensemble(b, peak, name(text, "ensemble_env_rows", rows[i]), &c, rows[i]);

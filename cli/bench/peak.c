@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The limits of arithmetic on one core: fused multiply-adds from registers
-// alone, in the widest vectors there are; and what the library of matrix
-// products reaches of that on a square that fits in the caches.
+// Arithmetic peak of one core: fused multiply-adds on registers, with the widest vectors available;
+// and the rate of the matrix kernels on a square product that fits in the cache.
 #include "cli/bench/bench.h"
 
 #include <stdio.h>
@@ -18,11 +17,12 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-// Multiply-adds in flight: two units, each up to five cycles deep, with room.
+// Independent chains of multiply-adds: two units with a latency of up to five cycles, and some
+// more.
 #define CHAINS 12
 
-// Spelled out, so that no compiler keeps the sums in memory. The factors keep
-// them finite and are not known before the program runs.
+// Unrolled by hand, so that every compiler keeps the sums in registers. The factors keep them
+// finite and are unknown at compile time.
 __attribute__((target("avx512f"))) static float fma_avx512(float seed) {
     __m512 a = _mm512_set1_ps(seed), b = _mm512_set1_ps(1e-6f);
     __m512 s0 = _mm512_set1_ps(0.0f), s1 = _mm512_set1_ps(1.0f), s2 = _mm512_set1_ps(2.0f);
@@ -82,7 +82,7 @@ __attribute__((target("avx2,fma"))) static float fma_avx2(float seed) {
     return total;
 }
 
-// Products of pairs of bf16, summed in fp32: four operations a lane.
+// Dot products of bf16 pairs, accumulated in fp32: four operations per lane.
 __attribute__((target("avx512f,avx512bf16"))) static float dot_bf16(float seed) {
     __m512 factor = _mm512_set1_ps(seed);
     __m512bh a = _mm512_cvtne2ps_pbh(factor, factor);
@@ -105,8 +105,8 @@ __attribute__((target("avx512f,avx512bf16"))) static float dot_bf16(float seed) 
 
 struct peak {
     float (*kernel)(float);
-    int operations;              // of one instruction
-    volatile float seed, result; // so that nothing is worked out or left out
+    int operations;              // per instruction
+    volatile float seed, result; // prevent constant folding and dead-code elimination
 };
 
 static void peak_step(void *state) {
@@ -129,7 +129,7 @@ static struct bench_case *add_peak(struct bench *b, const char *name, const char
     c->state = p;
     c->close = free;
     snprintf(c->what, sizeof(c->what), "multiply-adds from registers, one core (%s)", what);
-    snprintf(c->note, sizeof(c->note), "the limit of the arithmetic that follows");
+    snprintf(c->note, sizeof(c->note), "limit of the arithmetic below");
     return c;
 }
 
@@ -160,7 +160,7 @@ int bench_add_peak_bf16(struct bench *b) {
 }
 #endif
 
-// A hidden layer.
+// The product of a hidden layer.
 struct gemm {
     float W[GEMM_DIM * GEMM_DIM], x[GEMM_DIM * GEMM_DIM], y[GEMM_DIM * GEMM_DIM];
 };

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Transitions a second through a real socket into the real model server's store
-// and acknowledged: the program spur-modelserver is started in a folder of its
-// own, and this process is its one actor, as fast as credit allows.
+// Rate of transitions sent to, stored and acknowledged by a spur-modelserver process, started in a
+// temporary directory. This process is its only actor and sends as fast as credit allows.
 //
-// Beside it, what the disk allows: the same bytes written to a file in the same
-// folder, one fdatasync for as many rows as may wait for their acknowledgement;
-// the store, which commits all that waits in one transaction, cannot have more.
+// The limit is the disk: the same bytes written to a file in the same directory, with one fdatasync
+// per window of unacknowledged rows. The store commits all pending rows in one transaction, so it
+// cannot store more rows per sync than that.
 #include "cli/bench/bench.h"
 
 #include <fcntl.h>
@@ -24,20 +23,20 @@
 #include "proto/hello.h"
 #include "proto/wire.h"
 
-#define ROWS_MAX 500000 // in one measurement, however fast the disk is
-#define STEPS 6000000   // rows that may be stored in all, those of two cases in six rounds: 0.6 GiB
-#define ROWS_LARGE 256  // in the large messages
-#define WELCOME_MS_MAX 60000 // beside a training, everything takes its time
+#define ROWS_MAX 500000      // per measurement
+#define STEPS 6000000        // rows in total: two cases in six rounds, 0.6 GiB
+#define ROWS_LARGE 256       // rows per large message
+#define WELCOME_MS_MAX 60000 // generous, for a loaded machine
 #define ACK_MS_MAX 10000
 #define LEAVE_MS_MAX 5000
 #define TICK_MS 10
 #define RESEND_MS 1000         // without an acknowledgement
-#define UNACKED_MAX 512        // messages on their way, and
-#define UNACKED_ROWS_MAX 16384 // rows in them: as actors have it by default
+#define UNACKED_MAX 512        // unacknowledged messages
+#define UNACKED_ROWS_MAX 16384 // unacknowledged rows: the default of actors
 
-// The actor, its server, and where they meet. One for all cases of this file.
+// The actor and its server, shared by all cases of this file.
 struct store_bench {
-    int users; // cases that have not closed it yet
+    int users; // cases not closed yet
     struct rundir dir;
     struct endpoints endpoints;
     struct child child;
@@ -47,14 +46,14 @@ struct store_bench {
     struct net_socket *socket;
     struct wire *wire;
     bool started, hello_sent, sending, timed_out;
-    uint64_t acked_ms;            // the last acknowledgement
-    uint64_t until_ms;            // the loop stops then; 0: it does not
-    char trouble[BENCH_TEXT_MAX]; // nothing can be measured any more
+    uint64_t acked_ms;            // time of the last acknowledgement
+    uint64_t until_ms;            // time at which the loop stops; 0: none
+    char trouble[BENCH_TEXT_MAX]; // permanent error; "": none
     uint64_t run_id, steps_allowed;
-    uint32_t rows; // in a message, now
+    uint32_t rows; // per message
     uint64_t seq, acked, rows_sent, rows_acked;
-    uint64_t rows_end; // of this measurement
-    float *columns;    // (ROWS_LARGE) rows of noise, column by column
+    uint64_t rows_end; // end of this measurement
+    float *columns;    // (ROWS_LARGE) rows of noise, by column
     uint8_t *flags;
 };
 
@@ -64,12 +63,12 @@ static size_t row_bytes(const struct task *task) {
 
 // ---- the actor ----
 
-static int say(struct store_bench *s, struct wire_msg *msg) {
+static int send_msg(struct store_bench *s, struct wire_msg *msg) {
     msg->run_id = s->run_id;
     return wire_send(s->wire, s->socket, NULL, msg);
 }
 
-static int say_hello(struct store_bench *s) {
+static int send_hello(struct store_bench *s) {
     const struct hello_sender sender = {
         .role = WIRE_ROLE_ACTOR,
         .id = "bench",
@@ -80,7 +79,7 @@ static int say_hello(struct store_bench *s) {
     };
     struct wire_msg msg = {.type = WIRE_HELLO};
     hello_fill(&msg.hello, &sender);
-    return say(s, &msg);
+    return send_msg(s, &msg);
 }
 
 static bool may_send(const struct store_bench *s) {
@@ -90,7 +89,7 @@ static bool may_send(const struct store_bench *s) {
            (unacked + 1) * s->rows <= UNACKED_ROWS_MAX;
 }
 
-// Sends while there is credit for a whole message and the socket takes it.
+// Sends messages while there is credit and space in the socket's queue.
 static void send_rows(struct store_bench *s) {
     size_t O = (size_t)s->dir.task.obs_dim, A = (size_t)s->dir.task.act_dim;
     const float *next_obs = s->columns + ROWS_LARGE * O, *act = next_obs + ROWS_LARGE * O;
@@ -107,8 +106,8 @@ static void send_rows(struct store_bench *s) {
             .next_obs = next_obs,
             .flags = s->flags,
         };
-        if (say(s, &msg) != 0) {
-            return; // full: the next acknowledgement makes room
+        if (send_msg(s, &msg) != 0) {
+            return; // queue full: continues at the next acknowledgement
         }
         s->seq++;
         s->rows_sent += s->rows;
@@ -121,12 +120,12 @@ static void trouble(struct store_bench *s, const char *what, const char *text) {
 }
 
 static void on_message(void *arg, const struct net_peer *from, const void *data, size_t len) {
-    static struct wire_msg msg; // large; the loop's thread alone comes here
+    static struct wire_msg msg; // too large for the stack; one thread only
     struct store_bench *s = arg;
     char err[256];
     (void)from;
     if (wire_unpack(s->wire, &msg, data, len, err, sizeof(err)) < 0) {
-        trouble(s, "a message of the model server does not unpack", err);
+        trouble(s, "invalid message from the model server", err);
         return;
     }
     switch (msg.type) {
@@ -150,10 +149,10 @@ static void on_message(void *arg, const struct net_peer *from, const void *data,
         }
         break;
     case WIRE_REFUSE:
-        trouble(s, "the model server refuses", msg.refuse.text);
+        trouble(s, "refused by the model server", msg.refuse.text);
         break;
     default:
-        break; // signs of life
+        break; // heartbeats
     }
 }
 
@@ -171,9 +170,9 @@ static void on_child_end(void *arg, int exit_status, int term_signal) {
 static void on_tick(void *arg) {
     struct store_bench *s = arg;
     if (s->socket && !s->hello_sent) {
-        s->hello_sent = say_hello(s) == 0; // not before the server is there
+        s->hello_sent = send_hello(s) == 0; // fails until the server listens
     }
-    // A message that the server had no room for is sent again, with all behind it.
+    // A message that the server dropped for lack of space is resent, with all later ones.
     if (s->acked < s->seq && clock_ms() - s->acked_ms > RESEND_MS) {
         bool was = s->sending;
         s->acked_ms = clock_ms();
@@ -189,7 +188,7 @@ static void on_tick(void *arg) {
     }
 }
 
-// Runs the loop until a handler stops it or the time is over. False: it is over.
+// Runs the loop until a handler stops it (true) or the time is over (false).
 static bool loop_for(struct store_bench *s, uint64_t ms) {
     s->timed_out = false;
     s->until_ms = clock_ms() + ms;
@@ -198,7 +197,7 @@ static bool loop_for(struct store_bench *s, uint64_t ms) {
     return !s->timed_out;
 }
 
-// Rows acknowledged a second, from the first one sent to the last one answered.
+// Rows acknowledged per second, from the first row sent to the last acknowledgement.
 static double transitions_measure(struct store_bench *s, uint32_t rows, double seconds) {
     uint64_t begin_ns = clock_ns(), before = s->rows_acked;
     s->rows = rows;
@@ -209,24 +208,24 @@ static double transitions_measure(struct store_bench *s, uint32_t rows, double s
     loop_for(s, (uint64_t)(seconds * 1000) + 1);
     s->sending = false;
     if (s->acked < s->seq && !s->trouble[0] && !loop_for(s, ACK_MS_MAX)) {
-        trouble(s, "the model server", "did not acknowledge what it was sent");
+        trouble(s, "the model server", "did not acknowledge all messages");
     }
     if (s->rows_acked == before && !s->trouble[0]) {
-        trouble(s, "the model server", "gave no credit: the room for rows is used up");
+        trouble(s, "the model server", "sent no credit: its limit of rows is reached");
     }
     return (double)(s->rows_acked - before) / ((double)(clock_ns() - begin_ns) / 1e9);
 }
 
-// ---- its server ----
+// ---- the server ----
 
-// Exploration for as long as there is room, so that nobody else is waited for.
+// Exploration until the limit of rows, so that the server does not wait for a learner.
 static int write_config(struct store_bench *s) {
     struct config *c = &s->dir.config;
     config_defaults(c);
     c->run.steps = STEPS;
     c->run.explore_steps = STEPS - 1;
     c->network.heartbeat_ms = 60000;
-    c->network.lost_after_ms = 600000; // between the rounds this actor is silent
+    c->network.lost_after_ms = 600000; // the actor is silent between rounds
     c->network.batch_rows_max = ROWS_LARGE;
     char err[256];
     CHECK(task_from_config(&s->dir.task, c, err, sizeof(err)) == 0);
@@ -281,7 +280,7 @@ static void stop_server(struct store_bench *s) {
     if (!s->child.handle || s->child_ended) {
         return;
     }
-    snprintf(s->trouble, sizeof(s->trouble), "stopped"); // its end is wanted now
+    snprintf(s->trouble, sizeof(s->trouble), "stopped"); // its exit is not an error from now on
     loop_child_kill(s->child.handle, SIGTERM);
     if (!loop_for(s, LEAVE_MS_MAX) && !s->child_ended) {
         loop_child_kill(s->child.handle, SIGKILL);
@@ -309,7 +308,7 @@ static void store_close_one(void *state) {
 
 // ---- cases ----
 
-// Appends the bytes of so many rows to a file and syncs it, over and over.
+// Appends the bytes of `rows` rows to a file and syncs it, repeatedly.
 static double disk_measure(struct store_bench *s, uint32_t rows, double seconds) {
     char path[PATH_MAX];
     size_t len = rows * row_bytes(&s->dir.task);
@@ -317,7 +316,7 @@ static double disk_measure(struct store_bench *s, uint32_t rows, double seconds)
     for (size_t done = 0; done < len; done += sizeof(float) * ROWS_LARGE) {
         size_t n =
             len - done < sizeof(float) * ROWS_LARGE ? len - done : sizeof(float) * ROWS_LARGE;
-        memcpy(bytes + done, s->columns, n); // not zeros, which a file system may leave out
+        memcpy(bytes + done, s->columns, n); // not zeros, which a file system may not store
     }
     int fd = rundir_join(path, s->dir.path, "disk") ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600)
                                                     : -1;
@@ -334,7 +333,7 @@ static double disk_measure(struct store_bench *s, uint32_t rows, double seconds)
     }
     free(bytes);
     if (!fine) {
-        snprintf(s->trouble, sizeof(s->trouble), "a file cannot be written and synced there");
+        snprintf(s->trouble, sizeof(s->trouble), "cannot write and sync a file in the directory");
     }
     return (double)syncs * rows / elapsed;
 }
@@ -374,7 +373,7 @@ static void add_pair(struct bench *b, struct store_bench *s, uint32_t rows, meas
     snprintf(name, sizeof(name), "disk_sync_%u", window);
     struct bench_case *disk = bench_add(b, name, "rows/s");
     snprintf(disk->what, sizeof(disk->what), "write and fdatasync, %u rows each time", window);
-    snprintf(disk->note, sizeof(disk->note), "the disk's own rate in the same folder");
+    snprintf(disk->note, sizeof(disk->note), "rate of the disk in the same directory");
     snprintf(name, sizeof(name), "transitions_%u", rows);
     struct bench_case *store = bench_add(b, name, "rows/s");
     snprintf(store->what, sizeof(store->what), "transitions stored and acknowledged, %u a message",
@@ -402,7 +401,7 @@ void bench_add_store(struct bench *b, const char *where) {
     s->wire = wire_create();
     loop_add_timer(s->loop, TICK_MS, TICK_MS, on_tick, s);
     if (bench_make_folder(s->dir.path, where) != 0) {
-        snprintf(s->trouble, sizeof(s->trouble), "no folder can be made in %.200s", where);
+        snprintf(s->trouble, sizeof(s->trouble), "cannot create a directory in %.200s", where);
     } else if (write_config(s) == 0) {
         size_t floats = ROWS_LARGE * (row_bytes(&s->dir.task) / sizeof(float) + 1);
         s->columns = xfloats(floats);

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT
-// SAC updates where they are made: in the learner of a whole run, with rows and
-// rollouts coming in, policies going out and status asked for.
+// SAC updates in the learner of a complete run, which also receives experience, publishes policies
+// and answers status requests.
 //
-// `spur run` is started in a folder of its own with all its processes. Its
-// learner has one core for itself and one thread, as the case has that is its
-// limit; everybody else shares the other cores. Between the rounds the processes
-// are stopped, so that they take nothing from the cases that they are compared
-// with.
+// `spur run` is started in a temporary directory. Its learner has one thread on a core of its own,
+// like the case that is its limit; all other processes share the remaining cores. Between rounds
+// the processes are suspended, so that they do not slow down the cases compared with.
 #include "cli/bench/bench.h"
 
 #include <errno.h>
@@ -34,9 +32,9 @@
 #define LEAVE_MS_MAX 5000
 #define POLL_MS 50
 #define ASK_MS_MAX 5000
-#define SETTLE_MS 100   // after a pause, before the clock starts
-#define SECONDS_MIN 0.5 // the learner tells its updates every 20 ms
-#define STATUS_MS 250   // as often as `spur run` asks
+#define SETTLE_MS 100   // from resuming the processes to the start of the measurement
+#define SECONDS_MIN 0.5 // the learner updates its status every 20 ms
+#define STATUS_MS 250   // interval of status requests, as in `spur run`
 
 struct system_bench {
     char folder[PATH_MAX], run_dir[PATH_MAX], spur[PATH_MAX];
@@ -47,7 +45,7 @@ struct system_bench {
     int count;
     struct status_client *learner;
     int learner_core;
-    clockid_t learner_clock; // of its time on the processor
+    clockid_t learner_clock; // its CPU time
     cpu_set_t others;
 };
 
@@ -69,15 +67,15 @@ static void on_run_end(void *arg, int exit_status, int term_signal) {
     loop_stop(s->loop);
 }
 
-static void on_late(void *arg) {
+static void on_timeout(void *arg) {
     struct system_bench *s = arg;
     loop_stop(s->loop);
 }
 
 // ---- start ----
 
-// Hopper at the middle of its schedule of rollouts; a model soon, and small
-// trainings, so that the cores of the others do not hold the learner up.
+// Hopper, with k in the middle of its schedule. An early first model and short trainings, so that
+// the learner does not wait for the processes on the other cores.
 static bool start(struct system_bench *s, char *note, size_t note_len) {
     static const char *const sets[] = {
         "run.explore_steps=2000",        "run.steps=1000000",
@@ -96,7 +94,7 @@ static bool start(struct system_bench *s, char *note, size_t note_len) {
     int null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
     cpu_set_t mine;
     CHECK(sched_getaffinity(0, sizeof(mine), &mine) == 0);
-    sched_setaffinity(0, sizeof(s->others), &s->others); // goes on to all of them
+    sched_setaffinity(0, sizeof(s->others), &s->others); // inherited by all children
     s->run = loop_spawn(s->loop, args, null_fd, on_run_end, s, note, note_len);
     sched_setaffinity(0, sizeof(mine), &mine);
     close(null_fd);
@@ -118,7 +116,7 @@ static bool find_learner(struct system_bench *s, char *note, size_t note_len) {
     return s->learner != NULL;
 }
 
-// Waits for the first updates. What the run says of itself is in its log.
+// Waits for the first updates.
 static bool wait_for_updates(struct system_bench *s, char *note, size_t note_len) {
     const struct wire_status *status;
     for (uint64_t begin_ms = clock_ms(); clock_ms() - begin_ms < READY_MS_MAX; pause_ms(POLL_MS)) {
@@ -130,11 +128,11 @@ static bool wait_for_updates(struct system_bench *s, char *note, size_t note_len
             return true;
         }
     }
-    snprintf(note, note_len, "the run did not come as far as its first update");
+    snprintf(note, note_len, "the run did not reach its first update in time");
     return false;
 }
 
-// Its log has a line for each: "learner started as process 123".
+// Reads the process ids from the log: "learner started as process 123".
 static void find_daemons(struct system_bench *s) {
     char path[PATH_MAX], line[1024];
     FILE *log = rundir_join(path, s->run_dir, "log") ? fopen(path, "re") : NULL;
@@ -154,7 +152,7 @@ static bool start_all(struct system_bench *s, const char *where, char *note, siz
     ssize_t len = readlink("/proc/self/exe", s->spur, sizeof(s->spur) - 1);
     cpu_set_t all;
     if (len <= 0 || sched_getaffinity(0, sizeof(all), &all) != 0) {
-        snprintf(note, note_len, "this program cannot find itself or its cores");
+        snprintf(note, note_len, "cannot determine the path or the cores of this program");
         return false;
     }
     CPU_ZERO(&s->others);
@@ -167,11 +165,11 @@ static bool start_all(struct system_bench *s, const char *where, char *note, siz
         }
     }
     if (host_cores() < 2) {
-        snprintf(note, note_len, "the learner and the others need a core each");
+        snprintf(note, note_len, "needs two cores: one for the learner, one for other processes");
         return false;
     }
     if (bench_make_folder(s->folder, where) != 0) {
-        snprintf(note, note_len, "no folder can be made in %.200s", where);
+        snprintf(note, note_len, "cannot create a directory in %.200s", where);
         return false;
     }
     if (!rundir_join(s->run_dir, s->folder, "run") || !start(s, note, note_len) ||
@@ -181,7 +179,7 @@ static bool start_all(struct system_bench *s, const char *where, char *note, siz
     }
     if (!host_bind((pid_t)status->pid, s->learner_core) ||
         clock_getcpuclockid((pid_t)status->pid, &s->learner_clock) != 0) {
-        snprintf(note, note_len, "the learner cannot be bound to a core and timed there");
+        snprintf(note, note_len, "cannot bind the learner to a core and read its CPU time");
         return false;
     }
     find_daemons(s);
@@ -191,34 +189,34 @@ static bool start_all(struct system_bench *s, const char *where, char *note, siz
 
 // ---- measuring ----
 
-struct moment {
-    uint64_t updates, clock_ns, cpu_ns; // cpu: of the learner with all its threads
+struct sample {
+    uint64_t updates, clock_ns, cpu_ns; // cpu_ns: all threads of the learner
 };
 
-static bool look(struct moment *m, struct system_bench *s, char *note, size_t note_len) {
+static bool take_sample(struct sample *m, struct system_bench *s, char *note, size_t note_len) {
     const struct wire_status *status;
     struct timespec cpu;
     if (status_client_status(s->learner, &status, ASK_MS_MAX, note, note_len) != 0 ||
         clock_gettime(s->learner_clock, &cpu) != 0) {
         return false;
     }
-    *m = (struct moment){status->updates, clock_ns(),
+    *m = (struct sample){status->updates, clock_ns(),
                          (uint64_t)cpu.tv_sec * 1000000000u + (uint64_t)cpu.tv_nsec};
     return true;
 }
 
-// Updates in a second of the learner's time on the processor. What it waited for comes into the
-// note only, because other programs would come into it, too.
+// Updates per second of the learner's CPU time. Its waiting time, on which other programs have an
+// influence, is reported in the note only.
 static double system_run(struct bench_case *c, double seconds) {
     struct system_bench *s = c->state;
-    struct moment first, last = {0};
+    struct sample first, last = {0};
     uint64_t limit_ns = (uint64_t)((seconds < SECONDS_MIN ? SECONDS_MIN : seconds) * 1e9);
     signal_daemons(s, SIGCONT);
     pause_ms(SETTLE_MS);
-    bool fine = look(&first, s, c->note, sizeof(c->note));
+    bool fine = take_sample(&first, s, c->note, sizeof(c->note));
     while (fine && last.clock_ns < first.clock_ns + limit_ns) {
         pause_ms(STATUS_MS);
-        fine = look(&last, s, c->note, sizeof(c->note));
+        fine = take_sample(&last, s, c->note, sizeof(c->note));
     }
     signal_daemons(s, SIGSTOP);
     if (!fine) {
@@ -228,8 +226,8 @@ static double system_run(struct bench_case *c, double seconds) {
     double clock_s = (double)(last.clock_ns - first.clock_ns) / 1e9;
     snprintf(
         c->note, sizeof(c->note),
-        "with experience, publishing and status, which sac_updates, the limit, has not; in the "
-        "last round it computed %.0f%% of the time",
+        "limit: sac_updates, which has no experience, publishing and status; in the last round "
+        "the learner was computing %.0f%% of the time",
         100 * cpu_s / clock_s);
     return cpu_s > 0 ? (double)(last.updates - first.updates) / cpu_s : 0;
 }
@@ -241,7 +239,7 @@ static void system_close(void *state) {
         find_daemons(s);
         signal_daemons(s, SIGKILL);
         loop_child_kill(s->run, SIGKILL);
-        loop_add_timer(s->loop, LEAVE_MS_MAX, 0, on_late, s);
+        loop_add_timer(s->loop, LEAVE_MS_MAX, 0, on_timeout, s);
         if (!s->ended) {
             loop_run(s->loop);
         }

@@ -69,7 +69,7 @@ def main():
         assert os.listdir(folder) == [], os.listdir(folder)
         no_daemons(folder)
         text = bench(folder, "--dir", os.path.join(folder, "missing"))
-        assert text.count("not measured: no folder can be made in") == 5, text
+        assert text.count("not measured: cannot create a directory in") == 5, text
         wrong = subprocess.run([spur, "bench", "--seconds", "never"], capture_output=True, text=True)
         assert wrong.returncode == 64 and "never" in wrong.stderr, wrong
     print("bench is as documented")
