@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Loads libmujoco once, checks its version, and fills the table of functions.
 #include "actor/env/mujoco_library.h"
 
 #include <pthread.h>

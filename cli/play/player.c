@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Options of `spur eval` and `spur render`, and what they load: configuration, policy, environment.
 #include "cli/play/player.h"
 
 #include <stdio.h>

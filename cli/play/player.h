@@ -47,11 +47,11 @@ struct player {
     struct player_policy saved;
 };
 
-// Takes one of those options from optarg. False when it is none of them, or is
-// refused, which the user has been told.
+// Parses one of these options from optarg. False if it is another option or invalid,
+// in which case an error was printed.
 bool player_option(struct player *p, int option, char **argv);
-// Takes what is left of the command line, looks into the run directory for what
-// was left open, and loads the policy. 0, or an exit code, told to the user.
+// Parses the remaining arguments, fills in missing values from the run directory, and
+// loads the policy. 0, or an exit code after printing an error.
 int player_load(struct player *p, int argc, char **argv);
 void player_deinit(struct player *p); // takes zeroed ones, too
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Sums the predictions of all modules for the processes of a run.
 #include "cli/run/memory.h"
 
 #include "actor/env/env_factory.h"

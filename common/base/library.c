@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Opens a library with dlopen and resolves its symbols.
 #include "common/base/library.h"
 
 #include <dlfcn.h>

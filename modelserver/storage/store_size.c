@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Bytes of rows in memory and on disk.
 #include "modelserver/storage/store_size.h"
 
 #include "modelserver/storage/store_batch.h"

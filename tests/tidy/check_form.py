@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Shows that the tree keeps its form: licence lines, widths, blanks, file lengths; and that links and paths in the documentation exist."""
+"""Shows that the tree keeps its form: licence lines, opening comments, widths, blanks, file lengths, plain words;
+and that links and paths in the documentation exist."""
 import os
 import re
 import subprocess
@@ -9,6 +10,10 @@ import sys
 root = os.environ.get("SPUR_SOURCE_ROOT", ".")
 WIDTH = 100
 LINES_MAX = 700  # a longer file is two modules in one
+# Phrases that CONTRIBUTING.md replaces by technical terms.
+RIDDLES = re.compile(r"\b(way back|taken up again|gives? on(?! average)|in hand(?!-)|told (to )?the user|stands? again|whoever|"
+                     r"that of old|are owed|is owed)\b")
+RIDDLES_QUOTED = ("CONTRIBUTING.md", "tests/tidy/check_form.py")
 
 
 def wide_prose(lines):
@@ -68,6 +73,8 @@ def main():
             faults.append(f"{name}: ends with exactly one newline, please")
         if is_c and not lines[0].startswith("// SPDX-License-Identifier: MIT"):
             faults.append(f"{name}:1: the SPDX line comes first")
+        if is_c and not lines[1].startswith("//"):
+            faults.append(f"{name}:2: an opening comment says what the file is for")
         if is_c and len(lines) > LINES_MAX:
             faults.append(f"{name}: {len(lines)} lines; two modules in one?")
         for number, line in enumerate(lines, 1):
@@ -77,6 +84,8 @@ def main():
                 faults.append(f"{name}:{number}: a tab")
             if is_c and len(line) > WIDTH:
                 faults.append(f"{name}:{number}: {len(line)} columns")
+            if RIDDLES.search(line) and name not in RIDDLES_QUOTED:
+                faults.append(f"{name}:{number}: \"{RIDDLES.search(line).group()}\" (CONTRIBUTING.md, Language)")
             if is_c and re.search(r"\b(TODO|FIXME|XXX|HACK)\b", line):
                 faults.append(f"{name}:{number}: unfinished work is not left in the tree")
             if is_c and re.search(r"\b(strcpy|strcat|sprintf|gets|rand|srand)\s*\(", line):
