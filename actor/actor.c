@@ -174,8 +174,7 @@ static void send_heartbeat(struct actor *a, uint64_t now_ms) {
     client_send(&a->server, now_ms, &msg); // a failure is harmless: another one follows
 }
 
-// Called while an environment in another process computes: the model server hears of us, unless
-// a message is due at the moment anyway.
+// Called while an environment in another process computes: sends a heartbeat if one is due.
 static bool on_wait(void *arg, uint64_t now_ms) {
     struct actor *a = arg;
     if (client_up(&a->server) && client_silent(&a->server, now_ms)) {

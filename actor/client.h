@@ -21,7 +21,7 @@ struct client_identity {
     uint64_t incarnation, pid;
     const struct task *task;           // required task; NULL: the run's
     int envs;                          // environments of an actor
-    bool (*stop_requested)(void *arg); // a signal to stop arrived; NULL: unknown
+    bool (*stop_requested)(void *arg); // whether a signal to stop arrived; NULL: never
     void *stop_arg;
     const char *endpoint;              // that answers StatusRequest; "": none
     const char *modelserver, *learner; // endpoints; learner may be NULL
@@ -43,7 +43,7 @@ bool client_on_tick(struct client *c, uint64_t now_ms);
 // Sets the run id and sends. 0, or a negative errno: retry later.
 int client_send(struct client *c, uint64_t now_ms, struct wire_msg *msg);
 bool client_up(const struct client *c);
-// Whether nothing was sent for a heartbeat's interval.
+// Whether no message was sent for heartbeat_ms.
 bool client_silent(const struct client *c, uint64_t now_ms);
 bool client_stop_requested(const struct client *c);
 

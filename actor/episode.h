@@ -18,16 +18,16 @@ enum episode_state {
 
 struct episode {
     enum episode_state state;
-    bool env_broken;       // broken, and no reset will mend the environment
-    uint64_t length;       // steps so far; a broken one is not counted
+    bool env_broken;       // env_step.broken of the last step
+    uint64_t length;       // steps so far, without a broken one
     double episode_return; // sum of their rewards
 };
 
 // Resets env from the task's start distribution; advances rng.
 void episode_begin(struct episode *e, struct env *env, struct rng *rng);
-// The episode of that number in evaluations with seed: same start state everywhere.
+// The episode `number` of evaluations with this seed: always the same start state.
 void episode_begin_evaluation(struct episode *e, struct env *env, uint64_t seed, uint64_t number);
-// Executes action (act_dim) in a running episode. Returns the reward, 0 of a broken step.
+// Executes action (act_dim) in a running episode. Returns the reward; 0 for a broken step.
 double episode_step(struct episode *e, struct env *env, const float *action);
 
 #endif

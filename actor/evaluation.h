@@ -19,9 +19,9 @@
 
 struct evaluation;
 
-// Environments that an evaluation of the task steps together: more make larger batches for the
-// policy. In processes one: they would be waited for in turn, so more save no time, and each
-// takes a start and the memory of an interpreter.
+// Number of environments that an evaluation of the task steps together: more make larger batches
+// for the policy. One for an environment in another process: the waits are sequential, and each
+// process costs its start and the memory of an interpreter.
 int evaluation_lanes(const struct task *task);
 
 // Creates the environments of one task. Borrows wait (env.h), which may be NULL. NULL with
@@ -46,7 +46,7 @@ const double *evaluation_lengths(const struct evaluation *e);
 const double *evaluation_discounted(const struct evaluation *e);
 uint32_t evaluation_episodes(const struct evaluation *e);
 uint64_t evaluation_steps(const struct evaluation *e); // since it was created
-// Whether an environment is broken for good: its episodes are cut short.
+// Whether an environment is broken: its episodes are cut short.
 bool evaluation_failed(const struct evaluation *e);
 // Episodes cut short by a bad step of the simulator, since it was created.
 uint64_t evaluation_broken(const struct evaluation *e);

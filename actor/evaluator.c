@@ -265,8 +265,8 @@ void evaluator_step(struct evaluator *e, uint64_t now_ms) {
         rate_add(&e->rate, now_ms, evaluation_steps(e->evaluation) - before);
         if (evaluation_failed(e->evaluation)) {
             finish(e, error_set(e->why, sizeof(e->why), EXIT_CODE_CONFIG,
-                                "the environment %.60s is broken; the lines before this one say "
-                                "what is wrong with it",
+                                "the environment %.60s is broken; see the log lines above for the "
+                                "reasons",
                                 e->task.name));
         } else if (!more) {
             end(e, now_ms);

@@ -28,7 +28,7 @@ struct vec_env;
 
 struct vec_env_row {
     int env;                           // environment, 0 .. envs - 1
-    bool broken;                       // on a bad step: the environment is, for good
+    bool broken;                       // on a bad step: the environment is broken
     const float *obs, *act, *next_obs; // valid until the next call
     float reward;
     uint8_t flags;           // enum wire_flag bits; not 0: the episode has ended

@@ -22,20 +22,20 @@ struct env_step {
     double reward;
     bool terminated, truncated;
     bool bad;    // the simulator failed (non-finite or huge state): drop this step and reset
-    bool broken; // bad, and so will be every later step: no reset helps
+    bool broken; // bad, and so are all later steps, also after a reset
 };
 
-// How an environment of the user's own is found and started.
+// Source of an environment of the user's own.
 struct env_spec {
     const char *env;    // FILE.yaml, FILE.so, python:MODULE:FUNCTION, or a command
-    const char *dir;    // where its process starts; NULL or "": in the current directory
-    const char *python; // the interpreter of python:; NULL or "": the default (env_process.h)
-    double timeout_s;   // for each answer of its process; 0: ENV_TIMEOUT_S
+    const char *dir;    // working directory of its process; NULL or "": the current one
+    const char *python; // interpreter for python:; NULL or "": the default (env_process.h)
+    double timeout_s;   // for each reply of its process; 0: ENV_TIMEOUT_S
 };
 #define ENV_TIMEOUT_S 60.0
 
-// Called every ENV_WAIT_MS while an environment in another process is waited for, so that
-// heartbeats go on. Must not use the environment. False: the wait ends, and the call fails.
+// Called every ENV_WAIT_MS during a wait for an environment in another process, to send
+// heartbeats. Must not use the environment. False ends the wait, and the call fails.
 #define ENV_WAIT_MS 100
 struct env_wait {
     void *arg;
@@ -52,14 +52,14 @@ struct env_step env_step(struct env *env, const float *action);
 void env_obs(const struct env *env, float *obs);
 void env_obs_f64(const struct env *env, double *obs);
 
-// A picture that an environment in another process draws itself.
+// An image that an environment in another process has drawn.
 struct env_picture {
     int width, height;
-    double fps;         // frames a second in real time; 0: unknown
-    const uint8_t *rgb; // (height, width, 3), upper row first; valid until the next call
+    double fps;         // frames per second in real time; 0: unknown
+    const uint8_t *rgb; // (height, width, 3), top row first; valid until the next call
 };
-// Whether it can draw itself. env_prepare_pictures comes before the first reset, and env_draw
-// draws the current state. Both: 0, or -1 with a sentence in err.
+// Whether the environment draws itself. Call env_prepare_pictures before the first reset;
+// env_draw draws the current state. Both return 0, or -1 with the reason in err.
 bool env_draws(const struct env *env);
 int env_prepare_pictures(struct env *env, char *err, size_t err_len);
 int env_draw(struct env_picture *picture, struct env *env, char *err, size_t err_len);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The kinds of environments, selected by the form of the value of task.env.
+// Chooses the kind of an environment by the value of task.env, and resolves its paths.
 #include "actor/env/env_factory.h"
 
 #include <limits.h>
@@ -35,7 +35,7 @@ bool env_in_process(const struct task *task) {
     return task->env != NULL && env_source_of(task->env) != ENV_SOURCE_FILE;
 }
 
-// Its task is what the file or the process says of itself.
+// The task of the environment is the one that the file or the process defines.
 static struct env *create_own(const struct env_spec *spec, const struct env_wait *wait, char *note,
                               size_t note_len, char *err, size_t err_len) {
     if (env_source_of(spec->env) != ENV_SOURCE_FILE) {
@@ -45,7 +45,7 @@ static struct env *create_own(const struct env_spec *spec, const struct env_wait
                                      : env_description_create(spec->env, err, err_len);
 }
 
-// The absolute path of what is there.
+// The absolute path of an existing file or directory.
 static int resolve(char out[CONFIG_STRING_MAX], const char *path, const char *what, char *err,
                    size_t err_len) {
     char real[PATH_MAX];
@@ -62,8 +62,8 @@ static int resolve(char out[CONFIG_STRING_MAX], const char *path, const char *wh
     return 0;
 }
 
-// The interpreter that is found now stays the run's, whatever shell resumes it. Its links are
-// kept: a virtual environment's python3 is one.
+// Stores the path of the interpreter, so that a run resumed from another shell uses the same one.
+// Symbolic links are not resolved: the python3 of a virtual environment is one.
 static int resolve_python(char out[CONFIG_STRING_MAX], const char *python, char *err,
                           size_t err_len) {
     char found[PATH_MAX];
@@ -122,14 +122,14 @@ int env_own_read(struct env_own *own, const struct env_spec *spec, char *err, si
 
 // ---- from a task ----
 
-// A file or program may have changed since the run was begun with it.
+// A file or program may have changed since the run was started.
 static bool agrees(const struct task *has, const struct task *wanted, char *err, size_t err_len) {
     if (has->obs_dim == wanted->obs_dim && has->act_dim == wanted->act_dim) {
         return true;
     }
     snprintf(err, err_len,
-             "%s has %d observations and %d actions, but the run's task %s has %d and %d: take the "
-             "one that the run was begun with",
+             "%s has %d observations and %d actions, but the run's task %s has %d and %d: use the "
+             "one that the run was started with",
              wanted->env, has->obs_dim, has->act_dim, wanted->name, wanted->obs_dim,
              wanted->act_dim);
     return false;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
+// Loads a plug-in and validates everything that it returns, because it runs in our process.
 //
-// A plug-in runs in our process, so it is believed nothing: its description is
-// checked before anything in it is called, and it writes into a buffer that shows
-// what it left out (filled with NaN before each call) and whether it went beyond
-// (a pattern behind it). What is wrong makes the step bad, and so is every step
-// until the next reset; one that wrote beyond its buffer stays bad for good.
+// Its struct is validated before any function is called. It writes observations to a buffer that
+// reveals unwritten numbers (NaN before each call) and writes beyond the end (a guard pattern). An
+// error makes the step bad, and all steps until the next reset. After a write beyond the end all
+// later steps are bad.
 #include "actor/env/env_plugin.h"
 
 #include <dlfcn.h>
@@ -20,12 +20,13 @@
 #include "common/base/log.h"
 #include "include/spur/env.h"
 
-#define GUARD 64 // floats behind the observation
+#define GUARD 64 // floats after the observation
 #define GUARD_BYTE 0xa5
 
-_Static_assert(SPUR_ENV_OBS_MAX == TASK_OBS_DIM_MAX, "the header says what the program takes");
-_Static_assert(SPUR_ENV_ACT_MAX == TASK_ACT_DIM_MAX, "the header says what the program takes");
-_Static_assert(SPUR_ENV_RANGES_MAX == TASK_RANGES_MAX, "the header says what the program takes");
+_Static_assert(SPUR_ENV_OBS_MAX == TASK_OBS_DIM_MAX, "the limits of spur/env.h are the program's");
+_Static_assert(SPUR_ENV_ACT_MAX == TASK_ACT_DIM_MAX, "the limits of spur/env.h are the program's");
+_Static_assert(SPUR_ENV_RANGES_MAX == TASK_RANGES_MAX,
+               "the limits of spur/env.h are the program's");
 
 struct plugin {
     struct env env;
@@ -36,11 +37,11 @@ struct plugin {
     char name[ENV_NAME_MAX];
     int steps;                           // since the reset
     bool bad;                            // since the reset
-    bool overrun;                        // for good
-    float obs[TASK_OBS_DIM_MAX + GUARD]; // what it wrote last, checked
+    bool overrun;                        // permanent
+    float obs[TASK_OBS_DIM_MAX + GUARD]; // the last observation, validated
 };
 
-// ---- what it says of itself ----
+// ---- the struct spur_env ----
 
 static int check_functions(const struct spur_env *api, const char *path, char *err,
                            size_t err_len) {
@@ -90,9 +91,8 @@ static int check_dims(const struct spur_env *api, const char *path, char *err, s
 
 static int check_ranges(const struct spur_env *api, const char *path, char *err, size_t err_len) {
     if (api->ranges > SPUR_ENV_RANGES_MAX || (api->ranges > 0 && !api->range)) {
-        return error_set(err, err_len, -1,
-                         "%s: spur_env.ranges is %u; %d is the most, and range has them", path,
-                         api->ranges, SPUR_ENV_RANGES_MAX);
+        return error_set(err, err_len, -1, "%s: spur_env.ranges is %u; at most %d, with range set",
+                         path, api->ranges, SPUR_ENV_RANGES_MAX);
     }
     for (uint32_t i = 0; i < api->ranges; i++) {
         const struct spur_env_range *r = &api->range[i];
@@ -128,10 +128,11 @@ static int check_api(const struct spur_env *api, const char *path, char *err, si
     return check_ranges(api, path, err, err_len);
 }
 
-// ---- what it does ----
+// ---- reset and step ----
 
-// The step or reset went wrong.
-__attribute__((format(printf, 2, 3))) static void complain(struct plugin *p, const char *fmt, ...) {
+// Makes the step or reset bad.
+__attribute__((format(printf, 2, 3))) static void fail_step(struct plugin *p, const char *fmt,
+                                                            ...) {
     char text[256];
     va_list args;
     va_start(args, fmt);
@@ -148,20 +149,20 @@ static void prepare_obs(struct plugin *p) {
     memset(p->obs + p->task.obs_dim, GUARD_BYTE, GUARD * sizeof(float));
 }
 
-// After a call: leaves finite numbers in obs, whatever the plug-in did.
+// Validates obs after a call and replaces invalid numbers by 0.
 static void check_obs(struct plugin *p, const char *function) {
     const unsigned char *guard = (const unsigned char *)(p->obs + p->task.obs_dim);
     for (size_t i = 0; i < GUARD * sizeof(float) && !p->overrun; i++) {
         if (guard[i] != GUARD_BYTE) {
             p->overrun = true;
-            complain(p, "wrote behind its %d observations in %s: it cannot go on", p->task.obs_dim,
-                     function);
+            fail_step(p, "wrote beyond its %d observations in %s: it cannot continue",
+                      p->task.obs_dim, function);
         }
     }
     for (int i = 0; i < p->task.obs_dim; i++) {
         if (!isfinite(p->obs[i])) {
             if (!p->bad) {
-                complain(p, "left observation %d non-finite or unwritten in %s", i, function);
+                fail_step(p, "left observation %d non-finite or unwritten in %s", i, function);
             }
             p->obs[i] = 0.0f;
         }
@@ -174,7 +175,8 @@ static void plugin_reset(struct env *env, struct rng *rng) {
     p->bad = false;
     prepare_obs(p);
     if (p->overrun) {
-        complain(p, "wrote behind its %d observations before: it cannot go on", p->task.obs_dim);
+        fail_step(p, "wrote beyond its %d observations before: it cannot continue",
+                  p->task.obs_dim);
     } else {
         p->api->reset(p->state, p->obs, rng_u64(rng));
     }
@@ -197,9 +199,9 @@ static struct env_step plugin_step(struct env *env, const float *action) {
     int rc = p->api->step(p->state, p->obs, &reward, &terminated, act);
     p->steps++;
     if (rc != 0) {
-        complain(p, "says that step %d of the episode failed (%d)", p->steps, rc);
+        fail_step(p, "reports that step %d of the episode failed (%d)", p->steps, rc);
     } else if (!isfinite(reward)) {
-        complain(p, "gave a reward that is non-finite or unwritten: %g", reward);
+        fail_step(p, "returned a reward that is non-finite or unwritten: %g", reward);
     }
     check_obs(p, "step");
     struct env_step step = {
@@ -236,7 +238,7 @@ static const struct env_kind plugin_kind = {
 
 static struct plugin *make(void *library, const struct spur_env *api, const char *path, char *err,
                            size_t err_len) {
-    char why[256] = "it says nothing of the reason";
+    char why[256] = "it gives no reason";
     void *state = api->create(why, sizeof(why));
     if (!state) {
         why[sizeof(why) - 1] = '\0';

@@ -5,8 +5,8 @@
 
 #include "actor/env/env.h"
 
-// The environment in a file; its task says what the file says of itself. NULL with a sentence
-// in err that names the file and what is wrong with it.
+// The environment of a file, with the task that the file defines. NULL with the reason in err,
+// which names the file and the field.
 struct env *env_plugin_create(const char *path, char *err, size_t err_len);
 
 #endif

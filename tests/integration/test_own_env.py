@@ -129,7 +129,7 @@ def a_broken_plugin(stage):
     check(code == 78, f"exit code {code}:\n{text}")
     check("the environment counter is broken" in text and "left observation 0 non-finite" in read(run.output), text)
     stage.no_orphans()
-    for fault, words in (("nan_reward", "gave a reward that is non-finite"), ("overrun", "wrote behind its 2 observations before")):
+    for fault, words in (("nan_reward", "returned a reward that is non-finite"), ("overrun", "wrote beyond its 2 observations before")):
         run = stage.run(stage.path(fault), "--env", os.path.join(BUILD_TESTS, f"faulty_{fault}.so"), sets=LONG)
         check(end(run, 30) == 78 and words in read(run.output), f"{fault}: {run.returncode}: {read(run.output)}")
         check(not progress(stage.path(fault)), "it was learned from")

@@ -154,11 +154,11 @@ static void test_refused(void **state) {
         {"horizon", "2000000000 steps"},
         {"bounds", "the bounds of action 0 are -1 to inf"},
         {"order", "the bounds of action 0 are 3 to 3"},
-        {"name", "it calls itself \"../etc\""},
-        {"name_nul", "it calls itself \"a\""},
+        {"name", "its name is \"../etc\""},
+        {"name_nul", "its name is \"a\""},
         {"name_length", "too few for 1 actions and a name"},
         {"exit_make", "the process ended with code 3 before it answered MAKE"},
-        {"garbage_make", "is no frame of the protocol"},
+        {"garbage_make", "is not a frame of the protocol"},
         {"short_make", "fewer than its head"},
         {"error_make", "make failed: KeyError: 'motor'"},
     };
@@ -195,8 +195,8 @@ static void test_failures(void **state) {
         {"killed", "was killed by signal 9"},
         {"hang", "no answer to STEP in time"},
         {"error", "step failed: ZeroDivisionError: division by zero"},
-        {"garbage", "is no frame of the protocol"},
-        {"giant", "is no frame of the protocol"},
+        {"garbage", "is not a frame of the protocol"},
+        {"giant", "is not a frame of the protocol"},
         {"short", "16 bytes, not the 32 of 2 observations"},
         {"long", "40 bytes, not the 32"},
         {"twice", "the process sent 40 bytes more than its answers"},
@@ -458,7 +458,7 @@ static void test_python_refused(void **state) {
     struct env_spec spec = spec_of("python:process_envs:Counter");
     spec.python = "/nonexistent/python3";
     assert_int_equal(env_own_read(&own, &spec, err, sizeof(err)), -1);
-    assert_said(err, "task.env_python: /nonexistent/python3 is no program");
+    assert_said(err, "task.env_python: /nonexistent/python3 is not a program");
 }
 
 // The process does not outlive the one that started it, even if that is killed while it hangs.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
+// The environment's side of the protocol: creates, resets and steps it in the child process.
 //
-// The process is believed nothing: every reply is checked for its type, its size and its numbers.
-// A number that is not finite makes the step bad, as in a plug-in. A call that fails (an error,
-// no answer in time, a reply that is no reply, the end of the process) makes the step bad too, and
-// ends the process; the next reset starts another one.
+// Every reply is validated: type, size and numbers. A number that is not finite makes the step
+// bad, as in a plug-in. A failed call (an error, a time-out, an invalid reply, the end of the
+// process) also makes the step bad and ends the process; the next reset starts a new one.
 #include "actor/env/process/env_process.h"
 
 #include <errno.h>
@@ -25,7 +25,7 @@ EMBED_TABLE(env_process_scripts);
 
 enum { MADE_HEAD = 24, OBSERVATION_HEAD = 16, SEED_BITS = 31 };
 
-// Reads the runner, which it finds at descriptor 5: a command line of one readable length.
+// Executes the runner from descriptor 5, to keep the command line short.
 #define BOOT "import os;exec(compile(os.fdopen(5,encoding='utf-8').read(),'spur_env.py','exec'))"
 
 struct process {
@@ -34,7 +34,7 @@ struct process {
     char spec_env[CONFIG_STRING_MAX], spec_dir[CONFIG_STRING_MAX], spec_python[CONFIG_STRING_MAX];
     const struct env_wait *wait;
     struct pipe_child *child; // NULL: the next reset starts one
-    bool pictures;            // it was asked to be ready for RENDER
+    bool pictures;            // MAKE announced RENDER
     struct task task;
     char name[ENV_NAME_MAX];
     double low[TASK_ACT_DIM_MAX], high[TASK_ACT_DIM_MAX];
@@ -71,7 +71,7 @@ static const char *last_line(const char *text) {
     return text + len;
 }
 
-// An ERROR: all of its lines into the log, unless there is but one; err gets the last.
+// Logs the lines of an ERROR if there are several; copies the last one to err.
 static int report_error(struct process *p, const struct pipe_child_reply *reply, const char *what,
                         char *err, size_t err_len) {
     const char *text = (const char *)reply->data, *last = last_line(text);
@@ -105,7 +105,7 @@ static int call(struct process *p, struct pipe_child_reply *reply, enum frame_ty
     return 0;
 }
 
-// ---- what it says of itself ----
+// ---- the reply to MAKE ----
 
 static int check_bounds(const struct process *p, char *err, size_t err_len) {
     for (int i = 0; i < p->task.act_dim; i++) {
@@ -121,8 +121,8 @@ static int check_bounds(const struct process *p, char *err, size_t err_len) {
     return 0;
 }
 
-// MADE, into p. note may be NULL.
-static int take_made(struct process *p, const struct pipe_child_reply *r, char *note,
+// Reads MADE to p. note may be NULL.
+static int read_made(struct process *p, const struct pipe_child_reply *r, char *note,
                      size_t note_len, char *err, size_t err_len) {
     if (r->len < 4 || get_u32(r->data) != FRAME_VERSION) {
         return error_set(err, err_len, -1,
@@ -151,7 +151,7 @@ static int take_made(struct process *p, const struct pipe_child_reply *r, char *
     snprintf(p->name, sizeof(p->name), "%.*s", (int)(name_len < 256 ? name_len : 256),
              (const char *)r->data + at + 4);
     if (name_len >= ENV_NAME_MAX || strlen(p->name) != name_len || !env_name_ok(p->name)) {
-        return error_set(err, err_len, -1, "it calls itself \"%s\"; %s", p->name, ENV_NAME_RULE);
+        return error_set(err, err_len, -1, "its name is \"%s\"; %s", p->name, ENV_NAME_RULE);
     }
     memcpy(p->low, r->data + MADE_HEAD, 8 * (size_t)act_dim);
     memcpy(p->high, r->data + MADE_HEAD + 8 * (size_t)act_dim, 8 * (size_t)act_dim);
@@ -165,13 +165,13 @@ static int take_made(struct process *p, const struct pipe_child_reply *r, char *
     return check_bounds(p, err, err_len);
 }
 
-// ---- its process ----
+// ---- the child process ----
 
 static bool is_python(const char *env) {
     return strncmp(env, ENV_PROCESS_PYTHON, strlen(ENV_PROCESS_PYTHON)) == 0;
 }
 
-static bool take_program(char out[PATH_MAX], const char *dir, size_t dir_len) {
+static bool find_program(char out[PATH_MAX], const char *dir, size_t dir_len) {
     return snprintf(out, PATH_MAX, "%.*s/python3", (int)dir_len, dir) < PATH_MAX &&
            access(out, X_OK) == 0;
 }
@@ -182,19 +182,19 @@ int env_process_python(char out[PATH_MAX], const char *python, char *err, size_t
         snprintf(out, PATH_MAX, "%s", python);
         if (access(out, X_OK) != 0) {
             return error_set(err, err_len, -1,
-                             "task.env_python: %s is no program: name the interpreter's file",
+                             "task.env_python: %s is not a program: name the interpreter's file",
                              python);
         }
         return 0;
     }
     char bin[PATH_MAX];
     if (venv && venv[0] != '\0' && snprintf(bin, sizeof(bin), "%s/bin", venv) < PATH_MAX &&
-        take_program(out, bin, strlen(bin))) {
+        find_program(out, bin, strlen(bin))) {
         return 0;
     }
     while (path && path[0] != '\0') {
         size_t len = strcspn(path, ":");
-        if (len > 0 && take_program(out, path, len)) {
+        if (len > 0 && find_program(out, path, len)) {
             return 0;
         }
         path += len + (path[len] == ':');
@@ -204,8 +204,8 @@ int env_process_python(char out[PATH_MAX], const char *python, char *err, size_t
                      "task.env_python to an interpreter's file");
 }
 
-// Whether a line is one simple command: nothing outside of quotes joins several, no assignment
-// comes first.
+// Whether a line is one simple command: no operators outside of quotes, and no assignment at the
+// beginning.
 static bool is_simple(const char *line) {
     char quote = '\0';
     for (const char *c = line; *c != '\0'; c++) {
@@ -217,20 +217,20 @@ static bool is_simple(const char *line) {
     return line[strcspn(line, "= ")] != '=';
 }
 
-// A command of the user's, by the shell. `exec` makes the process the program itself, which then
-// dies with us even if it hangs; a line of several commands may say it where it can.
+// The line for the shell. With `exec` the program replaces the shell, so that it is killed with
+// this process even if it hangs. In a line of several commands the user may write exec.
 static const char *shell_line(char line[CONFIG_STRING_MAX + 8], const char *command) {
     snprintf(line, CONFIG_STRING_MAX + 8, "%s%s", is_simple(command) ? "exec " : "", command);
     return line;
 }
 
-// Starts the process and has it make the environment. p->task and the rest are as it says.
+// Starts the process and sends MAKE. Sets p->task and the other fields from the reply.
 static int start(struct process *p, char *note, size_t note_len, char *err, size_t err_len) {
     char python[PATH_MAX], line[CONFIG_STRING_MAX + 8];
     struct pipe_child_command command = {.name = p->name, .dir = p->spec.dir};
     const char *python_spec = p->spec.env + strlen(ENV_PROCESS_PYTHON);
     const char *args[5] = {"/bin/sh", "-c", shell_line(line, p->spec.env), NULL};
-    if (p->name[0] == '\0') { // until it says its own
+    if (p->name[0] == '\0') { // until the reply contains a name
         command.name = is_python(p->spec.env) ? python_spec : p->spec.env;
     }
     if (is_python(p->spec.env)) {
@@ -251,7 +251,7 @@ static int start(struct process *p, char *note, size_t note_len, char *err, size
     uint32_t make[2] = {FRAME_VERSION, p->pictures ? FRAME_MAKE_PICTURES : 0};
     int rc = call(p, &reply, FRAME_MAKE, FRAME_MADE, make, sizeof(make), "make", err, err_len);
     if (rc == 0) {
-        rc = take_made(p, &reply, note, note_len, err, err_len);
+        rc = read_made(p, &reply, note, note_len, err, err_len);
     }
     if (rc == 0) {
         pipe_child_rename(p->child, p->name);
@@ -261,7 +261,7 @@ static int start(struct process *p, char *note, size_t note_len, char *err, size
     return rc;
 }
 
-// The same environment as before, after a failure.
+// Restarts the process after a failure. The environment must be the same as before.
 static int start_again(struct process *p, char *err, size_t err_len) {
     struct task task = p->task;
     double low[TASK_ACT_DIM_MAX], high[TASK_ACT_DIM_MAX];
@@ -273,7 +273,7 @@ static int start_again(struct process *p, char *err, size_t err_len) {
     size_t bounds = (size_t)task.act_dim * sizeof(double);
     if (rc == 0 && (p->task.obs_dim != task.obs_dim || p->task.act_dim != task.act_dim ||
                     memcmp(low, p->low, bounds) != 0 || memcmp(high, p->high, bounds) != 0)) {
-        rc = error_set(err, err_len, -1, "its dimensions or bounds are others than before");
+        rc = error_set(err, err_len, -1, "its dimensions or bounds differ from those before");
         pipe_child_stop(&p->child, 0);
     }
     memcpy(p->low, low, sizeof(low));
@@ -306,8 +306,8 @@ static void fail(struct process *p, int rc, const char *why) {
 
 // ---- reset and step ----
 
-// OBSERVATION, into p->obs; a number that is not finite makes the step bad. 0, or -1.
-static int take_observation(struct process *p, const struct pipe_child_reply *r, const char *what,
+// Reads OBSERVATION to p->obs; a number that is not finite makes the step bad. 0, or -1.
+static int read_observation(struct process *p, const struct pipe_child_reply *r, const char *what,
                             double *reward, uint32_t *flags, char *err, size_t err_len) {
     size_t wanted = OBSERVATION_HEAD + 8 * (size_t)p->task.obs_dim;
     if (r->len != wanted) {
@@ -319,16 +319,17 @@ static int take_observation(struct process *p, const struct pipe_child_reply *r,
     *reward = get_f64(r->data + 8);
     memcpy(p->obs, r->data + OBSERVATION_HEAD, 8 * (size_t)p->task.obs_dim);
     if (!isfinite(*reward)) {
-        log_warn("%s[%d]: %s gave a reward that is not finite: %g", p->name,
+        log_warn("%s[%d]: %s returned a reward that is not finite: %g", p->name,
                  pipe_child_pid(p->child), what, *reward);
         p->bad = true;
     }
     for (int i = 0; i < p->task.obs_dim; i++) {
         if (!(fabs(p->obs[i]) <= FLT_MAX)) {
             if (!p->bad) {
-                log_warn("%s[%d]: %s gave observation %d not finite, or beyond single precision: "
-                         "%g",
-                         p->name, pipe_child_pid(p->child), what, i, p->obs[i]);
+                log_warn(
+                    "%s[%d]: %s returned observation %d not finite, or beyond single precision: "
+                    "%g",
+                    p->name, pipe_child_pid(p->child), what, i, p->obs[i]);
             }
             p->bad = true;
             p->obs[i] = 0.0;
@@ -343,7 +344,7 @@ static int observe(struct process *p, enum frame_type type, const void *payload,
     const char *what = type == FRAME_RESET ? "reset" : "step";
     struct pipe_child_reply reply;
     int rc = call(p, &reply, type, FRAME_OBSERVATION, payload, len, what, err, err_len);
-    return rc < 0 ? rc : take_observation(p, &reply, what, reward, flags, err, err_len);
+    return rc < 0 ? rc : read_observation(p, &reply, what, reward, flags, err, err_len);
 }
 
 static void process_reset(struct env *env, struct rng *rng) {
@@ -351,7 +352,8 @@ static void process_reset(struct env *env, struct rng *rng) {
     char err[512];
     double reward;
     uint32_t flags;
-    // Drawn first: failures shift no later episode. Some libraries take no larger seeds.
+    // Drawn before anything can fail, so that later episodes are unaffected. Some libraries accept
+    // no larger seeds.
     uint64_t seed = rng_u64(rng) >> (64 - SEED_BITS);
     p->steps = 0;
     p->bad = p->failures >= ENV_PROCESS_FAILURES_MAX;
@@ -422,8 +424,8 @@ static int process_draw(struct env_picture *picture, struct env *env, char *err,
     struct process *p = (struct process *)env;
     struct pipe_child_reply reply;
     if (!p->child) {
-        return error_set(err, err_len, -1,
-                         "%s: its process has ended; the lines before this one say why", p->name);
+        return error_set(err, err_len, -1, "%s: its process has ended; see the log lines above",
+                         p->name);
     }
     if (call(p, &reply, FRAME_RENDER, FRAME_PICTURE, NULL, 0, "render", err, err_len) < 0) {
         return -1;
@@ -433,15 +435,15 @@ static int process_draw(struct env_picture *picture, struct env *env, char *err,
     if (width < 2 || height < 2 || width > FRAME_SIDE_MAX || height > FRAME_SIDE_MAX ||
         reply.len != 8 + width * height * 3) {
         return error_set(err, err_len, -1,
-                         "render gave a picture of %zux%zu in %zu bytes; 2 to %d a side", width,
-                         height, reply.len, FRAME_SIDE_MAX);
+                         "render returned a picture of %zux%zu in %zu bytes; sides are 2 to %d",
+                         width, height, reply.len, FRAME_SIDE_MAX);
     }
     *picture = (struct env_picture){
         .width = (int)width, .height = (int)height, .fps = p->fps, .rgb = reply.data + 8};
     return 0;
 }
 
-// A process is told when it is made whether it will have to draw: so this one is replaced.
+// MAKE states whether RENDER will follow, so the process is replaced.
 static int process_prepare_pictures(struct env *env, char *err, size_t err_len) {
     struct process *p = (struct process *)env;
     pipe_child_stop(&p->child, ENV_PROCESS_GRACE_MS);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // The protocol between an actor and an environment in another process: frames on two pipes.
 //
-// A frame is a header of eight bytes, its type and the length of its payload, and the payload.
+// A frame consists of a header (type and length of the payload, eight bytes) and the payload.
 // Integers are unsigned, reals are IEEE doubles, all little-endian and without padding. Each
-// request is answered by one reply, CLOSE by the end of the process.
+// request has one reply; the reply to CLOSE is the end of the process.
 //
 //   request  payload                       reply        payload
 //   MAKE     u32 version, u32 flags        MADE         see below
@@ -13,7 +13,7 @@
 //   CLOSE    none                          none
 //   any                                    ERROR        text
 //
-//   MADE: u32 version, u32 obs_dim, u32 act_dim, u32 horizon (0: none), f64 frames a second
+//   MADE: u32 version, u32 obs_dim, u32 act_dim, u32 horizon (0: none), f64 frames per second
 //   (0: unknown), f64 low[act_dim], f64 high[act_dim], u32 length of the name, name, note
 #ifndef SPUR_ACTOR_ENV_PROCESS_FRAME_H
 #define SPUR_ACTOR_ENV_PROCESS_FRAME_H
@@ -26,7 +26,7 @@
 
 #define FRAME_HEADER 8
 #define FRAME_REQUEST_MAX 1024 // bytes of a payload
-#define FRAME_REPLY_MAX 65536  // of all replies but PICTURE
+#define FRAME_REPLY_MAX 65536  // of all replies except PICTURE
 #define FRAME_SIDE_MAX 4096    // width or height of a picture
 
 #define FRAME_MAKE_PICTURES 1u // flag of MAKE: RENDER will follow

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
+// Starts the child, exchanges frames with it and copies its output to the log.
 //
-// All waiting is done in one place, wait_ready: it polls the reply pipe and the output pipe, so
-// that a child that prints much is never blocked while it computes a reply. The read end of the
-// request pipe stays open in this process too: a write after the child's death then raises no
-// SIGPIPE, and the death shows as the end of the reply pipe, or by waitid where a grandchild keeps
-// that pipe open.
+// wait_ready polls the reply pipe and the output pipe, so that a child with much output is not
+// blocked while it computes a reply. This process also keeps the read end of the request pipe
+// open, so that a write after the child's death raises no SIGPIPE. The death is detected by the
+// end of the reply pipe, or by waitid if a grandchild keeps that pipe open.
 #include "actor/env/process/pipe_child.h"
 
 #include <errno.h>
@@ -26,20 +26,21 @@
 
 extern char **environ;
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "frames are little-endian, as we are");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "frames are little-endian like the machine");
 
 enum {
     SCRIPT_FD = 5,
     SCRIPT_MAX = 60000, // fits into a pipe
     LINE_MAX_BYTES = 1000,
     LINES_A_SECOND = 200,
-    REAP_MS = 200, // for the last output of a child that ended
+    REAP_MS = 200, // for the last output after the end of a child
 };
 
 struct pipe_child {
     char name[ENV_NAME_MAX];
     pid_t pid;
-    int requests[2]; // [0] is the child's end, see above
+    int requests[2]; // [0]: the child's end, see above
     int replies, output;
     uint8_t *data; // the last frame, header included
     size_t data_max;
@@ -76,7 +77,7 @@ static void end_line(struct pipe_child *c) {
     uint64_t second = clock_ms() / 1000;
     if (second != c->out.second) {
         if (c->out.dropped > 0) {
-            log_warn("%s[%d]: %llu more lines in a second are left out", c->name, (int)c->pid,
+            log_warn("%s[%d]: %llu more lines within a second were dropped", c->name, (int)c->pid,
                      (unsigned long long)c->out.dropped);
         }
         c->out.second = second;
@@ -93,7 +94,7 @@ static void end_line(struct pipe_child *c) {
     c->out.len = 0;
 }
 
-// Reads what is there, and logs it by lines.
+// Reads the available output and logs its lines.
 static void read_output(struct pipe_child *c) {
     char text[4096];
     ssize_t n = read(c->output, text, sizeof(text));
@@ -164,7 +165,7 @@ static int describe_end(const struct pipe_child *c, enum frame_type type, char *
                         size_t err_len) {
     siginfo_t info = {0};
     uint64_t until_ms = clock_ms() + REAP_MS;
-    // The pipe ends a moment before the process does.
+    // The pipe ends slightly before the process.
     while (waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
            info.si_pid == 0 && clock_ms() < until_ms) {
         poll(NULL, 0, 1);
@@ -182,7 +183,7 @@ static int describe_end(const struct pipe_child *c, enum frame_type type, char *
     return -1;
 }
 
-// Reads until *have bytes of the frame, want at least, are in c->data.
+// Reads until c->data contains at least `want` bytes; *have counts them.
 static int read_frame(struct pipe_child *c, size_t *have, size_t want, enum frame_type type,
                       uint64_t deadline_ms, const struct env_wait *wait, char *err,
                       size_t err_len) {
@@ -216,7 +217,7 @@ static int send_frame(struct pipe_child *c, enum frame_type type, const void *pa
     if (len > 0) {
         memcpy(frame + FRAME_HEADER, payload, len);
     }
-    // Shorter than PIPE_BUF: all of it or nothing.
+    // Shorter than PIPE_BUF: written completely or not at all.
     ssize_t n;
     do {
         n = write(c->requests[1], frame, FRAME_HEADER + len);
@@ -240,7 +241,7 @@ int pipe_child_call(struct pipe_child *c, struct pipe_child_reply *reply, enum f
                     const void *payload, size_t len, double timeout_s, const struct env_wait *wait,
                     char *err, size_t err_len) {
     uint64_t deadline_ms = clock_ms() + (uint64_t)(timeout_s * 1000);
-    // Bytes that nobody asked for would be taken for the answer, one call late from now on.
+    // Unrequested bytes would be read as the reply, and all later replies would be one call late.
     ssize_t early = read(c->replies, c->data, c->data_max);
     if (early > 0) {
         return error_set(err, err_len, -1, "the process sent %zd bytes more than its answers",
@@ -262,7 +263,7 @@ int pipe_child_call(struct pipe_child *c, struct pipe_child_reply *reply, enum f
     if (header[0] < FRAME_MADE || header[0] > FRAME_ERROR || header[1] > max) {
         return error_set(
             err, err_len, -1,
-            "the answer to %s is no frame of the protocol: type %u, %u bytes (does something "
+            "the answer to %s is not a frame of the protocol: type %u, %u bytes (does something "
             "else write to descriptor %d?)",
             type_name(type), header[0], header[1], FRAME_REPLY_FD);
     }
@@ -276,7 +277,7 @@ int pipe_child_call(struct pipe_child *c, struct pipe_child_reply *reply, enum f
         return error_set(err, err_len, -1, "the process sent %zu bytes more than its answers",
                          have - total);
     }
-    c->data[total] = '\0'; // behind a text
+    c->data[total] = '\0'; // terminates a text
     *reply = (struct pipe_child_reply){
         .type = header[0], .len = header[1], .data = c->data + FRAME_HEADER};
     return 0;
@@ -291,7 +292,7 @@ static _Noreturn void give_up(int report_fd) {
 }
 
 static void move_fds(const int from[6], int report_fd) {
-    // First out of the way of 0 to 5, then to their places.
+    // First to descriptors above 5, then to their final numbers.
     int high[6];
     for (int i = 0; i < 6; i++) {
         high[i] = from[i] < 0 ? -1 : fcntl(from[i], F_DUPFD_CLOEXEC, 16);
@@ -306,11 +307,11 @@ static void move_fds(const int from[6], int report_fd) {
     }
 }
 
-// The child's side, from fork to exec: async-signal-safe calls only.
+// The child between fork and exec: only async-signal-safe calls.
 static _Noreturn void become(const struct pipe_child_command *command, const int from[6],
                              pid_t parent, int report_fd) {
     report_fd = fcntl(report_fd, F_DUPFD_CLOEXEC, 16);
-    // SIGKILL: a child that hangs must not outlive us either.
+    // SIGKILL, because a hanging child ignores other signals.
     if (host_die_with(parent, SIGKILL) != 0) {
         _exit(126);
     }
@@ -324,7 +325,7 @@ static _Noreturn void become(const struct pipe_child_command *command, const int
     give_up(report_fd);
 }
 
-// Waits for the child's exec. 0, or the errno of what went wrong before it.
+// Waits for the child's exec. 0, or the errno of a failure before it.
 static int await_exec(int report_fd) {
     int failure = 0;
     ssize_t n;
@@ -369,7 +370,7 @@ static void close_fds(int fds[], int n) {
     }
 }
 
-// A pipe with the script in it.
+// A pipe that contains the script.
 static int open_script(const char *text) {
     int ends[2];
     size_t len = strlen(text);
@@ -420,7 +421,7 @@ struct pipe_child *pipe_child_start(const struct pipe_child_command *command, ch
 
 // ---- stop ----
 
-// Logs the rest of the output. A grandchild may hold the pipe open: then not for long.
+// Logs the remaining output, for a short time if a grandchild keeps the pipe open.
 static void drain_output(struct pipe_child *c) {
     uint64_t until_ms = clock_ms() + REAP_MS;
     while (!c->out.ended && clock_ms() < until_ms) {
