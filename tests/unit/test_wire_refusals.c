@@ -139,7 +139,7 @@ static void another_schema_is_refused_with_both_versions(void **state) {
     assert_refused(WIRE_REFUSED_SCHEMA, "schema 3, this side speaks 2", b.data, b.len);
     b.len = 0;
     put_number(&b, 1, WIRE_SCHEMA - 1);
-    assert_refused(WIRE_REFUSED_SCHEMA, "schema 0, this side speaks 1", b.data, b.len);
+    assert_refused(WIRE_REFUSED_SCHEMA, "schema 1, this side speaks 2", b.data, b.len);
     b.len = 0;
     put_number(&b, 1, UINT64_MAX);
     assert_refused(WIRE_REFUSED_SCHEMA, "schema", b.data, b.len);
