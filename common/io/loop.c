@@ -8,15 +8,13 @@
 // receives at most MESSAGES_MAX messages per socket and for at most SERVE_NS_MAX, so that a busy
 // peer does not starve timers, signals and other sockets.
 //
-// Children. libuv's uv_spawn has no hook between fork and exec, where a child must set its
-// parent-death signal (PR_SET_PDEATHSIG). So children are forked here and reaped on SIGCHLD. Each
-// leads its own process group: Ctrl-C on the terminal reaches the parent only, which then stops its
-// children in order.
+// Children are forked by child.c, since libuv's uv_spawn cannot set a parent-death signal, and
+// reaped on SIGCHLD. Ctrl-C on the terminal reaches the parent only, which then stops its children
+// in order.
 #include "common/io/loop.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +24,7 @@
 #include <uv.h>
 
 #include "common/base/check.h"
-#include "common/base/host.h"
+#include "common/base/child.h"
 
 enum {
     MESSAGES_MAX = 64,
@@ -329,77 +327,23 @@ static void reap(uv_signal_t *uv, int number) {
     }
 }
 
-// Reports errno to the parent and exits.
-static _Noreturn void report_failure(int report_fd) {
-    int failure = errno;
-    ssize_t written = write(report_fd, &failure, sizeof(failure));
-    _exit(written == (ssize_t)sizeof(failure) ? 127 : 126);
-}
-
-// The child between fork and exec: async-signal-safe calls only.
-static _Noreturn void exec_child(const char *const args[], int log_fd, pid_t parent,
-                                 int report_fd) {
-    int rc = host_die_with(parent, SIGTERM);
-    if (rc != 0) {
-        errno = -rc;
-        report_failure(report_fd);
-    }
-    setpgid(0, 0);
-    int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (null_fd < 0 || dup2(null_fd, 0) < 0) {
-        report_failure(report_fd);
-    }
-    // If log_fd is 1 or 2, the dup2 onto itself does nothing.
-    if (dup2(log_fd, 1) < 0 || dup2(log_fd, 2) < 0) {
-        report_failure(report_fd);
-    }
-
-    host_reset_signals();
-    execv(args[0], (char *const *)(uintptr_t)args);
-    report_failure(report_fd);
-}
-
-// Forks and execs. All signals are blocked across fork, so that none runs this process's handlers
-// in the child. Returns the pid, or a negative errno if any step failed, exec included.
-static pid_t start(const char *const args[], int log_fd) {
-    int report[2];
-    if (pipe2(report, O_CLOEXEC) != 0) {
-        return -errno;
-    }
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pid_t parent = getpid();
-    pid_t pid = fork();
-    if (pid == 0) {
-        exec_child(args, log_fd, parent, report[1]);
-    }
-    int failure = pid < 0 ? errno : 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    close(report[1]);
-
-    // exec closes the pipe; if it is not reached, the child writes its errno first.
-    if (pid > 0) {
-        ssize_t n;
-        do {
-            n = read(report[0], &failure, sizeof(failure));
-        } while (n < 0 && errno == EINTR);
-        if (n > 0) {
-            while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
-            }
-        }
-    }
-    close(report[0]);
-    return failure ? -failure : pid;
-}
-
 struct loop_child *loop_spawn(struct loop *loop, const char *const args[], int log_fd,
                               loop_exit_fn *fn, void *arg, char *err, size_t err_len) {
     if (!loop->reaping) {
         CHECK(uv_signal_start(&loop->reaper, reap, SIGCHLD) == 0);
         loop->reaping = true;
     }
-    pid_t pid = start(args, log_fd);
+    int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    pid_t pid = null_fd < 0 ? -errno
+                            : child_start(&(struct child_command){
+                                  .args = args,
+                                  .fds = (const int[]){null_fd, log_fd, log_fd},
+                                  .fd_count = 3,
+                                  .death_signal = SIGTERM,
+                              });
+    if (null_fd >= 0) {
+        close(null_fd);
+    }
     if (pid < 0) {
         snprintf(err, err_len, "cannot start %s: %s", args[0], strerror(-pid));
         return NULL;

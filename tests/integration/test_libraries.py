@@ -4,6 +4,7 @@
 files with the names of the libraries hide the real ones. The commands of an operator work, a run whose
 environment does not use MuJoCo trains to its end, and an error names the missing library. Argument: MuJoCo's version as a number of its header."""
 import os
+import shutil
 import sys
 
 from harness import SOURCE, check, end, main, progress, read
@@ -37,14 +38,17 @@ def operators_commands(stage):
     check(code == 69 and "nobody" in text and ".so" not in text, f"{code}: {text}")
 
 
-def a_run_without_them(stage):
+def runs_without_them(stage):
+    """Environments in a plug-in and in another process train and are evaluated."""
     hide(stage, *HIDDEN)
-    run_dir = stage.path("run-dir")
-    run = stage.run(run_dir, "--env", os.path.join(BUILD_TESTS, "faulty_none.so"))
-    check(end(run, 60) == 0, f"exit code {run.returncode}:\n{read(run.output)}")
-    check(progress(run_dir)[-1]["env_steps"] == 400, read(run.output))
-    code, text = stage.call("spur", "eval", run_dir, "--episodes", 1)
-    check(code == 0 and "counter" in text, f"{code}: {text}")
+    shutil.copy(os.path.join(SOURCE, "tests", "own", "process_envs.py"), stage.folder)
+    for name, env in ("counter", os.path.join(BUILD_TESTS, "faulty_none.so")), ("process_envs", "python:process_envs:Balance"):
+        run_dir = stage.path(f"run-{name}")
+        run = stage.run(run_dir, "--env", env)
+        check(end(run, 60) == 0, f"exit code {run.returncode}:\n{read(run.output)}")
+        check(progress(run_dir)[-1]["env_steps"] == 400, read(run.output))
+        code, text = stage.call("spur", "eval", run_dir, "--episodes", 1)
+        check(code == 0 and name in text, f"{code}: {text}")
 
 
 def what_is_missing(stage):
@@ -60,4 +64,4 @@ def what_is_missing(stage):
     check(end(run, 20) == 78 and "compute.kernels: OpenBLAS cannot be loaded" in read(run.output), read(run.output))
 
 
-main(operators_commands, a_run_without_them, what_is_missing)
+main(operators_commands, runs_without_them, what_is_missing)

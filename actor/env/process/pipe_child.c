@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,12 +18,10 @@
 #include <unistd.h>
 
 #include "common/base/check.h"
+#include "common/base/child.h"
 #include "common/base/clock.h"
 #include "common/base/error.h"
-#include "common/base/host.h"
 #include "common/base/log.h"
-
-extern char **environ;
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "frames are little-endian like the machine");
@@ -285,82 +282,6 @@ int pipe_child_call(struct pipe_child *c, struct pipe_child_reply *reply, enum f
 
 // ---- start ----
 
-static _Noreturn void give_up(int report_fd) {
-    int failure = errno;
-    ssize_t written = write(report_fd, &failure, sizeof(failure));
-    _exit(written == (ssize_t)sizeof(failure) ? 127 : 126);
-}
-
-static void move_fds(const int from[6], int report_fd) {
-    // First to descriptors above 5, then to their final numbers.
-    int high[6];
-    for (int i = 0; i < 6; i++) {
-        high[i] = from[i] < 0 ? -1 : fcntl(from[i], F_DUPFD_CLOEXEC, 16);
-        if (from[i] >= 0 && high[i] < 0) {
-            give_up(report_fd);
-        }
-    }
-    for (int i = 0; i < 6; i++) {
-        if (high[i] >= 0 && dup2(high[i], i) < 0) {
-            give_up(report_fd);
-        }
-    }
-}
-
-// The child between fork and exec: only async-signal-safe calls.
-static _Noreturn void become(const struct pipe_child_command *command, const int from[6],
-                             pid_t parent, int report_fd) {
-    report_fd = fcntl(report_fd, F_DUPFD_CLOEXEC, 16);
-    // SIGKILL, because a hanging child ignores other signals.
-    if (host_die_with(parent, SIGKILL) != 0) {
-        _exit(126);
-    }
-    setsid();
-    host_reset_signals();
-    move_fds(from, report_fd);
-    if (command->dir[0] != '\0' && chdir(command->dir) != 0) {
-        give_up(report_fd);
-    }
-    execve(command->args[0], (char *const *)(uintptr_t)command->args, environ);
-    give_up(report_fd);
-}
-
-// Waits for the child's exec. 0, or the errno of a failure before it.
-static int await_exec(int report_fd) {
-    int failure = 0;
-    ssize_t n;
-    do {
-        n = read(report_fd, &failure, sizeof(failure));
-    } while (n < 0 && errno == EINTR);
-    return n > 0 ? failure : 0;
-}
-
-static int fork_child(struct pipe_child *c, const struct pipe_child_command *command,
-                      const int from[6]) {
-    int report[2];
-    if (pipe2(report, O_CLOEXEC) != 0) {
-        return errno;
-    }
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pid_t parent = getpid();
-    c->pid = fork();
-    if (c->pid == 0) {
-        become(command, from, parent, report[1]);
-    }
-    int failure = c->pid < 0 ? errno : 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    close(report[1]);
-    if (c->pid > 0) {
-        failure = await_exec(report[0]);
-        while (failure != 0 && waitpid(c->pid, NULL, 0) < 0 && errno == EINTR) {
-        }
-    }
-    close(report[0]);
-    return failure;
-}
-
 static void close_fds(int fds[], int n) {
     for (int i = 0; i < n; i++) {
         if (fds[i] >= 0) {
@@ -399,7 +320,14 @@ struct pipe_child *pipe_child_start(const struct pipe_child_command *command, ch
         failure = errno;
     } else {
         const int from[6] = {null_fd, output[1], output[1], requests[0], replies[1], script_fd};
-        failure = fork_child(c, command, from);
+        c->pid = child_start(&(struct child_command){
+            .args = command->args,
+            .dir = command->dir,
+            .fds = from,
+            .fd_count = 6,
+            .death_signal = SIGKILL, // a hanging child ignores other signals
+        });
+        failure = c->pid < 0 ? -c->pid : 0;
     }
     close_fds((int[]){null_fd, script_fd, replies[1], output[1]}, 4);
     if (failure != 0) {
