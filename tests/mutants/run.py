@@ -1,21 +1,23 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Mutation testing: applies small faults to the code, one at a time, and demands that a fast test catches each.
+"""Mutation testing: applies small faults to the code, one at a time, and demands that a test catches each.
 
-    tests/mutants/run.py                 all faults of faults.py; 10 to 15 minutes on two cores
-    tests/mutants/run.py NAME ...        some of them; NAME may be a pattern, as 'rollout*'
-    tests/mutants/run.py --check         only whether every fault still applies to the code; builds nothing
-    tests/mutants/run.py --list          names, files and tests
+    tests/mutants/run.py              all faults of faults.py
+    tests/mutants/run.py NAME ...     some of them; NAME may be a pattern, as 'rollout*'
+    tests/mutants/run.py --check      only whether every fault still applies to the code; builds nothing
+    tests/mutants/run.py --list       names, files and tests
 
-The tree is copied to a temporary folder and built there; your tree and your builds stay untouched. Per fault,
-only the changed file is compiled and only the named tests are linked and run, until one of them fails. A
-test that crashes or hangs has caught the fault as well. Exit code 1: a fault survived, or does not apply.
+The tree is copied to a temporary folder and built there; the tree itself and its builds stay untouched.
+For each fault, the changed file is compiled and the named tests are linked and run until one of them
+fails. A test that crashes or hangs has caught the fault too. Exit code 1: a fault survived, does not
+compile or does not apply.
 """
 import argparse
 import difflib
 import fnmatch
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -27,7 +29,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.environ.get("SPUR_SOURCE_ROOT") or os.path.dirname(os.path.dirname(HERE))
 LIST = "tests/mutants/faults.py"
 BASELINE_SECONDS_MAX = 300  # of one test without faults
-HANG_SECONDS, HANG_FACTOR = 20, 5  # a test with a fault may take that long, and so many times the time without
+# With a fault a test hangs after HANG_SECONDS and HANG_FACTOR times its time without.
+HANG_SECONDS, HANG_FACTOR = 20, 5
 
 sys.dont_write_bytecode = True  # tests leave the source tree as it is
 sys.path.insert(0, HERE)
@@ -85,14 +88,15 @@ def check(faults, build):
             why = f"the name is given twice in {LIST}"
         unknown = [t for t in fault.tests if tests is not None and t not in tests]
         if not why and (unknown or not fault.tests):
-            why = f"no test is named {', '.join(unknown) or 'at all'}: see `meson test --list`, and correct {LIST}"
+            why = f"no test is named {', '.join(unknown) or 'at all'}: see meson test --list"
         if why:
             complaints.append(f"mutant {fault.name}: {why}")
         seen.add(fault.name)
     print("\n".join(complaints) or f"{len(faults)} mutants apply to the code")
     if complaints:
-        print(f"The code has changed under {len(complaints)} mutants. Give each its new file or text in {LIST}, so "
-              "that the same formula is\nstill attacked, then see that a test catches it: tests/mutants/run.py NAME ...")
+        print(f"The code has changed under {len(complaints)} mutants. Give each its new file or text in {LIST},\n"
+              "so that it still attacks the same formula, and check that a test catches it:\n"
+              "    tests/mutants/run.py NAME ...")
     return 1 if complaints else 0
 
 
@@ -119,10 +123,15 @@ def copy_tree(to):
         shutil.copymode(source, target)
 
 
+def no_core():
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 class Build:
     def __init__(self, folder):
         self.tree, self.dir = os.path.join(folder, "tree"), os.path.join(folder, "build")
         self.env = {k: v for k, v in os.environ.items() if k != "OPENBLAS_CORETYPE"}
+        self.env["CMOCKA_TEST_ABORT"] = "1"  # the first failure ends a test program
         copy_tree(self.tree)
         if not os.path.exists(os.path.join(self.dir, "build.ninja")):
             self.must(["meson", "setup", "-Dwerror=false", "-Ddebug=false", self.dir, self.tree])
@@ -158,10 +167,12 @@ class Build:
         limit = HANG_SECONDS + HANG_FACTOR * self.seconds[name] if name in self.seconds else BASELINE_SECONDS_MAX
         with tempfile.TemporaryFile("w+", errors="replace") as out:
             process = subprocess.Popen(test["cmd"], env={**self.env, **test["env"]}, cwd=test["workdir"] or self.dir,
-                                       stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True)
+                                       stdout=out, stderr=out, stdin=subprocess.DEVNULL, start_new_session=True,
+                                       preexec_fn=no_core)
             try:
                 code = process.wait(limit)
-                how = "" if code == 0 else f"crash, signal {-code}" if code < 0 else "failure"
+                failed = code > 0 or code == -signal.SIGABRT  # of an assertion, in the test or in the code
+                how = "" if code == 0 else "failure" if failed else f"crash, signal {-code}"
             except subprocess.TimeoutExpired:
                 how = f"hang, over {limit:.0f} s"
                 os.killpg(process.pid, signal.SIGKILL)
@@ -202,7 +213,8 @@ def run(faults, folder):
         how, output = build.fails(name)
         if how:
             sys.exit(f"{output}\ntest {name} fails without any fault ({how}): mend that first")
-    print(f"built and passed without faults: {len(needed)} tests, {time.monotonic() - began:.0f} s", flush=True)
+    print(f"built and passed without faults: {len(needed)} tests, {time.monotonic() - began:.0f} s",
+          flush=True)
 
     bad, width = [], max(len(f.name) for f in faults)
     for fault in faults:
