@@ -184,7 +184,7 @@ def refused_at_the_start(stage):
     start(stage, stage.path("x"), "python:process_envs:nothing").wait()
     for env, words in (("python:no_such_module:make", "there is no module no_such_module in"),
                        ("python:process_envs:nothing", "process_envs has no nothing; it has"),
-                       ("python:process_envs:not_callable", "cannot be called"),
+                       ("python:process_envs:not_callable", "is not callable"),
                        ("python:process_envs:fails", "OSError: no robot at 10.0.0.7"),
                        ("python:process_envs:HalfOpen", "the bounds of action 0 are 0 to inf"),
                        ("python:process_envs:Discrete", "Discrete and other spaces are not supported"),

@@ -415,7 +415,7 @@ static void test_python(void **state) {
 
     static const struct {
         const char *name, *words;
-    } shapes[] = {{"WrongShape", "gave an observation of 1 numbers; observation_space says 2"},
+    } shapes[] = {{"WrongShape", "returned an observation of 1 numbers; observation_space says 2"},
                   {"OldReset", "reset(seed=...) must return (obs, info)"}};
     for (int i = 0; i < 2; i++) {
         char name[64];
@@ -424,7 +424,7 @@ static void test_python(void **state) {
         reset(env, 0, obs);
         assert_true(act(env, 0, obs).bad);
         env_destroy(&env);
-        const char *numpy = "gave an observation of shape (1,); observation_space says (2,)";
+        const char *numpy = "returned an observation of shape (1,); observation_space says (2,)";
         said = logged();
         if (i == 1 || !strstr(said, numpy)) {
             assert_said(said, shapes[i].words);
@@ -440,7 +440,7 @@ static void test_python_refused(void **state) {
         {"python:process_envs", "expected python:MODULE:FUNCTION"},
         {"python:no_such_module:make", "there is no module no_such_module in "},
         {"python:process_envs:nothing", "process_envs has no nothing; it has "},
-        {"python:process_envs:not_callable", "is of type int, which cannot be called"},
+        {"python:process_envs:not_callable", "is of type int, which is not callable"},
         {"python:process_envs:fails", "make failed: OSError: no robot at 10.0.0.7"},
         {"python:process_envs:NoStep", "which has no step()"},
         {"python:process_envs:HalfOpen", "the bounds of action 0 are 0 to inf"},

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Runs a Python environment in a child process of spur: --env python:MODULE:FUNCTION.
 
-Spur passes this text to the interpreter. It imports MODULE from the current directory or from
-where Python finds it, calls FUNCTION (or a class), and answers the frames of
-actor/env/process/frame.h on descriptors 3 and 4 until it is asked to close. "python:gym:ID" is
-gymnasium.make(ID). Gymnasium itself is not needed, and numpy only where the environment uses it.
+Spur passes this text to the interpreter. It imports MODULE from the current directory or Python's
+search path, calls FUNCTION (or a class), and answers the frames of actor/env/process/frame.h on
+descriptors 3 and 4 until CLOSE. "python:gym:ID" means gymnasium.make(ID). It does not need
+Gymnasium, and numpy only if the environment uses it.
 """
 import importlib
 import inspect
@@ -28,7 +28,7 @@ FILE = "spur_env.py"
 
 
 class Misfit(Exception):
-    """What does not fit, and what to do about it: a sentence, no traceback."""
+    """An unsuitable environment or call: reported as one sentence with a remedy, without traceback."""
 
 
 # ---- frames ----
@@ -38,7 +38,7 @@ def read_exactly(n):
     while len(data) < n:
         more = os.read(3, n - len(data))
         if not more:
-            return None  # the actor is gone
+            return None  # the actor has ended
         data += more
     return data
 
@@ -62,7 +62,7 @@ def send(kind, payload):
 # ---- spaces ----
 
 def values(x):
-    """All numbers of an array, a list of lists or one number, in order."""
+    """The numbers of an array, of nested lists, or a single number, in order."""
     if hasattr(x, "tolist"):
         x = x.tolist()
     if isinstance(x, (list, tuple)):
@@ -88,7 +88,7 @@ def keys_of(space):
 
 
 def leaves(space, path):
-    """The boxes of an observation space, as (name, shape), in the order of their numbers."""
+    """The boxes of an observation space as (name, shape), in the order of their numbers."""
     if is_dict(space):
         return [leaf for key in keys_of(space) for leaf in leaves(space.spaces[key], f"{path}[{key!r}]")]
     if isinstance(getattr(space, "spaces", None), (list, tuple)):
@@ -104,7 +104,7 @@ def leaves(space, path):
 
 
 def flatten(obs, space):
-    """The numbers of an observation, by leaves()."""
+    """The numbers of an observation in the order of leaves()."""
     if is_dict(space):
         return [v for key in keys_of(space) for v in flatten(obs[key], space.spaces[key])]
     if hasattr(space, "spaces"):
@@ -113,7 +113,7 @@ def flatten(obs, space):
 
 
 def bounds_of(space):
-    """low, high: of the action space, as lists."""
+    """The bounds (low, high) of the action space as lists."""
     if not is_box(space):
         raise Misfit(f"action_space is {space}: spur learns continuous actions, a Box of finite bounds; "
                      "Discrete and other spaces are not supported")
@@ -164,7 +164,7 @@ def find_function(spec):
             raise Misfit(f"{module_name} has no {name}; it has {', '.join(there[:20]) or 'nothing to call'}")
         made = getattr(made, name)
     if not callable(made):
-        raise Misfit(f"{module_name}:{path} is of type {type(made).__name__}, which cannot be called: name a function or "
+        raise Misfit(f"{module_name}:{path} is of type {type(made).__name__}, which is not callable: name a function or "
                      "a class that makes the environment")
     return made
 
@@ -180,12 +180,12 @@ def construct(spec, pictures):
             if "render_mode" in parameters or any(p.kind == p.VAR_KEYWORD for p in parameters.values()):
                 options["render_mode"] = "rgb_array"
         except (TypeError, ValueError):
-            pass  # no signature: called without
+            pass  # no signature: call without options
     return function(**options)
 
 
 def horizon_of(env):
-    """max_episode_steps, as the environment's spec or its TimeLimit says; 0: none."""
+    """max_episode_steps of the environment's spec or its TimeLimit; 0: none."""
     limit = getattr(getattr(env, "spec", None), "max_episode_steps", None)
     inner = env
     while limit is None and inner is not None:
@@ -216,7 +216,7 @@ class Runner:
         self.low, self.high = bounds_of(env.action_space)
         self.act_shape = tuple(int(n) for n in env.action_space.shape)
         self.act_type = getattr(env.action_space, "dtype", None)
-        # The common case, without a walk over the space.
+        # Fast path for a single Box.
         self.obs_shape = tuple(self.obs_space.shape) if np and is_box(self.obs_space) else None
         self.obs_format, self.act_format = f"<IId{self.obs_dim}d", f"<{len(self.low)}d"
 
@@ -240,11 +240,11 @@ class Runner:
         if self.obs_shape is not None:
             flat = np.asarray(obs, dtype=np.float64)
             if flat.shape != self.obs_shape:
-                raise Misfit(f"{method} gave an observation of shape {flat.shape}; observation_space says {self.obs_shape}")
+                raise Misfit(f"{method} returned an observation of shape {flat.shape}; observation_space says {self.obs_shape}")
             return struct.pack("<IId", flags, 0, reward) + flat.tobytes()
         flat = flatten(obs, self.obs_space)
         if len(flat) != self.obs_dim:
-            raise Misfit(f"{method} gave an observation of {len(flat)} numbers; observation_space says {self.obs_dim}")
+            raise Misfit(f"{method} returned an observation of {len(flat)} numbers; observation_space says {self.obs_dim}")
         return struct.pack(self.obs_format, flags, 0, reward, *flat)
 
     def reset(self, seed):
@@ -275,7 +275,7 @@ class Runner:
         picture = self.env.render()
         shape = tuple(getattr(picture, "shape", ()))
         if len(shape) != 3 or shape[2] != 3 or str(getattr(picture, "dtype", "")) != "uint8":
-            raise Misfit(f"render() gave {type(picture).__name__} of shape {shape}, not an array (height, width, 3) of uint8: "
+            raise Misfit(f"render() returned {type(picture).__name__} of shape {shape}, not an array (height, width, 3) of uint8: "
                          "its render_mode must be rgb_array; a function with a parameter render_mode is called with that")
         return struct.pack("<II", shape[1], shape[0]) + picture.tobytes()
 
@@ -287,7 +287,7 @@ class Runner:
 # ---- main ----
 
 def describe(error):
-    """The text of ERROR: a sentence, or the traceback from the user's code on."""
+    """The text of ERROR: a sentence, or the traceback without the frames of this file."""
     if isinstance(error, Misfit):
         return str(error)
     tb = error.__traceback__
@@ -298,7 +298,7 @@ def describe(error):
 
 
 def answer(runner, kind, payload, spec):
-    """The runner, and the reply."""
+    """Executes a request. Returns the runner and the reply."""
     if kind == MAKE:
         version, flags = struct.unpack("<II", payload[:8])
         if version != VERSION:
@@ -327,7 +327,7 @@ def main(spec):
             break
         try:
             runner, kind, payload = answer(runner, kind, payload, spec)
-        except (Exception, SystemExit) as error:  # reported; spur decides what comes next
+        except (Exception, SystemExit) as error:  # reported to spur, which decides how to continue
             kind, payload = ERROR, describe(error).encode(errors="backslashreplace")
         send(kind, payload)
     if runner is not None:
