@@ -126,7 +126,7 @@ def lockstep_repeats(stage):
 
 def a_process_that_dies(stage):
     run_dir = stage.path("run-dir")
-    run = start(stage, run_dir, "python:process_envs:Prints", sets=LONG)
+    run = start(stage, run_dir, "python:process_envs:Prints", sets={**LONG, "run.explore_steps": 1000000})
     server = server_of(run_dir)
     wait_for("steps", lambda: steps(stage, run_dir) > 20, 60)
     check(re.search(r"actor-0 info  process_envs\[\d+\]: step 3 of the user", log_of(run_dir)), log_of(run_dir)[-2000:])
