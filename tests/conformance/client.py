@@ -211,6 +211,8 @@ class Actor(Peer):
 
     def on_welcome(self, body):
         self.welcome = body
+        if body[7] - 1 < self.acked:
+            raise Failure(f"message {body[7]} is expected, {self.acked} are acknowledged")
         self.acknowledge(body[7] - 1)
         self.rewind()
 
