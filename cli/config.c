@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// `spur config`: the configuration that a run would use, and its memory.
+// `spur config`: prints the configuration of a run and its predicted memory.
 #include <stdio.h>
 #include <unistd.h>
 
@@ -12,16 +12,15 @@ static const char help[] =
     "usage: spur config TASK|FILE [--env ENV] [--method NAME] [--set section.key=value]...\n"
     "       spur config --doc\n"
     "\n"
-    "Prints the configuration that `spur run` would use, as YAML with each key's meaning, unit\n"
-    "and range, and at the end the memory that the run will need, by part. The output is a file\n"
-    "that `spur run` reads.\n"
+    "Prints the configuration for `spur run` as YAML, with meaning, unit and range of each key,\n"
+    "and the predicted memory of each process. `spur run` reads the output as a file.\n"
     "\n"
-    "  TASK                    as `spur tasks` lists them\n"
+    "  TASK                    a task listed by `spur tasks`\n"
     "  FILE                    a file ending in .yaml, or a path\n"
-    "  --env ENV               task.env: an environment of your own; TASK may then be left out\n"
+    "  --env ENV               task.env: an environment of your own; makes TASK optional\n"
     "  --method NAME           method: mbpo (default) or sac\n"
-    "  --set section.key=value overrides one key; may be given many times\n"
-    "  --doc                   prints docs/configuration.md\n";
+    "  --set section.key=value override a key; repeatable\n"
+    "  --doc                   print docs/configuration.md\n";
 
 static const struct option options[] = {
     {"env", required_argument, NULL, 'v'}, {"method", required_argument, NULL, 'm'},

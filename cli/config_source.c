@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// From what the user typed, "hopper" or "my.yaml", to a configuration.
+// Resolves a task name ("hopper") or a file ("my.yaml") to a configuration.
 //
-// The files of configs/ travel inside the program, so that `spur run hopper`
-// works from any folder; whatever looks like a file is read from disk.
+// The files of configs/ are embedded in the program, so that `spur run hopper` works in any
+// directory. A name with a slash or the suffix .yaml is read from disk.
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@ EMBED_TABLE(cli_configs);
 
 bool config_source_set(struct config_source *source, char **argv, const char *assignment) {
     if (source->set_count == CLI_SETS_MAX) {
-        cli_usage_error(argv, "more than %d --set: write a file instead", CLI_SETS_MAX);
+        cli_usage_error(argv, "more than %d --set: use a file instead", CLI_SETS_MAX);
         return false;
     }
     source->sets[source->set_count++] = assignment;
@@ -45,16 +45,16 @@ static int configure(struct task *task, const struct config *c) {
     return 0;
 }
 
-// ---- an environment of the user's own ----
+// ---- the user's own environments ----
 
 static void set_text(char out[CONFIG_STRING_MAX], const char *text) {
-    // Zeros behind it, so that equal configurations are equal bytes.
+    // Padded with zeros, so that equal configurations have equal bytes.
     memset(out, 0, CONFIG_STRING_MAX);
     memcpy(out, text, strnlen(text, CONFIG_STRING_MAX - 1));
 }
 
-// A relative path in a configuration is meant from the folder of its file: task.env's, or, of an
-// environment in a process, the directory in which that starts.
+// Paths in a configuration file are relative to its directory: task.env, or task.env_dir for an
+// environment in a process.
 static int locate_env(struct config *c, const char *file) {
     char path[PATH_MAX];
     const char *slash = strrchr(file, '/');
@@ -65,10 +65,11 @@ static int locate_env(struct config *c, const char *file) {
     }
     int n = snprintf(path, sizeof(path), "%.*s/%s", (int)(slash - file), file, place);
     if (n < 0 || n >= CONFIG_STRING_MAX) {
-        return cli_fail(EXIT_CODE_CONFIG, NULL,
-                        "%s: task.%s: with the folder of this file the path is longer than %d "
-                        "bytes",
-                        file, is_file ? "env" : "env_dir", CONFIG_STRING_MAX - 1);
+        return cli_fail(
+            EXIT_CODE_CONFIG, NULL,
+            "%s: task.%s: the path, including the directory of this file, is longer than %d "
+            "bytes",
+            file, is_file ? "env" : "env_dir", CONFIG_STRING_MAX - 1);
     }
     set_text(place, path);
     return 0;
@@ -97,7 +98,7 @@ static bool same_clips(const struct config_list *l, const struct task *task) {
     return l->n == 4 * task->clips;
 }
 
-// The shortest decimal that is the same float: what people wrote, most of the time.
+// The shortest decimal that rounds to this float.
 static double decimal(float x) {
     char text[32];
     for (int digits = 6; digits < 9; digits++) {
@@ -109,8 +110,8 @@ static double decimal(float x) {
     return (double)x;
 }
 
-// Makes the environment to see what it says of itself. A process takes a second or more to start,
-// and a configuration is resolved up to three times: what the last one said is kept.
+// Creates the environment to read its specification. The last one is cached: a process takes a
+// second or more to start, and a configuration is resolved up to three times.
 static int read_own(const struct env_own **out, const struct config *c) {
     static struct env_own own;
     char err[2048];
@@ -132,8 +133,8 @@ static int read_own(const struct env_own **out, const struct config *c) {
     return 0;
 }
 
-// What a configuration may leave out of section task, because the environment knows it. What
-// it does say must be true: the configuration of a run that is resumed says all of it.
+// Fills in the keys of section task from the environment. Keys that are set must agree with it, as
+// in the configuration of a resumed run, where all are.
 static int fill_in_env(struct config *c) {
     const struct env_own *own;
     if (c->task.env[0] == '\0') {
@@ -147,25 +148,24 @@ static int fill_in_env(struct config *c) {
     bool process = own->dir[0] != '\0';
     bool dims = (c->task.obs_dim == 0 || c->task.obs_dim == t->obs_dim) &&
                 (c->task.act_dim == 0 || c->task.act_dim == t->act_dim);
-    // A file that clips nothing may not know that its environment does: a plug-in has no way to
-    // say so.
+    // Not compared if either is empty: a plug-in cannot specify clips.
     bool clips = c->task.clipped.n == 0 || t->clips == 0 || same_clips(&c->task.clipped, t);
-    // A process has no way to say its ranges at all.
+    // A process cannot specify ranges.
     bool ranges = c->task.healthy.n == 0 || process || same_ranges(&c->task.healthy, t);
     if (!dims || !clips || !ranges) {
-        return cli_fail(EXIT_CODE_CONFIG,
-                        "leave all four out of a configuration of your own; if this is a run that "
-                        "was begun already, its environment was changed since",
-                        "task.obs_dim %d, task.act_dim %d, task.healthy or task.clipped is not "
-                        "what %s says: %d observations, %d actions, %d healthy ranges, %d clipped "
-                        "spans",
-                        c->task.obs_dim, c->task.act_dim, own->env, t->obs_dim, t->act_dim,
-                        t->ranges, t->clips);
+        return cli_fail(
+            EXIT_CODE_CONFIG,
+            "omit all four in a configuration of your own; in a resumed run, the "
+            "environment has changed since",
+            "task.obs_dim %d, task.act_dim %d, task.healthy or task.clipped differs from "
+            "%s: %d observations, %d actions, %d healthy ranges, %d clipped spans",
+            c->task.obs_dim, c->task.act_dim, own->env, t->obs_dim, t->act_dim, t->ranges,
+            t->clips);
     }
     if (t->horizon == 0 && c->task.horizon == 0) {
         return cli_fail(EXIT_CODE_CONFIG,
-                        "--set task.horizon=N ends episodes after N steps; in Gymnasium, "
-                        "max_episode_steps of the registration or the wrapper TimeLimit says it",
+                        "--set task.horizon=N ends episodes after N steps; in Gymnasium, use "
+                        "max_episode_steps of the registration or the wrapper TimeLimit",
                         "the environment %s has no time limit", own->env);
     }
     set_text(c->task.env, own->env);
@@ -194,8 +194,7 @@ static int fill_in_env(struct config *c) {
     return 0;
 }
 
-// Chooses the method by name. Another one than the configuration's brings its own defaults;
-// the same one changes nothing.
+// Selects the method by name. A change of method resets its keys to the method's defaults.
 static int use_method(struct config *c, const char *name) {
     char assignment[CONFIG_STRING_MAX], err[1024];
     struct config other;
@@ -231,7 +230,8 @@ static int check_used(const struct config *c, const char *assignment) {
     return cli_fail(EXIT_CODE_CONFIG, NULL, "--set %s", text);
 }
 
-// --method and --set, the method first: its defaults are overridden by what else is set.
+// Applies --method and --set. The method comes first, so that other assignments override its
+// defaults.
 static int apply_sets(struct config *c, const struct config_source *source) {
     char err[1024];
     int rc = source->method ? use_method(c, source->method) : 0;
@@ -252,7 +252,7 @@ static int apply_sets(struct config *c, const struct config_source *source) {
     return rc;
 }
 
-// --env: meant from the current directory, and by an interpreter that is on this machine.
+// --env is relative to the current directory. The interpreter is kept if this machine has it.
 static int use_env(struct config *c, const char *env) {
     if (strlen(env) >= CONFIG_STRING_MAX) {
         return cli_fail(EXIT_CODE_USAGE, NULL, "--env %.60s...: longer than %d bytes", env,
@@ -280,7 +280,7 @@ int cli_override(struct config *c, const struct config_source *source) {
 
 // ---- configurations ----
 
-// The file of a task. One of Gymnasium's v5 classes learns with the numbers of v4.
+// The file of a task. Gymnasium's v5 tasks use the configuration of v4.
 static const struct embed_file *find_file(const char *task) {
     size_t len = strlen(task);
     if (len > 3 && strcmp(task + len - 3, "_v5") == 0) {
@@ -305,7 +305,7 @@ int cli_load(struct config *c, const char *name) {
         if (config_load(c, name, err, sizeof(err)) < 0) {
             return cli_fail(EXIT_CODE_CONFIG,
                             strstr(name, ".env.yaml")
-                                ? "an environment is no configuration: give it with --env"
+                                ? "this is an environment, not a configuration: pass it with --env"
                                 : NULL,
                             "%s", err);
         }
@@ -320,13 +320,13 @@ int cli_load(struct config *c, const char *name) {
     const struct embed_file *file = find_file(c->run.task);
     if (!file) {
         return cli_fail(EXIT_CODE_CONFIG,
-                        "write a file of your own and name it in place of the task",
+                        "write a configuration file and pass it instead of the task",
                         "there is no configuration for the task %s in this program", task.name);
     }
     if (config_parse(c, (const char *)file->data, file->len, file->name, err, sizeof(err)) < 0) {
         return cli_fail(EXIT_CODE_CONFIG, NULL, "%s", err);
     }
-    cli_name_task(c, name); // the file may be another's
+    cli_name_task(c, name); // the file may be that of v4
     return 0;
 }
 
@@ -345,6 +345,6 @@ int cli_resolve(struct config *c, struct task *task, const struct config_source 
     }
     char name[CONFIG_STRING_MAX];
     memcpy(name, c->run.task, sizeof(name));
-    cli_name_task(c, name); // one spelling from here on, whichever the user chose
+    cli_name_task(c, name); // to the canonical spelling
     return configure(task, c);
 }

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: MIT
-// The shell of a daemon: what spur-modelserver, spur-learner and spur-actor
-// share around their cores.
+// The shell of a daemon, shared by spur-modelserver, spur-learner and spur-actor.
 //
 // It parses the command line, opens the log, loads the configuration, locks the
-// run directory, opens the sockets, and runs one loop on one thread: messages
-// are unpacked and passed to the core, a timer ticks, SIGINT, SIGTERM and the
-// parent's end stop the core, a second signal ends the process at once. What the
-// messages mean and when the daemon ends is the core's business; threads are
-// their owner's.
+// run directory, opens the sockets and runs the event loop on one thread. Messages
+// are unpacked and passed to the core, a timer ticks, and SIGINT, SIGTERM or the
+// parent's end stop the core; a second signal ends the process immediately. The core
+// interprets the messages and decides when the daemon ends.
 #ifndef SPUR_DAEMON_DAEMON_H
 #define SPUR_DAEMON_DAEMON_H
 
@@ -33,7 +31,7 @@ struct daemon_spec {
 
     void (*message)(void *arg, uint64_t now_ms, enum port_socket socket,
                     const struct net_peer *from, const struct wire_msg *msg);
-    // Bytes that wire_unpack refused, with its code and sentence; msg as it left it.
+    // Bytes that wire_unpack refused, with its code and message; msg as filled in by it.
     void (*garbage)(void *arg, uint64_t now_ms, enum port_socket socket,
                     const struct net_peer *from, enum wire_refusal code, const char *text,
                     const struct wire_msg *msg);
@@ -42,7 +40,7 @@ struct daemon_spec {
     void (*idle)(void *arg, uint64_t now_ms); // while daemon_set_idle; NULL: never
     // Begin an orderly shutdown. why is for the log.
     void (*stop)(void *arg, uint64_t now_ms, const char *why);
-    // After each of the above. True: the daemon has finished, the loop ends.
+    // Called after each of the above. True ends the loop.
     bool (*finished)(void *arg);
 };
 
@@ -70,14 +68,14 @@ struct daemon {
     bool stopped;
 };
 
-// From the command line to a locked run directory. Dies with a sentence when
-// something is wrong. Borrows spec and arg.
+// Everything up to the lock of the run directory. Dies with a message on an error.
+// Borrows spec and arg.
 void daemon_init(struct daemon *d, const struct daemon_spec *spec, void *arg, int argc,
                  char *argv[]);
-// Opens the loop and the sockets that the options name. Dies when it cannot.
+// Creates the loop and opens the sockets given by the options. Dies on an error.
 void daemon_open(struct daemon *d);
 void daemon_run(struct daemon *d); // until finished
-// Undoes all of it. Threads that call daemon_wake must have ended.
+// Closes everything. Threads that call daemon_wake must have ended.
 void daemon_close(struct daemon *d);
 
 struct port daemon_port(struct daemon *d);

@@ -11,7 +11,7 @@ struct mujoco_library mujoco;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-// MuJoCo's structs change with every version: the library is found by its own.
+// The structs differ between versions, so the library must have the headers' version.
 // 222 is 2.2.2, 3005000 is 3.5.0.
 static void format_version(char *out, size_t out_len, int version) {
     int minor = version < 1000 ? version / 10 % 10 : version / 1000 % 1000;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// MuJoCo, loaded when the first environment in it is created: the functions of
-// mujoco.h that spur calls, as pointers. For the files that include mujoco.h.
+// MuJoCo, loaded on demand: a table of the functions of mujoco.h that spur calls. The
+// only file that includes mujoco.h.
 #ifndef SPUR_ACTOR_ENV_MUJOCO_LIBRARY_H
 #define SPUR_ACTOR_ENV_MUJOCO_LIBRARY_H
 
@@ -62,8 +62,8 @@ struct mujoco_library {
 // All NULL until mujoco_load has returned 0.
 extern struct mujoco_library mujoco;
 
-// From any thread, any number of times. 0, or -1 with a sentence in err: MuJoCo is
-// not installed, or another version than the one that spur was built with.
+// Loads MuJoCo on the first call; thread-safe. 0, or -1 with a message in err if it is
+// not installed or its version differs from that of the headers.
 int mujoco_load(char *err, size_t err_len);
 
 #endif

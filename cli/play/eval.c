@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// `spur eval`: the returns of a saved policy, by the same code and from the same
-// start states as the evaluator's.
+// `spur eval`: evaluates a saved policy with the evaluator's code and start states.
 #include <stdio.h>
 
 #include <jansson.h>
@@ -14,12 +13,12 @@
 static const char help[] =
     "usage: spur eval RUN_DIR [--policy WHICH] [--episodes N] [--seed N] [--json]\n"
     "\n"
-    "Runs episodes with a saved policy, deterministically (tanh of its mean), and prints mean,\n"
-    "standard deviation and extremes of their returns, their lengths, and their returns\n"
-    "discounted by the run's sac.discount: what learning sees of them from the start.\n"
+    "Runs episodes of a saved policy with deterministic actions (tanh of the mean). Prints mean,\n"
+    "standard deviation and extremes of the returns, the episode lengths, and the returns\n"
+    "discounted by the run's sac.discount.\n"
     "\n" PLAYER_HELP "  --episodes N    default: eval.episodes of the run, or 10\n"
-    "  --seed N        of the start states; default: run.seed of the run, or 1. The run's own\n"
-    "                  evaluations start from the same states\n"
+    "  --seed N        seed of the start states; default: run.seed of the run, or 1, as in the\n"
+    "                  evaluations of the run\n"
     "  --json          one object: task, seed, policy_version, updates, episodes, broken,\n"
     "                  return_mean, _std, _min, _max, length_mean, _min, _max, returns, lengths,\n"
     "                  discount, discounted_mean, discounted\n";
@@ -34,7 +33,7 @@ static const struct option options[] = {
     {0},
 };
 
-// Of the values x: mean, population standard deviation, extremes.
+// Mean, population standard deviation and extremes.
 struct spread {
     double mean, std, min, max;
 };
@@ -89,7 +88,7 @@ static void print_text(const struct player *p, const struct evaluation *e) {
            n, (unsigned long long)p->seed, r.mean, r.std, r.min, r.max, l.mean, l.min, l.max,
            p->config.sac.discount, stats_mean(evaluation_discounted(e), n));
     if (evaluation_broken(e) > 0) {
-        printf("%llu of them cut short by a bad step of the simulator\n",
+        printf("%llu of them ended early by a bad step of the simulator\n",
                (unsigned long long)evaluation_broken(e));
     }
 }
@@ -126,9 +125,7 @@ int cmd_eval(int argc, char **argv) {
     while (!evaluation_failed(e) && evaluation_step(e)) {
     }
     if (evaluation_failed(e)) {
-        rc = cli_fail(EXIT_CODE_CONFIG, NULL,
-                      "the environment %s is broken; the lines before this one say what is wrong "
-                      "with it",
+        rc = cli_fail(EXIT_CODE_CONFIG, NULL, "the environment %s is broken; see the lines above",
                       p.saved.task->name);
         goto out;
     }

@@ -30,7 +30,7 @@ bool player_option(struct player *p, int option, char **argv) {
     }
 }
 
-// The file in the run directory that --policy names; NULL: it names another file.
+// The file in the run directory for --policy; NULL: --policy is a path.
 static const char *file_of_run(const struct player *p) {
     if (!p->policy || strcmp(p->policy, "newest") == 0) {
         return "policy.safetensors";
@@ -52,14 +52,14 @@ static int find_policy(struct player *p) {
     if (!file_exists(p->path)) {
         return cli_fail(EXIT_CODE_IO,
                         p->policy && strcmp(p->policy, "best") == 0
-                            ? "it is written at the first evaluation; --policy newest may be there"
-                            : "the learner writes it with each of its checkpoints",
-                        "%s is not there (yet)", p->path);
+                            ? "the first evaluation writes it; --policy newest may exist already"
+                            : "the learner writes it with each checkpoint",
+                        "%s does not exist (yet)", p->path);
     }
     return 0;
 }
 
-// What the command line leaves open comes from the run.
+// Fills in values missing on the command line from the run.
 static int fill_in(struct player *p) {
     char path[PATH_MAX];
     struct config_source source = {.env = p->env};
@@ -68,7 +68,7 @@ static int fill_in(struct player *p) {
             return EXIT_CODE_IO;
         }
         if (!file_exists(path)) {
-            return cli_fail(EXIT_CODE_CONFIG, "is it a run directory?", "%s is not there", path);
+            return cli_fail(EXIT_CODE_CONFIG, "is it a run directory?", "%s does not exist", path);
         }
         source.name = path;
     }
@@ -86,21 +86,21 @@ static int fill_in(struct player *p) {
     return find_policy(p);
 }
 
-// The task that the file is for; NULL with a sentence in err.
+// The task of the policy file; NULL with a message in err.
 static const struct task *find_task(const struct policy_file *f, const struct task *own, char *err,
                                     size_t err_len) {
     const struct task *task = own && strcmp(own->name, f->task) == 0 ? own : task_find(f->task);
     if (!task) {
         snprintf(err, err_len,
-                 "%s: it is for the task \"%.60s\", which is not built in: name its run directory, "
-                 "or give its environment with --env ENV",
+                 "%s is a policy for the task \"%.60s\", which is not built in: pass its run "
+                 "directory, or its environment with --env ENV",
                  f->path, f->task);
         return NULL;
     }
     if (f->policy.obs_dim != task->obs_dim || f->policy.act_dim != task->act_dim) {
-        snprintf(err, err_len, "%s: it is for %d observations and %d actions, but %s has %d and %d",
-                 f->path, f->policy.obs_dim, f->policy.act_dim, task->name, task->obs_dim,
-                 task->act_dim);
+        snprintf(err, err_len,
+                 "%s is a policy for %d observations and %d actions, but %s has %d and %d", f->path,
+                 f->policy.obs_dim, f->policy.act_dim, task->name, task->obs_dim, task->act_dim);
         return NULL;
     }
     return task;
@@ -114,8 +114,7 @@ static int read_policy(struct player_policy *p, const struct policy_file *f, con
     }
     size_t n = policy_params(&f->policy);
     if (n > WIRE_PARAMS_MAX) {
-        snprintf(err, err_len, "%s: a policy of %zu numbers is larger than any that spur makes",
-                 f->path, n);
+        snprintf(err, err_len, "%s: a policy of %zu parameters exceeds the maximum", f->path, n);
         return -1;
     }
     p->params = xfloats(n);

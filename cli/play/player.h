@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What `spur eval` and `spur render` have in common: which saved policy plays how
-// many episodes, from which start states.
+// The part shared by `spur eval` and `spur render`: the saved policy, the number of episodes and
+// their start states.
 #ifndef SPUR_CLI_PLAY_PLAYER_H
 #define SPUR_CLI_PLAY_PLAYER_H
 
@@ -12,27 +12,26 @@
 #include "common/task/task.h"
 #include "proto/wire.h"
 
-// Lines of their help. Their options are --env 'v', --episodes 'n', --seed 's', --policy 'p'.
+// Lines for --help. The options are --env 'v', --episodes 'n', --seed 's', --policy 'p'.
 #define PLAYER_HELP                                                                                \
     "  RUN_DIR         a run directory\n"                                                          \
-    "  --policy WHICH  newest (default) or best of the run, by its own evaluations; or a file,\n"  \
-    "                  and RUN_DIR may then be left out\n"                                         \
-    "  --env ENV       the environment of your own that it was trained on, where it is no more\n"  \
-    "                  where the run found it, or RUN_DIR is left out\n"
+    "  --policy WHICH  newest (default), or best of the run by its evaluations; or a file, "       \
+    "which\n"                                                                                      \
+    "                  makes RUN_DIR optional\n"                                                   \
+    "  --env ENV       your own environment, if it was moved since the run or without RUN_DIR\n"
 
-// The policy of a file, in the form that the evaluator is sent.
+// The policy of a file, in the form of a message to the evaluator.
 struct player_policy {
     const struct task *task;
     struct wire_policy policy; // borrows params
     float *params;
 };
 
-// Loads a policy and checks it against its task. own: a task of the user's that the
-// file may be for (borrowed), or NULL for built-in tasks only. 0, or -1 with a
-// sentence in err.
+// Loads a policy and checks it against its task. own: the user's task, which the file may be for
+// (borrowed); NULL: built-in tasks only. 0, or -1 with a message in err.
 int player_policy_load(struct player_policy *p, const char *path, const struct task *own, char *err,
                        size_t err_len);
-void player_policy_deinit(struct player_policy *p); // takes zeroed ones, too
+void player_policy_deinit(struct player_policy *p); // also if zeroed
 
 struct player {
     const char *run_dir; // NULL: none
@@ -53,6 +52,6 @@ bool player_option(struct player *p, int option, char **argv);
 // Parses the remaining arguments, fills in missing values from the run directory, and
 // loads the policy. 0, or an exit code after printing an error.
 int player_load(struct player *p, int argc, char **argv);
-void player_deinit(struct player *p); // takes zeroed ones, too
+void player_deinit(struct player *p); // also if zeroed
 
 #endif

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// `spur render`: watching a saved policy, as a film or as pictures.
+// `spur render`: writes episodes of a saved policy as a video or as PNG files.
 //
-// The episodes are those of `spur eval`: the same start states, the same
-// deterministic actions. Frames follow each other in real time.
+// The episodes equal those of `spur eval`: the same start states, the same deterministic actions.
+// The video plays in real time.
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,28 +21,28 @@
 #include "cli/run/rundir.h"
 #include "common/base/check.h"
 
-#define WIDTH 640 // unless --size says another
+#define WIDTH 640 // defaults of --size
 #define HEIGHT 480
-#define FPS_UNKNOWN 30 // steps a second of an environment that does not say
+#define FPS_UNKNOWN 30 // steps per second of an environment that does not report them
 
 static const char help[] =
     "usage: spur render RUN_DIR [--policy WHICH] [--episodes N] [--seed N] [--out FILE.mp4]\n"
     "                   [--png DIR] [--size WxH] [--camera VIEW] [--fps N] [--steps N]\n"
     "\n"
-    "Films a saved policy, acting deterministically (tanh of its mean), with the return and the\n"
-    "step in the picture. Episode 1, 2, ... are the first of `spur eval` with the same seed.\n"
+    "Renders episodes of a saved policy with deterministic actions (tanh of the mean). Return and\n"
+    "step are shown in the picture. The episodes are the first of `spur eval` with the same seed.\n"
     "\n" PLAYER_HELP "  --episodes N    default: 1\n"
-    "  --seed N        of the start states; default: run.seed of the run, or 1\n"
+    "  --seed N        seed of the start states; default: run.seed of the run, or 1\n"
     "  --out FILE.mp4  default: RUN_DIR/render.mp4, or ./render.mp4 without one; needs ffmpeg\n"
-    "  --png DIR       writes the frames as DIR/000000.png, ...; then no MP4 unless --out is "
-    "given\n"
-    "  --size WxH      of the picture, even numbers from 64 to 4096; default: 640x480. An\n"
-    "                  environment in another process draws itself, in its own size\n"
+    "  --png DIR       write the frames to DIR/000000.png, ...; an MP4 is then written only with\n"
+    "                  --out\n"
+    "  --size WxH      picture size, even numbers from 64 to 4096; default: 640x480. An\n"
+    "                  environment in another process determines its own size\n"
     "  --camera VIEW   auto (default), side, front, top, or AZIMUTH,ELEVATION[,ZOOM] in degrees:\n"
     "                  90,-20,2 looks along y, 20 degrees down, at twice the size\n"
-    "  --fps N         frames a second at most; every step, every second, ... is drawn, so that\n"
-    "                  the film runs in real time; default: 50\n"
-    "  --steps N       ends each episode after N steps at the latest\n";
+    "  --fps N         frames per second at most; default: 50. Every k-th step is drawn, so that\n"
+    "                  the video plays in real time\n"
+    "  --steps N       maximum number of steps per episode\n";
 
 static const struct option options[] = {
     {"env", required_argument, NULL, 'v'},      {"policy", required_argument, NULL, 'p'},
@@ -54,7 +54,7 @@ static const struct option options[] = {
 };
 
 struct request {
-    struct player playback;
+    struct player player;
     const char *out, *png_dir;
     char out_path[PATH_MAX];
     int width, height;
@@ -132,36 +132,36 @@ static bool parse_option(struct request *r, int option, char **argv) {
         r->help = true;
         return true;
     default:
-        return player_option(&r->playback, option, argv);
+        return player_option(&r->player, option, argv);
     }
 }
 
-// Where the MP4 goes, if nobody said.
+// The default path of the MP4.
 static bool choose_out(struct request *r) {
     if (r->out || r->png_dir) {
         return true;
     }
     r->out = r->out_path;
-    if (!r->playback.run_dir) {
+    if (!r->player.run_dir) {
         snprintf(r->out_path, sizeof(r->out_path), "render.mp4");
         return true;
     }
-    return rundir_join(r->out_path, r->playback.run_dir, "render.mp4");
+    return rundir_join(r->out_path, r->player.run_dir, "render.mp4");
 }
 
-// ---- the show ----
+// ---- rendering ----
 
-struct show {
+struct rendering {
     const struct request *request;
     const struct task *task;
     struct env *env;
     struct env_render *render;
     struct policy_controller controller;
-    struct video *film;
+    struct video *video;
     uint64_t frames;
     int width, height;
     double fps; // of the environment's steps
-    int steps_a_frame;
+    int steps_per_frame;
     uint8_t *rgb; // (height, width, 3)
     float *obs, *act;
     struct episode episode;
@@ -169,8 +169,8 @@ struct show {
     char err[1024];
 };
 
-// What the environment's own render() gives; an MP4 needs sides of even length.
-static int draw_itself(struct show *s) {
+// The picture of the environment's own render(), cropped to even sides, which an MP4 requires.
+static int draw_itself(struct rendering *s) {
     struct env_picture picture;
     if (env_draw(&picture, s->env, s->err, sizeof(s->err)) < 0) {
         return -1;
@@ -187,7 +187,7 @@ static int draw_itself(struct show *s) {
     return 0;
 }
 
-static int draw_by_mujoco(struct show *s) {
+static int draw_by_mujoco(struct rendering *s) {
     char values[128];
     snprintf(values, sizeof(values), "%llu\n%llu\n%.1f", (unsigned long long)s->number + 1,
              (unsigned long long)s->episode.length, s->episode.episode_return);
@@ -195,24 +195,24 @@ static int draw_by_mujoco(struct show *s) {
                            sizeof(s->err));
 }
 
-static int show_frame(struct show *s) {
+static int render_frame(struct rendering *s) {
     int rc = s->render ? draw_by_mujoco(s) : draw_itself(s);
-    if (rc < 0 || video_add(s->film, s->rgb, s->err, sizeof(s->err)) < 0) {
+    if (rc < 0 || video_add(s->video, s->rgb, s->err, sizeof(s->err)) < 0) {
         return -1;
     }
     s->frames++;
     return 0;
 }
 
-// One episode, from its start to its last state. 0, or -1 with a sentence in err.
-static int show_episode(struct show *s) {
+// Renders an episode from its first to its last state. 0, or -1 with a message in err.
+static int render_episode(struct rendering *s) {
     struct episode *e = &s->episode;
     const char *end = "";
-    episode_begin_evaluation(e, s->env, s->request->playback.seed, s->number);
+    episode_begin_evaluation(e, s->env, s->request->player.seed, s->number);
     if (s->render) {
         env_render_begin(s->render, s->env);
     }
-    if (show_frame(s) < 0) {
+    if (render_frame(s) < 0) {
         return -1;
     }
     for (bool over = false; !over;) {
@@ -220,15 +220,15 @@ static int show_episode(struct show *s) {
         policy_controller_mean(&s->controller, s->act, s->obs, 1);
         episode_step(e, s->env, s->act);
         if (e->state == EPISODE_BROKEN) {
-            end = "; cut short by a bad step of the simulator";
+            end = "; ended early by a bad step of the simulator";
             break;
         }
         over = e->state != EPISODE_RUNNING;
         if (!over && e->length == s->request->steps) {
-            end = "; cut short by --steps";
+            end = "; ended early by --steps";
             over = true;
         }
-        if ((over || e->length % (uint64_t)s->steps_a_frame == 0) && show_frame(s) < 0) {
+        if ((over || e->length % (uint64_t)s->steps_per_frame == 0) && render_frame(s) < 0) {
             return -1;
         }
     }
@@ -238,28 +238,28 @@ static int show_episode(struct show *s) {
     return 0;
 }
 
-static int show_all(struct show *s) {
+static int render_all(struct rendering *s) {
     const struct request *r = s->request;
-    double fps = s->fps / s->steps_a_frame;
-    s->film = video_open(r->out, r->png_dir, s->width, s->height, fps, s->err, sizeof(s->err));
-    if (!s->film) {
+    double fps = s->fps / s->steps_per_frame;
+    s->video = video_open(r->out, r->png_dir, s->width, s->height, fps, s->err, sizeof(s->err));
+    if (!s->video) {
         return -1;
     }
-    for (s->number = 0; s->number < r->playback.episodes; s->number++) {
-        if (show_episode(s) < 0) {
+    for (s->number = 0; s->number < r->player.episodes; s->number++) {
+        if (render_episode(s) < 0) {
             return -1;
         }
     }
-    if (video_close(&s->film, s->err, sizeof(s->err)) < 0) {
+    if (video_close(&s->video, s->err, sizeof(s->err)) < 0) {
         return -1;
     }
-    printf("%llu frames of %dx%d, %.4g a second: %s%s%s\n", (unsigned long long)s->frames, s->width,
-           s->height, fps, r->out ? r->out : "", r->out && r->png_dir ? ", " : "",
+    printf("%llu frames of %dx%d, %.4g per second: %s%s%s\n", (unsigned long long)s->frames,
+           s->width, s->height, fps, r->out ? r->out : "", r->out && r->png_dir ? ", " : "",
            r->png_dir ? r->png_dir : "");
     return 0;
 }
 
-static int prepare_mujoco(struct show *s) {
+static int prepare_mujoco(struct rendering *s) {
     const struct request *r = s->request;
     struct env_camera camera = r->has_camera ? r->camera : env_camera_default(s->env);
     s->width = r->width ? r->width : WIDTH;
@@ -269,14 +269,15 @@ static int prepare_mujoco(struct show *s) {
     return s->render ? 0 : -1;
 }
 
-// An environment that draws itself chooses the size: the first picture shows it.
-static int prepare_itself(struct show *s) {
+// An environment with its own render() determines the size, taken from its first picture.
+static int prepare_itself(struct rendering *s) {
     const struct request *r = s->request;
     struct env_picture picture;
-    struct rng rng = rng_make(r->playback.seed, RNG_EVAL_RESET, 0);
+    struct rng rng = rng_make(r->player.seed, RNG_EVAL_RESET, 0);
     if (r->has_camera || r->width) {
         snprintf(s->err, sizeof(s->err),
-                 "%s draws itself: --size and --camera are for tasks in MuJoCo", s->task->name);
+                 "%s has its own render(): --size and --camera apply to tasks in MuJoCo only",
+                 s->task->name);
         return -1;
     }
     if (env_prepare_pictures(s->env, s->err, sizeof(s->err)) < 0) {
@@ -292,28 +293,29 @@ static int prepare_itself(struct show *s) {
     return 0;
 }
 
-// Everything that showing needs. 0, or -1 with a sentence in err.
-static int prepare(struct show *s) {
+// Creates environment, renderer and buffers. 0, or -1 with a message in err.
+static int prepare(struct rendering *s) {
     const struct request *r = s->request;
     s->env = env_create(s->task, s->err, sizeof(s->err));
     if (!s->env) {
         return -1;
     }
     if (!env_render_possible(s->env) && !env_draws(s->env)) {
-        snprintf(s->err, sizeof(s->err),
-                 "%s is a plug-in, of which there is no picture: MuJoCo "
-                 "draws what it simulates",
-                 s->task->name);
+        snprintf(
+            s->err, sizeof(s->err),
+            "%s is a plug-in: no picture is possible, because only MuJoCo environments and those "
+            "with a render() are drawn",
+            s->task->name);
         return -1;
     }
-    if (policy_controller_load(&s->controller, &r->playback.saved.policy, s->task, 1, 0, s->err,
+    if (policy_controller_load(&s->controller, &r->player.saved.policy, s->task, 1, 0, s->err,
                                sizeof(s->err)) != POLICY_CONTROLLER_LOADED) {
         return -1;
     }
     if ((env_draws(s->env) ? prepare_itself(s) : prepare_mujoco(s)) < 0) {
         return -1;
     }
-    s->steps_a_frame = (int)fmax(1, ceil(s->fps / (double)r->fps - 1e-9));
+    s->steps_per_frame = (int)fmax(1, ceil(s->fps / (double)r->fps - 1e-9));
     s->rgb = xmalloc((size_t)s->width * (size_t)s->height * 3);
     s->obs = xfloats((size_t)s->task->obs_dim);
     s->act = xfloats((size_t)s->task->act_dim);
@@ -321,7 +323,7 @@ static int prepare(struct show *s) {
 }
 
 int cmd_render(int argc, char **argv) {
-    struct request r = {.fps = 50, .playback = {.episodes = 1, .has_episodes = true}};
+    struct request r = {.fps = 50, .player = {.episodes = 1, .has_episodes = true}};
     for (int option; (option = cli_next_option(argc, argv, options)) != -1;) {
         if (!parse_option(&r, option, argv)) {
             return EXIT_CODE_USAGE;
@@ -331,24 +333,24 @@ int cmd_render(int argc, char **argv) {
         fputs(help, stdout);
         return EXIT_CODE_OK;
     }
-    int rc = player_load(&r.playback, argc, argv);
+    int rc = player_load(&r.player, argc, argv);
     if (rc != 0) {
         return rc;
     }
-    struct show s = {.request = &r, .task = r.playback.saved.task};
-    signal(SIGPIPE, SIG_IGN); // ffmpeg's end is seen by write
+    struct rendering s = {.request = &r, .task = r.player.saved.task};
+    signal(SIGPIPE, SIG_IGN); // write reports the end of ffmpeg
     if (!choose_out(&r)) {
         rc = EXIT_CODE_IO;
-    } else if (prepare(&s) < 0 || show_all(&s) < 0) {
+    } else if (prepare(&s) < 0 || render_all(&s) < 0) {
         rc = cli_fail(EXIT_CODE_FAILURE, NULL, "%s", s.err);
     }
-    video_discard(&s.film);
+    video_discard(&s.video);
     env_render_destroy(&s.render);
     env_destroy(&s.env);
     policy_controller_deinit(&s.controller);
     free(s.rgb);
     free(s.obs);
     free(s.act);
-    player_deinit(&r.playback);
+    player_deinit(&r.player);
     return rc;
 }

@@ -17,13 +17,13 @@
 
 #define KIB(n) ((uint64_t)(n) << 10)
 
-// What processes held, in proportional shares, beyond the parts that are named here: programs,
-// libraries, messages on their way, the store's pages. Of Hopper with D_env and D_model full.
+// Proportional set sizes without the parts that are predicted below: programs, libraries, queued
+// messages, pages of the store. Measured on Hopper with D_env and D_model full.
 #define MODELSERVER_BYTES KIB(17500)
 #define LEARNER_BYTES KIB(12500)
 #define ACTOR_BYTES KIB(4500)
-#define ENV_BYTES KIB(3900)      // one environment: what MuJoCo keeps ready for contacts
-#define PROCESS_BYTES KIB(90000) // one in a process: Python with Gymnasium and MuJoCo, resident
+#define ENV_BYTES KIB(3900)      // per environment in MuJoCo: memory for contacts
+#define PROCESS_BYTES KIB(90000) // per environment in a process: Python, Gymnasium, MuJoCo
 #define SPUR_BYTES KIB(2700)
 
 static void add(struct memory *m, const char *process, const char *what, uint64_t bytes) {

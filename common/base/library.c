@@ -11,7 +11,7 @@ int library_load(void *table, const struct library_symbol *symbols, size_t count
     void *library = NULL;
     for (int i = 0; files[i] && !library; i++) {
         library = dlopen(files[i], RTLD_NOW | RTLD_LOCAL);
-        if (!library && i == 0) { // the others are second names of the same
+        if (!library && i == 0) { // the further ones are alternative names
             snprintf(err, err_len, "%s", dlerror());
         }
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Shared libraries that are loaded on first use, so that a program also runs
-// where they are not installed.
+// Shared libraries loaded on first use, so that a program also runs where they are
+// not installed.
 //
-// The caller lists the symbols it needs in a table of pointers of its own; a
-// library that has been loaded stays so until the process ends.
+// The caller defines a table of pointers to the symbols it needs. A library is
+// never unloaded.
 #ifndef SPUR_COMMON_BASE_LIBRARY_H
 #define SPUR_COMMON_BASE_LIBRARY_H
 
@@ -14,14 +14,14 @@ struct library_symbol {
     size_t at; // offset of its pointer in the table
 };
 
-// A table's entry and its row among the symbols, for X-macro lists of names that
-// are declared in the library's header.
+// For X-macro lists of symbols that the library's header declares: the member of the
+// table, and the row of the symbol list.
 #define LIBRARY_POINTER(symbol) __typeof__(symbol) *symbol;
 #define LIBRARY_ROW(table, symbol) {#symbol, offsetof(struct table, symbol)},
 
-// Loads the first of files (names or paths, up to a NULL) that is there, and
-// writes the address of each of count symbols into table. 0, or -1 with a
-// sentence in err and an unchanged table.
+// Loads the first of files (names or paths, NULL-terminated) that can be loaded, and
+// writes the addresses of count symbols into table. 0, or -1 with a message in err
+// and an unchanged table.
 int library_load(void *table, const struct library_symbol *symbols, size_t count,
                  const char *const files[], char *err, size_t err_len);
 

@@ -169,7 +169,7 @@ static void evaluations(void **state) {
     expect("$spur eval nowhere", EXIT_CODE_CONFIG, "is it a run directory?");
     expect("mkdir -p empty && $spur config inverted_pendulum > empty/config.yaml && $spur eval "
            "empty",
-           EXIT_CODE_IO, "policy.safetensors is not there");
+           EXIT_CODE_IO, "policy.safetensors does not exist");
     expect("$spur eval --policy spur", EXIT_CODE_IO, "spur: ");
     expect("$spur eval empty --episodes 0", EXIT_CODE_USAGE, "from 1 to 1024");
 }

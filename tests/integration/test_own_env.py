@@ -79,7 +79,7 @@ def a_description(stage):
     with open(os.path.join(folder, "cartpole.env.yaml"), "w", encoding="utf-8") as f:
         f.write(moved.replace("- qvel: all\n    clip: [-20, 20]", ""))
     code, text = stage.call("spur", "run", "--run-dir", run_dir)
-    check(code == 78 and "its environment was changed since" in text, f"{code}: {text}")
+    check(code == 78 and "the environment has changed since" in text, f"{code}: {text}")
     stage.no_orphans()
 
 
@@ -111,7 +111,7 @@ def a_plugin(stage):
     code, text = stage.call("spur", "eval", run_dir, "--episodes", 2, "--json")
     check(code == 0 and json.loads(text)["lengths"] == [200.0, 200.0], f"{code}: {text}")
     code, text = stage.call("spur", "eval", "--policy", os.path.join(run_dir, "policy.safetensors"))
-    check(code != 0 and "give its environment with --env ENV" in text, f"{code}: {text}")
+    check(code != 0 and "or its environment with --env ENV" in text, f"{code}: {text}")
     code, text = stage.call("spur", "eval", "--policy", os.path.join(run_dir, "policy.safetensors"), "--env",
                             os.path.join(folder, "pendulum.so"), "--episodes", 1)
     check(code == 0 and "pendulum" in text, f"{code}: {text}")
@@ -154,7 +154,7 @@ def wrong_files(stage):
                         (["hopper", "--set", "task.env=wire"], "docs/protocol.md describes actors of your own"),
                         (["--env", os.path.join(folder, "cartpole.xml")], "it is neither a FILE.yaml or FILE.so nor python:MODULE:FUNCTION"),
                         (["--env", os.path.join(folder, "cartpole.env.yaml"), "--set", "task.obs_dim=7"],
-                         "task.obs_dim 7, task.act_dim 0, task.healthy or task.clipped is not what"),
+                         "task.obs_dim 7, task.act_dim 0, task.healthy or task.clipped differs from"),
                         ([os.path.join(folder, "cartpole.env.yaml")], "give it with --env")):
         code, text = stage.call("spur", "run", *args, "--run-dir", stage.path("x"))
         check(code == 78 and words in text, f"{args}: {code}, expected \"{words}\":\n{text}")

@@ -177,7 +177,7 @@ def same_episodes_as_eval(folder):
         assert evaluated["length_min"] <= evaluated["length_mean"] <= evaluated["length_max"] == max(evaluated["lengths"])
     # Real time: Hopper takes 125 steps a second, so at most 50 frames a second is every third step.
     frames, said = pictures(os.path.join(folder, "hopper"), "--fps", 50, steps=6)
-    assert len(frames) == 3 and "41.67 a second" in said, (len(frames), said)
+    assert len(frames) == 3 and "41.67 per second" in said, (len(frames), said)
 
 
 def refusals(folder):
@@ -189,7 +189,7 @@ def refusals(folder):
             assert f'found "{value}"' in spur("render", run, option, value, code=64)
     assert "expected one run directory, found 0" in spur("render", code=64)
     assert "is it a run directory?" in spur("render", folder, code=78)
-    assert "policy_best.safetensors is not there" in spur("render", run, "--policy", "best", code=74)
+    assert "policy_best.safetensors does not exist" in spur("render", run, "--policy", "best", code=74)
     # The policy of one task under the name of another is detected by its shape.
     shape = os.path.join(folder, "shape.safetensors")
     with open(os.path.join(run, "policy.safetensors"), "rb") as f, open(shape, "wb") as out:
@@ -216,7 +216,7 @@ def film(folder):
         data = f.read()
     # MP4 boxes: the file type, then the index before the frames (+faststart).
     assert data[4:8] == b"ftyp" and 0 < data.find(b"moov") < data.find(b"mdat"), data[:64]
-    assert "41.67 a second" in said and not os.path.exists(path + ".part"), said
+    assert "41.67 per second" in said and not os.path.exists(path + ".part"), said
     if shutil.which("ffprobe"):
         probe = subprocess.run(["ffprobe", "-v", "error", "-count_frames", "-of", "json", "-show_entries",
                                 "stream=width,height,codec_name,nb_read_frames", path], capture_output=True, text=True, check=True)
