@@ -155,7 +155,7 @@ def wrong_files(stage):
                         (["--env", os.path.join(folder, "cartpole.xml")], "it is neither a FILE.yaml or FILE.so nor python:MODULE:FUNCTION"),
                         (["--env", os.path.join(folder, "cartpole.env.yaml"), "--set", "task.obs_dim=7"],
                          "task.obs_dim 7, task.act_dim 0, task.healthy or task.clipped differs from"),
-                        ([os.path.join(folder, "cartpole.env.yaml")], "give it with --env")):
+                        ([os.path.join(folder, "cartpole.env.yaml")], "pass it with --env")):
         code, text = stage.call("spur", "run", *args, "--run-dir", stage.path("x"))
         check(code == 78 and words in text, f"{args}: {code}, expected \"{words}\":\n{text}")
     check(not os.path.exists(stage.path("x")), "a refused run leaves a folder")

@@ -110,7 +110,7 @@ def a_command(stage):
     check(code == 0 and "6 frames of 4x2, 25 per second" in text, f"{code}: {text}")
     check(len(os.listdir(stage.path("png"))) == 6, os.listdir(stage.path("png")))
     code, text = stage.call("spur", "render", run_dir, "--png", stage.path("png"), "--size", "64x64", seconds=30)
-    check(code == 1 and "--size and --camera are for tasks in MuJoCo" in text, f"{code}: {text}")
+    check(code == 1 and "--size and --camera apply to tasks in MuJoCo" in text, f"{code}: {text}")
     stage.no_orphans()
 
 
