@@ -118,6 +118,7 @@ def addresses_and_folders(stage):
     check(end(second, 10) == 75 and "in use" in read(second.output), f"{second.returncode}: {read(second.output)}")
 
     # Two daemons of the same kind in one folder.
+    wait_for("the run's learner, which must have the folder first", lambda: status(stage, endpoints(run_dir)["learner"]), 20)
     common = ["--config", os.path.join(run_dir, "config.yaml"), "--run-dir", run_dir, "--bind", "tcp://127.0.0.1:*"]
     for program, title, options in (("spur-modelserver", "model server", []),
                                     ("spur-learner", "learner", ["--modelserver", endpoints(run_dir)["modelserver"]])):
