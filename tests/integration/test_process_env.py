@@ -114,6 +114,13 @@ def a_command(stage):
     stage.no_orphans()
 
 
+def the_example(stage):
+    run = start(stage, stage.path("run-dir"), "python:swing:Swing", sets={"run.steps": 250},
+                cwd=os.path.join(SOURCE, "examples", "gymnasium"))
+    check(end(run, 60) == 0, read(run.output))
+    check(task_of(stage.path("run-dir"))["horizon"] == "200", task_of(stage.path("run-dir")))
+
+
 def lockstep_repeats(stage):
     # The environment's own randomness comes from the seed of its resets alone.
     found = []
@@ -197,5 +204,5 @@ def refused_at_the_start(stage):
     check(not os.path.exists(stage.path("x")), "a refused run leaves a folder")
 
 
-main(trains_and_resumes, a_command, lockstep_repeats, a_process_that_dies, failures_are_bounded, slow_is_not_lost,
+main(trains_and_resumes, a_command, the_example, lockstep_repeats, a_process_that_dies, failures_are_bounded, slow_is_not_lost,
      refused_at_the_start)

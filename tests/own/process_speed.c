@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Measures the steps a second of an environment in another process, as an actor steps it: scaled
-// actions, observations, resets. Prints steps and seconds.
-// usage: process_speed ENV SECONDS; see process_speed.py.
+// actions, observations, resets. Prints steps and seconds. usage: process_speed ENV SECONDS; see
+// process_speed.py.
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -33,6 +33,7 @@ class Misfit(Exception):
 
 # ---- frames ----
 
+<<<<<<< HEAD
 def read_exactly(n):
     data = b""
     while len(data) < n:
@@ -43,13 +44,17 @@ def read_exactly(n):
     return data
 
 
+=======
+>>>>>>> 5b433c7 (docs: Pendulum-v1 and the speed of an environment in a process; an example in plain Python)
 def receive():
-    header = read_exactly(8)
-    if header is None:
-        return CLOSE, b""
-    kind, size = struct.unpack("<II", header)
-    payload = read_exactly(size) if size else b""
-    return (CLOSE, b"") if payload is None else (kind, payload)
+    """The next request. It is smaller than PIPE_BUF and the only one, so nearly always one read has all of it."""
+    data = os.read(3, 4096)
+    while 0 < len(data) < 8 or len(data) >= 8 and len(data) < 8 + struct.unpack_from("<I", data, 4)[0]:
+        more = os.read(3, 4096)
+        data = data + more if more else b""
+    if not data:
+        return CLOSE, b""  # the actor is gone
+    return struct.unpack_from("<I", data)[0], data[8:]
 
 
 def send(kind, payload):
