@@ -33,19 +33,6 @@ class Misfit(Exception):
 
 # ---- frames ----
 
-<<<<<<< HEAD
-def read_exactly(n):
-    data = b""
-    while len(data) < n:
-        more = os.read(3, n - len(data))
-        if not more:
-            return None  # the actor has ended
-        data += more
-    return data
-
-
-=======
->>>>>>> 5b433c7 (docs: Pendulum-v1 and the speed of an environment in a process; an example in plain Python)
 def receive():
     """The next request. It is smaller than PIPE_BUF and the only one, so nearly always one read has all of it."""
     data = os.read(3, 4096)
@@ -53,7 +40,7 @@ def receive():
         more = os.read(3, 4096)
         data = data + more if more else b""
     if not data:
-        return CLOSE, b""  # the actor is gone
+        return CLOSE, b""  # the actor has ended
     return struct.unpack_from("<I", data)[0], data[8:]
 
 
