@@ -507,6 +507,10 @@ static void on_bad_step(struct actor *a, uint64_t now_ms, bool broken) {
     log_warn("the simulator of %s returned a bad step (number %llu of this actor): dropped, a "
              "new episode begins",
              a->task->name, (unsigned long long)a->count.steps_bad);
+    if (client_up(&a->server)) {
+        send_heartbeat(a,
+                       now_ms); // carries steps_bad; a busy actor is never silent for long enough
+    }
     a->bad += ACTOR_BAD_WEIGHT;
     if (broken || a->bad >= ACTOR_BAD_MAX) {
         leave_broken(a, now_ms);

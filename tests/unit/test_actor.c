@@ -364,6 +364,9 @@ static void a_bad_step_is_dropped(void **state) {
     assert_int_equal(s->flags[1], WIRE_TRUNCATED); // the episode ends before the bad step
     assert_true(s->obs[2 * OBS_DIM + 1] == 0);     // and the next row begins one
     assert_int_equal(count_sent(w, WIRE_EPISODE), 0);
+    const struct sent *heartbeat = find_sent(w, WIRE_HEARTBEAT, 0); // at once, for the status
+    assert_non_null(heartbeat);
+    assert_int_equal(heartbeat->msg.heartbeat.steps_bad, 1);
     world_free(w);
 }
 
