@@ -78,6 +78,8 @@ def main():
         if is_c and len(lines) > LINES_MAX:
             faults.append(f"{name}: {len(lines)} lines; two modules in one?")
         for number, line in enumerate(lines, 1):
+            if re.match(r"\s*(<{7}|>{7}) ", line):
+                faults.append(f"{name}:{number}: an unresolved conflict")
             if line != line.rstrip():
                 faults.append(f"{name}:{number}: trailing blanks")
             if "\t" in line and name != "Makefile":
