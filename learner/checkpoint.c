@@ -112,14 +112,18 @@ static void make_meta(struct meta *m, const struct checkpoint *cp) {
     meta_text(m, "spur_version", SPUR_VERSION);
 }
 
-// A value of the file. Files written before methods could be chosen belong to MBPO and name
-// keys without their section.
+// A value of the file. Files written before methods could be chosen belong to MBPO, and have the
+// keys of sac and pacing alone, without their section.
 static const char *meta_value(const struct safetensors *file, const char *key) {
-    const char *value = safetensors_meta_value(file, key), *dot = strchr(key, '.');
-    if (!value && strcmp(key, "method") == 0) {
+    const char *value = safetensors_meta_value(file, key);
+    if (value) {
+        return value;
+    }
+    if (strcmp(key, "method") == 0) {
         return "mbpo";
     }
-    return value || !dot ? value : safetensors_meta_value(file, dot + 1);
+    bool bare = strncmp(key, "sac.", 4) == 0 || strncmp(key, "pacing.", 7) == 0;
+    return bare ? safetensors_meta_value(file, strchr(key, '.') + 1) : NULL;
 }
 
 static int check_meta(const struct safetensors *file, const char *path, const struct checkpoint *cp,

@@ -9,6 +9,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/nn/safetensors.h"
 #include "tests/unit/learner_fixture.h"
 
 #define MODEL_BASE 10000.0f // smallest reward of model rows
@@ -360,6 +361,58 @@ static void test_refuses_mismatching_checkpoints(void **state) {
 }
 
 // Rewards that overflow the loss: it stops with a message and keeps the good checkpoint.
+// Rewrites the checkpoint as the builds before methods wrote it: keys without a section.
+static void age_checkpoint(const struct run *run, const char *learning_rate) {
+    char path[PATH_MAX], err[1024];
+    path_of(path, run, "checkpoint/learner.safetensors");
+    struct safetensors *file = safetensors_open(path, err, sizeof(err));
+    assert_non_null(file);
+    const struct safetensors_meta meta[] = {
+        {"task", "inverted_pendulum"}, {"obs_dim", "4"},       {"act_dim", "1"},
+        {"hidden_width", "16"},        {"hidden_layers", "2"}, {"seed", "7"},
+        {"batch_size", "40"},          {"tau", "0.005"},       {"learning_rate", learning_rate},
+        {"updates_per_step", "4"},
+    };
+    struct tensor tensors[32];
+    int count = safetensors_count(file);
+    assert_true(count <= 32);
+    for (int i = 0; i < count; i++) {
+        tensors[i] = *safetensors_at(file, i);
+    }
+    assert_int_equal(safetensors_write(path, tensors, count, meta, sizeof(meta) / sizeof(meta[0]),
+                                       err, sizeof(err)),
+                     0);
+    safetensors_close(&file);
+}
+
+static void test_loads_checkpoints_of_earlier_builds(void **state) {
+    (void)state;
+    struct run run;
+    setup(&run);
+    make_two_checkpoints(&run);
+    age_checkpoint(&run, "0.001");
+    char lines[4096] = "";
+    FILE *log = tmpfile();
+    log_init("test", LOG_WARN, fileno(log));
+    expect_loaded(&run, 8, 20);
+    log_init("test", LOG_INFO, -1);
+    rewind(log);
+    assert_true(fread(lines, 1, sizeof(lines) - 1, log) > 0);
+    fclose(log);
+    // One difference, one line: the model's keys of the same names are not compared.
+    assert_non_null(strstr(lines, "sac.learning_rate was 0.001 and is now 0.0003"));
+    assert_ptr_equal(strchr(lines, '\n'), lines + strlen(lines) - 1);
+
+    // Its method is mbpo, and its widths must fit.
+    struct config c = run.config;
+    config_use_method(&c, METHOD_sac);
+    expect_refused(&run, &c, "method is mbpo there and sac");
+    c = run.config;
+    c.sac.hidden_width = 32;
+    expect_refused(&run, &c, "sac.hidden_width is 16 there and 32");
+    fixture_remove(run.dir);
+}
+
 static void test_stops_at_not_finite(void **state) {
     (void)state;
     struct run run;
@@ -423,6 +476,7 @@ int main(void) {
         cmocka_unit_test(test_damaged_model_rows_are_skipped),
         cmocka_unit_test(test_crash_between_the_files),
         cmocka_unit_test(test_refuses_mismatching_checkpoints),
+        cmocka_unit_test(test_loads_checkpoints_of_earlier_builds),
         cmocka_unit_test(test_stops_at_not_finite),
         cmocka_unit_test(test_survives_a_full_disk),
     };
