@@ -230,6 +230,21 @@ faults(
      "safetensors"),
 )
 faults(
+    "common/nn/policy_file.c",
+    ("policy-file-transposed",
+     "(weight->dims != 2 || weight->shape[0] != out || weight->shape[1] != in)",
+     "weight->dims != 2",
+     "policy_file"),
+    ("policy-file-number-with-rest",
+     "*end != '\\0' || *out < min",
+     "*out < min",
+     "policy_file"),
+    ("policy-file-not-finite",
+     "if (!stats_all_finite(params, policy_params(&f->policy))) {",
+     "if (!stats_all_finite(params, 1)) {",
+     "policy_file"),
+)
+faults(
     "common/base/rng.c",
     ("normal-pair-repeated",
      "out[i++] = (float)pair[1];",

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -95,10 +96,55 @@ static void numbers_out_of_range_are_refused(void **state) {
     }
 }
 
+// Opens the file and expects its weights to be refused.
+static void expect_refused(const char *why) {
+    struct policy_file f;
+    if (policy_file_open(&f, path, err, sizeof(err)) != 0) {
+        fail_msg("%s", err);
+    }
+    float *params = xfloats(policy_params(&f.policy));
+    assert_int_equal(policy_file_params(params, &f, err, sizeof(err)), -1);
+    if (!strstr(err, why)) {
+        fail_msg("\"%s\" does not say \"%s\"", err, why);
+    }
+    free(params);
+    policy_file_close(&f);
+}
+
+static void a_transposed_weight_is_refused(void **state) {
+    (void)state;
+    const struct safetensors_meta meta[] = {
+        {"task", "t"},          {"obs_dim", "3"}, {"act_dim", "1"}, {"hidden_width", "4"},
+        {"hidden_layers", "1"}, {"version", "1"}, {"updates", "0"}};
+    const float zeros[12] = {0};
+    const struct tensor tensors[] = {
+        tensor_make("policy.0.weight", TENSOR_F32, zeros, 2, (uint64_t[]){3, 4}),
+        tensor_f32("policy.0.bias", zeros, 4),
+        tensor_make("policy.1.weight", TENSOR_F32, zeros, 2, (uint64_t[]){2, 4}),
+        tensor_f32("policy.1.bias", zeros, 2)};
+    assert_int_equal(safetensors_write(path, tensors, 4, meta, 7, err, sizeof(err)), 0);
+    expect_refused("policy.0.weight does not have the shape (4, 3)");
+}
+
+static void weights_that_are_not_finite_are_refused(void **state) {
+    (void)state;
+    struct policy policy = policy_make(3, 1, 4, 1);
+    size_t n = policy_params(&policy);
+    float *params = xfloats(n);
+    params[n - 1] = NAN;
+    const struct policy_file_info info = {.task = "t"};
+    assert_int_equal(policy_file_write(path, &policy, params, &info, err, sizeof(err)), 0);
+    free(params);
+    expect_refused("not finite");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_file_is_read_as_written, make_path, remove_path),
         cmocka_unit_test_setup_teardown(numbers_out_of_range_are_refused, make_path, remove_path),
+        cmocka_unit_test_setup_teardown(a_transposed_weight_is_refused, make_path, remove_path),
+        cmocka_unit_test_setup_teardown(weights_that_are_not_finite_are_refused, make_path,
+                                        remove_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
