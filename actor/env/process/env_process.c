@@ -19,6 +19,7 @@
 #include "common/base/check.h"
 #include "common/base/embed.h"
 #include "common/base/error.h"
+#include "common/base/file.h"
 #include "common/base/log.h"
 
 EMBED_TABLE(env_process_scripts);
@@ -171,9 +172,8 @@ static bool is_python(const char *env) {
     return strncmp(env, ENV_PROCESS_PYTHON, strlen(ENV_PROCESS_PYTHON)) == 0;
 }
 
-static bool find_program(char out[PATH_MAX], const char *dir, size_t dir_len) {
-    return snprintf(out, PATH_MAX, "%.*s/python3", (int)dir_len, dir) < PATH_MAX &&
-           access(out, X_OK) == 0;
+static bool find_program(char out[PATH_MAX], const char *dir, const char *name) {
+    return file_join(out, PATH_MAX, dir, name) == 0 && access(out, X_OK) == 0;
 }
 
 int env_process_python(char out[PATH_MAX], const char *python, char *err, size_t err_len) {
@@ -187,15 +187,18 @@ int env_process_python(char out[PATH_MAX], const char *python, char *err, size_t
         }
         return 0;
     }
-    char bin[PATH_MAX];
-    if (venv && venv[0] != '\0' && snprintf(bin, sizeof(bin), "%s/bin", venv) < PATH_MAX &&
-        find_program(out, bin, strlen(bin))) {
+    if (venv && venv[0] != '\0' && find_program(out, venv, "bin/python3")) {
         return 0;
     }
     while (path && path[0] != '\0') {
+        char dir[PATH_MAX];
         size_t len = strcspn(path, ":");
-        if (len > 0 && find_program(out, path, len)) {
-            return 0;
+        if (len > 0 && len < sizeof(dir)) {
+            memcpy(dir, path, len);
+            dir[len] = '\0';
+            if (find_program(out, dir, "python3")) {
+                return 0;
+            }
         }
         path += len + (path[len] == ':');
     }
