@@ -22,6 +22,7 @@
 #define C_TYPE_U64 uint64_t
 #define C_TYPE_INT int
 #define C_TYPE_F64 double
+#define C_TYPE_AUTO double
 #define C_TYPE_BOOL bool
 #define C_TYPE_LIST struct config_list
 #define C_TYPE_NAME                                                                                \
@@ -162,6 +163,8 @@ static const char *expected_text(char *out, size_t out_len, const struct config_
         return "a whole number";
     case CONFIG_F64:
         return "a number";
+    case CONFIG_AUTO:
+        return "a number or auto";
     case CONFIG_BOOL:
         return "true or false";
     case CONFIG_LIST:
@@ -209,16 +212,22 @@ static int check_range(const struct config_key *key, double x, const char *text,
 static int set_number(struct config *c, const struct config_key *key,
                       const struct config_value *value, char *why, size_t why_len) {
     double x;
+    bool real = key->kind == CONFIG_F64 || key->kind == CONFIG_AUTO;
+    if (key->kind == CONFIG_AUTO && value->kind == CONFIG_VALUE_SCALAR &&
+        strcmp(value->text[0], "auto") == 0) {
+        *(double *)field_of(c, key) = (double)NAN;
+        return 0;
+    }
     if (value->kind != CONFIG_VALUE_SCALAR || value->quoted || !yaml_number(&x, value->text[0])) {
         return refuse_type(key, value, why, why_len);
     }
-    if (key->kind != CONFIG_F64 && x != floor(x)) {
+    if (!real && x != floor(x)) {
         return refuse_type(key, value, why, why_len);
     }
     if (check_range(key, x, value->text[0], why, why_len) < 0) {
         return -1;
     }
-    if (key->kind == CONFIG_F64) {
+    if (real) {
         *(double *)field_of(c, key) = x == 0 ? 0 : x; // no negative zero
     } else if (key->kind == CONFIG_INT) {
         *(int *)field_of(c, key) = (int)x;
@@ -323,6 +332,7 @@ int config_key_set(struct config *c, const struct config_key *key, const struct 
     case CONFIG_U64:
     case CONFIG_INT:
     case CONFIG_F64:
+    case CONFIG_AUTO:
         return set_number(c, key, value, why, why_len);
     case CONFIG_LIST:
         return set_list(c, key, value, why, why_len);
@@ -410,6 +420,13 @@ void config_key_format(const struct config *c, const struct config_key *key, cha
     case CONFIG_F64:
         config_format_number(*(const double *)field, out, out_len);
         break;
+    case CONFIG_AUTO:
+        if (isnan(*(const double *)field)) {
+            snprintf(out, out_len, "auto");
+        } else {
+            config_format_number(*(const double *)field, out, out_len);
+        }
+        break;
     case CONFIG_BOOL:
         snprintf(out, out_len, "%s", *(const bool *)field ? "true" : "false");
         break;
@@ -436,14 +453,15 @@ void config_key_range(const struct config_key *key, char *out, size_t out_len) {
     char low[40], high[40];
     config_format_number(key->min, low, sizeof(low));
     config_format_number(key->max, high, sizeof(high));
-    snprintf(out, out_len, "between %s and %s", low, high);
+    snprintf(out, out_len, "%sbetween %s and %s", key->kind == CONFIG_AUTO ? "auto, or " : "", low,
+             high);
 }
 
 const char *config_kind_name(enum config_kind kind) {
     static const char *const names[] = {
-        [CONFIG_STRING] = "text", [CONFIG_U64] = "integer",  [CONFIG_INT] = "integer",
-        [CONFIG_F64] = "number",  [CONFIG_BOOL] = "boolean", [CONFIG_LIST] = "list of numbers",
-        [CONFIG_NAME] = "name",
+        [CONFIG_STRING] = "text", [CONFIG_U64] = "integer",          [CONFIG_INT] = "integer",
+        [CONFIG_F64] = "number",  [CONFIG_AUTO] = "number",          [CONFIG_BOOL] = "boolean",
+        [CONFIG_NAME] = "name",   [CONFIG_LIST] = "list of numbers",
     };
     return names[kind];
 }

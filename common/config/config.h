@@ -104,7 +104,7 @@ struct config {
         double learning_rate;             // policy, critics, temperature
         double discount, tau;             // 0.99, 0.005
         struct config_list discount_rise; // first epoch, last epoch, gamma up to the first; or none
-        double target_entropy;
+        double target_entropy; // NaN: auto, minus the number of actions
         double initial_temperature; // 1
         double real_ratio;          // 0.05: fraction of real rows in a batch
     } sac;

@@ -116,8 +116,8 @@
       "first epoch, last epoch, gamma until the first; gamma rises linearly to sac.discount "      \
       "at the last epoch; empty: constant sac.discount")                                           \
     X(sac, tau, F64, "0.005", 0, 1, "", "rate of the Polyak average of the target critics")        \
-    X(sac, target_entropy, F64, "-1", -1000, 1000, "nats",                                         \
-      "target entropy of the temperature update")                                                  \
+    X(sac, target_entropy, AUTO, "-1", -1000, 1000, "nats",                                        \
+      "target entropy of the temperature update; auto: minus the number of actions")               \
     X(sac, initial_temperature, F64, "1", 1e-6, 1000, "", "initial temperature alpha")             \
     X(sac, real_ratio, F64, "0.05", 0, 1, "", "fraction of real rows in a batch, rounded down")    \
     X(eval, every_steps, U64, "1000", 1, 1e9, "steps", "real steps between two evaluations")       \
@@ -152,6 +152,7 @@ enum config_kind {
     CONFIG_U64,
     CONFIG_INT,
     CONFIG_F64,
+    CONFIG_AUTO, // a number, or "auto", which is NaN in the field
     CONFIG_BOOL,
     CONFIG_LIST,
     CONFIG_NAME,

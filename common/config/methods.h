@@ -26,7 +26,7 @@ enum method_needs {
 #define METHODS(X)                                                                                 \
     X(mbpo, METHOD_REAL_ROWS | METHOD_MODEL_ROWS, "model rollout sac", "")                         \
     X(sac, METHOD_REAL_ROWS, "sac",                                                                \
-      "pacing.updates_per_step=1;sac.discount=0.99;sac.discount_rise=[]")
+      "pacing.updates_per_step=1;sac.discount=0.99;sac.discount_rise=[];sac.target_entropy=auto")
 // clang-format on
 
 enum method_id {

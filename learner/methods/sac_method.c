@@ -2,6 +2,7 @@
 // Creates, updates and saves the state; method: sac itself is at the end.
 #include "learner/methods/sac_method.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "common/base/check.h"
@@ -17,7 +18,9 @@ struct sac_config sac_method_config(const struct config *c, const struct task *t
         .learning_rate = c->sac.learning_rate,
         .discount = c->sac.discount,
         .tau = c->sac.tau,
-        .target_entropy = c->sac.target_entropy,
+        // Haarnoja et al. 2018, "Algorithms and Applications", table 1: minus the number of
+        // actions.
+        .target_entropy = isnan(c->sac.target_entropy) ? -task->act_dim : c->sac.target_entropy,
         .initial_temperature = c->sac.initial_temperature,
         .seed = c->run.seed,
         .threads = c->compute.learner_threads,

@@ -171,6 +171,7 @@ static void a_method_brings_its_defaults(void **state) {
     assert_int_equal(parse(&c, "method: sac\n"), 0);
     assert_int_equal(c.method, METHOD_sac);
     assert_true(c.pacing.updates_per_step == 1 && c.sac.discount == 0.99);
+    assert_true(isnan(c.sac.target_entropy)); // auto
     assert_false(config_has_model(&c));
     assert_int_equal(config_model_rows(&c, 100000), 0);
     assert_int_equal(parse(&c, "pacing:\n  updates_per_step: 4\nmethod: sac\n"), 0);
@@ -181,6 +182,8 @@ static void a_method_brings_its_defaults(void **state) {
 
 static void keys_of_other_methods_are_refused(void **state) {
     (void)state;
+    expect_refusal("sac:\n  target_entropy: car\n",
+                   "t.yaml:2: sac.target_entropy: expected a number or auto, found \"car\"");
     expect_refusal("method: dreamer\n",
                    "t.yaml:1: method: expected mbpo or sac, found \"dreamer\"");
     expect_refusal("method: sac\nmodel:\n  members: 3\n",

@@ -135,10 +135,20 @@ static void batches_have_the_rows_of_their_method(void **state) {
     tear_down(&b);
 }
 
+static void automatic_target_entropy_follows_the_task(void **state) {
+    (void)state;
+    struct config c = config_of(METHOD_sac);
+    assert_true(sac_method_config(&c, fixture_task()).target_entropy == -1);
+    assert_true(sac_method_config(&c, task_find("hopper")).target_entropy == -3);
+    c.sac.target_entropy = -0.5;
+    assert_true(sac_method_config(&c, task_find("hopper")).target_entropy == -0.5);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_method_keeps_its_promises),
         cmocka_unit_test(batches_have_the_rows_of_their_method),
+        cmocka_unit_test(automatic_target_entropy_follows_the_task),
     };
     return cmocka_run_group_tests_name("methods", tests, NULL, NULL);
 }
