@@ -180,6 +180,7 @@ static bool on_wait(void *arg, uint64_t now_ms) {
     if (client_up(&a->server) && client_silent(&a->server, now_ms)) {
         send_heartbeat(a, now_ms);
     }
+    session_busy(&a->server.session, now_ms);
     return !client_stop_requested(&a->server);
 }
 

@@ -121,6 +121,6 @@ void client_status(const struct client *c, uint64_t now_ms, struct wire_status *
     line->role = c->role;
     line->pid = who->pid;
     line->incarnation = who->incarnation;
-    line->heard_s = (double)(now_ms - c->session.heard_ms) / 1000;
+    line->heard_s = (double)session_silence_ms(&c->session, now_ms) / 1000;
     status_counters_session(status, &c->session);
 }

@@ -216,6 +216,7 @@ static bool on_wait(void *arg, uint64_t now_ms) {
     if (client_up(&e->server) && client_silent(&e->server, now_ms)) {
         send_heartbeat(e, now_ms);
     }
+    session_busy(&e->server.session, now_ms);
     return !client_stop_requested(&e->server);
 }
 

@@ -38,12 +38,22 @@ static void begin_opening(struct session *s, uint64_t now_ms) {
     s->tries = 0;
 }
 
+uint64_t session_silence_ms(const struct session *s, uint64_t now_ms) {
+    return now_ms > s->heard_ms ? now_ms - s->heard_ms : 0;
+}
+
+void session_busy(struct session *s, uint64_t now_ms) {
+    if (s->state == SESSION_UP && s->heard_ms < now_ms) {
+        s->heard_ms = now_ms;
+    }
+}
+
 void session_waiting(const struct session *s, uint64_t now_ms, char *out, size_t out_len) {
     out[0] = '\0';
     if (s->state == SESSION_UP) {
         return;
     }
-    uint64_t silent_s = (now_ms - s->heard_ms) / 1000;
+    uint64_t silent_s = session_silence_ms(s, now_ms) / 1000;
     if (s->text[0]) {
         snprintf(out, out_len, "refused by %s: %s", s->endpoint, s->text);
     } else {
@@ -62,7 +72,7 @@ static unsigned warn(struct session *s, uint64_t now_ms) {
 
 static unsigned tick_opening(struct session *s, uint64_t now_ms) {
     unsigned duties = 0;
-    if (s->text[0] || now_ms - s->heard_ms >= s->lost_after_ms) {
+    if (s->text[0] || session_silence_ms(s, now_ms) >= s->lost_after_ms) {
         duties |= warn(s, now_ms);
     }
     if (now_ms - s->hello_ms >= doubled(s->lost_after_ms, s->tries, REOPEN_DOUBLINGS_MAX)) {
@@ -85,7 +95,7 @@ unsigned session_on_tick(struct session *s, uint64_t now_ms) {
     if (s->state == SESSION_FATAL || s->request_only) {
         return 0;
     }
-    if (now_ms - s->heard_ms >= s->lost_after_ms) {
+    if (session_silence_ms(s, now_ms) >= s->lost_after_ms) {
         s->lost++;
         s->text[0] = '\0';
         begin_opening(s, now_ms);

@@ -74,6 +74,11 @@ void session_init(struct session *s, const char *program, const char *endpoint, 
 // Bits of enum session_duty. Call about every 100 ms, and after session_request. A duty
 // remains due until session_sent.
 unsigned session_on_tick(struct session *s, uint64_t now_ms);
+// The owner reads no messages at the moment, so that this time does not count as the peer's
+// silence. now_ms may be ahead of the next tick's.
+void session_busy(struct session *s, uint64_t now_ms);
+// Time since the last message of the peer.
+uint64_t session_silence_ms(const struct session *s, uint64_t now_ms);
 // Call for every message of the peer that wire_unpack accepted.
 enum session_verdict session_on_message(struct session *s, uint64_t now_ms,
                                         const struct wire_msg *msg);

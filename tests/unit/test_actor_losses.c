@@ -2,7 +2,8 @@
 // Shows that an actor and a server that follow the protocol store every row once and
 // in order under any loss of messages. A minimal reference server answers. A
 // simulated network drops messages in both directions, forgets peers and goes silent,
-// at random from a seed. A failure prints the seed.
+// at random from a seed. A failure prints the seed. A wait for a slow environment loses
+// no connection.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -135,8 +136,24 @@ static void losses_of_all_kinds(void **state) {
     }
 }
 
+// The time of a wait for an environment is not the model server's silence: its messages have not
+// been read yet.
+static void a_wait_loses_nobody(void **state) {
+    (void)state;
+    struct world *w = world_make(false);
+    slow_until_ms = w->now_ms + 5000;
+    welcome(w);
+    w->now_ms = slow_until_ms + 100;
+    actor_on_tick(w->actor, w->now_ms);
+    assert_int_equal(w->reopened, 0);
+    pass(w, 3000);
+    assert_int_equal(w->reopened, 1); // silent since the end of the wait
+    world_free(w);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(losses_of_all_kinds)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(losses_of_all_kinds),
+                                       cmocka_unit_test(a_wait_loses_nobody)};
     log_init("test_actor_losses", LOG_ERROR, -1);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
