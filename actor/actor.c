@@ -30,6 +30,7 @@ struct actor {
     struct task run_task;
     struct vec_env *envs;
     struct env_wait wait; // for an environment in another process
+    uint64_t waited_ms;   // time of its last call
     struct spool *spool;
     struct policy_controller controller;
     uint64_t seed;
@@ -177,6 +178,7 @@ static void send_heartbeat(struct actor *a, uint64_t now_ms) {
 // Called while an environment in another process computes: sends a heartbeat if one is due.
 static bool on_wait(void *arg, uint64_t now_ms) {
     struct actor *a = arg;
+    a->waited_ms = now_ms;
     if (client_up(&a->server) && client_silent(&a->server, now_ms)) {
         send_heartbeat(a, now_ms);
     }
@@ -547,6 +549,9 @@ void actor_step(struct actor *a, uint64_t now_ms) {
     }
     if (a->phase != PHASE_ACTING) {
         return;
+    }
+    if (a->waited_ms > now_ms) {
+        now_ms = a->waited_ms; // acknowledgements are expected from here on
     }
     if (!actor_may_step(a) || spool_open_ms(a->spool, now_ms) >= ACTOR_FLUSH_MS) {
         spool_seal(a->spool);

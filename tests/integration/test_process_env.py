@@ -179,7 +179,8 @@ def slow_is_not_lost(stage):
     server = server_of(run_dir)
     wait_for("two slow episodes", lambda: steps(stage, run_dir) >= 10, 60)
     state = status(stage, server)
-    check(counter(state, "peers_lost") == 0, state["counters"])
+    check(counter(state, "peers_lost") == 0 and counter(state, "transitions_duplicate") == 0, state["counters"])
+    check("no answer for" not in log_of(run_dir), log_of(run_dir)[-2000:])
     # In the middle of a reset of more than a second.
     run.send_signal(signal.SIGINT)
     check(end(run, 30) == 0, read(run.output))

@@ -72,7 +72,7 @@ class Slow(Balance):
     spec = Spec(200)
 
     def __init__(self):
-        time.sleep(0.5)
+        time.sleep(1)
 
     def reset(self, seed=None):
         time.sleep(1.2)
