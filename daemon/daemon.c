@@ -16,8 +16,6 @@
 #include "common/base/log.h"
 #include "common/nn/gemm.h"
 
-enum { LATE_MS = 200 }; // of a tick
-
 // ---- start ----
 
 static void identify(struct daemon *d) {
@@ -196,21 +194,9 @@ struct port daemon_port(struct daemon *d) {
 
 // ---- loop ----
 
-// Whether a callback blocked the loop for so long that this tick is late. The messages that arrived
-// meanwhile come after it in the loop: their senders would pass for silent.
-static bool is_late(struct daemon *d, uint64_t now_ms) {
-    bool late = d->tick_ms != 0 && now_ms - d->tick_ms > d->spec->tick_ms + LATE_MS;
-    d->tick_ms = now_ms;
-    d->tick_late = late && !d->tick_late; // but never two in a row
-    return d->tick_late;
-}
-
 static void on_tick(void *arg) {
     struct daemon *d = arg;
     uint64_t now_ms = loop_now_ms(d->loop);
-    if (is_late(d, now_ms)) {
-        return;
-    }
     if (d->options.parent && getppid() != d->options.parent) {
         d->spec->stop(d->arg, now_ms, "the parent process has ended");
     }

@@ -64,8 +64,6 @@ struct daemon {
     bool reopen[PORT_SOCKET_COUNT]; // requested by the core, done by the tick
     struct wire *wire;
     struct wire_msg msg; // the one that is being handled
-    uint64_t tick_ms;    // time of the last tick
-    bool tick_late;      // it came late, and was left out
     uint64_t stop_ms;    // of the first signal to stop
     bool stopped;
 };
