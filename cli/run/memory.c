@@ -19,8 +19,8 @@
 
 // Proportional set sizes without the parts that are predicted below: programs, libraries, queued
 // messages, pages of the store. Measured on Hopper with D_env and D_model full.
-#define MODELSERVER_BYTES KIB(17500)
-#define LEARNER_BYTES KIB(12500)
+#define MODELSERVER_BYTES KIB(11000)
+#define LEARNER_BYTES KIB(10500)
 #define ACTOR_BYTES KIB(4500)
 #define ENV_BYTES KIB(3900)      // per environment in MuJoCo: memory for contacts
 #define PROCESS_BYTES KIB(90000) // per environment in a process: Python, Gymnasium, MuJoCo
