@@ -196,15 +196,15 @@ static int fill_in_env(struct config *c) {
 
 // Selects the method by name. A change of method resets its keys to the method's defaults.
 static int use_method(struct config *c, const char *name) {
-    char assignment[CONFIG_STRING_MAX], err[1024];
-    struct config other;
-    config_defaults(&other);
-    snprintf(assignment, sizeof(assignment), "method=%.*s", CONFIG_STRING_MAX / 2, name);
-    if (config_set(&other, assignment, err, sizeof(err)) < 0) {
-        return cli_fail(EXIT_CODE_CONFIG, NULL, "%s", err);
+    enum method_id id;
+    char names[CONFIG_STRING_MAX];
+    if (!method_by_name(&id, name)) {
+        method_names(names, sizeof(names));
+        return cli_fail(EXIT_CODE_CONFIG, NULL, "there is no method \"%.60s\": the methods are %s",
+                        name, names);
     }
-    if (other.method != c->method) {
-        config_use_method(c, other.method);
+    if (id != c->method) {
+        config_use_method(c, id);
     }
     return 0;
 }

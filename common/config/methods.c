@@ -32,6 +32,23 @@ const struct method_info *method_info(enum method_id id) {
     return &infos[id];
 }
 
+bool method_by_name(enum method_id *id, const char *name) {
+    for (int i = 0; i < METHOD_COUNT; i++) {
+        if (strcmp(infos[i].name, name) == 0) {
+            *id = (enum method_id)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+void method_names(char *out, size_t out_len) {
+    size_t n = 0;
+    for (int i = 0; i < METHOD_COUNT && n < out_len; i++) {
+        n += (size_t)snprintf(out + n, out_len - n, "%s%s", i ? ", " : "", infos[i].name);
+    }
+}
+
 void config_use_method(struct config *c, enum method_id id) {
     c->method = id;
     char assignment[256], err[512];

@@ -46,6 +46,8 @@ struct method_info {
 };
 
 const struct method_info *method_info(enum method_id id);
+bool method_by_name(enum method_id *id, const char *name); // false: there is none
+void method_names(char *out, size_t out_len);              // "mbpo, sac"
 
 struct config;
 struct config_key;

@@ -143,7 +143,7 @@ def sac_trains_no_model(stage):
     check(code == 78 and "model.members: method sac does not use it; used by: mbpo" in text,
           f"a key of another method: {code}\n{text}")
     code, text = stage.call("spur", "run", "hopper", "--method", "dreamer")
-    check(code == 78 and "mbpo or sac" in text, f"an unknown method: {code}\n{text}")
+    check(code == 78 and 'no method "dreamer": the methods are mbpo, sac' in text, f"an unknown method: {code}\n{text}")
     stage.no_orphans()
 
 
