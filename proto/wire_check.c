@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "common/base/error.h"
+#include "common/base/stats.h"
 #include "proto/wire_parts.h"
 
 #define ACTION_MAX 1.000001f // tolerates rounding of other languages outside [-1, 1]
@@ -219,31 +220,9 @@ static int bad_value(struct verdict v, const char *field, size_t row, size_t col
                      isfinite(value) ? "outside [-1, 1]" : "not a finite number");
 }
 
-// Whether all numbers are within +-limit; NaN is not. In pieces of fixed length without an exit,
-// so that the compiler can vectorise.
-static bool all_within(const float *x, size_t n, float limit) {
-    enum { PIECE = 64 };
-    size_t i = 0;
-    for (; i + PIECE <= n; i += PIECE) {
-        int outside = 0;
-        for (size_t j = 0; j < PIECE; j++) {
-            outside |= !(fabsf(x[i + j]) <= limit);
-        }
-        if (outside) {
-            return false;
-        }
-    }
-    for (; i < n; i++) {
-        if (!(fabsf(x[i]) <= limit)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static int column(struct verdict v, const char *field, const float *x, size_t rows, size_t dim,
                   float limit) {
-    if (all_within(x, rows * dim, limit)) {
+    if (stats_all_within(x, rows * dim, limit)) {
         return 0;
     }
     size_t i = 0;

@@ -2,6 +2,7 @@
 // Rates from one counter per second; means and spreads in double precision.
 #include "common/base/stats.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -65,11 +66,26 @@ double stats_median(double *x, int n) {
     return n % 2 ? x[n / 2] : 0.5 * (x[n / 2 - 1] + x[n / 2]);
 }
 
-bool stats_all_finite(const float *x, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        if (!isfinite(x[i])) {
+bool stats_all_within(const float *x, size_t n, float limit) {
+    enum { PIECE = 64 };
+    size_t i = 0;
+    for (; i + PIECE <= n; i += PIECE) {
+        int outside = 0;
+        for (size_t j = 0; j < PIECE; j++) {
+            outside |= !(fabsf(x[i + j]) <= limit);
+        }
+        if (outside) {
+            return false;
+        }
+    }
+    for (; i < n; i++) {
+        if (!(fabsf(x[i]) <= limit)) {
             return false;
         }
     }
     return true;
+}
+
+bool stats_all_finite(const float *x, size_t n) {
+    return stats_all_within(x, n, FLT_MAX);
 }

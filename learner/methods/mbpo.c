@@ -16,7 +16,6 @@ static void update(void *self, uint64_t t, const struct method_source *source,
     sac_method_update_from_batch(m, t, metrics);
 }
 
-extern const struct method method_mbpo;
 const struct method method_mbpo = {
     .name = "mbpo",
     .shape_keys = SAC_METHOD_SHAPE_KEYS,

@@ -5,11 +5,6 @@
 #include "common/base/check.h"
 #include "common/base/stats.h"
 
-// Each row of METHODS has its table of functions in a file of its own.
-#define X(name, needs, sections, defaults) extern const struct method method_##name;
-METHODS(X)
-#undef X
-
 const struct method *method_find(enum method_id id) {
     static const struct method *const methods[] = {
 #define X(name, needs, sections, defaults) &method_##name,

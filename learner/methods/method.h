@@ -60,6 +60,11 @@ struct method {
     int (*blocks)(const void *self, struct method_block blocks[METHOD_BLOCKS_MAX]);
 };
 
+// Each row of METHODS has its table in a file of its own.
+#define X(name, needs, sections, defaults) extern const struct method method_##name;
+METHODS(X)
+#undef X
+
 const struct method *method_find(enum method_id id);
 // Whether every number of the state is finite.
 bool method_finite(const struct method *method, const void *self);

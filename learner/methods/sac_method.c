@@ -98,7 +98,6 @@ static void update(void *self, uint64_t t, const struct method_source *source,
     sac_method_update_from_batch(m, t, metrics);
 }
 
-extern const struct method method_sac;
 const struct method method_sac = {
     .name = "sac",
     .shape_keys = SAC_METHOD_SHAPE_KEYS,

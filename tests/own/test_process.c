@@ -315,7 +315,7 @@ static bool count(void *arg, uint64_t now_ms) {
     return ++p->calls < p->calls_max;
 }
 
-// Waiting calls back, and ends when it is told to.
+// A wait calls the callback, and ends when the callback returns false.
 static void test_wait(void **state) {
     (void)state;
     struct patience patience = {.calls_max = 1000000};
