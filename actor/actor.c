@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "actor/action_noise.h"
 #include "actor/policy_controller.h"
 #include "actor/spool.h"
 #include "actor/vec_env.h"
@@ -266,8 +267,10 @@ static bool prepare(struct actor *a, const struct wire_welcome *w) {
                                    : "build all programs from the same source"));
         return false;
     }
-    a->envs = vec_env_create(task, a->who->envs, w->seed, w->actor_index, w->actor_steps,
-                             w->actor_episodes, &a->wait, err, sizeof(err));
+    struct vec_env_streams from = {w->seed, w->actor_index, w->actor_steps, w->actor_episodes};
+    struct action_noise noise =
+        action_noise_make(w->noise, (uint64_t)task->horizon, w->noise_ou_theta);
+    a->envs = vec_env_create(task, a->who->envs, &from, &noise, &a->wait, err, sizeof(err));
     if (!a->envs) {
         int code = client_stop_requested(&a->server) ? EXIT_CODE_OK : EXIT_CODE_FAILURE;
         finish(a, error_set(a->why, sizeof(a->why), code, "%.500s", err));

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "actor/action_noise.h"
 #include "actor/env/env.h"
 #include "actor/env/env_factory.h"
 #include "actor/episode.h"
@@ -11,7 +12,7 @@
 #include "common/base/rng.h"
 #include "common/base/stats.h"
 
-// 32-bit words of a stream that one step and one episode may use.
+// 32-bit words of a stream that one step (of each process of its noise) and one episode may use.
 #define WORDS_PER_STEP 128
 #define WORDS_PER_EPISODE 4096
 _Static_assert(2 * TASK_ACT_DIM_MAX <= WORDS_PER_STEP, "a step has enough random words");
@@ -20,12 +21,16 @@ struct lane {
     struct env *env;
     uint64_t steps, episodes; // next numbers in its random streams
     struct episode episode;
+    float *noise_state;    // (processes, act_dim)
+    bool noise_begins;     // no noise yet in this episode
+    uint64_t noised_steps; // number + 1 of the step that s->noise is for; 0: none
 };
 
 struct vec_env {
     const struct task *task;
     uint64_t seed;
     uint32_t index;
+    struct action_noise action_noise;
     uint64_t steps, episodes;
 
     struct lane *lanes; // (envs)
@@ -39,16 +44,17 @@ struct vec_env {
     float *act, *noise; // (envs, act_dim)
 };
 
-struct vec_env *vec_env_create(const struct task *task, int envs, uint64_t seed, uint32_t index,
-                               uint64_t steps, uint64_t episodes, const struct env_wait *wait,
-                               char *err, size_t err_len) {
+struct vec_env *vec_env_create(const struct task *task, int envs,
+                               const struct vec_env_streams *from, const struct action_noise *noise,
+                               const struct env_wait *wait, char *err, size_t err_len) {
     CHECK(envs > 0 && envs <= VEC_ENV_ENVS_MAX);
     struct vec_env *s = xcalloc(1, sizeof(*s));
     s->task = task;
-    s->seed = seed;
-    s->index = index;
-    s->steps = steps;
-    s->episodes = episodes;
+    s->seed = from->seed;
+    s->index = from->index;
+    s->action_noise = *noise;
+    s->steps = from->steps;
+    s->episodes = from->episodes;
     s->lanes = xcalloc((size_t)envs, sizeof(*s->lanes));
     for (; s->envs < envs; s->envs++) {
         struct env *env = env_create_waiting(task, wait, err, err_len);
@@ -56,7 +62,12 @@ struct vec_env *vec_env_create(const struct task *task, int envs, uint64_t seed,
             vec_env_destroy(&s);
             return NULL;
         }
-        s->lanes[s->envs] = (struct lane){.env = env, .steps = steps, .episodes = episodes};
+        s->lanes[s->envs] = (struct lane){
+            .env = env,
+            .steps = from->steps,
+            .episodes = from->episodes,
+            .noise_state = xfloats((size_t)noise->count * (size_t)task->act_dim),
+        };
     }
     s->obs = xfloats((size_t)envs * (size_t)task->obs_dim);
     s->next_obs = xfloats((size_t)envs * (size_t)task->obs_dim);
@@ -72,6 +83,7 @@ void vec_env_destroy(struct vec_env **envs) {
     }
     for (int i = 0; i < s->envs; i++) {
         env_destroy(&s->lanes[i].env);
+        free(s->lanes[i].noise_state);
     }
     free(s->lanes);
     free(s->obs);
@@ -94,6 +106,10 @@ static float *obs_of(const struct vec_env *s, float *obs, int i) {
     return obs + (size_t)i * (size_t)s->task->obs_dim;
 }
 
+static float *act_of(const struct vec_env *s, float *act, int i) {
+    return act + (size_t)i * (size_t)s->task->act_dim;
+}
+
 // ---- deciding ----
 
 static void begin_episode(struct vec_env *s, int i) {
@@ -101,12 +117,43 @@ static void begin_episode(struct vec_env *s, int i) {
     struct rng rng = stream(s, RNG_ENV_RESET, i, lane->episodes, WORDS_PER_EPISODE);
     episode_begin(&lane->episode, lane->env, &rng);
     env_obs(lane->env, obs_of(s, s->obs, i));
+    lane->noise_begins = true;
+    lane->noised_steps = 0;
     lane->episodes++;
     s->episodes++;
 }
 
+// Writes the noise of lane i's next step. A step that is decided again keeps its noise.
+static void make_noise(struct vec_env *s, int i) {
+    struct lane *lane = &s->lanes[i];
+    const struct action_noise *noise = &s->action_noise;
+    if (lane->noised_steps == lane->steps + 1) {
+        return;
+    }
+    struct rng rng = stream(s, RNG_ACT, i, lane->steps, WORDS_PER_STEP * (uint64_t)noise->count);
+    action_noise_step(act_of(s, s->noise, i), lane->noise_state, noise, &rng, s->task->act_dim,
+                      lane->noise_begins);
+    lane->noise_begins = false;
+    lane->noised_steps = lane->steps + 1;
+}
+
+// Writes a random action of lane i, uniform in [-1, 1]: independent, or of correlated noise.
+static void explore(struct vec_env *s, int i) {
+    float *act = act_of(s, s->act, i);
+    if (s->action_noise.kind == WIRE_NOISE_WHITE) {
+        struct rng rng = stream(s, RNG_EXPLORE, i, s->lanes[i].steps, WORDS_PER_STEP);
+        for (int j = 0; j < s->task->act_dim; j++) {
+            act[j] = (float)rng_range(&rng, -1.0, 1.0);
+        }
+        return;
+    }
+    make_noise(s, i);
+    for (int j = 0; j < s->task->act_dim; j++) {
+        act[j] = action_noise_uniform(act_of(s, s->noise, i)[j]);
+    }
+}
+
 bool vec_env_decide(struct vec_env *s, struct policy_controller *controller, int n) {
-    size_t act_dim = (size_t)s->task->act_dim, first = (size_t)s->turn * act_dim;
     CHECK(n > 0);
     n = n < s->envs - s->turn ? n : s->envs - s->turn;
     s->decided = 0;
@@ -114,20 +161,17 @@ bool vec_env_decide(struct vec_env *s, struct policy_controller *controller, int
         if (s->lanes[i].episode.state != EPISODE_RUNNING) {
             begin_episode(s, i);
         }
-        struct rng rng =
-            stream(s, controller ? RNG_ACT : RNG_EXPLORE, i, s->lanes[i].steps, WORDS_PER_STEP);
         if (controller) {
-            rng_fill_normal(&rng, s->noise + (size_t)i * act_dim, act_dim);
-            continue;
-        }
-        for (size_t j = 0; j < act_dim; j++) {
-            s->act[(size_t)i * act_dim + j] = (float)rng_range(&rng, -1.0, 1.0);
+            make_noise(s, i);
+        } else {
+            explore(s, i);
         }
     }
     if (controller) {
-        policy_controller_sample(controller, s->act + first, obs_of(s, s->obs, s->turn),
-                                 s->noise + first, n);
-        if (!stats_all_finite(s->act + first, (size_t)n * act_dim)) {
+        float *act = act_of(s, s->act, s->turn);
+        policy_controller_sample(controller, act, obs_of(s, s->obs, s->turn),
+                                 act_of(s, s->noise, s->turn), n);
+        if (!stats_all_finite(act, (size_t)n * (size_t)s->task->act_dim)) {
             return false;
         }
     }
@@ -163,7 +207,7 @@ bool vec_env_step(struct vec_env *s, struct vec_env_row *out) {
     *out = (struct vec_env_row){
         .env = i,
         .obs = obs_of(s, s->obs, i),
-        .act = s->act + (size_t)i * (size_t)s->task->act_dim,
+        .act = act_of(s, s->act, i),
         .next_obs = obs_of(s, s->next_obs, i),
         .policy_version = s->version,
     };

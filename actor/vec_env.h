@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "actor/action_noise.h"
 #include "actor/env/env.h"
 #include "actor/policy_controller.h"
 #include "common/task/task.h"
@@ -37,17 +38,25 @@ struct vec_env_row {
     double episode_return;
 };
 
-// index: of the random streams. steps, episodes: totals of earlier incarnations. envs: 1 ..
-// VEC_ENV_ENVS_MAX. Borrows wait (env.h), which may be NULL. NULL with the reason in err.
-struct vec_env *vec_env_create(const struct task *task, int envs, uint64_t seed, uint32_t index,
-                               uint64_t steps, uint64_t episodes, const struct env_wait *wait,
-                               char *err, size_t err_len);
+// Where the random streams begin.
+struct vec_env_streams {
+    uint64_t seed;
+    uint32_t index;           // of the actor
+    uint64_t steps, episodes; // totals of earlier incarnations
+};
+
+// envs: 1 .. VEC_ENV_ENVS_MAX. Copies noise. Borrows wait (env.h), which may be NULL. NULL with
+// the reason in err.
+struct vec_env *vec_env_create(const struct task *task, int envs,
+                               const struct vec_env_streams *from, const struct action_noise *noise,
+                               const struct env_wait *wait, char *err, size_t err_len);
 void vec_env_destroy(struct vec_env **s);
 
 // Computes the actions of the next environments, at most n > 0 and not beyond the end of the
 // round. Begins an episode where the last one has ended. Actions are uniformly random if
-// controller is NULL, else sampled from its policy, whose batch_max is at least n. Discards
-// actions that were not executed. False, without any action, if one is not finite.
+// controller is NULL, else sampled from its policy, whose batch_max is at least n; both are
+// correlated over an episode as the noise is. Discards actions that were not executed. False,
+// without any action, if one is not finite.
 bool vec_env_decide(struct vec_env *s, struct policy_controller *controller, int n);
 // Actions that are not executed yet, and the policy version that computed them.
 int vec_env_decided(const struct vec_env *s);

@@ -75,6 +75,14 @@ struct wire_hello {
     uint32_t environments; // of an actor; 0: one
 };
 
+// Correlation of an actor's noise over time (actor/action_noise.h).
+enum wire_noise {
+    WIRE_NOISE_DEFAULT, // absent: white
+    WIRE_NOISE_WHITE,
+    WIRE_NOISE_PINK,
+    WIRE_NOISE_OU,
+};
+
 struct wire_welcome {
     uint64_t seed;
     char task[WIRE_STRING_MAX];
@@ -85,6 +93,8 @@ struct wire_welcome {
     uint64_t actor_episodes; // episodes begun by this id, for the reset stream
     uint32_t heartbeat_ms, lost_after_ms;
     uint32_t batch_rows_max, unacked_rows_max;
+    enum wire_noise noise;
+    double noise_ou_theta; // of WIRE_NOISE_OU
 };
 
 enum wire_refusal {

@@ -15,6 +15,7 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "columns need no conversion");
 _Static_assert(sizeof(float) == 4 && sizeof(double) == 8, "numbers are IEEE");
 _Static_assert((int)SPUR__ROLE__ROLE_LEARNER == WIRE_ROLE_LEARNER, "enums are spur.proto's");
+_Static_assert((int)SPUR__NOISE__NOISE_OU == WIRE_NOISE_OU, "likewise");
 _Static_assert((int)SPUR__REFUSAL__REFUSAL_FORMAT == WIRE_REFUSED_FORMAT, "likewise");
 _Static_assert((int)SPUR__EXPERIENCE_KIND__EXPERIENCE_MODEL == WIRE_MODEL, "likewise");
 
@@ -52,7 +53,9 @@ _Static_assert((int)SPUR__ENVELOPE__BODY_STATUS - BODY_FIRST == WIRE_STATUS, "ty
     NUM(heartbeat_ms) \
     NUM(lost_after_ms) \
     NUM(batch_rows_max) \
-    NUM(unacked_rows_max)
+    NUM(unacked_rows_max) \
+    ENUM(noise) \
+    NUM(noise_ou_theta)
 #define REFUSE_FIELDS(NUM, ENUM, TEXT) \
     ENUM(code) \
     NUM(fatal) \

@@ -104,7 +104,13 @@ static int form_hello(struct verdict v, const struct wire_hello *h) {
 static int form_welcome(struct verdict v, const struct wire_welcome *w) {
     RULE(text(v, "welcome.task", w->task, false));
     RULE(form(v, "welcome.obs_dim", w->obs_dim, 1, WIRE_DIM_MAX));
-    return form(v, "welcome.act_dim", w->act_dim, 1, WIRE_DIM_MAX);
+    RULE(form(v, "welcome.act_dim", w->act_dim, 1, WIRE_DIM_MAX));
+    RULE(form(v, "welcome.noise", w->noise, WIRE_NOISE_DEFAULT, WIRE_NOISE_OU));
+    if (w->noise == WIRE_NOISE_OU && !(w->noise_ou_theta > 0 && w->noise_ou_theta <= 1)) {
+        return error_set(v.err, v.err_len, -WIRE_REFUSED_FORMAT,
+                         "welcome.noise_ou_theta: %g is not in (0, 1]", w->noise_ou_theta);
+    }
+    return 0;
 }
 
 static int form_refuse(struct verdict v, const struct wire_refuse *r) {

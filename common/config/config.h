@@ -44,6 +44,12 @@ enum compute_kernels {
     COMPUTE_BF16, // AVX-512; products between hidden layers round their operands to bf16
 };
 
+enum explore_noise { // correlation of the noise of actions over time
+    EXPLORE_NOISE_WHITE,
+    EXPLORE_NOISE_PINK,
+    EXPLORE_NOISE_OU,
+};
+
 struct config_list {
     int n;
     double v[CONFIG_LIST_MAX];
@@ -71,6 +77,10 @@ struct config {
         struct config_list healthy; // (index, low, high)...: termination rule of task.env
         struct config_list clipped; // (first, last, low, high)...: clipping of task.env
     } task;
+    struct {
+        enum explore_noise noise;
+        double ou_theta; // EXPLORE_NOISE_OU
+    } explore;
     struct {
         enum pacing_mode mode;
         double updates_per_step; // G, the update-to-data ratio
@@ -104,9 +114,9 @@ struct config {
         double learning_rate;             // policy, critics, temperature
         double discount, tau;             // 0.99, 0.005
         struct config_list discount_rise; // first epoch, last epoch, gamma up to the first; or none
-        double target_entropy; // NaN: auto, minus the number of actions
-        double initial_temperature; // 1
-        double real_ratio;          // 0.05: fraction of real rows in a batch
+        double target_entropy;            // NaN: auto, minus the number of actions
+        double initial_temperature;       // 1
+        double real_ratio;                // 0.05: fraction of real rows in a batch
     } sac;
     struct {
         uint64_t every_steps;

@@ -58,6 +58,11 @@
     X(task, clipped, LIST, "[]", -1e9, 1e9, "",                                                    \
       "ranges to which task.env clips its observations: first index, last index, low, high "       \
       "for each span")                                                                             \
+    X(explore, noise, NAME, "white", 0, 0, "white|pink|ou",                                        \
+      "correlation over time of the noise of actions, random ones included: none; 1/f (pink), "    \
+      "for tasks where independent steps cancel; or a process of Ornstein and Uhlenbeck")          \
+    X(explore, ou_theta, F64, "0.15", 1e-4, 1, "1/step",                                           \
+      "explore.noise ou: rate of return to 0; the correlation of two steps is 1 - ou_theta")       \
     X(pacing, mode, NAME, "ratio", 0, 0, "lockstep|ratio",                                         \
       "lockstep: the exact order of the paper's Algorithm 2, one actor, reproducible to the "      \
       "bit; ratio: the same ratio of updates to steps on average, all processes overlap")          \

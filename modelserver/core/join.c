@@ -88,6 +88,9 @@ struct joined join_hello(struct peers *peers, struct outbox *outbox, const struc
 
 void join_fill_welcome(const struct run_context *run, const struct peer *p,
                        struct wire_welcome *out) {
+    static const enum wire_noise noises[] = {[EXPLORE_NOISE_WHITE] = WIRE_NOISE_WHITE,
+                                             [EXPLORE_NOISE_PINK] = WIRE_NOISE_PINK,
+                                             [EXPLORE_NOISE_OU] = WIRE_NOISE_OU};
     *out = (struct wire_welcome){
         .seed = run->config.run.seed,
         .obs_dim = (uint32_t)run->task->obs_dim,
@@ -97,6 +100,8 @@ void join_fill_welcome(const struct run_context *run, const struct peer *p,
         .lost_after_ms = (uint32_t)run->config.network.lost_after_ms,
         .batch_rows_max = (uint32_t)run->config.network.batch_rows_max,
         .unacked_rows_max = (uint32_t)run->config.network.unacked_rows_max,
+        .noise = noises[run->config.explore.noise],
+        .noise_ou_theta = run->config.explore.ou_theta,
     };
     snprintf(out->task, sizeof(out->task), "%s", run->task->name);
     if (p->role == WIRE_ROLE_ACTOR) {

@@ -84,6 +84,8 @@ static void welcome(struct wire_welcome *w) {
     w->lost_after_ms = 3000;
     w->batch_rows_max = 256;
     w->unacked_rows_max = 16384;
+    w->noise = WIRE_NOISE_OU;
+    w->noise_ou_theta = 0.15;
 }
 
 static void progress(struct wire_progress *p) {

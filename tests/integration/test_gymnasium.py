@@ -7,11 +7,10 @@ Needs an interpreter with gymnasium, and mujoco for HalfCheetah-v5: $SPUR_TEST_P
 PATH. Without one the test is skipped, and says so."""
 import json
 import os
-import shutil
 import subprocess
 import sys
 
-from harness import SHORT, SOURCE, check, end, main, progress, read
+from harness import SHORT, SOURCE, check, end, main, progress, python_with, read
 
 RUNNER = os.path.join(SOURCE, "actor", "env", "process", "spur_env.py")
 
@@ -63,16 +62,6 @@ print(steps, "steps alike")
 """
 
 
-def interpreter(*modules):
-    """An interpreter that has all modules; None if there is none."""
-    venv = os.environ.get("VIRTUAL_ENV")
-    for python in (os.environ.get("SPUR_TEST_PYTHON"), venv and os.path.join(venv, "bin", "python3"), shutil.which("python3")):
-        if python and subprocess.run([python, "-c", "import " + ", ".join(modules)], capture_output=True,
-                                     check=False).returncode == 0:
-            return python
-    return None
-
-
 def compare_and_train(stage, python, env_id, obs_dim, horizon, low, high):
     beside = subprocess.run([python, "-c", BESIDE, RUNNER, env_id], capture_output=True, text=True, check=False)
     check(beside.returncode == 0 and "steps alike" in beside.stdout, beside.stdout + beside.stderr)
@@ -95,18 +84,18 @@ def compare_and_train(stage, python, env_id, obs_dim, horizon, low, high):
 
 
 def pendulum(stage):
-    compare_and_train(stage, interpreter("gymnasium", "numpy"), "Pendulum-v1", 3, 200, -2000, 0)
+    compare_and_train(stage, python_with("gymnasium", "numpy"), "Pendulum-v1", 3, 200, -2000, 0)
 
 
 def half_cheetah(stage):
-    python = interpreter("gymnasium", "mujoco")
+    python = python_with("gymnasium", "mujoco")
     if python is None:
         print("half_cheetah is skipped: no interpreter has gymnasium and mujoco")
         return
     compare_and_train(stage, python, "HalfCheetah-v5", 17, 1000, -2000, 2000)
 
 
-if interpreter("gymnasium", "numpy") is None:
+if python_with("gymnasium", "numpy") is None:
     print("skipped: no interpreter with gymnasium; set SPUR_TEST_PYTHON to one, or activate its virtual environment")
     sys.exit(77)
 main(pendulum, half_cheetah)

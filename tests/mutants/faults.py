@@ -773,6 +773,32 @@ faults(
      "actor"),
 )
 faults(
+    "actor/action_noise.c",
+    ("noise-weights-of-one-process",
+     "n.weight = 1 / sqrtf((float)n.count);",
+     "n.weight = 1;",
+     "action_noise"),
+    ("noise-shortest-process-missing",
+     "for (int k = 0; k <= intervals; k++) {",
+     "for (int k = 3; k <= intervals; k++) {",
+     "action_noise"),
+    ("noise-continues-over-episodes",
+     "*x = begin ? z[j] : n->keep[k]",
+     "*x = n->keep[k]",
+     "action_noise"),
+)
+faults(
+    "actor/vec_env.c",
+    ("noise-made-twice",
+     "if (lane->noised_steps == lane->steps + 1) {",
+     "if (lane->noised_steps > lane->steps + 1) {",
+     "actor_envs"),
+    ("exploration-stays-white",
+     "if (s->action_noise.kind == WIRE_NOISE_WHITE) {",
+     "if (s->action_noise.kind != WIRE_NOISE_DEFAULT) {",
+     "actor_envs"),
+)
+faults(
     "actor/policy_controller.c",
     ("actor-older-policy-loaded",
      "if (from->version < p->version) {",

@@ -57,6 +57,7 @@ uint64_t slow_until_ms;
 bool stop_requested;
 int steps_taken;
 int world_envs = 1;
+enum wire_noise world_noise = WIRE_NOISE_DEFAULT;
 
 bool env_in_process(const struct task *task) {
     (void)task;
@@ -232,7 +233,9 @@ void welcome_with(struct world *w, uint64_t next_seq, uint64_t steps, uint64_t e
                                         .heartbeat_ms = 500,
                                         .lost_after_ms = 3000,
                                         .batch_rows_max = BATCH_MAX,
-                                        .unacked_rows_max = UNACKED_MAX};
+                                        .unacked_rows_max = UNACKED_MAX,
+                                        .noise = world_noise,
+                                        .noise_ou_theta = 0.0001};
     snprintf(msg.welcome.task, sizeof(msg.welcome.task), "counter");
     hear(w, PORT_MODELSERVER, &msg);
 }
@@ -256,6 +259,43 @@ struct wire_policy make_policy(float *params, uint64_t version) {
                                 .hidden_layers = 1,
                                 .params_len = policy_params(&shape),
                                 .params = params};
+}
+
+void step(struct world *w) {
+    for (int i = 0; i < 100 && actor_may_step(w->actor); i++) {
+        actor_step(w->actor, w->now_ms);
+    }
+}
+
+void credit(struct world *w, uint64_t allowed, uint64_t random, uint64_t min_version,
+            uint64_t newest) {
+    struct wire_msg msg = {.type = WIRE_CREDIT};
+    msg.credit = (struct wire_credit){.steps_allowed = allowed,
+                                      .random_steps = random,
+                                      .min_policy_version = min_version,
+                                      .newest_policy_version = newest};
+    snprintf(msg.credit.reason, sizeof(msg.credit.reason), "the learner is behind");
+    hear(w, PORT_MODELSERVER, &msg);
+}
+
+void give_policy(struct world *w, uint64_t version) {
+    float params[256];
+    struct wire_msg msg = {.type = WIRE_POLICY, .policy = make_policy(params, version)};
+    hear(w, PORT_LEARNER, &msg);
+}
+
+float sent_value(const struct world *w, int n, char what) {
+    const struct sent *s = find_sent(w, WIRE_TRANSITIONS, n / BATCH_MAX);
+    int i = n % BATCH_MAX;
+    return what == 'a' ? s->act[i] : s->obs[i * OBS_DIM + (what == 'n')];
+}
+
+struct world *join_with(int envs) {
+    world_envs = envs;
+    struct world *w = world_make(false);
+    world_envs = 1;
+    welcome(w);
+    return w;
 }
 
 uint64_t counter(struct world *w, const char *name) {

@@ -16,12 +16,13 @@
 #define BATCH_MAX 4
 #define UNACKED_MAX 12
 
-extern int bad_step_at;        // number of the step at which the simulator fails; 0: none
-extern bool bad_for_good;      // and all later steps
-extern uint64_t slow_until_ms; // time during a wait for an environment; 0: no wait
-extern bool stop_requested;    // a signal has arrived
-extern int steps_taken;        // over all environments
-extern int world_envs;         // environments of actors created from now on
+extern int bad_step_at;             // number of the step at which the simulator fails; 0: none
+extern bool bad_for_good;           // and all later steps
+extern uint64_t slow_until_ms;      // time during a wait for an environment; 0: no wait
+extern bool stop_requested;         // a signal has arrived
+extern int steps_taken;             // over all environments
+extern int world_envs;              // environments of actors created from now on
+extern enum wire_noise world_noise; // of Welcomes from now on; ou with theta 0.0001
 
 #define SENT_MAX 256
 
@@ -58,11 +59,21 @@ void welcome(struct world *w);
 void welcome_with(struct world *w, uint64_t next_seq, uint64_t steps, uint64_t episodes);
 // params: room for 256.
 struct wire_policy make_policy(float *params, uint64_t version);
+void give_policy(struct world *w, uint64_t version);
+void credit(struct world *w, uint64_t allowed, uint64_t random, uint64_t min_version,
+            uint64_t newest);
+// A fresh actor with several environments, which has joined.
+struct world *join_with(int envs);
+// Steps the actor as far as it may.
+void step(struct world *w);
 
 // Messages sent since count was last set to 0: their number, and number `which` of a type.
 int count_sent(const struct world *w, enum wire_type type);
 const struct sent *find_sent(const struct world *w, enum wire_type type, int which);
 uint64_t rows_sent(const struct world *w);
+// Of row `n` of all that were sent, in full messages: its action ('a'), the start state of its
+// episode ('s'), or the number of steps before it in that ('n').
+float sent_value(const struct world *w, int n, char what);
 
 // The core's status.
 uint64_t counter(struct world *w, const char *name);

@@ -16,32 +16,9 @@
 #include "common/base/log.h"
 #include "tests/unit/actor_world.h"
 
-static void step(struct world *w) {
-    for (int i = 0; i < 100 && actor_may_step(w->actor); i++) {
-        actor_step(w->actor, w->now_ms);
-    }
-}
-
-static void credit(struct world *w, uint64_t allowed, uint64_t random, uint64_t min_version,
-                   uint64_t newest) {
-    struct wire_msg msg = {.type = WIRE_CREDIT};
-    msg.credit = (struct wire_credit){.steps_allowed = allowed,
-                                      .random_steps = random,
-                                      .min_policy_version = min_version,
-                                      .newest_policy_version = newest};
-    snprintf(msg.credit.reason, sizeof(msg.credit.reason), "the learner is behind");
-    hear(w, PORT_MODELSERVER, &msg);
-}
-
 static void ack(struct world *w, uint64_t seq) {
     struct wire_msg msg = {.type = WIRE_ACK, .ack = {.seq = seq}};
     hear(w, PORT_MODELSERVER, &msg);
-}
-
-static void give_policy(struct world *w, uint64_t version) {
-    float params[256];
-    struct wire_msg msg = {.type = WIRE_POLICY, .policy = make_policy(params, version)};
-    hear(w, PORT_LEARNER, &msg);
 }
 
 static void credits_are_respected(void **state) {
@@ -456,92 +433,6 @@ static void streams_continue_after_a_restart(void **state) {
     world_free(w);
 }
 
-// An actor with several environments, which has joined.
-static struct world *join_with(int envs) {
-    world_envs = envs;
-    struct world *w = world_make(false);
-    world_envs = 1;
-    welcome(w);
-    return w;
-}
-
-// Row `n` of all that were sent, as messages of BATCH_MAX rows.
-static float sent_value(const struct world *w, int n, char what) {
-    const struct sent *s = find_sent(w, WIRE_TRANSITIONS, n / BATCH_MAX);
-    int i = n % BATCH_MAX;
-    return what == 'a' ? s->act[i] : s->obs[i * OBS_DIM + (what == 'n')];
-}
-
-static void environments_take_turns(void **state) {
-    (void)state;
-    struct world *one = join_with(1), *three = join_with(3);
-    credit(one, 4, 100, 0, 0);
-    step(one);
-    // Less than a round at a time: the allowed steps are taken, and the next round continues there.
-    for (uint64_t allowed = 2; allowed <= 12; allowed += 2) {
-        credit(three, allowed, 100, 0, 0);
-        step(three);
-        assert_int_equal(rows_sent(three), allowed);
-    }
-    world_free(three);
-    three = join_with(3);
-    credit(three, 12, 100, 0, 0);
-    step(three);
-    for (int n = 0; n < 12; n++) {
-        assert_true(sent_value(three, n, 'n') == (float)(n / 3)); // steps in the episode
-        for (int m = 0; m < n; m++) {
-            assert_true(sent_value(three, n, 'a') != sent_value(three, m, 'a'));
-            assert_true((sent_value(three, n, 's') == sent_value(three, m, 's')) ==
-                        (n % 3 == m % 3)); // each has its own episode
-        }
-    }
-    // Environments do not affect each other.
-    for (int n = 0; n < 4; n++) {
-        assert_true(sent_value(one, n, 'a') == sent_value(three, 3 * n, 'a'));
-        assert_true(sent_value(one, n, 's') == sent_value(three, 3 * n, 's'));
-    }
-    world_free(one);
-    world_free(three);
-}
-
-// Actions chosen with one policy, while another is required by then.
-static void chosen_actions_obey_the_required_version(void **state) {
-    (void)state;
-    struct world *w = join_with(12);
-    credit(w, 100, 0, 1, 1);
-    give_policy(w, 1);
-    actor_step(w->actor, w->now_ms); // ACTOR_STEPS_PER_CALL of the 12 chosen actions
-    assert_int_equal(rows_sent(w), 8);
-    give_policy(w, 2);
-    credit(w, 100, 0, 2, 2);
-    step(w);
-    assert_int_equal(rows_sent(w), 12);
-    for (int i = 0; i < 3; i++) {
-        const struct wire_msg *msg = &find_sent(w, WIRE_TRANSITIONS, i)->msg;
-        assert_int_equal(msg->transitions.policy_version, i < 2 ? 1 : 2);
-    }
-    world_free(w);
-}
-
-static void a_bad_step_ends_its_own_episode_alone(void **state) {
-    (void)state;
-    struct world *w = join_with(3);
-    bad_step_at = 4; // the second one of the first environment
-    credit(w, 8, 100, 0, 0);
-    step(w);
-    assert_int_equal(steps_taken, 9);
-    assert_int_equal(counter(w, "steps_bad"), 1);
-    const struct sent *s = find_sent(w, WIRE_TRANSITIONS, 0);
-    const float steps[] = {0, 0, 0, 1, 1, 0, 2, 2}; // before each row, in its episode
-    for (int n = 0; n < 8; n++) {
-        assert_true(sent_value(w, n, 'n') == steps[n]);
-    }
-    for (int i = 0; i < 4; i++) {
-        assert_int_equal(s->flags[i], i == 0 ? WIRE_TRUNCATED : 0);
-    }
-    world_free(w);
-}
-
 static void leaving_waits_for_acknowledgement(void **state) {
     (void)state;
     struct world *w = world_make(false);
@@ -682,9 +573,6 @@ int main(void) {
         cmocka_unit_test(a_bad_step_is_dropped),
         cmocka_unit_test(a_broken_environment_stops_the_actor),
         cmocka_unit_test(heartbeats_continue_during_a_slow_step),
-        cmocka_unit_test(environments_take_turns),
-        cmocka_unit_test(chosen_actions_obey_the_required_version),
-        cmocka_unit_test(a_bad_step_ends_its_own_episode_alone),
         cmocka_unit_test(streams_continue_after_a_restart),
         cmocka_unit_test(leaving_waits_for_acknowledgement),
         cmocka_unit_test(refusals_stop_or_wait),

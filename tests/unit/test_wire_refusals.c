@@ -97,6 +97,7 @@ static void assert_body_refused(const char *says, uint32_t body_field, const str
 
 enum {
     HELLO = 11,
+    WELCOME = 12,
     TRANSITIONS = 14,
     EVAL_REPORT = 22,
     EXPERIENCE = 23,
@@ -167,6 +168,29 @@ static void repeated_fields_are_refused(void **state) {
 }
 
 // Names of figures become columns and keys: they are checked, and none comes twice.
+static void unknown_noise_is_refused(void **state) {
+    (void)state;
+    // A Welcome whose noise, or whose rate of return, is the given one.
+    const struct {
+        uint64_t noise;
+        double theta;
+        const char *says;
+    } bad[] = {{4, 0.15, "welcome.noise"},
+               {3, 0, "welcome.noise_ou_theta"},
+               {3, 1.5, "welcome.noise_ou_theta"},
+               {3, (double)NAN, "welcome.noise_ou_theta"}};
+    for (int i = 0; i < 4; i++) {
+        struct bytes welcome = {0};
+        put_bytes(&welcome, 2, "hopper", 6);
+        put_number(&welcome, 3, 11);
+        put_number(&welcome, 4, 3);
+        put_number(&welcome, 14, bad[i].noise);
+        put_varint(&welcome, 15 << 3 | 1);
+        put(&welcome, &bad[i].theta, sizeof(double));
+        assert_body_refused(bad[i].says, WELCOME, &welcome);
+    }
+}
+
 static void bad_figures_are_refused(void **state) {
     (void)state;
     struct bytes loss = {0}, upper = {0}, progress = {0};
@@ -558,6 +582,7 @@ int main(void) {
         cmocka_unit_test(cut_anywhere_is_refused),
         cmocka_unit_test(another_schema_is_refused_with_both_versions),
         cmocka_unit_test(repeated_fields_are_refused),
+        cmocka_unit_test(unknown_noise_is_refused),
         cmocka_unit_test(bad_figures_are_refused),
         cmocka_unit_test(bad_strings_are_refused),
         cmocka_unit_test(bad_enums_are_refused),
