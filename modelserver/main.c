@@ -165,6 +165,15 @@ static void open_store(struct app *app) {
                    sizeof(err)) != 0) {
         die(EXIT_CODE_IO, NULL, "%s", err);
     }
+    // The learner's copy of D_env has room for the budget.
+    uint64_t rows = store_rows(app->store), rows_max = config_env_rows_max(&app->daemon.config);
+    if (rows > rows_max) {
+        die(EXIT_CODE_CONFIG, "raise run.steps",
+            "%s contains %llu real steps, but run.steps %llu and network.unacked_rows_max allow "
+            "for %llu",
+            dir, (unsigned long long)rows, (unsigned long long)app->daemon.config.run.steps,
+            (unsigned long long)rows_max);
+    }
 }
 
 // Creates the threads and the core, which resumes from the store and the checkpoint.

@@ -35,9 +35,11 @@ static const char help[] =
     "  --method NAME           method: mbpo (default) or sac, which learns from real steps only\n"
     "  --seed N                run.seed; the same seed in lockstep gives the same bits\n"
     "  --run-dir DIR           default: runs/TASK-seedN, or runs/TASK-METHOD-seedN\n"
-    "  --actors N              run.actors; may be changed when a run is resumed\n"
-    "  --envs-per-actor N      run.envs_per_actor; likewise\n"
-    "  --set section.key=value overrides one key; may be given many times\n"
+    "  --actors N              run.actors\n"
+    "  --envs-per-actor N      run.envs_per_actor\n"
+    "  --set section.key=value overrides one key; may be given many times. A resumed run may\n"
+    "                          change its budget, evaluations, checkpoints and processes:\n"
+    "                          spur run --run-dir DIR --set run.steps=N\n"
     "  --listen tcp://HOST:PORT  lets actors on other hosts join (the learner gets PORT + 1)\n"
     "\n"
     "Ctrl-C stops all processes after a checkpoint; a second Ctrl-C stops them at once.\n";
@@ -232,6 +234,18 @@ static int supervise(const struct request *r, const struct rundir *dir) {
     return rc;
 }
 
+// A budget below what is done already is refused.
+static int check_steps(const struct rundir *dir, const struct summary *s) {
+    unsigned long long done = s->curve.env_steps, steps = dir->config.run.steps;
+    if (!dir->resumed || steps >= dir->stored.run.steps || steps >= done) {
+        return 0;
+    }
+    return cli_fail(
+        EXIT_CODE_CONFIG, NULL,
+        "run.steps=%llu: %s was evaluated at step %llu already, and steps are not undone", steps,
+        dir->path, done);
+}
+
 int cmd_run(int argc, char **argv) {
     struct request r = {0};
     int rc = parse(&r, argc, argv);
@@ -252,11 +266,17 @@ int cmd_run(int argc, char **argv) {
     if (summary_read(&summary, dir.path, &dir.config, err, sizeof(err)) < 0) {
         return cli_fail(EXIT_CODE_IO, NULL, "%s", err);
     }
+    rc = check_steps(&dir, &summary);
+    if (rc != 0) {
+        return rc;
+    }
     if (summary_finished(&summary, &dir.config)) {
         summary_sentence(&summary, text, sizeof(text));
         printf("this run is finished: %s\nrun directory: %s\n"
+               "to go on: spur run --run-dir %s --set %s\n"
                "for a new run: spur run %s --seed N, or --run-dir DIR\n",
-               text, dir.path, dir.config.run.task);
+               text, dir.path, dir.path,
+               summary.spent ? "run.steps=N" : "run.stop_when_solved=false", dir.config.run.task);
         return EXIT_CODE_OK;
     }
     // A new run that is refused for its size leaves no directory. A run in use is refused before
@@ -265,8 +285,8 @@ int cmd_run(int argc, char **argv) {
     if (rc == 0) {
         rc = announce(&dir);
     }
-    if (rc == 0 && !dir.resumed) {
-        rc = rundir_open(&dir);
+    if (rc == 0) {
+        rc = dir.resumed ? rundir_store_changes(&dir) : rundir_open(&dir);
     }
     if (rc == 0) {
         rc = supervise(&r, &dir);

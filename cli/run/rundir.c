@@ -13,7 +13,11 @@
 
 #include "common/base/check.h"
 #include "common/base/file.h"
+#include "common/base/log.h"
 #include "common/config/keys.h"
+#include "common/config/resume.h"
+
+enum { CONFIG_FILE_MAX = 1 << 20 };
 
 bool rundir_join(char out[PATH_MAX], const char *dir, const char *name) {
     if (file_join(out, PATH_MAX, dir, name) < 0) {
@@ -25,39 +29,27 @@ bool rundir_join(char out[PATH_MAX], const char *dir, const char *name) {
 
 // ---- existing runs ----
 
-// env_python is not compared: a resumed run keeps its interpreter, whatever the shell's PATH.
-static bool may_change(const struct config_key *key) {
-    static const char *const names[] = {"actors", "envs_per_actor", "env_timeout_s", "env_python"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (strcmp(key->name, names[i]) == 0) {
-            return true;
-        }
+// Takes over what may change from wanted. Prints an error for the first other difference and
+// returns an exit code; returns 0 if there is none.
+static int change(struct rundir *r, struct config *wanted) {
+    // A resumed run keeps its interpreter, whatever the shell's PATH.
+    memcpy(wanted->task.env_python, r->config.task.env_python, sizeof(wanted->task.env_python));
+    const struct config_key *key;
+    if (config_change(&r->config, wanted, &key) == 0) {
+        return 0;
     }
-    return false;
+    char name[96], has[2048], wants[2048];
+    config_key_name(key, name, sizeof(name));
+    config_key_format(&r->config, key, has, sizeof(has));
+    config_key_format(wanted, key, wants, sizeof(wants));
+    return cli_fail(EXIT_CODE_CONFIG,
+                    "a resumed run may change " CONFIG_CHANGEABLE_TEXT
+                    "; choose another --run-dir for a new run",
+                    "%s contains a run with %s %s, not %s", r->path, name, has, wants);
 }
 
-// Prints an error for the first key whose value differs from the run's, and returns an exit code;
-// returns 0 if there is none.
-static int refuse_difference(const struct rundir *r, const struct config *wanted) {
-    for (int i = 0; i < config_key_count; i++) {
-        const struct config_key *key = &config_keys[i];
-        char has[2048], wants[2048];
-        config_key_format(&r->config, key, has, sizeof(has));
-        config_key_format(wanted, key, wants, sizeof(wants));
-        if (strcmp(has, wants) != 0 && !may_change(key)) {
-            char name[96];
-            config_key_name(key, name, sizeof(name));
-            return cli_fail(EXIT_CODE_CONFIG,
-                            "the configuration of a run is fixed; choose another --run-dir for a "
-                            "new run",
-                            "%s contains a run with %s %s, not %s", r->path, name, has, wants);
-        }
-    }
-    return 0;
-}
-
-// Applies the command line to the run's configuration and refuses differences. A task's name
-// affects run.task only; a file and overrides, every key that they contain.
+// Applies the command line to the run's configuration. A task's name affects run.task only; a file
+// and overrides, every key that they contain.
 static int check_against(struct rundir *r, const struct config_source *source) {
     struct config wanted = r->config;
     char err[1024];
@@ -75,13 +67,10 @@ static int check_against(struct rundir *r, const struct config_source *source) {
     if (source->name && !cli_is_file(source->name) && !source->env) {
         cli_name_task(&wanted, source->name);
     }
-    rc = refuse_difference(r, &wanted);
+    rc = change(r, &wanted);
     if (rc != 0) {
         return rc;
     }
-    r->config.run.actors = wanted.run.actors;
-    r->config.run.envs_per_actor = wanted.run.envs_per_actor;
-    r->config.task.env_timeout_s = wanted.task.env_timeout_s;
     if (config_check(&r->config, err, sizeof(err)) < 0) {
         return cli_fail(EXIT_CODE_CONFIG, NULL, "%s", err);
     }
@@ -95,6 +84,7 @@ static int load_existing(struct rundir *r, const struct config_source *source) {
         return rc;
     }
     r->resumed = true;
+    r->stored = r->config;
     return check_against(r, source);
 }
 
@@ -147,18 +137,19 @@ int rundir_find(struct rundir *r, const struct config_source *source, const char
 
 // ---- creation ----
 
-static int write_config(const struct rundir *r) {
-    char *text, date[32];
+static void print_date(char out[32]) {
+    time_t now = time(NULL);
+    struct tm utc;
+    strftime(out, 32, "%Y-%m-%d %H:%M:%S", gmtime_r(&now, &utc));
+}
+
+// Writes config.yaml under a head of comment lines.
+static int write_config(const struct rundir *r, const char *head) {
+    char *text;
     size_t len;
     FILE *out = open_memstream(&text, &len);
     CHECK(out);
-    time_t now = time(NULL);
-    struct tm utc;
-    strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", gmtime_r(&now, &utc));
-    fprintf(
-        out, "# The configuration of this run: spur %s, task %s (%s), seed %llu, started %s UTC.\n",
-        SPUR_VERSION, r->task.name, r->task.title, (unsigned long long)r->config.run.seed, date);
-    fprintf(out, "# It is fixed for the life of the run; all processes read this copy.\n\n");
+    fprintf(out, "%s\n", head);
     config_print(&r->config, out, true);
     CHECK(fclose(out) == 0);
     int rc = file_write_atomic(r->config_path, text, len);
@@ -168,6 +159,56 @@ static int write_config(const struct rundir *r) {
                         strerror(-rc));
     }
     return 0;
+}
+
+static int write_new_config(const struct rundir *r) {
+    char head[1024], date[32];
+    print_date(date);
+    snprintf(head, sizeof(head),
+             "# The configuration of this run: spur %s, task %s (%s), seed %llu, started %s UTC.\n"
+             "# All processes read this copy. `spur run --run-dir DIR --set KEY=VALUE` changes a\n"
+             "# key that may change; the others are fixed for the life of the run.\n",
+             SPUR_VERSION, r->task.name, r->task.title, (unsigned long long)r->config.run.seed,
+             date);
+    return write_config(r, head);
+}
+
+// Length of the comment lines at the top of text.
+static size_t head_length(const char *text) {
+    const char *p = text;
+    while (*p == '#') {
+        p += strcspn(p, "\n");
+        p += *p == '\n';
+    }
+    return (size_t)(p - text);
+}
+
+int rundir_store_changes(const struct rundir *r) {
+    char changes[2048], date[32], *text;
+    size_t len;
+    config_changes_text(changes, sizeof(changes), &r->stored, &r->config);
+    if (changes[0] == '\0') {
+        return 0;
+    }
+    int rc = file_read_all(&text, &len, r->config_path, CONFIG_FILE_MAX);
+    if (rc < 0) {
+        return cli_fail(EXIT_CODE_IO, NULL, "%s: cannot be read: %s", r->config_path,
+                        strerror(-rc));
+    }
+    print_date(date);
+    size_t head_len = head_length(text), size = head_len + sizeof(changes) + 96;
+    char *head = xmalloc(size);
+    snprintf(head, size, "%.*s# Changed %s UTC: %s.\n", (int)head_len, text, date, changes);
+    rc = write_config(r, head);
+    free(head);
+    free(text);
+    if (rc == 0) {
+        printf("changed: %s\n", changes);
+        log_init("spur", LOG_INFO, r->log_fd);
+        log_info("the configuration is changed: %s", changes);
+        log_init("spur", LOG_INFO, -1);
+    }
+    return rc;
 }
 
 // Updates the link runs/latest, the default of `spur status`. Failure, or no directory runs, is
@@ -225,7 +266,7 @@ int rundir_open(struct rundir *r) {
         return cli_fail(EXIT_CODE_TEMPFAIL, NULL, "another run has just started in %s", r->path);
     }
     if (!r->resumed) {
-        rc = write_config(r);
+        rc = write_new_config(r);
         if (rc != 0) {
             return rc;
         }

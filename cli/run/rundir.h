@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A run directory: the files of one run, from which it can be resumed.
 //
-//   config.yaml   the resolved configuration, constant for the life of the run
+//   config.yaml   the resolved configuration; some keys may change when the run is resumed
 //   log           log lines of all processes
 //   lock          held by the active `spur run`
 //   endpoints     addresses of the running processes
@@ -19,20 +19,24 @@ struct rundir {
     char path[PATH_MAX];
     char config_path[PATH_MAX];
     struct config config;
-    struct task task; // borrows from config
-    bool resumed;     // the directory already had a run
+    struct config stored; // in config.yaml, if resumed: before the changes of the command line
+    struct task task;     // borrows from config
+    bool resumed;         // the directory already had a run
     int lock_fd, log_fd;
 };
 
 // Resolves the source and the directory (NULL: runs/TASK-seedN), without writing anything. If the
-// directory has a run, its configuration is used, and values in the source that differ from it are
-// refused, except run.actors and run.envs_per_actor. source->name may then be NULL. Returns 0, or
-// an exit code after printing the error.
+// directory has a run, its configuration is used with the source's values of keys that may change
+// (common/config/resume.h); other differences are refused. source->name may then be NULL. Returns
+// 0, or an exit code after printing the error.
 int rundir_find(struct rundir *r, const struct config_source *source, const char *path);
 
 // Creates and locks the directory, writes config.yaml (new runs), opens the log and links
 // runs/latest to it. Returns 0, or an exit code after printing the error.
 int rundir_open(struct rundir *r);
+// Prints, logs and stores the changes of a resumed run's configuration, in an open directory.
+// Returns 0, or an exit code after printing the error.
+int rundir_store_changes(const struct rundir *r);
 void rundir_close(struct rundir *r);
 
 // out = dir/name. Prints an error and returns false if the path is too long.

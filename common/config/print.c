@@ -4,6 +4,7 @@
 
 #include "common/config/config.h"
 #include "common/config/keys.h"
+#include "common/config/resume.h"
 
 enum { COMMENT_COLUMN = 34, VALUE_LEN = 2048 };
 
@@ -61,7 +62,11 @@ static const char doc_head[] =
     "  has file, line, what was expected and the nearest valid key.\n"
     "* The resolved configuration is saved in the run directory as `config.yaml`. A resumed run "
     "uses\n"
-    "  that file.\n"
+    "  that file. It may change its budget, evaluations, checkpoints, exploration and processes, "
+    "as in\n"
+    "  `spur run --run-dir DIR --set run.steps=N`: the keys\n"
+    "  " CONFIG_CHANGEABLE_BUDGET "\n"
+    "  " CONFIG_CHANGEABLE_REST ".\n"
     "\n"
     "Defaults are those of the MBPO paper for Hopper, where the paper gives a value.\n";
 

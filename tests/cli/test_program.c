@@ -205,8 +205,7 @@ static void stopped_in_order(void **state) {
            "spur-learner info --config r/config.yaml --run-dir r --modelserver ipc");
     expect("head -1 r/config.yaml", 0, "task inverted_pendulum (InvertedPendulum-v4), seed 1");
     // Two signals at once count as one: timeout and make forward signals this way.
-    expect_run("kill -TERM $pid; kill -INT $pid", 0, "(resumed)",
-               "stopping after a checkpoint");
+    expect_run("kill -TERM $pid; kill -INT $pid", 0, "(resumed)", "stopping after a checkpoint");
 }
 
 static void twice_means_at_once(void **state) {
@@ -257,6 +256,28 @@ static void one_run_a_directory(void **state) {
            "r contains a run with run.task inverted_pendulum, not hopper");
 }
 
+static void changes_are_stored(void **state) {
+    (void)state;
+    static const char command[] =
+        "rm -f *.pid over; ./spur run --run-dir r %s > out 2>&1 & pid=$!; sleep 1; "
+        "kill -INT $pid; wait $pid; code=$?; cat out r/config.yaml; exit $code";
+    char line[512];
+    snprintf(line, sizeof(line), command, "--set run.steps=9000 --set eval.episodes=4");
+    expect(line, 0, "changed: run.steps 5000 to 9000, eval.episodes 10 to 4");
+    assert_non_null(strstr(output, "UTC: run.steps 5000 to 9000, eval.episodes 10 to 4.\n"));
+    assert_non_null(strstr(output, "task inverted_pendulum (InvertedPendulum-v4), seed 1"));
+    assert_non_null(strstr(output, "  steps: 9000 "));
+    assert_non_null(strstr(output, "  episodes: 4 "));
+    expect("tail -n 40 r/log", 0, "the configuration is changed: run.steps 5000 to 9000");
+    // Later starts keep the changes. A second change is recorded below the first.
+    snprintf(line, sizeof(line), command, "--set run.steps=5000");
+    expect(line, 0, "changed: run.steps 9000 to 5000\n");
+    assert_non_null(strstr(output, "to 4.\n# Changed "));
+    snprintf(line, sizeof(line), command, "");
+    expect(line, 0, "  episodes: 4 ");
+    assert_null(strstr(output, "changed: "));
+}
+
 static void latest_is_followed(void **state) {
     (void)state;
     expect("mkdir -p runs/one && $spur config inverted_pendulum > runs/one/config.yaml && "
@@ -277,6 +298,13 @@ static void a_run_that_is_over(void **state) {
                                  "1250,20,970,3\n1500,21,1000,0\n");
     expect("./spur run inverted_pendulum --run-dir r", 0,
            "this run is finished: solved at step 1,500; best return 1000.0");
+    expect("./spur run --run-dir r", 0,
+           "to go on: spur run --run-dir r --set run.stop_when_solved=false");
+    expect("./spur run --run-dir r --set run.stop_when_solved=false --set run.steps=1400 --set "
+           "run.explore_steps=1000",
+           EXIT_CODE_CONFIG, "a resumed run may change run.steps, run.actors");
+    expect("./spur run --run-dir r --set run.stop_when_solved=false --set run.steps=1400",
+           EXIT_CODE_CONFIG, "run.steps=1400: r was evaluated at step 1500 already");
 }
 
 int main(void) {
@@ -292,6 +320,7 @@ int main(void) {
         cmocka_unit_test(a_failure_ends_the_run),
         cmocka_unit_test(the_parent_dies),
         cmocka_unit_test(one_run_a_directory),
+        cmocka_unit_test(changes_are_stored),
         cmocka_unit_test(latest_is_followed),
         cmocka_unit_test(a_run_that_is_over),
     };

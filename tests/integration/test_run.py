@@ -156,7 +156,27 @@ def resuming_a_finished_run_ends_at_once(stage):
     again = stage.run(run_dir, sets=sets)
     check(end(again, 20) == 0, f"resuming a finished run fails:\n{read(again.output)}")
     check(progress(run_dir) == rows, "a finished run was evaluated again")
+    check("run.steps=N" in read(again.output), read(again.output))
     stage.no_orphans()
 
 
-main(a_run_ends_by_itself, sac_trains_no_model, resuming_a_finished_run_ends_at_once)
+def a_finished_run_goes_on(stage):
+    """More steps, and other evaluations, in the same directory; a key that is fixed is refused."""
+    run_dir = stage.path("run-dir")
+    check(end(stage.run(run_dir, sets={"run.steps": 400, "eval.every_steps": 200}), 30) == 0, "the run fails")
+    more = ("run", "--run-dir", run_dir, "--set", "run.steps=900", "--set", "eval.every_steps=250", "--set", "eval.episodes=1")
+    code, text = stage.call("spur", *more, "--set", "sac.batch_size=64")
+    check(code == 78 and "sac.batch_size 32, not 64" in text and "may change run.steps" in text, f"{code}: {text}")
+    code, text = stage.call("spur", *more, seconds=40)
+    check(code == 0 and "changed: run.steps 400 to 900, eval.every_steps 200 to 250, eval.episodes 2 to 1" in text, f"{code}: {text}")
+    rows = progress(run_dir)
+    steps = [row["env_steps"] for row in rows]
+    check(400 in steps and steps[-1] == 900 and set(steps) <= {200, 400, 500, 750, 900}, f"evaluations at {steps}")
+    check(rows[-1]["updates"] == 2 * 700, rows[-1])
+    check(rows[-1]["return_std"] == 0, "more than one episode")
+    code, text = stage.call("spur", "run", "--run-dir", run_dir, "--set", "run.steps=600")
+    check(code == 78 and "evaluated at step 900 already" in text, f"{code}: {text}")
+    stage.no_orphans()
+
+
+main(a_run_ends_by_itself, sac_trains_no_model, resuming_a_finished_run_ends_at_once, a_finished_run_goes_on)

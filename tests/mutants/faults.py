@@ -809,6 +809,17 @@ faults(
 # ---- configuration and host ----
 
 faults(
+    "common/config/resume.c",
+    ("resume-prefix-is-enough",
+     "(section || name[len] == '\\0')",
+     "true",
+     "config"),
+    ("resume-refused-in-part",
+     "int rc = config_set(&changed, assignment",
+     "int rc = config_set(c, assignment",
+     "config"),
+)
+faults(
     "common/config/rules.c",
     ("more-elites-than-members",
      "if (c->model.elites > c->model.members) {",

@@ -16,6 +16,7 @@
 
 #include "common/base/file.h"
 #include "common/config/config.h"
+#include "common/config/resume.h"
 
 static char err[1024];
 
@@ -409,6 +410,45 @@ static void discount_rises(void **state) {
     assert_true(config_discount(&c, 5000 + 7000) == 0.995);
 }
 
+static void what_a_resumed_run_may_change(void **state) {
+    (void)state;
+    struct config run, wanted;
+    const struct config_key *fixed;
+    char text[512];
+    config_defaults(&run);
+    wanted = run;
+    assert_int_equal(config_change(&run, &wanted, &fixed), 0);
+    config_changes_text(text, sizeof(text), &run, &wanted);
+    assert_string_equal(text, "");
+
+    const char *const allowed[] = {"run.steps=200000",     "eval.target=-1.5",
+                                   "explore.noise=pink",   "run.actors=4",
+                                   "checkpoint.every_s=9", "run.stop_when_solved=false"};
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(config_set(&wanted, allowed[i], err, sizeof(err)), 0);
+    }
+    config_changes_text(text, sizeof(text), &run, &wanted);
+    assert_string_equal(text, "run.steps 125000 to 200000, run.actors 1 to 4, "
+                              "run.stop_when_solved true to false, explore.noise white to pink, "
+                              "eval.target 3800 to -1.5, checkpoint.every_s 300 to 9");
+    assert_int_equal(config_change(&run, &wanted, &fixed), 0);
+    assert_memory_equal(&run, &wanted, sizeof(run));
+
+    // One that may not change: nothing is taken over. run.steps is no prefix of its neighbours.
+    const char *const refused[] = {"run.seed=2", "sac.tau=0.5", "run.explore_steps=100",
+                                   "model.steps_max=7", "pacing.updates_per_step=1"};
+    for (int i = 0; i < 5; i++) {
+        struct config before = run;
+        wanted = run;
+        assert_int_equal(config_set(&wanted, "eval.episodes=3", err, sizeof(err)), 0);
+        assert_int_equal(config_set(&wanted, refused[i], err, sizeof(err)), 0);
+        assert_int_equal(config_change(&run, &wanted, &fixed), -1);
+        config_key_name(fixed, text, sizeof(text));
+        assert_int_equal(strncmp(refused[i], text, strlen(text)), 0);
+        assert_memory_equal(&run, &before, sizeof(run));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_hold),
@@ -428,6 +468,7 @@ int main(void) {
         cmocka_unit_test(documentation_is_up_to_date),
         cmocka_unit_test(rollout_length_follows_the_schedule),
         cmocka_unit_test(discount_rises),
+        cmocka_unit_test(what_a_resumed_run_may_change),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
