@@ -30,7 +30,7 @@ struct actor {
     const struct task *task; // &run_task; NULL before the Welcome
     struct task run_task;
     struct vec_env *envs;
-    struct env_wait wait; // for an environment in another process
+    struct env_wait wait; // for creations, and for an environment in another process
     uint64_t waited_ms;   // time of its last call
     struct spool *spool;
     struct policy_controller controller;
@@ -56,13 +56,14 @@ struct actor {
 };
 
 static bool on_wait(void *arg, uint64_t now_ms);
+static void on_abandon(void *arg);
 
 struct actor *actor_create(const struct client_identity *who, const struct port *port,
                            uint64_t now_ms) {
     struct actor *a = xcalloc(1, sizeof(*a));
     a->who = who;
     a->started_ms = now_ms;
-    a->wait = (struct env_wait){.arg = a, .fn = on_wait};
+    a->wait = (struct env_wait){.arg = a, .fn = on_wait, .abandon = on_abandon};
     client_init(&a->server, PORT_MODELSERVER, WIRE_ROLE_ACTOR, who, port, now_ms);
     client_init(&a->learner, PORT_LEARNER, WIRE_ROLE_ACTOR, who, port, now_ms);
     return a;
@@ -176,7 +177,8 @@ static void send_heartbeat(struct actor *a, uint64_t now_ms) {
     client_send(&a->server, now_ms, &msg); // a failure is harmless: another one follows
 }
 
-// Called while an environment in another process computes: sends a heartbeat if one is due.
+// Called while an environment is created, or computes in another process: sends a heartbeat if one
+// is due.
 static bool on_wait(void *arg, uint64_t now_ms) {
     struct actor *a = arg;
     a->waited_ms = now_ms;
@@ -185,6 +187,10 @@ static bool on_wait(void *arg, uint64_t now_ms) {
     }
     session_busy(&a->server.session, now_ms);
     return !client_stop_requested(&a->server);
+}
+
+static void on_abandon(void *arg) {
+    client_abandon(&((struct actor *)arg)->server);
 }
 
 // Requests a policy: at once if one is required, at intervals if a newer one exists.

@@ -81,6 +81,19 @@ bool client_stop_requested(const struct client *c) {
     return c->who->stop_requested && c->who->stop_requested(c->who->stop_arg);
 }
 
+void client_abandon(struct client *c) {
+    struct wire_msg msg = {.type = WIRE_GOODBYE};
+    if (!c->who->exit_now) {
+        return;
+    }
+    log_info("leaving: stopped while the environment was being created");
+    if (client_up(c)) {
+        msg.run_id = c->session.run_id;
+        c->port->send(c->port->arg, c->socket, NULL, &msg);
+    }
+    c->who->exit_now(c->who->stop_arg);
+}
+
 bool client_silent(const struct client *c, uint64_t now_ms) {
     return now_ms >= c->session.sent_ms + c->session.heartbeat_ms;
 }

@@ -22,6 +22,7 @@ struct client_identity {
     const struct task *task;           // required task; NULL: the run's
     int envs;                          // environments of an actor
     bool (*stop_requested)(void *arg); // whether a signal to stop arrived; NULL: never
+    void (*exit_now)(void *arg);       // ends the process during a blocked call; NULL: it is not
     void *stop_arg;
     const char *endpoint;              // that answers StatusRequest; "": none
     const char *modelserver, *learner; // endpoints; learner may be NULL
@@ -46,6 +47,8 @@ bool client_up(const struct client *c);
 // Whether no message was sent for heartbeat_ms.
 bool client_silent(const struct client *c, uint64_t now_ms);
 bool client_stop_requested(const struct client *c);
+// For env_wait.abandon: says Goodbye and ends the process.
+void client_abandon(struct client *c);
 
 // Looks up the run's task by name: who->task or a built-in one, with the run's time limit.
 // 0, or -1 with the reason and a remedy in err.

@@ -31,7 +31,7 @@ struct evaluator {
     uint32_t horizon;              // of the run, from its Welcome
     struct task task;              // of the last request
     struct evaluation *evaluation; // of that task
-    struct env_wait wait;          // for an environment in another process
+    struct env_wait wait;          // for creations and environments in another process
     bool running, waiting;
     struct wire_eval_request current; // without parameters, which the evaluation has copied
     struct request next;              // while `waiting`
@@ -47,13 +47,14 @@ struct evaluator {
 };
 
 static bool on_wait(void *arg, uint64_t now_ms);
+static void on_abandon(void *arg);
 
 struct evaluator *evaluator_create(const struct client_identity *who, const struct port *port,
                                    uint64_t now_ms) {
     struct evaluator *e = xcalloc(1, sizeof(*e));
     e->who = who;
     e->started_ms = now_ms;
-    e->wait = (struct env_wait){.arg = e, .fn = on_wait};
+    e->wait = (struct env_wait){.arg = e, .fn = on_wait, .abandon = on_abandon};
     client_init(&e->server, PORT_MODELSERVER, WIRE_ROLE_EVALUATOR, who, port, now_ms);
     return e;
 }
@@ -210,7 +211,7 @@ static void send_heartbeat(struct evaluator *e, uint64_t now_ms) {
     client_send(&e->server, now_ms, &msg);
 }
 
-// Called while an environment in another process computes.
+// Called while an environment is created, or computes in another process.
 static bool on_wait(void *arg, uint64_t now_ms) {
     struct evaluator *e = arg;
     if (client_up(&e->server) && client_silent(&e->server, now_ms)) {
@@ -218,6 +219,10 @@ static bool on_wait(void *arg, uint64_t now_ms) {
     }
     session_busy(&e->server.session, now_ms);
     return !client_stop_requested(&e->server);
+}
+
+static void on_abandon(void *arg) {
+    client_abandon(&((struct evaluator *)arg)->server);
 }
 
 void evaluator_on_tick(struct evaluator *e, uint64_t now_ms) {

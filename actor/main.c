@@ -196,6 +196,7 @@ static void start(struct app *app) {
         .envs = d->options.envs ? d->options.envs : 1,
         .task = choose_task(app),
         .stop_requested = daemon_stop_requested,
+        .exit_now = daemon_exit_now,
         .stop_arg = d,
         .modelserver = d->options.modelserver,
         .learner = d->options.learner,

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "actor/env/env.h"
 #include "common/config/config.h"
 #include "common/task/task.h"
 
@@ -64,6 +65,8 @@ int cli_load(struct config *c, const char *name);
 int cli_override(struct config *c, const struct config_source *source);
 // cli_load, cli_override and config_check; then finds the task, which borrows from c.
 int cli_resolve(struct config *c, struct task *task, const struct config_source *source);
+// Memory of the environment of a configuration after cli_override; zeros if unknown.
+struct env_memory cli_env_memory(const struct config *c);
 // Sets run.task; a built-in task gets its canonical spelling.
 void cli_name_task(struct config *c, const char *name);
 

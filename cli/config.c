@@ -71,7 +71,7 @@ int cmd_config(int argc, char **argv) {
     }
     config_print(&c, stdout, true);
     struct memory memory;
-    memory_predict(&memory, &c, &task, host_cores());
+    memory_predict(&memory, &c, &task, cli_env_memory(&c), host_cores());
     printf("\n# Memory, predicted:\n");
     memory_print(&memory, stdout, "#   ");
     return EXIT_CODE_OK;

@@ -110,12 +110,12 @@ static double decimal(float x) {
     return (double)x;
 }
 
-// Creates the environment to read its specification. The last one is cached: a process takes a
-// second or more to start, and a configuration is resolved up to three times.
+// Creates the environment to read its specification. The last one is cached: a process or a large
+// model takes seconds, and a configuration is resolved up to three times.
 static int read_own(const struct env_own **out, const struct config *c) {
     static struct env_own own;
     char err[2048];
-    bool known = own.dir[0] != '\0' && strcmp(own.env, c->task.env) == 0 &&
+    bool known = own.env[0] != '\0' && strcmp(own.env, c->task.env) == 0 &&
                  strcmp(own.dir, c->task.env_dir) == 0 &&
                  strcmp(own.python, c->task.env_python) == 0;
     struct env_spec spec = {.env = c->task.env,
@@ -131,6 +131,14 @@ static int read_own(const struct env_own **out, const struct config *c) {
     }
     *out = &own;
     return 0;
+}
+
+struct env_memory cli_env_memory(const struct config *c) {
+    const struct env_own *own;
+    if (c->task.env[0] == '\0' || read_own(&own, c) != 0) {
+        return (struct env_memory){0};
+    }
+    return own->memory;
 }
 
 // Fills in the keys of section task from the environment. Keys that are set must agree with it, as

@@ -235,6 +235,15 @@ bool daemon_stop_requested(void *daemon) {
     return loop_signal_arrived(((struct daemon *)daemon)->loop);
 }
 
+void daemon_exit_now(void *daemon) {
+    struct daemon *d = daemon;
+    for (int i = 0; i < PORT_SOCKET_COUNT; i++) {
+        close_socket(d, (enum port_socket)i);
+    }
+    net_destroy(&d->net); // sends what is queued
+    _exit(EXIT_CODE_OK);
+}
+
 void daemon_set_idle(struct daemon *d, bool active) {
     loop_idle_set(d->idle, active);
 }

@@ -83,6 +83,8 @@ void daemon_wake(void *daemon); // from any thread: calls wake soon
 void daemon_set_idle(struct daemon *d, bool active);
 // Whether a signal to stop has arrived, for a callback that takes long.
 bool daemon_stop_requested(void *daemon);
+// Ends the process with EXIT_CODE_OK while the loop's thread is blocked in a callback.
+void daemon_exit_now(void *daemon);
 
 // A file of the run directory. Dies when the path is too long.
 void daemon_path(char *out, size_t out_len, const struct daemon *d, const char *name);

@@ -20,6 +20,10 @@ void env_destroy(struct env **env) {
     }
 }
 
+struct env_memory env_memory(const struct env *env) {
+    return env->kind->memory ? env->kind->memory(env) : (struct env_memory){0};
+}
+
 // ---- stepping ----
 
 void env_reset(struct env *env, struct rng *rng) {

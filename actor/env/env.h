@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/base/rng.h"
 #include "common/task/task.h"
@@ -34,15 +35,26 @@ struct env_spec {
 };
 #define ENV_TIMEOUT_S 60.0
 
-// Called every ENV_WAIT_MS during a wait for an environment in another process, to send
-// heartbeats. Must not use the environment. False ends the wait, and the call fails.
+// Called every ENV_WAIT_MS during a wait for an environment in another process, and during the
+// creation of any environment, to send heartbeats. Must not use the environment. False ends the
+// wait, and the call fails.
 #define ENV_WAIT_MS 100
 struct env_wait {
     void *arg;
-    bool (*fn)(void *arg, uint64_t now_ms);
+    bool (*fn)(void *arg, uint64_t now_ms); // in another thread while the caller's is blocked
+    // Ends the process if fn has returned false during a creation in this process, which cannot
+    // be interrupted. NULL: the creation runs to its end.
+    void (*abandon)(void *arg);
 };
 
 void env_destroy(struct env **env);
+
+// Bytes of memory of the simulator in this process, of which `shared` exist once for all
+// environments of one model. 0: unknown.
+struct env_memory {
+    uint64_t shared, each;
+};
+struct env_memory env_memory(const struct env *env);
 
 // Begins an episode from the task's start distribution; advances rng.
 void env_reset(struct env *env, struct rng *rng);

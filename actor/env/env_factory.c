@@ -12,6 +12,8 @@
 #include "actor/env/env_kind.h"
 #include "actor/env/env_mujoco.h"
 #include "actor/env/env_plugin.h"
+#include "actor/env/keepalive.h"
+#include "actor/env/mujoco_model.h"
 #include "actor/env/process/env_process.h"
 #include "actor/env/tasks/task_row.h"
 
@@ -35,14 +37,40 @@ bool env_in_process(const struct task *task) {
     return task->env != NULL && env_source_of(task->env) != ENV_SOURCE_FILE;
 }
 
+// A creation in this process: compiles a model, or runs code of a plug-in.
+struct creation {
+    const char *file;        // of the user's own environment; NULL: built in
+    const struct task *task; // built in
+    const struct env_task *row;
+    struct env *env;
+    char *err;
+    size_t err_len;
+};
+
+static void run_creation(void *arg) {
+    struct creation *c = arg;
+    if (c->file == NULL) {
+        c->env = env_mujoco_create(c->task, c->row, NULL, c->err, c->err_len);
+    } else {
+        c->env = ends_in(c->file, ".so") ? env_plugin_create(c->file, c->err, c->err_len)
+                                         : env_description_create(c->file, c->err, c->err_len);
+    }
+}
+
+static struct env *create_here(struct creation c, const struct env_wait *wait) {
+    if (!keepalive_call(wait, run_creation, &c)) {
+        snprintf(c.err, c.err_len, "stopped before the environment was created");
+    }
+    return c.env;
+}
+
 // The task of the environment is the one that the file or the process defines.
 static struct env *create_own(const struct env_spec *spec, const struct env_wait *wait, char *note,
                               size_t note_len, char *err, size_t err_len) {
     if (env_source_of(spec->env) != ENV_SOURCE_FILE) {
         return env_process_create(spec, wait, note, note_len, err, err_len);
     }
-    return ends_in(spec->env, ".so") ? env_plugin_create(spec->env, err, err_len)
-                                     : env_description_create(spec->env, err, err_len);
+    return create_here((struct creation){.file = spec->env, .err = err, .err_len = err_len}, wait);
 }
 
 // The absolute path of an existing file or directory.
@@ -111,6 +139,7 @@ int env_own_read(struct env_own *own, const struct env_spec *spec, char *err, si
     }
     snprintf(own->name, sizeof(own->name), "%s", env->task->name);
     own->task = *env->task;
+    own->memory = env_memory(env);
     own->task.name = own->task.title = own->name;
     own->task.env = own->env;
     own->task.env_dir = own->dir;
@@ -135,6 +164,10 @@ static bool agrees(const struct task *has, const struct task *wanted, char *err,
     return false;
 }
 
+void env_free_unused(void) {
+    mujoco_models_trim();
+}
+
 struct env *env_create(const struct task *task, char *err, size_t err_len) {
     return env_create_waiting(task, NULL, err, err_len);
 }
@@ -147,7 +180,8 @@ struct env *env_create_waiting(const struct task *task, const struct env_wait *w
             snprintf(err, err_len, "%s: the task has no environment in this program", task->name);
             return NULL;
         }
-        return env_mujoco_create(task, row, NULL, err, err_len);
+        return create_here(
+            (struct creation){.task = task, .row = row, .err = err, .err_len = err_len}, wait);
     }
     struct env_spec spec = {.env = task->env,
                             .dir = task->env_dir,

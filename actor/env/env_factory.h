@@ -18,6 +18,7 @@ struct env_own {
     char env[CONFIG_STRING_MAX];                            // an absolute path, or as given
     char dir[CONFIG_STRING_MAX], python[CONFIG_STRING_MAX]; // of a process; absolute
     char name[ENV_NAME_MAX];
+    struct env_memory memory;
     char note[1024];  // message of a process to the user; "": none
     struct task task; // points into this struct: do not copy it. Its horizon may be 0: none
 };
@@ -28,9 +29,11 @@ int env_own_read(struct env_own *own, const struct env_spec *spec, char *err, si
 // Creates the environment of a task, built in or of the user's own (task->env). Borrows task. NULL
 // with the reason in err.
 struct env *env_create(const struct task *task, char *err, size_t err_len);
-// The same with a function that is called during every wait for another process, here and in
-// later steps. Borrows wait; NULL: none.
+// The same with a function that is called during the creation, and during every wait for another
+// process in later steps. Borrows wait; NULL: none.
 struct env *env_create_waiting(const struct task *task, const struct env_wait *wait, char *err,
                                size_t err_len);
+// Frees the model that is kept loaded for further environments (mujoco_model.h).
+void env_free_unused(void);
 
 #endif

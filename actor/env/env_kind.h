@@ -13,6 +13,7 @@ struct env_kind {
     void (*reset)(struct env *env, struct rng *rng);
     struct env_step (*step)(struct env *env, const float *action); // (act_dim), unchecked
     void (*observe)(const struct env *env, double *obs);           // (obs_dim)
+    struct env_memory (*memory)(const struct env *env);            // NULL: unknown
     // Of kinds that draw themselves; NULL in others. See env.h.
     int (*prepare_pictures)(struct env *env, char *err, size_t err_len);
     int (*draw)(struct env_picture *picture, struct env *env, char *err, size_t err_len);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Environments in MuJoCo: stepping (render/render.c draws).
 //
-// The model is compiled from MJCF text that is embedded in the program, or from the user's file.
-// Observation and reward are functions of the task's row (tasks/task_row.h). The order of calls
-// determines whether trajectories equal the reference to the last bit:
+// The model comes from MJCF text that is embedded in the program, or from the user's file; it is
+// const and shared by the environments of the process (mujoco_model.h). Observation and reward are
+// functions of the task's row (tasks/task_row.h). The order of calls determines whether
+// trajectories equal the reference to the last bit:
 //
 //   reset: like mj_resetData (which also clears the solver's warm start), start state, one
 //          mj_forward (which sets the warm start).
@@ -19,15 +20,14 @@
 
 #include <math.h>
 #include <mujoco/mjxmacro.h>
-#include <pthread.h>
-#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "actor/env/env_kind.h"
 #include "actor/env/mujoco_internal.h"
 #include "actor/env/mujoco_library.h"
-#include "actor/env/env_kind.h"
+#include "actor/env/mujoco_model.h"
 #include "common/base/check.h"
 #include "common/base/embed.h"
 #include "common/base/log.h"
@@ -37,7 +37,7 @@ EMBED_TABLE(env_models);
 struct mujoco {
     struct env env;
     const struct env_task *row;
-    mjModel *model;
+    const mjModel *model; // shared
     mjData *data;
     struct env_view view; // into data
     int steps;            // since the reset
@@ -54,44 +54,6 @@ static const struct env_kind mujoco_kind;
 static struct mujoco *mujoco_of(const struct env *env) {
     CHECK(env->kind == &mujoco_kind);
     return (struct mujoco *)env;
-}
-
-// ---- MuJoCo's errors and warnings ----
-
-// Target of the long jump and text of the error; set while MuJoCo runs in this thread.
-static _Thread_local jmp_buf *error_target;
-static _Thread_local char error_text[256];
-
-static void on_error(const char *text) {
-    CHECK(error_target != NULL);
-    snprintf(error_text, sizeof error_text, "%s", text);
-    longjmp(*error_target, 1);
-}
-
-// Relevant warnings are counted in mjData and read from there.
-static void on_warning(const char *text) {
-    log_debug("MuJoCo: %s", text);
-}
-
-static void install_handlers(void) {
-    *mujoco.mju_user_error = on_error;
-    *mujoco.mju_user_warning = on_warning;
-}
-
-bool mujoco_guarded(void (*fn)(void *arg), void *arg) {
-    jmp_buf target;
-    if (setjmp(target) != 0) {
-        error_target = NULL;
-        return false;
-    }
-    error_target = &target;
-    fn(arg);
-    error_target = NULL;
-    return true;
-}
-
-const char *mujoco_error(void) {
-    return error_text;
 }
 
 // ---- the start of an episode ----
@@ -144,7 +106,7 @@ static void simulator_forward(void *arg) {
 }
 
 static void fail_episode(struct mujoco *s) {
-    log_warn("%s: MuJoCo failed: %s; the episode is dropped", s->env.task->name, error_text);
+    log_warn("%s: MuJoCo failed: %s; the episode is dropped", s->env.task->name, mujoco_error());
     s->bad = true;
 }
 
@@ -158,47 +120,6 @@ static void begin_episode(struct mujoco *s) {
 }
 
 // ---- create and destroy ----
-
-struct load {
-    const char *path;              // of the user's file; NULL: embedded
-    const struct embed_file *file; // embedded in the program
-    mjModel *model;
-    mjData *data;
-    char err[512];
-};
-
-static void load_embedded(struct load *load) {
-    const char *name = load->file->name;
-    // A virtual file system, because the compiler reads files. 2 MB: too large for the stack.
-    mjVFS *vfs = xmalloc(sizeof *vfs);
-    mujoco.mj_defaultVFS(vfs);
-#if mjVERSION_HEADER >= 300
-    int status = mujoco.mj_addBufferVFS(vfs, name, load->file->data, (int)load->file->len);
-#else
-    int status = mujoco.mj_makeEmptyFileVFS(vfs, name, (int)load->file->len);
-    if (status == 0) {
-        memcpy(vfs->filedata[mujoco.mj_findFileVFS(vfs, name)], load->file->data, load->file->len);
-    }
-#endif
-    CHECK(status == 0);
-    load->model = mujoco.mj_loadXML(name, vfs, load->err, sizeof load->err);
-    mujoco.mj_deleteVFS(vfs);
-    free(vfs);
-}
-
-static void load_model(void *arg) {
-    struct load *load = arg;
-    if (load->path != NULL) {
-        load->model = mujoco.mj_loadXML(load->path, NULL, load->err, sizeof load->err);
-    } else {
-        load_embedded(load);
-    }
-}
-
-static void make_data(void *arg) {
-    struct load *load = arg;
-    load->data = mujoco.mj_makeData(load->model);
-}
 
 static const struct embed_file *find_model_file(const char *name) {
     for (int i = 0; i < env_models_count; i++) {
@@ -214,22 +135,14 @@ const char *env_model_text(const struct task *task) {
     return row == NULL ? NULL : (const char *)find_model_file(row->model)->data;
 }
 
-static int load_all(struct load *load, const char *name, char *err, size_t err_len) {
-    if (!mujoco_guarded(load_model, load)) {
-        snprintf(err, err_len, "%s: MuJoCo failed on the model: %s", name, error_text);
-        return -1;
-    }
-    if (load->model == NULL) {
-        load->err[strcspn(load->err, "\n")] = load->err[0] == '\n' ? ' ' : '\0';
-        snprintf(err, err_len, "%s: the model does not compile: %s", name, load->err);
-        return -1;
-    }
-    if (!mujoco_guarded(make_data, load) || load->data == NULL) {
-        snprintf(err, err_len, "%s: MuJoCo has no memory for the simulation", name);
-        mujoco.mj_deleteModel(load->model);
-        return -1;
-    }
-    return 0;
+struct make_data {
+    const mjModel *model;
+    mjData *data;
+};
+
+static void make_data(void *arg) {
+    struct make_data *make = arg;
+    make->data = mujoco.mj_makeData(make->model);
 }
 
 // Checks model, row and task against each other.
@@ -258,62 +171,76 @@ static void set_bounds(struct mujoco *s) {
     }
 }
 
-static void mujoco_destroy(struct env *env) {
-    struct mujoco *s = mujoco_of(env);
-    mujoco.mj_deleteData(s->data);
-    mujoco.mj_deleteModel(s->model);
-    if (s->row->release != NULL) {
-        s->row->release(s->row->context);
-    }
-    free(s->initial);
-    free(s);
+static struct env_view view_of(const mjModel *m, const mjData *d, const struct env_task *row) {
+    return (struct env_view){
+        .nq = m->nq,
+        .nv = m->nv,
+        .nu = m->nu,
+        .nbody = m->nbody,
+        .dt = m->opt.timestep * row->frame_skip,
+        .qpos = d->qpos,
+        .qvel = d->qvel,
+        .body_mass = m->body_mass,
+        .xpos = d->xpos,
+        .xipos = d->xipos,
+        .site_xpos = d->site_xpos,
+        .cinert = d->cinert,
+        .cvel = d->cvel,
+        .qfrc_actuator = d->qfrc_actuator,
+        .qfrc_constraint = d->qfrc_constraint,
+        .cfrc_ext = d->cfrc_ext,
+        .sensordata = d->sensordata,
+        .context = row->context,
+    };
 }
 
-struct env *env_mujoco_create(const struct task *task, const struct env_task *row, const char *mjcf,
-                              char *err, size_t err_len) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    if (mujoco_load(err, err_len) < 0) {
-        return NULL;
-    }
-    pthread_once(&once, install_handlers);
-
-    struct load load = {.path = mjcf, .file = mjcf == NULL ? find_model_file(row->model) : NULL};
-    CHECK(load.path != NULL || load.file != NULL);
-    if (load_all(&load, mjcf == NULL ? row->model : mjcf, err, err_len) < 0) {
+// Takes the model. NULL with the reason in err.
+static struct mujoco *create(const mjModel *model, const struct task *task,
+                             const struct env_task *row, char *err, size_t err_len) {
+    struct make_data make = {.model = model};
+    if (!mujoco_guarded(make_data, &make) || make.data == NULL) {
+        snprintf(err, err_len, "%s: MuJoCo has no memory for the simulation", row->model);
+        mujoco_model_release(model);
         return NULL;
     }
     struct mujoco *s = xmalloc(sizeof *s);
     *s = (struct mujoco){
         .env = {.kind = &mujoco_kind, .task = task},
         .row = row,
-        .model = load.model,
-        .data = load.data,
-        .view =
-            {
-                .nq = load.model->nq,
-                .nv = load.model->nv,
-                .nu = load.model->nu,
-                .nbody = load.model->nbody,
-                .dt = load.model->opt.timestep * row->frame_skip,
-                .qpos = load.data->qpos,
-                .qvel = load.data->qvel,
-                .body_mass = load.model->body_mass,
-                .xpos = load.data->xpos,
-                .xipos = load.data->xipos,
-                .site_xpos = load.data->site_xpos,
-                .cinert = load.data->cinert,
-                .cvel = load.data->cvel,
-                .qfrc_actuator = load.data->qfrc_actuator,
-                .qfrc_constraint = load.data->qfrc_constraint,
-                .cfrc_ext = load.data->cfrc_ext,
-                .sensordata = load.data->sensordata,
-                .context = row->context,
-            },
+        .model = model,
+        .data = make.data,
+        .view = view_of(model, make.data, row),
     };
+    return s;
+}
+
+// Everything but the row's context.
+static void destroy(struct mujoco *s) {
+    mujoco.mj_deleteData(s->data);
+    mujoco_model_release(s->model);
+    free(s->initial);
+    free(s);
+}
+
+static void mujoco_destroy(struct env *env) {
+    struct mujoco *s = mujoco_of(env);
+    const struct env_task *row = s->row;
+    destroy(s);
+    if (row->release != NULL) {
+        row->release(row->context);
+    }
+}
+
+struct env *env_mujoco_create(const struct task *task, const struct env_task *row, const char *mjcf,
+                              char *err, size_t err_len) {
+    const struct embed_file *embedded = mjcf == NULL ? find_model_file(row->model) : NULL;
+    const mjModel *model = mujoco_model_acquire(mjcf, embedded, err, err_len);
+    struct mujoco *s = model != NULL ? create(model, task, row, err, err_len) : NULL;
+    if (s == NULL) {
+        return NULL;
+    }
     if (row->bind != NULL && row->bind(row->context, &s->env, err, err_len) < 0) {
-        mujoco.mj_deleteData(s->data);
-        mujoco.mj_deleteModel(s->model);
-        free(s);
+        destroy(s);
         return NULL;
     }
     check_agreement(s);
@@ -415,11 +342,25 @@ static void mujoco_observe(const struct env *env, double *obs) {
     s->row->observe(obs, &s->view);
 }
 
+static struct env_memory mujoco_memory(const struct env *env) {
+    const struct mujoco *s = mujoco_of(env);
+    const mjData *d = s->data;
+    // The stack (arena) is large and becomes resident only as far as it is used.
+#if mjVERSION_HEADER >= 300
+    uint64_t work = (uint64_t)d->maxuse_arena;
+#else
+    uint64_t work = (uint64_t)d->maxuse_stack * sizeof(mjtNum);
+#endif
+    return (struct env_memory){.shared = sizeof *s->model + (uint64_t)s->model->nbuffer,
+                               .each = sizeof *d + (uint64_t)d->nbuffer + work};
+}
+
 static const struct env_kind mujoco_kind = {
     .destroy = mujoco_destroy,
     .reset = mujoco_reset,
     .step = mujoco_step,
     .observe = mujoco_observe,
+    .memory = mujoco_memory,
 };
 
 // ---- inspection ----

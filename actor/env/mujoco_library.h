@@ -28,6 +28,7 @@
     X(mj_deleteModel)                                                                              \
     X(mj_deleteVFS)                                                                                \
     X(mj_forward)                                                                                  \
+    X(mj_freeLastXML)                                                                              \
     X(mj_fwdPosition)                                                                              \
     X(mj_id2name)                                                                                  \
     X(mj_loadXML)                                                                                  \

@@ -22,7 +22,8 @@
 #define MODELSERVER_BYTES KIB(11000)
 #define LEARNER_BYTES KIB(10500)
 #define ACTOR_BYTES KIB(4500)
-#define ENV_BYTES KIB(3900)      // per environment in MuJoCo: memory for contacts
+#define ENV_BYTES KIB(3900)      // per environment of unknown size: of Hopper, mostly for contacts
+#define ENV_EXTRA_BYTES KIB(700) // per environment of known size
 #define PROCESS_BYTES KIB(90000) // per environment in a process: Python, Gymnasium, MuJoCo
 #define SPUR_BYTES KIB(2700)
 
@@ -60,20 +61,27 @@ static void add_learner(struct memory *m, const struct config *c, const struct t
     add(m, name, "networks", method_find(c->method)->memory(c, task));
 }
 
-static void add_actors(struct memory *m, const struct config *c, const struct task *task) {
+static void add_actors(struct memory *m, const struct config *c, const struct task *task,
+                       struct env_memory env) {
     static const char name[] = "actors and evaluator";
     uint64_t actors = (uint64_t)c->run.actors;
     add(m, name, "programs", SPUR_BYTES + (actors + 1) * ACTOR_BYTES);
     uint64_t envs = actors * (uint64_t)c->run.envs_per_actor + (uint64_t)evaluation_lanes(task);
-    add(m, name, "environments", envs * (env_in_process(task) ? PROCESS_BYTES : ENV_BYTES));
+    uint64_t each = env_in_process(task) ? PROCESS_BYTES
+                    : env.each > 0       ? env.each + ENV_EXTRA_BYTES
+                                         : ENV_BYTES;
+    add(m, name, "environments", envs * each);
+    if (env.shared > 0) {
+        add(m, name, "MuJoCo models", (actors + 1) * env.shared);
+    }
 }
 
 void memory_predict(struct memory *out, const struct config *c, const struct task *task,
-                    int cores) {
+                    struct env_memory env, int cores) {
     *out = (struct memory){0};
     add_modelserver(out, c, task, cores);
     add_learner(out, c, task);
-    add_actors(out, c, task);
+    add_actors(out, c, task, env);
 }
 
 void memory_print_short(const struct memory *m, FILE *out) {

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "actor/env/env.h"
 #include "common/config/config.h"
 #include "common/task/task.h"
 
@@ -28,8 +29,10 @@ struct memory {
     uint64_t total;
 };
 
-// c must have passed config_check. cores: number of cores available to the run.
-void memory_predict(struct memory *out, const struct config *c, const struct task *task, int cores);
+// c must have passed config_check. env: of the run's environment; zeros if unknown. cores: number
+// of cores available to the run.
+void memory_predict(struct memory *out, const struct config *c, const struct task *task,
+                    struct env_memory env, int cores);
 
 // Prints one line with the sum of each process: "modelserver 1.2 GiB, learner ...".
 void memory_print_short(const struct memory *m, FILE *out);

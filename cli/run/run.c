@@ -163,7 +163,7 @@ static int announce(const struct rundir *dir) {
     printf("run directory: %s (%s)\n", dir->path, dir->resumed ? "resumed" : "new");
 
     struct memory memory;
-    memory_predict(&memory, c, &dir->task, host_cores());
+    memory_predict(&memory, c, &dir->task, cli_env_memory(c), host_cores());
     uint64_t limit_bytes = host_memory_limit();
     printf("memory, predicted at most: ");
     memory_print_short(&memory, stdout);
@@ -177,6 +177,7 @@ static int announce(const struct rundir *dir) {
                         "this run needs %s of memory, but only %s are available", needed, limit);
     }
     int rc = check_environment(&dir->task);
+    env_free_unused(); // the environments are those of the actors
     return rc ? rc : announce_compute(c);
 }
 
@@ -203,6 +204,12 @@ static int conclude(const struct rundir *dir, const struct supervisor_result *re
         printf("to resume: spur run --run-dir %s\n", dir->path);
     } else {
         printf("to evaluate the policy: spur eval %s\n", dir->path);
+    }
+    if (result->end == SUPERVISOR_DONE && !finished) {
+        return cli_fail(EXIT_CODE_UNAVAILABLE, "a resumed run makes it",
+                        "the last evaluation is missing: no evaluator was connected at the end; "
+                        "%s/log says why",
+                        dir->path);
     }
     switch (result->end) {
     case SUPERVISOR_DONE:

@@ -359,10 +359,11 @@ static void memory_is_predicted(void **state) {
     (void)state;
     struct config c;
     struct memory m;
+    struct env_memory unknown = {0};
     const struct task *hopper = task_find("hopper");
     assert_non_null(hopper);
     config_defaults(&c);
-    memory_predict(&m, &c, hopper, 2);
+    memory_predict(&m, &c, hopper, unknown, 2);
     // 6,000,000 rows of 2 * 11 + 3 + 1 floats and a byte.
     assert_int_equal(bytes_of(&m, "learner", "D_model"), 6000000ull * 105);
     assert_int_equal(bytes_of(&m, "learner", "D_env"), (125000ull + 16384) * 105);
@@ -379,16 +380,22 @@ static void memory_is_predicted(void **state) {
     // Such a run held 851.6 MiB, measured on 21 November 2026.
     assert_true(m.total > 0.95 * 851.6 * 0x1p20 && m.total < 1.05 * 851.6 * 0x1p20);
     uint64_t one_actor = m.total;
-    memory_predict(&m, &c, hopper, 4); // one more training thread with its own workspace
+    memory_predict(&m, &c, hopper, unknown, 4); // one more training thread with its own workspace
     assert_true(m.total > one_actor);
     c.run.actors = 3;
-    memory_predict(&m, &c, hopper, 2);
+    memory_predict(&m, &c, hopper, unknown, 2);
     assert_true(m.total > one_actor);
     uint64_t environments = bytes_of(&m, "actors and evaluator", "environments");
     c.run.envs_per_actor = 5; // 12 more environments; the evaluator has the same
-    memory_predict(&m, &c, hopper, 2);
+    memory_predict(&m, &c, hopper, unknown, 2);
     uint64_t twelve_more = bytes_of(&m, "actors and evaluator", "environments") - environments;
     assert_true(twelve_more > 12 * (3ull << 20) && twelve_more < 12 * (5ull << 20));
+    // 3 actors and the evaluator have a model each; 3 * 5 + 16 environments.
+    struct env_memory large = {.shared = 40ull << 20, .each = 6ull << 20};
+    memory_predict(&m, &c, hopper, large, 2);
+    assert_int_equal(bytes_of(&m, "actors and evaluator", "MuJoCo models"), 4 * large.shared);
+    uint64_t of_envs = bytes_of(&m, "actors and evaluator", "environments");
+    assert_true(of_envs > 31 * large.each && of_envs < 31 * (large.each + (1 << 20)));
     char text[TEXT_LEN];
     assert_string_equal(text_bytes(text, 1536), "1.5 KiB");
     assert_string_equal(text_bytes(text, 3ull << 20), "3.0 MiB");

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 
 from harness import SHORT, SOURCE, check, end, endpoints, lines_of, main, progress, read, status, wait_for
 
@@ -120,6 +121,34 @@ def a_plugin(stage):
     stage.no_orphans()
 
 
+def a_slow_plugin(stage):
+    # Each process creates its environment for 4 s after it has joined: it is not lost, and the run has all evaluations.
+    run_dir = stage.path("run-dir")
+    slow = ["--env", os.path.join(BUILD_TESTS, "faulty_slow.so")]
+    limits = {"network.lost_after_ms": 1000, "network.heartbeat_ms": 200}
+    run = stage.run(run_dir, *slow, sets=limits)
+    code = end(run, 60)
+    log = read(os.path.join(run_dir, "log"))
+    check(code == 0 and len(progress(run_dir)) >= 2, f"{code}: {read(run.output)}\n{progress(run_dir)}")
+    check("evaluator joined" in log and "is lost" not in log, log)
+
+    # A signal ends an actor that creates its environment, and a whole run.
+    run_dir = stage.path("stopped")
+    run = stage.run(run_dir, *slow, sets={**LONG, **limits})
+    where = wait_for("the run's endpoints", lambda: endpoints(run_dir), 20)
+    join = ["--modelserver", where["modelserver"], "--learner", where["learner"]]
+    hand = stage.start("spur-actor", *join, *slow, "--id", "by-hand")
+    wait_for("it joins", lambda: "by-hand joined" in read(os.path.join(run_dir, "log")), 10)
+    time.sleep(0.5)  # it receives the Welcome
+    hand.terminate()
+    check(end(hand, 1) == 0, f"exit code {hand.returncode}: {read(hand.output)}")
+    check("stopped while the environment was being created" in read(hand.output), read(hand.output))
+    wait_for("its Goodbye", lambda: "by-hand left" in read(os.path.join(run_dir, "log")), 1)
+    run.send_signal(signal.SIGINT)
+    check(end(run, 6) == 0, f"exit code {run.returncode}:\n{read(run.output)[-2000:]}")
+    stage.no_orphans()
+
+
 def a_broken_plugin(stage):
     # It fails from the third step of every episode on; earlier steps are good.
     run_dir = stage.path("run-dir")
@@ -161,4 +190,4 @@ def wrong_files(stage):
     check(not os.path.exists(stage.path("x")), "a refused run leaves a folder")
 
 
-main(a_description, a_plugin, a_broken_plugin, wrong_files)
+main(a_description, a_plugin, a_slow_plugin, a_broken_plugin, wrong_files)

@@ -4,7 +4,9 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "include/spur/env.h"
 
@@ -20,6 +22,7 @@ enum fault {
     range,
     function,
     create_fails,
+    slow,
     nan_at_reset,
     nan_in_step,
     nan_reward,
@@ -32,10 +35,31 @@ enum fault {
 
 static int steps;
 
+// The first creation of a process reads the task and unloads the plug-in. The environment keeps the
+// count; children inherit it, so it has the process id.
+static void sleep_in_second(void) {
+    static const char key[] = "SPUR_TEST_CREATED";
+    char once[32], twice[32];
+    snprintf(once, sizeof(once), "once by %d", (int)getpid());
+    snprintf(twice, sizeof(twice), "twice by %d", (int)getpid());
+    const char *before = getenv(key);
+    if (before != NULL && strcmp(before, once) == 0) {
+        setenv(key, twice, 1);
+        for (unsigned left = 4; left > 0;) {
+            left = sleep(left); // a signal interrupts it
+        }
+    } else if (before == NULL || strcmp(before, twice) != 0) {
+        setenv(key, once, 1);
+    }
+}
+
 static void *create(char *err, size_t err_len) {
     if (FAULT == create_fails) {
         snprintf(err, err_len, "no licence for the simulator");
         return NULL;
+    }
+    if (FAULT == slow) {
+        sleep_in_second();
     }
     return &steps;
 }

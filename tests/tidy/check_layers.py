@@ -54,9 +54,9 @@ BELOW = {
                    "modelserver/storage modelserver/core",
 
     "cli/text": "",
-    "cli/cli": "common/config common/task",  # the table of commands
-    "cli/run": "common/base common/io common/config common/task common/nn proto actor "
-               "actor/env/env_factory learner/replay learner/methods learner modelserver/model "
+    "cli/cli": "common/config common/task actor/env",  # the table of commands
+    "cli/run": "common/base common/io common/config common/task common/nn proto actor/env "
+               "actor/env/env_factory actor learner/replay learner/methods learner modelserver/model "
                "modelserver/storage modelserver/core cli/text cli/cli",
     "cli/status": "common/base common/io proto cli/text cli/cli cli/run",
     "cli/play": "common/base common/task common/nn proto actor/env actor/env/env_factory "
