@@ -130,6 +130,10 @@ static bool prepare(struct evaluator *e, const char *task_name, char *err, size_
         return false;
     }
     e->evaluation = evaluation_create(&e->task, &e->wait, err, err_len);
+    if (!e->evaluation) { // a new process may have more memory, or a repaired environment
+        int code = client_stop_requested(&e->server) ? EXIT_CODE_OK : EXIT_CODE_FAILURE;
+        finish(e, error_set(e->why, sizeof(e->why), code, "%.500s", err));
+    }
     return e->evaluation != NULL;
 }
 

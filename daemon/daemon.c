@@ -13,6 +13,7 @@
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/host.h"
+#include "common/base/limits.h"
 #include "common/base/log.h"
 #include "common/nn/gemm.h"
 
@@ -80,6 +81,7 @@ static void lock_run_dir(struct daemon *d) {
 
 void daemon_init(struct daemon *d, const struct daemon_spec *spec, void *arg, int argc,
                  char *argv[]) {
+    limits_start();
     *d = (struct daemon){.spec = spec, .arg = arg, .lock = -1, .own_endpoint = ""};
     options_parse(&d->options, &spec->options, argc, argv);
     identify(d);
@@ -139,6 +141,9 @@ static void open_socket(struct daemon *d, enum port_socket socket, const char *e
     }
     enum net_kind kind = socket == PORT_OWN ? NET_ROUTER : NET_DEALER;
     int rc = net_open(&d->sockets[socket], d->net, kind, endpoint, err, sizeof(err));
+    if ((rc == -EMFILE || rc == -ENFILE) && !d->running) {
+        die(EXIT_CODE_RESOURCES, "raise the limit, in the shell or of the batch job", "%s", err);
+    }
     if (rc && socket == PORT_OWN) {
         die(EXIT_CODE_UNAVAILABLE, "choose another --bind", "%s", err);
     }
@@ -146,7 +151,7 @@ static void open_socket(struct daemon *d, enum port_socket socket, const char *e
         die(EXIT_CODE_USAGE, "endpoints look like tcp://HOST:PORT or ipc://PATH", "%s", err);
     }
     if (rc) {
-        // A host name not yet known, or too few descriptors: the session reopens it later.
+        // A host name not yet known, or no descriptors left: the session reopens it later.
         log_warn("%s", err);
         return;
     }
@@ -263,6 +268,7 @@ void daemon_open(struct daemon *d) {
 }
 
 void daemon_run(struct daemon *d) {
+    d->running = true;
     loop_add_timer(d->loop, 0, d->spec->tick_ms, on_tick, d);
     loop_on_signal(d->loop, SIGINT, on_signal, d);
     loop_on_signal(d->loop, SIGTERM, on_signal, d);

@@ -65,7 +65,7 @@ struct daemon {
     struct wire *wire;
     struct wire_msg msg; // the one that is being handled
     uint64_t stop_ms;    // of the first signal to stop
-    bool stopped;
+    bool running, stopped;
 };
 
 // Everything up to the lock of the run directory. Dies with a message on an error.

@@ -10,6 +10,7 @@
 
 #include "common/base/check.h"
 #include "common/base/host.h"
+#include "common/base/limits.h"
 #include "common/base/log.h"
 #include "common/config/thread_plan.h"
 #include "common/nn/gemm.h"
@@ -95,6 +96,12 @@ static void log_start(const struct app *app) {
         die(EXIT_CODE_CONFIG, "lower rollout.retain_epochs or the last k of rollout.schedule",
             "%.0f MiB are needed, but this machine or container provides %.0f MiB",
             mib(real + model + networks), mib(limit));
+    }
+    char err[256];
+    if (limits_check(0, 0, real + model + networks, err, sizeof(err)) != 0) {
+        die(EXIT_CODE_RESOURCES,
+            "raise the limit, or lower rollout.retain_epochs or the last k of rollout.schedule",
+            "%s", err);
     }
 }
 

@@ -14,6 +14,7 @@
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/host.h"
+#include "common/base/limits.h"
 #include "common/base/log.h"
 #include "common/config/thread_plan.h"
 #include "common/nn/gemm.h"
@@ -143,12 +144,18 @@ static void predict_memory(const struct app *app) {
                  rollout_memory_bytes(&app->ensemble, &app->policy, c->task.termination), &sum);
     }
     add_part(text, sizeof(text), "buffers", ms_memory_bytes(c, task), &sum);
+    uint64_t disk = store_disk_bytes(config_env_rows_max(c), o, a);
     log_info("memory: %.1f MiB predicted (%s); disk: at most %.1f MiB", (double)sum / (1 << 20),
-             text, (double)store_disk_bytes(config_env_rows_max(c), o, a) / (1 << 20));
+             text, (double)disk / (1 << 20));
     if (sum > limit) {
         die(EXIT_CODE_CONFIG, "lower run.steps, model.hidden_width or the rollout length",
             "this run needs %.1f MiB, but this machine or container provides %.1f MiB",
             (double)sum / (1 << 20), (double)limit / (1 << 20));
+    }
+    // The store's file is mapped.
+    if (limits_check(0, 0, sum + disk, text, sizeof(text)) != 0) {
+        die(EXIT_CODE_RESOURCES, "raise the limit, or lower run.steps or model.hidden_width", "%s",
+            text);
     }
 }
 

@@ -127,7 +127,8 @@ static void start(pthread_t *thread, void *(*fn)(void *), struct workers *w) {
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     if (pthread_create(thread, NULL, fn, w) != 0) {
-        die(EXIT_CODE_FAILURE, "raise the limit of processes (ulimit -u)",
+        die(EXIT_CODE_RESOURCES,
+            "raise the limit of threads (ulimit -u) or of address space (ulimit -v)",
             "a thread could not be started");
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);

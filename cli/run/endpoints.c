@@ -23,20 +23,28 @@
 
 static bool try_folder(struct endpoints *e, const char *parent) {
     static const char longest[] = "/modelserver";
+    if (!parent || parent[0] != '/') {
+        errno = ENOENT;
+        return false;
+    }
     int n = snprintf(e->folder, sizeof(e->folder), "%s/spur-XXXXXX", parent);
-    if (n < 0 || (size_t)n + sizeof(longest) > IPC_PATH_MAX || !mkdtemp(e->folder)) {
+    bool fits = n > 0 && (size_t)n + sizeof(longest) <= IPC_PATH_MAX;
+    if (!fits || !mkdtemp(e->folder)) {
+        errno = fits ? errno : ENAMETOOLONG;
         e->folder[0] = '\0';
         return false;
     }
     return true;
 }
 
-int endpoints_private(struct endpoints *e) {
+int endpoints_private(struct endpoints *e, const char *run_dir) {
     *e = (struct endpoints){0};
-    const char *runtime = getenv("XDG_RUNTIME_DIR");
-    bool made = runtime && runtime[0] == '/' && try_folder(e, runtime);
-    if (!made && !try_folder(e, "/tmp")) {
-        return cli_fail(EXIT_CODE_IO, NULL, "cannot create a directory for sockets in /tmp: %s",
+    char own[PATH_MAX];
+    if (!try_folder(e, getenv("XDG_RUNTIME_DIR")) && !try_folder(e, getenv("TMPDIR")) &&
+        !try_folder(e, "/tmp") && !try_folder(e, realpath(run_dir, own))) {
+        return cli_fail(EXIT_CODE_IO, "set TMPDIR to a writable directory with a short path",
+                        "cannot create a directory for sockets in $XDG_RUNTIME_DIR, $TMPDIR, /tmp "
+                        "or the run directory: %s",
                         strerror(errno));
     }
     // try_folder has checked the length.

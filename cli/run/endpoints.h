@@ -20,8 +20,9 @@ struct endpoints {
     char folder[PATH_MAX]; // directory of the ipc sockets; empty for TCP
 };
 
-// Creates a private directory for ipc sockets. Returns 0, or an exit code after printing the error.
-int endpoints_private(struct endpoints *e);
+// Creates a private directory for ipc sockets, in the first writable of $XDG_RUNTIME_DIR, $TMPDIR,
+// /tmp and the run directory. Returns 0, or an exit code after printing the error.
+int endpoints_private(struct endpoints *e, const char *run_dir);
 // TCP: tcp://HOST:PORT for the model server, PORT + 1 for the learner. Warns if other hosts can
 // connect. Returns 0, or an exit code after printing the error.
 int endpoints_listen(struct endpoints *e, const char *address);

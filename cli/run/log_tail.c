@@ -10,7 +10,7 @@
 #include "common/base/check.h"
 #include "common/base/file.h"
 
-enum { TAIL_BYTES = 64 << 10, LINES_MAX = 64 };
+enum { TAIL_BYTES = 64 << 10, LINES_MAX = 64, REASON_LINES = 4 };
 
 // The last TAIL_BYTES of the file, NUL-terminated; NULL if it cannot be read.
 static char *read_tail(const char *path) {
@@ -27,31 +27,63 @@ static char *read_tail(const char *path) {
     return text;
 }
 
-void log_tail_print(const char *run_dir, const char *process, const char *program, int lines_max) {
-    CHECK(lines_max <= LINES_MAX);
+struct tail {
     char path[4096];
-    if (file_join(path, sizeof(path), run_dir, "log") < 0) {
-        return;
+    char *text;                   // the lines point into it
+    const char *lines[LINES_MAX]; // ring of the last lines of the process
+    int count, lines_max;
+};
+
+// Whether the line was logged under this name.
+static bool is_of(const char *line, const char *name) {
+    char pattern[64];
+    snprintf(pattern, sizeof(pattern), "Z %s ", name);
+    return strstr(line, pattern) != NULL;
+}
+
+// Collects the last lines of a process. False if there is no log; the caller frees t->text.
+static bool collect(struct tail *t, const char *run_dir, const char *process, const char *program,
+                    int lines_max) {
+    CHECK(lines_max <= LINES_MAX);
+    *t = (struct tail){.lines_max = lines_max};
+    if (file_join(t->path, sizeof(t->path), run_dir, "log") < 0) {
+        return false;
     }
-    char *text = read_tail(path);
-    if (!text) {
-        return;
-    }
-    // Ring of the last lines with the name of the process.
-    char own_name[64], program_name[64];
-    snprintf(own_name, sizeof(own_name), "Z %s ", process);
-    snprintf(program_name, sizeof(program_name), "Z %s ", program);
-    const char *lines[LINES_MAX];
-    int count = 0;
-    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
-        if (strstr(line, own_name) || strstr(line, program_name)) {
-            lines[count++ % lines_max] = line;
+    t->text = read_tail(t->path);
+    char *line = t->text ? strtok(t->text, "\n") : NULL;
+    for (; line; line = strtok(NULL, "\n")) {
+        if (is_of(line, process) || is_of(line, program)) {
+            t->lines[t->count++ % lines_max] = line;
         }
     }
-    int first = count > lines_max ? count - lines_max : 0;
-    for (int i = first; i < count; i++) {
-        fprintf(stderr, "  %s\n", lines[i % lines_max]);
+    return t->text != NULL;
+}
+
+void log_tail_print(const char *run_dir, const char *process, const char *program, int lines_max) {
+    struct tail t;
+    if (!collect(&t, run_dir, process, program, lines_max)) {
+        return;
     }
-    fprintf(stderr, "  (complete log: %s)\n", path);
-    free(text);
+    for (int i = t.count > lines_max ? t.count - lines_max : 0; i < t.count; i++) {
+        fprintf(stderr, "  %s\n", t.lines[i % lines_max]);
+    }
+    fprintf(stderr, "  (complete log: %s)\n", t.path);
+    free(t.text);
+}
+
+void log_tail_reason(char *out, size_t out_len, const char *run_dir, const char *process,
+                     const char *program) {
+    static const char level[] = " error ", hint[] = "hint: ";
+    struct tail t;
+    out[0] = '\0';
+    if (!collect(&t, run_dir, process, program, REASON_LINES)) {
+        return;
+    }
+    for (int i = t.count > REASON_LINES ? t.count - REASON_LINES : 0; i < t.count; i++) {
+        const char *error = strstr(t.lines[i % REASON_LINES], level);
+        if (error && strncmp(error + strlen(level), hint, strlen(hint)) != 0) {
+            snprintf(out, out_len, "%s", error + strlen(level));
+        }
+    }
+    free(t.text);
 }

@@ -226,7 +226,7 @@ static int conclude(const struct rundir *dir, const struct supervisor_result *re
 static int supervise(const struct request *r, const struct rundir *dir) {
     struct endpoints e;
     endpoints_clear(dir->path);
-    int rc = r->listen ? endpoints_listen(&e, r->listen) : endpoints_private(&e);
+    int rc = r->listen ? endpoints_listen(&e, r->listen) : endpoints_private(&e, dir->path);
     if (rc != 0) {
         return rc;
     }

@@ -160,7 +160,10 @@ enum child_verdict child_judge(struct child *c, uint64_t now_ms, int exit_status
                     (exit_status == EXIT_CODE_USAGE || exit_status == EXIT_CODE_CONFIG ||
                      exit_status == EXIT_CODE_PROTOCOL || child_is_vital(c));
     c->crashes++;
-    if (hopeless ||
+    // Without its evaluator a run cannot end. Actors of other hosts may replace this one.
+    bool needed = c->role == CHILD_EVALUATOR || c->endpoint[0] != '\0';
+    bool fails = term_signal == 0 && needed && c->crashes > CHILD_FAILURES_MAX;
+    if (hopeless || fails ||
         (child_is_vital(c) && c->crashes > (busy ? CHILD_BUSY_MAX : CHILD_CRASHES_MAX))) {
         return CHILD_FATAL;
     }

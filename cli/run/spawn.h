@@ -18,6 +18,7 @@ enum child_role { CHILD_MODELSERVER, CHILD_LEARNER, CHILD_EVALUATOR, CHILD_ACTOR
 #define CHILD_PAUSE_MS_MAX 30000    // upper limit
 #define CHILD_STEADY_MS 60000       // after running this long, a crash counts as the first
 #define CHILD_CRASHES_MAX 3         // in a row, of model server or learner
+#define CHILD_FAILURES_MAX 5        // in a row, of actors and evaluator: half a minute
 #define CHILD_BUSY_MAX 6            // restarts while the run directory is locked: about a minute
 #define CHILD_LEARNER_AWAY_MS 30000 // the run should have ended by then
 

@@ -53,7 +53,7 @@ struct supervisor {
 static void say(struct supervisor *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 static void say(struct supervisor *s, const char *fmt, ...) {
-    char text[512];
+    char text[1024];
     va_list args;
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
@@ -153,8 +153,10 @@ static void on_child_exit(void *arg, int exit_status, int term_signal) {
         break;
     case CHILD_AGAIN:
         if (exit_status != 0 || term_signal != 0) {
-            say(s, "%s %s; restarting in %llu s", c->name, how,
-                (unsigned long long)(c->again_ms - now) / 1000);
+            char reason[256];
+            log_tail_reason(reason, sizeof(reason), s->dir->path, c->name, child_program(c));
+            say(s, "%s %s; restarting in %llu s%s%s", c->name, how,
+                (unsigned long long)(c->again_ms - now) / 1000, reason[0] ? ": " : "", reason);
         } else {
             log_info("%s has left; it is restarted unless the run ends soon", c->name);
         }
@@ -175,8 +177,9 @@ static void start(struct supervisor *s, struct child *c) {
     c->started_ms = loop_now_ms(s->loop);
     c->handle = loop_spawn(s->loop, c->args, s->dir->log_fd, on_child_exit, c, err, sizeof(err));
     if (!c->handle) {
-        log_error("%s", err);
-        fail(s, c, EXIT_CODE_UNAVAILABLE, "could not be started");
+        char how[600];
+        snprintf(how, sizeof(how), "could not be started: %s", err);
+        fail(s, c, EXIT_CODE_RESOURCES, how);
         return;
     }
     log_info("%s started as process %d", c->name, loop_child_pid(c->handle));
@@ -261,10 +264,10 @@ struct supervisor_result supervisor_run(const struct rundir *dir, const struct e
     if (!init_children(s, e)) {
         goto out_children;
     }
-    log_init("spur", LOG_INFO, dir->log_fd);
     s->loop = loop_create();
     s->net = net_create();
     s->wire = wire_create();
+    log_init("spur", LOG_INFO, dir->log_fd);
     char err[512];
     if (net_open(&s->socket, s->net, NET_DEALER, e->modelserver, err, sizeof(err)) != 0) {
         s->result.exit_code = cli_fail(EXIT_CODE_UNAVAILABLE, NULL, "%s", err);

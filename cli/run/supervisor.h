@@ -9,7 +9,9 @@
 //   either of them, code 75    the run directory is still locked by an earlier process: restarted
 //                              for up to a minute
 //   actor or evaluator,        restarted forever, with exponential back-off; the run continues
-//     killed or failed
+//     killed by a signal
+//   actor or evaluator, other  likewise, but six failures in a row stop the run, unless actors of
+//     codes                    other hosts can replace the actor
 //   actor or evaluator, 0      it was asked to leave: not restarted
 //   anything else              the run is stopped, and the last lines of the log are printed
 //

@@ -2,6 +2,7 @@
 // Failure of an assertion, fatal errors, and the allocators.
 #include "common/base/check.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -10,10 +11,12 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "common/base/limits.h"
 #include "common/base/log.h"
 
 void check_failed(const char *file, int line, const char *fact) {
     log_error("%s:%d: assertion failed: %s (a bug in spur)", file, line, fact);
+    signal(SIGABRT, SIG_DFL); // not a library's
     abort();
 }
 
@@ -30,6 +33,19 @@ void die(enum exit_code code, const char *hint, const char *fmt, ...) {
     exit(code);
 }
 
+static _Noreturn void die_out_of_memory(size_t n, size_t size) {
+    uint64_t limit = limits_address_space();
+    if (limit != UINT64_MAX) {
+        die(EXIT_CODE_RESOURCES,
+            "raise the limit (ulimit -v), or lower what `spur config` predicts",
+            "out of memory: %zu x %zu bytes; this process is limited to %.0f MiB of address space",
+            n, size, (double)limit / (1 << 20));
+    }
+    die(EXIT_CODE_RESOURCES,
+        "see the memory that `spur config` predicts; lower rollout.retain_epochs or run.steps",
+        "out of memory: %zu x %zu bytes", n, size);
+}
+
 void *xmalloc(size_t size) {
     return xcalloc(1, size);
 }
@@ -37,9 +53,7 @@ void *xmalloc(size_t size) {
 void *xcalloc(size_t n, size_t size) {
     void *p = calloc(n ? n : 1, size ? size : 1);
     if (!p) {
-        die(EXIT_CODE_FAILURE,
-            "see the memory that `spur config` predicts; lower rollout.retain_epochs or run.steps",
-            "out of memory: %zu x %zu bytes", n, size);
+        die_out_of_memory(n, size);
     }
     return p;
 }
@@ -58,9 +72,7 @@ float *xfloats(size_t n) {
     void *p;
     if (n > SIZE_MAX / sizeof(float) - 64 ||
         posix_memalign(&p, huge ? HUGE_PAGE : 64, bytes ? bytes : 64) != 0) {
-        die(EXIT_CODE_FAILURE,
-            "see the memory that `spur config` predicts; lower rollout.retain_epochs or run.steps",
-            "out of memory: %zu floats", n);
+        die_out_of_memory(n, sizeof(float));
     }
     if (huge) { // whole pages only: the rest would occupy one more
         madvise(p, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);

@@ -17,6 +17,7 @@ enum exit_code {
     EXIT_CODE_FAILURE = 1,
     EXIT_CODE_USAGE = 64,       // wrong command line
     EXIT_CODE_UNAVAILABLE = 69, // a peer or service is missing
+    EXIT_CODE_RESOURCES = 71,   // out of memory, threads, processes or descriptors
     EXIT_CODE_IO = 74,          // a file could not be read or written
     EXIT_CODE_TEMPFAIL = 75,    // try again later
     EXIT_CODE_PROTOCOL = 76,    // the peer has another version of the schema, or another task

@@ -41,7 +41,11 @@ static void move_fds(const int *fds, int n, int report_fd) {
 
 // The child between fork and exec: async-signal-safe calls only.
 static _Noreturn void exec_child(const struct child_command *command, pid_t parent, int report_fd) {
-    report_fd = fcntl(report_fd, F_DUPFD_CLOEXEC, FD_FREE);
+    int high = fcntl(report_fd, F_DUPFD_CLOEXEC, FD_FREE);
+    if (high < 0) {
+        report_failure(report_fd);
+    }
+    report_fd = high;
     int rc = host_die_with(parent, command->death_signal);
     if (rc != 0) {
         errno = -rc;

@@ -145,7 +145,9 @@ struct thread_team *thread_team_create(int size) {
     }
     for (int i = 1; i < size; i++) {
         if (pthread_create(&t->members[i].thread, NULL, helper_main, &t->members[i]) != 0) {
-            die(EXIT_CODE_FAILURE, "lower compute.modelserver_threads or compute.learner_threads",
+            die(EXIT_CODE_RESOURCES,
+                "lower compute.modelserver_threads or compute.learner_threads, or raise the limit "
+                "of threads (ulimit -u) or address space (ulimit -v)",
                 "thread %d of %d could not be started", i, size);
         }
     }

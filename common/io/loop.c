@@ -25,10 +25,12 @@
 
 #include "common/base/check.h"
 #include "common/base/child.h"
+#include "common/base/limits.h"
 
 enum {
     MESSAGES_MAX = 64,
     SERVE_NS_MAX = 2000000,
+    LOOP_DESCRIPTORS = 14, // an upper bound, with both loops and the pipes of signals
 };
 
 // The libuv handle is the first member of each struct, so that free_handle can free any of them.
@@ -131,6 +133,10 @@ static void serve_sockets(uv_check_t *check) {
 }
 
 struct loop *loop_create(void) {
+    char err[256];
+    if (limits_check(0, LOOP_DESCRIPTORS, 0, err, sizeof(err)) != 0) {
+        die(EXIT_CODE_RESOURCES, "raise the limit, in the shell or of the batch job", "%s", err);
+    }
     struct loop *loop = xmalloc(sizeof(*loop));
     CHECK(uv_loop_init(&loop->uv) == 0);
     CHECK(uv_prepare_init(&loop->uv, &loop->prepare) == 0);

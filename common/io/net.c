@@ -25,6 +25,7 @@
 #include <zmq.h>
 
 #include "common/base/check.h"
+#include "common/base/limits.h"
 #include "common/io/net_address.h"
 
 enum {
@@ -39,6 +40,11 @@ enum {
     KEEPALIVE_COUNT = 3,
     TCP_UNACKED_MS_MAX = 15000, // unacknowledged data for longer: the connection is dead
     UNBIND_MS_MAX = 1000,
+    // Upper bounds of what a context and a socket take.
+    CONTEXT_THREADS = 2,
+    CONTEXT_DESCRIPTORS = 10,
+    CONTEXT_BYTES = 4 << 20,
+    SOCKET_DESCRIPTORS = 8,
 };
 
 struct net {
@@ -63,6 +69,11 @@ _Static_assert(sizeof(zmq_msg_t) <= sizeof(((struct net_frame *)0)->opaque),
 _Static_assert(_Alignof(zmq_msg_t) <= 16, "a frame is aligned for a zmq_msg_t");
 
 struct net *net_create(void) {
+    char err[256];
+    // ZeroMQ aborts where its threads or their descriptors cannot be had.
+    if (limits_check(CONTEXT_THREADS, CONTEXT_DESCRIPTORS, CONTEXT_BYTES, err, sizeof(err)) != 0) {
+        die(EXIT_CODE_RESOURCES, "raise the limit, in the shell or of the batch job", "%s", err);
+    }
     struct net *net = xmalloc(sizeof(*net));
     net->ctx = zmq_ctx_new();
     CHECK(net->ctx);
@@ -151,12 +162,16 @@ static void monitor_drain(struct net_socket *s) {
 int net_open(struct net_socket **out, struct net *net, enum net_kind kind, const char *endpoint,
              char *err, size_t err_len) {
     *out = NULL;
-    char address[NET_ADDRESS_MAX];
-    int rc = net_address_prepare(address, kind, endpoint, err, err_len);
+    struct net_address address;
+    int rc = net_address_prepare(&address, kind, endpoint, err, err_len);
     if (rc != 0) {
         return rc;
     }
 
+    rc = limits_check(0, SOCKET_DESCRIPTORS, 0, err, err_len);
+    if (rc != 0) {
+        return rc;
+    }
     void *zmq = zmq_socket(net->ctx, kind == NET_ROUTER ? ZMQ_ROUTER : ZMQ_DEALER);
     if (!zmq) {
         return net_address_explain(errno, zmq_strerror(errno), kind, endpoint, err, err_len);
@@ -164,12 +179,13 @@ int net_open(struct net_socket **out, struct net *net, enum net_kind kind, const
     struct net_socket *s = xmalloc(sizeof(*s));
     *s = (struct net_socket){.net = net, .zmq = zmq, .kind = kind};
     net->sockets_open++;
-    set_options(s->zmq, kind, strchr(address, '[') != NULL);
+    set_options(s->zmq, kind, address.ipv6);
     monitor_start(s);
     size_t fd_len = sizeof(s->fd);
     CHECK(zmq_getsockopt(s->zmq, ZMQ_FD, &s->fd, &fd_len) == 0);
 
-    if ((kind == NET_ROUTER ? zmq_bind(s->zmq, address) : zmq_connect(s->zmq, address)) != 0) {
+    if ((kind == NET_ROUTER ? zmq_bind(s->zmq, address.text) : zmq_connect(s->zmq, address.text)) !=
+        0) {
         rc = net_address_explain(errno, zmq_strerror(errno), kind, endpoint, err, err_len);
         net_close(&s);
         return rc;

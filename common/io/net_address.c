@@ -44,24 +44,33 @@ static int split_tcp(char *host, size_t host_len, const char **port, enum net_ki
     return 0;
 }
 
-// Checks a tcp endpoint and writes the address for ZeroMQ to out. To bind, a host name is resolved
+// Resolves a host name, to IPv4 if it has such an address. Returns 0 and a list for freeaddrinfo,
+// or getaddrinfo's error for IPv4.
+static int resolve(struct addrinfo **found, const char *host) {
+    struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
+    int failure = getaddrinfo(host, NULL, &hints, found);
+    hints.ai_family = AF_INET6;
+    return failure != 0 && getaddrinfo(host, NULL, &hints, found) == 0 ? 0 : failure;
+}
+
+// Checks a tcp endpoint and prepares the address for ZeroMQ. To bind, a host name is resolved
 // (ZeroMQ binds numeric addresses and interfaces only); to connect it is kept, so that reconnects
 // resolve it again.
-static int prepare_tcp(char *out, size_t out_len, enum net_kind kind, const char *endpoint,
-                       char *err, size_t err_len) {
+static int prepare_tcp(struct net_address *out, enum net_kind kind, const char *endpoint, char *err,
+                       size_t err_len) {
     char host[NET_ENDPOINT_MAX];
     const char *port = "";
     int rc = split_tcp(host, sizeof(host), &port, kind, endpoint, err, err_len);
     if (rc != 0) {
         return rc;
     }
-    snprintf(out, out_len, "%s", endpoint);
-    if (host[0] == '[' || (kind == NET_ROUTER && strcmp(host, "*") == 0)) {
+    snprintf(out->text, sizeof(out->text), "%s", endpoint);
+    out->ipv6 = host[0] == '[';
+    if (out->ipv6 || (kind == NET_ROUTER && strcmp(host, "*") == 0)) {
         return 0;
     }
-    const struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
-    int failure = getaddrinfo(host, NULL, &hints, &found);
+    int failure = resolve(&found, host);
     if (failure != 0 && kind == NET_ROUTER) {
         return 0; // may be an interface ("eth0"); zmq_bind decides
     }
@@ -70,12 +79,14 @@ static int prepare_tcp(char *out, size_t out_len, enum net_kind kind, const char
                          "%s: the host name \"%s\" cannot be resolved: %s", endpoint, host,
                          gai_strerror(failure));
     }
+    out->ipv6 = found->ai_family == AF_INET6;
     if (kind == NET_ROUTER) {
         char address[NI_MAXHOST];
         failure = getnameinfo(found->ai_addr, found->ai_addrlen, address, sizeof(address), NULL, 0,
                               NI_NUMERICHOST);
         if (failure == 0) {
-            snprintf(out, out_len, "tcp://%s:%s", address, port);
+            snprintf(out->text, sizeof(out->text), out->ipv6 ? "tcp://[%s]:%s" : "tcp://%s:%s",
+                     address, port);
         }
     }
     freeaddrinfo(found);
@@ -115,8 +126,8 @@ static int clear_ipc_path(const char *endpoint, const char *path, char *err, siz
     return error_set(err, err_len, -EADDRINUSE, "%s is in use by another process", endpoint);
 }
 
-static int prepare_ipc(char *out, size_t out_len, enum net_kind kind, const char *endpoint,
-                       char *err, size_t err_len) {
+static int prepare_ipc(struct net_address *out, enum net_kind kind, const char *endpoint, char *err,
+                       size_t err_len) {
     const char *path = endpoint + strlen("ipc://");
     size_t len = strlen(path);
     if (len == 0) {
@@ -127,7 +138,7 @@ static int prepare_ipc(char *out, size_t out_len, enum net_kind kind, const char
                          "%s: the path has %zu bytes; the limit for sockets is %d; %s", endpoint,
                          len, (int)IPC_PATH_MAX, "use a shorter directory");
     }
-    snprintf(out, out_len, "%s", endpoint);
+    snprintf(out->text, sizeof(out->text), "%s", endpoint);
     if (kind == NET_DEALER) {
         return 0;
     }
@@ -169,18 +180,19 @@ int net_address_explain(int failure, const char *why, enum net_kind kind, const 
     }
 }
 
-int net_address_prepare(char out[NET_ADDRESS_MAX], enum net_kind kind, const char *endpoint,
+int net_address_prepare(struct net_address *out, enum net_kind kind, const char *endpoint,
                         char *err, size_t err_len) {
+    out->ipv6 = false;
     if (strlen(endpoint) >= NET_ENDPOINT_MAX) {
         return error_set(err, err_len, -ENAMETOOLONG,
                          "an address of %zu bytes is too long: the limit is %d", strlen(endpoint),
                          NET_ENDPOINT_MAX - 1);
     }
     if (strncmp(endpoint, "tcp://", 6) == 0) {
-        return prepare_tcp(out, NET_ADDRESS_MAX, kind, endpoint, err, err_len);
+        return prepare_tcp(out, kind, endpoint, err, err_len);
     }
     if (strncmp(endpoint, "ipc://", 6) == 0) {
-        return prepare_ipc(out, NET_ADDRESS_MAX, kind, endpoint, err, err_len);
+        return prepare_ipc(out, kind, endpoint, err, err_len);
     }
     return net_address_explain(EINVAL, "", kind, endpoint, err, err_len);
 }

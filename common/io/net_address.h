@@ -7,6 +7,7 @@
 #ifndef SPUR_COMMON_IO_NET_ADDRESS_H
 #define SPUR_COMMON_IO_NET_ADDRESS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define NET_ENDPOINT_MAX 256
@@ -16,11 +17,15 @@ enum net_kind {
     NET_DEALER, // connects to one peer
 };
 
-enum { NET_ADDRESS_MAX = NET_ENDPOINT_MAX + 1024 }; // a resolved host may be longer than its name
+// An address for zmq_bind or zmq_connect.
+struct net_address {
+    char text[NET_ENDPOINT_MAX + 1024]; // a resolved host may be longer than its name
+    bool ipv6;                          // a numeric IPv6 address, or a name without an IPv4 one
+};
 
-// Writes the address to pass to zmq_bind or zmq_connect to out. Removes a stale ipc socket file.
-// Returns 0, or a negative errno with a message in err.
-int net_address_prepare(char out[NET_ADDRESS_MAX], enum net_kind kind, const char *endpoint,
+// Prepares an address. Removes a stale ipc socket file. Returns 0, or a negative errno with a
+// message in err.
+int net_address_prepare(struct net_address *out, enum net_kind kind, const char *endpoint,
                         char *err, size_t err_len);
 
 // Writes a message for the errno of a failed bind or connect to err; why: ZeroMQ's own text.

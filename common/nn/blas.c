@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/check.h"
 #include "common/base/library.h"
+#include "common/base/limits.h"
 #include "common/nn/cpu.h"
 
 // clang-format off
@@ -24,6 +26,11 @@ static struct blas_library {
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static char load_error[512];
+static const char threads_variable[] = "OPENBLAS_NUM_THREADS";
+
+// OpenBLAS loops for ever where it cannot allocate the buffer of a product. Its code and one buffer
+// need about as much address space.
+enum { LOAD_BYTES = 128 << 20 };
 
 static void load(void) {
     static const struct library_symbol symbols[] = {
@@ -32,11 +39,24 @@ static void load(void) {
 #undef ROW
     };
     static const char *const files[] = {"libopenblas.so.0", "libopenblas.so", NULL};
+    if (limits_check(0, 0, LOAD_BYTES, load_error, sizeof(load_error)) != 0) {
+        return;
+    }
+    // Products of these sizes take tens of microseconds: dispatching them to OpenBLAS's own
+    // threads costs more than it saves and takes cores away from other workers. OpenBLAS starts
+    // its threads when it is loaded, and reads the variable then.
+    char *before = getenv(threads_variable);
+    before = before ? xstrdup(before) : NULL;
+    setenv(threads_variable, "1", 1);
     if (library_load(&blas, symbols, sizeof(symbols) / sizeof(symbols[0]), files, load_error,
                      sizeof(load_error)) == 0) {
-        // Products of these sizes take tens of microseconds: dispatching them to OpenBLAS's own
-        // threads costs more than it saves and takes cores away from other workers.
         blas.openblas_set_num_threads(1);
+    }
+    if (before) {
+        setenv(threads_variable, before, 1);
+        free(before);
+    } else {
+        unsetenv(threads_variable);
     }
 }
 

@@ -263,7 +263,11 @@ int store_open(struct store **out, const char *dir, struct store_meta *meta, uin
     rc = rc ? rc : mdb_env_open(s->env, dir, 0, 0644);
     rc = rc ? rc : open_contents(s, meta, dir, err, err_len);
     if (rc) {
-        if (rc != -1) {
+        if (rc == ENOMEM) {
+            snprintf(err, err_len,
+                     "%s: %llu MiB cannot be mapped: too little address space (ulimit -v)", dir,
+                     (unsigned long long)map >> 20);
+        } else if (rc != -1) {
             snprintf(err, err_len,
                      "%s: cannot be opened: %s; check its permissions and the free space", dir,
                      mdb_strerror(rc));

@@ -15,12 +15,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "cli/play/player.h"
 #include "cli/run/display.h"
 #include "cli/run/endpoints.h"
+#include "cli/run/log_tail.h"
 #include "cli/run/memory.h"
 #include "cli/run/spawn.h"
 #include "cli/run/summary.h"
@@ -142,6 +144,7 @@ static void restart_policy(void **state) {
     assert_int_equal(child_judge(&c, 2000, EXIT_CODE_TEMPFAIL, 0), CHILD_FATAL);
 
     c = child_of(CHILD_ACTOR);
+    snprintf(c.endpoint, sizeof(c.endpoint), "ipc:///run/actor-0");
     uint64_t pause = 0;
     for (int i = 0; i < 100; i++) {
         assert_int_equal(child_judge(&c, 2000, 0, SIGKILL), CHILD_AGAIN);
@@ -151,6 +154,16 @@ static void restart_policy(void **state) {
     assert_int_equal(pause, CHILD_PAUSE_MS_MAX);
     assert_int_equal(child_judge(&c, 2000, 0, 0), CHILD_AWAY);
     assert_int_equal(c.again_ms, 0);
+    // An actor that fails by itself every time is given up, unless others can join.
+    for (int others = 0; others < 2; others++) {
+        c = child_of(CHILD_ACTOR);
+        snprintf(c.endpoint, sizeof(c.endpoint), "%s", others ? "" : "ipc:///run/actor-0");
+        for (int i = 0; i < CHILD_FAILURES_MAX; i++) {
+            assert_int_equal(child_judge(&c, 2000, EXIT_CODE_RESOURCES, 0), CHILD_AGAIN);
+        }
+        assert_int_equal(child_judge(&c, 2000, EXIT_CODE_RESOURCES, 0),
+                         others ? CHILD_AGAIN : CHILD_FATAL);
+    }
     // Replaced by an actor of the same id: the run continues.
     assert_int_equal(child_judge(&c, 2000, EXIT_CODE_PROTOCOL, 0), CHILD_AWAY);
     assert_int_equal(child_judge(&c, 2000, EXIT_CODE_CONFIG, 0), CHILD_FATAL);
@@ -413,11 +426,51 @@ static void leave_socket(const char *path) {
     close(fd);
 }
 
+// The socket directory goes where it can be made: $TMPDIR, and at last the run directory.
+static void sockets_need_no_tmp(void **state) {
+    (void)state;
+    struct endpoints e;
+    char expected[PATH_MAX];
+    unsetenv("XDG_RUNTIME_DIR");
+    setenv("TMPDIR", dir, 1);
+    assert_int_equal(endpoints_private(&e, "/proc"), 0);
+    assert_int_equal(file_join(expected, sizeof(expected), dir, "spur-"), 0);
+    assert_int_equal(strncmp(e.folder, expected, strlen(expected)), 0);
+    endpoints_remove(&e);
+    // A directory that does not exist, or is too long for a socket, is passed over.
+    char deep[PATH_MAX];
+    memset(deep, 'x', sizeof(deep));
+    memcpy(deep, "/tmp/", 5);
+    deep[150] = '\0';
+    assert_int_equal(mkdir(deep, 0700), 0);
+    setenv("TMPDIR", deep, 1);
+    assert_int_equal(endpoints_private(&e, dir), 0);
+    assert_int_equal(strncmp(e.folder, "/tmp/spur-", 10), 0);
+    endpoints_remove(&e);
+    rmdir(deep);
+    unsetenv("TMPDIR");
+}
+
+static void the_reason_of_an_end_is_in_the_log(void **state) {
+    (void)state;
+    char path[PATH_MAX], reason[64];
+    static const char log[] = "2026-01-31T12:00:00.123Z actor-0 error no memory\n"
+                              "2026-01-31T12:00:00.124Z actor-0 error hint: buy some\n"
+                              "2026-01-31T12:00:00.125Z learner error another\n";
+    assert_int_equal(file_join(path, sizeof(path), dir, "log"), 0);
+    assert_int_equal(file_write_atomic(path, log, sizeof(log) - 1), 0);
+    log_tail_reason(reason, sizeof(reason), dir, "actor-0", "spur-actor");
+    assert_string_equal(reason, "no memory");
+    log_tail_reason(reason, sizeof(reason), dir, "evaluator", "spur-actor");
+    assert_string_equal(reason, "");
+    unlink(path);
+}
+
 static void endpoints_of_a_run(void **state) {
     (void)state;
     struct endpoints e;
     char back[NET_ENDPOINT_MAX];
-    assert_int_equal(endpoints_private(&e), 0);
+    assert_int_equal(endpoints_private(&e, dir), 0);
     assert_int_equal(strncmp(e.modelserver, "ipc:///", 7), 0);
     assert_true(strlen(e.modelserver) - strlen("ipc://") < 107);
     assert_int_equal(endpoints_write(&e, dir), 0);
@@ -435,7 +488,7 @@ static void endpoints_of_a_run(void **state) {
     assert_false(file_exists(folder));
 
     // The same after spur itself was killed and the run is resumed.
-    assert_int_equal(endpoints_private(&e), 0);
+    assert_int_equal(endpoints_private(&e, dir), 0);
     snprintf(folder, sizeof(folder), "%s", e.folder);
     leave_socket(e.modelserver + strlen("ipc://"));
     assert_int_equal(endpoints_write(&e, dir), 0);
@@ -443,7 +496,7 @@ static void endpoints_of_a_run(void **state) {
     assert_false(file_exists(folder));
     assert_int_equal(endpoints_read(back, dir, err, sizeof(err)), -1);
     // Only sockets are removed, and no folder with another name.
-    assert_int_equal(endpoints_private(&e), 0);
+    assert_int_equal(endpoints_private(&e, dir), 0);
     assert_int_equal(file_join(left, sizeof(left), e.folder, "letter"), 0);
     assert_int_equal(file_write_atomic(left, "", 0), 0);
     assert_int_equal(endpoints_write(&e, dir), 0);
@@ -537,6 +590,8 @@ int main(void) {
         cmocka_unit_test(the_live_line),
         cmocka_unit_test(memory_is_predicted),
         cmocka_unit_test(endpoints_of_a_run),
+        cmocka_unit_test(sockets_need_no_tmp),
+        cmocka_unit_test(the_reason_of_an_end_is_in_the_log),
         cmocka_unit_test(policy_files),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <dirent.h>
 #include <dlfcn.h>
 #include <math.h>
 #include <pthread.h>
@@ -133,6 +134,10 @@ static void the_environment_is_noticed(void **state) {
     __builtin_cpu_init();
     ask(out, sizeof(out), "Nehalem");
     assert_non_null(strstr(out, "core Nehalem, threads 1:"));
+#if !defined(__SANITIZE_THREAD__) // it has a thread of its own
+    assert_non_null(strstr(out, "tasks 1,"));
+#endif
+    assert_non_null(strstr(out, "OPENBLAS_NUM_THREADS=4")); // as it was, for child processes
     if (__builtin_cpu_supports("avx2")) {
         assert_non_null(strstr(out, "OPENBLAS_CORETYPE=Nehalem"));
         assert_non_null(strstr(out, "unset it"));
@@ -146,6 +151,19 @@ static void the_environment_is_noticed(void **state) {
 #endif
 }
 
+// Threads of this process, used or not.
+static int tasks(void) {
+    DIR *folder = opendir("/proc/self/task");
+    int n = 0;
+    for (struct dirent *entry; folder && (entry = readdir(folder));) {
+        n += entry->d_name[0] != '.';
+    }
+    if (folder) {
+        closedir(folder);
+    }
+    return n;
+}
+
 static int report(void) {
     char line[512] = "fine";
     if (blas_load(line, sizeof(line)) < 0) {
@@ -157,7 +175,8 @@ static int report(void) {
     int (*threads)(void) = NULL;
     memcpy(&threads, &address, sizeof(address));
     blas_core_is_slow(line, sizeof(line));
-    printf("core %s, threads %d: %s\n", blas_core(), threads ? threads() : -1, line);
+    printf("core %s, threads %d: %s\ntasks %d, OPENBLAS_NUM_THREADS=%s\n", blas_core(),
+           threads ? threads() : -1, line, tasks(), getenv("OPENBLAS_NUM_THREADS"));
     return 0;
 }
 

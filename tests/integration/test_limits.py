@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Shows that a run under the limits of a shell or batch system works, or ends in time with a sentence and a
+documented exit code: address space, open files, processes, closed streams, a read-only /tmp, names that have only
+an IPv6 address, and compute.kernels=openblas, whose library aborts or loops without memory. Cases that need root
+are skipped visibly."""
+import os
+import resource
+import shlex
+import subprocess
+import sys
+
+from harness import BIN, SHORT, check, end, main, read
+
+DOCUMENTED = {0, 1, 64, 69, 71, 74, 75, 76, 78}
+SECONDS = 90
+MIB = 1 << 20
+
+
+def short_run(stage, run_dir, *args):
+    command = ["run", "inverted_pendulum", "--run-dir", run_dir, *args]
+    for key, value in SHORT.items():
+        command += ["--set", f"{key}={value}"]
+    return command
+
+
+def verdict(what, process, works):
+    """Checks the end of a run: solved or spent, or a sentence. works: it must have worked."""
+    code = end(process, SECONDS)
+    text = read(process.output)
+    check(code in DOCUMENTED, f"{what}: exit code {code}:\n{text[-2000:]}")
+    check(code == 0 or "error" in text or "spur: " in text or "could not" in text,
+          f"{what}: exit code {code} without a sentence:\n{text[-2000:]}")
+    check(code == 0 or not works, f"{what}: exit code {code}:\n{text[-2000:]}")
+    return code, text
+
+
+def limited(what, value):
+    return lambda: resource.setrlimit(what, (value, value))
+
+
+def address_space(stage):
+    """The limit of the issue, 150 MB, and a row around it."""
+    for mib in (50, 150, 1024):
+        process = stage.start("spur", *short_run(stage, stage.path(f"v{mib}")),
+                              preexec_fn=limited(resource.RLIMIT_AS, mib * MIB))
+        code, text = verdict(f"{mib} MiB", process, mib == 1024)
+        check(code in (0, 1, 71), f"{mib} MiB: exit code {code}:\n{text[-2000:]}")
+        stage.no_orphans(3)
+
+
+def address_space_with_openblas(stage):
+    for mib in (60, 150):
+        process = stage.start("spur", *short_run(stage, stage.path(f"b{mib}"), "--set", "compute.kernels=openblas"),
+                              preexec_fn=limited(resource.RLIMIT_AS, mib * MIB))
+        verdict(f"openblas in {mib} MiB", process, False)
+        stage.no_orphans(3)
+
+
+def open_files(stage):
+    for files in (6, 12, 20, 26, 64):
+        process = stage.start("spur", *short_run(stage, stage.path(f"n{files}")),
+                              preexec_fn=limited(resource.RLIMIT_NOFILE, files))
+        code, text = verdict(f"{files} files", process, files == 64)
+        check(code == 0 or "open" in text, f"{files} files: the reason is not named:\n{text}")
+        stage.no_orphans(3)
+
+
+def processes(stage):
+    """As a user without processes of its own. The limit does not hold for root."""
+    if os.geteuid() != 0:
+        print("skipped: processes: needs root, to become a user without processes", file=sys.stderr)
+        return
+    nobody = 65534
+    os.chmod(stage.folder, 0o755)
+
+    def become(limit):
+        def change():
+            resource.setrlimit(resource.RLIMIT_NPROC, (limit, limit))
+            os.setgroups([])
+            os.setgid(nobody)
+            os.setuid(nobody)
+        return change
+    for limit in (1, 3, 6, 10, 100):
+        folder = stage.path(f"p{limit}")
+        os.mkdir(folder)
+        os.chmod(folder, 0o777)
+        stage.env["XDG_RUNTIME_DIR"] = folder
+        try:
+            process = stage.start("spur", *short_run(stage, os.path.join(folder, "run")), preexec_fn=become(limit))
+        except PermissionError:
+            print("skipped: processes: the programs are not readable for others", file=sys.stderr)
+            return
+        verdict(f"{limit} processes", process, limit == 100)
+        stage.no_orphans(3)
+
+
+def closed_streams(stage):
+    def close():
+        for fd in range(3):
+            os.close(fd)
+    process = stage.start("spur", *short_run(stage, stage.path("closed")), preexec_fn=close)
+    code = end(process, SECONDS)
+    check(code == 0, f"closed streams: exit code {code}")
+    check("step budget spent" in read(stage.path("closed", "log")), "closed streams: the run did not end by itself")
+
+
+def in_namespace(stage, *flags, script, seconds=SECONDS):
+    """Runs a shell script as root in namespaces of its own; None where that is not possible."""
+    if subprocess.run(["unshare", *flags, "true"], check=False, capture_output=True).returncode != 0:
+        print(f"skipped: unshare {' '.join(flags)} is not permitted", file=sys.stderr)
+        return None
+    done = subprocess.run(["unshare", *flags, "sh", "-c", script], cwd=stage.folder, env=stage.env, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds, check=False)
+    return done
+
+
+def read_only_tmp(stage):
+    """Then $TMPDIR is used, and without it the run directory."""
+    os.mkdir(stage.path("tmp"))
+    run = " ".join(map(shlex.quote, map(str, [os.path.join(BIN, "spur"), *short_run(stage, "RUN")])))
+    stage.env.pop("XDG_RUNTIME_DIR")
+    for name, tmpdir in (("one", f"TMPDIR={stage.path('tmp')}"), ("two", "TMPDIR=")):
+        # The stage may be below /tmp: only its folder stays writable.
+        done = in_namespace(stage, "-m", script=f"mount --bind {stage.folder} /mnt && mount --bind /tmp /tmp && "
+                            f"mount -o remount,ro,bind /tmp && mount --bind /mnt {stage.folder} && "
+                            f"cd {stage.folder} && {tmpdir} {run.replace('RUN', name)}")
+        if done:
+            check(done.returncode == 0, f"read-only /tmp, {tmpdir}: exit code {done.returncode}:\n{done.stdout}")
+
+
+def ipv6_only(stage):
+    spur = os.path.join(BIN, "spur")
+    sets = " ".join(f"--set {key}={str(value).replace(' ', '')}" for key, value in
+                    {**SHORT, "run.steps": 100000}.items())
+    with open(stage.path("hosts"), "w", encoding="utf-8") as f:
+        f.write("127.0.0.1 localhost\nfd00:77::1 trainer.test\n")
+    done = in_namespace(stage, "-n", "-m", script=f"""
+        ip link set lo up && ip -6 addr add fd00:77::1/128 dev lo nodad && mount --bind hosts /etc/hosts || exit 99
+        {spur} run inverted_pendulum {sets} --run-dir six --listen tcp://trainer.test:7905 >out 2>&1 & run=$!
+        for i in $(seq 40); do
+            {spur} status tcp://trainer.test:7905 >status 2>&1 && grep -q actor-0 status && break
+            sleep 0.25
+        done
+        head -n 1 status; tail -n 3 out
+        kill -INT $run; wait $run""")
+    if not done:
+        return
+    if done.returncode == 99:
+        print("skipped: ipv6_only: no IPv6 address can be set", file=sys.stderr)
+        return
+    check("modelserver" in done.stdout, f"status by name: {done.stdout}")
+    check("actor-0" in read(stage.path("status")), f"no actor connected:\n{read(stage.path('status'))}")
+
+
+main(address_space, address_space_with_openblas, open_files, processes, closed_streams, read_only_tmp, ipv6_only)
