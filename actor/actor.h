@@ -29,9 +29,9 @@
 #define ACTOR_LEAVE_MS 2000       // for the last acknowledgements when leaving
 #define ACTOR_POLICY_GAP_MS 20    // between requests for a policy that is newer but not required
 #define ACTOR_POLICY_RETRY_MS 100 // after an answer without a policy
-// The actor leaves when more than one step in 50 is bad over a long time, or 20 in a row.
-#define ACTOR_BAD_WEIGHT 50
-#define ACTOR_BAD_MAX 1000
+// The actor leaves when more than one step in 10 is bad over a long time, or 20 in a row.
+#define ACTOR_BAD_WEIGHT 10
+#define ACTOR_BAD_MAX 200
 
 struct actor;
 

@@ -5,11 +5,14 @@
 // One thread, one loop. A tick performs the due actions. The loop's idle phase steps the
 // environments while the core may step, a few steps at a time, so that messages and status
 // are answered within milliseconds. Otherwise the process sleeps.
+//
+// With --env-host FILE.so the program is the child process of a plug-in instead (env_host.h).
 #include <stdio.h>
 #include <string.h>
 
 #include "actor/actor.h"
 #include "actor/env/env_factory.h"
+#include "actor/env/process/env_host.h"
 #include "actor/evaluator.h"
 #include "actor/vec_env.h"
 #include "common/base/check.h"
@@ -170,8 +173,11 @@ static const struct task *choose_task(struct app *app) {
     if (!o->env) {
         return name ? find_task(name) : NULL;
     }
-    struct env_spec spec = {
-        .env = o->env, .dir = o->env_dir, .python = o->env_python, .timeout_s = o->env_timeout_s};
+    struct env_spec spec = {.env = o->env,
+                            .dir = o->env_dir,
+                            .python = o->env_python,
+                            .timeout_s = o->env_timeout_s,
+                            .shared = o->env_shared};
     if (env_own_read(&app->env, &spec, err, sizeof(err)) < 0) {
         die(EXIT_CODE_CONFIG, NULL, "--env %s", err);
     }
@@ -231,6 +237,9 @@ static const struct daemon_spec daemon_spec = {
 int main(int argc, char **argv) {
     static struct app app;
     struct daemon *d = &app.daemon;
+    if (argc == 3 && strcmp(argv[1], ENV_HOST_OPTION) == 0) {
+        return env_host(argv[2]);
+    }
     daemon_init(d, &daemon_spec, &app, argc, argv);
     if (d->options.evaluate) {
         d->options.learner = NULL; // the model server sends the policies to evaluate

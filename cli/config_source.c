@@ -117,11 +117,13 @@ static int read_own(const struct env_own **out, const struct config *c) {
     char err[2048];
     bool known = own.env[0] != '\0' && strcmp(own.env, c->task.env) == 0 &&
                  strcmp(own.dir, c->task.env_dir) == 0 &&
-                 strcmp(own.python, c->task.env_python) == 0;
+                 strcmp(own.python, c->task.env_python) == 0 &&
+                 own.task.env_shared == !c->task.isolate;
     struct env_spec spec = {.env = c->task.env,
                             .dir = c->task.env_dir,
                             .python = c->task.env_python,
-                            .timeout_s = c->task.env_timeout_s};
+                            .timeout_s = c->task.env_timeout_s,
+                            .shared = !c->task.isolate};
     if (!known && env_own_read(&own, &spec, err, sizeof(err)) < 0) {
         own = (struct env_own){0};
         return cli_fail(EXIT_CODE_CONFIG, NULL, "%s", err);

@@ -51,6 +51,8 @@ static const struct {
      "the interpreter of python: (default: python3 of $VIRTUAL_ENV or PATH)"},
     {"env-timeout-s", "SECONDS", KIND_SECONDS, OPTION_ENV, offsetof(struct options, env_timeout_s),
      "for each answer of its process (default: 60)"},
+    {"no-isolate", NULL, KIND_FLAG, OPTION_ENV, offsetof(struct options, env_shared),
+     "load a plug-in into this process (task.isolate: false)"},
     {"parent", "PID", KIND_PID, 0, offsetof(struct options, parent),
      "end when this process is no longer the parent"},
     {"log", "FILE", KIND_STRING, 0, offsetof(struct options, log_path),

@@ -31,7 +31,7 @@ struct options {
     const char *config, *run_dir, *modelserver, *learner, *bind, *id, *task, *env, *log_path;
     const char *env_dir, *env_python;
     double env_timeout_s; // 0: not given
-    bool evaluate, verbose;
+    bool evaluate, verbose, env_shared;
     int envs;   // 1 to CONFIG_ENVS_PER_ACTOR_MAX; 0: not given
     int parent; // pid to end with; 0: nobody's child
 };

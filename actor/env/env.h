@@ -32,6 +32,7 @@ struct env_spec {
     const char *dir;    // working directory of its process; NULL or "": the current one
     const char *python; // interpreter for python:; NULL or "": the default (env_process.h)
     double timeout_s;   // for each reply of its process; 0: ENV_TIMEOUT_S
+    bool shared;        // load FILE.so into this process (task.isolate: false)
 };
 #define ENV_TIMEOUT_S 60.0
 

@@ -34,7 +34,8 @@ enum env_source env_source_of(const char *env) {
 }
 
 bool env_in_process(const struct task *task) {
-    return task->env != NULL && env_source_of(task->env) != ENV_SOURCE_FILE;
+    return task->env != NULL && (env_source_of(task->env) != ENV_SOURCE_FILE ||
+                                 (ends_in(task->env, ".so") && !task->env_shared));
 }
 
 // A creation in this process: compiles a model, or runs code of a plug-in.
@@ -69,6 +70,9 @@ static struct env *create_own(const struct env_spec *spec, const struct env_wait
                               size_t note_len, char *err, size_t err_len) {
     if (env_source_of(spec->env) != ENV_SOURCE_FILE) {
         return env_process_create(spec, wait, note, note_len, err, err_len);
+    }
+    if (ends_in(spec->env, ".so") && !spec->shared) {
+        return env_process_create_plugin(spec, wait, err, err_len);
     }
     return create_here((struct creation){.file = spec->env, .err = err, .err_len = err_len}, wait);
 }
@@ -131,8 +135,11 @@ int env_own_read(struct env_own *own, const struct env_spec *spec, char *err, si
     if (resolve_spec(own, spec, err, err_len) < 0) {
         return -1;
     }
-    struct env_spec resolved = {
-        .env = own->env, .dir = own->dir, .python = own->python, .timeout_s = spec->timeout_s};
+    struct env_spec resolved = {.env = own->env,
+                                .dir = own->dir,
+                                .python = own->python,
+                                .timeout_s = spec->timeout_s,
+                                .shared = spec->shared};
     struct env *env = create_own(&resolved, NULL, own->note, sizeof(own->note), err, err_len);
     if (env == NULL) {
         return -1;
@@ -145,6 +152,7 @@ int env_own_read(struct env_own *own, const struct env_spec *spec, char *err, si
     own->task.env_dir = own->dir;
     own->task.env_python = own->python;
     own->task.env_timeout_s = spec->timeout_s;
+    own->task.env_shared = spec->shared;
     env_destroy(&env);
     return 0;
 }
@@ -186,7 +194,8 @@ struct env *env_create_waiting(const struct task *task, const struct env_wait *w
     struct env_spec spec = {.env = task->env,
                             .dir = task->env_dir,
                             .python = task->env_python,
-                            .timeout_s = task->env_timeout_s};
+                            .timeout_s = task->env_timeout_s,
+                            .shared = task->env_shared};
     struct env *env = create_own(&spec, wait, NULL, 0, err, err_len);
     if (env != NULL && !agrees(env->task, task, err, err_len)) {
         env_destroy(&env);

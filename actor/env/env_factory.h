@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Creates environments: of a built-in task, of a description (FILE.yaml), of a plug-in (FILE.so),
-// or in another process (python:MODULE:FUNCTION, or a command). Only this file refers to all kinds.
+// Creates environments: of a built-in task, of a description (FILE.yaml), or in another process
+// (a plug-in, FILE.so; python:MODULE:FUNCTION; a command). Only this file refers to all kinds.
 #ifndef SPUR_ACTOR_ENV_ENV_FACTORY_H
 #define SPUR_ACTOR_ENV_ENV_FACTORY_H
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Loads a plug-in and validates everything that it returns, because it runs in our process.
+// Loads a plug-in into this process and validates everything that it returns.
 //
 // Its struct is validated before any function is called. It writes observations to a buffer that
 // reveals unwritten numbers (NaN before each call) and writes beyond the end (a guard pattern). An
@@ -38,6 +38,7 @@ struct plugin {
     int steps;                           // since the reset
     bool bad;                            // since the reset
     bool overrun;                        // permanent
+    char fault[256];                     // reason for the last bad step
     float obs[TASK_OBS_DIM_MAX + GUARD]; // the last observation, validated
 };
 
@@ -133,12 +134,11 @@ static int check_api(const struct spur_env *api, const char *path, char *err, si
 // Makes the step or reset bad.
 __attribute__((format(printf, 2, 3))) static void fail_step(struct plugin *p, const char *fmt,
                                                             ...) {
-    char text[256];
     va_list args;
     va_start(args, fmt);
-    vsnprintf(text, sizeof(text), fmt, args);
+    vsnprintf(p->fault, sizeof(p->fault), fmt, args);
     va_end(args);
-    log_warn("%s: the plug-in %s", p->name, text);
+    log_warn("%s: the plug-in %s", p->name, p->fault);
     p->bad = true;
 }
 
@@ -169,7 +169,7 @@ static void check_obs(struct plugin *p, const char *function) {
     }
 }
 
-static void plugin_reset(struct env *env, struct rng *rng) {
+void env_plugin_reset(struct env *env, uint64_t seed) {
     struct plugin *p = (struct plugin *)env;
     p->steps = 0;
     p->bad = false;
@@ -178,25 +178,34 @@ static void plugin_reset(struct env *env, struct rng *rng) {
         fail_step(p, "wrote beyond its %d observations before: it cannot continue",
                   p->task.obs_dim);
     } else {
-        p->api->reset(p->state, p->obs, rng_u64(rng));
+        p->api->reset(p->state, p->obs, seed);
     }
     check_obs(p, "reset");
 }
 
-static struct env_step plugin_step(struct env *env, const float *action) {
+static void plugin_reset(struct env *env, struct rng *rng) {
+    env_plugin_reset(env, rng_u64(rng));
+}
+
+void env_plugin_bounds(const struct env *env, const float **low, const float **high) {
+    const struct plugin *p = (const struct plugin *)env;
+    *low = p->api->act_low;
+    *high = p->api->act_high;
+}
+
+const char *env_plugin_fault(const struct env *env) {
+    return ((const struct plugin *)env)->fault;
+}
+
+struct env_step env_plugin_step(struct env *env, const float *action) {
     struct plugin *p = (struct plugin *)env;
     if (p->bad) {
         return (struct env_step){.bad = true};
     }
-    float act[TASK_ACT_DIM_MAX];
-    for (int i = 0; i < p->task.act_dim; i++) {
-        double low = (double)p->api->act_low[i], high = (double)p->api->act_high[i];
-        act[i] = (float)(0.5 * (high + low) + 0.5 * (high - low) * (double)action[i]);
-    }
     double reward = NAN;
     int terminated = 0;
     prepare_obs(p);
-    int rc = p->api->step(p->state, p->obs, &reward, &terminated, act);
+    int rc = p->api->step(p->state, p->obs, &reward, &terminated, action);
     p->steps++;
     if (rc != 0) {
         fail_step(p, "reports that step %d of the episode failed (%d)", p->steps, rc);
@@ -204,12 +213,22 @@ static struct env_step plugin_step(struct env *env, const float *action) {
         fail_step(p, "returned a reward that is non-finite or unwritten: %g", reward);
     }
     check_obs(p, "step");
-    struct env_step step = {
+    return (struct env_step){
         .reward = p->bad ? 0.0 : reward,
         .terminated = !p->bad && (terminated != 0 || task_outside_ranges(&p->task, p->obs)),
         .bad = p->bad,
     };
-    step.truncated = !step.terminated && p->steps >= env->task->horizon;
+}
+
+static struct env_step plugin_step(struct env *env, const float *action) {
+    struct plugin *p = (struct plugin *)env;
+    float act[TASK_ACT_DIM_MAX];
+    for (int i = 0; i < p->task.act_dim; i++) {
+        double low = (double)p->api->act_low[i], high = (double)p->api->act_high[i];
+        act[i] = (float)(0.5 * (high + low) + 0.5 * (high - low) * (double)action[i]);
+    }
+    struct env_step step = env_plugin_step(env, act);
+    step.truncated = !step.bad && !step.terminated && p->steps >= env->task->horizon;
     return step;
 }
 

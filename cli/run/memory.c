@@ -25,6 +25,7 @@
 #define ENV_BYTES KIB(3900)      // per environment of unknown size: of Hopper, mostly for contacts
 #define ENV_EXTRA_BYTES KIB(700) // per environment of known size
 #define PROCESS_BYTES KIB(90000) // per environment in a process: Python, Gymnasium, MuJoCo
+#define PLUGIN_BYTES KIB(1500)   // per plug-in in a process, without the simulator's own memory
 #define SPUR_BYTES KIB(2700)
 
 static void add(struct memory *m, const char *process, const char *what, uint64_t bytes) {
@@ -67,9 +68,11 @@ static void add_actors(struct memory *m, const struct config *c, const struct ta
     uint64_t actors = (uint64_t)c->run.actors;
     add(m, name, "programs", SPUR_BYTES + (actors + 1) * ACTOR_BYTES);
     uint64_t envs = actors * (uint64_t)c->run.envs_per_actor + (uint64_t)evaluation_lanes(task);
-    uint64_t each = env_in_process(task) ? PROCESS_BYTES
-                    : env.each > 0       ? env.each + ENV_EXTRA_BYTES
-                                         : ENV_BYTES;
+    bool process = env_in_process(task);
+    uint64_t each = process && env_source_of(task->env) == ENV_SOURCE_FILE ? PLUGIN_BYTES
+                    : process                                              ? PROCESS_BYTES
+                    : env.each > 0 ? env.each + ENV_EXTRA_BYTES
+                                   : ENV_BYTES;
     add(m, name, "environments", envs * each);
     if (env.shared > 0) {
         add(m, name, "MuJoCo models", (actors + 1) * env.shared);

@@ -81,6 +81,9 @@ static void set_args(struct child *c, const struct rundir *dir, const struct end
             c->args[n++] = "--env-python";
             c->args[n++] = dir->config.task.env_python;
         }
+        if (!dir->config.task.isolate) {
+            c->args[n++] = "--no-isolate";
+        }
         c->args[n++] = "--id";
         c->args[n++] = c->name;
         if (c->endpoint[0] != '\0') {

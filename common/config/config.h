@@ -71,6 +71,7 @@ struct config {
         char env_dir[CONFIG_STRING_MAX]; // working directory of the process of env
         char env_python[CONFIG_STRING_MAX];
         double env_timeout_s; // of each answer of the process
+        bool isolate;         // run a plug-in in a process of its own
         int obs_dim, act_dim; // of env; 0 for a built-in task
         int horizon;          // 0: as defined by the task
         enum task_termination termination;

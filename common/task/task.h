@@ -44,6 +44,7 @@ struct task {
     const char *env;                  // task.env of an environment of the user; NULL: built in
     const char *env_dir, *env_python; // task.env_dir and task.env_python of an env in a process
     double env_timeout_s;             // task.env_timeout_s of the same
+    bool env_shared;                  // not task.isolate: a plug-in runs in the actor's process
     int obs_dim, act_dim;
     float act_low, act_high; // bounds of the environment; policies act in [-1, 1]
     int horizon;             // steps until truncation

@@ -32,6 +32,7 @@ static void user_task(struct task *task, const struct config *c) {
         .env_dir = c->task.env_dir,
         .env_python = c->task.env_python,
         .env_timeout_s = c->task.env_timeout_s,
+        .env_shared = !c->task.isolate,
         .obs_dim = c->task.obs_dim,
         .act_dim = c->task.act_dim,
         .act_low = -1.0f,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The interface of a plug-in: an environment of your own, in C or any language that can export a
-// C struct, which spur's actors load and step in their process.
+// C struct, which spur loads and steps in a process of its own.
 //
 //   #include <spur/env.h>
 //   ...
@@ -17,11 +17,12 @@
 // spur loads the file, looks up the symbol spur_env, and validates the struct before it calls a
 // function. It validates the results of every step. A step with a number that is not finite, with
 // an unwritten observation, or with a write beyond the observation is reported, dropped and not
-// learned from. A crash ends only the actor's process.
+// learned from. So is one that crashes, exits or hangs: the next episode runs in a new process.
+// Standard output and error go to the log.
 //
-// The functions of one environment are called from one thread. Several environments may exist at
-// the same time, so keep their state in the memory that create returns. Derive random numbers
-// from the seed of reset, so that runs can be reproduced.
+// The functions of one environment are called from one thread. With task.isolate: false several
+// environments share a process: keep their state in the memory that create returns. Derive random
+// numbers from the seed of reset, so that runs can be reproduced.
 #ifndef SPUR_ENV_H
 #define SPUR_ENV_H
 

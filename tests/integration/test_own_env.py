@@ -5,12 +5,13 @@ in YAML and one a plug-in. Such a run is resumed from another folder, evaluated,
 of an environment are reported and harmless."""
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import time
 
-from harness import SHORT, SOURCE, check, end, endpoints, lines_of, main, progress, read, status, wait_for
+from harness import BIN, SHORT, SOURCE, check, end, endpoints, lines_of, main, progress, read, status, wait_for
 
 BUILD_TESTS = os.path.join(os.environ["SPUR_BUILD_ROOT"], "tests")
 LONG = {"run.steps": 1000000, "eval.every_steps": 1000000}
@@ -122,10 +123,11 @@ def a_plugin(stage):
 
 
 def a_slow_plugin(stage):
-    # Each process creates its environment for 4 s after it has joined: it is not lost, and the run has all evaluations.
+    # Each process creates its environment in itself for 4 s after it has joined: it is not lost, and the run has all
+    # evaluations.
     run_dir = stage.path("run-dir")
     slow = ["--env", os.path.join(BUILD_TESTS, "faulty_slow.so")]
-    limits = {"network.lost_after_ms": 1000, "network.heartbeat_ms": 200}
+    limits = {"network.lost_after_ms": 1000, "network.heartbeat_ms": 200, "task.isolate": "false"}
     run = stage.run(run_dir, *slow, sets=limits)
     code = end(run, 60)
     log = read(os.path.join(run_dir, "log"))
@@ -137,7 +139,7 @@ def a_slow_plugin(stage):
     run = stage.run(run_dir, *slow, sets={**LONG, **limits})
     where = wait_for("the run's endpoints", lambda: endpoints(run_dir), 20)
     join = ["--modelserver", where["modelserver"], "--learner", where["learner"]]
-    hand = stage.start("spur-actor", *join, *slow, "--id", "by-hand")
+    hand = stage.start("spur-actor", *join, *slow, "--no-isolate", "--id", "by-hand")
     wait_for("it joins", lambda: "by-hand joined" in read(os.path.join(run_dir, "log")), 10)
     time.sleep(0.5)  # it receives the Welcome
     hand.terminate()
@@ -162,6 +164,35 @@ def a_broken_plugin(stage):
         run = stage.run(stage.path(fault), "--env", os.path.join(BUILD_TESTS, f"faulty_{fault}.so"), sets=LONG)
         check(end(run, 30) == 78 and words in read(run.output), f"{fault}: {run.returncode}: {read(run.output)}")
         check(not progress(stage.path(fault)), "it was learned from")
+    stage.no_orphans()
+
+
+def a_plugin_that_prints(stage):
+    # Its banner is in the log, not in the output that other programs read.
+    plugin = os.path.join(BUILD_TESTS, "faulty_meddles.so")
+
+    def output(*args):
+        return subprocess.run([os.path.join(BIN, "spur"), *args], cwd=stage.folder, check=True, capture_output=True, text=True,
+                              timeout=30)
+    config = output("config", "--env", plugin)
+    check("a banner" in config.stderr and "a banner" not in config.stdout, config.stderr)
+    with open(stage.path("c.yaml"), "w", encoding="utf-8") as f:
+        f.write(config.stdout)
+    run = stage.run(stage.path("run-dir"), task=stage.path("c.yaml"))
+    check(end(run, 60) == 0, read(run.output))
+    check(re.search(r"actor-0 info  counter.*a banner|actor-0 info  faulty_meddles.*a banner",
+                    read(os.path.join(stage.path("run-dir"), "log"))), "the banner is not in the log")
+    check(len(json.loads(output("eval", stage.path("run-dir"), "--json").stdout)["returns"]) == 2, "not the run's 2 episodes")
+    stage.no_orphans()
+
+
+def a_plugin_that_crashes(stage):
+    # From the third step of every episode on, with the reason in the log, and the run ends as with other faults.
+    run = stage.run(stage.path("run-dir"), "--env", os.path.join(BUILD_TESTS, "faulty_crashes.so"), sets=LONG)
+    check(end(run, 30) == 78, f"exit code {run.returncode}: {read(run.output)}")
+    text = read(os.path.join(stage.path("run-dir"), "log"))
+    check("killed by signal 11 (Segmentation fault) before it answered STEP" in text and "failure 5" in text, text)
+    check("is broken" in read(run.output), read(run.output))
     stage.no_orphans()
 
 
@@ -190,4 +221,4 @@ def wrong_files(stage):
     check(not os.path.exists(stage.path("x")), "a refused run leaves a folder")
 
 
-main(a_description, a_plugin, a_slow_plugin, a_broken_plugin, wrong_files)
+main(a_description, a_plugin, a_slow_plugin, a_broken_plugin, a_plugin_that_prints, a_plugin_that_crashes, wrong_files)

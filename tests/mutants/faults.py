@@ -869,3 +869,17 @@ faults(
      "cores = (int)quota + 1;",
      "host"),
 )
+
+# ---- environments in a process ----
+
+faults(
+    "actor/env/process/env_process.c",
+    ("plugin-seed-cut", "(p->plugin ? 0 : 64 - SEED_BITS)", "(64 - SEED_BITS)", "plugin"),
+    ("step-error-ends-process", "if (rc == -EREMOTEIO) {\n            drop_episode(p, err);\n        } else if (rc < 0) {",
+     "if (rc < 0) {", "process"),
+    ("plugin-without-its-rule", "p->task.ranges = (int)n;", "p->task.ranges = 0;", "plugin"),
+)
+faults(
+    "actor/env/process/env_host.c",
+    ("host-ignores-the-rule", "step.terminated ? FRAME_TERMINATED : 0", "0", "plugin"),
+)

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
 // A plug-in that counts its steps, with one fault, selected at compile time by
 // -DFAULT=name. Tests show that each is refused or stopped.
+#include <fenv.h>
+#include <locale.h>
 #include <math.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "include/spur/env.h"
@@ -29,6 +33,10 @@ enum fault {
     unwritten,
     overrun,
     step_fails,
+    meddles,
+    crashes,
+    exits,
+    hangs,
 };
 
 #define OBS_DIM 2
@@ -53,7 +61,30 @@ static void sleep_in_second(void) {
     }
 }
 
+// Changes what a process has once: working directory, mask of file modes, environment, signals,
+// rounding, standard streams.
+static void meddle(void) {
+    puts("a banner");
+    if (chdir("/") != 0) {
+        abort();
+    }
+    umask(0);
+    setenv("LC_ALL", "C.UTF-8", 1);
+    setlocale(LC_ALL, "");
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGINT, SIG_IGN);
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL);
+    fesetround(FE_UPWARD);
+    fclose(stdin);
+    fclose(stdout);
+}
+
 static void *create(char *err, size_t err_len) {
+    if (FAULT == meddles) {
+        meddle();
+    }
     if (FAULT == create_fails) {
         snprintf(err, err_len, "no licence for the simulator");
         return NULL;
@@ -76,6 +107,21 @@ static void reset(void *env, float *obs, uint64_t seed) {
 
 static int step(void *env, float *obs, double *reward, int *terminated, const float *action) {
     int n = ++*(int *)env;
+    if (n == 3) {
+        switch ((int)FAULT) {
+        case crashes:
+            raise(SIGSEGV);
+            break;
+        case exits:
+            exit(0);
+        case hangs:
+            for (;;) {
+                pause();
+            }
+        default:
+            break;
+        }
+    }
     obs[0] = FAULT == nan_in_step && n >= 3 ? NAN : (float)n;
     if (FAULT != unwritten) {
         obs[1] = action[0];

@@ -194,7 +194,6 @@ static void test_failures(void **state) {
         {"exit", "the process ended with code 3 before it answered STEP"},
         {"killed", "was killed by signal 9"},
         {"hang", "no answer to STEP in time"},
-        {"error", "step failed: ZeroDivisionError: division by zero"},
         {"garbage", "is not a frame of the protocol"},
         {"giant", "is not a frame of the protocol"},
         {"short", "16 bytes, not the 32 of 2 observations"},
@@ -233,6 +232,27 @@ static void test_failures(void **state) {
             assert_said(said, "]: motor on fire"); // without an end of the line
         }
     }
+}
+
+// An ERROR in reply to STEP drops the episode; the process goes on, and a traceback is logged once.
+static void test_errors(void **state) {
+    (void)state;
+    double obs[2];
+    struct env *env = make(child("error"), 20);
+    for (uint64_t episode = 0; episode < 10; episode++) {
+        reset(env, episode, obs);
+        assert_false(act(env, 0, obs).bad || act(env, 0, obs).bad);
+        struct env_step step = act(env, 0, obs);
+        assert_true(step.bad && !step.broken);
+        assert_true(act(env, 0, obs).bad); // until the reset
+    }
+    env_destroy(&env);
+    const char *said = logged();
+    assert_null(strstr(said, "started again"));
+    assert_said(said, "step failed: ZeroDivisionError: division by zero; the episode is dropped");
+    const char *traceback = strstr(said, "]: Traceback");
+    assert_non_null(traceback);
+    assert_null(strstr(traceback + 1, "]: Traceback"));
 }
 
 // A number that is not finite is a bad step, but no fault of the process.
@@ -518,13 +538,13 @@ int main(void) {
     unsetenv("VIRTUAL_ENV");
     setenv("PYTHONDONTWRITEBYTECODE", "1", 1);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_command),  cmocka_unit_test(test_horizon),
-        cmocka_unit_test(test_refused),  cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_numbers),  cmocka_unit_test(test_bound),
-        cmocka_unit_test(test_prints),   cmocka_unit_test(test_wait),
-        cmocka_unit_test(test_pictures), cmocka_unit_test(test_python),
-        cmocka_unit_test(test_close),    cmocka_unit_test(test_python_refused),
-        cmocka_unit_test(test_orphans),
+        cmocka_unit_test(test_command),        cmocka_unit_test(test_horizon),
+        cmocka_unit_test(test_refused),        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_errors),         cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_bound),          cmocka_unit_test(test_prints),
+        cmocka_unit_test(test_wait),           cmocka_unit_test(test_pictures),
+        cmocka_unit_test(test_python),         cmocka_unit_test(test_close),
+        cmocka_unit_test(test_python_refused), cmocka_unit_test(test_orphans),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

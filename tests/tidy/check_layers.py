@@ -39,7 +39,7 @@ BELOW = {
     "actor/env/render": "common/base actor/env",
     "actor/env/parity": "common/base common/task actor/env actor/env/env_factory",
     "actor": "common/base common/io common/config common/task common/nn proto daemon actor/env "
-             "actor/env/env_factory",
+             "actor/env/process actor/env/env_factory",  # spur-actor runs plug-ins
 
     "learner/replay": "common/base",  # what methods sample from
     "learner/methods": "common/base common/config common/task common/nn proto learner/replay",

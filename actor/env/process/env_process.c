@@ -2,8 +2,9 @@
 // The environment's side of the protocol: creates, resets and steps it in the child process.
 //
 // Every reply is validated: type, size and numbers. A number that is not finite makes the step
-// bad, as in a plug-in. A failed call (an error, a time-out, an invalid reply, the end of the
-// process) also makes the step bad and ends the process; the next reset starts a new one.
+// bad, as in a plug-in; so does an ERROR in reply to STEP. Any other failed call (a time-out, an
+// invalid reply, the end of the process, an error of reset) also ends the process; the next reset
+// starts a new one.
 #include "actor/env/process/env_process.h"
 
 #include <errno.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include "actor/env/env_kind.h"
+#include "actor/env/process/env_host.h"
 #include "actor/env/process/pipe_child.h"
 #include "common/base/check.h"
 #include "common/base/embed.h"
@@ -24,7 +26,9 @@
 
 EMBED_TABLE(env_process_scripts);
 
-enum { MADE_HEAD = 24, OBSERVATION_HEAD = 16, SEED_BITS = 31 };
+enum { MADE_HEAD = 24, OBSERVATION_HEAD = 16, RANGE_BYTES = 24, SEED_BITS = 31 };
+
+#define HOST_PROGRAM "spur-actor" // runs plug-ins
 
 // Executes the runner from descriptor 5, to keep the command line short.
 #define BOOT "import os;exec(compile(os.fdopen(5,encoding='utf-8').read(),'spur_env.py','exec'))"
@@ -35,15 +39,17 @@ struct process {
     char spec_env[CONFIG_STRING_MAX], spec_dir[CONFIG_STRING_MAX], spec_python[CONFIG_STRING_MAX];
     const struct env_wait *wait;
     struct pipe_child *child; // NULL: the next reset starts one
+    bool plugin;              // the child is HOST_PROGRAM
     bool pictures;            // MAKE announced RENDER
     struct task task;
     char name[ENV_NAME_MAX];
     double low[TASK_ACT_DIM_MAX], high[TASK_ACT_DIM_MAX];
     double fps;
-    int steps;           // since the reset
-    bool bad;            // since the reset
-    int failures;        // see ENV_PROCESS_FAILURES_MAX
-    uint64_t good_steps; // since the last failure
+    int steps;            // since the reset
+    bool bad;             // since the reset
+    char last_error[256]; // last line of the last ERROR, whose text is not logged again
+    int failures;         // see ENV_PROCESS_FAILURES_MAX
+    uint64_t good_steps;  // since the last failure
     double obs[TASK_OBS_DIM_MAX];
 };
 
@@ -72,20 +78,27 @@ static const char *last_line(const char *text) {
     return text + len;
 }
 
-// Logs the lines of an ERROR if there are several; copies the last one to err.
+// Logs the lines of an ERROR if there are several, unless it repeats the last one; copies its last
+// line to err. Returns -EREMOTEIO.
 static int report_error(struct process *p, const struct pipe_child_reply *reply, const char *what,
                         char *err, size_t err_len) {
     const char *text = (const char *)reply->data, *last = last_line(text);
-    for (const char *line = text; line < last;) {
-        size_t len = strcspn(line, "\n");
-        pipe_child_log(p->child, line, len);
-        line += len + 1;
-    }
     int len = (int)strcspn(last, "\n");
-    if (last != text) {
+    size_t kept = strlen(p->last_error);
+    bool repeated = kept > 0 && strncmp(p->last_error, last, kept) == 0;
+    for (const char *line = text; line < last && !repeated;) {
+        size_t line_len = strcspn(line, "\n");
+        pipe_child_log(p->child, line, line_len);
+        line += line_len + 1;
+    }
+    if (last != text && !repeated) {
         pipe_child_log(p->child, last, (size_t)len);
     }
-    return error_set(err, err_len, -1, "%s failed: %.*s", what, len, last);
+    snprintf(p->last_error, sizeof(p->last_error), "%.*s", len, last);
+    if (p->plugin) { // a sentence with the file's name
+        return error_set(err, err_len, -EREMOTEIO, "%.*s", len, last);
+    }
+    return error_set(err, err_len, -EREMOTEIO, "%s failed: %.*s", what, len, last);
 }
 
 static int call(struct process *p, struct pipe_child_reply *reply, enum frame_type type,
@@ -119,6 +132,29 @@ static int check_bounds(const struct process *p, char *err, size_t err_len) {
                 i, p->low[i], p->high[i]);
         }
     }
+    return 0;
+}
+
+// Reads the termination rule at r->data[*at], and advances *at.
+static int read_ranges(struct process *p, const struct pipe_child_reply *r, size_t *at, char *err,
+                       size_t err_len) {
+    uint32_t n = r->len >= *at + 4 ? get_u32(r->data + *at) : UINT32_MAX;
+    if (n > TASK_RANGES_MAX || r->len - *at - 4 < (size_t)n * RANGE_BYTES) {
+        return error_set(err, err_len, -1, "MADE has %zu bytes, without its termination rule",
+                         r->len);
+    }
+    const uint8_t *range = r->data + *at + 4;
+    p->task.ranges = (int)n;
+    for (uint32_t i = 0; i < n; i++, range += RANGE_BYTES) {
+        uint32_t index = get_u32(range);
+        double low = get_f64(range + 8), high = get_f64(range + 16);
+        if (index >= (uint32_t)p->task.obs_dim || !(low < high)) {
+            return error_set(err, err_len, -1, "range %u of MADE is of observation %u, %g to %g", i,
+                             index, low, high);
+        }
+        p->task.range[i] = (struct task_range){(int)index, (float)low, (float)high};
+    }
+    *at += 4 + (size_t)n * RANGE_BYTES;
     return 0;
 }
 
@@ -160,16 +196,20 @@ static int read_made(struct process *p, const struct pipe_child_reply *r, char *
     p->task.obs_dim = (int)obs_dim;
     p->task.act_dim = (int)act_dim;
     p->task.horizon = (int)horizon;
+    at += 4 + name_len;
+    if (p->plugin && read_ranges(p, r, &at, err, err_len) < 0) {
+        return -1;
+    }
     if (note) {
-        snprintf(note, note_len, "%s", (const char *)r->data + at + 4 + name_len);
+        snprintf(note, note_len, "%s", (const char *)r->data + at);
     }
     return check_bounds(p, err, err_len);
 }
 
 // ---- the child process ----
 
-static bool is_python(const char *env) {
-    return strncmp(env, ENV_PROCESS_PYTHON, strlen(ENV_PROCESS_PYTHON)) == 0;
+static bool is_python(const struct process *p) {
+    return !p->plugin && strncmp(p->spec.env, ENV_PROCESS_PYTHON, strlen(ENV_PROCESS_PYTHON)) == 0;
 }
 
 static bool find_program(char out[PATH_MAX], const char *dir, const char *name) {
@@ -207,6 +247,25 @@ int env_process_python(char out[PATH_MAX], const char *python, char *err, size_t
                      "task.env_python to an interpreter's file");
 }
 
+// The program that loads plug-ins: beside this one, or in the directory bin next to its folder.
+static int find_host(char out[PATH_MAX], char *err, size_t err_len) {
+    static const char *const places[] = {HOST_PROGRAM, "../bin/" HOST_PROGRAM};
+    char dir[PATH_MAX];
+    ssize_t len = readlink("/proc/self/exe", dir, sizeof(dir) - 1);
+    dir[len > 0 ? len : 0] = '\0';
+    char *slash = strrchr(dir, '/');
+    for (size_t i = 0; slash && i < sizeof(places) / sizeof(places[0]); i++) {
+        *slash = '\0';
+        if (find_program(out, dir, places[i])) {
+            return 0;
+        }
+    }
+    return error_set(err, err_len, -1,
+                     "the program " HOST_PROGRAM ", which runs plug-ins, is not in %s: install it "
+                     "there, or load the plug-in into this process with task.isolate: false",
+                     slash ? dir : "/proc/self/exe");
+}
+
 // Whether a line is one simple command: no operators outside of quotes, and no assignment at the
 // beginning.
 static bool is_simple(const char *line) {
@@ -227,31 +286,46 @@ static const char *shell_line(char line[CONFIG_STRING_MAX + 8], const char *comm
     return line;
 }
 
-// Starts the process and sends MAKE. Sets p->task and the other fields from the reply.
-static int start(struct process *p, char *note, size_t note_len, char *err, size_t err_len) {
-    char python[PATH_MAX], line[CONFIG_STRING_MAX + 8];
+// Starts the process.
+static int start_child(struct process *p, char *err, size_t err_len) {
+    char program[PATH_MAX], line[CONFIG_STRING_MAX + 8];
     struct pipe_child_command command = {.name = p->name, .dir = p->spec.dir};
-    const char *python_spec = p->spec.env + strlen(ENV_PROCESS_PYTHON);
     const char *args[5] = {"/bin/sh", "-c", shell_line(line, p->spec.env), NULL};
-    if (p->name[0] == '\0') { // until the reply contains a name
-        command.name = is_python(p->spec.env) ? python_spec : p->spec.env;
-    }
-    if (is_python(p->spec.env)) {
-        if (env_process_python(python, p->spec.python, err, err_len) < 0) {
+    const char *name = p->spec.env;
+    if (p->plugin) {
+        if (find_host(program, err, err_len) < 0) {
             return -1;
         }
-        args[0] = python;
+        args[0] = program;
+        args[1] = ENV_HOST_OPTION;
+        args[2] = p->spec.env;
+        name = strrchr(name, '/') ? strrchr(name, '/') + 1 : name;
+    } else if (is_python(p)) {
+        if (env_process_python(program, p->spec.python, err, err_len) < 0) {
+            return -1;
+        }
+        name = p->spec.env + strlen(ENV_PROCESS_PYTHON);
+        args[0] = program;
         args[2] = BOOT;
-        args[3] = python_spec;
+        args[3] = name;
         command.script = (const char *)env_process_scripts[0].data;
+    }
+    if (p->name[0] == '\0') { // until the reply contains a name
+        command.name = name;
     }
     command.args = args;
     p->child = pipe_child_start(&command, err, err_len);
-    if (!p->child) {
+    return p->child ? 0 : -1;
+}
+
+// Starts the process and sends MAKE. Sets p->task and the other fields from the reply.
+static int start(struct process *p, char *note, size_t note_len, char *err, size_t err_len) {
+    struct pipe_child_reply reply;
+    uint32_t make[2] = {FRAME_VERSION, (p->pictures ? FRAME_MAKE_PICTURES : 0) |
+                                           (p->plugin ? FRAME_MAKE_RANGES : 0)};
+    if (start_child(p, err, err_len) < 0) {
         return -1;
     }
-    struct pipe_child_reply reply;
-    uint32_t make[2] = {FRAME_VERSION, p->pictures ? FRAME_MAKE_PICTURES : 0};
     int rc = call(p, &reply, FRAME_MAKE, FRAME_MADE, make, sizeof(make), "make", err, err_len);
     if (rc == 0) {
         rc = read_made(p, &reply, note, note_len, err, err_len);
@@ -307,6 +381,12 @@ static void fail(struct process *p, int rc, const char *why) {
     }
 }
 
+// After an ERROR in reply to STEP.
+static void drop_episode(struct process *p, const char *why) {
+    p->bad = true;
+    log_warn("%s[%d]: %s; the episode is dropped", p->name, pipe_child_pid(p->child), why);
+}
+
 // ---- reset and step ----
 
 // Reads OBSERVATION to p->obs; a number that is not finite makes the step bad. 0, or -1.
@@ -356,8 +436,8 @@ static void process_reset(struct env *env, struct rng *rng) {
     double reward;
     uint32_t flags;
     // Drawn before anything can fail, so that later episodes are unaffected. Some libraries accept
-    // no larger seeds.
-    uint64_t seed = rng_u64(rng) >> (64 - SEED_BITS);
+    // no larger seeds; plug-ins do, and get the one that they get in the actor's process.
+    uint64_t seed = rng_u64(rng) >> (p->plugin ? 0 : 64 - SEED_BITS);
     p->steps = 0;
     p->bad = p->failures >= ENV_PROCESS_FAILURES_MAX;
     memset(p->obs, 0, sizeof(p->obs));
@@ -395,7 +475,9 @@ static struct env_step process_step(struct env *env, const float *action) {
     if (!p->bad) {
         int rc = observe(p, FRAME_STEP, act, 8 * (size_t)p->task.act_dim, &reward, &flags, err,
                          sizeof(err));
-        if (rc < 0) {
+        if (rc == -EREMOTEIO) {
+            drop_episode(p, err);
+        } else if (rc < 0) {
             fail(p, rc, err);
         }
     }
@@ -471,6 +553,14 @@ static const struct env_kind process_kind = {
     .draw = process_draw,
 };
 
+// A plug-in draws no pictures.
+static const struct env_kind plugin_kind = {
+    .destroy = process_destroy,
+    .reset = process_reset,
+    .step = process_step,
+    .observe = process_observe,
+};
+
 static void keep_spec(struct process *p, const struct env_spec *spec) {
     snprintf(p->spec_env, sizeof(p->spec_env), "%s", spec->env);
     snprintf(p->spec_dir, sizeof(p->spec_dir), "%s", spec->dir ? spec->dir : "");
@@ -483,20 +573,31 @@ static void keep_spec(struct process *p, const struct env_spec *spec) {
     };
 }
 
-struct env *env_process_create(const struct env_spec *spec, const struct env_wait *wait, char *note,
-                               size_t note_len, char *err, size_t err_len) {
+static void report_start(const struct process *p, int rc, const char *why, char *err,
+                         size_t err_len) {
+    if (p->plugin && rc == -EREMOTEIO) { // begins with the file's name
+        error_set(err, err_len, -1, "%s", why);
+        return;
+    }
+    const char *hint =
+        p->plugin || is_python(p)
+            ? ""
+            : " (it is neither a FILE.yaml or FILE.so nor python:MODULE:FUNCTION, so it was "
+              "started as a command)";
+    error_set(err, err_len, -1, "the environment %s: %s%s", p->spec.env, why, hint);
+}
+
+static struct env *create(const struct env_spec *spec, bool plugin, const struct env_wait *wait,
+                          char *note, size_t note_len, char *err, size_t err_len) {
     struct process *p = xcalloc(1, sizeof(*p));
-    char why[768];
+    char why[1024];
     keep_spec(p, spec);
+    p->plugin = plugin;
     p->wait = wait;
-    p->env = (struct env){.kind = &process_kind, .task = &p->task};
-    if (start(p, note, note_len, why, sizeof(why)) < 0) {
-        const char *hint =
-            is_python(p->spec.env)
-                ? ""
-                : " (it is neither a FILE.yaml or FILE.so nor python:MODULE:FUNCTION, so it was "
-                  "started as a command)";
-        error_set(err, err_len, -1, "the environment %s: %s%s", p->spec.env, why, hint);
+    p->env = (struct env){.kind = plugin ? &plugin_kind : &process_kind, .task = &p->task};
+    int rc = start(p, note, note_len, why, sizeof(why));
+    if (rc < 0) {
+        report_start(p, rc, why, err, err_len);
         free(p);
         return NULL;
     }
@@ -505,4 +606,14 @@ struct env *env_process_create(const struct env_spec *spec, const struct env_wai
     p->task.act_low = -1.0f;
     p->task.act_high = 1.0f;
     return &p->env;
+}
+
+struct env *env_process_create(const struct env_spec *spec, const struct env_wait *wait, char *note,
+                               size_t note_len, char *err, size_t err_len) {
+    return create(spec, false, wait, note, note_len, err, err_len);
+}
+
+struct env *env_process_create_plugin(const struct env_spec *spec, const struct env_wait *wait,
+                                      char *err, size_t err_len) {
+    return create(spec, true, wait, NULL, 0, err, err_len);
 }

@@ -14,7 +14,11 @@
 //   any                                    ERROR        text
 //
 //   MADE: u32 version, u32 obs_dim, u32 act_dim, u32 horizon (0: none), f64 frames per second
-//   (0: unknown), f64 low[act_dim], f64 high[act_dim], u32 length of the name, name, note
+//   (0: unknown), f64 low[act_dim], f64 high[act_dim], u32 length of the name, name, note.
+//   With FRAME_MAKE_RANGES the termination rule precedes the note: u32 count, then for each range
+//   u32 index, u32 0, f64 low, f64 high.
+//
+// An ERROR in reply to STEP drops the episode; RESET begins the next one in the same process.
 #ifndef SPUR_ACTOR_ENV_PROCESS_FRAME_H
 #define SPUR_ACTOR_ENV_PROCESS_FRAME_H
 
@@ -29,8 +33,9 @@
 #define FRAME_REPLY_MAX 65536  // of all replies except PICTURE
 #define FRAME_SIDE_MAX 4096    // width or height of a picture
 
-#define FRAME_MAKE_PICTURES 1u // flag of MAKE: RENDER will follow
-#define FRAME_TERMINATED 1u    // flags of OBSERVATION
+#define FRAME_MAKE_PICTURES 1u // flags of MAKE: RENDER will follow
+#define FRAME_MAKE_RANGES 2u // MADE contains the termination rule; sent to plug-ins' processes only
+#define FRAME_TERMINATED 1u  // flags of OBSERVATION
 #define FRAME_TRUNCATED 2u
 
 enum frame_type {
