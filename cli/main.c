@@ -5,7 +5,7 @@
 
 #include "cli/cli.h"
 #include "common/base/check.h"
-#include "common/base/limits.h"
+#include "common/base/rlimits.h"
 
 static const struct command {
     const char *name;
@@ -36,7 +36,7 @@ static void print_help(FILE *out) {
 }
 
 int main(int argc, char **argv) {
-    limits_start();
+    rlimits_start();
     if (argc < 2) {
         print_help(stderr);
         return EXIT_CODE_USAGE;

@@ -13,7 +13,7 @@
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/host.h"
-#include "common/base/limits.h"
+#include "common/base/rlimits.h"
 #include "common/base/log.h"
 #include "common/nn/gemm.h"
 
@@ -81,7 +81,7 @@ static void lock_run_dir(struct daemon *d) {
 
 void daemon_init(struct daemon *d, const struct daemon_spec *spec, void *arg, int argc,
                  char *argv[]) {
-    limits_start();
+    rlimits_start();
     *d = (struct daemon){.spec = spec, .arg = arg, .lock = -1, .own_endpoint = ""};
     options_parse(&d->options, &spec->options, argc, argv);
     identify(d);

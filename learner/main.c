@@ -10,7 +10,7 @@
 
 #include "common/base/check.h"
 #include "common/base/host.h"
-#include "common/base/limits.h"
+#include "common/base/rlimits.h"
 #include "common/base/log.h"
 #include "common/config/thread_plan.h"
 #include "common/nn/gemm.h"
@@ -98,7 +98,7 @@ static void log_start(const struct app *app) {
             mib(real + model + networks), mib(limit));
     }
     char err[256];
-    if (limits_check(0, 0, real + model + networks, err, sizeof(err)) != 0) {
+    if (rlimits_check(0, 0, real + model + networks, err, sizeof(err)) != 0) {
         die(EXIT_CODE_RESOURCES,
             "raise the limit, or lower rollout.retain_epochs or the last k of rollout.schedule",
             "%s", err);

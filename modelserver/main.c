@@ -14,7 +14,7 @@
 #include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/host.h"
-#include "common/base/limits.h"
+#include "common/base/rlimits.h"
 #include "common/base/log.h"
 #include "common/config/thread_plan.h"
 #include "common/nn/gemm.h"
@@ -153,7 +153,7 @@ static void predict_memory(const struct app *app) {
             (double)sum / (1 << 20), (double)limit / (1 << 20));
     }
     // The store's file is mapped.
-    if (limits_check(0, 0, sum + disk, text, sizeof(text)) != 0) {
+    if (rlimits_check(0, 0, sum + disk, text, sizeof(text)) != 0) {
         die(EXIT_CODE_RESOURCES, "raise the limit, or lower run.steps or model.hidden_width", "%s",
             text);
     }

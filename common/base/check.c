@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "common/base/limits.h"
+#include "common/base/rlimits.h"
 #include "common/base/log.h"
 
 void check_failed(const char *file, int line, const char *fact) {
@@ -34,7 +34,7 @@ void die(enum exit_code code, const char *hint, const char *fmt, ...) {
 }
 
 static _Noreturn void die_out_of_memory(size_t n, size_t size) {
-    uint64_t limit = limits_address_space();
+    uint64_t limit = rlimits_address_space();
     if (limit != UINT64_MAX) {
         die(EXIT_CODE_RESOURCES,
             "raise the limit (ulimit -v), or lower what `spur config` predicts",

@@ -25,7 +25,7 @@
 
 #include "common/base/check.h"
 #include "common/base/child.h"
-#include "common/base/limits.h"
+#include "common/base/rlimits.h"
 
 enum {
     MESSAGES_MAX = 64,
@@ -134,7 +134,7 @@ static void serve_sockets(uv_check_t *check) {
 
 struct loop *loop_create(void) {
     char err[256];
-    if (limits_check(0, LOOP_DESCRIPTORS, 0, err, sizeof(err)) != 0) {
+    if (rlimits_check(0, LOOP_DESCRIPTORS, 0, err, sizeof(err)) != 0) {
         die(EXIT_CODE_RESOURCES, "raise the limit, in the shell or of the batch job", "%s", err);
     }
     struct loop *loop = xmalloc(sizeof(*loop));

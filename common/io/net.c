@@ -25,7 +25,7 @@
 #include <zmq.h>
 
 #include "common/base/check.h"
-#include "common/base/limits.h"
+#include "common/base/rlimits.h"
 #include "common/io/net_address.h"
 
 enum {
@@ -71,7 +71,7 @@ _Static_assert(_Alignof(zmq_msg_t) <= 16, "a frame is aligned for a zmq_msg_t");
 struct net *net_create(void) {
     char err[256];
     // ZeroMQ aborts where its threads or their descriptors cannot be had.
-    if (limits_check(CONTEXT_THREADS, CONTEXT_DESCRIPTORS, CONTEXT_BYTES, err, sizeof(err)) != 0) {
+    if (rlimits_check(CONTEXT_THREADS, CONTEXT_DESCRIPTORS, CONTEXT_BYTES, err, sizeof(err)) != 0) {
         die(EXIT_CODE_RESOURCES, "raise the limit, in the shell or of the batch job", "%s", err);
     }
     struct net *net = xmalloc(sizeof(*net));
@@ -168,7 +168,7 @@ int net_open(struct net_socket **out, struct net *net, enum net_kind kind, const
         return rc;
     }
 
-    rc = limits_check(0, SOCKET_DESCRIPTORS, 0, err, err_len);
+    rc = rlimits_check(0, SOCKET_DESCRIPTORS, 0, err, err_len);
     if (rc != 0) {
         return rc;
     }

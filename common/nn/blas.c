@@ -10,7 +10,7 @@
 
 #include "common/base/check.h"
 #include "common/base/library.h"
-#include "common/base/limits.h"
+#include "common/base/rlimits.h"
 #include "common/nn/cpu.h"
 
 // clang-format off
@@ -39,7 +39,7 @@ static void load(void) {
 #undef ROW
     };
     static const char *const files[] = {"libopenblas.so.0", "libopenblas.so", NULL};
-    if (limits_check(0, 0, LOAD_BYTES, load_error, sizeof(load_error)) != 0) {
+    if (rlimits_check(0, 0, LOAD_BYTES, load_error, sizeof(load_error)) != 0) {
         return;
     }
     // Products of these sizes take tens of microseconds: dispatching them to OpenBLAS's own

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // getrlimit and mallopt; threads and descriptors are counted by creating and releasing them.
-#include "common/base/limits.h"
+#include "common/base/rlimits.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,16 +50,16 @@ static void save_address_space(void) {
     }
 }
 
-void limits_start(void) {
+void rlimits_start(void) {
     open_standard_streams();
     signal(SIGXFSZ, SIG_IGN);
     signal(SIGABRT, on_abort);
-    if (limits_address_space() != UINT64_MAX) {
+    if (rlimits_address_space() != UINT64_MAX) {
         save_address_space();
     }
 }
 
-uint64_t limits_address_space(void) {
+uint64_t rlimits_address_space(void) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
         return UINT64_MAX;
@@ -124,7 +124,7 @@ static unsigned long long limit_of(int resource) {
     return getrlimit(resource, &limit) == 0 ? (unsigned long long)limit.rlim_cur : 0;
 }
 
-int limits_check(int threads, int descriptors, size_t bytes, char *err, size_t err_len) {
+int rlimits_check(int threads, int descriptors, size_t bytes, char *err, size_t err_len) {
     int failure = try_bytes(bytes);
     if (failure) {
         return error_set(err, err_len, -failure,

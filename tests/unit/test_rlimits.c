@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Shows that a process adapts to the limits of its shell. Each case is a forked process that sets
-// the limits and calls limits_start and limits_check; the test looks at its exit code, signal and
+// the limits and calls rlimits_start and rlimits_check; the test looks at its exit code, signal and
 // standard error.
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "common/base/check.h"
-#include "common/base/limits.h"
+#include "common/base/rlimits.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1 // they reserve terabytes of address space
@@ -59,7 +59,7 @@ static void close_streams(void) {
     for (int fd = 0; fd < 64; fd++) { // those of the test too
         close(fd);
     }
-    limits_start();
+    rlimits_start();
     int next = open("/dev/null", O_RDONLY);
     _exit(next == 3 && write(1, "x", 1) == 1 && write(2, "x", 1) == 1 ? 0 : 1);
 }
@@ -72,10 +72,10 @@ static void closed_streams_become_dev_null(void **state) {
 static void check_descriptors(void) {
     char err[256];
     limit(RLIMIT_NOFILE, 16);
-    limits_start();
-    CHECK(limits_check(0, 8, 0, err, sizeof(err)) == 0);
-    CHECK(limits_check(0, 8, 0, err, sizeof(err)) == 0); // the first call has released its own
-    CHECK(limits_check(0, 20, 0, err, sizeof(err)) == -EMFILE);
+    rlimits_start();
+    CHECK(rlimits_check(0, 8, 0, err, sizeof(err)) == 0);
+    CHECK(rlimits_check(0, 8, 0, err, sizeof(err)) == 0); // the first call has released its own
+    CHECK(rlimits_check(0, 20, 0, err, sizeof(err)) == -EMFILE);
     CHECK(strstr(err, "ulimit -n: 16"));
 }
 
@@ -87,13 +87,13 @@ static void descriptors_are_counted(void **state) {
 static void check_address_space(void) {
     char err[256];
     limit(RLIMIT_AS, (rlim_t)200 << 20);
-    limits_start();
-    CHECK(limits_address_space() == (uint64_t)200 << 20);
-    CHECK(limits_check(0, 0, (size_t)50 << 20, err, sizeof(err)) == 0);
-    CHECK(limits_check(0, 0, (size_t)250 << 20, err, sizeof(err)) == -ENOMEM);
+    rlimits_start();
+    CHECK(rlimits_address_space() == (uint64_t)200 << 20);
+    CHECK(rlimits_check(0, 0, (size_t)50 << 20, err, sizeof(err)) == 0);
+    CHECK(rlimits_check(0, 0, (size_t)250 << 20, err, sizeof(err)) == -ENOMEM);
     CHECK(strstr(err, "ulimit -v: 204800 KiB"));
     // Default stacks of 8 MiB and arenas of 64 MiB would not fit.
-    CHECK(limits_check(16, 0, (size_t)50 << 20, err, sizeof(err)) == 0);
+    CHECK(rlimits_check(16, 0, (size_t)50 << 20, err, sizeof(err)) == 0);
     pthread_attr_t attributes;
     size_t stack;
     CHECK(pthread_getattr_default_np(&attributes) == 0);
@@ -110,9 +110,9 @@ static void address_space_is_counted_and_saved(void **state) {
 
 static void check_without_limits(void) {
     char err[256];
-    limits_start();
-    CHECK(limits_address_space() == UINT64_MAX);
-    CHECK(limits_check(4, 16, (size_t)1 << 30, err, sizeof(err)) == 0);
+    rlimits_start();
+    CHECK(rlimits_address_space() == UINT64_MAX);
+    CHECK(rlimits_check(4, 16, (size_t)1 << 30, err, sizeof(err)) == 0);
 }
 
 static void nothing_changes_without_limits(void **state) {
@@ -122,7 +122,7 @@ static void nothing_changes_without_limits(void **state) {
 
 static void run_out_of_memory(void) {
     limit(RLIMIT_AS, (rlim_t)200 << 20);
-    limits_start();
+    rlimits_start();
     free(xcalloc(300 << 20, 1));
 }
 
@@ -138,12 +138,12 @@ static void no_memory_is_an_exit_code_and_names_the_limit(void **state) {
 }
 
 static void abort_in_a_library(void) {
-    limits_start();
+    rlimits_start();
     abort();
 }
 
 static void fail_a_check(void) {
-    limits_start();
+    rlimits_start();
     CHECK(said[0] == 'x');
 }
 
@@ -166,7 +166,7 @@ static void an_abort_is_explained(void **state) {
 
 static void exceed_file_size(void) {
     limit(RLIMIT_FSIZE, 10);
-    limits_start();
+    rlimits_start();
     FILE *file = tmpfile();
     CHECK(file);
     CHECK(write(fileno(file), "0123456789", 10) == 10);

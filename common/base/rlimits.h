@@ -4,8 +4,8 @@
 //
 // Libraries abort or loop when they run into one. A process therefore adapts to the limits at its
 // start, and tries what it needs from them before a library does.
-#ifndef SPUR_COMMON_BASE_LIMITS_H
-#define SPUR_COMMON_BASE_LIMITS_H
+#ifndef SPUR_COMMON_BASE_RLIMITS_H
+#define SPUR_COMMON_BASE_RLIMITS_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -14,14 +14,14 @@
 // gets their numbers. A file over the limit of size is an error of write, not a signal. Under a
 // limit of address space, malloc reserves one arena instead of 64 MiB per thread, and stacks of
 // threads are small. A library's abort leaves an explaining line in the log.
-void limits_start(void);
+void rlimits_start(void);
 
 // Bytes of address space (ulimit -v); UINT64_MAX: no limit.
-uint64_t limits_address_space(void);
+uint64_t rlimits_address_space(void);
 
 // Whether this process can have so many more threads at a time, descriptors and bytes of address
 // space. Returns 0, or a negative errno with a sentence in err. Other processes of the user count
 // in the limit of threads, so the answer may be outdated at once.
-int limits_check(int threads, int descriptors, size_t bytes, char *err, size_t err_len);
+int rlimits_check(int threads, int descriptors, size_t bytes, char *err, size_t err_len);
 
 #endif
