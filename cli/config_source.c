@@ -4,6 +4,7 @@
 // The files of configs/ are embedded in the program, so that `spur run hopper` works in any
 // directory. A name with a slash or the suffix .yaml is read from disk.
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -282,10 +283,12 @@ static int use_env(struct config *c, const char *env) {
 
 int cli_override(struct config *c, const struct config_source *source) {
     int rc = source->env ? use_env(c, source->env) : 0;
+    rc = rc != 0 ? rc : apply_sets(c, source);
+    rc = rc != 0 ? rc : fill_in_env(c);
     if (rc == 0) {
-        rc = apply_sets(c, source);
+        config_choose(c);
     }
-    return rc != 0 ? rc : fill_in_env(c);
+    return rc;
 }
 
 // ---- configurations ----
@@ -344,6 +347,9 @@ int cli_resolve(struct config *c, struct task *task, const struct config_source 
     int rc = cli_load(c, source->name);
     if (rc != 0) {
         return rc;
+    }
+    if (source->env && source->name && !cli_is_file(source->name)) {
+        c->eval.target = (double)NAN; // of the task's returns, not of this environment's
     }
     rc = cli_override(c, source);
     if (rc != 0) {

@@ -40,8 +40,9 @@ static void identify(struct daemon *d) {
 static void load_config(struct daemon *d) {
     char err[1024];
     config_defaults(&d->config);
-    if (config_load(&d->config, d->options.config, err, sizeof(err)) < 0 ||
-        config_check(&d->config, err, sizeof(err)) < 0 ||
+    int rc = config_load(&d->config, d->options.config, err, sizeof(err));
+    config_choose(&d->config);
+    if (rc < 0 || config_check(&d->config, err, sizeof(err)) < 0 ||
         task_from_config(&d->task, &d->config, err, sizeof(err)) < 0) {
         die(EXIT_CODE_CONFIG, "`spur config` prints a full one", "%s", err);
     }

@@ -66,6 +66,12 @@ struct bench_case *bench_add(struct bench *b, const char *name, const char *unit
     return c;
 }
 
+void bench_config(struct config *c) {
+    int rc = cli_load(c, "hopper");
+    CHECK(rc == 0);
+    config_choose(c);
+}
+
 int bench_index(const struct bench *b, const struct bench_case *c) {
     return (int)(c - b->cases);
 }

@@ -48,6 +48,8 @@ struct bench {
 // Adds a case without a limit.
 struct bench_case *bench_add(struct bench *b, const char *name, const char *unit);
 int bench_index(const struct bench *b, const struct bench_case *c);
+// The configuration of Hopper, resolved.
+void bench_config(struct config *c);
 
 // Add groups of cases. bench_add_peak must be first; it returns the index of the case that measures
 // the arithmetic peak of one core, or BENCH_NO_LIMIT.

@@ -349,7 +349,7 @@ static void add_ensemble_steps(struct bench *b, int peak, struct config *config)
 
 void bench_add_compute(struct bench *b, int peak, const char *where) {
     struct config config;
-    config_defaults(&config);
+    bench_config(&config);
     config.compute.learner_threads = config.compute.modelserver_threads = 1;
     struct bench_case *alone = bench_add_sac(b, peak, "sac_updates", &config, REPLAY_ROWS);
     bench_add_system(b, alone, where);

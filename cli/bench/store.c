@@ -221,7 +221,7 @@ static double transitions_measure(struct store_bench *s, uint32_t rows, double s
 // Exploration until the limit of rows, so that the server does not wait for a learner.
 static int write_config(struct store_bench *s) {
     struct config *c = &s->dir.config;
-    config_defaults(c);
+    bench_config(c);
     c->run.steps = STEPS;
     c->run.explore_steps = STEPS - 1;
     c->network.heartbeat_ms = 60000;

@@ -72,7 +72,9 @@ static int fill_in(struct player *p) {
         }
         source.name = path;
     }
-    int rc = cli_resolve(&p->config, &p->task, &source);
+    // A policy file alone names its task; all else is the defaults.
+    bool alone = !p->run_dir && !p->env;
+    int rc = alone ? cli_load(&p->config, NULL) : cli_resolve(&p->config, &p->task, &source);
     if (rc != 0) {
         return rc;
     }
@@ -162,7 +164,8 @@ int player_load(struct player *p, int argc, char **argv) {
         return rc;
     }
     char err[1024];
-    if (player_policy_load(&p->saved, p->path, &p->task, err, sizeof(err)) < 0) {
+    const struct task *own = p->task.name ? &p->task : NULL;
+    if (player_policy_load(&p->saved, p->path, own, err, sizeof(err)) < 0) {
         return cli_fail(EXIT_CODE_IO, NULL, "%s", err);
     }
     return 0;

@@ -31,7 +31,7 @@ static const char help[] =
     "                          FILE.so (a plug-in), python:MODULE:FUNCTION (Python, Gymnasium's\n"
     "                          interface; python:gym:ID makes one of Gymnasium's own), or a\n"
     "                          command (docs/environments/plugins.md); a TASK then gives its\n"
-    "                          settings, and may be left out\n"
+    "                          settings except eval.target, and may be left out\n"
     "  --method NAME           method: mbpo (default) or sac, which learns from real steps only\n"
     "  --seed N                run.seed; the same seed in lockstep gives the same bits\n"
     "  --run-dir DIR           default: runs/TASK-seedN, or runs/TASK-METHOD-seedN\n"

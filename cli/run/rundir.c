@@ -58,6 +58,13 @@ static int check_against(struct rundir *r, const struct config_source *source) {
         if (rc != 0) {
             return rc;
         }
+        // What the file leaves open was chosen when the run began.
+        if (wanted.run.explore_steps == 0) {
+            wanted.run.explore_steps = r->config.run.explore_steps;
+        }
+        if (wanted.task.termination == TASK_TERMINATION_AUTO) {
+            wanted.task.termination = r->config.task.termination;
+        }
     }
     int rc = cli_override(&wanted, source);
     if (rc != 0) {

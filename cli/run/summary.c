@@ -18,6 +18,7 @@ int summary_read(struct summary *s, const char *run_dir, const struct config *c,
     if (learning_curve_read(&s->curve, path, c, err, err_len) != 0) {
         return -1;
     }
+    s->has_target = config_has_target(c);
     s->spent = s->curve.evaluations > 0 && s->curve.env_steps >= c->run.steps;
     return 0;
 }
@@ -36,8 +37,9 @@ void summary_sentence(const struct summary *summary, char *out, size_t out_len) 
     text_count(step, s->solved ? s->solved_env_steps : s->env_steps);
     text_count(best, s->best_env_steps);
     text_duration(wall, s->wall_seconds);
+    const char *spent = summary->has_target ? "budget spent, not solved at" : "budget spent at";
     const char *how = s->solved        ? "solved at"
-                      : summary->spent ? "budget spent, not solved at"
+                      : summary->spent ? spent
                                        : "not finished; evaluated up to";
     snprintf(out, out_len, "%s step %s; best return %.1f at step %s, last %.1f; %s", how, step,
              s->return_best, best, s->return_mean, wall);

@@ -11,7 +11,8 @@
 
 struct summary {
     struct learning_curve_history curve;
-    bool spent; // evaluated at the end of the budget
+    bool spent;      // evaluated at the end of the budget
+    bool has_target; // the task can be solved
 };
 
 // Reads RUN_DIR/progress.csv; no file means no evaluations. Returns 0, or -1 with a message in err.

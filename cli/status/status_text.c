@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The text of `spur status`.
 #include <ctype.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,16 +100,21 @@ static void print_model(const struct wire_status *s, FILE *out) {
 }
 
 static void print_eval(const struct wire_status *s, FILE *out) {
+    char target[2 * TEXT_LEN] = "no target";
+    if (!isnan(s->eval_target)) {
+        snprintf(target, sizeof(target), "target %s", FIGURE(s->eval_target));
+    }
     if (s->evaluations == 0) {
-        fprintf(out, "evaluation none yet; target %s\n", FIGURE(s->eval_target));
+        fprintf(out, "evaluation none yet; %s\n", target);
         return;
     }
-    fprintf(out,
-            "evaluation %s of them; at step %s: %s ± %s; best %s, target %s, solved %u in a "
-            "row\n",
-            COUNT(s->evaluations), COUNT(s->eval_env_steps), FIGURE(s->eval_return_last),
-            FIGURE(s->eval_return_std), FIGURE(s->eval_return_best), FIGURE(s->eval_target),
-            s->eval_solved_in_row);
+    fprintf(out, "evaluation %s of them; at step %s: %s ± %s; best %s, %s", COUNT(s->evaluations),
+            COUNT(s->eval_env_steps), FIGURE(s->eval_return_last), FIGURE(s->eval_return_std),
+            FIGURE(s->eval_return_best), target);
+    if (!isnan(s->eval_target)) {
+        fprintf(out, ", solved %u in a row", s->eval_solved_in_row);
+    }
+    fputc('\n', out);
 }
 
 static void print_actors(const struct wire_status *s, FILE *out) {

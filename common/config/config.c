@@ -23,6 +23,7 @@
 #define C_TYPE_INT int
 #define C_TYPE_F64 double
 #define C_TYPE_AUTO double
+#define C_TYPE_NONE double
 #define C_TYPE_BOOL bool
 #define C_TYPE_LIST struct config_list
 #define C_TYPE_NAME                                                                                \
@@ -155,6 +156,11 @@ static void list_names(char *out, size_t out_len, const struct config_key *key) 
     }
 }
 
+// The word that a key accepts instead of a number, NaN in the field; NULL: none.
+static const char *nan_word(const struct config_key *key) {
+    return key->kind == CONFIG_AUTO ? "auto" : key->kind == CONFIG_NONE ? "none" : NULL;
+}
+
 static const char *expected_text(char *out, size_t out_len, const struct config_key *key) {
     switch (key->kind) {
     case CONFIG_STRING:
@@ -165,7 +171,9 @@ static const char *expected_text(char *out, size_t out_len, const struct config_
     case CONFIG_F64:
         return "a number";
     case CONFIG_AUTO:
-        return "a number or auto";
+    case CONFIG_NONE:
+        snprintf(out, out_len, "a number or %s", nan_word(key));
+        return out;
     case CONFIG_BOOL:
         return "true or false";
     case CONFIG_LIST:
@@ -213,9 +221,9 @@ static int check_range(const struct config_key *key, double x, const char *text,
 static int set_number(struct config *c, const struct config_key *key,
                       const struct config_value *value, char *why, size_t why_len) {
     double x;
-    bool real = key->kind == CONFIG_F64 || key->kind == CONFIG_AUTO;
-    if (key->kind == CONFIG_AUTO && value->kind == CONFIG_VALUE_SCALAR &&
-        strcmp(value->text[0], "auto") == 0) {
+    const char *word = nan_word(key);
+    bool real = key->kind == CONFIG_F64 || word;
+    if (word && value->kind == CONFIG_VALUE_SCALAR && strcmp(value->text[0], word) == 0) {
         *(double *)field_of(c, key) = (double)NAN;
         return 0;
     }
@@ -334,6 +342,7 @@ int config_key_set(struct config *c, const struct config_key *key, const struct 
     case CONFIG_INT:
     case CONFIG_F64:
     case CONFIG_AUTO:
+    case CONFIG_NONE:
         return set_number(c, key, value, why, why_len);
     case CONFIG_LIST:
         return set_list(c, key, value, why, why_len);
@@ -422,8 +431,9 @@ void config_key_format(const struct config *c, const struct config_key *key, cha
         config_format_number(*(const double *)field, out, out_len);
         break;
     case CONFIG_AUTO:
+    case CONFIG_NONE:
         if (isnan(*(const double *)field)) {
-            snprintf(out, out_len, "auto");
+            snprintf(out, out_len, "%s", nan_word(key));
         } else {
             config_format_number(*(const double *)field, out, out_len);
         }
@@ -454,15 +464,16 @@ void config_key_range(const struct config_key *key, char *out, size_t out_len) {
     char low[40], high[40];
     config_format_number(key->min, low, sizeof(low));
     config_format_number(key->max, high, sizeof(high));
-    snprintf(out, out_len, "%sbetween %s and %s", key->kind == CONFIG_AUTO ? "auto, or " : "", low,
+    const char *word = nan_word(key);
+    snprintf(out, out_len, "%s%sbetween %s and %s", word ? word : "", word ? ", or " : "", low,
              high);
 }
 
 const char *config_kind_name(enum config_kind kind) {
     static const char *const names[] = {
-        [CONFIG_STRING] = "text", [CONFIG_U64] = "integer",          [CONFIG_INT] = "integer",
-        [CONFIG_F64] = "number",  [CONFIG_AUTO] = "number",          [CONFIG_BOOL] = "boolean",
-        [CONFIG_NAME] = "name",   [CONFIG_LIST] = "list of numbers",
+        [CONFIG_STRING] = "text",  [CONFIG_U64] = "integer", [CONFIG_INT] = "integer",
+        [CONFIG_F64] = "number",   [CONFIG_AUTO] = "number", [CONFIG_NONE] = "number",
+        [CONFIG_BOOL] = "boolean", [CONFIG_NAME] = "name",   [CONFIG_LIST] = "list of numbers",
     };
     return names[kind];
 }

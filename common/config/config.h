@@ -4,7 +4,8 @@
 //
 // Precedence: defaults of the table < file < --set section.key=value. Unknown keys, wrong
 // types and values out of range are refused with file, line, what was expected and the
-// nearest valid key. Defaults are those of the MBPO paper for Hopper, where it gives a value.
+// nearest valid key. Defaults are for a task of which nothing is known, so a value that belongs
+// to one task (a target return, a schedule) is in that task's file in configs/.
 #ifndef SPUR_COMMON_CONFIG_CONFIG_H
 #define SPUR_COMMON_CONFIG_CONFIG_H
 
@@ -34,6 +35,7 @@ enum task_termination {
     TASK_TERMINATION_RULE,    // the rule of the task, on predicted observations
     TASK_TERMINATION_NEVER,   // rollouts always have length k
     TASK_TERMINATION_LEARNED, // a head of the ensemble
+    TASK_TERMINATION_AUTO,    // a rule where there is one, else learned: config_choose replaces it
 };
 
 enum compute_kernels {
@@ -61,7 +63,7 @@ struct config {
         char task[CONFIG_STRING_MAX]; // as in `spur tasks`
         uint64_t seed;
         uint64_t steps;         // budget of real environment steps, exploration included
-        uint64_t explore_steps; // uniform random actions before learning starts, part of steps
+        uint64_t explore_steps; // uniform random actions, part of steps; 0: see config_choose
         int actors;             // started by `spur run`
         int envs_per_actor;     // environments of each actor
         bool stop_when_solved;  // end after eval.solved_evaluations in a row >= eval.target
@@ -122,7 +124,7 @@ struct config {
     struct {
         uint64_t every_steps;
         int episodes;
-        double target;          // mean return that counts as solved
+        double target;          // mean return that counts as solved; NaN: none
         int solved_evaluations; // consecutive evaluations with target
     } eval;
     struct {
@@ -154,6 +156,15 @@ int config_set(struct config *c, const char *assignment, char *err, size_t err_l
 
 // A sentence that names the replacement where this value of task.env was removed; else NULL.
 const char *config_env_removed(const char *env);
+
+// Replaces values that stand for a choice by other keys: run.explore_steps 0, task.termination
+// auto. Before config_check.
+void config_choose(struct config *c);
+// task.termination, and what auto stands for.
+enum task_termination config_termination(const struct config *c);
+
+// Whether evaluations can find the task solved.
+bool config_has_target(const struct config *c);
 
 // Checks the rules between keys: elites <= members, one decay per layer, and so on.
 int config_check(const struct config *c, char *err, size_t err_len);

@@ -20,20 +20,21 @@
 // NAME lists its values, "lockstep|ratio", in the order of the enum. Integers are below 2^53, so
 // that a double, JSON and CSV represent them exactly.
 #define CONFIG_KEYS(X)                                                                             \
-    X(run, task, STRING, "hopper", 0, 0, "", "name of the task, as listed by `spur tasks`")        \
+    X(run, task, STRING, "\"\"", 0, 0, "",                                                         \
+      "name of the task, as listed by `spur tasks`; `spur run` reads that of task.env from it")    \
     X(run, seed, U64, "1", 0, 9007199254740991, "", "seed of all random numbers of the run")       \
-    X(run, steps, U64, "125000", 1, 1e9, "steps",                                                  \
+    X(run, steps, U64, "100000", 1, 1e9, "steps",                                                  \
       "number of real environment steps, including exploration")                                   \
-    X(run, explore_steps, U64, "5000", 2, 1e9, "steps",                                            \
+    X(run, explore_steps, U64, "0", 0, 1e9, "steps",                                               \
       "initial steps with uniform random actions, part of run.steps; learning starts after "       \
-      "them")                                                                                      \
+      "them; 0: a tenth of run.steps, at most 5000")                                               \
     X(run, actors, INT, "1", 0, 4096, "",                                                          \
       "number of actors that `spur run` starts; more actors can join a run")                       \
     X(run, envs_per_actor, INT, "1", 1, CONFIG_ENVS_PER_ACTOR_MAX, "",                             \
       "environments per actor, stepped in turn; one pass of the policy computes their actions")    \
     X(run, stop_when_solved, BOOL, "true", 0, 0, "",                                               \
       "end the run after eval.solved_evaluations consecutive evaluations with a return of at "     \
-      "least eval.target")                                                                         \
+      "least eval.target; without a target, never")                                                \
     X(task, env, STRING, "\"\"", 0, 0, "",                                                         \
       "an environment of your own: FILE.yaml (a description), FILE.so (a plug-in), "               \
       "python:MODULE:FUNCTION or a command (in its own process); empty: run.task is built in")     \
@@ -52,9 +53,9 @@
       "size of an action of task.env; `spur run` reads it from the environment")                   \
     X(task, horizon, INT, "0", 0, 1e9, "steps",                                                    \
       "length at which episodes are truncated; 0: the length defined by the task")                 \
-    X(task, termination, NAME, "rule", 0, 0, "rule|never|learned",                                 \
+    X(task, termination, NAME, "auto", 0, 0, "rule|never|learned|auto",                            \
       "what ends a model rollout before length k: the task's rule, nothing, or a learned head "    \
-      "of the ensemble")                                                                           \
+      "of the ensemble; auto: learned for a task.env without task.healthy, else rule")             \
     X(task, healthy, LIST, "[]", -1e9, 1e9, "",                                                    \
       "termination rule of task.env: triples of index, low and high; an episode ends when the "    \
       "observation with that index leaves (low, high)")                                            \
@@ -103,7 +104,7 @@
       "least one epoch")                                                                           \
     X(rollout, per_step, U64, "400", 1, 1e6, "rollouts/step",                                      \
       "M, branched model rollouts per real step")                                                  \
-    X(rollout, schedule, LIST, "[20, 100, 1, 15]", 0, 1e6, "",                                     \
+    X(rollout, schedule, LIST, "[20, 100, 1, 1]", 0, 1e6, "",                                      \
       "rollout length k: first epoch, last epoch, k at the first, k at the last; linear in "       \
       "between, rounded down")                                                                     \
     X(rollout, epoch_steps, U64, "1000", 1, 1e7, "steps",                                          \
@@ -124,16 +125,17 @@
       "first epoch, last epoch, gamma until the first; gamma rises linearly to sac.discount "      \
       "at the last epoch; empty: constant sac.discount")                                           \
     X(sac, tau, F64, "0.005", 0, 1, "", "rate of the Polyak average of the target critics")        \
-    X(sac, target_entropy, AUTO, "-1", -1000, 1000, "nats",                                        \
+    X(sac, target_entropy, AUTO, "auto", -1000, 1000, "nats",                                      \
       "target entropy of the temperature update; auto: minus the number of actions")               \
     X(sac, initial_temperature, F64, "1", 1e-6, 1000, "", "initial temperature alpha")             \
     X(sac, real_ratio, F64, "0.05", 0, 1, "", "fraction of real rows in a batch, rounded down")    \
     X(eval, every_steps, U64, "1000", 1, 1e9, "steps", "real steps between two evaluations")       \
     X(eval, episodes, INT, "10", 1, 1024, "episodes", "deterministic episodes per evaluation")     \
-    X(eval, target, F64, "3800", -1e9, 1e9, "return",                                              \
-      "mean return of an evaluation that counts as solved")                                        \
+    X(eval, target, NONE, "none", -1e9, 1e9, "return",                                             \
+      "mean return of an evaluation that counts as solved; none: the task is never solved")        \
     X(eval, solved_evaluations, INT, "3", 1, 1000, "",                                             \
-      "number of consecutive evaluations with at least eval.target that make the task solved")     \
+      "number of consecutive evaluations with at least eval.target that make the task solved; "    \
+      "those before the first update do not count")                                                \
     X(checkpoint, every_s, U64, "300", 1, 86400, "s",                                              \
       "interval between checkpoints; the last one is made at the end of the run")                  \
     X(network, heartbeat_ms, U64, "500", 10, 60000, "ms",                                          \
@@ -161,6 +163,7 @@ enum config_kind {
     CONFIG_INT,
     CONFIG_F64,
     CONFIG_AUTO, // a number, or "auto", which is NaN in the field
+    CONFIG_NONE, // a number, or "none", likewise
     CONFIG_BOOL,
     CONFIG_LIST,
     CONFIG_NAME,

@@ -68,7 +68,9 @@ static const char doc_head[] =
     "  " CONFIG_CHANGEABLE_BUDGET "\n"
     "  " CONFIG_CHANGEABLE_REST ".\n"
     "\n"
-    "Defaults are those of the MBPO paper for Hopper, where the paper gives a value.\n";
+    "Defaults are for a task of which nothing is known: MBPO's with rollouts of one step\n"
+    "(k = 1), SAC's rule for the target entropy, and no target return. What belongs to one task\n"
+    "is in its file.\n";
 
 void config_document(FILE *out) {
     fputs(doc_head, out);

@@ -9,6 +9,9 @@
 
 enum { K_MAX = 1000, MODEL_ROWS_MAX = 1000000000 };
 
+// Of run.explore_steps: what a first training of the model needs; what the MBPO paper takes.
+enum { EXPLORE_STEPS_MIN = 2, EXPLORE_STEPS_MAX = 5000 };
+
 static int check_schedule(const struct config *c, char *err, size_t err_len) {
     const struct config_list *s = &c->rollout.schedule;
     if (s->n != 4) {
@@ -134,9 +137,36 @@ static int check_task(const struct config *c, char *err, size_t err_len) {
     return check_clipped(clipped, c->task.obs_dim, err, err_len);
 }
 
+enum task_termination config_termination(const struct config *c) {
+    bool has_rule = c->task.env[0] == '\0' || c->task.healthy.n > 0;
+    enum task_termination automatic = has_rule ? TASK_TERMINATION_RULE : TASK_TERMINATION_LEARNED;
+    return c->task.termination == TASK_TERMINATION_AUTO ? automatic : c->task.termination;
+}
+
+void config_choose(struct config *c) {
+    if (c->run.explore_steps == 0) {
+        uint64_t tenth = c->run.steps / 10;
+        c->run.explore_steps = tenth < EXPLORE_STEPS_MIN   ? EXPLORE_STEPS_MIN
+                               : tenth > EXPLORE_STEPS_MAX ? EXPLORE_STEPS_MAX
+                                                           : tenth;
+    }
+    c->task.termination = config_termination(c);
+}
+
+bool config_has_target(const struct config *c) {
+    return !isnan(c->eval.target);
+}
+
 int config_check(const struct config *c, char *err, size_t err_len) {
     if (c->run.task[0] == '\0') {
-        return error_set(err, err_len, -1, "run.task is empty; `spur tasks` lists the tasks");
+        return error_set(err, err_len, -1,
+                         "run.task is empty: name a task (`spur tasks` lists them) or an "
+                         "environment of your own (task.env)");
+    }
+    if (c->run.explore_steps < EXPLORE_STEPS_MIN) {
+        return error_set(err, err_len, -1,
+                         "run.explore_steps is %llu; a model needs at least %d steps before it",
+                         (unsigned long long)c->run.explore_steps, EXPLORE_STEPS_MIN);
     }
     if (c->run.explore_steps > c->run.steps) {
         return error_set(

@@ -137,7 +137,9 @@ static int read_root(struct reader *r) {
     int root = yaml_root(r->doc);
     enum yaml_kind kind = yaml_kind(r->doc, root);
     if (kind == YAML_KIND_NOTHING) {
-        return 0; // empty: no change
+        return refuse(r, 1,
+                      "the file is empty: a configuration names at least a task, as in "
+                      "\"run: {task: hopper}\"");
     }
     if (kind != YAML_KIND_MAPPING) {
         return refuse(r, yaml_line(r->doc, root), "expected sections such as \"run:\", found %s",

@@ -73,7 +73,7 @@ int task_from_config(struct task *task, const struct config *c, char *err, size_
                  c->run.task, task_nearest(c->run.task), all);
         return -1;
     }
-    task->termination = c->task.termination;
+    task->termination = config_termination(c);
     task->clips = c->rollout.clip ? task->clips : 0;
     task->horizon = c->task.horizon > 0 ? c->task.horizon : task->horizon;
     return 0;

@@ -61,8 +61,10 @@ static void send_waiting(struct evaluation *e) {
 }
 
 bool evaluation_holds_steps(const struct evaluation *e, uint64_t steps) {
-    return e->run->config.pacing.mode == PACING_LOCKSTEP && e->run->config.run.stop_when_solved &&
-           steps > e->run->pacing.explore && evaluator_is_up(e) && is_pending(e);
+    const struct config *config = &e->run->config;
+    return config->pacing.mode == PACING_LOCKSTEP && config->run.stop_when_solved &&
+           config_has_target(config) && steps > e->run->pacing.explore && evaluator_is_up(e) &&
+           is_pending(e);
 }
 
 static bool is_solved(const struct evaluation *e) {

@@ -17,9 +17,9 @@
 #define FILE_BYTES_MAX (256u << 20)
 
 // The columns that the history needs.
-enum { ENV_STEPS, WALL_SECONDS, RETURN_MEAN, RETURN_STD, NEEDED };
-static const char *const needed[NEEDED] = {"env_steps", "wall_seconds", "return_mean",
-                                           "return_std"};
+enum { ENV_STEPS, WALL_SECONDS, RETURN_MEAN, RETURN_STD, UPDATES, NEEDED };
+static const char *const needed[NEEDED] = {"env_steps", "wall_seconds", "return_mean", "return_std",
+                                           "updates"};
 
 void learning_curve_count(struct learning_curve_history *h, const struct learning_curve_row *row,
                           const struct config *c) {
@@ -32,7 +32,9 @@ void learning_curve_count(struct learning_curve_history *h, const struct learnin
         h->return_best = row->return_mean;
         h->best_env_steps = row->env_steps;
     }
-    h->solved_in_row = row->return_mean >= c->eval.target ? h->solved_in_row + 1 : 0;
+    // An initial policy that reaches the target has learned nothing. Without a target none does.
+    bool reached = row->updates > 0 && row->return_mean >= c->eval.target;
+    h->solved_in_row = reached ? h->solved_in_row + 1 : 0;
     if (!h->solved && h->solved_in_row >= (uint32_t)c->eval.solved_evaluations) {
         h->solved = true;
         h->solved_env_steps = row->env_steps;
@@ -77,6 +79,10 @@ static bool read_header(int column[NEEDED], const char *line, const char *end) {
     return true;
 }
 
+static bool is_count(double x) {
+    return x >= 0 && x < 1e18;
+}
+
 static bool read_row(struct learning_curve_row *row, const int column[NEEDED], const char *line,
                      const char *end) {
     double value[NEEDED] = {0};
@@ -91,13 +97,14 @@ static bool read_row(struct learning_curve_row *row, const int column[NEEDED], c
         }
         line += strcspn(line, ",\n") + 1;
     }
-    if (found != NEEDED || !(value[ENV_STEPS] >= 0 && value[ENV_STEPS] < 1e18)) {
+    if (found != NEEDED || !is_count(value[ENV_STEPS]) || !is_count(value[UPDATES])) {
         return false;
     }
     *row = (struct learning_curve_row){.env_steps = (uint64_t)value[ENV_STEPS],
                                        .wall_seconds = value[WALL_SECONDS],
                                        .return_mean = value[RETURN_MEAN],
-                                       .return_std = value[RETURN_STD]};
+                                       .return_std = value[RETURN_STD],
+                                       .updates = (uint64_t)value[UPDATES]};
     return true;
 }
 

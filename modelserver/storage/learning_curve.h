@@ -32,7 +32,8 @@ struct learning_curve_history {
     double return_mean, return_std;
     double return_best;
     uint64_t best_env_steps;
-    uint32_t solved_in_row; // evaluations at or above eval.target, counted back from the last
+    uint32_t solved_in_row; // evaluations at or above eval.target, counted back from the last,
+                            // of policies with at least one update
     bool solved;            // solved_in_row has reached eval.solved_evaluations at some time
     uint64_t solved_env_steps;
 };

@@ -92,8 +92,8 @@ static void summary_of_a_run(void **state) {
     assert_int_equal(s.curve.evaluations, 0);
 
     // Columns by name; the last line is still being written.
-    write_progress("wall_seconds,env_steps,return_std,return_mean\n1.5,250,0,960\n2,500,0,10\n"
-                   "3,750,0,950\n4,1000,0,990.5\n5,1250,0,99");
+    write_progress("wall_seconds,env_steps,return_std,return_mean,updates\n1.5,250,0,960,1\n"
+                   "2,500,0,10,2\n3,750,0,950,3\n4,1000,0,990.5,4\n5,1250,0,99");
     assert_int_equal(summary_read(&s, dir, &c, err, sizeof(err)), 0);
     assert_int_equal(s.curve.evaluations, 4);
     assert_true(s.curve.solved);
@@ -108,7 +108,7 @@ static void summary_of_a_run(void **state) {
     assert_int_equal(summary_read(&s, dir, &c, err, sizeof(err)), 0);
     assert_true(summary_finished(&s, &c));
 
-    write_progress("env_steps,wall_seconds,return_mean,return_std\n250,1,nan,0\n");
+    write_progress("env_steps,wall_seconds,return_mean,return_std,updates\n250,1,nan,0,1\n");
     assert_int_equal(summary_read(&s, dir, &c, err, sizeof(err)), -1);
     assert_non_null(strstr(err, "progress.csv:2: not a row of numbers"));
     write_progress("a,b\n");
@@ -375,7 +375,8 @@ static void memory_is_predicted(void **state) {
     struct env_memory unknown = {0};
     const struct task *hopper = task_find("hopper");
     assert_non_null(hopper);
-    config_defaults(&c);
+    assert_int_equal(cli_load(&c, "hopper"), 0);
+    config_choose(&c);
     memory_predict(&m, &c, hopper, unknown, 2);
     // 6,000,000 rows of 2 * 11 + 3 + 1 floats and a byte.
     assert_int_equal(bytes_of(&m, "learner", "D_model"), 6000000ull * 105);

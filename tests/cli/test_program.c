@@ -138,6 +138,10 @@ static void configurations(void **state) {
     expect("$spur config hopper --set model.elites=9", EXIT_CODE_CONFIG,
            "model.elites is 9, more than model.members, 7");
     expect("$spur config none.yaml", EXIT_CODE_CONFIG, "none.yaml: cannot be read");
+    expect("touch empty.yaml; $spur run empty.yaml", EXIT_CODE_CONFIG,
+           "empty.yaml:1: the file is empty");
+    expect("echo 'run: {seed: 2}' > open.yaml; $spur run open.yaml", EXIT_CODE_CONFIG,
+           "run.task is empty: name a task");
 }
 
 static void refusals_of_run(void **state) {
@@ -294,8 +298,8 @@ static void latest_is_followed(void **state) {
 
 static void a_run_that_is_over(void **state) {
     (void)state;
-    write_file("r/progress.csv", "env_steps,wall_seconds,return_mean,return_std\n1000,10,960,3\n"
-                                 "1250,20,970,3\n1500,21,1000,0\n");
+    write_file("r/progress.csv", "env_steps,wall_seconds,return_mean,return_std,updates\n"
+                                 "1000,10,960,3,9\n1250,20,970,3,9\n1500,21,1000,0,9\n");
     expect("./spur run inverted_pendulum --run-dir r", 0,
            "this run is finished: solved at step 1,500; best return 1000.0");
     expect("./spur run --run-dir r", 0,

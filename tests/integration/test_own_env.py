@@ -93,6 +93,11 @@ def a_plugin(stage):
     server = where["modelserver"]
     wait_for("steps", lambda: (status(stage, server) or {}).get("env_steps", 0) > 10, 30)
 
+    # No rule: termination is learned. A task's settings, but not its target return.
+    check(config_of(run_dir)["termination"] == "learned", config_of(run_dir))
+    code, text = stage.call("spur", "config", "hopper", "--env", os.path.join(folder, "pendulum.so"))
+    check(code == 0 and "  target: none" in text and "  steps: 125000" in text, f"{code}: {text}")
+
     # An actor by hand: without the environment, with another one, with the right one.
     join = ["--modelserver", server, "--learner", where["learner"]]
     code, text = stage.call("spur-actor", *join)

@@ -57,14 +57,61 @@ static void defaults_hold(void **state) {
     (void)state;
     struct config c;
     config_defaults(&c);
-    assert_string_equal(c.run.task, "hopper");
+    assert_string_equal(c.run.task, "");
+    assert_int_equal(config_check(&c, err, sizeof(err)), -1);
+    assert_non_null(strstr(err, "run.task is empty: name a task"));
+    assert_int_equal(config_set(&c, "run.task=hopper", err, sizeof(err)), 0);
     assert_int_equal(c.model.members, 7);
     assert_int_equal(c.model.weight_decay.n, 5);
     assert_true(c.model.weight_decay.v[0] == 2.5e-5);
     assert_true(c.sac.learning_rate == 3e-4);
     assert_int_equal(c.pacing.mode, PACING_RATIO);
     assert_true(c.run.stop_when_solved);
+    // Nothing of a single task: a target return, its entropy, its schedules.
+    assert_false(config_has_target(&c));
+    assert_true(isnan(c.sac.target_entropy));
+    assert_int_equal(config_rollout_length_max(&c), 1);
+    assert_true(config_discount(&c, 0) == c.sac.discount);
+    config_choose(&c);
+    assert_int_equal(c.run.explore_steps, 5000);
     assert_int_equal(config_check(&c, err, sizeof(err)), 0);
+}
+
+// explore_steps 0 for a number of steps.
+static uint64_t chosen_exploration(const char *steps) {
+    struct config c;
+    config_defaults(&c);
+    assert_int_equal(config_set(&c, steps, err, sizeof(err)), 0);
+    config_choose(&c);
+    return c.run.explore_steps;
+}
+
+static void open_values_are_chosen(void **state) {
+    (void)state;
+    assert_int_equal(chosen_exploration("run.steps=1e6"), 5000);
+    assert_int_equal(chosen_exploration("run.steps=1500"), 150);
+    assert_int_equal(chosen_exploration("run.steps=5"), 2);
+
+    struct config c;
+    config_defaults(&c); // built in: its rule
+    config_choose(&c);
+    assert_int_equal(c.task.termination, TASK_TERMINATION_RULE);
+    config_defaults(&c); // an environment without a rule: learned
+    assert_int_equal(config_set(&c, "task.env=./x.so", err, sizeof(err)), 0);
+    config_choose(&c);
+    assert_int_equal(c.task.termination, TASK_TERMINATION_LEARNED);
+    config_defaults(&c); // with one
+    assert_int_equal(config_set(&c, "task.env=./x.so", err, sizeof(err)), 0);
+    assert_int_equal(config_set(&c, "task.healthy=[0, 1, 2]", err, sizeof(err)), 0);
+    config_choose(&c);
+    assert_int_equal(c.task.termination, TASK_TERMINATION_RULE);
+    config_defaults(&c); // as the user says
+    assert_int_equal(config_set(&c, "task.env=./x.so", err, sizeof(err)), 0);
+    assert_int_equal(config_set(&c, "task.termination=never", err, sizeof(err)), 0);
+    assert_int_equal(config_set(&c, "run.explore_steps=700", err, sizeof(err)), 0);
+    config_choose(&c);
+    assert_int_equal(c.task.termination, TASK_TERMINATION_NEVER);
+    assert_int_equal(c.run.explore_steps, 700);
 }
 
 static void values_are_read(void **state) {
@@ -82,8 +129,11 @@ static void values_are_read(void **state) {
     assert_int_equal(c.rollout.schedule.n, 4);
     assert_true(c.rollout.schedule.v[3] == 2);
     assert_int_equal(c.model.members, 7); // absent keys keep their defaults
-    assert_int_equal(parse(&c, ""), 0);
-    assert_int_equal(parse(&c, "# only a comment\n"), 0);
+    for (int i = 0; i < 3; i++) {
+        static const char *const empty[] = {"", "# only a comment\n", "~\n"};
+        expect_refusal(empty[i], "t.yaml:1: the file is empty: a configuration names at least a "
+                                 "task, as in \"run: {task: hopper}\"");
+    }
 }
 
 static void unknown_keys_name_the_nearest(void **state) {
@@ -114,6 +164,8 @@ static void wrong_types_say_what_was_found(void **state) {
     expect_refusal("run:\n  task: {a: b}\n", "t.yaml:2: run.task: expected text, found a mapping");
     expect_refusal("run:\n  stop_when_solved: yes\n",
                    "t.yaml:2: run.stop_when_solved: expected true or false, found \"yes\"");
+    expect_refusal("eval:\n  target: auto\n",
+                   "t.yaml:2: eval.target: expected a number or none, found \"auto\"");
     expect_refusal("pacing:\n  mode: free\n",
                    "t.yaml:2: pacing.mode: expected lockstep or ratio, found \"free\"");
     expect_refusal("rollout:\n  schedule: 5\n",
@@ -251,6 +303,8 @@ static void overrides(void **state) {
 static void expect_broken_rule(const char *assignment, const char *part) {
     struct config c;
     config_defaults(&c);
+    assert_int_equal(config_set(&c, "run.task=hopper", err, sizeof(err)), 0);
+    config_choose(&c);
     assert_int_equal(config_set(&c, "pacing.mode=lockstep", err, sizeof(err)), 0);
     assert_int_equal(config_set(&c, assignment, err, sizeof(err)), 0);
     err[0] = '\0';
@@ -268,8 +322,9 @@ static void rules_over_several_keys(void **state) {
     expect_broken_rule("rollout.schedule=[5, 2, 1, 1]", "the first epoch 5 is after the last, 2");
     expect_broken_rule("rollout.schedule=[1, 2, 0, 1]", "k must be between 1 and 1000");
     expect_broken_rule("rollout.schedule=[1, 2.5, 1, 1]", "2.5 is not a whole number");
-    expect_broken_rule("rollout.epoch_steps=1e7", "D_model would have 6e+10 rows");
-    expect_broken_rule("run.explore_steps=2e5", "more than the budget run.steps, 125000");
+    expect_broken_rule("rollout.epoch_steps=1e7", "D_model would have 4e+09 rows");
+    expect_broken_rule("run.explore_steps=2e5", "more than the budget run.steps, 100000");
+    expect_broken_rule("run.explore_steps=1", "run.explore_steps is 1; a model needs at least 2");
     expect_broken_rule("run.actors=2", "lockstep allows one actor");
     expect_broken_rule("run.envs_per_actor=64", "lockstep allows one environment");
     expect_broken_rule("run.task=\"\"", "run.task is empty");
@@ -288,7 +343,7 @@ static void printed_reads_back(void **state) {
                                "sac.target_entropy=-1e-300",
                                "rollout.schedule=[0, 1, 0.1, 1e6]",
                                "pacing.mode=lockstep",
-                               "eval.target=-1e9",
+                               "eval.target=none",
                                "run.stop_when_solved=false"};
     for (int round = 0; round < 3; round++) {
         bool comments = round > 0;
@@ -369,7 +424,8 @@ static void documentation_is_up_to_date(void **state) {
 static void rollout_length_follows_the_schedule(void **state) {
     (void)state;
     struct config c;
-    config_defaults(&c); // epochs 20 to 100, k 1 to 15, epochs of 1000 from step 5000 on
+    // Epochs 20 to 100, k 1 to 15, epochs of 1000 from step 5000 on.
+    load_committed(&c, "configs/hopper.yaml");
     const struct {
         uint64_t steps;
         int k;
@@ -396,6 +452,7 @@ static void discount_rises(void **state) {
     (void)state;
     struct config c;
     config_defaults(&c);
+    config_choose(&c);
     c.sac.discount = 0.995;
     assert_true(config_discount(&c, 0) == 0.995); // constant without a rise
     c.sac.discount_rise = (struct config_list){.n = 3, .v = {20, 40, 0.985}};
@@ -428,9 +485,9 @@ static void what_a_resumed_run_may_change(void **state) {
         assert_int_equal(config_set(&wanted, allowed[i], err, sizeof(err)), 0);
     }
     config_changes_text(text, sizeof(text), &run, &wanted);
-    assert_string_equal(text, "run.steps 125000 to 200000, run.actors 1 to 4, "
+    assert_string_equal(text, "run.steps 100000 to 200000, run.actors 1 to 4, "
                               "run.stop_when_solved true to false, explore.noise white to pink, "
-                              "eval.target 3800 to -1.5, checkpoint.every_s 300 to 9");
+                              "eval.target none to -1.5, checkpoint.every_s 300 to 9");
     assert_int_equal(config_change(&run, &wanted, &fixed), 0);
     assert_memory_equal(&run, &wanted, sizeof(run));
 
@@ -452,6 +509,7 @@ static void what_a_resumed_run_may_change(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_hold),
+        cmocka_unit_test(open_values_are_chosen),
         cmocka_unit_test(values_are_read),
         cmocka_unit_test(unknown_keys_name_the_nearest),
         cmocka_unit_test(wrong_types_say_what_was_found),

@@ -182,8 +182,9 @@ static void the_best_policy_is_a_file_for_all(void **state) {
 
 // ---- the learning curve ----
 
-static void append(uint64_t env_steps, double return_mean) {
+static void append(uint64_t env_steps, double return_mean, uint64_t updates) {
     struct learning_curve_row row = {.env_steps = env_steps,
+                                     .updates = updates,
                                      .wall_seconds = (double)env_steps / 100,
                                      .return_mean = return_mean,
                                      .return_std = 2};
@@ -200,10 +201,10 @@ static void the_curve_continues_after_a_restart(void **state) {
     c.eval.target = 100;
     assert_int_equal(learning_curve_open(&h, path, &c, err, sizeof(err)), 0);
     assert_int_equal(h.evaluations, 0);
-    append(250, 120);
-    append(500, 30);
-    append(750, 101);
-    append(1000, 100);
+    append(250, 120, 20);
+    append(500, 30, 20);
+    append(750, 101, 20);
+    append(1000, 100, 20);
     FILE *file = fopen(path, "a");
     fputs("1250,12.5,99", file); // truncated by a crash
     fclose(file);
@@ -212,7 +213,7 @@ static void the_curve_continues_after_a_restart(void **state) {
     assert_int_equal(h.env_steps, 1000);
     assert_true(h.wall_seconds == 10 && h.return_best == 120 && h.return_mean == 100);
     assert_int_equal(h.solved_in_row, 2);
-    append(1250, 7);
+    append(1250, 7, 20);
     char *text;
     size_t len;
     assert_int_equal(file_read_all(&text, &len, path, 1 << 16), 0);
@@ -223,6 +224,30 @@ static void the_curve_continues_after_a_restart(void **state) {
     assert_int_equal(lines, 6); // header and five rows; the truncated one is removed
     assert_memory_equal(text, "env_steps,wall_seconds,return_mean,return_std,", 46);
     free(text);
+}
+
+static void a_policy_without_updates_solves_nothing(void **state) {
+    (void)state;
+    struct learning_curve_history h;
+    struct config c;
+    config_defaults(&c);
+    for (uint64_t i = 1; i <= 3; i++) {
+        append(250 * i, 120, 0);
+    }
+    append(1000, 120, 20);
+    c.eval.target = 100;
+    assert_int_equal(learning_curve_open(&h, path, &c, err, sizeof(err)), 0);
+    assert_int_equal(h.evaluations, 4);
+    assert_int_equal(h.solved_in_row, 1);
+    assert_false(h.solved);
+    c.eval.solved_evaluations = 1;
+    assert_int_equal(learning_curve_open(&h, path, &c, err, sizeof(err)), 0);
+    assert_true(h.solved && h.solved_env_steps == 1000);
+    // Without a target, no return solves the task.
+    config_defaults(&c);
+    c.eval.solved_evaluations = 1;
+    assert_int_equal(learning_curve_open(&h, path, &c, err, sizeof(err)), 0);
+    assert_true(!h.solved && h.solved_in_row == 0 && h.return_best == 120);
 }
 
 static void a_foreign_file_is_not_changed(void **state) {
@@ -246,6 +271,8 @@ int main(void) {
                                         remove_path),
         cmocka_unit_test_setup_teardown(the_best_policy_is_a_file_for_all, make_path, remove_path),
         cmocka_unit_test_setup_teardown(the_curve_continues_after_a_restart, make_path,
+                                        remove_path),
+        cmocka_unit_test_setup_teardown(a_policy_without_updates_solves_nothing, make_path,
                                         remove_path),
         cmocka_unit_test_setup_teardown(a_foreign_file_is_not_changed, make_path, remove_path),
     };

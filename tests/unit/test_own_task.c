@@ -21,6 +21,7 @@ static void configure(struct config *c, const char *const *assignments) {
             fail_msg("%s", err);
         }
     }
+    config_choose(c);
 }
 
 static const char *const pendulum[] = {"run.task=my_pendulum",
@@ -109,6 +110,7 @@ static void termination_is_the_rule_or_nothing(void **state) {
     assert_memory_equal(done, none, sizeof(done));
 
     config_defaults(&c); // a built-in task: its own rule, unless it is switched off
+    assert_int_equal(config_set(&c, "run.task=hopper", err, sizeof(err)), 0);
     assert_int_equal(task_from_config(&t, &c, err, sizeof(err)), 0);
     float low[11] = {0.1f}, high[11] = {1.2f};
     task_terminated(&t, done, low, 1);
