@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "common/base/check.h"
+#include "common/base/file.h"
 #include "common/base/rlimits.h"
 
 static const struct command {
@@ -35,8 +36,7 @@ static void print_help(FILE *out) {
           out);
 }
 
-int main(int argc, char **argv) {
-    rlimits_start();
+static int dispatch(int argc, char **argv) {
     if (argc < 2) {
         print_help(stderr);
         return EXIT_CODE_USAGE;
@@ -61,4 +61,9 @@ int main(int argc, char **argv) {
     fprintf(stderr, "spur: there is no command \"%.60s\"; the commands are:\n\n", name);
     print_help(stderr);
     return EXIT_CODE_USAGE;
+}
+
+int main(int argc, char **argv) {
+    rlimits_start();
+    return file_close_output(dispatch(argc, argv));
 }

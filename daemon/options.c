@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/config/config.h"
 
@@ -134,10 +135,10 @@ static void apply(struct options *o, const struct options_spec *spec, int row) {
         break;
     case KIND_HELP:
         print_help(spec);
-        exit(EXIT_CODE_OK);
+        exit(file_close_output(EXIT_CODE_OK));
     case KIND_VERSION:
         printf("%s %s\n", spec->program, SPUR_VERSION);
-        exit(EXIT_CODE_OK);
+        exit(file_close_output(EXIT_CODE_OK));
     }
 }
 

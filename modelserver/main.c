@@ -36,6 +36,7 @@ struct app {
     struct rollout *rollout;
     struct workers *workers;
     struct modelserver *core;
+    bool curve_failed; // an evaluation is missing from progress.csv
 };
 
 // ---- jobs ----
@@ -75,6 +76,7 @@ static void take_one(struct app *app, uint64_t now, struct work *work) {
         ms_on_rollout(app->core, now, work->block);
         break;
     case WORK_EVALUATION:
+        app->curve_failed |= work->failed;
         break;
     }
     if (work->failed) {
@@ -308,8 +310,8 @@ int main(int argc, char *argv[]) {
 
     daemon_run(d);
 
-    bool failed = ms_failed(app.core);
+    bool failed = ms_failed(app.core), unsaved = ms_unsaved(app.core) || app.curve_failed;
     log_info("%s", ms_end_text(app.core));
     close_all(&app);
-    return failed ? EXIT_CODE_FAILURE : EXIT_CODE_OK;
+    return failed ? EXIT_CODE_FAILURE : unsaved ? EXIT_CODE_IO : EXIT_CODE_OK;
 }

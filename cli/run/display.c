@@ -11,7 +11,7 @@
 
 #include "cli/text.h"
 
-enum { LINE_LEN = 512, MARK_MS = 1000, SILENT_MS = 5000 };
+enum { LINE_LEN = 512, MARK_MS = 1000, SILENT_MS = 5000, STILL_MS = 3000 };
 
 void display_init(struct display *d) {
     *d = (struct display){.tty = isatty(STDOUT_FILENO)};
@@ -72,11 +72,23 @@ static double elite_error(const struct wire_status *s) {
     return n ? sum / n : NAN;
 }
 
-void display_line(char *out, size_t out_len, const struct wire_status *s, double left_s) {
-    char a[TEXT_LEN], b[TEXT_LEN];
+// What the run waits for, to follow " | "; "" if nothing is known.
+static const char *reason(char out[WIRE_STRING_MAX + 8], const struct wire_status *s) {
+    static const char preposition[] = "for ";
+    bool noun = strncmp(s->waiting, preposition, strlen(preposition)) == 0;
+    snprintf(out, WIRE_STRING_MAX + 8, "%s%s", noun ? "waits " : "", s->waiting);
+    return out;
+}
+
+void display_line(char *out, size_t out_len, const struct wire_status *s, double left_s,
+                  bool still) {
+    char a[TEXT_LEN], b[TEXT_LEN], why[WIRE_STRING_MAX + 8];
     out[0] = '\0';
     add(out, out_len, "%s %s/%s", s->state, text_count(a, s->env_steps),
         text_count(b, s->env_steps_budget));
+    if (still && s->waiting[0] != '\0') {
+        add(out, out_len, " | %s", reason(why, s));
+    }
     // By importance: narrow terminals truncate the line.
     if (isfinite(left_s)) {
         add(out, out_len, " | left %s", text_duration(a, left_s));
@@ -108,12 +120,23 @@ static int terminal_columns(void) {
     return 80;
 }
 
+// Whether neither steps nor updates were made for a while.
+static bool stands_still(struct display *d, uint64_t now_ms, const struct wire_status *s) {
+    if (d->moved_ms == 0 || s->env_steps != d->env_steps || s->updates != d->updates) {
+        d->moved_ms = now_ms;
+        d->env_steps = s->env_steps;
+        d->updates = s->updates;
+    }
+    return now_ms - d->moved_ms >= STILL_MS;
+}
+
 void display_update(struct display *d, uint64_t now_ms, const struct wire_status *status,
                     uint64_t age_ms) {
     char line[LINE_LEN] = "starting";
     if (status) {
         add_mark(d, now_ms, status->env_steps);
-        display_line(line, sizeof(line), status, time_left_s(d, status));
+        display_line(line, sizeof(line), status, time_left_s(d, status),
+                     stands_still(d, now_ms, status));
         if (age_ms >= SILENT_MS) {
             add(line, sizeof(line), " | no answer for %llu s", (unsigned long long)age_ms / 1000);
         }

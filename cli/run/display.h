@@ -15,6 +15,7 @@
 struct display {
     bool tty, drawn; // drawn: the live line is on the screen
     uint64_t plain_ms;
+    uint64_t moved_ms, env_steps, updates; // the last progress: its time and the counts after it
     struct {
         uint64_t ms, env_steps;
     } mark[DISPLAY_MARKS]; // ring, one sample per second
@@ -30,7 +31,9 @@ void display_event(struct display *d, const char *fmt, ...) __attribute__((forma
 // Ends the live line; it remains on the screen.
 void display_end(struct display *d);
 
-// Formats the live line, without trailing blanks. Public for tests.
-void display_line(char *out, size_t out_len, const struct wire_status *status, double left_s);
+// Formats the live line, without trailing blanks. still: no step and no update for a while; then it
+// names the reason. Public for tests.
+void display_line(char *out, size_t out_len, const struct wire_status *status, double left_s,
+                  bool still);
 
 #endif

@@ -20,6 +20,7 @@ static const char help[] =
     "usage: spur run TASK|FILE [--env ENV] [--seed N] [--run-dir DIR] [--actors N]\n"
     "                [--envs-per-actor N] [--method NAME]\n"
     "                [--set section.key=value]... [--listen tcp://HOST:PORT]\n"
+    "                [--require-solved]\n"
     "       spur run --run-dir DIR\n"
     "\n"
     "Trains on a task with real processes on this machine: a model server, a learner, actors and\n"
@@ -41,22 +42,42 @@ static const char help[] =
     "                          change its budget, evaluations, checkpoints and processes:\n"
     "                          spur run --run-dir DIR --set run.steps=N\n"
     "  --listen tcp://HOST:PORT  lets actors on other hosts join (the learner gets PORT + 1)\n"
+    "  --require-solved        a run that spends its steps without reaching eval.target exits\n"
+    "                          with 3 instead of 0\n"
     "\n"
-    "Ctrl-C stops all processes after a checkpoint; a second Ctrl-C stops them at once.\n";
+    "Ctrl-C stops all processes after a checkpoint; a second Ctrl-C stops them at once.\n"
+    "\n"
+    "Exit codes (all of them: docs/machines.md):\n"
+    "  0             finished: solved, or the steps are spent\n"
+    "  3             with --require-solved: the steps are spent, not solved\n"
+    "  130, 143, 129 stopped in order by SIGINT, SIGTERM, SIGHUP; can be resumed\n"
+    "  64, 78        wrong command line; wrong configuration\n"
+    "  69, 71        something needed is missing; out of memory, threads, files\n"
+    "  74            a file, a checkpoint or the output could not be written\n"
+    "  75            the run directory is in use\n"
+    "  1             any other failure\n";
 
 static const struct option options[] = {
-    {"env", required_argument, NULL, 'v'},    {"method", required_argument, NULL, 'm'},
-    {"seed", required_argument, NULL, 'e'},   {"run-dir", required_argument, NULL, 'd'},
-    {"actors", required_argument, NULL, 'a'}, {"envs-per-actor", required_argument, NULL, 'p'},
-    {"set", required_argument, NULL, 's'},    {"listen", required_argument, NULL, 'l'},
-    {"help", no_argument, NULL, 'h'},         {0},
+    {"env", required_argument, NULL, 'v'},
+    {"method", required_argument, NULL, 'm'},
+    {"seed", required_argument, NULL, 'e'},
+    {"run-dir", required_argument, NULL, 'd'},
+    {"actors", required_argument, NULL, 'a'},
+    {"envs-per-actor", required_argument, NULL, 'p'},
+    {"set", required_argument, NULL, 's'},
+    {"listen", required_argument, NULL, 'l'},
+    {"help", no_argument, NULL, 'h'},
+    {"require-solved", no_argument, NULL, 'r'},
+    {0},
 };
+
+enum { SIGNAL_EXIT_BASE = 128 }; // as shells report the end by a signal
 
 struct request {
     struct config_source source;
     const char *run_dir, *listen;
     char seed[48], actors[48], envs[48]; // as assignments
-    bool help;
+    bool require_solved, help;
 };
 
 // --seed, --actors and --envs-per-actor are short for --set.
@@ -98,6 +119,9 @@ static int parse(struct request *r, int argc, char **argv) {
             break;
         case 'l':
             r->listen = optarg;
+            break;
+        case 'r':
+            r->require_solved = true;
             break;
         case 'h':
             r->help = true;
@@ -190,8 +214,14 @@ static void print_join(const struct config *c, const struct endpoints *e) {
     fflush(stdout);
 }
 
+// The exit code of a finished run.
+static int finished_code(const struct summary *s, const struct request *r) {
+    return r->require_solved && !s->curve.solved ? EXIT_CODE_UNSOLVED : EXIT_CODE_OK;
+}
+
 // Prints the summary. Returns the exit code.
-static int conclude(const struct rundir *dir, const struct supervisor_result *result) {
+static int conclude(const struct request *r, const struct rundir *dir,
+                    const struct supervisor_result *result) {
     struct summary summary;
     char err[1024], text[512];
     if (summary_read(&summary, dir->path, &dir->config, err, sizeof(err)) < 0) {
@@ -213,8 +243,13 @@ static int conclude(const struct rundir *dir, const struct supervisor_result *re
     }
     switch (result->end) {
     case SUPERVISOR_DONE:
+        return finished_code(&summary, r);
     case SUPERVISOR_STOPPED:
-        return EXIT_CODE_OK;
+        return SIGNAL_EXIT_BASE + result->signal;
+    case SUPERVISOR_UNSAVED:
+        return cli_fail(result->exit_code, "free space on its disk, then resume",
+                        "the last checkpoint could not be saved; the run resumes from the one "
+                        "before");
     case SUPERVISOR_KILLED:
         return EXIT_CODE_FAILURE;
     case SUPERVISOR_FAILED:
@@ -235,7 +270,7 @@ static int supervise(const struct request *r, const struct rundir *dir) {
         print_join(&dir->config, &e);
         struct supervisor_result result = supervisor_run(dir, &e);
         endpoints_unwrite(dir->path);
-        rc = conclude(dir, &result);
+        rc = conclude(r, dir, &result);
     }
     endpoints_remove(&e);
     return rc;
@@ -284,7 +319,7 @@ int cmd_run(int argc, char **argv) {
                "for a new run: spur run %s --seed N, or --run-dir DIR\n",
                text, dir.path, dir.path,
                summary.spent ? "run.steps=N" : "run.stop_when_solved=false", dir.config.run.task);
-        return EXIT_CODE_OK;
+        return finished_code(&summary, &r);
     }
     // A new run that is refused for its size leaves no directory. A run in use is refused before
     // anything is printed.

@@ -21,6 +21,7 @@ enum {
     STATUS_RETRY_MS = 2000,  // repeat an unanswered request
     SERVER_LEAVE_MS = 30000, // from SIGTERM to the exit of the model server
     TERM_MS = 20000,         // from SIGTERM to SIGKILL
+    WRITE_ERROR_MS = 60000,  // between two lines about a full disk
     TAIL_LINES = 8,
 };
 
@@ -32,6 +33,14 @@ enum stage {
     STAGE_KILL,
 };
 
+// The argument of the handler of one signal.
+struct stop_signal {
+    struct supervisor *supervisor;
+    int number;
+};
+
+enum { STOP_SIGNALS = 3 };
+
 struct supervisor {
     const struct rundir *dir;
     struct loop *loop;
@@ -42,11 +51,13 @@ struct supervisor {
     int child_count;
     enum stage stage;
     uint64_t deadline_ms;
+    struct stop_signal stop_signals[STOP_SIGNALS];
     uint64_t signal_ms; // time of the first stop signal; 0: none yet
     struct supervisor_result result;
     struct display display;
     struct wire_status status;
-    uint64_t requested_ms, received_ms; // request without reply, last reply; 0: none
+    uint64_t requested_ms, received_ms;     // request without reply, last reply; 0: none
+    uint64_t write_errors, write_errors_ms; // of the last status; when one was printed
 };
 
 // Prints an event, and logs it.
@@ -112,11 +123,13 @@ static void fail(struct supervisor *s, const struct child *c, int exit_code, con
 }
 
 static void on_stop_signal(void *arg) {
-    struct supervisor *s = arg;
+    const struct stop_signal *stop = arg;
+    struct supervisor *s = stop->supervisor;
     bool again = host_stop_again(&s->signal_ms, loop_now_ms(s->loop));
     if (s->stage == STAGE_RUN) {
-        say(s, "stopping after a checkpoint (repeat the signal to stop at once)");
+        say(s, "stopping: a checkpoint is being saved (repeat the signal to stop at once)");
         s->result.end = SUPERVISOR_STOPPED;
+        s->result.signal = stop->number;
         enter(s, STAGE_SERVER);
     } else if (s->stage != STAGE_KILL && again) {
         say(s, "stopping at once");
@@ -129,6 +142,22 @@ static void on_stop_signal(void *arg) {
 
 // ---- children ----
 
+// During a shutdown: whether the process has saved its checkpoint. SIGTERM ends a process that has
+// only just started.
+static void note_checkpoint(struct supervisor *s, const struct child *c, int exit_status,
+                            int term_signal) {
+    bool killed = term_signal != 0 && term_signal != SIGTERM;
+    bool in_order = s->result.end == SUPERVISOR_DONE || s->result.end == SUPERVISOR_STOPPED;
+    if (!child_is_vital(c) || !in_order || (exit_status == EXIT_CODE_OK && !killed)) {
+        return;
+    }
+    char reason[256];
+    log_tail_reason(reason, sizeof(reason), s->dir->path, c->name, child_program(c));
+    say(s, "%s: %s", c->name, killed || !reason[0] ? "killed without a checkpoint" : reason);
+    s->result.end = killed ? SUPERVISOR_KILLED : SUPERVISOR_UNSAVED;
+    s->result.exit_code = exit_status;
+}
+
 static void on_child_exit(void *arg, int exit_status, int term_signal) {
     struct child *c = arg;
     struct supervisor *s = c->owner;
@@ -138,6 +167,7 @@ static void on_child_exit(void *arg, int exit_status, int term_signal) {
     c->handle = NULL;
     if (s->stage != STAGE_RUN) {
         log_info("%s %s", c->name, how);
+        note_checkpoint(s, c, exit_status, term_signal);
         if (running(s) == 0) {
             loop_stop(s->loop);
         } else if (s->stage == STAGE_SERVER && c->role == CHILD_MODELSERVER) {
@@ -196,6 +226,28 @@ static void start_due(struct supervisor *s, uint64_t now) {
 
 // ---- status ----
 
+static uint64_t counter(const struct wire_status *status, const char *name) {
+    for (uint32_t i = 0; i < status->counter_count; i++) {
+        if (strcmp(status->counters[i].name, name) == 0) {
+            return status->counters[i].value;
+        }
+    }
+    return 0;
+}
+
+// Prints why rows or a checkpoint could not be written, when that begins and once a minute.
+static void report_write_errors(struct supervisor *s) {
+    char reason[256];
+    uint64_t errors = counter(&s->status, "store_errors") + counter(&s->status, "saves_failed");
+    if (errors > s->write_errors && s->stage == STAGE_RUN &&
+        log_due(&s->write_errors_ms, s->received_ms, WRITE_ERROR_MS)) {
+        const struct child *c = &s->children[0];
+        log_tail_reason(reason, sizeof(reason), s->dir->path, c->name, child_program(c));
+        say(s, "%s: %s", c->name, reason[0] ? reason : "writing failed, see the log");
+    }
+    s->write_errors = errors;
+}
+
 static void on_status(void *arg, const struct net_peer *from, const void *data, size_t len) {
     (void)from;
     struct supervisor *s = arg;
@@ -210,6 +262,7 @@ static void on_status(void *arg, const struct net_peer *from, const void *data, 
     s->status.actor_count = 0;
     s->received_ms = loop_now_ms(s->loop);
     s->requested_ms = 0;
+    report_write_errors(s);
 }
 
 static void request_status(struct supervisor *s, uint64_t now) {
@@ -255,11 +308,25 @@ static bool init_children(struct supervisor *s, const struct endpoints *e) {
     return found;
 }
 
+static void watch_signals(struct supervisor *s) {
+    static const int numbers[STOP_SIGNALS] = {SIGINT, SIGTERM, SIGHUP};
+    for (int i = 0; i < STOP_SIGNALS; i++) {
+        struct sigaction now;
+        if (numbers[i] == SIGHUP &&
+            (sigaction(SIGHUP, NULL, &now) != 0 || now.sa_handler == SIG_IGN)) {
+            continue; // ignored by nohup
+        }
+        s->stop_signals[i] = (struct stop_signal){s, numbers[i]};
+        loop_on_signal(s->loop, numbers[i], on_stop_signal, &s->stop_signals[i]);
+    }
+}
+
 struct supervisor_result supervisor_run(const struct rundir *dir, const struct endpoints *e) {
     // On the heap: a status is large.
     struct supervisor *s = xmalloc(sizeof(*s));
     s->dir = dir;
-    s->result = (struct supervisor_result){SUPERVISOR_FAILED, EXIT_CODE_UNAVAILABLE};
+    s->result =
+        (struct supervisor_result){.end = SUPERVISOR_FAILED, .exit_code = EXIT_CODE_UNAVAILABLE};
     display_init(&s->display);
     if (!init_children(s, e)) {
         goto out_children;
@@ -275,13 +342,7 @@ struct supervisor_result supervisor_run(const struct rundir *dir, const struct e
     }
     loop_add_socket(s->loop, s->socket, on_status, s);
     loop_add_timer(s->loop, 0, TICK_MS, on_tick, s);
-    loop_on_signal(s->loop, SIGINT, on_stop_signal, s);
-    loop_on_signal(s->loop, SIGTERM, on_stop_signal, s);
-    struct sigaction hangup;
-    if (sigaction(SIGHUP, NULL, &hangup) == 0 &&
-        hangup.sa_handler != SIG_IGN) { // SIG_IGN: by nohup
-        loop_on_signal(s->loop, SIGHUP, on_stop_signal, s);
-    }
+    watch_signals(s);
     loop_run(s->loop);
     CHECK(running(s) == 0);
     display_end(&s->display);

@@ -28,13 +28,15 @@
 enum supervisor_end {
     SUPERVISOR_DONE,    // the model server ended the run
     SUPERVISOR_STOPPED, // in order, after a signal
-    SUPERVISOR_KILLED,  // by the second signal
+    SUPERVISOR_UNSAVED, // likewise, but the last checkpoint could not be saved
+    SUPERVISOR_KILLED,  // by the second signal, or because a process did not exit in time
     SUPERVISOR_FAILED,  // a process failed permanently; the error has been printed
 };
 
 struct supervisor_result {
     enum supervisor_end end;
-    int exit_code; // of the process that failed
+    int exit_code; // of the process that failed, or had no checkpoint
+    int signal;    // that stopped the run; 0: none
 };
 
 // Runs until all children have exited.

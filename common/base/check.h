@@ -15,6 +15,7 @@
 enum exit_code {
     EXIT_CODE_OK = 0,
     EXIT_CODE_FAILURE = 1,
+    EXIT_CODE_UNSOLVED = 3,     // `spur run --require-solved`: the steps are spent
     EXIT_CODE_USAGE = 64,       // wrong command line
     EXIT_CODE_UNAVAILABLE = 69, // a peer or service is missing
     EXIT_CODE_RESOURCES = 71,   // out of memory, threads, processes or descriptors

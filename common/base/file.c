@@ -12,6 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/check.h"
+#include "common/base/log.h"
+
 static int sync_directory_of(const char *path) {
     char dir[PATH_MAX];
     snprintf(dir, sizeof(dir), "%s", path);
@@ -218,4 +221,15 @@ int file_lock(const char *path, int *pid) {
         return rc;
     }
     return fd;
+}
+
+int file_close_output(int exit_code) {
+    bool lost = ferror(stdout) != 0;
+    errno = 0;
+    if (fflush(stdout) == 0 && !lost) {
+        return exit_code;
+    }
+    log_error("standard output could not be written completely%s%s", errno ? ": " : "",
+              errno ? strerror(errno) : "");
+    return exit_code == EXIT_CODE_OK ? EXIT_CODE_IO : exit_code;
 }

@@ -32,4 +32,8 @@ int file_dir_writable(const char *dir);
 // in *pid if known, else 0.
 int file_lock(const char *path, int *pid);
 
+// Flushes standard output at the end of a program. Returns exit_code, or EXIT_CODE_IO instead of 0
+// after logging the error, if any of the output is lost: a full disk must not look like success.
+int file_close_output(int exit_code);
+
 #endif

@@ -53,6 +53,10 @@ bool ms_failed(const struct modelserver *ms) {
     return ms->shutdown.failed;
 }
 
+bool ms_unsaved(const struct modelserver *ms) {
+    return ms->saving.failed || ms->ingest.store_error[0] != '\0';
+}
+
 const char *ms_end_text(const struct modelserver *ms) {
     return ms->shutdown.message.text;
 }

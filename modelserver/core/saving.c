@@ -48,5 +48,6 @@ void saving_done(struct saving *s, struct ms_save_job *job) {
     struct model *held = (struct model *)(uintptr_t)job->model;
     model_drop(&held);
     s->running = false;
+    s->failed = job->failed;
     counters_add(s->counters, MS_saves_failed, job->failed);
 }

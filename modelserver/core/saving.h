@@ -17,6 +17,7 @@ struct saving {
     struct counters *counters;
     struct ms_save_job job;
     bool due, running;
+    bool failed;          // the last one
     uint64_t interval_ms; // when the current interval began
     // Part of the checkpoint.
     uint64_t checkpoint_id; // last one requested of the learner

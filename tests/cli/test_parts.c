@@ -346,14 +346,25 @@ static void the_live_line(void **state) {
     struct wire_actor_status actor;
     struct wire_status s = full_status(&actor);
     char line[512];
-    display_line(line, sizeof(line), &s, 754);
+    display_line(line, sizeof(line), &s, 754, false);
     assert_string_equal(line,
                         "learning 12,340/125,000 | left 12 min 34 s | return 1,012 best 1,100 "
                         "| err 0.375 k 1 | upd 146,800 (20.0/step) | 9.81 step/s 331 upd/s | "
                         "ep 310");
     s = (struct wire_status){.state = "exploring", .env_steps_budget = 5000};
-    display_line(line, sizeof(line), &s, NAN);
+    display_line(line, sizeof(line), &s, NAN, true);
     assert_string_equal(line, "exploring 0/5,000 | 0 step/s | ep 0");
+    // The reason is named once the run stands still: it often waits for a few milliseconds.
+    snprintf(s.waiting, sizeof(s.waiting), "for an actor: none is connected");
+    display_line(line, sizeof(line), &s, NAN, false);
+    assert_string_equal(line, "exploring 0/5,000 | 0 step/s | ep 0");
+    display_line(line, sizeof(line), &s, NAN, true);
+    assert_string_equal(
+        line, "exploring 0/5,000 | waits for an actor: none is connected | 0 step/s | ep 0");
+    snprintf(s.waiting, sizeof(s.waiting), "nothing could be stored: No space left on device");
+    display_line(line, sizeof(line), &s, NAN, true);
+    assert_string_equal(line, "exploring 0/5,000 | nothing could be stored: No space left on "
+                              "device | 0 step/s | ep 0");
 }
 
 // ---- memory ----

@@ -39,6 +39,10 @@ SHORT = {
 }
 
 
+# Exit codes of `spur run` that was stopped in order by SIGINT and SIGTERM.
+INTERRUPTED, TERMINATED = 130, 143
+
+
 class Failure(Exception):
     """A failed check."""
 

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 
-from harness import check, end, endpoints, free_ports, main, read, status, wait_for
+from harness import TERMINATED, check, end, endpoints, free_ports, main, read, status, wait_for
 
 # Long enough to be observed.
 LONG = {"run.steps": 1000000, "run.explore_steps": 300, "eval.every_steps": 1000000, "pacing.updates_per_step": 1}
@@ -32,7 +32,7 @@ def steps(stage, where):
 
 def stop(stage, run):
     run.send_signal(signal.SIGTERM)
-    check(end(run, 20) == 0, f"spur run exits with {run.returncode}:\n{read(run.output)[-2000:]}")
+    check(end(run, 20) == TERMINATED, f"spur run exits with {run.returncode}:\n{read(run.output)[-2000:]}")
     stage.no_orphans()
 
 

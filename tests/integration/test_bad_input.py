@@ -7,7 +7,7 @@ import platform
 import signal
 import socket
 
-from harness import (ACK, CREDIT, REFUSE, WELCOME, Dealer, block, check, counter, end, endpoints, envelope, fields, floats, main,
+from harness import (INTERRUPTED, ACK, CREDIT, REFUSE, WELCOME, Dealer, block, check, counter, end, endpoints, envelope, fields, floats, main,
                      number, read, status, wait_for)
 
 LONG = {"run.steps": 1000000, "eval.every_steps": 1000000}
@@ -88,7 +88,7 @@ def wrong_messages(stage):
     before = state["env_steps"]
     wait_for("the run goes on", lambda: status(stage, server)["env_steps"] > before + 10, 10)
     run.send_signal(signal.SIGINT)
-    check(end(run, 20) == 0, f"exit code {run.returncode}:\n{read(run.output)[-2000:]}")
+    check(end(run, 20) == INTERRUPTED, f"exit code {run.returncode}:\n{read(run.output)[-2000:]}")
     stage.no_orphans()
 
 
@@ -125,7 +125,7 @@ def addresses_and_folders(stage):
         code, text = stage.call(program, *common, *options)
         check(code == 75 and f"another {title} serves it (process " in text, f"{program}: {code}: {text}")
     first.send_signal(signal.SIGINT)
-    check(end(first, 20) == 0, f"exit code {first.returncode}")
+    check(end(first, 20) == INTERRUPTED, f"exit code {first.returncode}")
     stage.no_orphans()
 
 
@@ -152,7 +152,7 @@ def slow_kernels(stage):
         for name, endpoint in wait_for("the run's endpoints", lambda: endpoints(run_dir), 10).items():
             wait_for(name, lambda endpoint=endpoint: status(stage, endpoint), 10)
         run.send_signal(signal.SIGINT)
-        check(end(run, 20) == 0, f"exit code {run.returncode}")
+        check(end(run, 20) == INTERRUPTED, f"exit code {run.returncode}")
         log, said = read(os.path.join(run_dir, "log")), read(run.output)
         slow = "products by OpenBLAS" in said  # with "auto", only where spur has no kernels
         check(slow or kernels == "auto", said)

@@ -12,7 +12,7 @@ import sys
 import time
 
 import harness
-from harness import (SHORT, SOURCE, Failure, block, check, counter, end, endpoints, fields, floats, main, number, progress,
+from harness import (TERMINATED, SHORT, SOURCE, Failure, block, check, counter, end, endpoints, fields, floats, main, number, progress,
                      read, status, tensors, wait_for)
 
 sys.path.insert(0, os.path.join(SOURCE, "tests", "conformance"))
@@ -277,7 +277,7 @@ def wrong_messages_are_refused_and_others_go_on(stage):
     check(line_of(stage, server, "good")["steps"] == 40, "the other actor stopped")
     good.leave()
     run.send_signal(signal.SIGTERM)
-    check(end(run, 30) == 0, f"exit code {run.returncode}:\n{read(run.output)[-2000:]}")
+    check(end(run, 30) == TERMINATED, f"exit code {run.returncode}:\n{read(run.output)[-2000:]}")
     stage.no_orphans(10)
 
 

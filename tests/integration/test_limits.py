@@ -153,4 +153,52 @@ def ipv6_only(stage):
     check("actor-0" in read(stage.path("status")), f"no actor connected:\n{read(stage.path('status'))}")
 
 
-main(address_space, address_space_with_openblas, open_files, processes, closed_streams, read_only_tmp, ipv6_only)
+def full_disk(stage):
+    """The reason is printed while the run stands still; no checkpoint is claimed that was not made."""
+    spur = os.path.join(BIN, "spur")
+    sets = " ".join(f"--set {key}={str(value).replace(' ', '')}" for key, value in
+                    {**SHORT, "run.steps": 1000000, "eval.every_steps": 1000000}.items())
+    done = in_namespace(stage, "-m", script=f"""
+        mkdir small && mount -t tmpfs -o size=8m tmpfs small || exit 99
+        {spur} run inverted_pendulum {sets} --run-dir small/run >out 2>&1 & run=$!
+        for i in $(seq 80); do
+            {spur} status small/run 2>&1 | grep -q 'updates, [1-9]' && break
+            sleep 0.25
+        done
+        dd if=/dev/zero of=small/filler bs=4k 2>/dev/null
+        for i in $(seq 60); do
+            grep -q 'No space' out && break
+            sleep 0.25
+        done
+        cp out while
+        kill -INT $run; wait $run; echo "code $?"
+        rm small/filler
+        {spur} run --run-dir small/run >resumed 2>&1 & run=$!
+        for i in $(seq 80); do
+            {spur} status small/run 2>&1 | grep -q 'updates, [1-9]' && break
+            sleep 0.25
+        done
+        kill -INT $run; wait $run; echo "resumed $?" """)
+    if not done:
+        return
+    text = read(stage.path("out"))
+    check("No space left on device" in read(stage.path("while")), f"no line while it stands still:\n{text}")
+    check("code 74" in done.stdout, f"{done.stdout}\n{text}")
+    check("could not be saved" in text, text)
+    check("resumed 130" in done.stdout, f"{done.stdout}\n{read(stage.path('resumed'))}")
+
+
+def full_output(stage):
+    """Output that is lost is an error, for every command that prints."""
+    for command in (["spur", "--help"], ["spur", "--version"], ["spur", "tasks"], ["spur", "tasks", "--mjcf", "hopper"],
+                    ["spur", "config", "hopper"], ["spur", "config", "--doc"], ["spur", "run", "--help"],
+                    ["spur-actor", "--help"], ["spur-learner", "--version"], ["spur-modelserver", "--help"],
+                    ["spur-parity", "--help"]):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([os.path.join(BIN, command[0]), *command[1:]], stdout=full, stderr=subprocess.PIPE,
+                                  text=True, env=stage.env, timeout=20, check=False)
+        check(done.returncode == 74, f"{command}: exit code {done.returncode}")
+        check("No space left on device" in done.stderr or "could not be written" in done.stderr, f"{command}: {done.stderr}")
+
+
+main(full_output, full_disk, address_space, address_space_with_openblas, open_files, processes, closed_streams, read_only_tmp, ipv6_only)

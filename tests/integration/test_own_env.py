@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 
-from harness import BIN, SHORT, SOURCE, check, end, endpoints, lines_of, main, progress, read, status, wait_for
+from harness import INTERRUPTED, BIN, SHORT, SOURCE, check, end, endpoints, lines_of, main, progress, read, status, wait_for
 
 BUILD_TESTS = os.path.join(os.environ["SPUR_BUILD_ROOT"], "tests")
 LONG = {"run.steps": 1000000, "eval.every_steps": 1000000}
@@ -53,7 +53,7 @@ def a_description(stage):
     where = wait_for("the run's endpoints", lambda: endpoints(run_dir), 20)
     wait_for("steps", lambda: (status(stage, where["modelserver"]) or {}).get("env_steps", 0) > 250, 40)
     run.send_signal(signal.SIGINT)
-    check(end(run, 20) == 0, f"exit code {run.returncode}:\n{read(run.output)[-2000:]}")
+    check(end(run, 20) == INTERRUPTED, f"exit code {run.returncode}:\n{read(run.output)[-2000:]}")
     found = config_of(run_dir)
     check(found["env"] == os.path.realpath(os.path.join(folder, "cartpole.env.yaml")), found)
     check((found["task"], found["obs_dim"], found["act_dim"], found["horizon"]) == ("cartpole", "4", "1", "300"), found)
@@ -65,7 +65,7 @@ def a_description(stage):
                       .get("env_steps", 0), 20)
     wait_for("more", lambda: status(stage, endpoints(run_dir)["modelserver"])["env_steps"] > before + 20, 30)
     again.send_signal(signal.SIGINT)
-    check(end(again, 20) == 0, f"exit code {again.returncode}:\n{read(again.output)[-2000:]}")
+    check(end(again, 20) == INTERRUPTED, f"exit code {again.returncode}:\n{read(again.output)[-2000:]}")
     check(before > 250, f"resumed at step {before}")
 
     code, text = stage.call("spur", "eval", run_dir, "--episodes", 3, "--json")
@@ -114,7 +114,7 @@ def a_plugin(stage):
     hand.terminate()
     check(end(hand, 5) == 0, read(hand.output))
     run.send_signal(signal.SIGINT)
-    check(end(run, 20) == 0, f"exit code {run.returncode}:\n{read(run.output)[-2000:]}")
+    check(end(run, 20) == INTERRUPTED, f"exit code {run.returncode}:\n{read(run.output)[-2000:]}")
     code, text = stage.call("spur", "eval", run_dir, "--episodes", 2, "--json")
     check(code == 0 and json.loads(text)["lengths"] == [200.0, 200.0], f"{code}: {text}")
     code, text = stage.call("spur", "eval", "--policy", os.path.join(run_dir, "policy.safetensors"))
@@ -152,7 +152,7 @@ def a_slow_plugin(stage):
     check("stopped while the environment was being created" in read(hand.output), read(hand.output))
     wait_for("its Goodbye", lambda: "by-hand left" in read(os.path.join(run_dir, "log")), 1)
     run.send_signal(signal.SIGINT)
-    check(end(run, 6) == 0, f"exit code {run.returncode}:\n{read(run.output)[-2000:]}")
+    check(end(run, 6) == INTERRUPTED, f"exit code {run.returncode}:\n{read(run.output)[-2000:]}")
     stage.no_orphans()
 
 

@@ -8,7 +8,7 @@ import re
 import shutil
 import signal
 
-from harness import (SHORT, SOURCE, check, counter, end, endpoints, lines_of, main, read, status, tensors,
+from harness import (INTERRUPTED, SHORT, SOURCE, check, counter, end, endpoints, lines_of, main, read, status, tensors,
                      wait_for)
 
 LONG = {"run.steps": 1000000, "eval.every_steps": 1000000}
@@ -83,7 +83,7 @@ def trains_and_resumes(stage):
     hand.terminate()
     check(end(hand, 10) == 0, read(hand.output))
     again.send_signal(signal.SIGINT)
-    check(end(again, 30) == 0, f"exit code {again.returncode}:\n{read(again.output)[-2000:]}")
+    check(end(again, 30) == INTERRUPTED, f"exit code {again.returncode}:\n{read(again.output)[-2000:]}")
     stage.no_orphans()
 
     code, text = stage.call("spur", "eval", run_dir, "--episodes", 3, "--json", seconds=30)
@@ -147,7 +147,7 @@ def a_process_that_dies(stage):
     check("was killed by signal 9 (Killed) before it answered" in log_of(run_dir), log_of(run_dir)[-2000:])
     check(stage.find("spur-actor", "--id actor-0") == actor, "the actor itself was started again")
     run.send_signal(signal.SIGINT)
-    check(end(run, 30) == 0, read(run.output))
+    check(end(run, 30) == INTERRUPTED, read(run.output))
     stage.no_orphans()
 
 
@@ -193,7 +193,7 @@ def slow_is_not_lost(stage):
     check("no answer for" not in log_of(run_dir), log_of(run_dir)[-2000:])
     # In the middle of a reset of more than a second.
     run.send_signal(signal.SIGINT)
-    check(end(run, 30) == 0, read(run.output))
+    check(end(run, 30) == INTERRUPTED, read(run.output))
     check("is started again" not in log_of(run_dir), log_of(run_dir)[-2000:])
     stage.no_orphans()
 

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 
-from harness import check, end, endpoints, main, read, status, wait_for
+from harness import INTERRUPTED, TERMINATED, check, end, endpoints, main, read, status, wait_for
 
 LONG = {"run.steps": 1000000, "eval.every_steps": 1000000}
 
@@ -30,7 +30,7 @@ def interrupted_and_resumed(stage):
     began = time.monotonic()
     run.send_signal(signal.SIGINT)
     code = end(run, 20)
-    check(code == 0, f"SIGINT: exit code {code}:\n{read(run.output)[-2000:]}")
+    check(code == INTERRUPTED, f"SIGINT: exit code {code}:\n{read(run.output)[-2000:]}")
     stage.no_orphans(1)
     check(glob.glob(os.path.join(run_dir, "checkpoint", "learner*.safetensors")), "no checkpoint of the learner")
     check(os.path.exists(os.path.join(run_dir, "policy.safetensors")), "no policy")
@@ -45,7 +45,7 @@ def interrupted_and_resumed(stage):
     where = endpoints(run_dir)
     wait_for("it goes on", lambda: status(stage, where["modelserver"])["learner"]["updates"] > before, 10)
     run.send_signal(signal.SIGTERM)
-    check(end(run, 20) == 0, f"SIGTERM: exit code {run.returncode}")
+    check(end(run, 20) == TERMINATED, f"SIGTERM: exit code {run.returncode}")
     stage.no_orphans(1)
 
 
@@ -78,8 +78,22 @@ def killed(stage):
     run = stage.start("spur", "run", "--run-dir", run_dir)
     learning(stage, run_dir)
     run.send_signal(signal.SIGINT)
-    check(end(run, 20) == 0, f"exit code {run.returncode}:\n{read(run.output)[-2000:]}")
+    check(end(run, 20) == INTERRUPTED, f"exit code {run.returncode}:\n{read(run.output)[-2000:]}")
     stage.no_orphans(1)
 
 
-main(interrupted_and_resumed, twice_means_at_once, killed)
+def solved_or_spent(stage):
+    """A finished run exits with 0; with --require-solved, only a solved one."""
+    run_dir = stage.path("run-dir")
+    run = stage.run(run_dir, "--require-solved", sets={"run.steps": 250, "eval.target": 100000})
+    check(end(run, 60) == 3, f"spent: exit code {run.returncode}:\n{read(run.output)[-2000:]}")
+    for args, code in (((), 0), (("--require-solved",), 3)):
+        again = stage.start("spur", "run", "--run-dir", run_dir, *args)
+        check(end(again, 10) == code, f"a finished run, {args}: {again.returncode}")
+    solved = stage.run(stage.path("solved"), "--require-solved",
+                       sets={"eval.target": 1, "eval.every_steps": 50, "run.stop_when_solved": "true"})
+    check(end(solved, 60) == 0, f"solved: exit code {solved.returncode}:\n{read(solved.output)[-2000:]}")
+    stage.no_orphans()
+
+
+main(solved_or_spent, interrupted_and_resumed, twice_means_at_once, killed)

@@ -189,7 +189,7 @@ static enum exit_code check_file(const char *path) {
     return code;
 }
 
-int main(int argc, char **argv) {
+static int run(int argc, char **argv) {
     static const char usage[] =
         "usage: spur-parity FILE...\n"
         "Replays reference trajectories (JSON) in our environments and prints the largest\n"
@@ -214,4 +214,8 @@ int main(int argc, char **argv) {
         code = one > code ? one : code;
     }
     return code;
+}
+
+int main(int argc, char **argv) {
+    return file_close_output(run(argc, argv));
 }
