@@ -36,7 +36,7 @@ static int send_hello(struct client *c) {
         .act_dim = who->task ? who->task->act_dim : 0,
         .environments = who->envs,
     };
-    struct wire_msg msg = {.type = WIRE_HELLO};
+    struct wire_msg msg = {.type = WIRE_HELLO, .run_id = c->session.run_id};
     hello_fill(&msg.hello, &sender);
     return c->port->send(c->port->arg, c->socket, NULL, &msg);
 }

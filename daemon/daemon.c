@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
@@ -28,7 +29,10 @@ static void identify(struct daemon *d) {
     d->incarnation = (uint64_t)(clock_wall_s() * 1e9);
     const char *id = d->options.id;
     if (!id) {
-        snprintf(d->id, sizeof(d->id), "%.64s-%d", d->host, (int)getpid());
+        // Containers may share the host's name and each have a process 1.
+        uint32_t unique;
+        CHECK(getrandom(&unique, sizeof(unique), 0) == sizeof(unique));
+        snprintf(d->id, sizeof(d->id), "%.64s-%d-%08x", d->host, (int)getpid(), unique);
     } else if (*id == '\0' || strlen(id) >= sizeof(d->id)) {
         die(EXIT_CODE_USAGE, NULL, "--id: 1 to %zu characters, not %zu", sizeof(d->id) - 1,
             strlen(id));

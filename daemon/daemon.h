@@ -48,10 +48,10 @@ struct daemon {
     struct options options;
     struct config config; // with --config: loaded and checked
     struct task task;     // with --config: the run's; borrows from config
-    char id[128];         // --id, or HOST-PID
+    char id[128];         // --id, or HOST-PID-RANDOM
     char host[128];
     uint64_t pid;
-    uint64_t incarnation;           // grows with every start, on machines whose clocks agree
+    uint64_t incarnation;           // of this start: the wall clock in ns
     const char *own_endpoint;       // where it is bound; "": nowhere
     const struct daemon_spec *spec; // from here on daemon.c's
     void *arg;

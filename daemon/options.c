@@ -40,7 +40,7 @@ static const struct {
     {"envs-per-actor", "N", KIND_ENVS, OPTION_ENVS, offsetof(struct options, envs),
      "environments to step side by side (default: 1)"},
     {"id", "NAME", KIND_STRING, OPTION_ID, offsetof(struct options, id),
-     "name in the run, one a process (default: host-pid)"},
+     "name in the run, one a process (default: host, pid and a random number)"},
     {"task", "NAME", KIND_STRING, OPTION_TASK, offsetof(struct options, task),
      "insist on this task (default: whatever the run's is)"},
     {"env", "FILE", KIND_STRING, OPTION_ENV, offsetof(struct options, env),

@@ -39,7 +39,7 @@ void learner_destroy(struct learner **l) {
 // ---- sending ----
 
 static int send_message(struct learner *l, uint64_t now_ms, struct wire_msg *msg) {
-    msg->run_id = msg->type == WIRE_HELLO ? 0 : l->session.run_id;
+    msg->run_id = l->session.run_id;
     int rc = l->port.send(l->port.arg, PORT_MODELSERVER, NULL, msg);
     if (rc == 0) {
         session_sent(&l->session, now_ms, msg->type == WIRE_HELLO);

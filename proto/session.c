@@ -10,6 +10,7 @@
 #define PAUSE_FIRST_MS 250 // after a refusal that is not fatal, doubled each time
 #define PAUSE_DOUBLINGS_MAX 5
 #define REOPEN_DOUBLINGS_MAX 2
+#define FENCED_TRIES_MAX 5 // with the pauses above about 8 s
 
 void session_init(struct session *s, const char *program, const char *endpoint, bool request_only,
                   uint64_t now_ms) {
@@ -108,7 +109,11 @@ static enum session_verdict on_refuse(struct session *s, uint64_t now_ms,
                                       const struct wire_refuse *refuse) {
     s->refused++;
     snprintf(s->text, sizeof(s->text), "%s", refuse->text);
-    if (refuse->fatal) {
+    // Before the first Welcome: the start before this one may be dead, and not yet counted as lost.
+    bool may_pass = refuse->code == WIRE_REFUSED_FENCED && s->run_id == 0 &&
+                    s->state == SESSION_OPENING && s->fenced < FENCED_TRIES_MAX;
+    s->fenced += may_pass;
+    if (refuse->fatal && !may_pass) {
         s->state = SESSION_FATAL;
         return SESSION_STOP;
     }

@@ -62,6 +62,7 @@ struct session {
     bool hello_sent;
     uint64_t pause_until_ms;    // no Hello before this time
     uint32_t tries;             // consecutive Hellos without answer or refused
+    uint32_t fenced;            // refusals in favour of another start, before the first Welcome
     char text[WIRE_STRING_MAX]; // of the last refusal
     char line[768];             // for SESSION_WARN
     // Counters for status.

@@ -63,7 +63,7 @@ const char *wire_type_name(enum wire_type type);
 struct wire_hello {
     enum wire_role role;
     char id[WIRE_STRING_MAX]; // unique in the run: "actor-0", "learner"
-    uint64_t incarnation;     // larger for every start of the same id; older ones are fenced
+    uint64_t incarnation;     // another one for every start of the same id
     char host[WIRE_STRING_MAX];
     uint64_t pid;
     char version[WIRE_STRING_MAX];  // of the software, for people
@@ -306,7 +306,7 @@ struct wire_status {
 
 struct wire_msg {
     enum wire_type type;
-    uint64_t run_id; // 0 in Hello, StatusRequest and a Refuse without a run
+    uint64_t run_id; // 0 in the first Hello of a process, StatusRequest and a Refuse without a run
     union {
         struct wire_hello hello;
         struct wire_welcome welcome;

@@ -26,6 +26,16 @@ static bool hello_is_valid(struct outbox *o, const struct join_view *v, const st
     return true;
 }
 
+// Whether another start of the same id takes precedence. A process that was welcomed before may
+// only continue: its place was taken since. (As a new start it would send rows again that are
+// stored.) For a process that joins for the first time, clocks decide only against a process that
+// is connected: an id whose earlier start has left or is lost may come back with any clock.
+static bool is_superseded(const struct join_view *v, const struct wire_hello *h,
+                          const struct peer *p) {
+    return v->rejoins ? h->incarnation != p->incarnation
+                      : h->incarnation < p->incarnation && peer_is_up(p);
+}
+
 // Whether the sender may have its id and its role. p: its entry, or NULL. False:
 // refused.
 static bool place_is_free(struct outbox *o, const struct join_view *v, const struct net_peer *from,
@@ -35,7 +45,7 @@ static bool place_is_free(struct outbox *o, const struct join_view *v, const str
                       h->id);
         return false;
     }
-    if (p && h->incarnation < p->incarnation) {
+    if (p && is_superseded(v, h, p)) {
         outbox_refuse(o, from, WIRE_REFUSED_FENCED, true,
                       "%s: a newer start of the same id has joined (%llu, this is %llu)", h->id,
                       (unsigned long long)p->incarnation, (unsigned long long)h->incarnation);
@@ -61,7 +71,7 @@ struct joined join_hello(struct peers *peers, struct outbox *outbox, const struc
     if (!hello_is_valid(outbox, view, from, h) || !place_is_free(outbox, view, from, h, p)) {
         return (struct joined){0};
     }
-    bool new_incarnation = !p || h->incarnation > p->incarnation;
+    bool new_incarnation = !p || h->incarnation != p->incarnation;
     if (!p) {
         p = peers_add(peers, h->id);
     }

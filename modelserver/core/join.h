@@ -19,11 +19,12 @@ struct join_view {
     uint64_t steps;                         // real steps stored
     const struct peer *learner, *evaluator; // NULL: none yet
     const struct peer *actor;               // of lockstep, connected; NULL: none
+    bool rejoins;                           // the sender has been welcomed in this run before
 };
 
 struct joined {
     struct peer *peer;    // NULL: refused
-    bool new_incarnation; // the process was started since its last Hello
+    bool new_incarnation; // another start of the id than the one before
 };
 
 // Adds or updates the sender's entry, or answers with Refuse.

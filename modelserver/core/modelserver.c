@@ -77,14 +77,15 @@ static void queue_shutdown(struct modelserver *ms, struct peer *p) {
 }
 
 static void on_hello(struct modelserver *ms, uint64_t now_ms, const struct net_peer *from,
-                     const struct wire_hello *hello) {
+                     const struct wire_hello *hello, uint64_t run_id) {
     bool lockstep = ms->run.config.pacing.mode == PACING_LOCKSTEP;
     const struct join_view view = {
         .run = &ms->run,
         .steps = ms->ingest.steps,
         .learner = ms->feed.learner,
         .evaluator = ms->evaluation.evaluator,
-        .actor = lockstep && ms->ingest.actors_up > 0 ? ms->ingest.actor_up[0] : NULL};
+        .actor = lockstep && ms->ingest.actors_up > 0 ? ms->ingest.actor_up[0] : NULL,
+        .rejoins = run_id == ms->run.id};
     struct joined joined = join_hello(ms->peers, &ms->outbox, &view, now_ms, from, hello);
     struct peer *p = joined.peer;
     if (!p) {
@@ -318,7 +319,7 @@ void ms_on_message(struct modelserver *ms, uint64_t now_ms, const struct net_pee
         return;
     }
     if (msg->type == WIRE_HELLO) {
-        on_hello(ms, now_ms, from, &msg->hello);
+        on_hello(ms, now_ms, from, &msg->hello, msg->run_id);
     } else {
         struct peer *p = known_sender(ms, now_ms, from, msg);
         if (p && !on_peer_message(ms, now_ms, p, msg)) {

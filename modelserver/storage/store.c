@@ -368,9 +368,11 @@ static int put_batch(struct store *s, MDB_txn *txn, struct store_batch *b, uint6
         b->error = -ENOSPC;
         return 0;
     }
-    bool new_incarnation = b->incarnation > a->incarnation;
+    // An id becomes another start's by a batch without number only, or by its first one.
+    bool new_incarnation = b->incarnation != a->incarnation;
+    bool begins = new_incarnation && (b->seq == 0 || a->incarnation == 0);
     uint64_t next = new_incarnation ? 1 : a->seq + 1;
-    if (b->incarnation < a->incarnation || (b->seq != 0 && b->seq != next)) {
+    if ((new_incarnation && !begins) || (b->seq != 0 && b->seq != next)) {
         b->error = -ESTALE;
         return 0;
     }

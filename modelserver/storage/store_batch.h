@@ -27,8 +27,8 @@ struct store_actor {
 struct store_batch {
     char id[STORE_ID_MAX];
     uint64_t index;       // the actor's, or STORE_NEW_ACTOR
-    uint64_t incarnation; // larger than the stored one: begins a new incarnation
-    uint64_t seq;         // the stored one + 1; 0: only makes the incarnation known
+    uint64_t incarnation; // of the sender
+    uint64_t seq;         // the stored one + 1; 0: begins the incarnation, unless it is stored
     uint64_t policy_version;
     uint32_t rows;                              // may be 0: acknowledged, but nothing to store
     const float *obs, *act, *reward, *next_obs; // borrowed, until the answer

@@ -109,7 +109,7 @@ class Peer:
         except (OSError, Failure):
             return
         self.connections += 1
-        self.send(HELLO, self.hello, run_id=0)
+        self.send(HELLO, self.hello)  # run_id: 0 before the first Welcome
 
     def send(self, kind, body=b"", run_id=None):
         """False: the connection is gone."""

@@ -5,12 +5,13 @@ documented exit code: address space, open files, processes, closed streams, a re
 an IPv6 address, and compute.kernels=openblas, whose library aborts or loops without memory. Cases that need root
 are skipped visibly."""
 import os
+import re
 import resource
 import shlex
 import subprocess
 import sys
 
-from harness import BIN, SHORT, check, end, main, read
+from harness import BIN, SHORT, check, end, free_ports, main, read
 
 DOCUMENTED = {0, 1, 64, 69, 71, 74, 75, 76, 78}
 SECONDS = 90
@@ -153,6 +154,30 @@ def ipv6_only(stage):
     check("actor-0" in read(stage.path("status")), f"no actor connected:\n{read(stage.path('status'))}")
 
 
+def containers(stage):
+    """Two containers with the host's name, each with its own process 1: both actors work."""
+    spur, actor = os.path.join(BIN, "spur"), os.path.join(BIN, "spur-actor")
+    sets = " ".join(f"--set {key}={str(value).replace(' ', '')}" for key, value in
+                    {**SHORT, "run.steps": 1000000}.items())
+    port = free_ports()
+    done = in_namespace(stage, "-m", script=f"""
+        {spur} run inverted_pendulum {sets} --actors 0 --run-dir run --listen tcp://127.0.0.1:{port} >out 2>&1 & run=$!
+        for i in 1 2; do
+            unshare -p -f --mount-proc sh -c 'exec {actor} --modelserver tcp://127.0.0.1:{port} \
+                --learner tcp://127.0.0.1:{port + 1}' >actor$i 2>&1 &
+        done
+        for i in $(seq 80); do
+            {spur} status run >status 2>&1
+            test "$(grep -c ' actor  *\\(connected\\|waiting\\)  *[1-9]' status)" = 2 && break
+            sleep 0.25
+        done
+        kill -INT $run; wait $run""")
+    if done:
+        text = read(stage.path("status"))
+        check(len(re.findall(r"-1-[0-9a-f]{8}  *\S+  *actor  *(?:connected|waiting)  *[1-9]", text)) == 2,
+              f"two actors work:\n{text}\n{read(stage.path('actor1'))}\n{read(stage.path('actor2'))}")
+
+
 def full_disk(stage):
     """The reason is printed while the run stands still; no checkpoint is claimed that was not made."""
     spur = os.path.join(BIN, "spur")
@@ -201,4 +226,4 @@ def full_output(stage):
         check("No space left on device" in done.stderr or "could not be written" in done.stderr, f"{command}: {done.stderr}")
 
 
-main(full_output, full_disk, address_space, address_space_with_openblas, open_files, processes, closed_streams, read_only_tmp, ipv6_only)
+main(containers, full_output, full_disk, address_space, address_space_with_openblas, open_files, processes, closed_streams, read_only_tmp, ipv6_only)

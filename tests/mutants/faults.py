@@ -423,7 +423,7 @@ faults(
      "(b->seq != 0 && b->seq < next)",
      "store"),
     ("store-old-incarnation-accepted",
-     "b->incarnation < a->incarnation || ",
+     "(new_incarnation && !begins) || ",
      "",
      "store"),
     ("store-counts-before-commit",
@@ -496,8 +496,12 @@ faults(
 faults(
     "modelserver/core/join.c",
     ("older-start-accepted",
-     "if (p && h->incarnation < p->incarnation) {",
-     "if (p && h->incarnation + 1 < p->incarnation) {",
+     "return v->rejoins ? h->incarnation != p->incarnation",
+     "return v->rejoins ? h->incarnation < p->incarnation",
+     "modelserver"),
+    ("a-clock-behind-is-locked-out",
+     "h->incarnation < p->incarnation && peer_is_up(p);",
+     "h->incarnation < p->incarnation;",
      "modelserver"),
 )
 faults(

@@ -284,7 +284,7 @@ void world_tick(struct world *w, uint64_t ms) {
 
 void world_message(struct world *w, uint8_t peer, struct wire_msg *msg) {
     struct net_peer from = route_of(peer);
-    msg->run_id = msg->type == WIRE_HELLO ? 0 : w->run_id;
+    msg->run_id = msg->type == WIRE_HELLO && !w->rejoins ? 0 : w->run_id;
     ms_on_message(w->ms, w->now, &from, msg);
     end_prompt_jobs(w);
 }
@@ -300,6 +300,13 @@ void world_hello(struct world *w, uint8_t peer, enum wire_role role, const char 
         msg.hello.model_rows = w->model_rows;
     }
     world_message(w, peer, &msg);
+}
+
+void world_rejoin(struct world *w, uint8_t peer, enum wire_role role, const char *id,
+                  uint64_t incarnation) {
+    w->rejoins = true;
+    world_hello(w, peer, role, id, incarnation);
+    w->rejoins = false;
 }
 
 void world_rows(struct world *w, uint8_t peer, uint64_t seq, uint32_t rows) {

@@ -32,6 +32,7 @@ struct world {
     char dir[64];
     uint64_t now;
     uint64_t run_id;
+    bool rejoins; // the Hello that is sent is not the first of its process
 
     struct sent *sent;
     int sent_count;
@@ -73,6 +74,9 @@ void world_end_save(struct world *w);
 
 // Incoming messages. peer is the only byte of the routing id.
 void world_message(struct world *w, uint8_t peer, struct wire_msg *msg); // adds the run's id
+// Hello of a process that was welcomed before.
+void world_rejoin(struct world *w, uint8_t peer, enum wire_role role, const char *id,
+                  uint64_t incarnation);
 void world_hello(struct world *w, uint8_t peer, enum wire_role role, const char *id,
                  uint64_t incarnation);
 void world_rows(struct world *w, uint8_t peer, uint64_t seq, uint32_t rows);

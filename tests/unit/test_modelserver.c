@@ -97,6 +97,49 @@ static void each_message_counts_once_and_in_order(void **state) {
     assert_int_equal(world_status(&w)->env_steps, 6);
 }
 
+// An id may come back with any clock once its holder has left or is lost. The start before can only
+// continue where it is the newest: as a new one it would send its rows again.
+static void a_start_needs_no_larger_clock(void **state) {
+    (void)state;
+    enum { FIRST = 100, SECOND = 50, THIRD = 20, ROUTE_2 = 12, ROUTE_3 = 13 };
+    world_hello(&w, ACTOR, WIRE_ROLE_ACTOR, "actor-0", FIRST);
+    world_rows(&w, ACTOR, 1, 2);
+    world_hello(&w, ROUTE_2, WIRE_ROLE_ACTOR, "actor-0", SECOND);
+    expect_refusal(ROUTE_2, WIRE_REFUSED_FENCED, true); // the first one is connected
+
+    world_tick(&w, 5000);
+    assert_int_equal(world_counter(&w, "peers_lost"), 1);
+    world_hello(&w, ROUTE_2, WIRE_ROLE_ACTOR, "actor-0", SECOND);
+    const struct sent *s = world_last(&w, ROUTE_2, WIRE_WELCOME);
+    assert_int_equal(s->b, 1); // its messages begin at 1
+    assert_int_equal(s->c, 2); // the id's steps continue
+    world_rows(&w, ROUTE_2, 1, 3);
+    assert_int_equal(world_status(&w)->env_steps, 5);
+    // The first one was only cut off, and returns: its clock is ahead, its place is taken.
+    world_rows(&w, ACTOR, 2, 2);
+    expect_refusal(ACTOR, WIRE_REFUSED_UNKNOWN, false);
+    world_rejoin(&w, ACTOR, WIRE_ROLE_ACTOR, "actor-0", FIRST);
+    expect_refusal(ACTOR, WIRE_REFUSED_FENCED, true);
+    world_rows(&w, ROUTE_2, 2, 1);
+    assert_int_equal(world_status(&w)->env_steps, 6);
+
+    // After Goodbye at once, and not even then for an earlier start.
+    struct wire_msg goodbye = {.type = WIRE_GOODBYE};
+    world_message(&w, ROUTE_2, &goodbye);
+    world_rejoin(&w, ACTOR, WIRE_ROLE_ACTOR, "actor-0", FIRST);
+    expect_refusal(ACTOR, WIRE_REFUSED_FENCED, true);
+    world_hello(&w, ROUTE_3, WIRE_ROLE_ACTOR, "actor-0", THIRD);
+    assert_int_equal(world_last(&w, ROUTE_3, WIRE_WELCOME)->c, 6);
+    world_rows(&w, ROUTE_3, 1, 1);
+    // The same after a restart of the server, which knows the start from the store.
+    world_restart(&w);
+    world_rejoin(&w, ROUTE_2, WIRE_ROLE_ACTOR, "actor-0", SECOND);
+    expect_refusal(ROUTE_2, WIRE_REFUSED_FENCED, true);
+    world_rejoin(&w, ROUTE_3, WIRE_ROLE_ACTOR, "actor-0", THIRD);
+    assert_int_equal(world_last(&w, ROUTE_3, WIRE_WELCOME)->b, 2);
+    assert_int_equal(world_status(&w)->env_steps, 7);
+}
+
 static void a_restart_of_the_server_loses_nothing(void **state) {
     (void)state;
     world_meet_actor(&w);
@@ -331,6 +374,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         RATIO(rows_are_stored_before_they_are_acknowledged),
         RATIO(each_message_counts_once_and_in_order),
+        RATIO(a_start_needs_no_larger_clock),
         RATIO(a_restart_of_the_server_loses_nothing),
         RATIO(bad_rows_are_handled_and_counted_but_not_stored),
         RATIO(unknown_peers_and_wrong_runs_are_refused),

@@ -159,6 +159,34 @@ static void fatal_refusal_stops(void **state) {
     assert_int_equal(s.state, SESSION_FATAL);
 }
 
+// A start that died a moment ago still counts as connected: its successor waits until it is lost.
+static void a_first_hello_outwaits_a_dead_start(void **state) {
+    (void)state;
+    struct session s = fresh(false);
+    uint64_t now = 1000, first = 0;
+    int tries = 0;
+    enum session_verdict verdict = SESSION_HANDLED;
+    while (verdict == SESSION_HANDLED) {
+        while (!(session_on_tick(&s, now) & SESSION_HELLO)) {
+            now += 10;
+        }
+        first = first ? first : now;
+        session_sent(&s, now, true);
+        verdict = refuse(&s, now, WIRE_REFUSED_FENCED, true);
+        tries++;
+    }
+    assert_int_equal(verdict, SESSION_STOP);
+    assert_int_equal(tries, 6);
+    assert_true(now - first > 2 * SESSION_LOST_AFTER_MS && now - first < 20000);
+    // A Welcome in between ends the waiting.
+    s = fresh(false);
+    session_on_tick(&s, 1000);
+    session_sent(&s, 1000, true);
+    assert_int_equal(refuse(&s, 1010, WIRE_REFUSED_FENCED, true), SESSION_HANDLED);
+    assert_int_equal(hear(&s, 1300, WIRE_WELCOME, RUN), SESSION_WELCOMED);
+    assert_int_equal(refuse(&s, 1400, WIRE_REFUSED_FENCED, true), SESSION_STOP);
+}
+
 static void other_runs_are_dropped(void **state) {
     (void)state;
     struct session s = up();
@@ -202,6 +230,7 @@ int main(void) {
         cmocka_unit_test(the_owner_may_restart_it),
         cmocka_unit_test(temporary_refusals_are_retried_with_growing_pauses),
         cmocka_unit_test(fatal_refusal_stops),
+        cmocka_unit_test(a_first_hello_outwaits_a_dead_start),
         cmocka_unit_test(other_runs_are_dropped),
         cmocka_unit_test(a_refused_row_leaves_the_connection),
         cmocka_unit_test(request_only_sessions_count_silence_from_the_request),

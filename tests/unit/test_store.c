@@ -172,7 +172,13 @@ static void order_is_kept(void **state) {
     fill(b, "a", 1, 5, 2, 0, 0); // acknowledged without rows
     assert_int_equal(commit_one(s, b), 1);
     assert_int_equal(b->actor.seq, 2);
-    fill(b, "a", 1, 6, 0, 0, 0); // a new start
+    fill(b, "a", 1, 4, 1, 3, 3); // an older start, which was not begun again
+    assert_int_equal(commit_one(s, b), 0);
+    assert_int_equal(b->error, -ESTALE);
+    fill(b, "a", 1, 3, 0, 0, 0); // a new start, whose clock is behind
+    assert_int_equal(commit_one(s, b), 1);
+    assert_int_equal(b->actor.incarnation, 3);
+    fill(b, "a", 1, 6, 0, 0, 0); // another
     assert_int_equal(commit_one(s, b), 1);
     assert_int_equal(b->actor.seq, 0);
     assert_int_equal(b->actor.steps_incarnation, 0);
