@@ -3,14 +3,30 @@
 #   make run                 train MBPO on InvertedPendulum (TASK=hopper for Hopper)
 #   make test                build and run all tests
 #   make build               build every program into build/bin/
+#   make build MUJOCO=3.17.0 the same with a MuJoCo of PyPI, into build-mujoco-3.17.0/bin/;
+#                            or MUJOCO=DIR: an unpacked release, or an installed package
 #   make test-clang, test-asan, test-tsan, test-all
 
 TASK ?= inverted_pendulum
 SEED ?= 1
 ARGS ?=
 
+# MuJoCo in place of the installed one: a directory, or a version that pip downloads.
+MUJOCO ?=
+ifneq ($(MUJOCO),)
+BUILD ?= build-mujoco-$(notdir $(MUJOCO:%/=%))
+ifneq ($(wildcard $(MUJOCO)/include/mujoco/mujoco.h),)
+MUJOCO_DIR := $(abspath $(MUJOCO))
+else
+MUJOCO_DIR := $(CURDIR)/$(BUILD)/pypi/mujoco
+endif
+SETUP += -Dmujoco_dir=$(MUJOCO_DIR)
+WITHOUT := libmujoco-dev
+endif
+
 BUILD ?= build
 JOBS ?= $(shell nproc)
+PIP ?= python3 -m pip
 
 .PHONY: run test build packages test-clang test-asan test-tsan test-all clean
 
@@ -26,7 +42,10 @@ test: build
 packages:
 	@deploy/install-packages
 
-$(BUILD)/build.ninja:
+$(CURDIR)/$(BUILD)/pypi/mujoco:
+	@$(PIP) install --quiet --no-deps --target $(BUILD)/pypi mujoco==$(MUJOCO)
+
+$(BUILD)/build.ninja: | $(MUJOCO_DIR)
 	@meson setup $(BUILD) $(SETUP) >/dev/null || { meson setup $(BUILD) $(SETUP); exit 1; }
 
 test-clang:
@@ -45,6 +64,6 @@ test-tsan:
 test-all: test test-clang test-asan test-tsan
 
 clean:
-	rm -rf build build-clang build-asan build-tsan
+	rm -rf build build-clang build-asan build-tsan build-mujoco-*
 
-export TEST_ARGS PACKAGES
+export TEST_ARGS PACKAGES WITHOUT

@@ -207,6 +207,8 @@ static void start(struct app *app) {
         .modelserver = d->options.modelserver,
         .learner = d->options.learner,
     };
+    log_info("spur-actor %s, for MuJoCo %s, pid %d", SPUR_VERSION, SPUR_MUJOCO_VERSION,
+             (int)d->pid);
     daemon_open(d);
     app->who.endpoint = d->own_endpoint;
     app->port = daemon_port(d);
@@ -221,6 +223,7 @@ static const struct daemon_spec daemon_spec = {
     .options = {.program = "spur-actor",
                 .about = "Steps the run's environment with the newest policy and streams the\n"
                          "transitions to the model server. May join and leave a run at any time.",
+                .built_for = ", for MuJoCo " SPUR_MUJOCO_VERSION,
                 .needs = OPTION_MODELSERVER,
                 .takes = OPTION_LEARNER | OPTION_EVALUATE | OPTION_ENVS | OPTION_ID | OPTION_TASK |
                          OPTION_ENV | OPTION_BIND},

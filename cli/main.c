@@ -47,7 +47,7 @@ static int dispatch(int argc, char **argv) {
         return EXIT_CODE_OK;
     }
     if (strcmp(name, "--version") == 0) {
-        printf("spur %s\n", SPUR_VERSION);
+        printf("spur %s, for MuJoCo %s\n", SPUR_VERSION, SPUR_MUJOCO_VERSION);
         return EXIT_CODE_OK;
     }
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {

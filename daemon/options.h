@@ -21,8 +21,9 @@ enum option_bit {
 };
 
 struct options_spec {
-    const char *program; // "spur-learner"
-    const char *about;   // what it does; lines for --help
+    const char *program;   // "spur-learner"
+    const char *about;     // what it does; lines for --help
+    const char *built_for; // follows the version: ", for MuJoCo 2.2.2"; NULL: nothing
     unsigned takes, needs;
 };
 

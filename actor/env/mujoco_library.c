@@ -27,15 +27,14 @@ static int load(char *err, size_t err_len) {
 #undef ROW
     };
     struct mujoco_library found;
-    char wanted[32], version[32], file[64], why[512];
-    format_version(wanted, sizeof(wanted), mjVERSION_HEADER);
-    snprintf(file, sizeof(file), "libmujoco.so.%s", wanted);
-    const char *const files[] = {file, "libmujoco.so", NULL};
+    static const char wanted[] = SPUR_MUJOCO_VERSION;
+    char version[32], why[512];
+    const char *const files[] = {"libmujoco.so." SPUR_MUJOCO_VERSION, "libmujoco.so", NULL};
     if (library_load(&found, symbols, sizeof(symbols) / sizeof(symbols[0]), files, why,
                      sizeof(why)) != 0) {
         snprintf(err, err_len,
                  "this environment needs MuJoCo %s, which cannot be loaded (%s): install it "
-                 "(Debian: libmujoco-dev), or add its folder to LD_LIBRARY_PATH",
+                 "(Debian: libmujoco-dev has 2.2.2), or add its folder to LD_LIBRARY_PATH",
                  wanted, why);
         return -1;
     }

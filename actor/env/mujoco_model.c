@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 
 #include "actor/env/mujoco_internal.h"
+#include "actor/env/mujoco_names.h"
 #include "common/base/check.h"
 #include "common/base/log.h"
 
@@ -100,14 +101,27 @@ static void compile(void *arg) {
     }
 }
 
-// MuJoCo's text has several lines: the reason, then the element and its line.
-static void join_lines(char *text) {
-    size_t len = strlen(text);
-    while (len > 0 && text[len - 1] == '\n') {
-        text[--len] = '\0';
+// MuJoCo's text has several lines: the reason, then the element and its line. Joins them.
+static void join_lines(char *out, size_t out_len, const char *text) {
+    size_t n = 0;
+    out[0] = '\0';
+    while (*(text += strspn(text, "\n")) != '\0' && n < out_len) {
+        size_t line = strcspn(text, "\n");
+        n += (size_t)snprintf(out + n, out_len - n, "%s%.*s", n > 0 ? "; " : "", (int)line, text);
+        text += line;
     }
-    for (size_t i = 0; i < len; i++) {
-        text[i] = text[i] == '\n' ? ' ' : text[i];
+}
+
+static void explain(char *err, size_t err_len, const char *name, const char *reason) {
+    char newer[160];
+    int n = snprintf(err, err_len, "%s: the model does not compile (MuJoCo %s): %s", name,
+                     SPUR_MUJOCO_VERSION, reason);
+    if (mjVERSION_HEADER < 300 && mujoco_names_newer(newer, sizeof newer, reason) &&
+        (size_t)n < err_len) {
+        snprintf(err + n, err_len - (size_t)n,
+                 ". %s needs MuJoCo 3: `make build MUJOCO=VERSION` builds spur with it "
+                 "(docs/environments/built-in.md)",
+                 newer);
     }
 }
 
@@ -116,15 +130,17 @@ static mjModel *compile_file(const char *path, const struct embed_file *embedded
     struct compilation c = {.path = path, .file = embedded};
     const char *name = path != NULL ? path : embedded->name;
     if (!mujoco_guarded(compile, &c)) {
-        snprintf(err, err_len, "%s: MuJoCo failed on the model: %s", name, error_text);
+        snprintf(err, err_len, "%s: MuJoCo %s failed on the model: %s", name, SPUR_MUJOCO_VERSION,
+                 error_text);
         return NULL;
     }
     free_compiler();
-    join_lines(c.err);
+    char text[1200];
+    join_lines(text, sizeof text, c.err);
     if (c.model == NULL) {
-        snprintf(err, err_len, "%s: the model does not compile: %s", name, c.err);
-    } else if (c.err[0] != '\0') {
-        log_warn("%s: MuJoCo's compiler: %s", name, c.err);
+        explain(err, err_len, name, text);
+    } else if (text[0] != '\0' && path != NULL) {
+        log_warn("%s: MuJoCo %s: %s", name, SPUR_MUJOCO_VERSION, text);
     }
     return c.model;
 }

@@ -172,11 +172,12 @@ static int write_new_config(const struct rundir *r) {
     char head[1024], date[32];
     print_date(date);
     snprintf(head, sizeof(head),
-             "# The configuration of this run: spur %s, task %s (%s), seed %llu, started %s UTC.\n"
+             "# The configuration of this run: spur %s for MuJoCo %s, task %s (%s), seed %llu,\n"
+             "# started %s UTC.\n"
              "# All processes read this copy. `spur run --run-dir DIR --set KEY=VALUE` changes a\n"
              "# key that may change; the others are fixed for the life of the run.\n",
-             SPUR_VERSION, r->task.name, r->task.title, (unsigned long long)r->config.run.seed,
-             date);
+             SPUR_VERSION, SPUR_MUJOCO_VERSION, r->task.name, r->task.title,
+             (unsigned long long)r->config.run.seed, date);
     return write_config(r, head);
 }
 

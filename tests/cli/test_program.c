@@ -98,6 +98,7 @@ static void command_lines(void **state) {
     expect("$spur", EXIT_CODE_USAGE, "usage: spur COMMAND");
     expect("$spur --help", 0, "usage: spur COMMAND");
     expect("$spur --version", 0, "spur 0.");
+    expect("$spur --version", 0, ", for MuJoCo " SPUR_MUJOCO_VERSION "\n");
     expect("$spur rnu", EXIT_CODE_USAGE, "there is no command \"rnu\"");
     expect("$spur run", EXIT_CODE_USAGE, "expected a task or a file");
     expect("$spur run a b", EXIT_CODE_USAGE, "expected one task or file, found 2");

@@ -18,6 +18,7 @@
 #include "actor/env/env.h"
 #include "actor/env/env_factory.h"
 #include "actor/env/mujoco_internal.h"
+#include "actor/env/mujoco_names.h"
 
 static char dir[] = "/tmp/spur-test-description-XXXXXX";
 static char err[2048];
@@ -269,14 +270,69 @@ static void expect_model(const char *text, const char *part) {
 
 static void wrong_models_are_refused(void **state) {
     (void)state;
+    // MuJoCo's error whole: the reason, the element and its line.
     expect_model("<mujoco><worldbody><geom size=\"x\"/></worldbody></mujoco>",
-                 "arm.xml: the model does not compile: ");
-    expect_model("<mujoco><worldbody>", "arm.xml: the model does not compile: ");
+                 "arm.xml: the model does not compile (MuJoCo " SPUR_MUJOCO_VERSION
+                 "): XML Error: ");
+    expect_model("<mujoco><worldbody>\n<body>\n<geom size=\"1\" typ=\"box\"/></body></worldbody>"
+                 "</mujoco>",
+                 "unrecognized attribute: 'typ'; Element 'geom', line 3");
+    expect_model("<mujoco><worldbody>\n<body name=\"light\"><joint/></body></worldbody></mujoco>",
+                 "mass and inertia of moving bodies must be larger than mjMINVAL; ");
+    expect_model("<mujoco><worldbody>", "arm.xml: the model does not compile (MuJoCo ");
     expect_model("<mujoco><worldbody><body><joint/><geom size=\"1\"/></body></worldbody></mujoco>",
                  "arm.xml: the model has 0 actuators");
     expect_model("<mujoco><worldbody><body><joint name=\"j\"/><geom size=\"1\"/></body></worldbody>"
                  "<actuator><motor name=\"m\" joint=\"j\"/></actuator></mujoco>",
                  "arm.xml: actuator 0 (\"m\") has no control range");
+}
+
+static void names_of_mujoco_3_are_told(void **state) {
+    (void)state;
+    static const struct {
+        const char *error, *name; // NULL: not of MuJoCo 3
+    } wanted[] = {
+        {"XML Error: Schema violation: unrecognized element; Element 'frame', line 1", "<frame>"},
+        {"XML Error: Schema violation: unrecognized element; Element 'frames', line 1", NULL},
+        {"XML Error: Schema violation: unrecognized attribute: 'gravcomp'; Element 'body', line 3",
+         "<body gravcomp>"},
+        {"XML Error: Schema violation: unrecognized attribute: 'kv'; Element 'position', line 3",
+         "<position kv>"},
+        {"XML Error: Schema violation: unrecognized attribute: 'kv'; Element 'motor', line 3",
+         NULL},
+        {"XML Error: Schema violation: unrecognized attribute: 'nsample'; Element 'gyro', line 3",
+         "<gyro nsample>"},
+        {"XML Error: invalid keyword: 'implicitfast'; Element 'option', line 1", "implicitfast"},
+        {"XML Error: invalid keyword: 'implicitly'; Element 'option', line 1", NULL},
+        {"Error: mass must be positive; Element 'frame', line 1", NULL},
+    };
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
+        char name[160];
+        bool newer = mujoco_names_newer(name, sizeof(name), wanted[i].error);
+        assert_int_equal(newer, wanted[i].name != NULL);
+        if (newer) {
+            assert_string_equal(name, wanted[i].name);
+        }
+    }
+}
+
+// A model for MuJoCo 3: compiled by it, explained by MuJoCo 2.
+static void a_model_for_mujoco_3(void **state) {
+    (void)state;
+    static const char newer[] =
+        "<mujoco><option integrator=\"implicitfast\"/>\n<worldbody>\n<frame pos=\"0 0 1\">\n"
+        "<body gravcomp=\"1\"><joint name=\"j\"/><geom size=\"1\"/></body></frame></worldbody>\n"
+        "<actuator><position joint=\"j\" kv=\"1\" ctrllimited=\"true\" ctrlrange=\"-1 1\"/>"
+        "</actuator></mujoco>";
+    if (SPUR_MUJOCO_VERSION[0] == '2') {
+        expect_model(newer, "Element 'frame', line 3. <frame> needs MuJoCo 3: `make build MUJOCO=");
+        return;
+    }
+    write_file("arm.xml", newer);
+    struct env *env = make(
+        described(head, "observe: [{qpos: all}]\n", "reward: {alive: {constant: 1}}\n", "", ""));
+    env_destroy(&env);
+    write_file("arm.xml", model);
 }
 
 static int make_dir(void **state) {
@@ -304,6 +360,8 @@ int main(void) {
         cmocka_unit_test(does_as_it_says),
         cmocka_unit_test(wrong_descriptions_are_refused),
         cmocka_unit_test(wrong_models_are_refused),
+        cmocka_unit_test(names_of_mujoco_3_are_told),
+        cmocka_unit_test(a_model_for_mujoco_3),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

@@ -201,7 +201,7 @@ static int run(int argc, char **argv) {
         return EXIT_CODE_OK;
     }
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
-        printf("spur-parity %s\n", SPUR_VERSION);
+        printf("spur-parity %s, for MuJoCo %s\n", SPUR_VERSION, SPUR_MUJOCO_VERSION);
         return EXIT_CODE_OK;
     }
     if (argc < 2 || argv[1][0] == '-') {
