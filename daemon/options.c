@@ -137,8 +137,7 @@ static void apply(struct options *o, const struct options_spec *spec, int row) {
         print_help(spec);
         exit(file_close_output(EXIT_CODE_OK));
     case KIND_VERSION:
-        printf("%s %s%s
-", spec->program, SPUR_VERSION, spec->built_for ? spec->built_for : "");
+        printf("%s %s%s\n", spec->program, SPUR_VERSION, spec->built_for ? spec->built_for : "");
         exit(file_close_output(EXIT_CODE_OK));
     }
 }

@@ -6,8 +6,8 @@
 // functions of the task's row (tasks/task_row.h). The order of calls determines whether
 // trajectories equal the reference to the last bit:
 //
-//   reset: like mj_resetData (which also clears the solver's warm start), start state, one
-//          mj_forward (which sets the warm start).
+//   reset: like mj_resetData (which also clears the solver's warm start), start state with unit
+//          quaternions, one mj_forward (which sets the warm start).
 //   step:  ctrl, frame_skip times mj_step, one mj_rnePostConstraint. No mj_forward: it would
 //          change the warm start, and derived values (positions of bodies, contacts) lag behind
 //          by design.
@@ -255,6 +255,7 @@ static void mujoco_reset(struct env *env, struct rng *rng) {
     struct mujoco *s = mujoco_of(env);
     reset_data(s);
     s->row->start(s->data->qpos, s->data->qvel, s->row, &s->view, rng);
+    mujoco.mj_normalizeQuat(s->model, s->data->qpos); // mj_forward does not since MuJoCo 3.2.0
     begin_episode(s);
 }
 

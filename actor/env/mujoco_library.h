@@ -33,6 +33,7 @@
     X(mj_id2name)                                                                                  \
     X(mj_loadXML)                                                                                  \
     X(mj_makeData)                                                                                 \
+    X(mj_normalizeQuat)                                                                            \
     X(mj_resetData)                                                                                \
     X(mj_rnePostConstraint)                                                                        \
     X(mj_step)                                                                                     \
