@@ -17,14 +17,14 @@ struct lane {
     struct episode episode;
     uint32_t number; // of the episode
     double weight;   // discount^t of its next reward
+    struct rng rng;  // of its actions
 };
 
 struct evaluation {
     const struct task *task;
     struct policy_controller controller;
-    uint64_t seed;
-    uint32_t episodes, begun;
-    double discount;
+    struct evaluation_plan plan; // without the policy
+    uint32_t begun, cut;
     double returns[WIRE_EPISODES_MAX], lengths[WIRE_EPISODES_MAX], discounted[WIRE_EPISODES_MAX];
     uint64_t steps, broken;
     bool failed;
@@ -32,7 +32,7 @@ struct evaluation {
     // The first `live` lanes have a running episode.
     struct lane lanes[EVALUATION_LANES_MAX];
     int lane_count, live;
-    float *obs, *act; // (lanes, obs_dim), (lanes, act_dim)
+    float *obs, *act, *noise; // (lanes, obs_dim), (lanes, act_dim), (lanes, act_dim)
 };
 
 int evaluation_lanes(const struct task *task) {
@@ -53,6 +53,7 @@ struct evaluation *evaluation_create(const struct task *task, const struct env_w
     }
     e->obs = xfloats((size_t)EVALUATION_LANES_MAX * (size_t)task->obs_dim);
     e->act = xfloats((size_t)EVALUATION_LANES_MAX * (size_t)task->act_dim);
+    e->noise = xfloats((size_t)EVALUATION_LANES_MAX * (size_t)task->act_dim);
     return e;
 }
 
@@ -69,6 +70,7 @@ void evaluation_destroy(struct evaluation **evaluation) {
     policy_controller_deinit(&e->controller);
     free(e->obs);
     free(e->act);
+    free(e->noise);
     free(e);
     *evaluation = NULL;
 }
@@ -76,13 +78,13 @@ void evaluation_destroy(struct evaluation **evaluation) {
 static void begin_episode(struct evaluation *e, struct lane *lane) {
     lane->number = e->begun++;
     lane->weight = 1;
-    episode_begin_evaluation(&lane->episode, lane->env, e->seed, lane->number);
+    lane->rng = actions_rng(e->plan.seed, lane->number);
+    episode_begin_evaluation(&lane->episode, lane->env, e->plan.seed, lane->number);
     e->discounted[lane->number] = 0;
 }
 
-int evaluation_begin(struct evaluation *e, const struct wire_policy *policy, uint64_t seed,
-                     uint32_t episodes, double discount, char *err, size_t err_len) {
-    CHECK(episodes > 0 && episodes <= WIRE_EPISODES_MAX);
+static int load_policy(struct evaluation *e, const struct wire_policy *policy, char *err,
+                       size_t err_len) {
     // Unlike an actor, an evaluation may use an older policy than the one before.
     e->controller.version = 0;
     enum policy_controller_verdict verdict = policy_controller_load(
@@ -90,15 +92,21 @@ int evaluation_begin(struct evaluation *e, const struct wire_policy *policy, uin
     if (verdict == POLICY_CONTROLLER_KEPT) {
         snprintf(err, err_len, "it contains no policy");
     }
-    if (verdict != POLICY_CONTROLLER_LOADED) {
+    return verdict == POLICY_CONTROLLER_LOADED ? 0 : -1;
+}
+
+int evaluation_begin(struct evaluation *e, const struct evaluation_plan *plan, char *err,
+                     size_t err_len) {
+    CHECK(plan->episodes > 0 && plan->episodes <= WIRE_EPISODES_MAX);
+    if (actions_need_policy(plan->actions) && load_policy(e, plan->policy, err, err_len) < 0) {
         return -1;
     }
-    e->seed = seed;
-    e->episodes = episodes;
-    e->discount = discount;
+    e->plan = *plan;
+    e->plan.policy = NULL;
     e->begun = 0;
+    e->cut = 0;
     e->live = 0;
-    while (e->live < e->lane_count && e->begun < episodes) {
+    while (e->live < e->lane_count && e->begun < plan->episodes) {
         begin_episode(e, &e->lanes[e->live++]);
     }
     return 0;
@@ -111,7 +119,7 @@ static void end_episode(struct evaluation *e, int i) {
     e->returns[e->lanes[i].number] = episode->episode_return;
     e->lengths[e->lanes[i].number] = (double)episode->length;
     e->broken += episode->state == EPISODE_BROKEN;
-    if (e->begun < e->episodes) {
+    if (e->begun < e->plan.episodes) {
         begin_episode(e, &e->lanes[i]);
         return;
     }
@@ -120,15 +128,32 @@ static void end_episode(struct evaluation *e, int i) {
     e->lanes[e->live] = ended;
 }
 
-bool evaluation_step(struct evaluation *e) {
+// The actions of the live lanes.
+static void act(struct evaluation *e) {
     size_t obs_dim = (size_t)e->task->obs_dim, act_dim = (size_t)e->task->act_dim;
+    for (int i = 0; i < e->live; i++) {
+        env_obs(e->lanes[i].env, e->obs + (size_t)i * obs_dim);
+        actions_draw(e->noise + (size_t)i * act_dim, e->plan.actions, &e->lanes[i].rng,
+                     e->task->act_dim);
+    }
+    actions_compute(e->act, e->plan.actions, &e->controller, e->obs, e->noise, e->live,
+                    e->task->act_dim);
+}
+
+// Ends an episode that has reached the plan's limit.
+static void cut(struct evaluation *e, struct episode *episode) {
+    if (episode->state == EPISODE_RUNNING && episode->length == e->plan.steps_max) {
+        episode->state = EPISODE_TRUNCATED;
+        e->cut++;
+    }
+}
+
+bool evaluation_step(struct evaluation *e) {
+    size_t act_dim = (size_t)e->task->act_dim;
     if (e->live == 0) {
         return false;
     }
-    for (int i = 0; i < e->live; i++) {
-        env_obs(e->lanes[i].env, e->obs + (size_t)i * obs_dim);
-    }
-    policy_controller_mean(&e->controller, e->act, e->obs, e->live);
+    act(e);
 
     // In reverse order, so that a lane that is swapped in has already been stepped.
     for (int i = e->live - 1; i >= 0; i--) {
@@ -136,7 +161,8 @@ bool evaluation_step(struct evaluation *e) {
         double reward = episode_step(&lane->episode, lane->env, e->act + (size_t)i * act_dim);
         e->steps++;
         e->discounted[lane->number] += lane->weight * reward;
-        lane->weight *= e->discount;
+        lane->weight *= e->plan.discount;
+        cut(e, &lane->episode);
         e->failed = e->failed || lane->episode.env_broken;
         if (lane->episode.state != EPISODE_RUNNING) {
             end_episode(e, i);
@@ -158,7 +184,7 @@ const double *evaluation_discounted(const struct evaluation *e) {
 }
 
 uint32_t evaluation_episodes(const struct evaluation *e) {
-    return e->episodes;
+    return e->plan.episodes;
 }
 
 uint64_t evaluation_steps(const struct evaluation *e) {
@@ -171,6 +197,10 @@ bool evaluation_failed(const struct evaluation *e) {
 
 uint64_t evaluation_broken(const struct evaluation *e) {
     return e->broken;
+}
+
+uint32_t evaluation_cut(const struct evaluation *e) {
+    return e->cut;
 }
 
 const struct task *evaluation_task(const struct evaluation *e) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Episodes with the deterministic policy tanh(mu), several in parallel.
+// Episodes with a policy or without one (actions.h), several in parallel.
 //
 // Lanes step together, with one batch for the policy. A lane whose episode has ended begins
 // the next one. Start states are drawn from RNG_EVAL_RESET at the episode's number, so every
@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "actor/actions.h"
 #include "actor/env/env.h"
 #include "common/task/task.h"
 #include "proto/wire.h"
@@ -30,11 +31,17 @@ struct evaluation *evaluation_create(const struct task *task, const struct env_w
                                      char *err, size_t err_len);
 void evaluation_destroy(struct evaluation **e);
 
-// Begins an evaluation of 1 .. WIRE_EPISODES_MAX episodes with a policy, which is copied. 0,
-// or -1 with the reason in err if the policy does not fit the task. discount: for
-// evaluation_discounted only.
-int evaluation_begin(struct evaluation *e, const struct wire_policy *policy, uint64_t seed,
-                     uint32_t episodes, double discount, char *err, size_t err_len);
+struct evaluation_plan {
+    uint64_t seed;
+    uint32_t episodes;  // 1 .. WIRE_EPISODES_MAX
+    uint64_t steps_max; // an episode is cut after that many steps; 0: never
+    double discount;    // for evaluation_discounted
+    enum actions actions;
+    const struct wire_policy *policy; // copied; NULL if the actions need none
+};
+// Begins an evaluation. 0, or -1 with the reason in err if the policy does not fit the task.
+int evaluation_begin(struct evaluation *e, const struct evaluation_plan *plan, char *err,
+                     size_t err_len);
 // One step of every lane. False when all episodes have ended.
 bool evaluation_step(struct evaluation *e);
 
@@ -50,6 +57,8 @@ uint64_t evaluation_steps(const struct evaluation *e); // since it was created
 bool evaluation_failed(const struct evaluation *e);
 // Episodes cut short by a bad step of the simulator, since it was created.
 uint64_t evaluation_broken(const struct evaluation *e);
+// Episodes of this evaluation that were cut after steps_max steps.
+uint32_t evaluation_cut(const struct evaluation *e);
 const struct task *evaluation_task(const struct evaluation *e);
 
 #endif

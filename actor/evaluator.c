@@ -139,11 +139,15 @@ static bool prepare(struct evaluator *e, const char *task_name, char *err, size_
 
 static void begin(struct evaluator *e, const struct wire_eval_request *request) {
     char err[512];
+    const struct evaluation_plan plan = {.seed = request->seed,
+                                         .episodes = request->episodes,
+                                         .steps_max = request->steps_max,
+                                         .discount = 1,
+                                         .policy = &request->policy};
     e->count.reports_unsent += e->report_ready && !e->report_sent;
     e->report_ready = false;
     if (!prepare(e, request->task, err, sizeof(err)) ||
-        evaluation_begin(e->evaluation, &request->policy, request->seed, request->episodes, 1, err,
-                         sizeof(err)) < 0) {
+        evaluation_begin(e->evaluation, &plan, err, sizeof(err)) < 0) {
         e->count.requests_refused++;
         log_error("evaluation %llu failed: %s", (unsigned long long)request->id, err);
         return;
@@ -254,6 +258,7 @@ static void end(struct evaluator *e, uint64_t now_ms) {
         .env_steps = e->current.env_steps,
         .policy_version = e->current.policy.version,
         .episodes = episodes,
+        .episodes_cut = evaluation_cut(e->evaluation),
         .returns = returns,
         .lengths = evaluation_lengths(e->evaluation),
     };

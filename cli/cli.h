@@ -56,6 +56,10 @@ bool config_source_set(struct config_source *source, char **argv, const char *as
 // Whether name is a file (ends in .yaml, or has a slash) and not a task.
 bool cli_is_file(const char *name);
 
+// Whether name is an environment of the user: FILE.so, python:..., a description (FILE.yaml with a
+// key `observe`), or a command (a value with blanks).
+bool cli_is_env(const char *name);
+
 // Functions below that return int print their errors and return 0 or an exit code.
 
 // Loads the embedded configuration of a task, or a file, without overrides; the defaults for NULL.

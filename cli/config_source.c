@@ -32,6 +32,28 @@ bool cli_is_file(const char *name) {
     return strchr(name, '/') || (len > 5 && strcmp(name + len - 5, ".yaml") == 0);
 }
 
+// Whether a YAML file has the key `observe`, which a description needs and a configuration lacks.
+static bool is_description(const char *path) {
+    char line[256];
+    bool found = false;
+    FILE *f = fopen(path, "r");
+    while (f && !found && fgets(line, sizeof(line), f)) {
+        found = strncmp(line, "observe:", 8) == 0;
+    }
+    if (f) {
+        fclose(f);
+    }
+    return found;
+}
+
+bool cli_is_env(const char *name) {
+    size_t len = strlen(name);
+    if (len > 5 && strcmp(name + len - 5, ".yaml") == 0 && !strpbrk(name, " \t")) {
+        return is_description(name);
+    }
+    return env_source_of(name) != ENV_SOURCE_COMMAND || strpbrk(name, " \t");
+}
+
 void cli_name_task(struct config *c, const char *name) {
     const struct task *task = task_find(name);
     memset(c->run.task, 0, sizeof(c->run.task));

@@ -186,13 +186,14 @@ struct wire_eval_request {
     uint64_t seed;
     char task[WIRE_STRING_MAX];
     uint32_t episodes;
+    uint64_t steps_max; // of an episode; 0: no limit
     struct wire_policy policy;
 };
 struct wire_eval_report {
     uint64_t id, env_steps, policy_version;
-    uint32_t episodes;
-    const double *returns; // (episodes)
-    const double *lengths; // (episodes)
+    uint32_t episodes, episodes_cut; // cut: at steps_max
+    const double *returns;           // (episodes)
+    const double *lengths;           // (episodes)
 };
 
 enum wire_experience_kind { WIRE_REAL = 1, WIRE_MODEL };
@@ -296,7 +297,7 @@ struct wire_status {
     bool has_eval;
     uint64_t evaluations, eval_env_steps;
     double eval_return_last, eval_return_std, eval_return_best, eval_target;
-    uint32_t eval_solved_in_row;
+    uint32_t eval_solved_in_row, eval_episodes_cut;
 
     uint32_t actor_count;
     const struct wire_actor_status *actors;

@@ -127,12 +127,14 @@ _Static_assert((int)SPUR__ENVELOPE__BODY_STATUS - BODY_FIRST == WIRE_STATUS, "ty
     NUM(env_steps) \
     NUM(seed) \
     TEXT(task) \
-    NUM(episodes)
+    NUM(episodes) \
+    NUM(steps_max)
 #define EVAL_REPORT_FIELDS(NUM, ENUM, TEXT) \
     NUM(id) \
     NUM(env_steps) \
     NUM(policy_version) \
-    NUM(episodes)
+    NUM(episodes) \
+    NUM(episodes_cut)
 // clang-format on
 
 // Defines pack_NAME and unpack_NAME from a list.

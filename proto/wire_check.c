@@ -133,6 +133,7 @@ static int form_eval_request(struct verdict v, const struct wire_eval_request *e
 
 static int form_eval_report(struct verdict v, const struct wire_eval_report *e) {
     RULE(form(v, "eval_report.episodes", e->episodes, 1, WIRE_EPISODES_MAX));
+    RULE(form(v, "eval_report.episodes_cut", e->episodes_cut, 0, e->episodes));
     RULE(present(v, "eval_report.returns", e->returns));
     return present(v, "eval_report.lengths", e->lengths);
 }

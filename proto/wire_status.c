@@ -66,7 +66,8 @@ _Static_assert((int)SPUR__PEER_STATE__PEER_LEFT == WIRE_PEER_LEFT, "enums are sp
     NUM(eval_return_std) \
     NUM(eval_return_best) \
     NUM(eval_target) \
-    NUM(eval_solved_in_row)
+    NUM(eval_solved_in_row) \
+    NUM(eval_episodes_cut)
 #define ACTOR_FIELDS(NUM, ENUM, TEXT) \
     TEXT(id) \
     TEXT(host) \

@@ -11,7 +11,8 @@
 #include "common/base/stats.h"
 
 static const char help[] =
-    "usage: spur eval RUN_DIR [--policy WHICH] [--episodes N] [--seed N] [--json]\n"
+    "usage: spur eval RUN_DIR|ENV [--policy WHICH] [--stochastic] [--episodes N] [--seed N]\n"
+    "                 [--steps N] [--json]\n"
     "\n"
     "Runs episodes of a saved policy with deterministic actions (tanh of the mean). Prints mean,\n"
     "standard deviation and extremes of the returns, the episode lengths, and the returns\n"
@@ -19,15 +20,19 @@ static const char help[] =
     "\n" PLAYER_HELP "  --episodes N    default: eval.episodes of the run, or 10\n"
     "  --seed N        seed of the start states; default: run.seed of the run, or 1, as in the\n"
     "                  evaluations of the run\n"
-    "  --json          one object: task, seed, policy_version, updates, episodes, broken,\n"
-    "                  return_mean, _std, _min, _max, length_mean, _min, _max, returns, lengths,\n"
-    "                  discount, discounted_mean, discounted\n";
+    "  --steps N       cut episodes after N steps; default: eval.steps_max of the run, or 10000\n"
+    "  --json          one object: task, seed, actions, policy_version, updates, episodes, "
+    "broken,\n"
+    "                  cut, return_mean, _std, _min, _max, length_mean, _min, _max, returns,\n"
+    "                  lengths, discount, discounted_mean, discounted\n";
 
 static const struct option options[] = {
     {"env", required_argument, NULL, 'v'},
     {"policy", required_argument, NULL, 'p'},
     {"episodes", required_argument, NULL, 'n'},
     {"seed", required_argument, NULL, 's'},
+    {"stochastic", no_argument, NULL, 'a'},
+    {"steps", required_argument, NULL, 't'},
     {"json", no_argument, NULL, 'j'},
     {"help", no_argument, NULL, 'h'},
     {0},
@@ -55,22 +60,32 @@ static json_t *reals(const double *x, int n) {
     return list;
 }
 
+static const char *const action_names[] = {[ACTIONS_MEAN] = "mean",
+                                           [ACTIONS_SAMPLED] = "sampled",
+                                           [ACTIONS_RANDOM] = "random",
+                                           [ACTIONS_ZERO] = "zero"};
+
+static json_t *count_or_null(const struct player *p, uint64_t count) {
+    return actions_need_policy(p->actions) ? json_integer((json_int_t)count) : json_null();
+}
+
 static void print_json(const struct player *p, const struct evaluation *e) {
     int n = (int)evaluation_episodes(e);
     const double *returns = evaluation_returns(e), *lengths = evaluation_lengths(e);
     const double *discounted = evaluation_discounted(e);
     struct spread r = spread_of(returns, n), l = spread_of(lengths, n);
     const struct player_policy *f = &p->saved;
-    json_t *o =
-        json_pack("{s:s, s:I, s:I, s:I, s:i, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o, "
-                  "s:f, s:f, s:o}",
-                  "task", f->task->name, "seed", (json_int_t)p->seed, "policy_version",
-                  (json_int_t)f->policy.version, "updates", (json_int_t)f->policy.updates,
-                  "episodes", n, "broken", (json_int_t)evaluation_broken(e), "return_mean", r.mean,
-                  "return_std", r.std, "return_min", r.min, "return_max", r.max, "length_mean",
-                  l.mean, "length_min", l.min, "length_max", l.max, "returns", reals(returns, n),
-                  "lengths", reals(lengths, n), "discount", p->config.sac.discount,
-                  "discounted_mean", stats_mean(discounted, n), "discounted", reals(discounted, n));
+    json_t *o = json_pack(
+        "{s:s, s:I, s:s, s:o, s:o, s:i, s:I, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o, "
+        "s:f, s:f, s:o}",
+        "task", f->task->name, "seed", (json_int_t)p->seed, "actions", action_names[p->actions],
+        "policy_version", count_or_null(p, f->policy.version), "updates",
+        count_or_null(p, f->policy.updates), "episodes", n, "broken",
+        (json_int_t)evaluation_broken(e), "cut", (int)evaluation_cut(e), "return_mean", r.mean,
+        "return_std", r.std, "return_min", r.min, "return_max", r.max, "length_mean", l.mean,
+        "length_min", l.min, "length_max", l.max, "returns", reals(returns, n), "lengths",
+        reals(lengths, n), "discount", p->config.sac.discount, "discounted_mean",
+        stats_mean(discounted, n), "discounted", reals(discounted, n));
     CHECK(o);
     json_dumpf(o, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(10));
     putchar('\n');
@@ -81,8 +96,14 @@ static void print_text(const struct player *p, const struct evaluation *e) {
     int n = (int)evaluation_episodes(e);
     struct spread r = spread_of(evaluation_returns(e), n), l = spread_of(evaluation_lengths(e), n);
     const struct player_policy *f = &p->saved;
-    printf("%s (%s), policy version %llu after %llu updates\n", f->task->name, f->task->title,
-           (unsigned long long)f->policy.version, (unsigned long long)f->policy.updates);
+    printf("%s (%s), ", f->task->name, f->task->title);
+    if (actions_need_policy(p->actions)) {
+        printf("policy version %llu after %llu updates%s\n", (unsigned long long)f->policy.version,
+               (unsigned long long)f->policy.updates,
+               p->actions == ACTIONS_SAMPLED ? ", sampled" : "");
+    } else {
+        printf("%s actions\n", action_names[p->actions]);
+    }
     printf("%d episodes, seed %llu: return %.1f ± %.1f, min %.1f, max %.1f; length %.1f, min %.0f, "
            "max %.0f; discounted by %g: %.1f\n",
            n, (unsigned long long)p->seed, r.mean, r.std, r.min, r.max, l.mean, l.min, l.max,
@@ -90,6 +111,10 @@ static void print_text(const struct player *p, const struct evaluation *e) {
     if (evaluation_broken(e) > 0) {
         printf("%llu of them ended early by a bad step of the simulator\n",
                (unsigned long long)evaluation_broken(e));
+    }
+    if (evaluation_cut(e) > 0) {
+        printf("%u of them were cut after %llu steps (--steps, or eval.steps_max)\n",
+               evaluation_cut(e), (unsigned long long)p->steps_max);
     }
 }
 
@@ -117,8 +142,13 @@ int cmd_eval(int argc, char **argv) {
         rc = cli_fail(EXIT_CODE_FAILURE, NULL, "%s", err);
         goto out;
     }
-    if (evaluation_begin(e, &p.saved.policy, p.seed, (uint32_t)p.episodes, p.config.sac.discount,
-                         err, sizeof(err)) < 0) {
+    const struct evaluation_plan plan = {.seed = p.seed,
+                                         .episodes = (uint32_t)p.episodes,
+                                         .steps_max = p.steps_max,
+                                         .discount = p.config.sac.discount,
+                                         .actions = p.actions,
+                                         .policy = &p.saved.policy};
+    if (evaluation_begin(e, &plan, err, sizeof(err)) < 0) {
         rc = cli_fail(EXIT_CODE_IO, NULL, "%s: %s", p.path, err);
         goto out;
     }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli/run/rundir.h"
 #include "common/base/check.h"
@@ -21,7 +22,15 @@ bool player_option(struct player *p, int option, char **argv) {
         return cli_parse_number(&p->seed, argv, "--seed", optarg, 0, (1ull << 53) - 1);
     case 'p':
         p->policy = optarg;
+        p->actions = strcmp(optarg, "random") == 0 ? ACTIONS_RANDOM
+                     : strcmp(optarg, "zero") == 0 ? ACTIONS_ZERO
+                                                   : ACTIONS_MEAN;
         return true;
+    case 'a':
+        p->stochastic = true;
+        return true;
+    case 't':
+        return cli_parse_number(&p->steps_max, argv, "--steps", optarg, 1, 1000000000);
     case 'v':
         p->env = optarg;
         return true;
@@ -62,18 +71,23 @@ static int find_policy(struct player *p) {
 // Fills in values missing on the command line from the run.
 static int fill_in(struct player *p) {
     char path[PATH_MAX];
-    struct config_source source = {.env = p->env};
+    struct config_source source = {.name = p->task_name, .env = p->env};
     if (p->run_dir) {
         if (!rundir_join(path, p->run_dir, "config.yaml")) {
             return EXIT_CODE_IO;
         }
         if (!file_exists(path)) {
-            return cli_fail(EXIT_CODE_CONFIG, "is it a run directory?", "%s does not exist", path);
+            char hint[256];
+            snprintf(hint, sizeof(hint),
+                     "is it a run directory? An environment is FILE.yaml, FILE.so, python:MODULE:"
+                     "FUNCTION, or a task, such as %s",
+                     task_nearest(p->run_dir));
+            return cli_fail(EXIT_CODE_CONFIG, hint, "%s does not exist", path);
         }
         source.name = path;
     }
     // A policy file alone names its task; all else is the defaults.
-    bool alone = !p->run_dir && !p->env;
+    bool alone = !p->run_dir && !p->env && !p->task_name;
     int rc = alone ? cli_load(&p->config, NULL) : cli_resolve(&p->config, &p->task, &source);
     if (rc != 0) {
         return rc;
@@ -85,7 +99,10 @@ static int fill_in(struct player *p) {
     if (!p->has_seed) {
         p->seed = c->run.seed;
     }
-    return find_policy(p);
+    if (p->steps_max == 0) {
+        p->steps_max = c->eval.steps_max;
+    }
+    return actions_need_policy(p->actions) ? find_policy(p) : 0;
 }
 
 // The task of the policy file; NULL with a message in err.
@@ -153,15 +170,54 @@ void player_policy_deinit(struct player_policy *p) {
     *p = (struct player_policy){0};
 }
 
-int player_load(struct player *p, int argc, char **argv) {
-    int given = argc - optind;
-    if (given > 1 || (given == 0 && file_of_run(p))) {
-        return cli_usage_error(argv, "expected one run directory, found %d", given);
+// The argument: an environment, a task or a configuration file; otherwise a run directory.
+static void take_argument(struct player *p, const char *text) {
+    struct stat about;
+    bool dir = stat(text, &about) == 0 && S_ISDIR(about.st_mode);
+    if (!dir && cli_is_env(text) && !p->env) {
+        p->env = text;
+    } else if (!dir && (task_find(text) || file_exists(text))) {
+        p->task_name = text;
+    } else {
+        p->run_dir = text;
     }
-    p->run_dir = given ? argv[optind] : NULL;
-    int rc = fill_in(p);
+}
+
+static int check_arguments(struct player *p, int argc, char **argv) {
+    int given = argc - optind;
+    if (given == 1) {
+        take_argument(p, argv[optind]);
+    }
+    bool of_run = actions_need_policy(p->actions) && file_of_run(p);
+    if (given > 1 || (given == 0 && (of_run || (!p->env && !actions_need_policy(p->actions))))) {
+        return cli_usage_error(argv, "expected one run directory%s, found %d",
+                               of_run ? "" : " or environment", given);
+    }
+    if (of_run && !p->run_dir) {
+        return cli_usage_error(argv,
+                               "%s is an environment: add --policy random, zero, or the "
+                               "policy.safetensors of a run",
+                               argv[optind]);
+    }
+    if (p->stochastic && !actions_need_policy(p->actions)) {
+        return cli_usage_error(argv, "--stochastic samples a policy; --policy %s is none",
+                               p->policy);
+    }
+    p->actions = p->stochastic ? ACTIONS_SAMPLED : p->actions;
+    return 0;
+}
+
+int player_load(struct player *p, int argc, char **argv) {
+    int rc = check_arguments(p, argc, argv);
+    if (rc == 0) {
+        rc = fill_in(p);
+    }
     if (rc != 0) {
         return rc;
+    }
+    if (!actions_need_policy(p->actions)) {
+        p->saved.task = &p->task;
+        return 0;
     }
     char err[1024];
     const struct task *own = p->task.name ? &p->task : NULL;

@@ -13,8 +13,8 @@
 #include "actor/env/env_factory.h"
 #include "actor/env/mujoco_internal.h"
 #include "actor/env/render/render.h"
+#include "actor/actions.h"
 #include "actor/episode.h"
-#include "actor/policy_controller.h"
 #include "cli/cli.h"
 #include "cli/play/player.h"
 #include "cli/play/video.h"
@@ -26,8 +26,9 @@
 #define FPS_UNKNOWN 30 // steps per second of an environment that does not report them
 
 static const char help[] =
-    "usage: spur render RUN_DIR [--policy WHICH] [--episodes N] [--seed N] [--out FILE.mp4]\n"
-    "                   [--png DIR] [--size WxH] [--camera VIEW] [--fps N] [--steps N]\n"
+    "usage: spur render RUN_DIR|ENV [--policy WHICH] [--stochastic] [--episodes N] [--seed N]\n"
+    "                   [--out FILE.mp4] [--png DIR] [--size WxH] [--camera VIEW] [--fps N]\n"
+    "                   [--steps N]\n"
     "\n"
     "Renders episodes of a saved policy with deterministic actions (tanh of the mean). Return and\n"
     "step are shown in the picture. The episodes are the first of `spur eval` with the same seed.\n"
@@ -42,15 +43,23 @@ static const char help[] =
     "                  90,-20,2 looks along y, 20 degrees down, at twice the size\n"
     "  --fps N         frames per second at most; default: 50. Every k-th step is drawn, so that\n"
     "                  the video plays in real time\n"
-    "  --steps N       maximum number of steps per episode\n";
+    "  --steps N       maximum number of steps per episode; default: eval.steps_max of the run,\n"
+    "                  or 10000\n";
 
 static const struct option options[] = {
-    {"env", required_argument, NULL, 'v'},      {"policy", required_argument, NULL, 'p'},
-    {"episodes", required_argument, NULL, 'n'}, {"seed", required_argument, NULL, 's'},
-    {"out", required_argument, NULL, 'o'},      {"png", required_argument, NULL, 'g'},
-    {"size", required_argument, NULL, 'z'},     {"camera", required_argument, NULL, 'c'},
-    {"fps", required_argument, NULL, 'f'},      {"steps", required_argument, NULL, 't'},
-    {"help", no_argument, NULL, 'h'},           {0},
+    {"env", required_argument, NULL, 'v'},
+    {"policy", required_argument, NULL, 'p'},
+    {"episodes", required_argument, NULL, 'n'},
+    {"seed", required_argument, NULL, 's'},
+    {"out", required_argument, NULL, 'o'},
+    {"png", required_argument, NULL, 'g'},
+    {"size", required_argument, NULL, 'z'},
+    {"camera", required_argument, NULL, 'c'},
+    {"fps", required_argument, NULL, 'f'},
+    {"steps", required_argument, NULL, 't'},
+    {"stochastic", no_argument, NULL, 'a'},
+    {"help", no_argument, NULL, 'h'},
+    {0},
 };
 
 struct request {
@@ -60,7 +69,7 @@ struct request {
     int width, height;
     bool has_camera, help;
     struct env_camera camera;
-    uint64_t fps, steps;
+    uint64_t fps;
 };
 
 // ---- the command line ----
@@ -126,8 +135,6 @@ static bool parse_option(struct request *r, int option, char **argv) {
         return parse_camera(r, argv, optarg);
     case 'f':
         return cli_parse_number(&r->fps, argv, "--fps", optarg, 1, 1000);
-    case 't':
-        return cli_parse_number(&r->steps, argv, "--steps", optarg, 1, 1000000);
     case 'h':
         r->help = true;
         return true;
@@ -163,7 +170,7 @@ struct rendering {
     double fps; // of the environment's steps
     int steps_per_frame;
     uint8_t *rgb; // (height, width, 3)
-    float *obs, *act;
+    float *obs, *act, *noise;
     struct episode episode;
     uint64_t number; // of the episode
     char err[1024];
@@ -208,6 +215,8 @@ static int render_frame(struct rendering *s) {
 static int render_episode(struct rendering *s) {
     struct episode *e = &s->episode;
     const char *end = "";
+    enum actions actions = s->request->player.actions;
+    struct rng rng = actions_rng(s->request->player.seed, s->number);
     episode_begin_evaluation(e, s->env, s->request->player.seed, s->number);
     if (s->render) {
         env_render_begin(s->render, s->env);
@@ -217,15 +226,16 @@ static int render_episode(struct rendering *s) {
     }
     for (bool over = false; !over;) {
         env_obs(s->env, s->obs);
-        policy_controller_mean(&s->controller, s->act, s->obs, 1);
+        actions_draw(s->noise, actions, &rng, s->task->act_dim);
+        actions_compute(s->act, actions, &s->controller, s->obs, s->noise, 1, s->task->act_dim);
         episode_step(e, s->env, s->act);
         if (e->state == EPISODE_BROKEN) {
             end = "; ended early by a bad step of the simulator";
             break;
         }
         over = e->state != EPISODE_RUNNING;
-        if (!over && e->length == s->request->steps) {
-            end = "; ended early by --steps";
+        if (!over && e->length == s->request->player.steps_max) {
+            end = "; cut (--steps, or eval.steps_max)";
             over = true;
         }
         if ((over || e->length % (uint64_t)s->steps_per_frame == 0) && render_frame(s) < 0) {
@@ -308,7 +318,8 @@ static int prepare(struct rendering *s) {
             s->task->name);
         return -1;
     }
-    if (policy_controller_load(&s->controller, &r->player.saved.policy, s->task, 1, 0, s->err,
+    if (actions_need_policy(r->player.actions) &&
+        policy_controller_load(&s->controller, &r->player.saved.policy, s->task, 1, 0, s->err,
                                sizeof(s->err)) != POLICY_CONTROLLER_LOADED) {
         return -1;
     }
@@ -319,6 +330,7 @@ static int prepare(struct rendering *s) {
     s->rgb = xmalloc((size_t)s->width * (size_t)s->height * 3);
     s->obs = xfloats((size_t)s->task->obs_dim);
     s->act = xfloats((size_t)s->task->act_dim);
+    s->noise = xfloats((size_t)s->task->act_dim);
     return 0;
 }
 
@@ -351,6 +363,7 @@ int cmd_render(int argc, char **argv) {
     free(s.rgb);
     free(s.obs);
     free(s.act);
+    free(s.noise);
     player_deinit(&r.player);
     return rc;
 }

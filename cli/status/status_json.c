@@ -130,6 +130,7 @@ static json_t *evaluation(const struct wire_status *s) {
     put_number(o, "return_best", any ? s->eval_return_best : NAN);
     put_number(o, "target", s->eval_target);
     put(o, "solved_in_row", isnan(s->eval_target) ? json_null() : count(s->eval_solved_in_row));
+    put_count(o, "episodes_cut", s->eval_episodes_cut);
     return o;
 }
 

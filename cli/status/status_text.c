@@ -115,6 +115,10 @@ static void print_eval(const struct wire_status *s, FILE *out) {
         fprintf(out, ", solved %u in a row", s->eval_solved_in_row);
     }
     fputc('\n', out);
+    if (s->eval_episodes_cut > 0) {
+        fprintf(out, "           %u episodes of the last one were cut at eval.steps_max\n",
+                s->eval_episodes_cut);
+    }
 }
 
 static void print_actors(const struct wire_status *s, FILE *out) {

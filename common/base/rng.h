@@ -39,6 +39,7 @@ enum rng_use {
     RNG_TERMINATION_INIT,  // of the heads; sub = member
     RNG_TERMINATION_BATCH, // sub = training number * 64 + member
     RNG_ROLLOUT_END,       // whether a head ends a rollout
+    RNG_EVAL_ACT,          // actions of evaluations; sub = episode
 };
 
 // A position in a stream: a plain value.

@@ -124,6 +124,7 @@ struct config {
     struct {
         uint64_t every_steps;
         int episodes;
+        uint64_t steps_max;     // of an evaluation episode
         double target;          // mean return that counts as solved; NaN: none
         int solved_evaluations; // consecutive evaluations with target
     } eval;

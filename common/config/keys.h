@@ -131,6 +131,9 @@
     X(sac, real_ratio, F64, "0.05", 0, 1, "", "fraction of real rows in a batch, rounded down")    \
     X(eval, every_steps, U64, "1000", 1, 1e9, "steps", "real steps between two evaluations")       \
     X(eval, episodes, INT, "10", 1, 1024, "episodes", "deterministic episodes per evaluation")     \
+    X(eval, steps_max, U64, "10000", 1, 1e9, "steps",                                              \
+      "maximum length of an evaluation episode; a longer one is cut, and its return is that of "   \
+      "the steps until then")                                                                      \
     X(eval, target, NONE, "none", -1e9, 1e9, "return",                                             \
       "mean return of an evaluation that counts as solved; none: the task is never solved")        \
     X(eval, solved_evaluations, INT, "3", 1, 1000, "",                                             \

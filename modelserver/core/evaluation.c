@@ -111,6 +111,24 @@ enum evaluation_verdict evaluation_advance(struct evaluation *e, uint64_t now_ms
     return EVALUATION_CONTINUE;
 }
 
+bool evaluation_is_last(const struct evaluation *e, uint64_t now_ms, char *out, size_t out_len) {
+    if (!e->final_requested || !is_pending(e)) {
+        return false;
+    }
+    if (evaluator_is_up(e)) {
+        uint64_t horizon = (uint64_t)e->run->task->horizon, max = e->run->config.eval.steps_max;
+        snprintf(out, out_len, "for the last evaluation: %d episodes of at most %llu steps",
+                 e->run->config.eval.episodes, (unsigned long long)(horizon < max ? horizon : max));
+    } else {
+        uint64_t since_ms = e->budget_spent_ms > 0 ? now_ms - e->budget_spent_ms : 0;
+        snprintf(out, out_len,
+                 "for an evaluator: none is connected; the run ends without its last evaluation "
+                 "in %llu s",
+                 (unsigned long long)(since_ms < FINAL_MS ? (FINAL_MS - since_ms) / 1000 : 0));
+    }
+    return true;
+}
+
 void evaluation_fill_request(const struct evaluation *e, struct wire_eval_request *out) {
     const struct eval_request *r = &e->current;
     const struct config *config = &e->run->config;
@@ -121,6 +139,7 @@ void evaluation_fill_request(const struct evaluation *e, struct wire_eval_reques
                                    .env_steps = r->env_steps,
                                    .seed = config->run.seed,
                                    .episodes = (uint32_t)config->eval.episodes,
+                                   .steps_max = config->eval.steps_max,
                                    .policy = {.version = r->policy->version,
                                               .updates = r->policy->updates,
                                               .obs_dim = (uint32_t)task->obs_dim,
@@ -148,8 +167,14 @@ void evaluation_report(struct evaluation *e, const struct wire_eval_report *r,
     row.updates = request->policy->updates;
     bool best = e->history.evaluations == 0 || row.return_mean > e->history.return_best;
     learning_curve_count(&e->history, &row, config);
-    log_info("step %llu: return %.1f +- %.1f", (unsigned long long)row.env_steps, row.return_mean,
-             row.return_std);
+    char cut[128] = "";
+    e->episodes_cut = r->episodes_cut;
+    if (r->episodes_cut > 0) {
+        snprintf(cut, sizeof(cut), "; %u of %u episodes were cut at eval.steps_max, %llu steps",
+                 r->episodes_cut, r->episodes, (unsigned long long)config->eval.steps_max);
+    }
+    log_info("step %llu: return %.1f +- %.1f%s", (unsigned long long)row.env_steps, row.return_mean,
+             row.return_std, cut);
     struct ms_evaluation record = {.row = row, .best = best ? request->policy : NULL};
     e->jobs->evaluated(e->jobs->arg, &record);
     policy_drop(&request->policy);

@@ -35,6 +35,7 @@ struct evaluation {
     bool final_requested;     // the one at the end of the run
     uint64_t budget_spent_ms; // since when only the final evaluation is missing; 0: not yet
     struct learning_curve_history history;
+    uint32_t episodes_cut; // of the last report, at eval.steps_max
 };
 
 void evaluation_init(struct evaluation *e, const struct run_context *run, struct outbox *outbox,
@@ -57,6 +58,9 @@ enum evaluation_verdict evaluation_advance(struct evaluation *e, uint64_t now_ms
                                            const struct evaluation_view *view);
 // Lockstep: the next step waits for an evaluation, because it may end the run.
 bool evaluation_holds_steps(const struct evaluation *e, uint64_t steps);
+
+// Whether the run has made its steps and waits for its last evaluation: why, in out.
+bool evaluation_is_last(const struct evaluation *e, uint64_t now_ms, char *out, size_t out_len);
 
 void evaluation_fill_request(const struct evaluation *e, struct wire_eval_request *out);
 // figures: the row of the learning curve but for what the report says.

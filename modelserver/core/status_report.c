@@ -127,6 +127,7 @@ static void evaluations(const struct modelserver *ms, struct wire_status *out) {
     out->eval_return_best = ms->evaluation.history.return_best;
     out->eval_target = ms->run.config.eval.target;
     out->eval_solved_in_row = ms->evaluation.history.solved_in_row;
+    out->eval_episodes_cut = ms->evaluation.episodes_cut;
 }
 
 static const char *state_name(const struct modelserver *ms) {
@@ -146,7 +147,7 @@ static const char *state_name(const struct modelserver *ms) {
 }
 
 // The reason for waiting of the whole run: the first condition that holds.
-static void waiting(const struct modelserver *ms, char *out, size_t out_len) {
+static void waiting(const struct modelserver *ms, uint64_t now_ms, char *out, size_t out_len) {
     out[0] = '\0';
     char why[WIRE_STRING_MAX - 32];
     bool explores = ms->ingest.steps < ms->run.pacing.explore;
@@ -158,6 +159,8 @@ static void waiting(const struct modelserver *ms, char *out, size_t out_len) {
         snprintf(out, out_len, "for an actor: none is connected");
     } else if (!explores && !learner_feed_is_up(&ms->feed)) {
         snprintf(out, out_len, "for the learner: it is not connected");
+    } else if (evaluation_is_last(&ms->evaluation, now_ms, out, out_len)) {
+        return;
     } else if (!explores && core_steps_allowed(ms, why, sizeof(why)) <= ms->ingest.steps) {
         snprintf(out, out_len, "actors wait for %s", why);
     } else if (!explores && ms->feed.grant.updates_allowed <= ms->feed.updates) {
@@ -182,7 +185,7 @@ void status_report_fill(const struct modelserver *ms, uint64_t now_ms,
     snprintf(out->task, sizeof(out->task), "%s", ms->run.task->name);
     snprintf(out->method, sizeof(out->method), "%s", method_info(ms->run.config.method)->name);
     snprintf(out->state, sizeof(out->state), "%s", state_name(ms));
-    waiting(ms, out->waiting, sizeof(out->waiting));
+    waiting(ms, now_ms, out->waiting, sizeof(out->waiting));
     peers(ms, now_ms, actors, out);
     learner(ms, now_ms, out);
     pacing(ms, out);

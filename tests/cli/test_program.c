@@ -172,6 +172,11 @@ static void evaluations(void **state) {
     (void)state;
     expect("$spur eval", EXIT_CODE_USAGE, "expected one run directory");
     expect("$spur eval nowhere", EXIT_CODE_CONFIG, "is it a run directory?");
+    expect("$spur eval hoper --policy random", EXIT_CODE_CONFIG, "such as hopper");
+    expect("$spur eval hopper", EXIT_CODE_USAGE, "add --policy random, zero, or the policy");
+    expect("$spur eval --policy random", EXIT_CODE_USAGE, "expected one run directory or env");
+    expect("$spur eval hopper --policy zero --stochastic", EXIT_CODE_USAGE, "zero is none");
+    expect("$spur eval hopper --policy zero --episodes 2", EXIT_CODE_OK, "zero actions");
     expect("mkdir -p empty && $spur config inverted_pendulum > empty/config.yaml && $spur eval "
            "empty",
            EXIT_CODE_IO, "policy.safetensors does not exist");

@@ -173,6 +173,7 @@ static void status_parts(struct wire_status *s) {
     s->eval_return_best = 3000;
     s->eval_target = 3500;
     s->eval_solved_in_row = 2;
+    s->eval_episodes_cut = 1;
 }
 
 static void status(struct wire_status *s) {
@@ -212,6 +213,7 @@ static void eval_request(struct wire_eval_request *e) {
     e->seed = 3;
     text(e->task, "hopper");
     e->episodes = 10;
+    e->steps_max = 10000;
     policy(&e->policy);
 }
 
@@ -220,6 +222,7 @@ static void eval_report(struct wire_eval_report *e) {
     e->env_steps = 4000;
     e->policy_version = 975;
     e->episodes = 2;
+    e->episodes_cut = 1;
     e->returns = returns;
     e->lengths = lengths;
 }

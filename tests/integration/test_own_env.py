@@ -191,6 +191,22 @@ def a_plugin_that_prints(stage):
     stage.no_orphans()
 
 
+def an_episode_without_end(stage):
+    # It ends after 50 steps, but evaluations cut it at 20 and say so.
+    run_dir = stage.path("run-dir")
+    run = stage.run(run_dir, "--env", os.path.join(BUILD_TESTS, "faulty_none.so"),
+                    sets={"task.horizon": 1000000000, "eval.steps_max": 20})
+    check(end(run, 60) == 0, read(run.output))
+    log = read(os.path.join(run_dir, "log"))
+    check("2 of 2 episodes were cut at eval.steps_max, 20 steps" in log, log)
+    for args, length in (([run_dir], 20), ([run_dir, "--steps", 30, "--stochastic"], 30), ([run_dir, "--policy", "zero", "--steps", 60], 50),
+                         ([os.path.join(BUILD_TESTS, "faulty_none.so"), "--policy", "random"], 10)):
+        code, text = stage.call("spur", "eval", *args, "--json")
+        found = json.loads(text)
+        check(code == 0 and found["length_max"] == length and found["cut"] == (found["episodes"] if length in (20, 30) else 0), text)
+    check(found["actions"] == "random" and found["policy_version"] is None, found)
+
+
 def a_plugin_that_crashes(stage):
     # From the third step of every episode on, with the reason in the log, and the run ends as with other faults.
     run = stage.run(stage.path("run-dir"), "--env", os.path.join(BUILD_TESTS, "faulty_crashes.so"), sets=LONG)
@@ -226,4 +242,5 @@ def wrong_files(stage):
     check(not os.path.exists(stage.path("x")), "a refused run leaves a folder")
 
 
-main(a_description, a_plugin, a_slow_plugin, a_broken_plugin, a_plugin_that_prints, a_plugin_that_crashes, wrong_files)
+main(a_description, a_plugin, a_slow_plugin, a_broken_plugin, a_plugin_that_prints, an_episode_without_end,
+     a_plugin_that_crashes, wrong_files)

@@ -887,3 +887,8 @@ faults(
     "actor/env/process/env_host.c",
     ("host-ignores-the-rule", "step.terminated ? FRAME_TERMINATED : 0", "0", "plugin"),
 )
+faults(
+    "actor/evaluation.c",
+    ("evaluation-cut-late", "episode->length == e->plan.steps_max", "episode->length > e->plan.steps_max", "evaluator"),
+    ("evaluation-cut-uncounted", "e->cut++;", ";", "evaluator"),
+)

@@ -390,6 +390,7 @@ void world_report(struct world *w, double value) {
                                            .env_steps = s->b,
                                            .policy_version = s->c,
                                            .episodes = 2,
+                                           .episodes_cut = 1,
                                            .returns = returns,
                                            .lengths = lengths}};
     world_message(w, EVALUATOR, &msg);

@@ -52,6 +52,34 @@ static void requests_are_answered(void **state) {
     world_free(w);
 }
 
+static void long_episodes_are_cut(void **state) {
+    (void)state;
+    float params[256];
+    struct world *w = world_make(true);
+    struct wire_msg msg = {.type = WIRE_EVAL_REQUEST};
+    welcome(w);
+    msg.eval_request =
+        (struct wire_eval_request){.id = 1, .seed = SEED, .episodes = 20, .steps_max = 3};
+    msg.eval_request.policy = make_policy(params, 5);
+    snprintf(msg.eval_request.task, sizeof(msg.eval_request.task), "counter");
+    hear(w, PORT_MODELSERVER, &msg);
+    evaluate(w);
+    const struct sent *s = find_sent(w, WIRE_EVAL_REPORT, 0);
+    assert_int_equal(s->msg.eval_report.episodes_cut, 20);
+    assert_true(s->returns[0] == 1 + 2 + 3 && s->returns[19] == 1 + 2 + 3);
+    assert_int_equal(steps_taken, 20 * 3);
+
+    // A limit that the task's own time limit reaches first, or at the same step, cuts nothing.
+    msg.eval_request.id = 2;
+    msg.eval_request.steps_max = EPISODE_STEPS;
+    hear(w, PORT_MODELSERVER, &msg);
+    evaluate(w);
+    s = find_sent(w, WIRE_EVAL_REPORT, 1);
+    assert_int_equal(s->msg.eval_report.episodes_cut, 0);
+    assert_true(s->returns[0] == 15);
+    world_free(w);
+}
+
 static void the_newest_waiting_request_wins(void **state) {
     (void)state;
     struct world *w = world_make(true);
@@ -104,6 +132,7 @@ static void impossible_requests_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_are_answered),
+        cmocka_unit_test(long_episodes_are_cut),
         cmocka_unit_test(the_newest_waiting_request_wins),
         cmocka_unit_test(a_report_waits_for_the_socket),
         cmocka_unit_test(impossible_requests_are_refused),

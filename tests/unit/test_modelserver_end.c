@@ -84,6 +84,8 @@ static void a_run_ends_when_its_budget_is_spent(void **state) {
     assert_int_equal(ms_phase(w.ms), MS_RUNNING);
     assert_int_equal(world_last(&w, EVALUATOR, WIRE_EVAL_REQUEST)->b, 60);
     assert_int_equal(world_last(&w, EVALUATOR, WIRE_EVAL_REQUEST)->c, w.version);
+    assert_non_null(strstr(world_status(&w)->waiting, "for the last evaluation: 10 episodes of"));
+    assert_int_equal(world_status(&w)->eval_episodes_cut, 1);
     world_report(&w, 2);
     assert_int_equal(ms_phase(w.ms), MS_STOPPING);
     for (uint8_t peer = ACTOR; peer <= EVALUATOR; peer += 10) {
