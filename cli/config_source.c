@@ -303,8 +303,22 @@ static int use_env(struct config *c, const char *env) {
     return 0;
 }
 
+// Another run than that of a file, with all of its parts.
+static int use_from(struct config *c, const char *dir) {
+    struct config defaults;
+    if (strlen(dir) >= CONFIG_STRING_MAX) {
+        return cli_fail(EXIT_CODE_USAGE, NULL, "--from %.60s...: longer than %d bytes", dir,
+                        CONFIG_STRING_MAX - 1);
+    }
+    config_defaults(&defaults);
+    c->from = defaults.from;
+    set_text(c->from.run, dir);
+    return 0;
+}
+
 int cli_override(struct config *c, const struct config_source *source) {
     int rc = source->env ? use_env(c, source->env) : 0;
+    rc = rc == 0 && source->from ? use_from(c, source->from) : rc;
     rc = rc != 0 ? rc : apply_sets(c, source);
     rc = rc != 0 ? rc : fill_in_env(c);
     if (rc == 0) {

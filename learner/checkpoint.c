@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/base/check.h"
+#include "common/base/error.h"
 #include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/stats.h"
@@ -451,5 +452,44 @@ int checkpoint_load(struct checkpoint *cp, char *err, size_t err_len) {
                  (unsigned long long)(cp->d_model ? cp->d_model->len : 0));
     }
     safetensors_close(&model);
-    return rc < 0 ? -1 : 0;
+    return rc;
+}
+
+// ---- another run's ----
+
+static bool is_taken(const struct config *c, const struct method_block *b) {
+    return b->weights > 0 && (b->part == METHOD_PART_POLICY ? c->from.policy : c->from.critics);
+}
+
+static int take_block(const struct safetensors *file, const struct method_block *b, char *err,
+                      size_t err_len) {
+    float *all = xfloats(b->n);
+    int rc = safetensors_copy_f32(file, b->name, all, b->n, err, err_len);
+    if (rc == 0 && !stats_all_finite(all, b->n)) {
+        rc = error_set(err, err_len, -1, "%s has numbers that are not finite", b->name);
+    }
+    if (rc == 0) {
+        memcpy(b->data, all, b->weights * sizeof(float));
+    }
+    free(all);
+    return rc;
+}
+
+int checkpoint_take_over(struct checkpoint *cp, char *err, size_t err_len) {
+    struct paths p;
+    char why[TEXT_MAX];
+    if (make_paths(&p, cp->config->from.run, err, err_len) < 0) {
+        return -1;
+    }
+    struct safetensors *file = safetensors_open(p.newest, why, sizeof(why));
+    if (!file) {
+        return error_set(err, err_len, -1, "--from: %s", why);
+    }
+    struct method_block blocks[METHOD_BLOCKS_MAX];
+    int count = cp->method->blocks(cp->agent, blocks), rc = 0;
+    for (int i = 0; i < count && rc == 0; i++) {
+        rc = is_taken(cp->config, &blocks[i]) ? take_block(file, &blocks[i], why, sizeof(why)) : 0;
+    }
+    safetensors_close(&file);
+    return rc ? error_set(err, err_len, -1, "--from: %s: %s", p.newest, why) : 0;
 }

@@ -34,8 +34,13 @@ struct checkpoint {
 int checkpoint_save(const struct checkpoint *c, char *err, size_t err_len);
 
 // Loads the newest readable checkpoint into c: agent is destroyed and replaced, d_model is
-// filled. 0 also without a checkpoint; then c is unchanged. -1 with a sentence in err: the
+// filled. 1; 0 without a checkpoint, and c is unchanged. -1 with a sentence in err: the
 // checkpoint belongs to another task, or no file is readable.
 int checkpoint_load(struct checkpoint *c, char *err, size_t err_len);
+
+// Loads what config.from names into the agent of a new run: weights without the optimizer's state,
+// from the checkpoint of another run. 0, or -1 with a sentence in err: there is none, or its shapes
+// differ.
+int checkpoint_take_over(struct checkpoint *c, char *err, size_t err_len);
 
 #endif

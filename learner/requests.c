@@ -39,8 +39,8 @@ static void fill_status(const struct learner *l, uint64_t now_ms, struct wire_st
     bool is_waiting = s->waiting[0] && l->stage == STAGE_RUNNING;
     snprintf(s->state, sizeof(s->state), "%s", is_waiting ? "waiting" : stages[l->stage]);
     s->env_steps = l->grant.env_steps;
-    s->env_steps_budget = c->run.steps;
-    s->explore_steps = c->run.explore_steps;
+    s->env_steps_budget = config_steps_max(c);
+    s->explore_steps = config_explore_end(c);
     s->env_rows = r->real_rows;
     s->model_rows = r->model_rows;
     s->model_capacity = r->model_capacity;

@@ -51,7 +51,7 @@ void trainer_command_destroy(struct trainer_command **command) {
 uint64_t trainer_model_rows_max(const struct config *config) {
     // The schedule is linear: the maximum is at one end.
     uint64_t first = config_model_rows(config, 0);
-    uint64_t last = config_model_rows(config, config->run.steps);
+    uint64_t last = config_model_rows(config, config_steps_max(config));
     return first > last ? first : last;
 }
 
@@ -119,7 +119,12 @@ struct trainer *trainer_create(const struct config *config, const struct task *t
     t->publish_every = every < 1 ? 1 : (uint64_t)every;
     t->report.policy_version = 1;
     struct checkpoint checkpoint = checkpoint_of(t);
-    if (checkpoint_load(&checkpoint, err, err_len) < 0) {
+    int loaded = checkpoint_load(&checkpoint, err, err_len);
+    if (loaded < 0) {
+        goto fail;
+    }
+    if (loaded == 0 && config->from.run[0] != '\0' &&
+        checkpoint_take_over(&checkpoint, err, err_len) < 0) {
         goto fail;
     }
     t->agent = checkpoint.agent;

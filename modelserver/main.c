@@ -161,6 +161,23 @@ static void predict_memory(const struct app *app) {
     }
 }
 
+// A new run begins with the steps of another one.
+static void take_rows(struct app *app) {
+    const struct config *c = &app->daemon.config;
+    uint64_t rows = config_rows_taken(c);
+    char dir[PATH_MAX], err[1024];
+    if (c->from.run[0] == '\0' || rows == 0 || store_rows(app->store) > 0) {
+        return;
+    }
+    if (file_join(dir, sizeof(dir), c->from.run, "store") < 0) {
+        die(EXIT_CODE_IO, NULL, "%s/store: the path is too long", c->from.run);
+    }
+    if (store_take_rows(app->store, dir, rows, err, sizeof(err)) != 0) {
+        die(EXIT_CODE_IO, "--without store starts without its steps", "%s", err);
+    }
+    log_info("%llu real steps taken over from %s", (unsigned long long)rows, dir);
+}
+
 static void open_store(struct app *app) {
     char dir[PATH_MAX], err[1024];
     daemon_path(dir, sizeof(dir), &app->daemon, "store");
@@ -174,6 +191,7 @@ static void open_store(struct app *app) {
                    sizeof(err)) != 0) {
         die(EXIT_CODE_IO, NULL, "%s", err);
     }
+    take_rows(app);
     // The learner's copy of D_env has room for the budget.
     uint64_t rows = store_rows(app->store), rows_max = config_env_rows_max(&app->daemon.config);
     if (rows > rows_max) {
@@ -183,6 +201,21 @@ static void open_store(struct app *app) {
             dir, (unsigned long long)rows, (unsigned long long)app->daemon.config.run.steps,
             (unsigned long long)rows_max);
     }
+}
+
+// The model of a new run begins with the weights of another one.
+static void take_model(const struct config *c, const struct fit_state *fit) {
+    char path[PATH_MAX], err[1024];
+    if (c->from.run[0] == '\0' || !c->from.model) {
+        return;
+    }
+    if (file_join(path, sizeof(path), c->from.run, "checkpoint/modelserver.safetensors") < 0) {
+        die(EXIT_CODE_IO, NULL, "%s: the path is too long", c->from.run);
+    }
+    if (ms_checkpoint_take_over(path, fit, err, sizeof(err)) != 0) {
+        die(EXIT_CODE_IO, "--without model starts with another one", "%s", err);
+    }
+    log_info("the model's weights are taken over from %s", path);
 }
 
 // Creates the threads and the core, which resumes from the store and the checkpoint.
@@ -244,6 +277,8 @@ static void start_core(struct app *app) {
         }
         setup.state = &state;
         setup.model = has_model ? &model : NULL;
+    } else if (app->fit) {
+        take_model(&app->daemon.config, &fit);
     }
     app->workers = workers_create(&workers);
     app->core = ms_create(&setup, clock_ms());
@@ -263,7 +298,7 @@ static void log_start(const struct app *app) {
         log_info("method %s trains no model", method_info(app->daemon.config.method)->name);
     }
     log_info("%llu real steps stored, of %llu", (unsigned long long)store_rows(app->store),
-             (unsigned long long)app->daemon.config.run.steps);
+             (unsigned long long)config_steps_max(&app->daemon.config));
     log_info("listening at %s", app->daemon.own_endpoint);
 }
 

@@ -6,6 +6,7 @@
 #include "actor/env/env_factory.h"
 #include "cli/cli.h"
 #include "cli/run/endpoints.h"
+#include "cli/run/from.h"
 #include "cli/run/memory.h"
 #include "cli/run/rundir.h"
 #include "cli/run/summary.h"
@@ -22,6 +23,7 @@ static const char help[] =
     "                [--set section.key=value]... [--listen tcp://HOST:PORT]\n"
     "                [--require-solved]\n"
     "       spur run --run-dir DIR\n"
+    "       spur run [TASK|FILE] --from RUN_DIR [--without PART,...] --run-dir DIR ...\n"
     "\n"
     "Trains on a task with real processes on this machine: a model server, a learner, actors and\n"
     "an evaluator. If the run directory already contains a run, it is resumed.\n"
@@ -36,6 +38,10 @@ static const char help[] =
     "  --method NAME           method: mbpo (default) or sac, which learns from real steps only\n"
     "  --seed N                run.seed; the same seed in lockstep gives the same bits\n"
     "  --run-dir DIR           default: runs/TASK-seedN, or runs/TASK-METHOD-seedN\n"
+    "  --from RUN_DIR          starts from the policy, critics, model and stored steps of another\n"
+    "                          run, by default with its configuration; of another task the steps\n"
+    "                          are left out, as their rewards are not the new task's\n"
+    "  --without PART,...      leaves out policy, critics, model or store\n"
     "  --actors N              run.actors\n"
     "  --envs-per-actor N      run.envs_per_actor\n"
     "  --set section.key=value overrides one key; may be given many times. A resumed run may\n"
@@ -68,6 +74,8 @@ static const struct option options[] = {
     {"listen", required_argument, NULL, 'l'},
     {"help", no_argument, NULL, 'h'},
     {"require-solved", no_argument, NULL, 'r'},
+    {"from", required_argument, NULL, 'f'},
+    {"without", required_argument, NULL, 'w'},
     {0},
 };
 
@@ -75,7 +83,7 @@ enum { SIGNAL_EXIT_BASE = 128 }; // as shells report the end by a signal
 
 struct request {
     struct config_source source;
-    const char *run_dir, *listen;
+    const char *run_dir, *listen, *without;
     char seed[48], actors[48], envs[48]; // as assignments
     bool require_solved, help;
 };
@@ -89,6 +97,22 @@ static bool set_number(struct request *r, char **argv, char out[48], const char 
     }
     snprintf(out, 48, "%s=%llu", key, (unsigned long long)value);
     return config_source_set(&r->source, argv, out);
+}
+
+static int check_from(struct request *r, char **argv) {
+    if (r->source.from && !r->run_dir) {
+        return cli_usage_error(argv, "--from %s: name the directory of the new run with --run-dir",
+                               r->source.from);
+    }
+    if (r->without && !r->source.from) {
+        return cli_usage_error(argv, "--without needs --from DIR");
+    }
+    if (r->without &&
+        !from_without(r->without, r->source.sets, &r->source.set_count, CLI_SETS_MAX)) {
+        return cli_usage_error(argv, "--without %s: the parts are policy, critics, model and store",
+                               r->without);
+    }
+    return 0;
 }
 
 static int parse(struct request *r, int argc, char **argv) {
@@ -123,6 +147,12 @@ static int parse(struct request *r, int argc, char **argv) {
         case 'r':
             r->require_solved = true;
             break;
+        case 'f':
+            r->source.from = optarg;
+            break;
+        case 'w':
+            r->without = optarg;
+            break;
         case 'h':
             r->help = true;
             break;
@@ -137,10 +167,10 @@ static int parse(struct request *r, int argc, char **argv) {
         return cli_usage_error(argv, "expected one task or file, found %d", argc - optind);
     }
     r->source.name = optind < argc ? argv[optind] : NULL;
-    if (!r->help && !r->source.name && !r->source.env && !r->run_dir) {
+    if (!r->help && !r->source.name && !r->source.env && !r->run_dir && !r->source.from) {
         return cli_usage_error(argv, "expected a task or a file; `spur tasks` lists the tasks");
     }
-    return 0;
+    return check_from(r, argv);
 }
 
 // Prints threads and kernels; refuses kernels that the processor lacks.
@@ -185,6 +215,9 @@ static int announce(const struct rundir *dir) {
            c->pacing.mode == PACING_LOCKSTEP ? "lockstep" : "ratio", actors,
            actors == 1 ? "" : "s");
     printf("run directory: %s (%s)\n", dir->path, dir->resumed ? "resumed" : "new");
+    if (dir->from[0] != '\0') {
+        printf("%s\n", dir->from);
+    }
 
     struct memory memory;
     memory_predict(&memory, c, &dir->task, cli_env_memory(c), host_cores());
@@ -278,14 +311,14 @@ static int supervise(const struct request *r, const struct rundir *dir) {
 
 // A budget below what is done already is refused.
 static int check_steps(const struct rundir *dir, const struct summary *s) {
-    unsigned long long done = s->curve.env_steps, steps = dir->config.run.steps;
-    if (!dir->resumed || steps >= dir->stored.run.steps || steps >= done) {
+    uint64_t done = s->curve.env_steps, steps = config_steps_max(&dir->config);
+    if (!dir->resumed || steps >= config_steps_max(&dir->stored) || steps >= done) {
         return 0;
     }
     return cli_fail(
         EXIT_CODE_CONFIG, NULL,
-        "run.steps=%llu: %s was evaluated at step %llu already, and steps are not undone", steps,
-        dir->path, done);
+        "run.steps=%llu: %s was evaluated at step %llu already, and steps are not undone",
+        (unsigned long long)dir->config.run.steps, dir->path, (unsigned long long)done);
 }
 
 int cmd_run(int argc, char **argv) {

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/run/from.h"
 #include "common/base/check.h"
 #include "common/base/file.h"
 #include "common/base/log.h"
@@ -70,6 +71,11 @@ static int check_against(struct rundir *r, const struct config_source *source) {
     if (rc != 0) {
         return rc;
     }
+    // The run keeps what it has taken over.
+    from_absolute(&wanted);
+    if (strcmp(wanted.from.run, r->config.from.run) == 0) {
+        wanted.from = r->config.from;
+    }
     // With --env, the task only determines the other settings.
     if (source->name && !cli_is_file(source->name) && !source->env) {
         cli_name_task(&wanted, source->name);
@@ -109,6 +115,27 @@ static int set_path(struct rundir *r, const char *path) {
     return 0;
 }
 
+// Resolves a new run's configuration, and what it takes over from another run.
+static int resolve_new(struct rundir *r, const struct config_source *source) {
+    struct config_source from = *source;
+    char path[PATH_MAX];
+    if (source->from && !source->name && !source->env) {
+        if (!rundir_join(path, source->from, "config.yaml")) {
+            return EXIT_CODE_IO;
+        }
+        if (!file_exists(path)) {
+            return cli_fail(EXIT_CODE_USAGE, "name the directory of a run",
+                            "--from: %s contains no run", source->from);
+        }
+        from.name = path; // the other run's own
+    }
+    int rc = cli_resolve(&r->config, &r->task, &from);
+    if (rc != 0 || r->config.from.run[0] == '\0') {
+        return rc;
+    }
+    return from_resolve(&r->config, &r->task, r->from, sizeof(r->from));
+}
+
 int rundir_find(struct rundir *r, const struct config_source *source, const char *path) {
     *r = (struct rundir){.lock_fd = -1, .log_fd = -1};
     if (path) {
@@ -122,12 +149,12 @@ int rundir_find(struct rundir *r, const struct config_source *source, const char
         if (file_exists(r->config_path)) {
             return load_existing(r, source);
         }
-        if (!source->name && !source->env) {
+        if (!source->name && !source->env && !source->from) {
             return cli_fail(EXIT_CODE_USAGE, "name a task to start a new run there",
                             "%s contains no run to resume", r->path);
         }
     }
-    int rc = cli_resolve(&r->config, &r->task, source);
+    int rc = resolve_new(r, source);
     if (rc != 0 || path) {
         return rc;
     }
@@ -178,6 +205,10 @@ static int write_new_config(const struct rundir *r) {
              "# key that may change; the others are fixed for the life of the run.\n",
              SPUR_VERSION, SPUR_MUJOCO_VERSION, r->task.name, r->task.title,
              (unsigned long long)r->config.run.seed, date);
+    if (r->from[0] != '\0') {
+        size_t n = strlen(head);
+        snprintf(head + n, sizeof(head) - n, "# It starts %s.\n", r->from);
+    }
     return write_config(r, head);
 }
 

@@ -22,6 +22,7 @@ struct rundir {
     struct config stored; // in config.yaml, if resumed: before the changes of the command line
     struct task task;     // borrows from config
     bool resumed;         // the directory already had a run
+    char from[512];       // what a new run takes over from another one; "": nothing
     int lock_fd, log_fd;
 };
 

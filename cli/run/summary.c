@@ -19,7 +19,7 @@ int summary_read(struct summary *s, const char *run_dir, const struct config *c,
         return -1;
     }
     s->has_target = config_has_target(c);
-    s->spent = s->curve.evaluations > 0 && s->curve.env_steps >= c->run.steps;
+    s->spent = s->curve.evaluations > 0 && s->curve.env_steps >= config_steps_max(c);
     return 0;
 }
 

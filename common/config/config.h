@@ -69,6 +69,11 @@ struct config {
         bool stop_when_solved;  // end after eval.solved_evaluations in a row >= eval.target
     } run;
     struct {
+        char run[CONFIG_STRING_MAX]; // directory of a run from which this one starts; "": none
+        bool policy, critics, model; // which weights are taken over
+        double rows;                 // steps taken over, the run's first; NaN: auto
+    } from;
+    struct {
         char env[CONFIG_STRING_MAX];     // "": built in; else a file, python: or a command
         char env_dir[CONFIG_STRING_MAX]; // working directory of the process of env
         char env_python[CONFIG_STRING_MAX];
@@ -175,6 +180,13 @@ int config_check(const struct config *c, char *err, size_t err_len);
 void config_print(const struct config *c, FILE *out, bool comments);
 // Prints docs/configuration.md.
 void config_document(FILE *out);
+
+// Steps taken over from another run; 0 while from.rows is auto.
+uint64_t config_rows_taken(const struct config *c);
+// The run's last step: run.steps after those taken over.
+uint64_t config_steps_max(const struct config *c);
+// The step at which learning starts: run.explore_steps, or the steps taken over if they are more.
+uint64_t config_explore_end(const struct config *c);
 
 // k at a real step: the linear schedule, rounded down, over epochs counted from the end of
 // exploration (paper, appendix C: k = k0 + clip((e-e0)/(e1-e0)) (k1-k0)).

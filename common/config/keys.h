@@ -35,6 +35,17 @@
     X(run, stop_when_solved, BOOL, "true", 0, 0, "",                                               \
       "end the run after eval.solved_evaluations consecutive evaluations with a return of at "     \
       "least eval.target; without a target, never")                                                \
+    X(from, run, STRING, "\"\"", 0, 0, "",                                                        \
+      "directory of another run, from which this one starts (`spur run --from DIR`); empty: none") \
+    X(from, policy, BOOL, "true", 0, 0, "",                                                        \
+      "take over the policy and the temperature; actors then explore by the policy, not at "       \
+      "random")                                                                                    \
+    X(from, critics, BOOL, "true", 0, 0, "", "take over the critics")                              \
+    X(from, model, BOOL, "true", 0, 0, "",                                                         \
+      "take over the weights of the ensemble, from which the first training starts")               \
+    X(from, rows, AUTO, "auto", 0, 1e9, "steps",                                                   \
+      "number of real steps taken over, from the first one; they precede run.steps and replace "   \
+      "exploration; auto: all up to the last evaluation, or none if the task is another")          \
     X(task, env, STRING, "\"\"", 0, 0, "",                                                         \
       "an environment of your own: FILE.yaml (a description), FILE.so (a plug-in), "               \
       "python:MODULE:FUNCTION or a command (in its own process); empty: run.task is built in")     \

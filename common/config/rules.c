@@ -168,7 +168,13 @@ int config_check(const struct config *c, char *err, size_t err_len) {
                          "run.explore_steps is %llu; a model needs at least %d steps before it",
                          (unsigned long long)c->run.explore_steps, EXPLORE_STEPS_MIN);
     }
-    if (c->run.explore_steps > c->run.steps) {
+    if (!isnan(c->from.rows) && c->from.rows != floor(c->from.rows)) {
+        return error_set(err, err_len, -1, "from.rows is %g; it must be a whole number or auto",
+                         c->from.rows);
+    }
+    // While from.rows is auto, the steps that replace exploration are not known.
+    bool known = c->from.run[0] == '\0' || !isnan(c->from.rows);
+    if (known && config_explore_end(c) > config_steps_max(c)) {
         return error_set(
             err, err_len, -1, "run.explore_steps is %llu, more than the budget run.steps, %llu",
             (unsigned long long)c->run.explore_steps, (unsigned long long)c->run.steps);
@@ -216,10 +222,26 @@ int config_check(const struct config *c, char *err, size_t err_len) {
     return check_discount_rise(c, err, err_len);
 }
 
+// ---- the budget ----
+
+uint64_t config_rows_taken(const struct config *c) {
+    return isnan(c->from.rows) ? 0 : (uint64_t)c->from.rows;
+}
+
+uint64_t config_steps_max(const struct config *c) {
+    return config_rows_taken(c) + c->run.steps;
+}
+
+uint64_t config_explore_end(const struct config *c) {
+    uint64_t taken = config_rows_taken(c);
+    return taken > c->run.explore_steps ? taken : c->run.explore_steps;
+}
+
 // ---- the schedules ----
 
 static double epoch_at(const struct config *c, uint64_t env_steps) {
-    uint64_t learning = env_steps > c->run.explore_steps ? env_steps - c->run.explore_steps : 0;
+    uint64_t explore = config_explore_end(c);
+    uint64_t learning = env_steps > explore ? env_steps - explore : 0;
     return (double)(learning / c->rollout.epoch_steps);
 }
 
@@ -252,7 +274,7 @@ double config_discount(const struct config *c, uint64_t env_steps) {
 }
 
 uint64_t config_env_rows_max(const struct config *c) {
-    return c->run.steps + (uint64_t)c->network.unacked_rows_max;
+    return config_steps_max(c) + (uint64_t)c->network.unacked_rows_max;
 }
 
 uint64_t config_model_rows(const struct config *c, uint64_t env_steps) {

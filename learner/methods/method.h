@@ -26,11 +26,16 @@ struct method_source {
     const struct replay *d_env, *d_model;
 };
 
+// What a new run can take over from another one (`spur run --from`).
+enum method_part { METHOD_PART_POLICY, METHOD_PART_CRITICS };
+
 // A part of the state that a checkpoint holds.
 struct method_block {
     const char *name; // of the tensor, "critic.target"
     float *data;      // borrowed
     size_t n;
+    enum method_part part;
+    size_t weights; // leading floats that a new run takes over; the others are the optimizer's
 };
 
 // The policy for the actors; borrowed until the next update.

@@ -247,14 +247,14 @@ void sac_update(struct sac_metrics *metrics, struct sac *s, const struct replay_
 
 void sac_blocks(struct sac_block blocks[SAC_BLOCKS], const struct sac *s) {
     const struct sac_block all[SAC_BLOCKS] = {
-        {"policy", s->policy_params, s->policy_n},
-        {"policy.adam_m", s->policy_m, s->policy_n},
-        {"policy.adam_v", s->policy_v, s->policy_n},
-        {"critic", s->critic_params, s->critic_n},
-        {"critic.target", s->critic_target, s->critic_n},
-        {"critic.adam_m", s->critic_m, s->critic_n},
-        {"critic.adam_v", s->critic_v, s->critic_n},
-        {"log_alpha", s->alpha, 3},
+        {"policy", s->policy_params, s->policy_n, s->policy_n},
+        {"policy.adam_m", s->policy_m, s->policy_n, 0},
+        {"policy.adam_v", s->policy_v, s->policy_n, 0},
+        {"critic", s->critic_params, s->critic_n, s->critic_n},
+        {"critic.target", s->critic_target, s->critic_n, s->critic_n},
+        {"critic.adam_m", s->critic_m, s->critic_n, 0},
+        {"critic.adam_v", s->critic_v, s->critic_n, 0},
+        {"log_alpha", s->alpha, 3, 1},
     };
     memcpy(blocks, all, sizeof(all));
 }

@@ -99,6 +99,7 @@ struct sac_block {
     const char *name;
     float *data;
     size_t n;
+    size_t weights; // leading floats that are no state of the optimizer
 };
 void sac_blocks(struct sac_block blocks[SAC_BLOCKS], const struct sac *s);
 

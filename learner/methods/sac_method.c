@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/check.h"
 #include "common/config/thread_plan.h"
@@ -62,7 +63,14 @@ int sac_method_blocks(const void *self, struct method_block blocks[METHOD_BLOCKS
     struct sac_block sac[SAC_BLOCKS];
     sac_blocks(sac, &m->sac);
     for (int i = 0; i < SAC_BLOCKS; i++) {
-        blocks[i] = (struct method_block){sac[i].name, sac[i].data, sac[i].n};
+        bool critics = strncmp(sac[i].name, "critic", 6) == 0;
+        blocks[i] = (struct method_block){
+            .name = sac[i].name,
+            .data = sac[i].data,
+            .n = sac[i].n,
+            .part = critics ? METHOD_PART_CRITICS : METHOD_PART_POLICY,
+            .weights = sac[i].weights,
+        };
     }
     return SAC_BLOCKS;
 }
@@ -73,7 +81,7 @@ const char *const sac_method_metrics[] = {"critic_loss", "actor_loss", "temperat
 // The real step that update t belongs to.
 static uint64_t real_step(const struct config *c, uint64_t t) {
     double learning = (double)(t - 1) / c->pacing.updates_per_step;
-    return c->run.explore_steps + (uint64_t)learning;
+    return config_explore_end(c) + (uint64_t)learning;
 }
 
 void sac_method_update_from_batch(struct sac_method *m, uint64_t t, struct metrics *metrics) {

@@ -20,8 +20,11 @@ void evaluation_init(struct evaluation *e, const struct run_context *run, struct
                              .counters = counters,
                              .history = *history,
                              .boundary = history->env_steps / run->config.eval.every_steps,
-                             .final_requested = history->evaluations > 0 &&
-                                                history->env_steps >= run->config.run.steps};
+                             .first_due = run->config.from.run[0] != '\0' &&
+                                          run->config.from.policy && history->evaluations == 0,
+                             .final_requested =
+                                 history->evaluations > 0 &&
+                                 history->env_steps >= config_steps_max(&run->config)};
 }
 
 void evaluation_hello(struct evaluation *e, struct peer *p) {
@@ -94,6 +97,14 @@ enum evaluation_verdict evaluation_advance(struct evaluation *e, uint64_t now_ms
     }
     uint64_t every = e->run->config.eval.every_steps, boundary = v->steps / every;
     bool ready = v->policy && v->step_is_complete;
+    if (e->first_due && ready) {
+        e->first_due = false;
+        e->boundary = boundary;
+        request(e, v->steps, v->policy);
+        e->waiting.is_first = true;
+    }
+    // Later ones do not replace the first while it waits for an evaluator.
+    ready = ready && !e->waiting.is_first;
     if (boundary > e->boundary && v->steps < e->run->pacing.steps_max && ready) {
         e->boundary = boundary;
         request(e, boundary * every, v->policy);

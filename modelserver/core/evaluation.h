@@ -21,6 +21,7 @@
 struct eval_request {
     uint64_t id, env_steps;
     struct policy_version *policy; // NULL: no request
+    bool is_first;                 // of a policy that was taken over, before it learns
 };
 
 struct evaluation {
@@ -32,6 +33,7 @@ struct evaluation {
     struct eval_request current, waiting;
     uint64_t last_id;
     uint64_t boundary;        // last one requested, in units of eval.every_steps
+    bool first_due;           // of the policy that was taken over
     bool final_requested;     // the one at the end of the run
     uint64_t budget_spent_ms; // since when only the final evaluation is missing; 0: not yet
     struct learning_curve_history history;

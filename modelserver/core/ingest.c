@@ -262,6 +262,13 @@ static uint64_t unused(const struct peer *p) {
     return p->credit > p->rows_accepted ? p->credit - p->rows_accepted : 0;
 }
 
+// Exploration by a policy that was taken over needs that policy.
+static bool explores_at_random(const struct ingest *in) {
+    const struct config *c = &in->run->config;
+    bool has_policy = c->from.run[0] != '\0' && c->from.policy;
+    return in->steps < config_explore_end(c) && !has_policy;
+}
+
 void ingest_credit(struct ingest *in, uint64_t limit) {
     if (in->actors_up == 0) {
         return;
@@ -288,7 +295,7 @@ void ingest_credit(struct ingest *in, uint64_t limit) {
         p->credit = p->rows_accepted + has + more;
         p->credit_max = p->credit > p->credit_max ? p->credit : p->credit_max;
         left -= more;
-        if (in->steps < in->run->config.run.explore_steps) {
+        if (explores_at_random(in)) {
             p->random_credit = p->credit; // the limit ends with exploration
         }
         outbox_queue(in->outbox, p, PENDING_CREDIT);
@@ -298,7 +305,7 @@ void ingest_credit(struct ingest *in, uint64_t limit) {
 
 void ingest_fill_credit(const struct ingest *in, const struct peer *p, uint64_t newest,
                         struct wire_credit *out) {
-    bool explores = in->steps < in->run->config.run.explore_steps;
+    bool explores = explores_at_random(in);
     bool lockstep = in->run->config.pacing.mode == PACING_LOCKSTEP;
     *out = (struct wire_credit){.steps_allowed = p->credit,
                                 .random_steps = p->random_credit,

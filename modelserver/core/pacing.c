@@ -16,8 +16,8 @@ struct pacing pacing_make(const struct config *config) {
     uint64_t slack_min = (uint64_t)ceil(1 / config->pacing.updates_per_step);
     return (struct pacing){.mode = config->pacing.mode,
                            .updates_per_step = config->pacing.updates_per_step,
-                           .explore = config->run.explore_steps,
-                           .steps_max = config->run.steps,
+                           .explore = config_explore_end(config),
+                           .steps_max = config_steps_max(config),
                            .slack = slack > slack_min ? slack : slack_min,
                            .train_every = config->model.train_every_steps};
 }

@@ -61,7 +61,7 @@ void rollouts_state(const struct rollouts *r, struct ms_state *out) {
 }
 
 void rollouts_restore(struct rollouts *r, const struct ms_state *from) {
-    uint64_t explore = r->run->config.run.explore_steps;
+    uint64_t explore = config_explore_end(&r->run->config);
     r->steps = from->rollout_steps > explore ? from->rollout_steps : explore;
     r->filled = from->filled;
     r->fill_number = from->fill_number;

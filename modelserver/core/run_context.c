@@ -7,6 +7,6 @@ uint64_t run_wall_ms(const struct run_context *run, uint64_t now_ms) {
 }
 
 uint64_t run_model_capacity(const struct run_context *run, uint64_t steps) {
-    uint64_t explore = run->config.run.explore_steps;
+    uint64_t explore = config_explore_end(&run->config);
     return config_model_rows(&run->config, steps > explore ? steps : explore);
 }

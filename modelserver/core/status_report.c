@@ -177,8 +177,8 @@ void status_report_fill(const struct modelserver *ms, uint64_t now_ms,
                                 .uptime_s = seconds(now_ms, ms->run.started_ms),
                                 .env_steps = ms->ingest.steps,
                                 .env_rows = ms->ingest.steps,
-                                .env_steps_budget = ms->run.config.run.steps,
-                                .explore_steps = ms->run.config.run.explore_steps,
+                                .env_steps_budget = config_steps_max(&ms->run.config),
+                                .explore_steps = config_explore_end(&ms->run.config),
                                 .env_steps_per_s = rate_per_s(&ms->ingest.steps_rate, now_ms)};
     snprintf(out->daemon, sizeof(out->daemon), "modelserver");
     snprintf(out->version, sizeof(out->version), "%s", SPUR_VERSION);

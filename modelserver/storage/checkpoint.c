@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/stats.h"
 #include "common/nn/policy_file.h"
 #include "common/nn/safetensors.h"
 
@@ -189,6 +190,25 @@ int ms_checkpoint_read(const char *path, const struct ms_checkpoint_run *run,
     rc = rc ? rc : read_heads(c, fit, err, err_len);
     if (rc == 0 && *has_model) {
         rc = read_model(c, path, model, fit, normalizer_len, err, err_len);
+    }
+    safetensors_close(&c);
+    return rc;
+}
+
+int ms_checkpoint_take_over(const char *path, const struct fit_state *fit, char *err,
+                            size_t err_len) {
+    struct safetensors *c = safetensors_open(path, err, err_len);
+    if (!c) {
+        return -1;
+    }
+    int rc = safetensors_copy_f32(c, "ensemble.weights", fit->weights, fit->params, err, err_len);
+    if (rc == 0 && fit->termination_params > 0 && safetensors_find(c, "termination.weights")) {
+        rc = safetensors_copy_f32(c, "termination.weights", fit->termination,
+                                  fit->termination_params, err, err_len);
+    }
+    if (rc == 0 && !stats_all_finite(fit->weights, fit->params)) {
+        snprintf(err, err_len, "%s: weights of the model are not finite", path);
+        rc = -1;
     }
     safetensors_close(&c);
     return rc;

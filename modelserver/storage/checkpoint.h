@@ -36,6 +36,11 @@ int ms_checkpoint_read(const char *path, const struct ms_checkpoint_run *run,
                        struct ms_state *state, const struct fit_state *fit, struct model *model,
                        bool *has_model, size_t normalizer_len, char *err, size_t err_len);
 
+// Fills the weights of fit from the checkpoint of another run, not its optimizer's state; heads
+// only if that run has them. 0, or -1 with a sentence in err.
+int ms_checkpoint_take_over(const char *path, const struct fit_state *fit, char *err,
+                            size_t err_len);
+
 // Writes the policy of an evaluation as a policy file, with its env_steps and
 // return_mean in the metadata. 0, or -1 with a sentence in err.
 int ms_checkpoint_policy_write(const char *path, const struct task *task,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // A row's value on disk (all numbers are little-endian):
-//   u64 actor index, u64 policy version, u64 flags,
+//   u64 actor index (all ones: taken over from another run), u64 policy version, u64 flags,
 //   f32 obs (O), act (A), reward (1), next_obs (O)
 // An actor's value: seven u64 in the order of struct store_actor. A meta value
 // is one u64, or the task's name.
@@ -296,6 +296,87 @@ void store_close(struct store **store) {
     free(s->is_changed);
     free(s);
     *store = NULL;
+}
+
+// ---- rows of another run ----
+
+// Copies a row, which keeps its numbers but no actor and no policy of this run.
+static int take_row(struct store *s, MDB_txn *txn, uint64_t place, const MDB_val *from) {
+    size_t k = place;
+    MDB_val key = {sizeof(k), &k}, value = {.mv_size = s->row_bytes};
+    int rc = mdb_put(txn, s->rows, &key, &value, MDB_APPEND | MDB_RESERVE);
+    if (rc) {
+        return rc;
+    }
+    uint64_t header[STORE_ROW_HEADER_WORDS];
+    memcpy(value.mv_data, from->mv_data, s->row_bytes);
+    memcpy(header, from->mv_data, sizeof(header));
+    header[0] = UINT64_MAX;
+    header[1] = 0;
+    memcpy(value.mv_data, header, sizeof(header));
+    unpack_row(s, place, value.mv_data);
+    return 0;
+}
+
+static int copy_rows(struct store *s, MDB_txn *to, MDB_txn *from, uint64_t rows, const char *dir,
+                     char *err, size_t err_len) {
+    MDB_dbi dbi;
+    MDB_cursor *cursor;
+    MDB_stat stat = {0};
+    int rc = mdb_dbi_open(from, "rows", MDB_INTEGERKEY, &dbi);
+    rc = rc ? rc : mdb_stat(from, dbi, &stat);
+    if (rc == 0 && stat.ms_entries < rows) {
+        snprintf(err, err_len, "%s: contains %zu real steps, fewer than from.rows, %llu", dir,
+                 stat.ms_entries, (unsigned long long)rows);
+        return -1;
+    }
+    rc = rc ? rc : mdb_cursor_open(from, dbi, &cursor);
+    if (rc) {
+        return rc;
+    }
+    MDB_val key, value;
+    for (uint64_t place = 0; place < rows && rc == 0; place++) {
+        rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
+        if (rc == 0 && value.mv_size != s->row_bytes) {
+            snprintf(err, err_len, "%s: its steps have other dimensions than this run's", dir);
+            rc = -1;
+        }
+        rc = rc ? rc : take_row(s, to, place, &value);
+    }
+    mdb_cursor_close(cursor);
+    return rc;
+}
+
+int store_take_rows(struct store *s, const char *dir, uint64_t rows, char *err, size_t err_len) {
+    CHECK(store_rows(s) == 0);
+    CHECK(rows <= s->rows_max);
+    MDB_env *env = NULL;
+    MDB_txn *from = NULL, *to = NULL;
+    int rc = mdb_env_create(&env);
+    rc = rc ? rc : mdb_env_set_maxdbs(env, 3);
+    rc = rc ? rc : mdb_env_open(env, dir, MDB_RDONLY, 0);
+    rc = rc ? rc : mdb_txn_begin(env, NULL, MDB_RDONLY, &from);
+    rc = rc ? rc : mdb_txn_begin(s->env, NULL, 0, &to);
+    rc = rc ? rc : copy_rows(s, to, from, rows, dir, err, err_len);
+    if (rc == 0) {
+        rc = mdb_txn_commit(to);
+        to = NULL;
+    }
+    if (to) {
+        mdb_txn_abort(to);
+    }
+    if (from) {
+        mdb_txn_abort(from);
+    }
+    mdb_env_close(env);
+    if (rc) {
+        if (rc != -1) {
+            snprintf(err, err_len, "%s: its steps cannot be taken over: %s", dir, mdb_strerror(rc));
+        }
+        return -1;
+    }
+    atomic_store_explicit(&s->row_count, rows, memory_order_release);
+    return 0;
 }
 
 // ---- committing ----

@@ -39,6 +39,12 @@ int store_open(struct store **out, const char *dir, struct store_meta *meta, uin
                char *err, size_t err_len);
 void store_close(struct store **store);
 
+// Copies the first `rows` rows of the store in folder from, of the same dimensions, into an empty
+// store, in one synced transaction. Its actors are not copied: these rows belong to none. 0, or -1
+// with a sentence in err: there is no such store, it has other dimensions or fewer rows.
+int store_take_rows(struct store *store, const char *from, uint64_t rows, char *err,
+                    size_t err_len);
+
 // Stores n batches in order, in one synced transaction, and sets the answer in
 // each. If the transaction itself fails (disk or map full), nothing is stored,
 // every batch has the error, and err says why. Returns how many were stored.

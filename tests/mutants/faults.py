@@ -592,7 +592,7 @@ faults(
 faults(
     "learner/methods/sac_method.c",
     ("discount-schedule-from-zero",
-     "return c->run.explore_steps + (uint64_t)learning;",
+     "return config_explore_end(c) + (uint64_t)learning;",
      "return (uint64_t)learning;",
      "trainer"),
     ("discount-step-off-by-one",
@@ -813,11 +813,25 @@ faults(
 # ---- configuration and host ----
 
 faults(
+    "modelserver/storage/store.c",
+    ("taken-rows-not-committed",
+     "atomic_store_explicit(&s->row_count, rows, memory_order_release);",
+     "(void)rows;",
+     "store"),
+)
+faults(
+    "learner/checkpoint.c",
+    ("taken-optimizer",
+     "memcpy(b->data, all, b->weights * sizeof(float));",
+     "memcpy(b->data, all, b->n * sizeof(float));",
+     "trainer"),
+    ("taken-parts-swapped",
+     "(b->part == METHOD_PART_POLICY ?",
+     "(b->part == METHOD_PART_CRITICS ?",
+     "trainer"),
+)
+faults(
     "common/config/resume.c",
-    ("resume-prefix-is-enough",
-     "(section || name[len] == '\\0')",
-     "true",
-     "config"),
     ("resume-refused-in-part",
      "int rc = config_set(&changed, assignment",
      "int rc = config_set(c, assignment",
@@ -838,7 +852,7 @@ faults(
      "(int)ceil(s[2] + (epoch - s[0])",
      "config"),
     ("schedule-counts-exploration",
-     "env_steps > c->run.explore_steps ? env_steps - c->run.explore_steps : 0",
+     "env_steps > explore ? env_steps - explore : 0",
      "env_steps",
      "config"),
     ("schedule-not-in-epochs",

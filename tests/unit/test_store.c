@@ -238,6 +238,50 @@ static void another_run_is_refused(void **state) {
     assert_non_null(strstr(err, inside_a_file));
 }
 
+static void rows_of_another_run_are_taken_over(void **state) {
+    (void)state;
+    struct store *from = must_open(ROWS_MAX), *s;
+    struct store_batch *b = new_batch();
+    fill(b, "a", 1, 5, 1, 0, 100);
+    assert_int_equal(commit_one(from, b), 1);
+    // The other store stays open: its run may go on.
+    char other[80];
+    snprintf(other, sizeof(other), "%s-other", dir);
+    struct store_meta meta = {.run_id = 9, .seed = 8, .task = "new", .obs_dim = O, .act_dim = A};
+    assert_int_equal(store_open(&s, other, &meta, ROWS_MAX, err, sizeof(err)), 0);
+    assert_int_equal(store_take_rows(s, dir, 101, err, sizeof(err)), -1);
+    assert_non_null(strstr(err, "contains 100 real steps, fewer than from.rows, 101"));
+    assert_int_equal(store_rows(s), 0);
+    assert_int_equal(store_take_rows(s, "/nowhere", 1, err, sizeof(err)), -1);
+    assert_int_equal(store_take_rows(s, dir, 60, err, sizeof(err)), 0);
+    assert_int_equal(store_rows(s), 60);
+    // Own rows follow, with own actors; all of it survives.
+    fill(b, "a", 2, 1, 1, 0, 5);
+    assert_int_equal(commit_one(s, b), 1);
+    assert_int_equal(b->actor.steps, 5);
+    store_close(&s);
+    assert_int_equal(store_open(&s, other, &meta, ROWS_MAX, err, sizeof(err)), 0);
+    assert_int_equal(store_rows(s), 65);
+    assert_int_equal(store_actor_count(s), 1);
+    for (uint64_t i = 0; i < 65; i++) {
+        check_row(s, i, i < 60 ? 1 : 2, i < 60 ? i : i - 60);
+    }
+    store_close(&s);
+    // Other dimensions.
+    char command[200];
+    snprintf(command, sizeof(command), "rm -r %s", other);
+    assert_int_equal(system(command), 0);
+    meta.obs_dim = O + 1;
+    assert_int_equal(store_open(&s, other, &meta, ROWS_MAX, err, sizeof(err)), 0);
+    assert_int_equal(store_take_rows(s, dir, 60, err, sizeof(err)), -1);
+    assert_non_null(strstr(err, "other dimensions"));
+    assert_int_equal(store_rows(s), 0);
+    store_close(&s);
+    assert_int_equal(system(command), 0);
+    store_close(&from);
+    free(b);
+}
+
 static void a_full_disk_stores_nothing_and_heals(void **state) {
     (void)state;
     struct store *s = must_open(ROWS_MAX);
@@ -317,6 +361,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_failed_batch_takes_its_followers_along, make_dir,
                                         remove_dir),
         cmocka_unit_test_setup_teardown(another_run_is_refused, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(rows_of_another_run_are_taken_over, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_full_disk_stores_nothing_and_heals, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_kill_loses_nothing_that_was_acknowledged, make_dir,
                                         remove_dir),

@@ -413,6 +413,84 @@ static void test_loads_checkpoints_of_earlier_builds(void **state) {
     fixture_remove(run.dir);
 }
 
+static bool all_zero(const float *x, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (x[i] != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool equal(const float *x, const float *y, size_t n) {
+    return memcmp(x, y, n * sizeof(float)) == 0;
+}
+
+// A new run starts from another one's weights, without its optimizer's state and counters.
+static void test_starts_from_another_run(void **state) {
+    (void)state;
+    struct run old, new;
+    setup(&old);
+    struct trainer *from = make(&old);
+    add(from, false, 0, 50);
+    add(from, true, 0, 200);
+    grant(from, 20, 200);
+    train_all(from);
+    command(from, TRAINER_CHECKPOINT);
+    const struct sac *was = &fixture_sac(from)->sac;
+
+    setup(&new);
+    new.config.run.seed++;
+    struct trainer *t = make(&new);
+    struct sac *other = &fixture_sac(t)->sac;
+    assert_false(equal(other->policy_params, was->policy_params, was->policy_n));
+    trainer_destroy(&t);
+    snprintf(new.config.from.run, sizeof(new.config.from.run), "%.200s", old.dir);
+    for (int parts = 0; parts < 4; parts++) {
+        new.config.from.policy = parts & 1;
+        new.config.from.critics = parts & 2;
+        t = make(&new);
+        const struct sac *s = &fixture_sac(t)->sac;
+        assert_int_equal(equal(s->policy_params, was->policy_params, was->policy_n), parts & 1);
+        assert_int_equal(s->alpha[0] == was->alpha[0], parts & 1);
+        assert_int_equal(equal(s->critic_params, was->critic_params, was->critic_n), parts >> 1);
+        assert_int_equal(equal(s->critic_target, was->critic_target, was->critic_n), parts >> 1);
+        assert_true(all_zero(s->policy_m, s->policy_n) && all_zero(s->policy_v, s->policy_n));
+        assert_true(all_zero(s->critic_m, s->critic_n) && all_zero(s->critic_v, s->critic_n));
+        assert_true(all_zero(s->alpha + 1, 2));
+        assert_int_equal(t->updates, 0);
+        assert_int_equal(t->report.policy_version, 1);
+        assert_int_equal(t->d_model.len, 0);
+        trainer_destroy(&t);
+    }
+
+    // Once it has a checkpoint of its own, it resumes from that.
+    t = make(&new);
+    add(t, false, 0, 50);
+    grant(t, 4, 200);
+    train_all(t);
+    command(t, TRAINER_CHECKPOINT);
+    trainer_destroy(&t);
+    t = make(&new);
+    assert_int_equal(t->updates, 4);
+    trainer_destroy(&t);
+
+    // Other shapes, and no checkpoint.
+    char err[1024];
+    fixture_remove(new.dir);
+    setup(&new);
+    snprintf(new.config.from.run, sizeof(new.config.from.run), "%.200s", old.dir);
+    new.config.sac.hidden_width *= 2;
+    assert_null(trainer_create(&new.config, fixture_task(), new.dir, err, sizeof(err)));
+    assert_non_null(strstr(err, "--from: "));
+    snprintf(new.config.from.run, sizeof(new.config.from.run), "/nowhere");
+    assert_null(trainer_create(&new.config, fixture_task(), new.dir, err, sizeof(err)));
+    assert_non_null(strstr(err, "/nowhere/checkpoint/learner.safetensors"));
+    trainer_destroy(&from);
+    fixture_remove(old.dir);
+    fixture_remove(new.dir);
+}
+
 static void test_stops_at_not_finite(void **state) {
     (void)state;
     struct run run;
@@ -477,6 +555,7 @@ int main(void) {
         cmocka_unit_test(test_crash_between_the_files),
         cmocka_unit_test(test_refuses_mismatching_checkpoints),
         cmocka_unit_test(test_loads_checkpoints_of_earlier_builds),
+        cmocka_unit_test(test_starts_from_another_run),
         cmocka_unit_test(test_stops_at_not_finite),
         cmocka_unit_test(test_survives_a_full_disk),
     };
