@@ -210,12 +210,13 @@ static void expect_run(const char *steps, int code, const char *part, const char
 
 static void stopped_in_order(void **state) {
     (void)state;
-    expect_run("kill -INT $pid", 0, "to resume: spur run --run-dir r", "(new)");
+    expect_run("kill -INT $pid", 130, "to resume: spur run --run-dir r", "(new)");
     expect("cat r/log", 0,
            "spur-learner info --config r/config.yaml --run-dir r --modelserver ipc");
     expect("head -1 r/config.yaml", 0, "task inverted_pendulum (InvertedPendulum-v4), seed 1");
     // Two signals at once count as one: timeout and make forward signals this way.
-    expect_run("kill -TERM $pid; kill -INT $pid", 0, "(resumed)", "stopping after a checkpoint");
+    expect_run("kill -INT $pid; kill -TERM $pid", 130, "(resumed)",
+               "stopping: a checkpoint is being saved");
 }
 
 static void twice_means_at_once(void **state) {
@@ -233,7 +234,7 @@ static void dead_children_are_restarted(void **state) {
     (void)state;
     expect_run("kill -KILL $(cat spur-learner.pid); sleep 2; alive $(cat spur-learner.pid) && echo "
                "raised >> out; kill -INT $pid",
-               0, "raised", "learner was killed by signal 9 (Killed); restarting in");
+               130, "raised", "learner was killed by signal 9 (Killed); restarting in");
 }
 
 static void a_failure_ends_the_run(void **state) {
@@ -256,7 +257,7 @@ static void the_parent_dies(void **state) {
 
 static void one_run_a_directory(void **state) {
     (void)state;
-    expect_run("$spur run --run-dir r >> out 2>&1; kill -INT $pid", 0,
+    expect_run("$spur run --run-dir r >> out 2>&1; kill -INT $pid", 130,
                "r is in use by another spur run (process ", "to resume");
     expect("./spur run inverted_pendulum --run-dir r --seed 2", EXIT_CODE_CONFIG,
            "r contains a run with run.seed 1, not 2");
@@ -273,7 +274,7 @@ static void changes_are_stored(void **state) {
         "kill -INT $pid; wait $pid; code=$?; cat out r/config.yaml; exit $code";
     char line[512];
     snprintf(line, sizeof(line), command, "--set run.steps=9000 --set eval.episodes=4");
-    expect(line, 0, "changed: run.steps 5000 to 9000, eval.episodes 10 to 4");
+    expect(line, 130, "changed: run.steps 5000 to 9000, eval.episodes 10 to 4");
     assert_non_null(strstr(output, "UTC: run.steps 5000 to 9000, eval.episodes 10 to 4.\n"));
     assert_non_null(strstr(output, "task inverted_pendulum (InvertedPendulum-v4), seed 1"));
     assert_non_null(strstr(output, "  steps: 9000 "));
@@ -281,10 +282,10 @@ static void changes_are_stored(void **state) {
     expect("tail -n 40 r/log", 0, "the configuration is changed: run.steps 5000 to 9000");
     // Later starts keep the changes. A second change is recorded below the first.
     snprintf(line, sizeof(line), command, "--set run.steps=5000");
-    expect(line, 0, "changed: run.steps 9000 to 5000\n");
+    expect(line, 130, "changed: run.steps 9000 to 5000\n");
     assert_non_null(strstr(output, "to 4.\n# Changed "));
     snprintf(line, sizeof(line), command, "");
-    expect(line, 0, "  episodes: 4 ");
+    expect(line, 130, "  episodes: 4 ");
     assert_null(strstr(output, "changed: "));
 }
 
@@ -296,9 +297,9 @@ static void latest_is_followed(void **state) {
     // As a run directory the link is followed and then recreated, not onto itself.
     expect("rm -f over *.pid; (sleep 1; kill -INT $(cat runs/one/lock)) & "
            "./spur run --run-dir runs/latest",
-           0, "/runs/one (resumed)");
+           130, "/runs/one (resumed)");
     expect("readlink runs/latest", 0, "one\n");
-    expect_run("kill -INT $pid", 0, "to resume", "run directory: r");
+    expect_run("kill -INT $pid", 130, "to resume", "run directory: r");
     expect("readlink runs/latest", 0, "/r\n");
 }
 

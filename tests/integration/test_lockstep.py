@@ -4,7 +4,7 @@
 in every checkpoint of learner and model server and equal learning curves, while another seed does not."""
 import os
 
-from harness import check, end, endpoints, main, progress, read, tensors, wait_for
+from harness import TERMINATED, check, end, endpoints, main, progress, read, tensors, wait_for
 
 # Tensors of clock time and of refused or resent messages are not part of the algorithm.
 CLOCK = ("clock", "counters")
@@ -64,7 +64,7 @@ def a_second_actor_is_refused(stage):
     code, text = stage.call("spur-actor", "--modelserver", where["modelserver"], "--id", "third", "--envs-per-actor", 2, seconds=10)
     check(code == 76 and "2 environments" in text, f"two environments in lockstep: exit code {code}:\n{text}")
     run.terminate()
-    check(end(run, 20) == 0, "the run failed")
+    check(end(run, 20) == TERMINATED, "the run failed")
     stage.no_orphans()
 
 

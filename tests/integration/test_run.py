@@ -5,7 +5,7 @@ progress, policy, checkpoints and configuration. Its policy can be evaluated, an
 import os
 import re
 
-from harness import SHORT, SOURCE, check, end, endpoints, lines_of, main, progress, read, status, tensors, wait_for
+from harness import SHORT, SOURCE, TERMINATED, check, end, endpoints, lines_of, main, progress, read, status, tensors, wait_for
 
 STEPS, EVERY, EXPLORE, G = 2000, 250, 500, 8
 # Some seconds long, so that its status can be observed.
@@ -124,7 +124,7 @@ def sac_trains_no_model(stage):
     keys = documented()
     check_documented(state, keys)
     run.terminate()
-    check(end(run, 20) == 0, f"the first part fails:\n{read(run.output)[-2000:]}")
+    check(end(run, 20) == TERMINATED, f"the first part fails:\n{read(run.output)[-2000:]}")
     files = os.listdir(os.path.join(run_dir, "checkpoint"))
     check("learner.safetensors" in files and "replay_model.safetensors" not in files, f"checkpoint holds {files}")
     check(end(start(), 60) == 0, f"the second part fails:\n{read(run.output)[-2000:]}")
