@@ -39,8 +39,9 @@ static const char help[] =
     "                  --out\n"
     "  --size WxH      picture size, even numbers from 64 to 4096; default: 640x480. An\n"
     "                  environment in another process determines its own size\n"
-    "  --camera VIEW   auto (default), side, front, top, or AZIMUTH,ELEVATION[,ZOOM] in degrees:\n"
-    "                  90,-20,2 looks along y, 20 degrees down, at twice the size\n"
+    "  --camera VIEW   the name of a camera of the model; auto (default), side, front, top; or\n"
+    "                  AZIMUTH,ELEVATION[,ZOOM] in degrees: 90,-20,2 looks along y, 20 degrees\n"
+    "                  down, at twice the size\n"
     "  --fps N         frames per second at most; default: 50. Every k-th step is drawn, so that\n"
     "                  the video plays in real time\n"
     "  --steps N       maximum number of steps per episode; default: eval.steps_max of the run,\n"
@@ -67,8 +68,8 @@ struct request {
     const char *out, *png_dir;
     char out_path[PATH_MAX];
     int width, height;
-    bool has_camera, help;
-    struct env_camera camera;
+    const char *camera; // as given; NULL: auto
+    bool help;
     uint64_t fps;
 };
 
@@ -89,38 +90,6 @@ static bool parse_size(struct request *r, char **argv, const char *text) {
     return true;
 }
 
-static bool parse_camera(struct request *r, char **argv, const char *text) {
-    static const struct {
-        const char *name;
-        struct env_camera camera;
-    } views[] = {
-        {"side", {90, -12, 1}},
-        {"front", {180, -12, 1}},
-        {"top", {90, -90, 1}},
-    };
-    r->has_camera = strcmp(text, "auto") != 0;
-    for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++) {
-        if (strcmp(text, views[i].name) == 0) {
-            r->camera = views[i].camera;
-            return true;
-        }
-    }
-    struct env_camera *c = &r->camera;
-    char end;
-    c->zoom = 1;
-    int n = sscanf(text, "%lf,%lf,%lf%c", &c->azimuth, &c->elevation, &c->zoom, &end);
-    bool ok = (n == 2 || n == 3) && fabs(c->azimuth) <= 360 && fabs(c->elevation) <= 90 &&
-              c->zoom >= 0.1 && c->zoom <= 10;
-    if (r->has_camera && !ok) {
-        cli_usage_error(argv,
-                        "--camera: expected auto, side, front, top, or AZIMUTH,ELEVATION[,ZOOM] "
-                        "(to 360 and 90 degrees, zoom 0.1 to 10), found \"%.60s\"",
-                        text);
-        return false;
-    }
-    return true;
-}
-
 static bool parse_option(struct request *r, int option, char **argv) {
     switch (option) {
     case 'o':
@@ -132,7 +101,8 @@ static bool parse_option(struct request *r, int option, char **argv) {
     case 'z':
         return parse_size(r, argv, optarg);
     case 'c':
-        return parse_camera(r, argv, optarg);
+        r->camera = optarg;
+        return true;
     case 'f':
         return cli_parse_number(&r->fps, argv, "--fps", optarg, 1, 1000);
     case 'h':
@@ -174,6 +144,7 @@ struct rendering {
     struct episode episode;
     uint64_t number; // of the episode
     char err[1024];
+    int exit_code; // with err; 0: EXIT_CODE_FAILURE
 };
 
 // The picture of the environment's own render(), cropped to even sides, which an MP4 requires.
@@ -269,9 +240,56 @@ static int render_all(struct rendering *s) {
     return 0;
 }
 
+// AZIMUTH,ELEVATION[,ZOOM].
+static bool parse_angles(struct env_camera *c, const char *text) {
+    char end;
+    c->zoom = 1;
+    int n = sscanf(text, "%lf,%lf,%lf%c", &c->azimuth, &c->elevation, &c->zoom, &end);
+    return (n == 2 || n == 3) && fabs(c->azimuth) <= 360 && fabs(c->elevation) <= 90 &&
+           c->zoom >= 0.1 && c->zoom <= 10;
+}
+
+// A camera of the model goes before a view of the same name.
+static bool choose_camera(struct env_camera *camera, struct rendering *s) {
+    static const struct {
+        const char *name;
+        struct env_camera camera;
+    } views[] = {
+        {"side", {90, -12, 1, NULL}},
+        {"front", {180, -12, 1, NULL}},
+        {"top", {90, -90, 1, NULL}},
+    };
+    const char *text = s->request->camera;
+    *camera = env_camera_default(s->env);
+    if (!text || env_camera_exists(s->env, text)) {
+        camera->name = text;
+        return true;
+    }
+    for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++) {
+        if (strcmp(text, views[i].name) == 0) {
+            *camera = views[i].camera;
+            return true;
+        }
+    }
+    if (strcmp(text, "auto") == 0 || parse_angles(camera, text)) {
+        return true;
+    }
+    char names[512];
+    env_camera_names(names, sizeof(names), s->env);
+    snprintf(s->err, sizeof(s->err),
+             "--camera: expected auto, side, front, top, AZIMUTH,ELEVATION[,ZOOM] (to 360 and 90 "
+             "degrees, zoom 0.1 to 10) or a camera of the model (%s), found \"%.60s\"",
+             names[0] ? names : "it has none with a name", text);
+    s->exit_code = EXIT_CODE_USAGE;
+    return false;
+}
+
 static int prepare_mujoco(struct rendering *s) {
     const struct request *r = s->request;
-    struct env_camera camera = r->has_camera ? r->camera : env_camera_default(s->env);
+    struct env_camera camera;
+    if (!choose_camera(&camera, s)) {
+        return -1;
+    }
     s->width = r->width ? r->width : WIDTH;
     s->height = r->height ? r->height : HEIGHT;
     s->fps = 1 / env_dt(s->env);
@@ -284,7 +302,7 @@ static int prepare_itself(struct rendering *s) {
     const struct request *r = s->request;
     struct env_picture picture;
     struct rng rng = rng_make(r->player.seed, RNG_EVAL_RESET, 0);
-    if (r->has_camera || r->width) {
+    if (r->camera || r->width) {
         snprintf(s->err, sizeof(s->err),
                  "%s has its own render(): --size and --camera apply to tasks in MuJoCo only",
                  s->task->name);
@@ -354,7 +372,7 @@ int cmd_render(int argc, char **argv) {
     if (!choose_out(&r)) {
         rc = EXIT_CODE_IO;
     } else if (prepare(&s) < 0 || render_all(&s) < 0) {
-        rc = cli_fail(EXIT_CODE_FAILURE, NULL, "%s", s.err);
+        rc = cli_fail(s.exit_code ? s.exit_code : EXIT_CODE_FAILURE, NULL, "%s", s.err);
     }
     video_discard(&s.video);
     env_render_destroy(&s.render);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Shows that `spur render` draws every task: the whole robot is in the picture and lit, it moves from frame to frame,
-step and return are in the corner, camera and size have their documented effect, and the episode is that of
+every other moving body is in the picture too, step and return are in the corner, camera (also those of the model) and size have their documented effect, and the episode is that of
 `spur eval`. Impossible requests give an error.
 
 Policies are random numbers, frames are small PNG files. The robot is recognised by its warm colours, which nothing
@@ -164,6 +164,52 @@ def camera_and_size(folder):
     assert robot and not [x for x, _ in robot if x in (0, 63)], "a narrow picture shows the whole robot, too"
 
 
+# A car, and a ball that rolls away from it.
+TWO_BODIES = """<mujoco><option timestep="0.01"/><worldbody><geom type="plane" size="50 50 .1"/>
+<camera name="corner" pos="-6 -6 5" xyaxes="1 -1 0 1 1 2"/>
+<body pos="0 0 .3"><freejoint/><geom type="box" size=".5 .3 .2"/><site name="c"/>
+<camera name="driver" pos="-2 0 1.2" xyaxes="0 -1 0 0.4 0 1"/></body>
+<body pos="3 2 .4"><freejoint/><geom size=".4"/></body></worldbody>
+<actuator><motor site="c" gear="1 0 0 0 0 0" ctrllimited="true" ctrlrange="-3 3"/></actuator>
+<keyframe><key name="rolls" qpos="0 0 .3 1 0 0 0 3 2 .4 1 0 0 0" qvel="0 0 0 0 0 0 4 0 0 0 10 0"/></keyframe></mujoco>"""
+
+
+def every_moving_body(folder):
+    for name, text in (("two.xml", TWO_BODIES), ("two.env.yaml", "model: two.xml\nframe_skip: 5\nhorizon: 60\n"
+                       "observe: [{qpos: all}]\nreward: {alive: {constant: 1}}\nstart: {keyframe: rolls}\n")):
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as f:
+            f.write(text)
+
+    def frames(*args):
+        out = tempfile.mkdtemp(dir=folder)
+        spur("render", os.path.join(folder, "two.env.yaml"), "--policy", "random", "--png", out, "--size",
+             f"{WIDTH}x{HEIGHT}", "--fps", 5, "--steps", 60, *args)
+        return [Picture(os.path.join(out, name)) for name in sorted(os.listdir(out))]
+
+    def ball(picture):
+        found = []
+        for y in range(HEIGHT):
+            for x in range(WIDTH):
+                red, green, blue = picture.pixel(x, y)
+                if 2 * green > 3 * red and 5 * green > 6 * blue:
+                    found.append((x, y))
+        return found
+
+    for view in ("auto", "front", "top"):
+        for number, picture in enumerate(frames("--camera", view)):
+            for what, seen in (("car", list(picture.robot())), ("ball", ball(picture))):
+                assert len(seen) >= 4, (view, number, what, len(seen))
+                assert not [(x, y) for x, y in seen if x in (0, WIDTH - 1) or y in (0, HEIGHT - 1)], (view, number, what)
+    # The model's cameras: one that stands, and one that rides on the car, which sees it at one place.
+    corner, driver = frames("--camera", "corner"), frames("--camera", "driver")
+    assert corner[0].rows != driver[0].rows
+    assert ball(corner[0]) and len(ball(corner[-1])) < len(ball(corner[0])), "it rolls away from the corner"
+    places = [min(x for x, _ in picture.robot()) for picture in driver[1:]]
+    assert max(places) - min(places) <= 2, places
+    said = spur("render", os.path.join(folder, "two.env.yaml"), "--policy", "random", "--png", folder, "--camera", "corne", code=64)
+    assert "or a camera of the model (corner, driver), found \"corne\"" in said, said
+
+
 def same_episodes_as_eval(folder):
     run = os.path.join(folder, "inverted_pendulum")
     for seed in (1, 5):
@@ -238,7 +284,7 @@ def film(folder):
 
 def main():
     with tempfile.TemporaryDirectory() as folder:
-        for test in [film] if sys.argv[2:] == ["mp4"] else [every_task, camera_and_size, same_episodes_as_eval, refusals]:
+        for test in [film] if sys.argv[2:] == ["mp4"] else [every_task, camera_and_size, every_moving_body, same_episodes_as_eval, refusals]:
             test(folder)
             print(f"ok {test.__name__}", flush=True)
 

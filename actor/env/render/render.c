@@ -14,11 +14,12 @@
 
 #define TILES 15                             // of the ground, from the middle to each edge
 #define GEOMS_MAX (4000 + 4 * TILES * TILES) // in a scene
-#define MARGIN 1.15                          // relative space around the robot
+#define MARGIN 1.15                          // relative space around the moving bodies
 
 // In units of the camera's distance.
 #define WALL 4.0 // distance of the sky behind the robot
 #define LAMP 2.5 // height of the lamp above it
+#define REACH 4  // how far from the robot a body is still followed, in starting distances
 
 struct env_render {
     struct offscreen *offscreen;
@@ -32,9 +33,12 @@ struct env_render {
 
     int robot;     // its root body
     bool travels;  // whether the camera follows it
+    bool *moves;   // (nbody) whether the tree of a root body has moving geoms
+    double reach;  // trees farther from the robot are not followed
     double floor;  // height of the ground
     double tile;   // side length
-    double aim[3]; // point of view, relative to the robot's centre in x, y if it travels
+    double aim[3]; // point of view, relative to the centre of the moving trees if the robot travels
+    int fixed;     // the model's camera; -1: our own
 
     mjvScene scene;
     mjvOption option;
@@ -69,17 +73,36 @@ static bool can_travel(const mjModel *m, int robot) {
     return false;
 }
 
+// (nbody) whether the tree of a root body has moving geoms.
+static bool *find_moving(const mjModel *m) {
+    bool *moves = xcalloc((size_t)m->nbody, sizeof *moves);
+    for (int g = 0; g < m->ngeom; g++) {
+        if (!is_static(m, g)) {
+            moves[m->body_rootid[m->geom_bodyid[g]]] = true;
+        }
+    }
+    return moves;
+}
+
 // A fixed plane: drawn as our ground.
 static bool is_ground(const mjModel *m, int geom) {
     return m->geom_type[geom] == mjGEOM_PLANE && is_static(m, geom);
 }
 
-// Whether a geom must be visible.
-static bool is_framed(const mjModel *m, int robot, bool travels, int geom) {
-    if (m->geom_type[geom] == mjGEOM_PLANE) {
-        return false;
+// Whether a geom must be visible: all that move, and beside a robot that stays what is fixed, too.
+static bool is_framed(const mjModel *m, bool travels, int geom) {
+    return m->geom_type[geom] != mjGEOM_PLANE && (!travels || !is_static(m, geom));
+}
+
+// Whether a tree of bodies is close enough to the robot to be shown with it.
+static bool is_near(const struct env_render *r, int root) {
+    const mjtNum *com = r->data->subtree_com;
+    double sum = 0;
+    for (int i = 0; i < 3; i++) {
+        double d = com[(size_t)root * 3 + (size_t)i] - com[(size_t)r->robot * 3 + (size_t)i];
+        sum += d * d;
     }
-    return !travels || m->body_rootid[m->geom_bodyid[geom]] == robot;
+    return !(sqrt(sum) > r->reach);
 }
 
 // ---- colours ----
@@ -162,12 +185,11 @@ struct box {
 };
 
 // Bounding box of the geoms that must be visible, or only of the moving ones.
-static struct box surround(const mjModel *m, const mjData *d, int robot, bool travels,
-                           bool moving_only) {
+static struct box surround(const mjModel *m, const mjData *d, bool travels, bool moving_only) {
     struct box box = {{INFINITY, INFINITY, INFINITY}, {-INFINITY, -INFINITY, -INFINITY}};
     for (int g = 0; g < m->ngeom; g++) {
         struct ball balls[2];
-        if (!is_framed(m, robot, travels, g) || (moving_only && is_static(m, g))) {
+        if (!is_framed(m, travels, g) || (moving_only && is_static(m, g))) {
             continue;
         }
         for (int n = geom_balls(balls, m, d, g); n > 0; n--) {
@@ -201,7 +223,20 @@ struct axes {
     double forward[3], right[3], up[3];
 };
 
-static struct axes camera_axes(const struct env_camera *c) {
+// MuJoCo's cameras look along -z, with x to the right.
+static struct axes fixed_axes(const mjtNum *mat) {
+    return (struct axes){
+        .forward = {-mat[2], -mat[5], -mat[8]},
+        .right = {mat[0], mat[3], mat[6]},
+        .up = {mat[1], mat[4], mat[7]},
+    };
+}
+
+static struct axes camera_axes(const struct env_render *r) {
+    if (r->fixed >= 0) {
+        return fixed_axes(r->data->cam_xmat + (size_t)r->fixed * 9);
+    }
+    const struct env_camera *c = &r->angles;
     double az = c->azimuth * M_PI / 180, el = c->elevation * M_PI / 180;
     return (struct axes){
         .forward = {cos(el) * cos(az), cos(el) * sin(az), sin(el)},
@@ -216,13 +251,14 @@ static double dot(const double *a, const double *b) {
 
 // Distance of the camera from `aim` at which everything is visible.
 static double distance_needed(const struct env_render *r, const double *aim) {
-    struct axes axes = camera_axes(&r->angles);
+    struct axes axes = camera_axes(r);
     double half_angle = r->model->vis.global.fovy * M_PI / 360;
     double half_angle_x = atan(tan(half_angle) * r->width / r->height);
     double needed = 0;
     for (int g = 0; g < r->model->ngeom; g++) {
         struct ball balls[2];
-        if (!is_framed(r->model, r->robot, r->travels, g)) {
+        if (!is_framed(r->model, r->travels, g) ||
+            !is_near(r, r->model->body_rootid[r->model->geom_bodyid[g]])) {
             continue;
         }
         for (int n = geom_balls(balls, r->model, r->data, g); n > 0; n--) {
@@ -237,17 +273,32 @@ static double distance_needed(const struct env_render *r, const double *aim) {
             needed = fmax(needed, fmax(x, y) - dot(to, axes.forward));
         }
     }
-    return needed * MARGIN / r->angles.zoom;
+    return needed * MARGIN / (r->fixed >= 0 ? 1 : r->angles.zoom);
+}
+
+// The mean centre of mass of the moving trees in x and y; 0 if the camera does not follow them.
+static void centre_now(double centre[2], const struct env_render *r) {
+    int trees = 0;
+    centre[0] = centre[1] = 0;
+    for (int b = 1; b < r->model->nbody && r->travels; b++) {
+        if (r->moves[b] && is_near(r, b)) {
+            centre[0] += r->data->subtree_com[(size_t)b * 3];
+            centre[1] += r->data->subtree_com[(size_t)b * 3 + 1];
+            trees++;
+        }
+    }
+    for (int i = 0; i < 2 && trees > 1; i++) {
+        centre[i] /= trees;
+    }
 }
 
 // The current point of view.
 static void aim_now(double aim[3], const struct env_render *r) {
-    memcpy(aim, r->aim, 3 * sizeof *aim);
-    if (r->travels) {
-        const mjtNum *centre = r->data->subtree_com + (size_t)r->robot * 3;
-        aim[0] += centre[0];
-        aim[1] += centre[1];
-    }
+    double centre[2];
+    centre_now(centre, r);
+    aim[0] = r->aim[0] + centre[0];
+    aim[1] = r->aim[1] + centre[1];
+    aim[2] = r->aim[2];
 }
 
 bool env_render_possible(const struct env *env) {
@@ -256,11 +307,37 @@ bool env_render_possible(const struct env *env) {
 
 struct env_camera env_camera_default(const struct env *env) {
     const mjModel *m = mujoco_env_model(env);
-    int robot = find_robot(m);
-    struct box box = surround(m, mujoco_env_data(env), robot, can_travel(m, robot), true);
+    bool travels = can_travel(m, find_robot(m));
+    struct box box = surround(m, mujoco_env_data(env), travels, true);
     double width = fmax(box.high[0] - box.low[0], box.high[1] - box.low[1]);
     double flat = fmax(0, 1 - (box.high[2] - box.low[2]) / (0.6 * width)); // 0 upright, 1 flat
     return (struct env_camera){.azimuth = 90, .elevation = -(12 + 70 * flat * flat), .zoom = 1};
+}
+
+static int find_camera(const mjModel *m, const char *name) {
+    for (int i = 0; i < m->ncam && name != NULL; i++) {
+        const char *has = mujoco.mj_id2name(m, mjOBJ_CAMERA, i);
+        if (has != NULL && strcmp(has, name) == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+bool env_camera_exists(const struct env *env, const char *name) {
+    return find_camera(mujoco_env_model(env), name) >= 0;
+}
+
+void env_camera_names(char *out, size_t out_len, const struct env *env) {
+    const mjModel *m = mujoco_env_model(env);
+    size_t n = 0;
+    out[0] = '\0';
+    for (int i = 0; i < m->ncam && n < out_len; i++) {
+        const char *name = mujoco.mj_id2name(m, mjOBJ_CAMERA, i);
+        if (name != NULL) {
+            n += (size_t)snprintf(out + n, out_len - n, "%s%s", n > 0 ? ", " : "", name);
+        }
+    }
 }
 
 // ---- the scene ----
@@ -296,7 +373,7 @@ static void add_ground(struct env_render *r, const double aim[3]) {
 
 // A wall in the background.
 static void add_sky(struct env_render *r, const double aim[3]) {
-    struct axes axes = camera_axes(&r->angles);
+    struct axes axes = camera_axes(r);
     double distance = r->camera.distance, pos[3], mat[9];
     for (int i = 0; i < 3; i++) {
         pos[i] = aim[i] + axes.forward[i] * WALL * distance;
@@ -313,7 +390,7 @@ static void add_lamp(struct env_render *r, const double aim[3]) {
     if (r->model->nlight > 0 || r->scene.nlight >= mjMAXLIGHT) {
         return; // the model has lights
     }
-    struct axes axes = camera_axes(&r->angles);
+    struct axes axes = camera_axes(r);
     double to[3] = {-0.35 * axes.forward[0] - 0.35 * axes.right[0],
                     -0.35 * axes.forward[1] - 0.35 * axes.right[1], 1};
     double length = sqrt(dot(to, to));
@@ -327,12 +404,29 @@ static void add_lamp(struct env_render *r, const double aim[3]) {
     }
 }
 
+// For a camera of the model: the point on its axis at the depth of the moving bodies.
+static void look_ahead(double aim[3], struct env_render *r) {
+    const mjtNum *pos = r->data->cam_xpos + (size_t)r->fixed * 3;
+    struct axes axes = camera_axes(r);
+    double to[3] = {aim[0] - pos[0], aim[1] - pos[1], aim[2] - pos[2]};
+    double start = r->reach / REACH; // the nearest visible depth is a part of the distance
+    r->camera.distance = fmin(fmax(dot(to, axes.forward), 0.1 * start), 1.5 * start);
+    for (int i = 0; i < 3; i++) {
+        aim[i] = pos[i] + axes.forward[i] * r->camera.distance;
+    }
+}
+
 static void compose(struct env_render *r) {
     double aim[3];
     aim_now(aim, r);
-    // The distance never decreases within an episode, to avoid a pulsating image.
-    r->camera.distance = fmax(r->camera.distance, distance_needed(r, aim));
+    if (r->fixed >= 0) {
+        look_ahead(aim, r);
+    } else {
+        // The distance never decreases within an episode, to avoid a pulsating image.
+        r->camera.distance = fmax(r->camera.distance, distance_needed(r, aim));
+    }
     memcpy(r->camera.lookat, aim, sizeof aim);
+    r->model->stat.extent = r->camera.distance;
     mujoco.mjv_updateScene(r->model, r->data, &r->option, NULL, &r->camera, mjCAT_ALL, &r->scene);
     add_ground(r, aim);
     add_sky(r, aim);
@@ -375,7 +469,7 @@ static void set_looks(mjModel *m, int width, int height) {
     m->vis.global.offheight = height;
     m->vis.quality.shadowsize = 2048;
     m->vis.map.shadowscale = 0.3f; // of the lamp's cone, for resolution
-    m->vis.map.znear = 0.05f;      // of extent, which env_render_begin sets
+    m->vis.map.znear = 0.05f;      // of extent, which compose sets
     m->vis.map.zfar = 6;
     for (int i = 0; i < 3; i++) {
         m->vis.headlight.ambient[i] = 0.35f;
@@ -389,7 +483,7 @@ struct env_render *env_render_create(const struct env *env, int width, int heigh
                                      struct env_camera camera, char *err, size_t err_len) {
     CHECK(width >= ENV_RENDER_SIDE_MIN && width <= ENV_RENDER_SIDE_MAX);
     CHECK(height >= ENV_RENDER_SIDE_MIN && height <= ENV_RENDER_SIDE_MAX);
-    CHECK(camera.zoom > 0);
+    CHECK(camera.name != NULL ? env_camera_exists(env, camera.name) : camera.zoom > 0);
     struct env_render *r = xcalloc(1, sizeof *r);
     r->offscreen = offscreen_create(err, err_len);
     if (r->offscreen == NULL) {
@@ -404,6 +498,7 @@ struct env_render *env_render_create(const struct env *env, int width, int heigh
     r->pixels = xcalloc((size_t)width * (size_t)height, 3);
     r->robot = find_robot(r->model);
     r->travels = can_travel(r->model, r->robot);
+    r->moves = find_moving(r->model);
     paint(r->model, r->robot);
     set_looks(r->model, width, height);
 
@@ -411,6 +506,9 @@ struct env_render *env_render_create(const struct env *env, int width, int heigh
     mujoco.mjv_defaultOption(&r->option);
     mujoco.mjv_defaultCamera(&r->camera);
     mujoco.mjr_defaultContext(&r->context);
+    r->fixed = find_camera(r->model, camera.name);
+    r->camera.type = r->fixed >= 0 ? mjCAMERA_FIXED : mjCAMERA_FREE;
+    r->camera.fixedcamid = r->fixed;
     r->camera.azimuth = camera.azimuth;
     r->camera.elevation = camera.elevation;
     if (!mujoco_guarded(make_scene, r)) {
@@ -438,6 +536,7 @@ void env_render_destroy(struct env_render **render) {
         mujoco.mj_deleteModel(r->model);
     }
     offscreen_destroy(&r->offscreen);
+    free(r->moves);
     free(r->pixels);
     free(r);
     *render = NULL;
@@ -455,17 +554,19 @@ void env_render_begin(struct env_render *r, const struct env *env) {
     if (!mujoco_guarded(copy_state, r)) {
         return; // env_render_draw reports the error
     }
-    struct box box = surround(r->model, r->data, r->robot, r->travels, false);
-    const mjtNum *centre = r->data->subtree_com + (size_t)r->robot * 3;
+    r->reach = INFINITY;
+    struct box box = surround(r->model, r->data, r->travels, false);
+    double centre[3] = {0};
+    centre_now(centre, r);
     for (int i = 0; i < 3; i++) {
-        r->aim[i] = (box.low[i] + box.high[i]) / 2 - (r->travels && i < 2 ? centre[i] : 0);
+        r->aim[i] = (box.low[i] + box.high[i]) / 2 - centre[i];
     }
     r->floor = floor_height(r->model, r->data, &box);
 
     double aim[3];
     aim_now(aim, r);
     r->camera.distance = distance_needed(r, aim);
-    r->model->stat.extent = r->camera.distance;
+    r->reach = REACH * r->camera.distance;
     r->tile = round_length(r->camera.distance / 5);
 }
 

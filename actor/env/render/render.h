@@ -5,8 +5,10 @@
 // compiled model, so every model can be rendered. The image shows a copy of the state: drawing
 // never changes the simulation.
 //
-// The camera shows the whole robot in every frame. It follows a robot that can move away; a robot
-// that is fixed to the world is shown from a fixed point with the objects around it.
+// The camera shows every moving body in every frame. If the robot can move away, it follows the
+// robot and what moves around it; bodies that have been left far behind are lost. A robot that is
+// fixed to the world is shown from a fixed point with the objects around it. A camera of the model
+// shows what it shows.
 #ifndef SPUR_ACTOR_ENV_RENDER_RENDER_H
 #define SPUR_ACTOR_ENV_RENDER_RENDER_H
 
@@ -23,7 +25,8 @@
 // straight down.
 struct env_camera {
     double azimuth, elevation;
-    double zoom; // 1 shows the whole robot; larger values are closer
+    double zoom;      // 1 shows all that moves; larger values are closer
+    const char *name; // of a camera of the model, in place of all that; NULL: none. Borrowed
 };
 
 // Whether it can be rendered: only environments in MuJoCo. The other functions require it.
@@ -31,6 +34,11 @@ bool env_render_possible(const struct env *env);
 
 // Chosen by the model's shape: from the side, for flat robots more from above.
 struct env_camera env_camera_default(const struct env *env);
+
+// Whether the model has a camera of this name.
+bool env_camera_exists(const struct env *env, const char *name);
+// The names of the model's cameras, "a, b"; "": it has none.
+void env_camera_names(char *out, size_t out_len, const struct env *env);
 
 struct env_render;
 
