@@ -17,6 +17,7 @@ static const struct command {
     {"status", cmd_status, "show a running system"},
     {"eval", cmd_eval, "evaluate the policy of a run directory"},
     {"render", cmd_render, "record a video of the policy of a run directory"},
+    {"check", cmd_check, "try an environment before training: numbers, ends, speed, warnings"},
     {"config", cmd_config, "print a configuration, resolved, and the memory it needs"},
     {"tasks", cmd_tasks, "list the tasks"},
     {"bench", cmd_bench, "measure this machine, relative to its limits"},

@@ -184,6 +184,21 @@ static void evaluations(void **state) {
     expect("$spur eval empty --episodes 0", EXIT_CODE_USAGE, "from 1 to 1024");
 }
 
+static void checks(void **state) {
+    (void)state;
+    expect("$spur check inverted_pendulum --episodes 2 --seconds 20", EXIT_CODE_OK,
+           "the rule explains 4 of 4 ends, and holds in 0 other observations");
+    expect("$spur check inverted_pendulum --episodes 2 --json | python3 -c 'import json,sys; "
+           "o = json.load(sys.stdin); print(len(o[\"observations\"]), o[\"reproducible\"], "
+           "o[\"errors\"])'",
+           EXIT_CODE_OK, "4 True []");
+    expect("$spur check", EXIT_CODE_USAGE, "expected one environment, found 0");
+    expect("$spur check ./nothing.so", EXIT_CODE_CONFIG, "the environment's file is not there");
+    expect("$spur check hoper", EXIT_CODE_CONFIG, "did you mean hopper?");
+    expect("$spur check ${spur%/bin/spur}/tests/faulty_nan_reward.so", EXIT_CODE_FAILURE,
+           "error: 20 of 20 steps were bad");
+}
+
 // ---- children ----
 
 // $spur is the copy with scripts as children. Prints its exit code. The steps run
@@ -325,6 +340,7 @@ int main(void) {
         cmocka_unit_test(refusals_of_run),
         cmocka_unit_test(status_of_nothing),
         cmocka_unit_test(evaluations),
+        cmocka_unit_test(checks),
         cmocka_unit_test(stopped_in_order),
         cmocka_unit_test(twice_means_at_once),
         cmocka_unit_test(dead_children_are_restarted),

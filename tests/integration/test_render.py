@@ -226,6 +226,12 @@ def same_episodes_as_eval(folder):
     assert len(frames) == 3 and "41.67 per second" in said, (len(frames), said)
 
 
+def a_start_state(folder):
+    path = os.path.join(folder, "start.png")
+    spur("check", "inverted_pendulum", "--episodes", 1, "--png", path)
+    assert Picture(path).robot(), "no robot in the picture of a start state"
+
+
 def refusals(folder):
     run = os.path.join(folder, "hopper")
     usage = {"--size": ("640", "641x480", "640x480x3", "32x32", "8192x64"), "--camera": ("behind", "1", "1,2,0", "nan,0"),
@@ -284,7 +290,8 @@ def film(folder):
 
 def main():
     with tempfile.TemporaryDirectory() as folder:
-        for test in [film] if sys.argv[2:] == ["mp4"] else [every_task, camera_and_size, every_moving_body, same_episodes_as_eval, refusals]:
+        everything = [every_task, camera_and_size, every_moving_body, same_episodes_as_eval, a_start_state, refusals]
+        for test in [film] if sys.argv[2:] == ["mp4"] else everything:
             test(folder)
             print(f"ok {test.__name__}", flush=True)
 

@@ -61,6 +61,8 @@ BELOW = {
     "cli/status": "common/base common/io proto cli/text cli/cli cli/run",
     "cli/play": "common/base common/task common/nn proto actor/env actor/env/env_factory "
                 "actor/env/render actor cli/cli cli/run",
+    "cli/check": "common/base common/config common/task actor/env actor/env/env_factory "
+                 "actor/env/render actor cli/cli cli/play",
     "cli/bench": "common/base common/io common/config common/task common/nn proto actor/env "
                  "actor/env/env_factory actor learner/replay learner/methods learner "
                  "modelserver/model modelserver/core cli/text cli/cli cli/run cli/status",
