@@ -906,3 +906,23 @@ faults(
     ("evaluation-cut-late", "episode->length == e->plan.steps_max", "episode->length > e->plan.steps_max", "evaluator"),
     ("evaluation-cut-uncounted", "e->cut++;", ";", "evaluator"),
 )
+
+# ---- MuJoCo: shared models, creation, start states ----
+
+faults(
+    "actor/env/mujoco_model.c",
+    ("model-compiled-each-time", "s = s != NULL ? s : add(path,", "s = add(path,", "shared_model"),
+    ("model-stale-file", "same_file(&s->file, file))) {", "true)) {", "shared_model"),
+    ("model-error-cut", "while (*(text += strspn(text, \"\\n\")) != '\\0' && n < out_len) {",
+     "if (*(text += strspn(text, \"\\n\")) != '\\0' && n < out_len) {", "description"),
+)
+faults(
+    "actor/env/keepalive.c",
+    ("keepalive-silent", "!k->wait->fn(k->wait->arg, clock_ms()) && k->wait->abandon", "k->wait->abandon == NULL", "keepalive"),
+    ("keepalive-deaf", "            k->wait->abandon(k->wait->arg);", "            ;", "keepalive"),
+)
+faults(
+    "actor/env/description/env_description.c",
+    ("noise-of-another-velocity", "rng_range(rng, -d->qvel_noise[i], d->qvel_noise[i])",
+     "rng_range(rng, -d->qvel_noise[0], d->qvel_noise[0])", "description"),
+)

@@ -255,6 +255,15 @@ static void wrong_descriptions_are_refused(void **state) {
     expect_start("start: {keyframe: asidd}\n",
                  "no key \"asidd\" in the model; did you mean aside?");
     expect_start("start: {qpos_noise: -1}\n", "must not be negative");
+    expect_start("start: {qpos_noise: [0.1]}\n",
+                 "start: qpos_noise: expected a number, or a list of 2, found a list of 1");
+    expect_start("start: {qvel_noise: {hinge: [0.1, 0.1]}}\n",
+                 "start: qvel_noise: hinge: expected a number, or a list of 1, found a list of 2");
+    expect_start("start: {qvel_noise: {hinge: -0.1}}\n", "hinge: the noise is a half-width");
+    expect_start("start: {qvel_noise: {hing: 0.1}}\n",
+                 "start: qvel_noise: there is no joint \"hing\" in the model; did you mean hinge?");
+    expect_start("start: {qvel_noise: {hinge: 0.1, hinge: 0.2}}\n", "hinge is given twice");
+    expect_start("start: {qvel_noise: {hinge: x}}\n", "hinge: expected a number, found \"x\"");
     expect_start("start: {uniform: {hinge: [1, 0]}}\n",
                  "hinge: the range is the wrong way round: 1 to 0");
     expect_start("start: {uniform: {hnge: [0, 1]}}\n", "no joint \"hnge\"");
@@ -285,6 +294,70 @@ static void wrong_models_are_refused(void **state) {
     expect_model("<mujoco><worldbody><body><joint name=\"j\"/><geom size=\"1\"/></body></worldbody>"
                  "<actuator><motor name=\"m\" joint=\"j\"/></actuator></mujoco>",
                  "arm.xml: actuator 0 (\"m\") has no control range");
+}
+
+// A free body, a ball joint and a slide, with noise of their own: 7 + 4 + 1 coordinates.
+static const char free_model[] =
+    "<mujoco><option gravity=\"0 0 0\"/><worldbody>\n"
+    "<body pos=\"0 0 1\"><freejoint name=\"root\"/><geom size=\"0.1\"/></body>\n"
+    "<body pos=\"3 0 1\"><joint name=\"ball\" type=\"ball\"/><geom size=\"0.1\"/></body>\n"
+    "<body pos=\"6 0 1\"><joint name=\"s\" type=\"slide\"/><geom "
+    "size=\"0.1\"/></body></worldbody>\n"
+    "<actuator><motor joint=\"s\" ctrllimited=\"true\" ctrlrange=\"-1 1\"/></actuator></mujoco>";
+
+// Half-width of what was seen of each number over the resets.
+static void spread(double *out, int n, double (*seen)[12], int resets) {
+    for (int i = 0; i < n; i++) {
+        double low = INFINITY, high = -INFINITY;
+        for (int k = 0; k < resets; k++) {
+            low = fmin(low, seen[k][i]);
+            high = fmax(high, seen[k][i]);
+        }
+        out[i] = (high - low) / 2;
+    }
+}
+
+static void noise_of_each_coordinate(void **state) {
+    (void)state;
+    enum { RESETS = 500 };
+    static double q[RESETS][12], v[RESETS][12];
+    double width[12];
+    write_file("arm.xml", free_model);
+    struct env *env =
+        make(described(head, "observe: [{qpos: all}]\n", "reward: {alive: {constant: 1}}\n", "",
+                       "start:\n  qpos_noise:\n    all: 0.01\n"
+                       "    root: [0.5, 0, 0.25, 0.3, 0.3, 0.3, 0.3]\n    ball: 0.2\n"
+                       "  qvel_noise: [1, 2, 3, 0, 0, 0, 0.5, 0.5, 0.5, 4]\n"));
+    struct rng rng = rng_make(1, RNG_TEST, 0);
+    for (int k = 0; k < RESETS; k++) {
+        env_reset(env, &rng);
+        env_get_state(env, q[k], v[k]);
+        for (int at = 3; at <= 7; at += 4) { // the quaternions have norm 1
+            double sum = 0;
+            for (int i = at; i < at + 4; i++) {
+                sum += q[k][i] * q[k][i];
+            }
+            near_to(sum, 1, "norm of a quaternion");
+        }
+    }
+    spread(width, 12, q, RESETS);
+    const double places[] = {0.5, 0, 0.25, -1, 0.3, 0.3, 0.3, -1, 0.2, 0.2, 0.2, 0.01};
+    for (int i = 0; i < 12; i++) {
+        // The numbers of quaternions (-1: the real part) are widened or narrowed by the norm.
+        double slack = i >= 3 && i < 11 ? 0.35 : 0.04;
+        if (places[i] >= 0 && !(fabs(width[i] - places[i]) <= slack * places[i])) {
+            fail_msg("qpos %d: half-width %g, wanted %g", i, width[i], places[i]);
+        }
+    }
+    spread(width, 10, v, RESETS);
+    const double velocities[] = {1, 2, 3, 0, 0, 0, 0.5, 0.5, 0.5, 4};
+    for (int i = 0; i < 10; i++) {
+        if (!(fabs(width[i] - velocities[i]) <= 0.04 * velocities[i])) {
+            fail_msg("qvel %d: half-width %g, wanted %g", i, width[i], velocities[i]);
+        }
+    }
+    env_destroy(&env);
+    write_file("arm.xml", model);
 }
 
 static void names_of_mujoco_3_are_told(void **state) {
@@ -358,6 +431,7 @@ static int remove_dir(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(does_as_it_says),
+        cmocka_unit_test(noise_of_each_coordinate),
         cmocka_unit_test(wrong_descriptions_are_refused),
         cmocka_unit_test(wrong_models_are_refused),
         cmocka_unit_test(names_of_mujoco_3_are_told),

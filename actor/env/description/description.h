@@ -66,9 +66,10 @@ struct description {
     struct entry reward_entry[DESCRIPTION_REWARD_MAX];
     int reward_entries;
 
-    // Start state: a keyframe (NULL: the model's reference pose), noise on all coordinates, and
-    // joints with a uniform distribution of their own.
-    double *key_qpos, *key_qvel; // (nq), (nv), owned
+    // Start state: a keyframe (NULL: the model's reference pose), uniform noise on each coordinate,
+    // and joints with a uniform distribution of their own. Quaternions are normalised afterwards.
+    double *key_qpos, *key_qvel;     // (nq), (nv), owned
+    double *qpos_noise, *qvel_noise; // (nq), (nv), half-widths, owned
     struct uniform_start uniform_start[DESCRIPTION_UNIFORM_MAX];
     int uniforms;
 };

@@ -57,7 +57,13 @@ static void start(double *qpos, double *qvel, const struct env_task *row,
         memcpy(qpos, d->key_qpos, (size_t)view->nq * sizeof(*qpos));
         memcpy(qvel, d->key_qvel, (size_t)view->nv * sizeof(*qvel));
     }
-    env_start_uniform(qpos, qvel, row, view, rng);
+    (void)row;
+    for (int i = 0; i < view->nq; i++) {
+        qpos[i] += rng_range(rng, -d->qpos_noise[i], d->qpos_noise[i]);
+    }
+    for (int i = 0; i < view->nv; i++) {
+        qvel[i] += rng_range(rng, -d->qvel_noise[i], d->qvel_noise[i]);
+    }
     for (int i = 0; i < d->uniforms; i++) {
         const struct uniform_start *s = &d->uniform_start[i];
         qpos[s->index] = rng_range(rng, s->low, s->high);
@@ -133,6 +139,8 @@ static void release(void *context) {
     yaml_destroy(&d->doc);
     free(d->key_qpos);
     free(d->key_qvel);
+    free(d->qpos_noise);
+    free(d->qvel_noise);
     free(d);
 }
 

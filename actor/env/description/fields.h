@@ -56,4 +56,7 @@ struct selection {
 int fields_select(const struct reader *r, struct selection *s, int node);
 const char *source_key(enum source source); // "qpos"
 
+// Reads the field start of the mapping root (read_start.c).
+int description_read_start(struct reader *r, int root);
+
 #endif

@@ -309,79 +309,6 @@ static int read_healthy(struct reader *r, int root) {
     return 0;
 }
 
-// ---- start ----
-
-static int read_keyframe(struct reader *r, int node) {
-    int key = fields_object(r, node, "start", "keyframe", "key");
-    if (key < 0) {
-        return -1;
-    }
-    int nq = (int)model_value(r->env, "nq", 0), nv = (int)model_value(r->env, "nv", 0);
-    r->d->key_qpos = xcalloc((size_t)nq + 1, sizeof(double));
-    r->d->key_qvel = xcalloc((size_t)nv + 1, sizeof(double));
-    for (int i = 0; i < nq; i++) {
-        r->d->key_qpos[i] = model_value(r->env, "key_qpos", key * nq + i);
-    }
-    for (int i = 0; i < nv; i++) {
-        r->d->key_qvel[i] = model_value(r->env, "key_qvel", key * nv + i);
-    }
-    return 0;
-}
-
-static int read_uniform(struct reader *r, int mapping, int index) {
-    const char *name = yaml_key(r->doc, mapping, index);
-    char why[640];
-    int joint = model_find(r->env, "joint", name ? name : "", why, sizeof(why));
-    size_t line = yaml_key_line(r->doc, mapping, index);
-    if (joint < 0) {
-        return refuse_line(r, line, "start: uniform: %s", why);
-    }
-    if ((int)model_value(r->env, "jnt_type", joint) < JOINT_SLIDE) {
-        return refuse_line(r, line, "start: uniform: joint %.60s is neither a slide nor a hinge",
-                           name);
-    }
-    if (r->d->uniforms == DESCRIPTION_UNIFORM_MAX) {
-        return refuse_line(r, line, "start: uniform: more than %d joints", DESCRIPTION_UNIFORM_MAX);
-    }
-    struct uniform_start *s = &r->d->uniform_start[r->d->uniforms++];
-    s->index = (int)model_value(r->env, "jnt_qposadr", joint);
-    return fields_range_at(r, &s->low, &s->high, yaml_item(r->doc, mapping, index),
-                           "start: uniform", name);
-}
-
-static int read_start(struct reader *r, int root) {
-    static const char *const known[] = {"keyframe", "qpos_noise", "qvel_noise", "uniform", NULL};
-    struct env_task *row = &r->d->row;
-    int node = yaml_find(r->doc, root, "start");
-    if (yaml_kind(r->doc, node) == YAML_KIND_NOTHING) {
-        return 0;
-    }
-    if (fields_check(r, node, "start", known) < 0 ||
-        fields_number(r, &row->qpos_noise, node, "start", "qpos_noise") < 0 ||
-        fields_number(r, &row->qvel_noise, node, "start", "qvel_noise") < 0) {
-        return -1;
-    }
-    if (row->qpos_noise < 0 || row->qvel_noise < 0) {
-        return refuse(r, node, "start: the noise is a half-width and must not be negative");
-    }
-    int keyframe = yaml_find(r->doc, node, "keyframe"),
-        uniform = yaml_find(r->doc, node, "uniform");
-    if (keyframe && read_keyframe(r, keyframe) < 0) {
-        return -1;
-    }
-    if (uniform && yaml_kind(r->doc, uniform) != YAML_KIND_MAPPING) {
-        return refuse(r, uniform,
-                      "start: uniform: expected joints and ranges, as in {hinge: [-1, "
-                      "1]}");
-    }
-    for (int i = 0; i < yaml_count(r->doc, uniform); i++) {
-        if (read_uniform(r, uniform, i) < 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
 // ---- the two parts ----
 
 // Actions are scaled to the control ranges of the actuators, which are therefore required.
@@ -411,7 +338,7 @@ int description_bind(struct description *d, const struct env *env, char *err, si
     struct reader r = {.d = d, .doc = d->doc, .env = env, .err = err, .err_len = err_len};
     int root = yaml_root(d->doc);
     return read_actuators(&r) < 0 || read_observe(&r, root) < 0 || read_reward(&r, root) < 0 ||
-                   read_healthy(&r, root) < 0 || read_start(&r, root) < 0
+                   read_healthy(&r, root) < 0 || description_read_start(&r, root) < 0
                ? -1
                : 0;
 }
