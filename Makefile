@@ -34,7 +34,7 @@ run: build
 	$(BUILD)/bin/spur run $(TASK) --seed $(SEED) $(ARGS)
 
 build: packages $(BUILD)/build.ninja
-	@ninja -C $(BUILD) -n | grep -q "no work to do" || ninja -C $(BUILD) -j $(JOBS) --quiet
+	@deploy/build $(BUILD) $(JOBS)
 
 test: build
 	@deploy/run-tests $(BUILD)
@@ -46,6 +46,7 @@ $(CURDIR)/$(BUILD)/pypi/mujoco:
 	@$(PIP) install --quiet --no-deps --target $(BUILD)/pypi mujoco==$(MUJOCO)
 
 $(BUILD)/build.ninja: | $(MUJOCO_DIR)
+	@echo "spur: configuring $(BUILD)"
 	@meson setup $(BUILD) $(SETUP) >/dev/null || { meson setup $(BUILD) $(SETUP); exit 1; }
 
 test-clang:

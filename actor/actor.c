@@ -2,6 +2,7 @@
 // The actor's states (joining, acting, leaving, finished), its messages and its steps.
 #include "actor/actor.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -63,6 +64,7 @@ struct actor *actor_create(const struct client_identity *who, const struct port 
     struct actor *a = xcalloc(1, sizeof(*a));
     a->who = who;
     a->started_ms = now_ms;
+    a->last_return = NAN;
     a->wait = (struct env_wait){.arg = a, .fn = on_wait, .abandon = on_abandon};
     client_init(&a->server, PORT_MODELSERVER, WIRE_ROLE_ACTOR, who, port, now_ms);
     client_init(&a->learner, PORT_LEARNER, WIRE_ROLE_ACTOR, who, port, now_ms);
@@ -603,7 +605,7 @@ void actor_status(const struct actor *a, uint64_t now_ms, struct wire_status *st
     line->steps_per_s = status->env_steps_per_s;
     line->policy_version = a->controller.version;
     line->policy_age_s =
-        a->controller.version ? (double)(now_ms - a->controller.since_ms) / 1000 : 0;
+        a->controller.version ? (double)(now_ms - a->controller.since_ms) / 1000 : (double)NAN;
     line->unacked_rows = a->spool ? spool_rows(a->spool) : 0;
     line->steps_bad = a->count.steps_bad;
     line->environments = (uint32_t)a->who->envs;

@@ -2,6 +2,7 @@
 // The evaluator's requests (current, next), its report and its steps.
 #include "actor/evaluator.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -321,9 +322,9 @@ void evaluator_status(const struct evaluator *e, uint64_t now_ms, struct wire_st
     line->steps = status->env_steps;
     line->steps_per_s = status->env_steps_per_s;
     line->policy_version = status->policy_version;
-    if (e->report_ready) {
-        line->last_return = stats_mean(e->report.returns, (int)e->report.episodes);
-    }
+    line->policy_age_s = NAN;
+    line->last_return =
+        e->report_ready ? stats_mean(e->report.returns, (int)e->report.episodes) : (double)NAN;
     snprintf(line->waiting, sizeof(line->waiting), "%s", status->waiting);
 
     status_counter_add(status, "requests_refused", e->count.requests_refused);

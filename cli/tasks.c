@@ -23,8 +23,10 @@ static const struct option options[] = {
 static int print_model(const char *name) {
     const struct task *task = task_find(name);
     if (!task) {
+        const char *similar = task_similar(name);
         return cli_fail(EXIT_CODE_CONFIG, "`spur tasks` lists them",
-                        "there is no task \"%.60s\"; did you mean %s?", name, task_nearest(name));
+                        "there is no task \"%.60s\"%s%s%s", name, similar ? "; did you mean " : "",
+                        similar ? similar : "", similar ? "?" : "");
     }
     const char *text = env_model_text(task);
     CHECK(text);

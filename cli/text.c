@@ -62,3 +62,32 @@ const char *text_figure(char out[TEXT_LEN], double x) {
     }
     return out;
 }
+
+const char *text_shell(char *out, size_t out_len, const char *text) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "_@%+=:,./-";
+    static const char quote[] = "'\\''"; // ends the quoted part, adds a quote, begins another
+    if (text[0] != '\0' && text[0] != '-' && strspn(text, plain) == strlen(text)) {
+        return text;
+    }
+    size_t n = 0;
+    const char *dashed = text[0] == '-' ? "./" : ""; // a relative path, not an option
+    for (const char *p = dashed; *p != '\0' && n + 1 < out_len; p++) {
+        out[n++] = *p;
+    }
+    if (n + 1 < out_len) {
+        out[n++] = '\'';
+    }
+    for (const char *p = text; *p != '\0'; p++) {
+        const char *put = *p == '\'' ? quote : p;
+        size_t len = *p == '\'' ? strlen(quote) : 1;
+        if (n + len + 2 > out_len) {
+            return text;
+        }
+        memcpy(out + n, put, len);
+        n += len;
+    }
+    out[n++] = '\'';
+    out[n] = '\0';
+    return out;
+}

@@ -3,6 +3,7 @@
 #ifndef SPUR_CLI_TEXT_H
 #define SPUR_CLI_TEXT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define TEXT_LEN 48
@@ -13,5 +14,9 @@ const char *text_duration(char out[TEXT_LEN], double seconds); // "2 min 31 s"; 
 const char *text_bytes(char out[TEXT_LEN], uint64_t bytes);    // "1.5 GiB"
 // About four significant digits: "0.0123", "12.3", "1,240"; "-" if not finite.
 const char *text_figure(char out[TEXT_LEN], double x);
+
+// A path or address as one word of a shell command: quoted if it has other than plain characters.
+// Returns out, or the text itself where it would not fit.
+const char *text_shell(char *out, size_t out_len, const char *text);
 
 #endif

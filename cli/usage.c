@@ -7,6 +7,8 @@
 
 #include "cli/cli.h"
 #include "common/base/check.h"
+#include "common/base/spelling.h"
+#include "common/config/keys.h"
 
 int cli_fail(int code, const char *hint, const char *fmt, ...) {
     char text[2048];
@@ -32,10 +34,36 @@ int cli_usage_error(char **argv, const char *fmt, ...) {
     return EXIT_CODE_USAGE;
 }
 
+// What an unknown option may mean: another one, or a key of the configuration.
+static void suggest(const char *argument, const struct option *options) {
+    bool takes_keys = false;
+    for (const struct option *o = options; o->name; o++) {
+        takes_keys |= strcmp(o->name, "set") == 0;
+    }
+    const char *option = spelling_option(argument, options);
+    const char *word = argument + strspn(argument, "-");
+    char name[64], key_name[96];
+    snprintf(name, sizeof(name), "%.*s", (int)strcspn(word, "="), word);
+    for (char *p = name; *p != '\0'; p++) {
+        *p = *p == '-' ? '_' : *p;
+    }
+    const struct config_key *key = takes_keys ? config_key_nearest("", name) : NULL;
+    if (optopt != 0 || strncmp(argument, "--", 2) != 0) {
+        return; // a known option without its value, or an argument
+    }
+    if (option) {
+        fprintf(stderr, "  did you mean --%s?\n", option);
+    } else if (key) {
+        config_key_name(key, key_name, sizeof(key_name));
+        fprintf(stderr, "  did you mean --set %s=...?\n", key_name);
+    }
+}
+
 int cli_next_option(int argc, char **argv, const struct option *options) {
     // getopt prints its own message, prefixed by argv[0].
     int option = getopt_long(argc, argv, "h", options, NULL);
     if (option == '?') {
+        suggest(argv[optind - 1], options);
         fprintf(stderr, "  see: %s --help\n", argv[0]);
     }
     return option;

@@ -13,6 +13,7 @@
 #include "common/base/check.h"
 #include "common/base/file.h"
 #include "common/base/log.h"
+#include "common/base/spelling.h"
 #include "common/config/config.h"
 
 enum kind { KIND_STRING, KIND_FLAG, KIND_PID, KIND_ENVS, KIND_SECONDS, KIND_HELP, KIND_VERSION };
@@ -160,7 +161,9 @@ void options_parse(struct options *o, const struct options_spec *spec, int argc,
     int at = 0;
     for (int got; (got = getopt_long(argc, argv, "", known, &at)) != -1;) {
         if (got != 0) { // getopt_long has said what is wrong
-            die(EXIT_CODE_USAGE, hint, "wrong command line");
+            const char *near = optopt == 0 ? spelling_option(argv[optind - 1], known) : NULL;
+            die(EXIT_CODE_USAGE, hint, "wrong command line%s%s%s", near ? ": did you mean --" : "",
+                near ? near : "", near ? "?" : "");
         }
         apply(o, spec, rows[at]);
     }

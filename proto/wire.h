@@ -241,7 +241,7 @@ struct wire_actor_status {
     double policy_age_s, heard_s; // age of that version; time since the last message
     uint64_t unacked_rows, steps_bad;
     uint32_t environments;
-    double last_return;
+    double last_return; // NaN: no episode has ended
     char waiting[WIRE_STRING_MAX];
 };
 
@@ -258,6 +258,7 @@ struct wire_status {
     char task[WIRE_STRING_MAX], method[WIRE_STRING_MAX];
     uint64_t run_id, seed, pid;
     double uptime_s;
+    double wall_s;                 // of the whole run, earlier processes included; 0: not known
     char state[WIRE_STRING_MAX];   // "exploring", "learning", "stopping", "solved", ...
     char waiting[WIRE_STRING_MAX]; // reason for waiting; empty: working
 

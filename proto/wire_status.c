@@ -21,6 +21,7 @@ _Static_assert((int)SPUR__PEER_STATE__PEER_LEFT == WIRE_PEER_LEFT, "enums are sp
     NUM(seed) \
     NUM(pid) \
     NUM(uptime_s) \
+    NUM(wall_s) \
     TEXT(state) \
     TEXT(waiting) \
     NUM(env_steps) \

@@ -241,8 +241,10 @@ static int announce(const struct rundir *dir) {
 // Prints the command for starting further actors.
 static void print_join(const struct config *c, const struct endpoints *e) {
     if (e->folder[0] == '\0' || c->run.actors == 0) {
-        printf("actors join with: spur-actor --modelserver %s --learner %s\n", e->modelserver_join,
-               e->learner_join);
+        char modelserver[2 * NET_ENDPOINT_MAX], learner[2 * NET_ENDPOINT_MAX];
+        printf("actors join with: spur-actor --modelserver %s --learner %s\n",
+               text_shell(modelserver, sizeof(modelserver), e->modelserver_join),
+               text_shell(learner, sizeof(learner), e->learner_join));
     }
     fflush(stdout);
 }
@@ -256,18 +258,15 @@ static int finished_code(const struct summary *s, const struct request *r) {
 static int conclude(const struct request *r, const struct rundir *dir,
                     const struct supervisor_result *result) {
     struct summary summary;
-    char err[1024], text[512];
+    char err[1024], text[512], quoted[2 * PATH_MAX];
     if (summary_read(&summary, dir->path, &dir->config, err, sizeof(err)) < 0) {
         return cli_fail(EXIT_CODE_IO, NULL, "%s", err);
     }
-    summary_sentence(&summary, text, sizeof(text));
+    summary_sentence(&summary, result->wall_s, text, sizeof(text));
     bool finished = summary_finished(&summary, &dir->config);
-    printf("%s\nrun directory: %s\n", text, dir->path);
-    if (!finished) {
-        printf("to resume: spur run --run-dir %s\n", dir->path);
-    } else {
-        printf("to evaluate the policy: spur eval %s\n", dir->path);
-    }
+    printf("%s\nrun directory: %s\n%s %s\n", text, dir->path,
+           finished ? "to evaluate the policy: spur eval" : "to resume: spur run --run-dir",
+           text_shell(quoted, sizeof(quoted), dir->path));
     if (result->end == SUPERVISOR_DONE && !finished) {
         return cli_fail(EXIT_CODE_UNAVAILABLE, "a resumed run makes it",
                         "the last evaluation is missing: no evaluator was connected at the end; "
@@ -337,7 +336,7 @@ int cmd_run(int argc, char **argv) {
         return rc;
     }
     struct summary summary;
-    char err[1024], text[512];
+    char err[1024], text[512], quoted[2 * PATH_MAX], config[2 * PATH_MAX];
     if (summary_read(&summary, dir.path, &dir.config, err, sizeof(err)) < 0) {
         return cli_fail(EXIT_CODE_IO, NULL, "%s", err);
     }
@@ -346,12 +345,13 @@ int cmd_run(int argc, char **argv) {
         return rc;
     }
     if (summary_finished(&summary, &dir.config)) {
-        summary_sentence(&summary, text, sizeof(text));
+        summary_sentence(&summary, 0, text, sizeof(text));
         printf("this run is finished: %s\nrun directory: %s\n"
                "to go on: spur run --run-dir %s --set %s\n"
-               "for a new run: spur run %s --seed N, or --run-dir DIR\n",
-               text, dir.path, dir.path,
-               summary.spent ? "run.steps=N" : "run.stop_when_solved=false", dir.config.run.task);
+               "for a new run like it: spur run %s --seed N, or --run-dir DIR\n",
+               text, dir.path, text_shell(quoted, sizeof(quoted), dir.path),
+               summary.spent ? "run.steps=N" : "run.stop_when_solved=false",
+               text_shell(config, sizeof(config), dir.config_path));
         return finished_code(&summary, &r);
     }
     // A new run that is refused for its size leaves no directory. A run in use is refused before

@@ -27,16 +27,18 @@ bool summary_finished(const struct summary *s, const struct config *c) {
     return s->spent || (s->curve.solved && c->run.stop_when_solved);
 }
 
-void summary_sentence(const struct summary *summary, char *out, size_t out_len) {
+void summary_sentence(const struct summary *summary, double wall_s, char *out, size_t out_len) {
     const struct learning_curve_history *s = &summary->curve;
     char step[TEXT_LEN], best[TEXT_LEN], wall[TEXT_LEN];
     if (s->evaluations == 0) {
-        snprintf(out, out_len, "no evaluations");
+        text_duration(wall, wall_s);
+        snprintf(out, out_len, "no evaluations%s%s", wall_s > 0 ? "; " : "",
+                 wall_s > 0 ? wall : "");
         return;
     }
     text_count(step, s->solved ? s->solved_env_steps : s->env_steps);
     text_count(best, s->best_env_steps);
-    text_duration(wall, s->wall_seconds);
+    text_duration(wall, wall_s > s->wall_seconds ? wall_s : s->wall_seconds);
     const char *spent = summary->has_target ? "budget spent, not solved at" : "budget spent at";
     const char *how = s->solved        ? "solved at"
                       : summary->spent ? spent

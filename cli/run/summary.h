@@ -23,7 +23,8 @@ int summary_read(struct summary *s, const char *run_dir, const struct config *c,
 // run.stop_when_solved is set.
 bool summary_finished(const struct summary *s, const struct config *c);
 
-// "solved at step 2,750: best return 1000.0 at step 2,750; 2 min 31 s".
-void summary_sentence(const struct summary *s, char *out, size_t out_len);
+// "solved at step 2,750: best return 1000.0 at step 2,750; 2 min 31 s". wall_s: time spent on the
+// run, before it was resumed too; 0: that of the last evaluation.
+void summary_sentence(const struct summary *s, double wall_s, char *out, size_t out_len);
 
 #endif

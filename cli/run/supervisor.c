@@ -262,6 +262,7 @@ static void on_status(void *arg, const struct net_peer *from, const void *data, 
     s->status.actor_count = 0;
     s->received_ms = loop_now_ms(s->loop);
     s->requested_ms = 0;
+    s->result.wall_s = s->status.wall_s;
     report_write_errors(s);
 }
 

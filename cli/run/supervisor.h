@@ -37,6 +37,7 @@ struct supervisor_result {
     enum supervisor_end end;
     int exit_code; // of the process that failed, or had no checkpoint
     int signal;    // that stopped the run; 0: none
+    double wall_s; // spent on the run, before it was resumed too; 0: not known
 };
 
 // Runs until all children have exited.

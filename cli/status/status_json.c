@@ -28,6 +28,11 @@ static json_t *number(double x) {
     return isfinite(x) ? json_real(x) : json_null();
 }
 
+// A count that does not exist yet is null.
+static void put_count_if(json_t *object, const char *name, bool known, uint64_t n) {
+    put(object, name, known ? count(n) : json_null());
+}
+
 static void put_number(json_t *object, const char *name, double x) {
     put(object, name, number(x));
 }
@@ -106,10 +111,11 @@ static json_t *model(const struct wire_status *s) {
     }
     put_count(o, "version", s->model_version);
     put_count(o, "trainings", s->model_trainings);
-    put_count(o, "epochs_last", s->model_epochs);
+    bool any = s->model_version > 0;
+    put_count_if(o, "epochs_last", any, s->model_epochs);
     put(o, "training_now", json_boolean(s->model_training_now));
-    put_number(o, "age_s", s->model_age_s);
-    put_count(o, "age_steps", s->model_age_steps);
+    put_number(o, "age_s", any ? s->model_age_s : (double)NAN);
+    put_count_if(o, "age_steps", any, s->model_age_steps);
     put(o, "holdout_mse", errors);
     put(o, "elites", elites);
     put(o, "termination", termination(s));
@@ -124,7 +130,7 @@ static json_t *evaluation(const struct wire_status *s) {
     json_t *o = json_object();
     bool any = s->evaluations > 0;
     put_count(o, "count", s->evaluations);
-    put_count(o, "env_steps", s->eval_env_steps);
+    put_count_if(o, "env_steps", any, s->eval_env_steps);
     put_number(o, "return_last", any ? s->eval_return_last : NAN);
     put_number(o, "return_std", any ? s->eval_return_std : NAN);
     put_number(o, "return_best", any ? s->eval_return_best : NAN);
@@ -142,7 +148,7 @@ static json_t *actor(const struct wire_actor_status *a) {
     put_text(o, "state", status_peer_state(a->state));
     put_count(o, "pid", a->pid);
     put_id(o, "incarnation", a->incarnation);
-    put_count(o, "index", a->index);
+    put_count_if(o, "index", a->role == WIRE_ROLE_ACTOR, a->index);
     put_count(o, "steps", a->steps);
     put_count(o, "episodes", a->episodes);
     put_number(o, "steps_per_s", a->steps_per_s);
@@ -168,6 +174,7 @@ static json_t *whole(const struct wire_status *s) {
     put_count(o, "seed", s->seed);
     put_count(o, "pid", s->pid);
     put_number(o, "uptime_s", s->uptime_s);
+    put_number(o, "wall_s", s->wall_s > 0 ? s->wall_s : (double)NAN);
     put_text(o, "state", s->state);
     put_text(o, "waiting", s->waiting);
     put_count(o, "env_steps", s->env_steps);

@@ -128,9 +128,9 @@ static void print_actors(const struct wire_status *s, FILE *out) {
     uint32_t shown = s->actor_count < ACTORS_SHOWN_MAX ? s->actor_count : ACTORS_SHOWN_MAX;
     for (uint32_t i = 0; i < shown; i++) {
         const struct wire_actor_status *a = &s->actors[i];
-        fprintf(out, "%-14.32s %-12.32s %-9s %-9s %9s %8s %9s %7.1f %7s %7.1f %8s  %s\n", a->id,
+        fprintf(out, "%-14.32s %-12.32s %-9s %-9s %9s %8s %9s %7s %7s %7.1f %8s  %s\n", a->id,
                 a->host, status_role(a->role), status_peer_state(a->state), COUNT(a->steps),
-                FIGURE(a->steps_per_s), COUNT(a->policy_version), a->policy_age_s,
+                FIGURE(a->steps_per_s), COUNT(a->policy_version), FIGURE(a->policy_age_s),
                 COUNT(a->unacked_rows), a->heard_s, FIGURE(a->last_return), reason(a->waiting));
     }
     if (shown < s->actor_count) {

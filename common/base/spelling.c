@@ -3,6 +3,9 @@
 #include "common/base/spelling.h"
 
 #include <ctype.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 int spelling_distance(const char *a, const char *b) {
@@ -23,6 +26,27 @@ int spelling_distance(const char *a, const char *b) {
         }
     }
     return row[n];
+}
+
+bool spelling_is_near(const char *a, const char *b) {
+    int letters = (int)(strnlen(a, SPELLING_LEN_MAX) + strnlen(b, SPELLING_LEN_MAX));
+    return 5 * spelling_distance(a, b) <= 2 * letters;
+}
+
+const char *spelling_option(const char *argument, const struct option *options) {
+    char name[SPELLING_LEN_MAX];
+    const char *best = NULL;
+    int best_distance = INT_MAX;
+    argument += strspn(argument, "-");
+    snprintf(name, sizeof(name), "%.*s", (int)strcspn(argument, "="), argument);
+    for (const struct option *o = options; o->name; o++) {
+        int distance = spelling_distance(name, o->name);
+        if (distance < best_distance && spelling_is_near(name, o->name)) {
+            best_distance = distance;
+            best = o->name;
+        }
+    }
+    return best;
 }
 
 const char *plural(int n) {

@@ -89,13 +89,55 @@ static int section_distance(const char *given, const char *section) {
     return d < 3 ? d : 3;
 }
 
+// What other programs call a key. A section is that of the key unless the given section has a key
+// of this name too.
+static const struct {
+    const char *word, *section, *name;
+} synonyms[] = {
+    {"algo", "", "method"},
+    {"algorithm", "", "method"},
+    {"alpha", "sac", "initial_temperature"},
+    {"batch", "sac", "batch_size"},
+    {"ensemble_size", "model", "members"},
+    {"ent_coef", "sac", "initial_temperature"},
+    {"eval_freq", "eval", "every_steps"},
+    {"gamma", "sac", "discount"},
+    {"gradient_steps", "pacing", "updates_per_step"},
+    {"layers", "sac", "hidden_layers"},
+    {"learning_starts", "run", "explore_steps"},
+    {"lr", "sac", "learning_rate"},
+    {"max_episode_steps", "task", "horizon"},
+    {"n_envs", "run", "envs_per_actor"},
+    {"n_eval_episodes", "eval", "episodes"},
+    {"net_arch", "sac", "hidden_width"},
+    {"num_envs", "run", "envs_per_actor"},
+    {"polyak", "sac", "tau"},
+    {"temperature", "sac", "initial_temperature"},
+    {"threads", "compute", "learner_threads"},
+    {"timesteps", "run", "steps"},
+    {"total_timesteps", "run", "steps"},
+    {"utd", "pacing", "updates_per_step"},
+    {"utd_ratio", "pacing", "updates_per_step"},
+    {"width", "sac", "hidden_width"},
+};
+
+static const struct config_key *key_by_synonym(const char *section, const char *name) {
+    for (size_t i = 0; i < sizeof(synonyms) / sizeof(synonyms[0]); i++) {
+        if (strcasecmp(name, synonyms[i].word) == 0) {
+            const struct config_key *key = config_key_find(section, synonyms[i].name);
+            return key ? key : config_key_find(synonyms[i].section, synonyms[i].name);
+        }
+    }
+    return NULL;
+}
+
 const struct config_key *config_key_nearest(const char *section, const char *name) {
-    const struct config_key *best = &config_keys[0];
-    int best_distance = INT32_MAX;
+    const struct config_key *best = key_by_synonym(section, name);
+    int best_distance = best ? 0 : INT32_MAX;
     for (int i = 0; i < config_key_count; i++) {
         int d = section_distance(section, config_keys[i].section) +
                 spelling_distance(name, config_keys[i].name);
-        if (d < best_distance) {
+        if (d < best_distance && spelling_is_near(name, config_keys[i].name)) {
             best_distance = d;
             best = &config_keys[i];
         }
@@ -103,12 +145,24 @@ const struct config_key *config_key_nearest(const char *section, const char *nam
     return best;
 }
 
+void config_key_suggest(char *out, size_t out_len, const char *section, const char *name) {
+    const struct config_key *key = config_key_nearest(section, name);
+    char full[96];
+    if (key) {
+        config_key_name(key, full, sizeof(full));
+        snprintf(out, out_len, "did you mean %s?", full);
+    } else {
+        snprintf(out, out_len, "`spur config TASK` prints all keys");
+    }
+}
+
 const char *config_section_nearest(const char *section) {
-    const char *best = "";
+    const char *best = NULL;
     int best_distance = INT32_MAX;
     for (int i = 0; i < config_key_count; i++) {
         int d = spelling_distance(section, config_keys[i].section);
-        if (config_keys[i].section[0] != '\0' && d < best_distance) {
+        if (config_keys[i].section[0] != '\0' && d < best_distance &&
+            spelling_is_near(section, config_keys[i].section)) {
             best_distance = d;
             best = config_keys[i].section;
         }

@@ -214,9 +214,12 @@ void config_key_name(const struct config_key *key, char *out, size_t out_len);
 // NULL if there is none.
 const struct config_key *config_key_find(const char *section, const char *name);
 bool config_section_known(const char *section);
-// The key closest in spelling. section may be "". Never NULL.
+// The key that is probably meant, by its spelling or by another program's name of it. section may
+// be "". NULL: none.
 const struct config_key *config_key_nearest(const char *section, const char *name);
 const char *config_section_nearest(const char *section);
+// Writes the end of a sentence about an unknown key: "did you mean sac.discount?".
+void config_key_suggest(char *out, size_t out_len, const char *section, const char *name);
 
 // Sets a field. 0, or -1 with what was expected and found, without the name of the key, in
 // why.

@@ -49,12 +49,6 @@ static void read_value(struct config_value *value, const struct yaml *doc, int n
     }
 }
 
-// The key closest in spelling, by its full name.
-static const char *nearest_name(char out[96], const char *section, const char *name) {
-    config_key_name(config_key_nearest(section, name), out, 96);
-    return out;
-}
-
 static int set_key(struct reader *r, const struct config_key *key, int node) {
     struct config_value value;
     char why[256], name[96];
@@ -75,8 +69,8 @@ static int read_key(struct reader *r, const char *section, int mapping, int inde
     const struct config_key *key = config_key_find(section, name);
     char text[256];
     if (!key) {
-        return refuse(r, line, "%.60s.%.60s: unknown key; did you mean %s?", section, name,
-                      nearest_name(text, section, name));
+        config_key_suggest(text, sizeof(text), section, name);
+        return refuse(r, line, "%.60s.%.60s: unknown key; %s", section, name, text);
     }
     if (r->has_method && !config_key_used(key, r->c->method)) {
         config_key_unused_text(text, sizeof(text), key, r->c->method);
@@ -111,12 +105,14 @@ static int read_section(struct reader *r, const char *section, int node) {
 
 static int refuse_section(struct reader *r, size_t line, const char *name, int value) {
     if (yaml_kind(r->doc, value) == YAML_KIND_MAPPING) {
-        return refuse(r, line, "%.60s: unknown section; did you mean %s?", name,
-                      config_section_nearest(name));
+        const char *nearest = config_section_nearest(name);
+        return nearest
+                   ? refuse(r, line, "%.60s: unknown section; did you mean %s?", name, nearest)
+                   : refuse(r, line, "%.60s: unknown section; `spur config TASK` prints all", name);
     }
-    char nearest[96];
-    return refuse(r, line, "%.60s: unknown key; did you mean %s?", name,
-                  nearest_name(nearest, "", name));
+    char text[160];
+    config_key_suggest(text, sizeof(text), "", name);
+    return refuse(r, line, "%.60s: unknown key; %s", name, text);
 }
 
 // The method first, wherever it is: its defaults come before the document's other keys.
@@ -222,9 +218,10 @@ int config_set(struct config *c, const char *assignment, char *err, size_t err_l
     }
     const struct config_key *key = config_key_find(section, key_name);
     if (!key) {
-        char nearest[96];
-        return refuse_set(err, err_len, "%s%s%s: unknown key; did you mean %s?", section,
-                          dot ? "." : "", key_name, nearest_name(nearest, section, key_name));
+        char text[160];
+        config_key_suggest(text, sizeof(text), section, key_name);
+        return refuse_set(err, err_len, "%s%s%s: unknown key; %s", section, dot ? "." : "",
+                          key_name, text);
     }
     char why[512];
     struct yaml *doc = yaml_parse(equals + 1, strlen(equals + 1), NULL, why, sizeof(why));

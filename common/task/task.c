@@ -362,11 +362,13 @@ const struct task *task_find(const char *name) {
     return NULL;
 }
 
-const char *task_nearest(const char *name) {
+// The index of the nearest task. *similar: its name is probably meant.
+static int nearest(const char *name, bool *similar) {
     CHECK(name != NULL);
     char wanted[PLAIN_MAX], have[PLAIN_MAX];
     plain_name(wanted, name);
     int best = 0, best_distance = 2 * PLAIN_MAX;
+    *similar = false;
     for (int i = 0; i < TASK_COUNT; i++) {
         CHECK(plain_name(have, tasks[i].name));
         int distance = spelling_distance(wanted, have);
@@ -376,7 +378,19 @@ const char *task_nearest(const char *name) {
         if (distance < best_distance) {
             best = i;
             best_distance = distance;
+            *similar = distance < 0 || spelling_is_near(wanted, have);
         }
     }
-    return tasks[best].name;
+    return best;
+}
+
+const char *task_nearest(const char *name) {
+    bool similar;
+    return tasks[nearest(name, &similar)].name;
+}
+
+const char *task_similar(const char *name) {
+    bool similar;
+    int best = nearest(name, &similar);
+    return similar ? tasks[best].name : NULL;
 }

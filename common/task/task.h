@@ -80,5 +80,7 @@ int task_count(void);
 const struct task *task_at(int index);
 // The name closest in spelling, for error messages. Never NULL.
 const char *task_nearest(const char *name);
+// Likewise; NULL if no name is similar.
+const char *task_similar(const char *name);
 
 #endif

@@ -67,10 +67,12 @@ int task_from_config(struct task *task, const struct config *c, char *err, size_
     } else {
         char all[1024];
         list_tasks(all, sizeof(all));
+        const char *similar = task_similar(c->run.task);
         snprintf(err, err_len,
-                 "there is no task \"%.60s\"; did you mean %s? The tasks are: %s (an environment "
-                 "of your own needs task.env)",
-                 c->run.task, task_nearest(c->run.task), all);
+                 "there is no task \"%.60s\"%s%s%s The tasks are: %s (an environment of your own "
+                 "needs task.env)",
+                 c->run.task, similar ? "; did you mean " : "", similar ? similar : "",
+                 similar ? "?" : ".", all);
         return -1;
     }
     task->termination = config_termination(c);

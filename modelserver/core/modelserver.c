@@ -239,7 +239,7 @@ static void on_eval_report(struct modelserver *ms, uint64_t now_ms,
     uint64_t learnt = ms->ingest.steps > explore ? ms->ingest.steps - explore : 0;
     struct learning_curve_row figures = {
         .wall_seconds = (double)run_wall_ms(&ms->run, now_ms) * 1e-3,
-        .updates_per_step = learnt > 0 ? (double)ms->feed.updates / (double)learnt : 0,
+        .updates_per_step = learnt > 0 ? (double)ms->feed.updates / (double)learnt : (double)NAN,
         .learner = ms->feed.progress.metrics,
     };
     if (ms->run.has_model) {

@@ -5,6 +5,7 @@
 // rebuilt, so removals need no code. Only Hello looks up ids: linear search.
 #include "modelserver/core/peers.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,6 +82,7 @@ struct peer *peers_add(struct peers *r, const char *id) {
     }
     struct peer *p = &r->peers[r->count++];
     memcpy(p->id, id, len + 1);
+    p->last_return = NAN;
     return p;
 }
 

@@ -48,7 +48,7 @@ struct peer {
     uint64_t policy_version, unacked_rows, steps_bad;
     uint32_t environments;     // stepped in parallel
     uint64_t policy_announced; // newest version that a Credit named
-    double last_return;
+    double last_return;        // NaN: no episode has ended
     struct rate steps_rate;
 };
 

@@ -2,6 +2,7 @@
 // One function per part of the status message.
 #include "modelserver/core/status_report.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@ static double seconds(uint64_t now_ms, uint64_t then_ms) {
 
 static double policy_age_s(const struct modelserver *ms, uint64_t version, uint64_t now_ms) {
     uint64_t then = learner_feed_policy_ms(&ms->feed, version);
-    return then > 0 ? seconds(now_ms, then) : 0;
+    return then > 0 ? seconds(now_ms, then) : (double)NAN;
 }
 
 static void actor_status(const struct modelserver *ms, const struct peer *p, uint64_t now_ms,
@@ -74,7 +75,7 @@ static void pacing(const struct modelserver *ms, struct wire_status *out) {
     out->updates_per_step = ms->run.pacing.updates_per_step;
     out->updates_per_step_achieved =
         ms->ingest.steps > explore ? (double)ms->feed.updates / (double)(ms->ingest.steps - explore)
-                                   : 0;
+                                   : (double)NAN;
     out->updates_allowed = pacing_updates_allowed(&ms->run.pacing, &view, NULL, 0);
     out->steps_allowed = core_steps_allowed(ms, NULL, 0);
 }
@@ -91,7 +92,8 @@ static void model(const struct modelserver *ms, uint64_t now_ms, struct wire_sta
     out->rollout_rows_per_s = rate_per_s(&ms->rollouts.rows_rate, now_ms);
     out->rollout_length_mean = ms->rollouts.last_count > 0 ? (double)ms->rollouts.last_rows /
                                                                  (double)ms->rollouts.last_count
-                                                           : 0;
+                                                           : (double)NAN;
+    out->model_age_s = NAN;
     const struct model *m = ms->training.model;
     if (!m) {
         return;
@@ -175,6 +177,7 @@ void status_report_fill(const struct modelserver *ms, uint64_t now_ms,
                                 .seed = ms->run.config.run.seed,
                                 .pid = ms->run.pid,
                                 .uptime_s = seconds(now_ms, ms->run.started_ms),
+                                .wall_s = (double)run_wall_ms(&ms->run, now_ms) * 1e-3,
                                 .env_steps = ms->ingest.steps,
                                 .env_rows = ms->ingest.steps,
                                 .env_steps_budget = config_steps_max(&ms->run.config),

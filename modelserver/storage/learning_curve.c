@@ -218,7 +218,7 @@ static void field(char *out, size_t out_len, const struct learning_curve_row *r,
         snprintf(out, out_len, "%.9g", r->return_std);
     } else if (strcmp(name, "updates") == 0) {
         snprintf(out, out_len, "%" PRIu64, r->updates);
-    } else if (strcmp(name, "updates_per_step") == 0) {
+    } else if (strcmp(name, "updates_per_step") == 0 && isfinite(r->updates_per_step)) {
         snprintf(out, out_len, "%.6g", r->updates_per_step);
     } else if (figure && isfinite(*figure)) {
         snprintf(out, out_len, "%.6g", *figure);

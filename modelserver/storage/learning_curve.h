@@ -21,7 +21,7 @@ struct learning_curve_row {
     double wall_seconds;
     double return_mean, return_std;
     uint64_t updates;
-    double updates_per_step;       // achieved
+    double updates_per_step;       // achieved; NaN: exploration has not ended
     struct metrics model, learner; // further columns by name; NaN: not known yet
 };
 

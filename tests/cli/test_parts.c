@@ -322,6 +322,46 @@ static void expect_documented(json_t *o, const char *page) {
     }
 }
 
+// What does not exist yet is null, not 0.
+static void missing_figures_are_null(void **state) {
+    (void)state;
+    struct wire_actor_status actor = {
+        .role = WIRE_ROLE_EVALUATOR, .policy_age_s = (double)NAN, .last_return = (double)NAN};
+    struct wire_status s = {.has_pacing = true,
+                            .updates_per_step_achieved = (double)NAN,
+                            .has_model = true,
+                            .rollout_length_mean = (double)NAN,
+                            .has_eval = true,
+                            .actor_count = 1,
+                            .actors = &actor};
+    char *text;
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+    status_print_json(&s, out);
+    fclose(out);
+    json_t *o = json_loads(text, 0, NULL);
+    static const char *const missing[][2] = {
+        {"pacing", "updates_per_step_achieved"},
+        {"model", "epochs_last"},
+        {"model", "age_s"},
+        {"model", "age_steps"},
+        {"model", "rollout_length_mean"},
+        {"evaluation", "env_steps"},
+        {"evaluation", "return_last"},
+    };
+    for (size_t i = 0; i < sizeof(missing) / sizeof(missing[0]); i++) {
+        assert_true(
+            json_is_null(json_object_get(json_object_get(o, missing[i][0]), missing[i][1])));
+    }
+    json_t *line = json_array_get(json_object_get(o, "actors"), 0);
+    assert_true(json_is_null(json_object_get(line, "index")));
+    assert_true(json_is_null(json_object_get(line, "policy_age_s")));
+    assert_true(json_is_null(json_object_get(line, "last_return")));
+    assert_true(json_is_null(json_object_get(o, "wall_s")));
+    json_decref(o);
+    free(text);
+}
+
 static void status_json_is_documented(void **state) {
     (void)state;
     struct wire_actor_status actor;
@@ -425,6 +465,19 @@ static void memory_is_predicted(void **state) {
     assert_string_equal(text_bytes(text, 1536), "1.5 KiB");
     assert_string_equal(text_bytes(text, 3ull << 20), "3.0 MiB");
     assert_string_equal(text_bytes(text, 6ull << 30), "6.0 GiB");
+}
+
+static void paths_are_words_of_a_shell(void **state) {
+    (void)state;
+    char out[64], small[8];
+    assert_string_equal(text_shell(out, sizeof(out), "runs/hopper-seed1"), "runs/hopper-seed1");
+    assert_string_equal(text_shell(out, sizeof(out), "tcp://10.0.0.1:7000"), "tcp://10.0.0.1:7000");
+    assert_string_equal(text_shell(out, sizeof(out), "my runs/a"), "'my runs/a'");
+    assert_string_equal(text_shell(out, sizeof(out), "a$b;c"), "'a$b;c'");
+    assert_string_equal(text_shell(out, sizeof(out), "it's"), "'it'\\''s'");
+    assert_string_equal(text_shell(out, sizeof(out), "-x"), "./'-x'");
+    assert_string_equal(text_shell(out, sizeof(out), ""), "''");
+    assert_string_equal(text_shell(small, sizeof(small), "far too long"), "far too long");
 }
 
 // ---- endpoints ----
@@ -599,8 +652,10 @@ int main(void) {
         cmocka_unit_test(status_as_text),
         cmocka_unit_test(status_as_json),
         cmocka_unit_test(status_json_is_documented),
+        cmocka_unit_test(missing_figures_are_null),
         cmocka_unit_test(the_live_line),
         cmocka_unit_test(memory_is_predicted),
+        cmocka_unit_test(paths_are_words_of_a_shell),
         cmocka_unit_test(endpoints_of_a_run),
         cmocka_unit_test(sockets_need_no_tmp),
         cmocka_unit_test(the_reason_of_an_end_is_in_the_log),

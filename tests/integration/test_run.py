@@ -78,6 +78,7 @@ def a_run_ends_by_itself(stage):
     check(all(step % EVERY == 0 for step in steps), f"evaluations at {steps}")
     check(all(row["return_mean"] > 0 for row in rows), "an evaluation without return")
     check(rows[-1]["updates"] == G * (STEPS - EXPLORE), f"{rows[-1]['updates']} updates for {STEPS - EXPLORE} steps of learning")
+    check(all("updates_per_step" in row or row["updates"] == 0 for row in rows), "updates per step are missing")
     names = lines_of(os.path.join(run_dir, "progress.csv"))[0]
     check(names.startswith("env_steps,wall_seconds,return_mean,return_std"), f"progress.csv begins with {names}")
 

@@ -91,7 +91,8 @@ def solved_or_spent(stage):
         again = stage.start("spur", "run", "--run-dir", run_dir, *args)
         check(end(again, 10) == code, f"a finished run, {args}: {again.returncode}")
     solved = stage.run(stage.path("solved"), "--require-solved",
-                       sets={"eval.target": 1, "eval.every_steps": 50, "run.stop_when_solved": "true"})
+                       sets={"run.steps": 2000, "eval.target": 1, "eval.every_steps": 50, "eval.solved_evaluations": 1,
+                             "run.stop_when_solved": "true"})
     check(end(solved, 60) == 0, f"solved: exit code {solved.returncode}:\n{read(solved.output)[-2000:]}")
     stage.no_orphans()
 

@@ -136,6 +136,55 @@ static void values_are_read(void **state) {
     }
 }
 
+// Other programs' names of keys are known; a word without any likeness suggests nothing.
+static void other_names_of_keys_are_known(void **state) {
+    (void)state;
+    static const struct {
+        const char *word, *key;
+    } cases[] = {
+        {"algo", "method"},
+        {"algorithm", "method"},
+        {"alpha", "sac.initial_temperature"},
+        {"batch", "sac.batch_size"},
+        {"ensemble_size", "model.members"},
+        {"ent_coef", "sac.initial_temperature"},
+        {"eval_freq", "eval.every_steps"},
+        {"gamma", "sac.discount"},
+        {"sac.gamma", "sac.discount"},
+        {"model.gamma", "sac.discount"},
+        {"gradient_steps", "pacing.updates_per_step"},
+        {"layers", "sac.hidden_layers"},
+        {"model.layers", "model.hidden_layers"},
+        {"learning_starts", "run.explore_steps"},
+        {"lr", "sac.learning_rate"},
+        {"LR", "sac.learning_rate"},
+        {"model.lr", "model.learning_rate"},
+        {"max_episode_steps", "task.horizon"},
+        {"n_envs", "run.envs_per_actor"},
+        {"n_eval_episodes", "eval.episodes"},
+        {"net_arch", "sac.hidden_width"},
+        {"num_envs", "run.envs_per_actor"},
+        {"polyak", "sac.tau"},
+        {"temperature", "sac.initial_temperature"},
+        {"threads", "compute.learner_threads"},
+        {"timesteps", "run.steps"},
+        {"total_timesteps", "run.steps"},
+        {"utd", "pacing.updates_per_step"},
+        {"utd_ratio", "pacing.updates_per_step"},
+        {"width", "sac.hidden_width"},
+    };
+    char assignment[64], refusal[160];
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        snprintf(assignment, sizeof(assignment), "%s=1", cases[i].word);
+        snprintf(refusal, sizeof(refusal), "--set %s: unknown key; did you mean %s?", cases[i].word,
+                 cases[i].key);
+        expect_set_refusal(assignment, refusal);
+    }
+    expect_set_refusal("zebra=1", "--set zebra: unknown key; `spur config TASK` prints all keys");
+    expect_set_refusal("model.zebra=1",
+                       "--set model.zebra: unknown key; `spur config TASK` prints all keys");
+}
+
 static void unknown_keys_name_the_nearest(void **state) {
     (void)state;
     expect_refusal("run:\n  task: hopper\nmodel:\n  hiden_width: 3\n",
@@ -243,7 +292,8 @@ static void keys_of_other_methods_are_refused(void **state) {
                    "t.yaml:3: model.members: method sac does not use it; used by: mbpo");
     expect_refusal("sac:\n  real_ratio: 0.5\nmethod: sac\n",
                    "t.yaml:2: sac.real_ratio: method sac does not use it; used by: mbpo");
-    expect_refusal("\"\":\n  method: sac\n", "t.yaml:1: : unknown section; did you mean run?");
+    expect_refusal("\"\":\n  method: sac\n",
+                   "t.yaml:1: : unknown section; `spur config TASK` prints all");
     struct config c;
     assert_int_equal(parse(&c, "method: mbpo\nmodel:\n  members: 8\n"), 0);
     assert_int_equal(parse(&c, "method: sac\nrollout:\n  epoch_steps: 50\n"), 0);
@@ -512,6 +562,7 @@ int main(void) {
         cmocka_unit_test(open_values_are_chosen),
         cmocka_unit_test(values_are_read),
         cmocka_unit_test(unknown_keys_name_the_nearest),
+        cmocka_unit_test(other_names_of_keys_are_known),
         cmocka_unit_test(wrong_types_say_what_was_found),
         cmocka_unit_test(ranges_are_named),
         cmocka_unit_test(text_is_checked),

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <math.h>
 #include <string.h>
 
 #include "common/base/rng.h"
@@ -66,6 +67,20 @@ static void evaluations_take_turns(void **state) {
     assert_int_equal(world_status(&w)->evaluations, 2);
     world_report(&w, 40); // again
     assert_int_equal(world_counter(&w, "eval_reports_stale"), 1);
+}
+
+// Figures that do not exist yet are not 0.
+static void nothing_is_known_before_learning(void **state) {
+    (void)state;
+    world_meet_learner(&w);
+    world_meet_actor(&w);
+    world_walk(&w, 1, 10); // of 20 that explore
+    world_hello(&w, EVALUATOR, WIRE_ROLE_EVALUATOR, "evaluator", 1);
+    assert_true(isnan(world_status(&w)->updates_per_step_achieved));
+    assert_true(isnan(world_status(&w)->actors[0].last_return));
+    world_report(&w, 50);
+    assert_int_equal(w.evaluations, 1);
+    assert_true(isnan(w.evaluation.row.updates_per_step));
 }
 
 static void a_run_ends_when_its_budget_is_spent(void **state) {
@@ -303,6 +318,7 @@ static void ratio_holds_from_many_seeds(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         RATIO(evaluations_take_turns),
+        RATIO(nothing_is_known_before_learning),
         RATIO(a_run_ends_when_its_budget_is_spent),
         RATIO(a_run_ends_when_it_is_solved),
         LOCKSTEP(a_stopped_run_resumes),

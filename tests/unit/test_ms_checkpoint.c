@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -226,6 +227,17 @@ static void the_curve_continues_after_a_restart(void **state) {
     free(text);
 }
 
+static void an_unknown_figure_is_an_empty_field(void **state) {
+    (void)state;
+    struct learning_curve_row row = {.env_steps = 250, .updates_per_step = (double)NAN};
+    char *text;
+    size_t len;
+    assert_int_equal(learning_curve_append(path, &row, err, sizeof(err)), 0);
+    assert_int_equal(file_read_all(&text, &len, path, 1 << 16), 0);
+    assert_string_equal(strchr(text, '\n') + 1, "250,0.000,0,0,0,\n");
+    free(text);
+}
+
 static void a_policy_without_updates_solves_nothing(void **state) {
     (void)state;
     struct learning_curve_history h;
@@ -271,6 +283,8 @@ int main(void) {
                                         remove_path),
         cmocka_unit_test_setup_teardown(the_best_policy_is_a_file_for_all, make_path, remove_path),
         cmocka_unit_test_setup_teardown(the_curve_continues_after_a_restart, make_path,
+                                        remove_path),
+        cmocka_unit_test_setup_teardown(an_unknown_figure_is_an_empty_field, make_path,
                                         remove_path),
         cmocka_unit_test_setup_teardown(a_policy_without_updates_solves_nothing, make_path,
                                         remove_path),

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <getopt.h>
 #include <string.h>
 
 #include "common/base/spelling.h"
@@ -43,10 +44,32 @@ static void long_words_are_cut(void **state) {
     assert_int_equal(spelling_distance(a, b), 2 * SPELLING_LEN_MAX);
 }
 
+static void near_words(void **state) {
+    (void)state;
+    assert_true(spelling_is_near("hoper", "hopper"));
+    assert_true(spelling_is_near("steps", "stepz"));
+    assert_true(spelling_is_near("modle", "model"));
+    assert_false(spelling_is_near("gamma", "tau"));
+    assert_false(spelling_is_near("alpha", "actors"));
+    assert_false(spelling_is_near("xyz", "seed"));
+    assert_false(spelling_is_near("", "seed"));
+}
+
+static void options_are_suggested(void **state) {
+    (void)state;
+    static const struct option options[] = {
+        {"seed", required_argument, NULL, 'e'}, {"run-dir", required_argument, NULL, 'd'}, {0}};
+    assert_string_equal(spelling_option("--sed=3", options), "seed");
+    assert_string_equal(spelling_option("--rundir", options), "run-dir");
+    assert_null(spelling_option("--gamma=1", options));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(distances),
         cmocka_unit_test(long_words_are_cut),
+        cmocka_unit_test(near_words),
+        cmocka_unit_test(options_are_suggested),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
