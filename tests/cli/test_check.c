@@ -26,6 +26,7 @@ enum fault {
     LARGE_REWARD,
     SMALL_REWARD,
     STANDING_STILL,
+    STANDING_STILL_UNCLEAR, // better by less than the spread of returns
     END_WITHOUT_RULE,
     RULE_MISSES,
     RULE_CONTRADICTS,
@@ -71,6 +72,8 @@ static double reward_of(const struct point *p, const float *action) {
         return 1e-6 * p->x;
     case STANDING_STILL:
         return -fabs((double)action[0]);
+    case STANDING_STILL_UNCLEAR:
+        return p->start - 0.001 * fabs((double)action[0]);
     default:
         return p->x - p->start;
     }
@@ -171,6 +174,7 @@ static void each_fault_is_found(void **state) {
         {LARGE_REWARD, "rewards reach ", false},
         {SMALL_REWARD, "no reward is larger than ", false},
         {STANDING_STILL, "actions of 0 have a mean return of 0, random ones of -", false},
+        {STANDING_STILL_UNCLEAR, NULL, false},
         {END_WITHOUT_RULE, "20 episodes were terminated, and the task has no rule", false},
         {RULE_MISSES, "20 of 20 terminated episodes ended where the termination rule", false},
         {RULE_CONTRADICTS, "the termination rule holds in ", false},

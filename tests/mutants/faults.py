@@ -925,4 +925,14 @@ faults(
     "actor/env/description/env_description.c",
     ("noise-of-another-velocity", "rng_range(rng, -d->qvel_noise[i], d->qvel_noise[i])",
      "rng_range(rng, -d->qvel_noise[0], d->qvel_noise[0])", "description"),
+faults(
+    "cli/check/trial.c",
+    ("check-explained-ends", "t->unexplained += !holds;", "t->unexplained += holds;", "check"),
+    ("check-rule-never-contradicted", "t->contradicted += holds;", ";", "check"),
+    ("check-one-bound", "for (int sign = -1; sign <= 1 && useless; sign += 2) {", "for (int sign = 0; sign <= 0 && useless; sign += 2) {", "check"),
+    ("check-spread-of-start", "column_add(&p->obs->start[i], p->wide[i]);", "column_add(&p->obs->start[i], 0);", "check"),
+)
+faults(
+    "cli/check/findings.c",
+    ("check-standing-still-insignificant", "zero - random > SIGNIFICANT * noise", "zero > random", "check"),
 )
