@@ -925,6 +925,10 @@ faults(
     "actor/env/description/env_description.c",
     ("noise-of-another-velocity", "rng_range(rng, -d->qvel_noise[i], d->qvel_noise[i])",
      "rng_range(rng, -d->qvel_noise[0], d->qvel_noise[0])", "description"),
+)
+
+# ---- spur check ----
+
 faults(
     "cli/check/trial.c",
     ("check-explained-ends", "t->unexplained += !holds;", "t->unexplained += holds;", "check"),
