@@ -4,11 +4,14 @@
 
 #include <cblas.h>
 #include <pthread.h>
+#include <semaphore.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/host.h"
 #include "common/base/library.h"
 #include "common/base/rlimits.h"
 #include "common/nn/cpu.h"
@@ -28,9 +31,61 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static char load_error[512];
 static const char threads_variable[] = "OPENBLAS_NUM_THREADS";
 
-// OpenBLAS loops for ever where it cannot allocate the buffer of a product. Its code and one buffer
-// need about as much address space.
-enum { LOAD_BYTES = 128 << 20 };
+// OpenBLAS allocates a buffer for each product that runs at the same time, keeps it, and loops for
+// ever where that fails. Under a limit of address space, buffers are allocated when it is loaded,
+// and no more products run at a time.
+enum { LOAD_BYTES = 64 << 20, BUFFER_BYTES = 128 << 20, BUFFERS_MAX = 64 };
+void *blas_memory_alloc(int position); // declared by no header of OpenBLAS
+void blas_memory_free(void *buffer);
+static struct pool_library {
+    LIBRARY_POINTER(blas_memory_alloc)
+    LIBRARY_POINTER(blas_memory_free)
+} pool;
+static bool buffers_limited;
+static sem_t buffers; // free ones, if limited
+
+// Allocates buffers from at most a quarter of the address space, but one. Returns their number.
+static int allocate_buffers(uint64_t address_space) {
+    void *buffer[BUFFERS_MAX];
+    int n = 0, cores = host_cores();
+    uint64_t affordable = address_space / 4 / BUFFER_BYTES;
+    int wanted = affordable < 1 ? 1 : affordable > BUFFERS_MAX ? BUFFERS_MAX : (int)affordable;
+    wanted = wanted < cores + 1 ? wanted : cores + 1;
+    while (n < wanted && rlimits_check(0, 0, BUFFER_BYTES, load_error, sizeof(load_error)) == 0) {
+        buffer[n++] = pool.blas_memory_alloc(0);
+    }
+    for (int i = 0; i < n; i++) {
+        pool.blas_memory_free(buffer[i]);
+    }
+    return n;
+}
+
+// False: the library cannot be used under this limit.
+static bool limit_buffers(const char *const files[]) {
+    static const struct library_symbol symbols[] = {
+        LIBRARY_ROW(pool_library, blas_memory_alloc) LIBRARY_ROW(pool_library, blas_memory_free)};
+    uint64_t limit = rlimits_address_space();
+    if (limit == UINT64_MAX) {
+        return true;
+    }
+    if (library_load(&pool, symbols, 2, files, load_error, sizeof(load_error)) != 0) {
+        return false;
+    }
+    int n = allocate_buffers(limit);
+    buffers_limited = n > 0 && sem_init(&buffers, 0, (unsigned)n) == 0;
+    return buffers_limited;
+}
+
+static void begin_product(void) {
+    while (buffers_limited && sem_wait(&buffers) != 0) {
+    } // interrupted by a signal
+}
+
+static void end_product(void) {
+    if (buffers_limited) {
+        sem_post(&buffers);
+    }
+}
 
 static void load(void) {
     static const struct library_symbol symbols[] = {
@@ -51,6 +106,9 @@ static void load(void) {
     if (library_load(&blas, symbols, sizeof(symbols) / sizeof(symbols[0]), files, load_error,
                      sizeof(load_error)) == 0) {
         blas.openblas_set_num_threads(1);
+        if (!limit_buffers(files)) {
+            blas = (struct blas_library){0};
+        }
     }
     if (before) {
         setenv(threads_variable, before, 1);
@@ -88,8 +146,10 @@ static void loop_columns(float *C, int ldc, const float *A, int row, int col, co
 void blas_gemm_nt(float *C, int ldc, const float *A, int lda, const float *B, int ldb, int M, int N,
                   int K, bool add) {
     if (blas.cblas_sgemm) {
+        begin_product();
         blas.cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, M, N, K, 1.0f, A, lda, B, ldb,
                          add ? 1.0f : 0.0f, C, ldc);
+        end_product();
         return;
     }
     for (int m = 0; m < M; m++) {
@@ -109,8 +169,10 @@ void blas_gemm_nt(float *C, int ldc, const float *A, int lda, const float *B, in
 void blas_gemm_nn(float *C, int ldc, const float *A, int lda, const float *B, int ldb, int M, int N,
                   int K) {
     if (blas.cblas_sgemm) {
+        begin_product();
         blas.cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, M, N, K, 1.0f, A, lda, B, ldb,
                          0.0f, C, ldc);
+        end_product();
         return;
     }
     loop_columns(C, ldc, A, lda, 1, B, ldb, M, N, K);
@@ -119,8 +181,10 @@ void blas_gemm_nn(float *C, int ldc, const float *A, int lda, const float *B, in
 void blas_gemm_tn(float *C, int ldc, const float *A, int lda, const float *B, int ldb, int M, int N,
                   int K) {
     if (blas.cblas_sgemm) {
+        begin_product();
         blas.cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, M, N, K, 1.0f, A, lda, B, ldb,
                          0.0f, C, ldc);
+        end_product();
         return;
     }
     loop_columns(C, ldc, A, 1, lda, B, ldb, M, N, K);
