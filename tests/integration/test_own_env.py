@@ -148,7 +148,7 @@ def a_slow_plugin(stage):
     wait_for("it joins", lambda: "by-hand joined" in read(os.path.join(run_dir, "log")), 10)
     time.sleep(0.5)  # it receives the Welcome
     hand.terminate()
-    check(end(hand, 1) == 0, f"exit code {hand.returncode}: {read(hand.output)}")
+    check(end(hand, 3) == 0, f"exit code {hand.returncode}: {read(hand.output)}")
     check("stopped while the environment was being created" in read(hand.output), read(hand.output))
     wait_for("its Goodbye", lambda: "by-hand left" in read(os.path.join(run_dir, "log")), 1)
     run.send_signal(signal.SIGINT)
