@@ -445,9 +445,9 @@ static void make_scene(void *arg) {
     struct env_render *r = arg;
     mujoco.mjv_makeScene(r->model, &r->scene, GEOMS_MAX);
     mujoco.mjr_makeContext(r->model, &r->context,
-                           r->height < 300   ? mjFONTSCALE_50
-                           : r->height < 900 ? mjFONTSCALE_100
-                                             : mjFONTSCALE_200);
+                           r->height < 720    ? mjFONTSCALE_50
+                           : r->height < 1440 ? mjFONTSCALE_100
+                                              : mjFONTSCALE_200);
     mujoco.mjr_setBuffer(mjFB_OFFSCREEN, &r->context);
 }
 
