@@ -13,6 +13,7 @@
 #include "cli/run/supervisor.h"
 #include "cli/text.h"
 #include "common/base/check.h"
+#include "common/base/file.h"
 #include "common/base/host.h"
 #include "common/config/thread_plan.h"
 #include "common/nn/gemm.h"
@@ -254,19 +255,29 @@ static int finished_code(const struct summary *s, const struct request *r) {
     return r->require_solved && !s->curve.solved ? EXIT_CODE_UNSOLVED : EXIT_CODE_OK;
 }
 
+// Prints a command that goes on from here, if there is one that works.
+static void print_next(const struct rundir *dir, bool finished) {
+    char quoted[2 * PATH_MAX], policy[PATH_MAX];
+    const char *path = text_shell(quoted, sizeof(quoted), dir->path);
+    if (!finished) {
+        printf("to resume: spur run --run-dir %s\n", path);
+    } else if (rundir_join(policy, dir->path, "policy.safetensors") && file_exists(policy)) {
+        printf("to evaluate the policy: spur eval %s\n", path); // a full disk has none
+    }
+}
+
 // Prints the summary. Returns the exit code.
 static int conclude(const struct request *r, const struct rundir *dir,
                     const struct supervisor_result *result) {
     struct summary summary;
-    char err[1024], text[512], quoted[2 * PATH_MAX];
+    char err[1024], text[512];
     if (summary_read(&summary, dir->path, &dir->config, err, sizeof(err)) < 0) {
         return cli_fail(EXIT_CODE_IO, NULL, "%s", err);
     }
     summary_sentence(&summary, result->wall_s, text, sizeof(text));
     bool finished = summary_finished(&summary, &dir->config);
-    printf("%s\nrun directory: %s\n%s %s\n", text, dir->path,
-           finished ? "to evaluate the policy: spur eval" : "to resume: spur run --run-dir",
-           text_shell(quoted, sizeof(quoted), dir->path));
+    printf("%s\nrun directory: %s\n", text, dir->path);
+    print_next(dir, finished);
     if (result->end == SUPERVISOR_DONE && !finished) {
         return cli_fail(EXIT_CODE_UNAVAILABLE, "a resumed run makes it",
                         "the last evaluation is missing: no evaluator was connected at the end; "

@@ -351,7 +351,8 @@ struct loop_child *loop_spawn(struct loop *loop, const char *const args[], int l
         close(null_fd);
     }
     if (pid < 0) {
-        snprintf(err, err_len, "cannot start %s: %s", args[0], strerror(-pid));
+        snprintf(err, err_len, "cannot start %s: %s%s", args[0], strerror(-pid),
+                 pid == -EAGAIN ? " (limit of processes, ulimit -u)" : "");
         return NULL;
     }
     struct loop_child *child = xmalloc(sizeof(*child));
