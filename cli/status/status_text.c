@@ -15,7 +15,7 @@
 #define FIGURE(x) text_figure((char[TEXT_LEN]){0}, x)
 #define DURATION(s) text_duration((char[TEXT_LEN]){0}, s)
 
-enum { ACTORS_SHOWN_MAX = 40 };
+enum { ACTORS_SHOWN_MAX = 40, ID_SHOWN_MAX = 48 };
 
 // The reason for waiting, without the word "waiting", which the label of the line has.
 static const char *reason(const char *waiting) {
@@ -121,17 +121,29 @@ static void print_eval(const struct wire_status *s, FILE *out) {
     }
 }
 
+// The width of the column of ids, for the first `shown` actors.
+static int id_width(const struct wire_status *s, uint32_t shown) {
+    int width = 14;
+    for (uint32_t i = 0; i < shown; i++) {
+        int len = (int)strnlen(s->actors[i].id, ID_SHOWN_MAX);
+        width = len > width ? len : width;
+    }
+    return width;
+}
+
 static void print_actors(const struct wire_status *s, FILE *out) {
-    fprintf(out, "\n%-14s %-12s %-9s %-9s %9s %8s %9s %7s %7s %7s %8s  %s\n", "ID", "HOST", "ROLE",
-            "STATE", "STEPS", "STEPS/S", "POLICY", "AGE s", "UNACKED", "HEARD s", "RETURN",
-            "WAITING");
     uint32_t shown = s->actor_count < ACTORS_SHOWN_MAX ? s->actor_count : ACTORS_SHOWN_MAX;
+    int width = id_width(s, shown);
+    fprintf(out, "\n%-*s %-12s %-9s %-9s %9s %8s %9s %7s %7s %7s %8s  %s\n", width, "ID", "HOST",
+            "ROLE", "STATE", "STEPS", "STEPS/S", "POLICY", "AGE s", "UNACKED", "HEARD s", "RETURN",
+            "WAITING");
     for (uint32_t i = 0; i < shown; i++) {
         const struct wire_actor_status *a = &s->actors[i];
-        fprintf(out, "%-14.32s %-12.32s %-9s %-9s %9s %8s %9s %7s %7s %7.1f %8s  %s\n", a->id,
-                a->host, status_role(a->role), status_peer_state(a->state), COUNT(a->steps),
-                FIGURE(a->steps_per_s), COUNT(a->policy_version), FIGURE(a->policy_age_s),
-                COUNT(a->unacked_rows), a->heard_s, FIGURE(a->last_return), reason(a->waiting));
+        fprintf(out, "%-*.*s %-12.32s %-9s %-9s %9s %8s %9s %7s %7s %7.1f %8s  %s\n", width,
+                ID_SHOWN_MAX, a->id, a->host, status_role(a->role), status_peer_state(a->state),
+                COUNT(a->steps), FIGURE(a->steps_per_s), COUNT(a->policy_version),
+                FIGURE(a->policy_age_s), COUNT(a->unacked_rows), a->heard_s, FIGURE(a->last_return),
+                reason(a->waiting));
     }
     if (shown < s->actor_count) {
         fprintf(out, "... and %u more: --json lists them all\n", s->actor_count - shown);
