@@ -31,8 +31,9 @@ struct actor {
     const struct task *task; // &run_task; NULL before the Welcome
     struct task run_task;
     struct vec_env *envs;
-    struct env_wait wait; // for creations, and for an environment in another process
-    uint64_t waited_ms;   // time of its last call
+    struct env_wait wait;    // for creations, and for an environment in another process
+    uint64_t waited_ms;      // time of its last call
+    uint64_t waits_since_ms; // begin of the call that it waits for
     struct spool *spool;
     struct policy_controller controller;
     uint64_t seed;
@@ -56,7 +57,7 @@ struct actor {
     } count;
 };
 
-static bool on_wait(void *arg, uint64_t now_ms);
+static bool on_wait(void *arg, uint64_t now_ms, uint64_t since_ms);
 static void on_abandon(void *arg);
 
 struct actor *actor_create(const struct client_identity *who, const struct port *port,
@@ -119,7 +120,8 @@ static void describe_waiting(const struct actor *a, uint64_t now_ms, char *out, 
         snprintf(out, out_len, "leaving: %llu rows are not yet acknowledged",
                  (unsigned long long)spool_rows(a->spool));
     } else if (actor_may_step(a)) {
-        return;
+        client_describe_env_wait(now_ms == a->waited_ms ? now_ms - a->waits_since_ms : 0, out,
+                                 out_len);
     } else if (spool_full(a->spool)) {
         snprintf(out, out_len,
                  "acknowledgements: %llu rows are outstanding, the maximum "
@@ -181,9 +183,10 @@ static void send_heartbeat(struct actor *a, uint64_t now_ms) {
 
 // Called while an environment is created, or computes in another process: sends a heartbeat if one
 // is due.
-static bool on_wait(void *arg, uint64_t now_ms) {
+static bool on_wait(void *arg, uint64_t now_ms, uint64_t since_ms) {
     struct actor *a = arg;
     a->waited_ms = now_ms;
+    a->waits_since_ms = since_ms;
     if (client_up(&a->server) && client_silent(&a->server, now_ms)) {
         send_heartbeat(a, now_ms);
     }

@@ -81,6 +81,14 @@ bool client_stop_requested(const struct client *c) {
     return c->who->stop_requested && c->who->stop_requested(c->who->stop_arg);
 }
 
+void client_describe_env_wait(uint64_t waited_ms, char *out, size_t out_len) {
+    out[0] = '\0';
+    if (waited_ms >= 1000) {
+        snprintf(out, out_len, "the environment: no answer for %llu s",
+                 (unsigned long long)waited_ms / 1000);
+    }
+}
+
 void client_abandon(struct client *c) {
     struct wire_msg msg = {.type = WIRE_GOODBYE};
     if (!c->who->exit_now) {

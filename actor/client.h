@@ -47,6 +47,8 @@ bool client_up(const struct client *c);
 // Whether no message was sent for heartbeat_ms.
 bool client_silent(const struct client *c, uint64_t now_ms);
 bool client_stop_requested(const struct client *c);
+// The reason for waiting while a call to the environment takes waited_ms; "" below a second.
+void client_describe_env_wait(uint64_t waited_ms, char *out, size_t out_len);
 // For env_wait.abandon: says Goodbye and ends the process.
 void client_abandon(struct client *c);
 

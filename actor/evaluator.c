@@ -33,6 +33,8 @@ struct evaluator {
     struct task task;              // of the last request
     struct evaluation *evaluation; // of that task
     struct env_wait wait;          // for creations and environments in another process
+    uint64_t waited_ms;            // time of its last call
+    uint64_t waits_since_ms;       // begin of the call that it waits for
     bool running, waiting;
     struct wire_eval_request current; // without parameters, which the evaluation has copied
     struct request next;              // while `waiting`
@@ -47,7 +49,7 @@ struct evaluator {
     } count;
 };
 
-static bool on_wait(void *arg, uint64_t now_ms);
+static bool on_wait(void *arg, uint64_t now_ms, uint64_t since_ms);
 static void on_abandon(void *arg);
 
 struct evaluator *evaluator_create(const struct client_identity *who, const struct port *port,
@@ -99,8 +101,11 @@ static void describe_waiting(const struct evaluator *e, uint64_t now_ms, char *o
                              size_t out_len) {
     if (!client_up(&e->server)) {
         session_waiting(&e->server.session, now_ms, out, out_len);
+    } else if (e->running) {
+        client_describe_env_wait(now_ms == e->waited_ms ? now_ms - e->waits_since_ms : 0, out,
+                                 out_len);
     } else {
-        snprintf(out, out_len, "%s", e->running ? "" : "the next evaluation");
+        snprintf(out, out_len, "the next evaluation");
     }
 }
 
@@ -221,8 +226,10 @@ static void send_heartbeat(struct evaluator *e, uint64_t now_ms) {
 }
 
 // Called while an environment is created, or computes in another process.
-static bool on_wait(void *arg, uint64_t now_ms) {
+static bool on_wait(void *arg, uint64_t now_ms, uint64_t since_ms) {
     struct evaluator *e = arg;
+    e->waited_ms = now_ms;
+    e->waits_since_ms = since_ms;
     if (client_up(&e->server) && client_silent(&e->server, now_ms)) {
         send_heartbeat(e, now_ms);
     }

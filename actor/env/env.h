@@ -42,7 +42,8 @@ struct env_spec {
 #define ENV_WAIT_MS 100
 struct env_wait {
     void *arg;
-    bool (*fn)(void *arg, uint64_t now_ms); // in another thread while the caller's is blocked
+    // since_ms: begin of the call. In another thread while the caller's is blocked.
+    bool (*fn)(void *arg, uint64_t now_ms, uint64_t since_ms);
     // Ends the process if fn has returned false during a creation in this process, which cannot
     // be interrupted. NULL: the creation runs to its end.
     void (*abandon)(void *arg);

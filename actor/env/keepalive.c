@@ -13,6 +13,7 @@
 
 struct keepalive {
     const struct env_wait *wait;
+    uint64_t since_ms;
     pthread_mutex_t lock;
     pthread_cond_t end;
     bool ended;
@@ -33,7 +34,7 @@ static void *run(void *arg) {
     while (!k->ended) {
         struct timespec until = after_ms(ENV_WAIT_MS);
         if (pthread_cond_timedwait(&k->end, &k->lock, &until) == ETIMEDOUT && !k->ended &&
-            !k->wait->fn(k->wait->arg, clock_ms()) && k->wait->abandon) {
+            !k->wait->fn(k->wait->arg, clock_ms(), k->since_ms) && k->wait->abandon) {
             k->wait->abandon(k->wait->arg);
         }
     }
@@ -42,13 +43,13 @@ static void *run(void *arg) {
 }
 
 bool keepalive_call(const struct env_wait *wait, void (*fn)(void *arg), void *arg) {
-    struct keepalive k = {.wait = wait, .lock = PTHREAD_MUTEX_INITIALIZER};
+    struct keepalive k = {.wait = wait, .since_ms = clock_ms(), .lock = PTHREAD_MUTEX_INITIALIZER};
     pthread_t thread;
     if (!wait) {
         fn(arg);
         return true;
     }
-    if (!wait->fn(wait->arg, clock_ms())) {
+    if (!wait->fn(wait->arg, k.since_ms, k.since_ms)) {
         return false;
     }
     pthread_condattr_t monotonic;

@@ -148,6 +148,22 @@ static const char *state_name(const struct modelserver *ms) {
     return ms->rollouts.filled ? "learning" : "filling D_model";
 }
 
+// If all connected actors wait for their environments: the reason of one of them; else NULL.
+static const char *silent_environment(const struct modelserver *ms) {
+    static const char start[] = "the environment";
+    const char *reason = NULL;
+    for (int i = 0; i < peers_count(ms->peers); i++) {
+        const struct peer *p = peers_at(ms->peers, i);
+        if (p->role == WIRE_ROLE_ACTOR && peer_is_up(p)) {
+            if (strncmp(p->waiting, start, sizeof(start) - 1) != 0) {
+                return NULL;
+            }
+            reason = p->waiting;
+        }
+    }
+    return reason;
+}
+
 // The reason for waiting of the whole run: the first condition that holds.
 static void waiting(const struct modelserver *ms, uint64_t now_ms, char *out, size_t out_len) {
     out[0] = '\0';
@@ -161,6 +177,8 @@ static void waiting(const struct modelserver *ms, uint64_t now_ms, char *out, si
         snprintf(out, out_len, "for an actor: none is connected");
     } else if (!explores && !learner_feed_is_up(&ms->feed)) {
         snprintf(out, out_len, "for the learner: it is not connected");
+    } else if (silent_environment(ms)) {
+        snprintf(out, out_len, "for %.*s", WIRE_STRING_MAX - 8, silent_environment(ms));
     } else if (evaluation_is_last(&ms->evaluation, now_ms, out, out_len)) {
         return;
     } else if (!explores && core_steps_allowed(ms, why, sizeof(why)) <= ms->ingest.steps) {

@@ -76,6 +76,10 @@ def step(seed, steps, action):
             os._exit(3)
         elif fault == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
+        elif fault == "chatter":
+            while True:
+                print("still computing", flush=True)
+                time.sleep(0.001)
         elif fault == "hang":
             time.sleep(1000)
         elif fault == "error":

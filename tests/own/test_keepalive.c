@@ -26,7 +26,8 @@ struct seen {
     atomic_bool blocked; // until abandoned
 };
 
-static bool on_wait(void *arg, uint64_t now_ms) {
+static bool on_wait(void *arg, uint64_t now_ms, uint64_t since_ms) {
+    assert_true(since_ms <= now_ms);
     struct seen *s = arg;
     s->calls++;
     s->go_on = s->go_on && s->calls < s->stop_at;

@@ -44,7 +44,7 @@ struct env {
 
 // As an environment in another process does. False: the wait was given up.
 static bool wait_for_it(const struct env_wait *wait) {
-    return slow_until_ms == 0 || wait->fn(wait->arg, slow_until_ms);
+    return slow_until_ms == 0 || wait->fn(wait->arg, slow_until_ms, slow_until_ms - slow_ms);
 }
 
 static bool is_stop_requested(void *arg) {
@@ -54,6 +54,7 @@ static bool is_stop_requested(void *arg) {
 int bad_step_at;
 bool bad_for_good;
 uint64_t slow_until_ms;
+uint64_t slow_ms;
 bool stop_requested;
 int steps_taken;
 int world_envs = 1;

@@ -19,6 +19,7 @@
 extern int bad_step_at;             // number of the step at which the simulator fails; 0: none
 extern bool bad_for_good;           // and all later steps
 extern uint64_t slow_until_ms;      // time during a wait for an environment; 0: no wait
+extern uint64_t slow_ms;            // how long that wait has lasted then
 extern bool stop_requested;         // a signal has arrived
 extern int steps_taken;             // over all environments
 extern int world_envs;              // environments of actors created from now on

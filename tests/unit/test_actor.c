@@ -382,10 +382,14 @@ static void heartbeats_continue_during_a_slow_step(void **state) {
     pass(w, 1000);
     slow_until_ms = w->now_ms + 1000;
     w->count = 0;
+    slow_ms = 7500;
     credit(w, 3, 100, 0, 0);
     step(w);
     assert_int_equal(steps_taken, 3);
     assert_true(count_sent(w, WIRE_HEARTBEAT) >= 1);
+    s = find_sent(w, WIRE_HEARTBEAT, 0);
+    assert_string_equal(s->msg.heartbeat.waiting, "the environment: no answer for 7 s");
+    slow_ms = 0;
     stop_requested = true;
     credit(w, 6, 100, 0, 0);
     step(w);

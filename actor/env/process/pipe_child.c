@@ -117,31 +117,38 @@ static bool has_exited(const struct pipe_child *c) {
     return waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid != 0;
 }
 
-// Waits until the reply pipe can be read.
-static enum ready wait_ready(struct pipe_child *c, uint64_t deadline_ms,
+struct call_time {
+    uint64_t since_ms, deadline_ms;
+};
+
+// Waits until the reply pipe can be read. The other conditions are checked at intervals, also if
+// the child prints all the time.
+static enum ready wait_ready(struct pipe_child *c, const struct call_time *t,
                              const struct env_wait *wait) {
+    uint64_t now_ms = clock_ms(), check_ms = now_ms + ENV_WAIT_MS;
     for (;;) {
         struct pollfd fds[2] = {{.fd = c->replies, .events = POLLIN},
                                 {.fd = c->out.ended ? -1 : c->output, .events = POLLIN}};
-        uint64_t now_ms = clock_ms();
-        uint64_t left_ms = deadline_ms > now_ms ? deadline_ms - now_ms : 0;
-        int n = poll(fds, 2, left_ms < ENV_WAIT_MS ? (int)left_ms : ENV_WAIT_MS);
+        uint64_t until_ms = check_ms < t->deadline_ms ? check_ms : t->deadline_ms;
+        int n = poll(fds, 2, until_ms > now_ms ? (int)(until_ms - now_ms) : 0);
         if (n > 0 && fds[1].revents != 0) {
             read_output(c);
         }
         if (n > 0 && fds[0].revents != 0) {
             return READY;
         }
-        if (n > 0 || (n < 0 && errno == EINTR)) {
+        now_ms = clock_ms();
+        if (now_ms < until_ms) {
             continue;
         }
+        check_ms = now_ms + ENV_WAIT_MS;
         if (has_exited(c)) {
             return READY_ENDED;
         }
-        if (wait != NULL && !wait->fn(wait->arg, clock_ms())) {
+        if (wait != NULL && !wait->fn(wait->arg, now_ms, t->since_ms)) {
             return READY_GIVEN_UP;
         }
-        if (clock_ms() >= deadline_ms) {
+        if (now_ms >= t->deadline_ms) {
             return READY_TIME_OUT;
         }
     }
@@ -182,10 +189,10 @@ static int describe_end(const struct pipe_child *c, enum frame_type type, char *
 
 // Reads until c->data contains at least `want` bytes; *have counts them.
 static int read_frame(struct pipe_child *c, size_t *have, size_t want, enum frame_type type,
-                      uint64_t deadline_ms, const struct env_wait *wait, char *err,
+                      const struct call_time *t, const struct env_wait *wait, char *err,
                       size_t err_len) {
     while (*have < want) {
-        switch (wait_ready(c, deadline_ms, wait)) {
+        switch (wait_ready(c, t, wait)) {
         case READY_TIME_OUT:
             return error_set(err, err_len, -1, "no answer to %s in time (task.env_timeout_s)",
                              type_name(type));
@@ -237,7 +244,8 @@ static void make_room(struct pipe_child *c, size_t bytes) {
 int pipe_child_call(struct pipe_child *c, struct pipe_child_reply *reply, enum frame_type type,
                     const void *payload, size_t len, double timeout_s, const struct env_wait *wait,
                     char *err, size_t err_len) {
-    uint64_t deadline_ms = clock_ms() + (uint64_t)(timeout_s * 1000);
+    struct call_time t = {.since_ms = clock_ms()};
+    t.deadline_ms = t.since_ms + (uint64_t)(timeout_s * 1000);
     // Unrequested bytes would be read as the reply, and all later replies would be one call late.
     ssize_t early = read(c->replies, c->data, c->data_max);
     if (early > 0) {
@@ -248,7 +256,7 @@ int pipe_child_call(struct pipe_child *c, struct pipe_child_reply *reply, enum f
         return error_set(err, err_len, -1, "the process does not read its requests");
     }
     size_t have = 0;
-    int rc = read_frame(c, &have, FRAME_HEADER, type, deadline_ms, wait, err, err_len);
+    int rc = read_frame(c, &have, FRAME_HEADER, type, &t, wait, err, err_len);
     if (rc < 0) {
         return rc;
     }
@@ -266,7 +274,7 @@ int pipe_child_call(struct pipe_child *c, struct pipe_child_reply *reply, enum f
     }
     size_t total = FRAME_HEADER + (size_t)header[1];
     make_room(c, total + 1);
-    rc = read_frame(c, &have, total, type, deadline_ms, wait, err, err_len);
+    rc = read_frame(c, &have, total, type, &t, wait, err, err_len);
     if (rc < 0) {
         return rc;
     }
