@@ -940,3 +940,43 @@ faults(
     "cli/check/findings.c",
     ("check-standing-still-insignificant", "zero - random > SIGNIFICANT * noise", "zero > random", "check"),
 )
+faults(
+    "common/base/rlimits.c",
+    ("file-size-is-a-signal",
+     "    signal(SIGXFSZ, SIG_IGN);",
+     "",
+     "rlimits"),
+    ("closed-streams-stay-closed",
+     "fcntl(fd, F_GETFD) < 0 && errno == EBADF",
+     "fcntl(fd, F_GETFD) >= 0",
+     "rlimits"),
+    ("arenas-and-stacks-as-without-limit",
+     "if (rlimits_address_space() != UINT64_MAX) {",
+     "if (rlimits_address_space() == 0) {",
+     "rlimits"),
+)
+faults(
+    "common/base/spelling.c",
+    ("everything-is-near",
+     "<= 2 * letters",
+     "<= 9 * letters",
+     "spelling config"),
+)
+faults(
+    "proto/session.c",
+    ("a-fenced-actor-tries-again",
+     "refuse->code == WIRE_REFUSED_FENCED && s->run_id == 0 &&",
+     "refuse->code == WIRE_REFUSED_FENCED &&",
+     "session"),
+    ("a-first-hello-gives-up-at-once",
+     "s->fenced < FENCED_TRIES_MAX",
+     "s->fenced < 1",
+     "session"),
+)
+faults(
+    "cli/run/spawn.c",
+    ("a-killed-actor-is-given-up",
+     "term_signal == 0 && needed && c->crashes > CHILD_FAILURES_MAX",
+     "needed && c->crashes > CHILD_FAILURES_MAX",
+     "cli_parts"),
+)

@@ -185,6 +185,11 @@ static void a_first_hello_outwaits_a_dead_start(void **state) {
     assert_int_equal(refuse(&s, 1010, WIRE_REFUSED_FENCED, true), SESSION_HANDLED);
     assert_int_equal(hear(&s, 1300, WIRE_WELCOME, RUN), SESSION_WELCOMED);
     assert_int_equal(refuse(&s, 1400, WIRE_REFUSED_FENCED, true), SESSION_STOP);
+    // A process that was welcomed and returns after a silence has been replaced.
+    s = up();
+    assert_true(session_on_tick(&s, 9000) & SESSION_HELLO);
+    session_sent(&s, 9000, true);
+    assert_int_equal(refuse(&s, 9010, WIRE_REFUSED_FENCED, true), SESSION_STOP);
 }
 
 static void other_runs_are_dropped(void **state) {
