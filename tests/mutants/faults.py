@@ -918,7 +918,7 @@ faults(
 )
 faults(
     "actor/env/keepalive.c",
-    ("keepalive-silent", "!k->wait->fn(k->wait->arg, clock_ms()) && k->wait->abandon", "k->wait->abandon == NULL", "keepalive"),
+    ("keepalive-silent", "!k->wait->fn(k->wait->arg, clock_ms(), k->since_ms) && k->wait->abandon", "k->wait->abandon == NULL", "keepalive"),
     ("keepalive-deaf", "            k->wait->abandon(k->wait->arg);", "            ;", "keepalive"),
 )
 faults(
