@@ -270,6 +270,16 @@ static bool read_u64(const struct safetensors *file, const char *name, uint64_t 
     return safetensors_copy_u64(file, name, out, 1, err, sizeof(err)) == 0;
 }
 
+// out (b->n) = the block in the file.
+static int read_block(float *out, const struct safetensors *file, const struct method_block *b,
+                      char *err, size_t err_len) {
+    if (b->absent && !safetensors_find(file, b->name)) {
+        memcpy(out, b->absent, b->n * sizeof(float));
+        return 0;
+    }
+    return safetensors_copy_f32(file, b->name, out, b->n, err, err_len);
+}
+
 // A new state of the method from the file. NULL with a sentence in err.
 static void *load_agent(const struct checkpoint *cp, const struct safetensors *file, char *err,
                         size_t err_len) {
@@ -277,8 +287,7 @@ static void *load_agent(const struct checkpoint *cp, const struct safetensors *f
     struct method_block blocks[METHOD_BLOCKS_MAX];
     int count = cp->method->blocks(agent, blocks);
     for (int i = 0; i < count; i++) {
-        if (safetensors_copy_f32(file, blocks[i].name, blocks[i].data, blocks[i].n, err, err_len) <
-            0) {
+        if (read_block(blocks[i].data, file, &blocks[i], err, err_len) < 0) {
             cp->method->destroy(agent);
             return NULL;
         }
@@ -458,13 +467,15 @@ int checkpoint_load(struct checkpoint *cp, char *err, size_t err_len) {
 // ---- another run's ----
 
 static bool is_taken(const struct config *c, const struct method_block *b) {
-    return b->weights > 0 && (b->part == METHOD_PART_POLICY ? c->from.policy : c->from.critics);
+    unsigned taken =
+        (c->from.policy ? METHOD_PART_POLICY : 0) | (c->from.critics ? METHOD_PART_CRITICS : 0);
+    return b->weights > 0 && (b->parts & taken);
 }
 
 static int take_block(const struct safetensors *file, const struct method_block *b, char *err,
                       size_t err_len) {
     float *all = xfloats(b->n);
-    int rc = safetensors_copy_f32(file, b->name, all, b->n, err, err_len);
+    int rc = read_block(all, file, b, err, err_len);
     if (rc == 0 && !stats_all_finite(all, b->n)) {
         rc = error_set(err, err_len, -1, "%s has numbers that are not finite", b->name);
     }

@@ -226,7 +226,6 @@ static void start_core(struct app *app) {
         .task = &app->daemon.task,
         .policy = app->policy,
         .run = {app->daemon.task.name, app->meta.run_id, app->meta.seed},
-        .normalizer_len = normalizer_floats(app->ensemble.in_dim),
         .ready = daemon_wake,
         .arg = &app->daemon};
     daemon_path(workers.progress_path, sizeof(workers.progress_path), &app->daemon, "progress.csv");
@@ -265,14 +264,14 @@ static void start_core(struct app *app) {
     struct ms_state state;
     struct fit_state fit = fit_state(app->fit);
     struct model model = {.params = xfloats(fit.params),
-                          .normalizer = xfloats(workers.normalizer_len),
+                          .normalizer = xfloats(fit.normalizer_floats),
                           .termination = xfloats(fit.termination_params),
                           .members = app->daemon.config.model.members,
                           .elites = app->daemon.config.model.elites};
     bool has_model = false;
     if (file_exists(workers.checkpoint_path)) {
         if (ms_checkpoint_read(workers.checkpoint_path, &workers.run, &state, &fit, &model,
-                               &has_model, workers.normalizer_len, err, sizeof(err)) != 0) {
+                               &has_model, err, sizeof(err)) != 0) {
             die(EXIT_CODE_IO, NULL, "%s", err);
         }
         setup.state = &state;

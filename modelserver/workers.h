@@ -45,7 +45,6 @@ struct workers_setup {
     const struct task *task;
     struct policy policy;
     struct ms_checkpoint_run run;
-    size_t normalizer_len;
     char progress_path[WORKERS_PATH_MAX], best_path[WORKERS_PATH_MAX],
         checkpoint_path[WORKERS_PATH_MAX];
     void (*ready)(void *arg); // a result is ready

@@ -293,7 +293,7 @@ struct bench_case *bench_add_rollouts(struct bench *b, int peak, const char *nam
     policy_slots_init(&s->policies, &policy);
     struct model *model = model_take(&s->models);
     ensemble_init(model->params, &e, 1);
-    normalizer_identity(model->normalizer, e.in_dim);
+    ensemble_normalizer_identity(model->normalizer, &e);
     struct termination heads = model_heads(&e, task->termination);
     termination_init(model->termination, &heads, 1);
     model->members = e.members;

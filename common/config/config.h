@@ -26,6 +26,10 @@ enum pacing_mode {
     PACING_RATIO,    // the same ratio on average, bounded slack, all processes overlap
 };
 
+enum model_targets {
+    MODEL_TARGETS_NORMALIZED, // standardised by the statistics of D_env
+    MODEL_TARGETS_RAW,        // as they are
+};
 enum model_stop {
     MODEL_STOP_PAPER,  // patience alone
     MODEL_STOP_BUDGET, // patience, or a number of gradient steps
@@ -106,6 +110,7 @@ struct config {
         double improvement;              // relative decrease of the holdout MSE that counts, 0.01
         int patience_epochs;             // a training ends after more epochs without improvement
         int epochs_max;                  // 0: no limit
+        enum model_targets targets;
         enum model_stop stop;
         uint64_t steps_max; // MODEL_STOP_BUDGET: gradient steps of a member in one training
     } model;
@@ -125,6 +130,7 @@ struct config {
         double target_entropy;            // NaN: auto, minus the number of actions
         double initial_temperature;       // 1
         double real_ratio;                // 0.05: fraction of real rows in a batch
+        bool scale_observations, scale_rewards; // learn in units of the data
     } sac;
     struct {
         uint64_t every_steps;

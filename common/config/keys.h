@@ -108,6 +108,9 @@
       "member")                                                                                    \
     X(model, epochs_max, INT, "0", 0, 1e6, "epochs",                                               \
       "maximum number of epochs of a training; 0: no limit")                                       \
+    X(model, targets, NAME, "normalized", 0, 0, "normalized|raw",                                  \
+      "units in which the ensemble predicts rewards and changes of observations: normalized by "   \
+      "mean and spread of the real rows, so that any scale is learned; raw, as in MBPO's code")    \
     X(model, stop, NAME, "budget", 0, 0, "paper|budget",                                           \
       "what ends a training: patience_epochs alone (paper), or steps_max as well (budget)")        \
     X(model, steps_max, U64, "500", 1, 1e9, "steps",                                               \
@@ -140,6 +143,12 @@
       "target entropy of the temperature update; auto: minus the number of actions")               \
     X(sac, initial_temperature, F64, "1", 1e-6, 1000, "", "initial temperature alpha")             \
     X(sac, real_ratio, F64, "0.05", 0, 1, "", "fraction of real rows in a batch, rounded down")    \
+    X(sac, scale_observations, BOOL, "true", 0, 0, "",                                             \
+      "policy and critics learn from observations standardised by the real rows; the published "   \
+      "policy takes observations as they are")                                                     \
+    X(sac, scale_rewards, BOOL, "true", 0, 0, "",                                                  \
+      "critics and temperature learn in units of the rewards' spread; figures stay in the "        \
+      "rewards' own")                                                                              \
     X(eval, every_steps, U64, "1000", 1, 1e9, "steps", "real steps between two evaluations")       \
     X(eval, episodes, INT, "10", 1, 1024, "episodes", "deterministic episodes per evaluation")     \
     X(eval, steps_max, U64, "10000", 1, 1e9, "steps",                                              \

@@ -7,6 +7,7 @@
 
 #include "common/base/check.h"
 #include "common/nn/elementwise.h"
+#include "common/nn/normalizer.h"
 
 #define MAX_LOGVAR_START 0.5f
 #define MIN_LOGVAR_START (-10.0f)
@@ -63,6 +64,30 @@ size_t ensemble_params(const struct ensemble *e) {
     return ensemble_min_logvar_offset(e) + (size_t)e->target_dim;
 }
 
+size_t ensemble_normalizer_floats(const struct ensemble *e) {
+    return normalizer_floats(e->in_dim) + normalizer_floats(e->target_dim);
+}
+
+size_t ensemble_target_normalizer(const struct ensemble *e) {
+    return normalizer_floats(e->in_dim);
+}
+
+void ensemble_normalizer_identity(float *block, const struct ensemble *e) {
+    normalizer_identity(block, e->in_dim);
+    normalizer_identity(block + ensemble_target_normalizer(e), e->target_dim);
+}
+
+void ensemble_target_weights(float *weight, const struct ensemble *e, const float *normalizer) {
+    const float *std = normalizer + ensemble_target_normalizer(e) + e->target_dim;
+    int moving = 0;
+    for (int j = 0; j < e->target_dim; j++) {
+        moving += std[j] != 0;
+    }
+    for (int j = 0; j < e->target_dim; j++) {
+        weight[j] = std[j] != 0 ? (float)e->target_dim / (float)moving : 0;
+    }
+}
+
 size_t ensemble_scratch(const struct ensemble *e, int B) {
     return 7 * scratch_floats((size_t)B * (size_t)e->target_dim) + mlp_scratch(&e->net, B);
 }
@@ -108,23 +133,23 @@ static void bound_logvar(const struct workspace *s, const struct ensemble *e, co
 }
 
 // Returns the loss and replaces s->out by its gradient. s->b holds w = exp(-logvar). With error =
-// mean - y, per element and up to the factor 1 / (B T):
+// mean - y, per element and up to the factor weight / (B T):
 //   dL/dmean = 2 error w,  dL/dlogvar = 1 - error^2 w,
 // and through the bounds:
 //   dL/dl = dL/dlogvar slope_min,  dL/dmin = dL/dlogvar (1 - slope_min),
 //   dL/draw = dL/dl slope_max,  dL/dmax = dL/dl (1 - slope_max).
 static float output_loss(float *mse, float *d_max, float *d_min, const struct workspace *s,
-                         const float *y, int B, int T) {
-    const float scale = 1.0f / ((float)B * (float)T);
+                         const float *y, const float *weight, int B, int T) {
     double sum = 0.0, squares = 0.0; // double: sums of B T terms
     for (int i = 0; i < B; i++) {
         float *mean = s->out + 2 * i * T, *raw = mean + T;
         for (int j = 0; j < T; j++) {
             int k = i * T + j;
+            const float scale = weight[j] / ((float)B * (float)T);
             float error = mean[j] - y[k];
             float weighted = error * s->b[k];
-            sum += (double)(error * weighted + s->logvar[k]);
-            squares += (double)(error * error);
+            sum += (double)(weight[j] * (error * weighted + s->logvar[k]));
+            squares += (double)(weight[j] * (error * error));
             float d_logvar = scale * (1.0f - error * weighted);
             float d_l = d_logvar * s->slope_min[k];
             mean[j] = scale * 2.0f * weighted;
@@ -148,7 +173,7 @@ void ensemble_member_forward(float *scratch, const struct ensemble *e, const flo
 }
 
 float ensemble_member_output(float *mse, float *d_bounds, float *scratch, const struct ensemble *e,
-                             const float *params, const float *y, int B) {
+                             const float *params, const float *y, const float *weight, int B) {
     const int T = e->target_dim;
     const size_t n = (size_t)B * (size_t)T;
     struct workspace s = workspace_at(scratch, e, B);
@@ -157,7 +182,7 @@ float ensemble_member_output(float *mse, float *d_bounds, float *scratch, const 
         s.a[k] = -s.logvar[k];
     }
     elementwise_exp(s.b, s.a, n);
-    return output_loss(mse, d_bounds, d_bounds + T, &s, y, B, T);
+    return output_loss(mse, d_bounds, d_bounds + T, &s, y, weight, B, T);
 }
 
 void ensemble_member_adam(const struct mlp_adam *a, float *params, float *scratch,
@@ -171,21 +196,26 @@ void ensemble_member_adam(const struct mlp_adam *a, float *params, float *scratc
 }
 
 float ensemble_member_loss(float *mse, float *dparams, float *scratch, const struct ensemble *e,
-                           const float *params, int member, const float *x, const float *y, int B) {
+                           const float *params, int member, const float *x, const float *y,
+                           const float *weight, int B) {
     const size_t offset = ensemble_member_offset(e, member);
     struct workspace s = workspace_at(scratch, e, B);
     ensemble_member_forward(scratch, e, params, member, x, B);
     float loss = ensemble_member_output(mse, dparams + ensemble_max_logvar_offset(e), scratch, e,
-                                        params, y, B);
+                                        params, y, weight, B);
     mlp_backward(NULL, dparams + offset, s.net, &e->net, params + offset, s.out, B);
     return loss;
 }
 
-float ensemble_bounds_loss(float *d_bounds, const struct ensemble *e, const float *params) {
+float ensemble_bounds_loss(float *d_bounds, const struct ensemble *e, const float *params,
+                           const float *weight) {
     const float *max = params + ensemble_max_logvar_offset(e);
     const float *min = params + ensemble_min_logvar_offset(e);
     double sum = 0.0;
     for (int j = 0; j < e->target_dim; j++) {
+        if (weight[j] == 0) {
+            continue;
+        }
         sum += (double)max[j] - (double)min[j];
         d_bounds[j] += BOUNDS_WEIGHT;
         d_bounds[e->target_dim + j] -= BOUNDS_WEIGHT;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The ensemble of probabilistic dynamics models (Chua et al. 2018, MBPO
 // section 5): each member maps a standardised (obs, act) to a Gaussian over
-// (reward, next_obs - obs) with a diagonal covariance.
+// the standardised (reward, next_obs - obs) with a diagonal covariance.
 //
 // A member outputs mean (T), then raw log-variance (T), with T = 1 + obs_dim and the reward first.
 // Two softplus keep the log-variance within trainable bounds that all members share:
@@ -32,17 +32,28 @@ size_t ensemble_max_logvar_offset(const struct ensemble *e);
 size_t ensemble_min_logvar_offset(const struct ensemble *e);
 size_t ensemble_scratch(const struct ensemble *e, int B);
 
+// The statistics that go with the parameters: a normalizer (normalizer.h) of the inputs, then one
+// of the targets.
+size_t ensemble_normalizer_floats(const struct ensemble *e);
+size_t ensemble_target_normalizer(const struct ensemble *e); // offset of the second
+void ensemble_normalizer_identity(float *block, const struct ensemble *e);
+// weight (T) of each target in the loss: 0 where it is constant, and equal for all others, with
+// a mean over all of 1.
+void ensemble_target_weights(float *weight, const struct ensemble *e, const float *normalizer);
+
 // Truncated normal weights, one random stream per member; bounds max_logvar = 0.5, min_logvar =
 // -10.
 void ensemble_init(float *params, const struct ensemble *e, uint64_t seed);
 
 // One member's Gaussian negative log-likelihood, up to a constant and a factor of 2:
-//   mean over (B, T) of [(mean - y)^2 exp(-logvar) + logvar]
-// x (B, in_dim) standardised, y (B, T). dparams is laid out as the parameter block: the gradient of
-// the member's network is written, the gradient of the shared bounds is added. Returns the loss;
-// *mse, unless NULL, becomes the mean over (B, T) of (mean - y)^2.
+//   mean over (B, T) of weight_j [(mean - y)^2 exp(-logvar) + logvar]
+// x (B, in_dim) and y (B, T) standardised, weight (T) of the targets. dparams is laid out as the
+// parameter block: the gradient of the member's network is written, the gradient of the shared
+// bounds is added. Returns the loss; *mse, unless NULL, becomes the mean over (B, T) of weight_j
+// (mean - y)^2.
 float ensemble_member_loss(float *mse, float *dparams, float *scratch, const struct ensemble *e,
-                           const float *params, int member, const float *x, const float *y, int B);
+                           const float *params, int member, const float *x, const float *y,
+                           const float *weight, int B);
 
 // ensemble_member_loss in three stages, for concurrent training of members. Only `output` reads the
 // bounds, which change when all members are done with a step; only `adam` writes params, and there
@@ -51,13 +62,14 @@ float ensemble_member_loss(float *mse, float *dparams, float *scratch, const str
 void ensemble_member_forward(float *scratch, const struct ensemble *e, const float *params,
                              int member, const float *x, int B);
 float ensemble_member_output(float *mse, float *d_bounds, float *scratch, const struct ensemble *e,
-                             const float *params, const float *y, int B);
+                             const float *params, const float *y, const float *weight, int B);
 void ensemble_member_adam(const struct mlp_adam *a, float *params, float *scratch,
                           const struct ensemble *e, int member, int B);
 
-// The loss on the bounds: 0.01 sum(max_logvar) - 0.01 sum(min_logvar). Adds the gradient to
-// d_bounds (2 T), returns the value. (Weight decay is left to the optimizer.)
-float ensemble_bounds_loss(float *d_bounds, const struct ensemble *e, const float *params);
+// The loss on the bounds: 0.01 sum(max_logvar) - 0.01 sum(min_logvar) over targets of weight > 0.
+// Adds the gradient to d_bounds (2 T), returns the value. (Weight decay is left to the optimizer.)
+float ensemble_bounds_loss(float *d_bounds, const struct ensemble *e, const float *params,
+                           const float *weight);
 
 // Predicts mean (B, T) and logvar (B, T; may be NULL) of one member. Inference only.
 void ensemble_predict(float *mean, float *logvar, float *scratch, const struct ensemble *e,

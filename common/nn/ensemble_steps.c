@@ -82,7 +82,7 @@ static void step_bounds(struct ensemble_steps *s, uint32_t step) {
             sum[j] += s->d_bounds[(size_t)i * n + j];
         }
     }
-    ensemble_bounds_loss(sum, &s->e, t->params);
+    ensemble_bounds_loss(sum, &s->e, t->params, t->weight);
     adam_step(t->params + at, t->m + at, t->v + at, sum, n, &t->adam, 0, t->t + step + 1);
     thread_team_raise(s->team, &s->bounds_steps, step + 1);
 }
@@ -98,7 +98,7 @@ static void step_member(struct ensemble_steps *s, int worker, int member, uint32
     ensemble_member_forward(w->scratch, e, t->params, member, w->x, B);
     thread_team_wait(s->team, worker, &s->bounds_steps, step);
     memset(d_bounds, 0, 2 * (size_t)e->target_dim * sizeof(float));
-    ensemble_member_output(NULL, d_bounds, w->scratch, e, t->params, w->y, B);
+    ensemble_member_output(NULL, d_bounds, w->scratch, e, t->params, w->y, t->weight, B);
     unsigned all = (unsigned)e->members * (step + 1);
     if (atomic_fetch_add(&s->contributions, 1) + 1 == all) {
         step_bounds(s, step);

@@ -13,7 +13,7 @@ static void update(void *self, uint64_t t, const struct method_source *source,
     replay_sample(&m->batch, 0, n_real, source->d_env, &rng);
     rng = rng_make(m->config.run.seed, RNG_REPLAY_MODEL, t);
     replay_sample(&m->batch, n_real, B - n_real, source->d_model, &rng);
-    sac_method_update_from_batch(m, t, metrics);
+    sac_method_update_from_batch(m, t, source->d_env, metrics);
 }
 
 const struct method method_mbpo = {

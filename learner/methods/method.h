@@ -27,15 +27,17 @@ struct method_source {
 };
 
 // What a new run can take over from another one (`spur run --from`).
-enum method_part { METHOD_PART_POLICY, METHOD_PART_CRITICS };
+enum method_part { METHOD_PART_POLICY = 1, METHOD_PART_CRITICS = 2 };
 
 // A part of the state that a checkpoint holds.
 struct method_block {
     const char *name; // of the tensor, "critic.target"
     float *data;      // borrowed
     size_t n;
-    enum method_part part;
+    unsigned parts; // enum method_part bits; taken over with either
     size_t weights; // leading floats that a new run takes over; the others are the optimizer's
+    // (n) the value where a file of an earlier build lacks the block; NULL: it must be there.
+    const float *absent;
 };
 
 // The policy for the actors; borrowed until the next update.

@@ -8,7 +8,10 @@
 
 #include "common/base/check.h"
 #include "common/base/stats.h"
+#include "common/nn/normalizer.h"
+#include "common/nn/reparam.h"
 #include "common/nn/rng_bulk.h"
+#include "common/task/task.h"
 
 // Divides one block of memory into parts; without a block it only measures.
 struct layout {
@@ -243,6 +246,49 @@ void sac_update(struct sac_metrics *metrics, struct sac *s, const struct replay_
     gather_metrics(metrics, &round);
     update_temperature(s, metrics->entropy, round.t);
     s->updates = round.t;
+}
+
+// ---- units ----
+
+static void change_critics(float *params, const struct critic *c, const struct sac_units *from,
+                           const struct sac_units *to) {
+    for (int k = 0; k < 2; k++) {
+        float *own = params + critic_offset(c, k);
+        reparam_inputs(own, &c->net, from->observations, to->observations, c->obs_dim,
+                       NORMALIZER_INPUT_LIMIT);
+        reparam_outputs(own, &c->net, from->values, to->values, 0, 1);
+    }
+}
+
+void sac_change_units(struct sac *s, const struct sac_units *from, const struct sac_units *to) {
+    reparam_inputs(s->policy_params, &s->policy.net, from->observations, to->observations,
+                   s->policy.obs_dim, NORMALIZER_INPUT_LIMIT);
+    change_critics(s->critic_params, &s->critic, from, to);
+    change_critics(s->critic_target, &s->critic, from, to);
+    s->alpha[0] += logf(from->values[1] / to->values[1]);
+}
+
+// A Glorot layer of the inputs that move alone (mlp_init_glorot).
+static void start_inputs(float *params, const struct mlp *net, int constant) {
+    double all = net->dims[0] + net->dims[1];
+    reparam_scale_inputs(params, net, sqrt(all / (all - constant)));
+}
+
+void sac_start_units(struct sac *s, const struct sac_units *units) {
+    int O = s->policy.obs_dim, constant = O - reparam_moving(units->observations, O);
+    start_inputs(s->policy_params, &s->policy.net, constant);
+    for (int k = 0; k < 2; k++) {
+        start_inputs(s->critic_params + critic_offset(&s->critic, k), &s->critic.net, constant);
+        start_inputs(s->critic_target + critic_offset(&s->critic, k), &s->critic.net, constant);
+    }
+}
+
+void sac_fold_policy(float *params, const struct sac *s, const float *observations) {
+    const struct policy *p = &s->policy;
+    float identity[2 * TASK_OBS_DIM_MAX];
+    normalizer_identity(identity, p->obs_dim);
+    memcpy(params, s->policy_params, s->policy_n * sizeof(float));
+    reparam_inputs(params, &p->net, observations, identity, p->obs_dim, INFINITY);
 }
 
 void sac_blocks(struct sac_block blocks[SAC_BLOCKS], const struct sac *s) {

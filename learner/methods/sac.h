@@ -93,6 +93,19 @@ uint64_t sac_bytes(const struct sac_config *config); // of memory after sac_init
 // One update from a batch of config.batch_size rows.
 void sac_update(struct sac_metrics *metrics, struct sac *s, const struct replay_batch *batch);
 
+// A change of the units that observations and values are in (learner/methods/scaling.h): the
+// observations' normalizer, and mean and std of the values.
+struct sac_units {
+    const float *observations; // (2 obs_dim)
+    float values[2];
+};
+// Random networks start as if they had only the observations that move.
+void sac_start_units(struct sac *s, const struct sac_units *units);
+// Re-parametrises all networks and the temperature, which keep their meaning.
+void sac_change_units(struct sac *s, const struct sac_units *from, const struct sac_units *to);
+// params (policy_params) = the policy as a function of observations that are not standardised.
+void sac_fold_policy(float *params, const struct sac *s, const float *observations);
+
 // The parts of the state, for checkpoints.
 #define SAC_BLOCKS 8
 struct sac_block {

@@ -31,9 +31,19 @@ struct sac_config sac_method_config(const struct config *c, const struct task *t
 _Static_assert(THREAD_PLAN_LEARNER_MAX == SAC_THREADS_MAX,
                "the thread plan knows how many threads an update uses");
 
+static struct scaling_config scaling_of(const struct config *c, const struct task *task) {
+    return (struct scaling_config){.obs_dim = task->obs_dim,
+                                   .observations = c->sac.scale_observations,
+                                   .rewards = c->sac.scale_rewards};
+}
+
 uint64_t sac_method_memory(const struct config *config, const struct task *task) {
     struct sac_config sac = sac_method_config(config, task);
-    return sac_bytes(&sac);
+    struct scaling_config scaling = scaling_of(config, task);
+    struct policy policy =
+        policy_make(sac.obs_dim, sac.act_dim, sac.hidden_width, sac.hidden_layers);
+    return sac_bytes(&sac) +
+           (3 * scaling_floats(&scaling) + policy_params(&policy)) * sizeof(float);
 }
 
 void *sac_method_create(const struct config *config, const struct task *task) {
@@ -42,6 +52,14 @@ void *sac_method_create(const struct config *config, const struct task *task) {
     struct sac_config sac = sac_method_config(config, task);
     sac_init(&m->sac, &sac);
     replay_batch_init(&m->batch, sac.batch_size, task->obs_dim, task->act_dim);
+    struct scaling_config scaling = scaling_of(config, task);
+    size_t n = scaling_floats(&scaling);
+    m->memory = xfloats(3 * n + m->sac.policy_n);
+    scaling_init(&m->scaling, &scaling, m->memory);
+    m->next_scaling = m->memory + n;
+    m->identity = m->memory + 2 * n;
+    scaling_identity(m->identity, &scaling);
+    m->policy = m->memory + 3 * n;
     return m;
 }
 
@@ -49,16 +67,18 @@ void sac_method_destroy(void *self) {
     struct sac_method *m = self;
     replay_batch_deinit(&m->batch);
     sac_deinit(&m->sac);
+    free(m->memory);
     free(m);
 }
 
 struct method_policy sac_method_policy(const void *self) {
     const struct sac_method *m = self;
-    return (struct method_policy){.shape = &m->sac.policy, .params = m->sac.policy_params};
+    sac_fold_policy(m->policy, &m->sac, scaling_observations(&m->scaling));
+    return (struct method_policy){.shape = &m->sac.policy, .params = m->policy};
 }
 
 int sac_method_blocks(const void *self, struct method_block blocks[METHOD_BLOCKS_MAX]) {
-    _Static_assert(SAC_BLOCKS <= METHOD_BLOCKS_MAX, "SAC's blocks fit");
+    _Static_assert(SAC_BLOCKS < METHOD_BLOCKS_MAX, "the blocks fit");
     const struct sac_method *m = self;
     struct sac_block sac[SAC_BLOCKS];
     sac_blocks(sac, &m->sac);
@@ -68,11 +88,17 @@ int sac_method_blocks(const void *self, struct method_block blocks[METHOD_BLOCKS
             .name = sac[i].name,
             .data = sac[i].data,
             .n = sac[i].n,
-            .part = critics ? METHOD_PART_CRITICS : METHOD_PART_POLICY,
+            .parts = critics ? METHOD_PART_CRITICS : METHOD_PART_POLICY,
             .weights = sac[i].weights,
         };
     }
-    return SAC_BLOCKS;
+    blocks[SAC_BLOCKS] = (struct method_block){.name = "scaling",
+                                               .data = m->scaling.state,
+                                               .n = scaling_floats(&m->scaling.config),
+                                               .parts = METHOD_PART_POLICY | METHOD_PART_CRITICS,
+                                               .weights = scaling_kept(&m->scaling.config),
+                                               .absent = m->identity};
+    return SAC_BLOCKS + 1;
 }
 
 const char *const sac_method_metrics[] = {"critic_loss", "actor_loss", "temperature",
@@ -84,16 +110,49 @@ static uint64_t real_step(const struct config *c, uint64_t t) {
     return config_explore_end(c) + (uint64_t)learning;
 }
 
-void sac_method_update_from_batch(struct sac_method *m, uint64_t t, struct metrics *metrics) {
-    struct sac_metrics of_update;
-    m->sac.config.discount = config_discount(&m->config, real_step(&m->config, t));
+static struct sac_units units_of(const struct scaling *s, double discount) {
+    return (struct sac_units){
+        .observations = scaling_observations(s),
+        .values = {(float)scaling_value_offset(s, discount), (float)scaling_reward_scale(s)}};
+}
+
+// Units of a larger D_env. Random networks have no function to keep.
+static void refresh_scaling(struct sac_method *m, const struct replay *d_env) {
+    if (!scaling_due(&m->scaling, d_env)) {
+        return;
+    }
+    struct scaling next = m->scaling;
+    next.state = m->next_scaling;
+    size_t bytes = scaling_floats(&next.config) * sizeof(float);
+    memcpy(next.state, m->scaling.state, bytes);
+    scaling_fit(&next, d_env);
+    double discount = m->sac.config.discount;
+    struct sac_units from = units_of(&m->scaling, discount), to = units_of(&next, discount);
+    if (scaling_in_use(&m->scaling)) {
+        sac_change_units(&m->sac, &from, &to);
+    } else {
+        sac_start_units(&m->sac, &to);
+    }
+    memcpy(m->scaling.state, next.state, bytes);
+}
+
+void sac_method_update_from_batch(struct sac_method *m, uint64_t t, const struct replay *d_env,
+                                  struct metrics *metrics) {
+    struct sac_metrics of;
+    double discount = config_discount(&m->config, real_step(&m->config, t));
+    m->sac.config.discount = discount;
     m->sac.updates = t - 1;
-    sac_update(&of_update, &m->sac, &m->batch);
-    metrics_set(metrics, "critic_loss", of_update.critic_loss);
-    metrics_set(metrics, "actor_loss", of_update.actor_loss);
-    metrics_set(metrics, "temperature", of_update.temperature);
-    metrics_set(metrics, "entropy", of_update.entropy);
-    metrics_set(metrics, "q_mean", of_update.q_mean);
+    refresh_scaling(m, d_env);
+    scaling_apply(&m->batch, &m->scaling, discount);
+    sac_update(&of, &m->sac, &m->batch);
+    // In the environment's units.
+    double scale = scaling_reward_scale(&m->scaling);
+    double offset = scaling_value_offset(&m->scaling, discount);
+    metrics_set(metrics, "critic_loss", scale * scale * of.critic_loss);
+    metrics_set(metrics, "actor_loss", scale * of.actor_loss - offset);
+    metrics_set(metrics, "temperature", scale * of.temperature);
+    metrics_set(metrics, "entropy", of.entropy);
+    metrics_set(metrics, "q_mean", scale * of.q_mean + offset);
 }
 
 // ---- method: sac ----
@@ -103,7 +162,7 @@ static void update(void *self, uint64_t t, const struct method_source *source,
     struct sac_method *m = self;
     struct rng rng = rng_make(m->config.run.seed, RNG_REPLAY_REAL, t);
     replay_sample(&m->batch, 0, m->batch.rows, source->d_env, &rng);
-    sac_method_update_from_batch(m, t, metrics);
+    sac_method_update_from_batch(m, t, source->d_env, metrics);
 }
 
 const struct method method_sac = {

@@ -8,6 +8,7 @@
 
 #include "learner/methods/method.h"
 #include "learner/methods/sac.h"
+#include "learner/methods/scaling.h"
 
 #define SAC_METHOD_SHAPE_KEYS "sac.hidden_width sac.hidden_layers"
 
@@ -15,6 +16,11 @@ struct sac_method {
     struct config config; // a copy
     struct sac sac;
     struct replay_batch batch;
+    struct scaling scaling; // units of sac
+    float *memory;          // of the following and of scaling
+    float *next_scaling;    // (scaling_floats) scratch
+    float *identity;        // (scaling_floats) of checkpoints of earlier builds
+    float *policy;          // (policy_params) in the units of the environment
 };
 
 struct sac_config sac_method_config(const struct config *config, const struct task *task);
@@ -29,7 +35,8 @@ void sac_method_destroy(void *self);
 struct method_policy sac_method_policy(const void *self);
 int sac_method_blocks(const void *self, struct method_block blocks[METHOD_BLOCKS_MAX]);
 
-// Update t from the batch, at the discount of that update.
-void sac_method_update_from_batch(struct sac_method *m, uint64_t t, struct metrics *metrics);
+// Update t from the batch, at the discount of that update and in units of D_env.
+void sac_method_update_from_batch(struct sac_method *m, uint64_t t, const struct replay *d_env,
+                                  struct metrics *metrics);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/nn/normalizer.h"
 
 void training_init(struct training *t, const struct run_context *run, const struct ms_jobs *jobs,
                    struct counters *counters) {
@@ -76,6 +77,12 @@ static void log_model(const struct model *m) {
     log_info("model %llu: %llu rows, %llu epochs, holdout error %.4g",
              (unsigned long long)m->version, (unsigned long long)m->env_rows,
              (unsigned long long)m->epochs, model_holdout_mse(m));
+    if (m->outliers > 0) {
+        log_warn("model %llu: %llu rows left out: an observation or its change is more than %.0f "
+                 "standard deviations from the mean",
+                 (unsigned long long)m->version, (unsigned long long)m->outliers,
+                 (double)NORMALIZER_OUTLIER);
+    }
     if (m->termination) {
         struct termination_score s = model_termination_score(m);
         log_info("termination heads: of %.0f held-out terminal rows %.3g missed; false "

@@ -2,6 +2,7 @@
 // Bootstrap and holdout, epochs on a thread team, early stopping, elites.
 #include "modelserver/model/fit.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,16 +12,22 @@
 #include "common/base/thread_team.h"
 #include "common/nn/ensemble_steps.h"
 #include "common/nn/normalizer.h"
+#include "common/nn/reparam.h"
 #include "modelserver/model/termination_fit.h"
 
 #define SCORE_ROWS MLP_INFER_ROWS // per pass: activations stay in the cache
-#define BEST_AT_FIRST 1e10        // larger than any finite error
+// Standardised targets further out are moved to this distance: the square of a single reward would
+// otherwise outweigh all others.
+#define TARGET_LIMIT 100.0f
+// The reward's, in place of NORMALIZER_REACH: the rare large reward of a goal is not an outlier.
+#define REWARD_REACH 1000.0f
 
 struct fit {
     struct ensemble e;
     struct adam adam;
     float decay[MLP_LAYERS_MAX];
     int elites, batch, patience, epochs_max;
+    bool raw_targets;
     uint64_t steps_max; // UINT64_MAX: no bound
     double holdout_ratio, improvement;
     uint64_t holdout_max, rows_max, seed;
@@ -36,10 +43,12 @@ struct fit {
 
     // The current training. Row r of x and y is the r-th of the permutation; the
     // first `holdout` rows are held out.
-    float *x, *y; // (rows_max, in_dim), (rows_max, target_dim)
-    float *normalizer;
+    float *x, *y;                       // (rows_max, in_dim), (rows_max, target_dim)
+    float *normalizer, *new_normalizer; // of `weights` (random ones: 0) and `new_weights`
+    struct normalizer_column *columns;  // (target_dim) scratch
+    float *target_weight;               // (target_dim)
     uint32_t *permutation;
-    uint32_t holdout, train;
+    uint32_t holdout, train, outliers;
     double *errors; // (members, blocks of held-out rows) sums of squares
     struct member {
         uint32_t *rows; // (rows_max) bootstrap sample, in the order of this epoch
@@ -70,6 +79,7 @@ struct fit *fit_create(const struct config *config, const struct ensemble *e, ui
     }
     f->elites = config->model.elites;
     f->batch = config->model.batch_size;
+    f->raw_targets = config->model.targets == MODEL_TARGETS_RAW;
     f->patience = config->model.patience_epochs;
     f->epochs_max = config->model.epochs_max;
     f->steps_max = config->model.stop == MODEL_STOP_BUDGET ? config->model.steps_max : UINT64_MAX;
@@ -89,7 +99,10 @@ struct fit *fit_create(const struct config *config, const struct ensemble *e, ui
     f->x = xcalloc(rows_max * (size_t)e->in_dim, sizeof(float));
     f->y = xcalloc(rows_max * (size_t)e->target_dim, sizeof(float));
     f->permutation = xcalloc(rows_max, sizeof(uint32_t));
-    f->normalizer = xfloats(normalizer_floats(e->in_dim));
+    f->normalizer = xfloats(ensemble_normalizer_floats(e));
+    f->new_normalizer = xfloats(ensemble_normalizer_floats(e));
+    f->columns = xcalloc((size_t)e->target_dim, sizeof(f->columns[0]));
+    f->target_weight = xfloats((size_t)e->target_dim);
     f->errors = xcalloc((uint64_t)e->members * score_blocks(rows_max), sizeof(double));
     for (int i = 0; i < e->members; i++) {
         f->member[i].rows = xcalloc(rows_max, sizeof(uint32_t));
@@ -125,11 +138,13 @@ void fit_destroy(struct fit **fit) {
         free(f->member[i].rows);
         free(f->member[i].best_params);
     }
-    float *blocks[] = {f->weights, f->m, f->v, f->new_weights, f->new_m,
-                       f->new_v,   f->x, f->y, f->normalizer};
+    float *blocks[] = {f->weights,      f->m, f->v, f->new_weights, f->new_m,
+                       f->new_v,        f->x, f->y, f->normalizer,  f->new_normalizer,
+                       f->target_weight};
     for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++) {
         free(blocks[i]);
     }
+    free(f->columns);
     free(f->permutation);
     free(f->errors);
     free(f);
@@ -140,8 +155,8 @@ uint64_t fit_memory_bytes(const struct config *config, const struct ensemble *e,
                           int threads) {
     uint64_t members = (uint64_t)e->members;
     uint64_t row = (uint64_t)(e->in_dim + e->target_dim);
-    uint64_t floats = 6 * ensemble_params(e) + members * mlp_params(&e->net) + rows_max * row +
-                      rows_max * (members + 1);
+    uint64_t floats = 6 * ensemble_params(e) + 2 * ensemble_normalizer_floats(e) +
+                      members * mlp_params(&e->net) + rows_max * row + rows_max * (members + 1);
     uint64_t worker = ensemble_scratch(e, SCORE_ROWS) + SCORE_ROWS * (uint64_t)e->target_dim;
     struct termination heads = model_heads(e, config->task.termination);
     uint64_t for_heads =
@@ -155,7 +170,9 @@ struct fit_state fit_state(struct fit *f) {
     if (!f) {
         return (struct fit_state){0};
     }
-    struct fit_state state = {.params = f->params,
+    struct fit_state state = {.normalizer_floats = ensemble_normalizer_floats(&f->e),
+                              .normalizer = f->normalizer,
+                              .params = f->params,
                               .weights = f->weights,
                               .adam_m = f->m,
                               .adam_v = f->v,
@@ -168,8 +185,7 @@ struct fit_state fit_state(struct fit *f) {
 
 // ---- preparing a training ----
 
-// Gathers inputs and targets in the order of the permutation, so that both
-// splits are contiguous, and fits the normaliser to the training rows.
+// Gathers inputs and targets in the order of the permutation, so that both splits are contiguous.
 static void gather(struct fit *f, const struct env_columns *d, uint32_t rows) {
     size_t o = (size_t)f->e.obs_dim, a = (size_t)f->e.act_dim;
     for (uint32_t r = 0; r < rows; r++) {
@@ -183,9 +199,81 @@ static void gather(struct fit *f, const struct env_columns *d, uint32_t rows) {
             y[1 + j] = next[j] - obs[j];
         }
     }
-    int in = f->e.in_dim;
-    normalizer_fit(f->normalizer, f->x + (size_t)f->holdout * (o + a), f->train, in);
-    normalizer_apply(f->x, f->normalizer, f->x, rows, in);
+}
+
+// A difference of observations is known no better than they are.
+static void set_columns(struct fit *f, const float *inputs) {
+    const float *mean = inputs, *std = inputs + f->e.in_dim;
+    f->columns[0] = (struct normalizer_column){0, REWARD_REACH};
+    for (int j = 0; j < f->e.obs_dim; j++) {
+        float resolution = normalizer_resolution(fabsf(mean[j]) + std[j]);
+        f->columns[1 + j] = (struct normalizer_column){resolution, NORMALIZER_REACH};
+    }
+}
+
+// Copies row `from` of x and y to row `to`.
+static void copy_row(struct fit *f, uint32_t to, uint32_t from) {
+    size_t in = (size_t)f->e.in_dim, out = (size_t)f->e.target_dim;
+    memmove(f->x + to * in, f->x + from * in, in * sizeof(float));
+    memmove(f->y + to * out, f->y + from * out, out * sizeof(float));
+}
+
+// Whether input and differences are near those of the other rows. A reward has a bound instead
+// (TARGET_LIMIT).
+static bool is_covered(const struct fit *f, uint32_t row) {
+    const struct ensemble *e = &f->e;
+    const float *inputs = f->new_normalizer;
+    const float *mean = inputs + ensemble_target_normalizer(e), *std = mean + e->target_dim;
+    return normalizer_covers(inputs, inputs + e->in_dim, f->x + row * (size_t)e->in_dim,
+                             e->in_dim) &&
+           normalizer_covers(mean + 1, std + 1, f->y + row * (size_t)e->target_dim + 1, e->obs_dim);
+}
+
+// Replaces outlying rows first, ..., end - 1 by the usable row before them, leading ones by the
+// first usable row. The error of a single sensor fault would outweigh that of all other rows.
+static void replace_outliers(struct fit *f, uint32_t first, uint32_t end) {
+    uint32_t usable = first;
+    while (usable < end && !is_covered(f, usable)) {
+        usable++;
+    }
+    if (usable == end) {
+        return;
+    }
+    for (uint32_t r = first; r < end; r++) {
+        if (r > usable && is_covered(f, r)) {
+            usable = r;
+        } else if (r != usable) {
+            copy_row(f, r, usable);
+            f->outliers++;
+        }
+    }
+}
+
+// Fits the normalizers to the training rows and applies them to all rows. The weights, which have
+// learnt in the units of the training before, are re-parametrised.
+static void normalize(struct fit *f, uint32_t rows) {
+    const struct ensemble *e = &f->e;
+    float *inputs = f->new_normalizer, *targets = inputs + ensemble_target_normalizer(e);
+    const float *x = f->x + (size_t)f->holdout * (size_t)e->in_dim;
+    const float *y = f->y + (size_t)f->holdout * (size_t)e->target_dim;
+    f->outliers = 0;
+    ensemble_normalizer_identity(f->new_normalizer, e);
+    normalizer_fit(inputs, x, f->train, e->in_dim, NULL);
+    if (!f->raw_targets) {
+        set_columns(f, inputs);
+        normalizer_fit(targets, y, f->train, e->target_dim, f->columns);
+        replace_outliers(f, 0, f->holdout);
+        replace_outliers(f, f->holdout, rows);
+    }
+    normalizer_apply(f->x, inputs, f->x, rows, e->in_dim, NORMALIZER_INPUT_LIMIT);
+    normalizer_apply(f->y, targets, f->y, rows, e->target_dim,
+                     f->raw_targets ? INFINITY : TARGET_LIMIT);
+    ensemble_target_weights(f->target_weight, e, f->new_normalizer);
+    if (reparam_moving(f->normalizer, e->in_dim) > 0) {
+        reparam_ensemble(f->new_weights, e, f->normalizer, f->new_normalizer);
+    } else {
+        reparam_fresh_ensemble(f->new_weights, e, f->new_normalizer);
+    }
 }
 
 static void prepare(struct fit *f, const struct env_columns *d, uint32_t rows, uint64_t number) {
@@ -195,12 +283,12 @@ static void prepare(struct fit *f, const struct env_columns *d, uint32_t rows, u
     f->train = rows - f->holdout;
     struct rng split = rng_make(f->seed, RNG_MODEL_SPLIT, number);
     rng_permutation(&split, f->permutation, rows);
-    gather(f, d, rows);
-
     memcpy(f->new_weights, f->weights, f->params * sizeof(float));
     memcpy(f->new_m, f->m, f->params * sizeof(float));
     memcpy(f->new_v, f->v, f->params * sizeof(float));
     f->new_adam_steps = f->adam_steps;
+    gather(f, d, rows);
+    normalize(f, rows);
     for (int i = 0; i < f->e.members; i++) {
         struct member *member = &f->member[i];
         struct rng draw = rng_make(f->seed, RNG_MODEL_BOOTSTRAP, number * 64 + (uint64_t)i);
@@ -208,7 +296,7 @@ static void prepare(struct fit *f, const struct env_columns *d, uint32_t rows, u
             member->rows[r] = f->holdout + rng_below(&draw, f->train);
         }
         member->shuffle = rng_make(f->seed, RNG_MODEL_SHUFFLE, number * 64 + (uint64_t)i);
-        member->best = BEST_AT_FIRST;
+        member->best = INFINITY; // the first score is an improvement, however large
         memcpy(member->best_params, f->new_weights + ensemble_member_offset(&f->e, i),
                f->member_params * sizeof(float));
     }
@@ -257,7 +345,7 @@ static void score_block(void *arg, int item, int worker) {
     double sum = 0;
     for (size_t j = 0; j < n * out; j++) {
         double error = (double)w->mean[j] - (double)y[j];
-        sum += error * error;
+        sum += (double)f->target_weight[j % out] * (error * error);
     }
     f->errors[item] = sum;
 }
@@ -273,7 +361,9 @@ static void score_member(void *arg, int item, int worker) {
         sum += f->errors[(uint64_t)item * blocks + i];
     }
     member->score = sum / ((double)f->holdout * (double)f->e.target_dim);
-    member->improved = (member->best - member->score) / member->best > f->improvement;
+    member->improved =
+        member->score < member->best &&
+        (isinf(member->best) || member->best - member->score > f->improvement * member->best);
     if (member->improved) {
         member->best = member->score;
         memcpy(member->best_params, f->new_weights + ensemble_member_offset(&f->e, item),
@@ -294,6 +384,7 @@ static bool run_epoch(struct fit *f, const atomic_bool *stop) {
                                          .v = f->new_v,
                                          .adam = f->adam,
                                          .decay = f->decay,
+                                         .weight = f->target_weight,
                                          .t = f->new_adam_steps,
                                          .batch = fill_batch,
                                          .arg = f};
@@ -373,12 +464,14 @@ enum fit_result fit_train(struct fit *f, struct model *out, const struct env_col
     swap(&f->weights, &f->new_weights);
     swap(&f->m, &f->new_m);
     swap(&f->v, &f->new_v);
+    swap(&f->normalizer, &f->new_normalizer);
     f->adam_steps = f->new_adam_steps;
     memcpy(out->params, f->weights, f->params * sizeof(float));
-    memcpy(out->normalizer, f->normalizer, normalizer_floats(f->e.in_dim) * sizeof(float));
+    memcpy(out->normalizer, f->normalizer, ensemble_normalizer_floats(&f->e) * sizeof(float));
     choose_elites(f, out);
     out->epochs = (uint64_t)epochs;
     out->env_rows = rows;
+    out->outliers = f->outliers;
     out->version = number + 1;
     return FIT_DONE;
 }

@@ -4,12 +4,15 @@
 //
 // Every training draws a new permutation of the rows. The first min(rows * holdout
 // ratio, holdout_rows_max) are held out from all members; the others are training
-// rows. The input normaliser is fitted to the training rows; targets (reward,
-// next_obs - obs) are not normalised. Each member draws one bootstrap sample of the
+// rows. Normalizers of inputs and targets (reward, next_obs - obs) are fitted to the
+// training rows, and the weights re-parametrised, so that each member predicts what
+// it predicted before (common/nn/reparam.h); model.targets raw, as in MBPO's code,
+// leaves targets as they are. Targets that are constant have no part in loss and
+// error. Each member draws one bootstrap sample of the
 // training rows (with replacement, of the same number) and a new order of it in
 // every epoch. An epoch ends with the holdout error of each member (squared error
-// of the means); if it fell by more than `improvement` relative to the member's
-// best, the weights are saved as its best. Training stops after more than
+// of the means, in units of the standardised targets); if it fell by more than `improvement`
+// relative to the member's best, the weights are saved as its best. Training stops after more than
 // `patience_epochs` epochs in a row without improvement of any member (with
 // model.stop budget: or when another epoch would exceed model.steps_max gradient
 // steps). Then each member's best weights are restored, and the `elites` members

@@ -14,6 +14,8 @@ enum fit_result {
 
 // Weights and optimizer state between trainings, for checkpoints.
 struct fit_state {
+    size_t normalizer_floats;
+    float *normalizer; // of inputs and targets (ensemble_normalizer_floats)
     size_t params;
     float *weights, *adam_m, *adam_v; // (params)
     uint64_t *adam_steps;

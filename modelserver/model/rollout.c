@@ -37,6 +37,7 @@ struct rollout {
     uint32_t group_first[ENSEMBLE_MEMBERS_MAX + 1];
     // One pass.
     uint32_t row[PASS_ROWS]; // indices among the rows of the step
+    bool covered[PASS_ROWS]; // whether the state is near the data
     uint64_t *block;         // (PASS_ROWS * blocks of a row)
     uint32_t *words;         // (PASS_ROWS, words of a row)
     float *noise;            // likewise
@@ -233,17 +234,22 @@ static void group(struct rollout *r, const struct rollout_job *job, uint32_t n, 
 }
 
 // Samples one member's prediction for the n rows of r->row. obs, actions, reward
-// and next are columns of the step.
+// and next are columns of the step. A state far outside the data
+// has no prediction: its reward is NaN.
 static void predict(struct rollout *r, float *reward, float *next, const float *obs,
                     const float *actions, const struct rollout_job *job, int member, uint32_t n,
                     uint32_t step) {
     size_t o = (size_t)r->e.obs_dim, a = (size_t)r->e.act_dim, t = (size_t)r->e.target_dim;
+    const float *normalizer = job->model->normalizer;
     for (uint32_t i = 0; i < n; i++) {
         float *x = r->x + i * (o + a);
         memcpy(x, obs + r->row[i] * o, o * sizeof(float));
         memcpy(x + o, actions + r->row[i] * a, a * sizeof(float));
+        r->covered[i] = normalizer_covers(normalizer, normalizer + r->e.in_dim, x, r->e.in_dim);
     }
-    normalizer_apply(r->x, job->model->normalizer, r->x, n, r->e.in_dim);
+    const float *target_mean = normalizer + ensemble_target_normalizer(&r->e);
+    const float *target_std = target_mean + t;
+    normalizer_apply(r->x, normalizer, r->x, n, r->e.in_dim, NORMALIZER_INPUT_LIMIT);
     ensemble_predict(r->mean, r->logvar, r->scratch, &r->e, job->model->params, member, r->x,
                      (int)n);
     for (size_t k = 0; k < n * t; k++) {
@@ -257,9 +263,10 @@ static void predict(struct rollout *r, float *reward, float *next, const float *
         const float *noise = r->noise + i * blocks * WORDS;
         const float *from = obs + r->row[i] * o;
         float *to = next + r->row[i] * o;
-        reward[r->row[i]] = mean[0] + std[0] * noise[0];
-        for (size_t j = 0; j < o; j++) {
-            to[j] = from[j] + (mean[1 + j] + std[1 + j] * noise[1 + j]);
+        reward[r->row[i]] =
+            r->covered[i] ? target_mean[0] + target_std[0] * (mean[0] + std[0] * noise[0]) : NAN;
+        for (size_t j = 0, k = 1; j < o; j++, k++) {
+            to[j] = from[j] + (target_mean[k] + target_std[k] * (mean[k] + std[k] * noise[k]));
         }
     }
 }
@@ -274,7 +281,8 @@ static void sample_termination(struct rollout *r, const float *next, const struc
         memcpy(r->x + i * o, next + r->row[i] * o, o * sizeof(float));
     }
     task_clip(r->task, r->x, (int)n);
-    normalizer_apply(r->x, params + termination_normalizer_offset(&r->heads), r->x, n, (int)o);
+    normalizer_apply(r->x, params + termination_normalizer_offset(&r->heads), r->x, n, (int)o,
+                     NORMALIZER_INPUT_LIMIT);
     termination_probability(r->end, r->scratch, &r->heads, params, member, r->x, (int)n);
     for (uint32_t i = 0; i < n; i++) {
         struct rng rng = rng_make(r->seed, RNG_ROLLOUT_END, job->number);

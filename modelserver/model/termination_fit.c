@@ -11,6 +11,7 @@
 #include "common/base/stats.h"
 #include "common/nn/adam.h"
 #include "common/nn/normalizer.h"
+#include "common/nn/reparam.h"
 #include "proto/wire.h"
 
 struct termination_fit {
@@ -124,8 +125,13 @@ static void gather(struct termination_fit *f, const struct env_columns *d) {
             f->ended[f->ended_count++] = r;
         }
     }
-    normalizer_fit(normalizer, f->x + f->holdout * o, f->rows - f->holdout, f->t.obs_dim);
-    normalizer_apply(f->x, normalizer, f->x, f->rows, f->t.obs_dim);
+    normalizer_fit(normalizer, f->x + f->holdout * o, f->rows - f->holdout, f->t.obs_dim, NULL);
+    normalizer_apply(f->x, normalizer, f->x, f->rows, f->t.obs_dim, NORMALIZER_INPUT_LIMIT);
+    const float *before = f->weights + termination_normalizer_offset(&f->t);
+    for (int i = 0; i < f->t.members && f->adam_steps > 0; i++) {
+        reparam_inputs(f->new_weights + termination_member_offset(&f->t, i), &f->t.net, before,
+                       normalizer, f->t.obs_dim, NORMALIZER_INPUT_LIMIT);
+    }
 }
 
 // Half sampled from all training rows, half from terminal ones.

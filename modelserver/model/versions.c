@@ -28,7 +28,7 @@ void model_slots_init(struct model_slots *s, const struct ensemble *e,
                       enum task_termination termination) {
     struct termination heads = model_heads(e, termination);
     *s = (struct model_slots){.params = ensemble_params(e),
-                              .normalizer = normalizer_floats(e->in_dim),
+                              .normalizer = ensemble_normalizer_floats(e),
                               .termination = termination_params(&heads)};
     for (int i = 0; i < VERSION_SLOTS; i++) {
         s->slot[i].params = xfloats(s->params);

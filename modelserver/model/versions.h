@@ -25,9 +25,10 @@ struct model {
     int refs;
     uint64_t version;  // 1, 2, ...: successful trainings
     uint64_t env_rows; // rows of D_env at the training, held-out ones included
+    uint64_t outliers; // rows among them that were left out, far from all others
     uint64_t epochs;
     float *params;      // ensemble_params()
-    float *normalizer;  // of the inputs
+    float *normalizer;  // ensemble_normalizer_floats(): of inputs and targets
     float *termination; // termination_params(); NULL where there are no heads
     int members, elites;
     int elite[ENSEMBLE_MEMBERS_MAX];         // best first

@@ -34,8 +34,7 @@ static const char *print_u64(char out[NUMBER_MAX], uint64_t value) {
 
 int ms_checkpoint_write(const char *path, const struct ms_checkpoint_run *run,
                         const struct ms_state *state, const struct model *model,
-                        const struct fit_state *fit, size_t normalizer_len, char *err,
-                        size_t err_len) {
+                        const struct fit_state *fit, char *err, size_t err_len) {
     struct tensor tensors[17];
     int n = 0;
     tensors[n++] = tensor_u64("state", &state->trainings, STATE_WORDS);
@@ -46,6 +45,7 @@ int ms_checkpoint_write(const char *path, const struct ms_checkpoint_run *run,
         tensors[n++] = tensor_f32("ensemble.adam_m", fit->adam_m, fit->params);
         tensors[n++] = tensor_f32("ensemble.adam_v", fit->adam_v, fit->params);
         tensors[n++] = tensor_u64("ensemble.adam_steps", fit->adam_steps, 1);
+        tensors[n++] = tensor_f32("ensemble.normalizer", fit->normalizer, fit->normalizer_floats);
     }
     if (fit->termination_params > 0) {
         uint64_t trained = fit->termination_trained;
@@ -68,7 +68,6 @@ int ms_checkpoint_write(const char *path, const struct ms_checkpoint_run *run,
         tensors[n++] = tensor_u64("model.info", info, INFO_COUNT);
         tensors[n++] = tensor_u64("model.elites", elite, (uint64_t)m->elites);
         tensors[n++] = tensor_f32("model.holdout_mse", m->holdout_mse, (uint64_t)m->members);
-        tensors[n++] = tensor_f32("model.normalizer", m->normalizer, normalizer_len);
         if (fit->termination_params > 0) {
             tensors[n++] = tensor_f32("model.termination_score", &m->termination_score[0].ended,
                                       (uint64_t)m->members * TERMINATION_SCORE_FLOATS);
@@ -102,8 +101,7 @@ static int check_meta(const struct safetensors *c, const char *path,
 }
 
 static int read_model(const struct safetensors *c, const char *path, struct model *m,
-                      const struct fit_state *fit, size_t normalizer_len, char *err,
-                      size_t err_len) {
+                      const struct fit_state *fit, char *err, size_t err_len) {
     uint64_t info[INFO_COUNT], elite[ENSEMBLE_MEMBERS_MAX];
     if (safetensors_copy_u64(c, "model.info", info, INFO_COUNT, err, err_len) != 0) {
         return -1;
@@ -119,9 +117,7 @@ static int read_model(const struct safetensors *c, const char *path, struct mode
     }
     if (safetensors_copy_u64(c, "model.elites", elite, (uint64_t)m->elites, err, err_len) != 0 ||
         safetensors_copy_f32(c, "model.holdout_mse", m->holdout_mse, (uint64_t)m->members, err,
-                             err_len) != 0 ||
-        safetensors_copy_f32(c, "model.normalizer", m->normalizer, normalizer_len, err, err_len) !=
-            0) {
+                             err_len) != 0) {
         return -1;
     }
     for (int i = 0; i < m->elites; i++) {
@@ -133,12 +129,40 @@ static int read_model(const struct safetensors *c, const char *path, struct mode
         m->elite[i] = (int)elite[i];
     }
     memcpy(m->params, fit->weights, fit->params * sizeof(float));
+    memcpy(m->normalizer, fit->normalizer, fit->normalizer_floats * sizeof(float));
     if (fit->termination_params == 0) {
         return 0;
     }
     memcpy(m->termination, fit->termination, fit->termination_params * sizeof(float));
     return safetensors_copy_f32(c, "model.termination_score", &m->termination_score[0].ended,
                                 (uint64_t)m->members * TERMINATION_SCORE_FLOATS, err, err_len);
+}
+
+// Files of builds that did not standardise targets have the inputs' normalizer only, and none
+// before the first training.
+static int read_normalizer(const struct safetensors *c, const struct fit_state *fit, char *err,
+                           size_t err_len) {
+    if (safetensors_find(c, "ensemble.normalizer")) {
+        return safetensors_copy_f32(c, "ensemble.normalizer", fit->normalizer,
+                                    fit->normalizer_floats, err, err_len);
+    }
+    const struct tensor *inputs = safetensors_find(c, "model.normalizer");
+    if (!inputs) {
+        return 0;
+    }
+    uint64_t n = inputs->shape[0];
+    if (n >= fit->normalizer_floats) {
+        snprintf(err, err_len, "model.normalizer has %" PRIu64 " numbers, at most %zu expected", n,
+                 fit->normalizer_floats - 1);
+        return -1;
+    }
+    float *targets = fit->normalizer + n;
+    size_t T = (fit->normalizer_floats - n) / 2;
+    for (size_t j = 0; j < T; j++) {
+        targets[j] = 0;
+        targets[T + j] = 1;
+    }
+    return safetensors_copy_f32(c, "model.normalizer", fit->normalizer, n, err, err_len);
 }
 
 // Nothing in a run without a model.
@@ -151,8 +175,8 @@ static int read_ensemble(const struct safetensors *c, const struct fit_state *fi
     int rc = safetensors_copy_f32(c, "ensemble.weights", fit->weights, n, err, err_len);
     rc = rc ? rc : safetensors_copy_f32(c, "ensemble.adam_m", fit->adam_m, n, err, err_len);
     rc = rc ? rc : safetensors_copy_f32(c, "ensemble.adam_v", fit->adam_v, n, err, err_len);
-    return rc ? rc
-              : safetensors_copy_u64(c, "ensemble.adam_steps", fit->adam_steps, 1, err, err_len);
+    rc = rc ? rc : safetensors_copy_u64(c, "ensemble.adam_steps", fit->adam_steps, 1, err, err_len);
+    return rc ? rc : read_normalizer(c, fit, err, err_len);
 }
 
 static int read_heads(const struct safetensors *c, const struct fit_state *fit, char *err,
@@ -175,7 +199,7 @@ static int read_heads(const struct safetensors *c, const struct fit_state *fit, 
 
 int ms_checkpoint_read(const char *path, const struct ms_checkpoint_run *run,
                        struct ms_state *state, const struct fit_state *fit, struct model *model,
-                       bool *has_model, size_t normalizer_len, char *err, size_t err_len) {
+                       bool *has_model, char *err, size_t err_len) {
     struct safetensors *c = safetensors_open(path, err, err_len);
     if (!c) {
         return -1;
@@ -189,7 +213,7 @@ int ms_checkpoint_read(const char *path, const struct ms_checkpoint_run *run,
     rc = rc ? rc : read_ensemble(c, fit, err, err_len);
     rc = rc ? rc : read_heads(c, fit, err, err_len);
     if (rc == 0 && *has_model) {
-        rc = read_model(c, path, model, fit, normalizer_len, err, err_len);
+        rc = read_model(c, path, model, fit, err, err_len);
     }
     safetensors_close(&c);
     return rc;
@@ -202,6 +226,7 @@ int ms_checkpoint_take_over(const char *path, const struct fit_state *fit, char 
         return -1;
     }
     int rc = safetensors_copy_f32(c, "ensemble.weights", fit->weights, fit->params, err, err_len);
+    rc = rc ? rc : read_normalizer(c, fit, err, err_len);
     if (rc == 0 && fit->termination_params > 0 && safetensors_find(c, "termination.weights")) {
         rc = safetensors_copy_f32(c, "termination.weights", fit->termination,
                                   fit->termination_params, err, err_len);

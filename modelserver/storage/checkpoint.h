@@ -2,7 +2,7 @@
 // The model server's files beside the store: its checkpoint, and the best policy.
 //
 // The checkpoint (safetensors) contains what cannot be derived from store, task
-// and seed: the ensemble with its Adam moments, the normaliser, the elites and
+// and seed: the ensemble with its Adam moments, the normalizers, the elites and
 // their errors, termination heads if there are any, and struct ms_state. It is
 // replaced atomically.
 #ifndef SPUR_MODELSERVER_STORAGE_CHECKPOINT_H
@@ -27,14 +27,13 @@ struct ms_checkpoint_run {
 // fit must not be training; model: NULL before the first one. 0, or -1 with a sentence in err.
 int ms_checkpoint_write(const char *path, const struct ms_checkpoint_run *run,
                         const struct ms_state *state, const struct model *model,
-                        const struct fit_state *fit, size_t normalizer_len, char *err,
-                        size_t err_len);
+                        const struct fit_state *fit, char *err, size_t err_len);
 // Fills state, the ensemble's training state and, when *has_model, the model
 // (its params, normalizer and termination point to buffers). A checkpoint of
 // another run or with other shapes is an error.
 int ms_checkpoint_read(const char *path, const struct ms_checkpoint_run *run,
                        struct ms_state *state, const struct fit_state *fit, struct model *model,
-                       bool *has_model, size_t normalizer_len, char *err, size_t err_len);
+                       bool *has_model, char *err, size_t err_len);
 
 // Fills the weights of fit from the checkpoint of another run, not its optimizer's state; heads
 // only if that run has them. 0, or -1 with a sentence in err.

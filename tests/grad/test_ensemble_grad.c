@@ -26,6 +26,9 @@ struct example {
     double *params64, *x64, *y64;
 };
 
+// Weights of the targets; the golden test has others.
+static const float ones[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+
 // Bounds near the raw log-variances, so that every slope contributes.
 static struct example make(struct ensemble e, int B, int member, uint64_t seed) {
     struct rng rng = rng_make(seed, RNG_TEST, 3);
@@ -86,8 +89,8 @@ static void gradients_of_many_shapes(void **state) {
         struct example s = make(e, shapes[i].B, shapes[i].members - 1, 400 + i);
         float *dparams = zero_floats(s.params_len), mse;
         double expected = loss(s.params64, &s);
-        float got =
-            ensemble_member_loss(&mse, dparams, s.scratch, &e, s.params, s.member, s.x, s.y, s.B);
+        float got = ensemble_member_loss(&mse, dparams, s.scratch, &e, s.params, s.member, s.x, s.y,
+                                         ones, s.B);
         check_close("loss", &got, &expected, 1, TOLERANCE);
         check_gradient("loss", dparams, s.params64, s.params_len, loss, &s, TOLERANCE);
         // The bounds alone, not hidden by larger entries.
@@ -104,7 +107,8 @@ static void bounds_terms(void **state) {
     struct example s = make(ensemble_make(2, 3, 1, 5, 1), 2, 0, 410);
     float *dparams = zero_floats(s.params_len);
     double expected = bounds_loss(s.params64, &s);
-    float got = ensemble_bounds_loss(dparams + ensemble_max_logvar_offset(&s.e), &s.e, s.params);
+    float got =
+        ensemble_bounds_loss(dparams + ensemble_max_logvar_offset(&s.e), &s.e, s.params, ones);
     check_close("bounds", &got, &expected, 1, 1e-6);
     check_gradient("bounds", dparams, s.params64, s.params_len, bounds_loss, &s, TOLERANCE);
     free(dparams);
@@ -121,7 +125,7 @@ static void predictions_agree(void **state) {
     float *mean = garbage_floats(n), *again = garbage_floats(n), *logvar = garbage_floats(n);
     float *dparams = zero_floats(s.params_len), mse;
     float got =
-        ensemble_member_loss(&mse, dparams, s.scratch, &s.e, s.params, s.member, s.x, s.y, B);
+        ensemble_member_loss(&mse, dparams, s.scratch, &s.e, s.params, s.member, s.x, s.y, ones, B);
     ensemble_predict(mean, logvar, s.scratch, &s.e, s.params, s.member, s.x, B);
     ensemble_predict(again, NULL, s.scratch, &s.e, s.params, s.member, s.x, B);
     assert_memory_equal(mean, again, n * sizeof(float));

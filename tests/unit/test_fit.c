@@ -18,6 +18,7 @@
 
 #include "common/base/check.h"
 #include "common/nn/normalizer.h"
+#include "common/nn/reparam.h"
 #include "modelserver/model/fit.h"
 
 enum { O = 3, A = 1, IN = O + A, T = O + 1, ROWS = 700, MEMBERS = 4 };
@@ -68,7 +69,7 @@ static int make_world(void **state) {
 static struct model new_model(void) {
     return (struct model){.refs = 1,
                           .params = xfloats(ensemble_params(&e)),
-                          .normalizer = xfloats(normalizer_floats(IN))};
+                          .normalizer = xfloats(ensemble_normalizer_floats(&e))};
 }
 
 static void free_model(struct model *m) {
@@ -81,7 +82,10 @@ static void free_model(struct model *m) {
 struct plain {
     float *p, *m, *v;
     uint64_t t;
+    float normalizer[2 * (IN + T)]; // of the training before
 };
+
+static const float ones[] = {1, 1, 1, 1}; // weights of the targets
 
 static float mse_of(const float *params, int member, const float *x, const float *y, int n) {
     float *mean = xfloats((size_t)n * T), *scratch = xfloats(ensemble_scratch(&e, n));
@@ -112,14 +116,14 @@ static void plain_step(struct plain *s, uint32_t *const rows[], uint32_t first, 
         }
         float *part =
             xfloats(size); // gradients of the shared bounds are summed in the order of members
-        ensemble_member_loss(NULL, part, scratch, &e, s->p, i, xb, yb, (int)n);
+        ensemble_member_loss(NULL, part, scratch, &e, s->p, i, xb, yb, ones, (int)n);
         for (size_t j = 0; j < size; j++) {
             g[j] += part[j];
         }
         free(part);
     }
     size_t bounds = ensemble_max_logvar_offset(&e);
-    ensemble_bounds_loss(g + bounds, &e, s->p);
+    ensemble_bounds_loss(g + bounds, &e, s->p, ones);
     s->t++;
     for (int i = 0; i < MEMBERS; i++) {
         for (int l = 0; l < 3; l++) {
@@ -138,7 +142,7 @@ static void plain_step(struct plain *s, uint32_t *const rows[], uint32_t first, 
 
 static int plain_train(struct plain *s, uint64_t number, float best[MEMBERS]) {
     static uint32_t order[ROWS];
-    static float x[ROWS * IN], y[ROWS * T], normalizer[2 * IN];
+    static float x[ROWS * IN], y[ROWS * T], normalizer[2 * (IN + T)];
     uint32_t holdout = ROWS / 5, n = ROWS - holdout;
     struct rng rng = rng_make(11, RNG_MODEL_SPLIT, number);
     rng_permutation(&rng, order, ROWS);
@@ -151,8 +155,15 @@ static int plain_train(struct plain *s, uint64_t number, float best[MEMBERS]) {
                 next_obs[order[i] * O + (uint32_t)j] - obs[order[i] * O + (uint32_t)j];
         }
     }
-    normalizer_fit(normalizer, x + holdout * IN, n, IN);
-    normalizer_apply(x, normalizer, x, ROWS, IN);
+    float *targets = normalizer + 2 * IN;
+    normalizer_fit(normalizer, x + holdout * IN, n, IN, NULL);
+    normalizer_fit(targets, y + holdout * T, n, T, NULL);
+    normalizer_apply(x, normalizer, x, ROWS, IN, NORMALIZER_INPUT_LIMIT);
+    normalizer_apply(y, targets, y, ROWS, T, INFINITY);
+    if (s->t > 0) {
+        reparam_ensemble(s->p, &e, s->normalizer, normalizer);
+    }
+    memcpy(s->normalizer, normalizer, sizeof(normalizer));
     const float *xt = x + holdout * IN, *yt = y + holdout * T;
 
     uint32_t *rows[MEMBERS];
@@ -166,7 +177,7 @@ static int plain_train(struct plain *s, uint64_t number, float best[MEMBERS]) {
             rows[i][r] = rng_below(&rng, n);
         }
         shuffle[i] = rng_make(11, RNG_MODEL_SHUFFLE, number * 64 + i);
-        best[i] = 1e10f;
+        best[i] = INFINITY;
     }
     int epochs = 0;
     for (int idle = 0; idle <= config.model.patience_epochs && epochs < 40; epochs++) {
@@ -183,7 +194,7 @@ static int plain_train(struct plain *s, uint64_t number, float best[MEMBERS]) {
         idle++;
         for (int i = 0; i < MEMBERS; i++) {
             float mse = mse_of(s->p, i, x, y, (int)holdout);
-            if ((best[i] - mse) / best[i] > 0.01f) {
+            if (mse < 0.99f * best[i]) {
                 best[i] = mse;
                 idle = 0;
                 memcpy(kept + (size_t)i * size, s->p + ensemble_member_offset(&e, i),
@@ -210,7 +221,7 @@ static void assert_close(const float *a, const float *b, size_t n, const char *w
 static void two_trainings_follow_the_rules(void **state) {
     (void)state;
     size_t n = ensemble_params(&e);
-    struct plain plain = {xfloats(n), xfloats(n), xfloats(n), 0};
+    struct plain plain = {.p = xfloats(n), .m = xfloats(n), .v = xfloats(n)};
     ensemble_init(plain.p, &e, 11);
     struct fit *fit = fit_create(&config, &e, ROWS, 1);
     struct model m = new_model();
@@ -234,8 +245,8 @@ static void two_trainings_follow_the_rules(void **state) {
             assert_int_equal(better, i);
         }
     }
-    // It learns: targets have a variance of several units.
-    assert_true(m.holdout_mse[m.elite[0]] < 0.2f);
+    // It learns: standardised targets have a variance of 1.
+    assert_true(m.holdout_mse[m.elite[0]] < 0.1f);
     fit_destroy(&fit);
     free_model(&m);
     free(plain.p);
@@ -285,7 +296,9 @@ static void a_stop_changes_nothing(void **state) {
 static void broken_weights_are_discarded(void **state) {
     (void)state;
     size_t bytes = ensemble_params(&e) * sizeof(float);
-    struct fit *fit = fit_create(&config, &e, ROWS, 1);
+    struct config raw = config;
+    raw.model.targets = MODEL_TARGETS_RAW;
+    struct fit *fit = fit_create(&raw, &e, ROWS, 1);
     struct model m = new_model(), broken = new_model();
     fit_train(fit, &m, &env, ROWS, 0, &never);
     float before = reward[3];
@@ -297,6 +310,111 @@ static void broken_weights_are_discarded(void **state) {
     fit_destroy(&fit);
     free_model(&m);
     free_model(&broken);
+}
+
+// A training of D_env in other units: the columns of a copy, changed.
+static struct model train_changed(float scale, float offset, int rows_changed, float value,
+                                  float *error) {
+    static float o[ROWS * O], n[ROWS * O], r[ROWS];
+    for (int i = 0; i < ROWS * O; i++) {
+        o[i] = offset + scale * obs[i];
+        n[i] = offset + scale * next_obs[i];
+    }
+    for (int i = 0; i < ROWS; i++) {
+        r[i] = reward[i] * scale;
+    }
+    for (int i = 0; i < rows_changed; i++) {
+        n[(30 + 7 * i) * O] = value;
+    }
+    const struct env_columns changed = {.obs_dim = O,
+                                        .act_dim = 1,
+                                        .obs = o,
+                                        .act = act,
+                                        .reward = r,
+                                        .next_obs = n,
+                                        .flags = env.flags};
+    struct fit *fit = fit_create(&config, &e, ROWS, 1);
+    struct model m = new_model();
+    for (uint64_t number = 0; number < 2; number++) {
+        assert_int_equal(fit_train(fit, &m, &changed, ROWS, number, &never), FIT_DONE);
+    }
+    *error = m.holdout_mse[m.elite[0]];
+    fit_destroy(&fit);
+    return m;
+}
+
+// The error is in units of the targets' spread: it is the same in any units. In those of 1e7 the
+// squares are above 1e10.
+static void any_scale_and_offset_is_learned(void **state) {
+    (void)state;
+    static const struct {
+        float scale, offset;
+    } units[] = {{1, 0}, {1e-6f, 0}, {1000, 0}, {1e7f, 0}, {1, 1800}};
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        float error;
+        struct model m = train_changed(units[i].scale, units[i].offset, 0, 0, &error);
+        if (!(error > 0 && error < 0.1f)) {
+            fail_msg("scale %g, offset %g: holdout error %g", (double)units[i].scale,
+                     (double)units[i].offset, (double)error);
+        }
+        free_model(&m);
+    }
+}
+
+static void wild_rows_are_left_out_and_counted(void **state) {
+    (void)state;
+    float error;
+    struct model m = train_changed(1, 0, 2, 1e6f, &error);
+    assert_int_equal(m.outliers, 2);
+    assert_true(error < 0.1f);
+    free_model(&m);
+}
+
+// Even raw errors above 1e10 choose the best weights.
+static void large_errors_keep_the_best_weights(void **state) {
+    (void)state;
+    static float r[ROWS];
+    for (int i = 0; i < ROWS; i++) {
+        r[i] = 1e6f * reward[i];
+    }
+    struct env_columns large = env;
+    large.reward = r;
+    struct config raw = config;
+    raw.model.targets = MODEL_TARGETS_RAW;
+    raw.model.epochs_max = 3;
+    struct fit *fit = fit_create(&raw, &e, ROWS, 1);
+    struct model m = new_model();
+    float *start = xfloats(ensemble_params(&e));
+    memcpy(start, fit_state(fit).weights, ensemble_params(&e) * sizeof(float));
+    assert_int_equal(fit_train(fit, &m, &large, ROWS, 0, &never), FIT_DONE);
+    assert_true(m.holdout_mse[m.elite[0]] > 1e10f && isfinite(m.holdout_mse[m.elite[0]]));
+    assert_memory_not_equal(m.params, start, mlp_params(&e.net) * sizeof(float));
+    free(start);
+    fit_destroy(&fit);
+    free_model(&m);
+}
+
+static void constant_targets_are_predicted_exactly(void **state) {
+    (void)state;
+    static float o[ROWS * O], n[ROWS * O];
+    memcpy(o, obs, sizeof(o));
+    memcpy(n, next_obs, sizeof(n));
+    for (int i = 0; i < ROWS; i++) {
+        o[i * O + 1] = n[i * O + 1] = 0.1f; // never moves
+    }
+    struct env_columns flat = env;
+    flat.obs = o;
+    flat.next_obs = n;
+    struct fit *fit = fit_create(&config, &e, ROWS, 1);
+    struct model m = new_model();
+    assert_int_equal(fit_train(fit, &m, &flat, ROWS, 0, &never), FIT_DONE);
+    const float *mean = m.normalizer + ensemble_target_normalizer(&e), *std = mean + T;
+    assert_true(mean[2] == 0 && std[2] == 0); // no change and no noise
+    assert_true(m.normalizer[IN + 1] == 0);   // nor any influence
+    assert_true(std[0] > 0 && std[1] > 0 && std[3] > 0);
+    assert_true(m.holdout_mse[m.elite[0]] < 0.3f);
+    fit_destroy(&fit);
+    free_model(&m);
 }
 
 static void few_rows_and_a_capped_holdout(void **state) {
@@ -345,6 +463,10 @@ int main(void) {
         cmocka_unit_test(threads_do_not_change_bits),
         cmocka_unit_test(a_stop_changes_nothing),
         cmocka_unit_test(broken_weights_are_discarded),
+        cmocka_unit_test(any_scale_and_offset_is_learned),
+        cmocka_unit_test(wild_rows_are_left_out_and_counted),
+        cmocka_unit_test(large_errors_keep_the_best_weights),
+        cmocka_unit_test(constant_targets_are_predicted_exactly),
         cmocka_unit_test(few_rows_and_a_capped_holdout),
         cmocka_unit_test(a_budget_counts_whole_epochs),
     };

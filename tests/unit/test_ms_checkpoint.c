@@ -43,7 +43,13 @@ struct ensemble_floats {
 };
 
 static struct fit_state view_of(struct ensemble_floats *f) {
-    return (struct fit_state){PARAMS, f->weights, f->m, f->v, &f->steps};
+    return (struct fit_state){.normalizer_floats = NORMALIZER,
+                              .normalizer = f->normalizer,
+                              .params = PARAMS,
+                              .weights = f->weights,
+                              .adam_m = f->m,
+                              .adam_v = f->v,
+                              .adam_steps = &f->steps};
 }
 
 static const struct ms_checkpoint_run some_run = {"hopper", 4711, 3};
@@ -72,16 +78,15 @@ static void a_checkpoint_comes_back_to_the_bit(void **state) {
         words[i] = i * i + 1;
     }
     struct fit_state fit = view_of(&before), read_fit = view_of(&after);
-    assert_int_equal(
-        ms_checkpoint_write(path, &some_run, &written, &model, &fit, NORMALIZER, err, sizeof(err)),
-        0);
+    assert_int_equal(ms_checkpoint_write(path, &some_run, &written, &model, &fit, err, sizeof(err)),
+                     0);
 
     float params[PARAMS], normalizer[NORMALIZER];
     struct model back = {.members = 3, .elites = 2, .params = params, .normalizer = normalizer};
     struct ms_state read_state;
     bool has_model = false;
-    int rc = ms_checkpoint_read(path, &some_run, &read_state, &read_fit, &back, &has_model,
-                                NORMALIZER, err, sizeof(err));
+    int rc = ms_checkpoint_read(path, &some_run, &read_state, &read_fit, &back, &has_model, err,
+                                sizeof(err));
     assert_int_equal(rc, 0);
     assert_true(has_model);
     assert_memory_equal(&read_state, &written, sizeof(read_state));
@@ -101,36 +106,34 @@ static void a_checkpoint_comes_back_to_the_bit(void **state) {
     // An elite that is no member.
     const int right = model.elite[0];
     model.elite[0] = model.members;
-    assert_int_equal(
-        ms_checkpoint_write(path, &some_run, &written, &model, &fit, NORMALIZER, err, sizeof(err)),
-        0);
+    assert_int_equal(ms_checkpoint_write(path, &some_run, &written, &model, &fit, err, sizeof(err)),
+                     0);
     assert_int_equal(ms_checkpoint_read(path, &some_run, &read_state, &read_fit, &back, &has_model,
-                                        NORMALIZER, err, sizeof(err)),
+                                        err, sizeof(err)),
                      -1);
     assert_non_null(strstr(err, "elite 3 of 3 members"));
     model.elite[0] = right;
-    assert_int_equal(
-        ms_checkpoint_write(path, &some_run, &written, &model, &fit, NORMALIZER, err, sizeof(err)),
-        0);
+    assert_int_equal(ms_checkpoint_write(path, &some_run, &written, &model, &fit, err, sizeof(err)),
+                     0);
 
     // Other runs, other shapes.
     struct ms_checkpoint_run other = {"hopper", 4712, 3};
     assert_int_equal(ms_checkpoint_read(path, &other, &read_state, &read_fit, &back, &has_model,
-                                        NORMALIZER, err, sizeof(err)),
+                                        err, sizeof(err)),
                      -1);
     assert_non_null(strstr(err, "another run"));
     back.members = 5;
     assert_int_equal(ms_checkpoint_read(path, &some_run, &read_state, &read_fit, &back, &has_model,
-                                        NORMALIZER, err, sizeof(err)),
+                                        err, sizeof(err)),
                      -1);
     read_fit.params = PARAMS - 1;
     assert_int_equal(ms_checkpoint_read(path, &some_run, &read_state, &read_fit, &back, &has_model,
-                                        NORMALIZER, err, sizeof(err)),
+                                        err, sizeof(err)),
                      -1);
     assert_int_equal(truncate(path, 300), 0); // truncated
     read_fit.params = PARAMS;
     assert_int_equal(ms_checkpoint_read(path, &some_run, &read_state, &read_fit, &back, &has_model,
-                                        NORMALIZER, err, sizeof(err)),
+                                        err, sizeof(err)),
                      -1);
 }
 
@@ -139,15 +142,14 @@ static void before_the_first_training_there_is_no_model(void **state) {
     struct ensemble_floats f = {.steps = 0};
     struct fit_state fit = view_of(&f);
     const struct ms_state written = {.rollout_steps = 20};
-    assert_int_equal(
-        ms_checkpoint_write(path, &some_run, &written, NULL, &fit, NORMALIZER, err, sizeof(err)),
-        0);
+    assert_int_equal(ms_checkpoint_write(path, &some_run, &written, NULL, &fit, err, sizeof(err)),
+                     0);
     struct ms_state read_state;
     struct model back = {.members = 3, .elites = 2};
     bool has_model = true;
-    assert_int_equal(ms_checkpoint_read(path, &some_run, &read_state, &fit, &back, &has_model,
-                                        NORMALIZER, err, sizeof(err)),
-                     0);
+    assert_int_equal(
+        ms_checkpoint_read(path, &some_run, &read_state, &fit, &back, &has_model, err, sizeof(err)),
+        0);
     assert_false(has_model);
     assert_int_equal(read_state.rollout_steps, 20);
 }

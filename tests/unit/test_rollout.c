@@ -58,8 +58,9 @@ static int make_world(void **state) {
     model.elite[1] = 0;
     model.elite[2] = 2;
     model.params = xfloats(ensemble_params(&e));
-    model.normalizer = xfloats(normalizer_floats(e.in_dim));
-    normalizer_identity(model.normalizer, e.in_dim);
+    model.normalizer = xfloats(ensemble_normalizer_floats(&e));
+    ensemble_normalizer_identity(model.normalizer, &e);
+    model.normalizer[e.in_dim] = ENV_ROWS; // std of the cart's position
     for (int j = 0; j < e.target_dim; j++) {
         model.params[ensemble_max_logvar_offset(&e) + (size_t)j] = 0.5f;
         model.params[ensemble_min_logvar_offset(&e) + (size_t)j] = -40;
@@ -313,6 +314,25 @@ static void noise_comes_from_each_rows_own_place(void **state) {
     }
 }
 
+// A start 1,000 standard deviations away, a sensor's fault: no row, and counted.
+static void states_far_outside_the_data_are_not_predicted(void **state) {
+    (void)state;
+    float *starts = (float *)(uintptr_t)env.obs;
+    for (int i = 0; i < ENV_ROWS; i++) {
+        starts[i * O] += i % 2 == 0 ? 0 : 1000.0f * ENV_ROWS;
+    }
+    struct rollout_job job = some_job(12, 1);
+    rollout_run(rollout, &out, &job, &env);
+    for (int i = 0; i < ENV_ROWS; i++) {
+        starts[i * O] = (float)i;
+    }
+    assert_int_equal(out.rows + out.not_finite, COUNT);
+    assert_in_range(out.not_finite, COUNT / 3, COUNT * 2 / 3);
+    for (size_t i = 0; i < out.rows; i++) {
+        assert_true(out.obs[i * (size_t)O] < ENV_ROWS);
+    }
+}
+
 static void not_finite_rows_are_dropped_and_counted(void **state) {
     (void)state;
     set_bias(2, 1, INFINITY, -35);
@@ -349,6 +369,12 @@ static void rows_are_an_elites_prediction(void **state) {
     }
     model.normalizer[0] = 25; // mean and std of the cart's position
     model.normalizer[e.in_dim] = 15;
+    float *target_mean = model.normalizer + ensemble_target_normalizer(&e);
+    float *target_std = target_mean + e.target_dim;
+    target_mean[0] = 2; // the reward
+    target_std[0] = 3;
+    target_mean[2] = -1; // the change of the second number of the observation
+    target_std[2] = 0.5f;
     struct rollout_job job = some_job(8, 2);
     rollout_run(rollout, &out, &job, &env);
     assert_true(out.rows > COUNT);
@@ -357,10 +383,13 @@ static void rows_are_an_elites_prediction(void **state) {
     for (size_t i = 0; i < out.rows; i++) {
         memcpy(x, out.obs + i * (size_t)O, (size_t)O * sizeof(float));
         memcpy(x + O, out.act + i * (size_t)A, (size_t)A * sizeof(float));
-        normalizer_apply(x, model.normalizer, x, 1, e.in_dim);
+        normalizer_apply(x, model.normalizer, x, 1, e.in_dim, NORMALIZER_INPUT_LIMIT);
         float nearest = INFINITY;
         for (int k = 0; k < model.elites; k++) {
             ensemble_predict(mean, NULL, scratch, &e, model.params, model.elite[k], x, 1);
+            for (int j = 0; j < e.target_dim; j++) {
+                mean[j] = target_mean[j] + target_std[j] * mean[j];
+            }
             float error = fabsf(out.reward[i] - mean[0]);
             for (size_t j = 0; j < (size_t)O; j++) {
                 float step = out.next_obs[i * (size_t)O + j] - out.obs[i * (size_t)O + j];
@@ -375,7 +404,8 @@ static void rows_are_an_elites_prediction(void **state) {
     free(scratch);
     free(model.params);
     model.params = by_hand;
-    normalizer_identity(model.normalizer, e.in_dim);
+    ensemble_normalizer_identity(model.normalizer, &e);
+    model.normalizer[e.in_dim] = ENV_ROWS;
 }
 
 // ---- learned termination ----
@@ -452,13 +482,18 @@ static void a_head_judges_the_predicted_observation(void **state) {
     (void)state;
     struct judged j = make_judged();
     j.rollout = rollout_create(&e, &p, &j.task, 21);
+    float std = ENV_ROWS / 9.0f, limit = 25 / std;
+    for (int l = 0; l < j.heads.net.layers - 1; l++) {
+        limit /= 1 + expf(-limit); // SiLU
+    }
     for (int m = 0; m < MEMBERS; m++) {
         for (int l = 0; l < j.heads.net.layers; l++) { // passes on the first number
             j.model.termination[termination_member_offset(&j.heads, m) +
                                 mlp_weight_offset(&j.heads.net, l)] = 1;
         }
-        calibrate(&j, m, 1000, -25000);
+        calibrate(&j, m, 1000, -1000 * limit);
     }
+    j.model.termination[termination_normalizer_offset(&j.heads) + (size_t)O] = std;
     struct rollout_job job = some_job(10, 1);
     job.model = &j.model;
     rollout_run(j.rollout, &out, &job, &env);
@@ -484,6 +519,7 @@ int main(void) {
         cmocka_unit_test(noise_has_the_models_variance),
         cmocka_unit_test(noise_comes_from_each_rows_own_place),
         cmocka_unit_test(rows_are_an_elites_prediction),
+        cmocka_unit_test(states_far_outside_the_data_are_not_predicted),
         cmocka_unit_test(not_finite_rows_are_dropped_and_counted),
         cmocka_unit_test(the_sampled_members_head_ends_a_rollout),
         cmocka_unit_test(a_head_judges_the_predicted_observation),

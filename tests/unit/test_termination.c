@@ -74,7 +74,7 @@ static struct model new_model(void) {
     return (struct model){.members = MEMBERS,
                           .elites = 1,
                           .params = xfloats(ensemble_params(&e)),
-                          .normalizer = xfloats(normalizer_floats(e.in_dim)),
+                          .normalizer = xfloats(ensemble_normalizer_floats(&e)),
                           .termination = xfloats(termination_params(&heads))};
 }
 
@@ -93,7 +93,7 @@ static float *judged(const struct model *m, int member, int first, int n) {
     float *p = xfloats((size_t)n), *x = xfloats((size_t)n * O);
     float *scratch = xfloats(termination_scratch(&heads, n));
     normalizer_apply(x, m->termination + termination_normalizer_offset(&heads),
-                     next_obs + first * O, (size_t)n, O);
+                     next_obs + first * O, (size_t)n, O, NORMALIZER_INPUT_LIMIT);
     termination_probability(p, scratch, &heads, m->termination, member, x, n);
     free(x);
     free(scratch);
@@ -240,10 +240,8 @@ static void threads_and_restarts_do_not_change_bits(void **state) {
     const struct ms_state none = {0};
     struct ms_state words;
     bool has_model = false;
-    size_t normalizer = normalizer_floats(e.in_dim);
-    if (ms_checkpoint_write(path, &run, &none, &m, &from, normalizer, err, sizeof(err)) != 0 ||
-        ms_checkpoint_read(path, &run, &words, &to, &back, &has_model, normalizer, err,
-                           sizeof(err)) != 0) {
+    if (ms_checkpoint_write(path, &run, &none, &m, &from, err, sizeof(err)) != 0 ||
+        ms_checkpoint_read(path, &run, &words, &to, &back, &has_model, err, sizeof(err)) != 0) {
         fail_msg("%s", err);
     }
     size_t bytes = termination_params(&heads) * sizeof(float);
@@ -264,11 +262,9 @@ static void threads_and_restarts_do_not_change_bits(void **state) {
     plain.task.termination = TASK_TERMINATION_RULE;
     struct fit *without = fit_create(&plain, &e, ROWS, 1);
     from = fit_state(without);
+    assert_int_equal(ms_checkpoint_write(path, &run, &none, &m, &from, err, sizeof(err)), 0);
     assert_int_equal(
-        ms_checkpoint_write(path, &run, &none, &m, &from, normalizer, err, sizeof(err)), 0);
-    assert_int_equal(ms_checkpoint_read(path, &run, &words, &to, &back, &has_model, normalizer, err,
-                                        sizeof(err)),
-                     -1);
+        ms_checkpoint_read(path, &run, &words, &to, &back, &has_model, err, sizeof(err)), -1);
     assert_non_null(strstr(err, "termination.weights"));
     unlink(path);
     fit_destroy(&one);

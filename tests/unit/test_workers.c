@@ -61,7 +61,6 @@ static int start(void **state) {
     setup = (struct workers_setup){.task = task,
                                    .policy = ms_policy(&config, task),
                                    .run = {task->name, 1, config.run.seed},
-                                   .normalizer_len = normalizer_floats(e.in_dim),
                                    .ready = ready};
     struct store_meta meta = {.run_id = 1,
                               .seed = config.run.seed,
@@ -141,7 +140,7 @@ static void all_at_once(void **state) {
     struct model *current = model_take(&models);
     struct policy_version *policy = policy_take(&policies);
     policy->version = 3;
-    normalizer_identity(current->normalizer, e.in_dim);
+    ensemble_normalizer_identity(current->normalizer, &e);
     memcpy(current->params, fit_state(setup.fit).weights, models.params * sizeof(float));
     current->elites = 1;
     struct ms_fit_job fit = {.out = model_take(&models), .rows = FIRST_ROWS, .number = 0};
