@@ -373,8 +373,8 @@ static void rows_are_an_elites_prediction(void **state) {
     float *target_std = target_mean + e.target_dim;
     target_mean[0] = 2; // the reward
     target_std[0] = 3;
-    target_mean[2] = -1; // the change of the second number of the observation
-    target_std[2] = 0.5f;
+    target_mean[3] = -1; // the change of the cart's velocity
+    target_std[3] = 0.5f;
     struct rollout_job job = some_job(8, 2);
     rollout_run(rollout, &out, &job, &env);
     assert_true(out.rows > COUNT);
