@@ -35,8 +35,8 @@ int ms_checkpoint_read(const char *path, const struct ms_checkpoint_run *run,
                        struct ms_state *state, const struct fit_state *fit, struct model *model,
                        bool *has_model, char *err, size_t err_len);
 
-// Fills the weights and normalizers of fit from the checkpoint of another run, not its optimizer's state; heads
-// only if that run has them. 0, or -1 with a sentence in err.
+// Fills the weights and normalizers of fit from the checkpoint of another run, not its optimizer's
+// state; heads only if that run has them. 0, or -1 with a sentence in err.
 int ms_checkpoint_take_over(const char *path, const struct fit_state *fit, char *err,
                             size_t err_len);
 
