@@ -199,6 +199,8 @@ static void wrong_descriptions_are_refused(void **state) {
     expect_head("model: arm.xml\nhorizont: 5\n",
                 ":2: environment: there is no field \"horizont\"; did you mean horizon? All: name, "
                 "model");
+    expect_head("model: arm.xml\nzebra: 5\n",
+                ":2: environment: there is no field \"zebra\". All: ");
     expect_head("model: arm.xml\nhorizon: 5\nhorizon: 6\n",
                 ":3: environment: horizon is given twice; first on line 2");
     expect_head("model: arm.xml\nhorizon: 5\nname: 2/3\n",

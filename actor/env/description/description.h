@@ -92,5 +92,8 @@ double model_value(const struct env *env, const char *field, int index);
 // Formats "a, b, c". choices ends with NULL.
 void list_choices(char *out, size_t out_len, const char *const *choices);
 const char *nearest_choice(const char *given, const char *const *choices);
+// The end of a sentence about an unknown name: "; did you mean hinge?", or "." if none is similar.
+const char *suggest_choice(char *out, size_t out_len, const char *given,
+                           const char *const *choices);
 
 #endif

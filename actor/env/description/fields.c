@@ -19,10 +19,11 @@ int fields_check(const struct reader *r, int node, const char *where, const char
         size_t line = yaml_key_line(r->doc, node, i), twin = yaml_twin_line(r->doc, node, i);
         const char *nearest = nearest_choice(key ? key : "", known);
         if (!key || strcmp(key, nearest) != 0) {
-            char all[256];
+            char all[256], similar[96];
             list_choices(all, sizeof(all), known);
-            return refuse_line(r, line, "%s: there is no field \"%.60s\"; did you mean %s? All: %s",
-                               where, key ? key : "", nearest, all);
+            return refuse_line(
+                r, line, "%s: there is no field \"%.60s\"%s All: %s", where, key ? key : "",
+                suggest_choice(similar, sizeof(similar), key ? key : "", known), all);
         }
         if (twin) {
             return refuse_line(r, line, "%s: %s is given twice; first on line %zu", where, key,

@@ -55,6 +55,16 @@ const char *nearest_choice(const char *given, const char *const *choices) {
     return best;
 }
 
+const char *suggest_choice(char *out, size_t out_len, const char *given,
+                           const char *const *choices) {
+    const char *nearest = nearest_choice(given, choices);
+    if (!nearest || !spelling_is_near(given, nearest)) {
+        return ".";
+    }
+    snprintf(out, out_len, "; did you mean %.60s?", nearest);
+    return out;
+}
+
 int model_find(const struct env *env, const char *kind, const char *name, char *why,
                size_t why_len) {
     int count = model_count(env, kind), named = 0;
@@ -72,11 +82,10 @@ int model_find(const struct env *env, const char *kind, const char *name, char *
         snprintf(why, why_len, "there is no %s \"%.60s\" in the model: none of them has a name",
                  kind, name);
     } else if (found < 0) {
-        char all[400];
+        char all[400], similar[96];
         list_choices(all, sizeof(all), names);
-        snprintf(why, why_len,
-                 "there is no %s \"%.60s\" in the model; did you mean %.60s? There are: %s", kind,
-                 name, nearest_choice(name, names), all);
+        snprintf(why, why_len, "there is no %s \"%.60s\" in the model%s There are: %s", kind, name,
+                 suggest_choice(similar, sizeof(similar), name, names), all);
     }
     free(names);
     return found;
