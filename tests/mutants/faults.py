@@ -1070,3 +1070,10 @@ faults(
      "needed && c->crashes > CHILD_FAILURES_MAX",
      "cli_parts"),
 )
+
+# ---- waiting for environments ----
+
+faults(
+    "actor/client.c",
+    ("silent-environment-unsaid", "if (waited_ms >= 1000) {", "if (waited_ms >= 100000) {", "actor"),
+)
