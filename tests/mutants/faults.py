@@ -916,8 +916,8 @@ faults(
      "memcpy(b->data, all, b->n * sizeof(float));",
      "trainer"),
     ("taken-parts-swapped",
-     "(b->part == METHOD_PART_POLICY ?",
-     "(b->part == METHOD_PART_CRITICS ?",
+     "(c->from.policy ? METHOD_PART_POLICY : 0)",
+     "(c->from.policy ? METHOD_PART_CRITICS : 0)",
      "trainer"),
 )
 faults(
