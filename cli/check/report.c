@@ -11,6 +11,7 @@
 #include "common/base/stats.h"
 
 #define WIDTH 100
+enum { OBS_WIDTH = 12, REWARD_WIDTH = 22 }; // of names
 
 static const char *const trial_names[] = {[CHECK_RANDOM] = "random", [CHECK_ZERO] = "zero"};
 
@@ -64,8 +65,11 @@ static bool same_constant(const struct measured *m, int a, int b) {
     return column_is_constant(x) && column_is_constant(y) && x->min == y->min;
 }
 
-static void print_column(const char *name, const struct column *c, const struct column *start) {
-    printf("%-12s %11.5g %11.5g %11.5g %11.5g", name, c->min, c->max, c->mean, column_std(c));
+// -0 is printed as 0.
+static void print_column(int width, const char *name, const struct column *c,
+                         const struct column *start) {
+    printf("%-*s %11.5g %11.5g %11.5g %11.5g", width, name, c->min + 0.0, c->max + 0.0,
+           c->mean + 0.0, column_std(c));
     if (start) {
         printf(" %11.5g %11.5g", start->min, start->max);
     }
@@ -74,9 +78,19 @@ static void print_column(const char *name, const struct column *c, const struct 
                                            : "");
 }
 
+// The reward of a trial, and its parts if it has several.
+static void print_rewards(const char *name, const struct trial *t) {
+    print_column(REWARD_WIDTH, name, &t->reward, NULL);
+    for (int i = 0; i < t->parts && t->parts > 1; i++) {
+        char part[32];
+        snprintf(part, sizeof(part), "  %.20s", t->part_name[i]);
+        print_column(REWARD_WIDTH, part, &t->part[i], NULL);
+    }
+}
+
 static void print_columns(const struct measured *m) {
-    printf("\n%-12s %11s %11s %11s %11s %11s %11s\n", "OBSERVATION", "MIN", "MAX", "MEAN", "STD",
-           "START MIN", "START MAX");
+    printf("\n%-*s %11s %11s %11s %11s %11s %11s\n", OBS_WIDTH, "OBSERVATION", "MIN", "MAX", "MEAN",
+           "STD", "START MIN", "START MAX");
     for (int i = 0; i < m->task->obs_dim; i++) {
         char name[32];
         int first = i;
@@ -84,11 +98,11 @@ static void print_columns(const struct measured *m) {
             i++;
         }
         snprintf(name, sizeof(name), i > first ? "%d to %d" : "%d", first, i);
-        print_column(name, &m->obs.all[first], &m->obs.start[first]);
+        print_column(OBS_WIDTH, name, &m->obs.all[first], &m->obs.start[first]);
     }
-    printf("\n%-12s %11s %11s %11s %11s\n", "REWARD", "MIN", "MAX", "MEAN", "STD");
+    printf("\n%-*s %11s %11s %11s %11s\n", REWARD_WIDTH, "REWARD", "MIN", "MAX", "MEAN", "STD");
     for (int i = 0; i < CHECK_TRIALS; i++) {
-        print_column(trial_names[i], &m->trial[i].reward, NULL);
+        print_rewards(trial_names[i], &m->trial[i]);
     }
 }
 
@@ -150,15 +164,24 @@ static json_t *numbers(const double *x, int n) {
     return list;
 }
 
+static json_t *parts(const struct trial *t) {
+    json_t *o = json_object();
+    for (int i = 0; i < t->parts; i++) {
+        json_object_set_new(o, t->part_name[i], column(&t->part[i]));
+    }
+    return o;
+}
+
 static json_t *trial(const struct trial *t) {
-    return json_pack(
-        "{s:i, s:I, s:o, s:o, s:o, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I}", "episodes",
-        t->episodes, "steps", (json_int_t)t->steps, "returns", numbers(t->returns, t->episodes),
-        "lengths", numbers(t->lengths, t->episodes), "reward", column(&t->reward), "return_mean",
-        stats_mean(t->returns, t->episodes), "return_std", stats_std(t->returns, t->episodes),
-        "terminated", (json_int_t)t->terminated, "truncated", (json_int_t)t->truncated, "cut",
-        (json_int_t)t->cut, "bad", (json_int_t)t->bad, "ends_without_rule",
-        (json_int_t)t->unexplained, "rule_without_end", (json_int_t)t->contradicted);
+    return json_pack("{s:i, s:I, s:o, s:o, s:o, s:o, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:I}",
+                     "episodes", t->episodes, "steps", (json_int_t)t->steps, "returns",
+                     numbers(t->returns, t->episodes), "lengths", numbers(t->lengths, t->episodes),
+                     "reward", column(&t->reward), "reward_parts", parts(t), "return_mean",
+                     stats_mean(t->returns, t->episodes), "return_std",
+                     stats_std(t->returns, t->episodes), "terminated", (json_int_t)t->terminated,
+                     "truncated", (json_int_t)t->truncated, "cut", (json_int_t)t->cut, "bad",
+                     (json_int_t)t->bad, "ends_without_rule", (json_int_t)t->unexplained,
+                     "rule_without_end", (json_int_t)t->contradicted);
 }
 
 static json_t *texts(const char (*text)[FINDING_LEN], int n) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "actor/env/mujoco_internal.h"
 #include "actor/episode.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
@@ -95,6 +96,21 @@ static void count_end(struct play *p) {
     t->truncated += p->episode.state == EPISODE_TRUNCATED;
 }
 
+static void count_parts(struct play *p) {
+    struct trial *t = p->t;
+    const double *values;
+    const char *const *names;
+    if (!mujoco_env_model(p->env)) {
+        return;
+    }
+    int n = env_reward_parts(&values, &names, p->env);
+    t->parts = n < TRIAL_PARTS_MAX ? n : TRIAL_PARTS_MAX;
+    for (int i = 0; i < t->parts; i++) {
+        t->part_name[i] = names[i];
+        column_add(&t->part[i], values[i]);
+    }
+}
+
 // One step. False at the end of the episode.
 static bool step(struct play *p, struct rng *rng) {
     struct trial *t = p->t;
@@ -112,6 +128,7 @@ static bool step(struct play *p, struct rng *rng) {
         return false;
     }
     column_add(&t->reward, reward);
+    count_parts(p);
     observe(p, false);
     count_end(p);
     if (p->episode.state != EPISODE_RUNNING) {

@@ -11,6 +11,7 @@
 #include "common/task/task.h"
 
 #define TRIAL_EPISODES_MAX 1024
+#define TRIAL_PARTS_MAX 16 // named parts of a reward
 
 // Range, mean and spread of a number over many steps (Welford's algorithm). Zeroed: empty.
 struct column {
@@ -40,6 +41,9 @@ struct trial {
     int episodes; // that were played
     double returns[TRIAL_EPISODES_MAX], lengths[TRIAL_EPISODES_MAX];
     struct column reward;
+    int parts; // of the reward, of environments in MuJoCo; names are the environment's
+    const char *part_name[TRIAL_PARTS_MAX];
+    struct column part[TRIAL_PARTS_MAX];
     uint64_t steps, bad, terminated, truncated, cut;
     // Ends that the task's rule does not explain; steps that it would have ended; first
     // observations that it would end.

@@ -192,6 +192,7 @@ static void checks(void **state) {
            "o = json.load(sys.stdin); print(len(o[\"observations\"]), o[\"reproducible\"], "
            "o[\"errors\"])'",
            EXIT_CODE_OK, "4 True []");
+    expect("$spur check hopper --episodes 1", EXIT_CODE_OK, "\n  ctrl_cost ");
     expect("$spur check", EXIT_CODE_USAGE, "expected one environment, found 0");
     expect("$spur check ./nothing.so", EXIT_CODE_CONFIG, "the environment's file is not there");
     expect("$spur check hoper", EXIT_CODE_CONFIG, "did you mean hopper?");
