@@ -145,10 +145,52 @@ static void automatic_target_entropy_follows_the_task(void **state) {
     assert_true(sac_method_config(&c, task_find("hopper")).target_entropy == -0.5);
 }
 
+// New statistics of a larger D_env change what the networks see and nothing that the policy does:
+// after the third update, with hardly a learning rate, it acts as after the second.
+static void units_change_and_the_policy_does_not(void **state) {
+    (void)state;
+    struct config c = config_of(METHOD_sac);
+    c.sac.learning_rate = 1e-8;
+    const struct method *method = method_find(METHOD_sac);
+    void *self = method->create(&c, fixture_task());
+    struct buffers b = {0};
+    fill(&b.d_env, 0, ROWS / 2);
+    b.source = (struct method_source){.d_env = &b.d_env, .d_model = &b.d_model};
+    struct metrics metrics = {0};
+    method->update(self, 1, &b.source, &metrics);
+    method->update(self, 2, &b.source, &metrics);
+    static struct fixture_rows far;
+    static const uint8_t never[ROWS];
+    fixture_fill(&far, 0, ROWS / 2, 0);
+    for (int i = 0; i < ROWS / 2 * OBS; i++) {
+        far.obs[i] = 20 + 9 * far.obs[i];
+    }
+    float before[ROWS], after[ROWS];
+    for (int pass = 0; pass < 2; pass++) {
+        struct method_policy policy = method->policy(self);
+        float *scratch = xfloats(policy_scratch(policy.shape, ROWS / 2));
+        policy_mean(pass == 0 ? before : after, scratch, policy.shape, policy.params, far.obs,
+                    ROWS / 2);
+        free(scratch);
+        if (pass == 0) {
+            replay_add(&b.d_env, &(struct replay_rows){ROWS / 2, far.obs, far.act, far.reward,
+                                                       far.next_obs, never});
+            metrics = (struct metrics){0};
+            method->update(self, 3, &b.source, &metrics);
+        }
+    }
+    for (int i = 0; i < ROWS / 2 * ACT; i++) {
+        assert_true(fabsf(after[i] - before[i]) < 1e-3f);
+    }
+    method->destroy(self);
+    replay_deinit(&b.d_env);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_method_keeps_its_promises),
         cmocka_unit_test(batches_have_the_rows_of_their_method),
+        cmocka_unit_test(units_change_and_the_policy_does_not),
         cmocka_unit_test(automatic_target_entropy_follows_the_task),
     };
     return cmocka_run_group_tests_name("methods", tests, NULL, NULL);

@@ -61,6 +61,16 @@ static void statistics_follow_d_env(void **state) {
     assert_true(fabs(scaling_reward_scale(&s) - sqrt(9.25)) < 0.3);
     replay_deinit(&env);
 
+    // Due again with 5% more rows.
+    env = make_env(200, 0.5, 0);
+    scaling_fit(&s, &env);
+    for (int more = 1; more <= 10; more++) {
+        const struct replay_rows row = {1, obs, act, reward, next_obs, terminated};
+        replay_add(&env, &row);
+        assert_true(scaling_due(&s, &env) == (more == 10));
+    }
+    replay_deinit(&env);
+
     // A constant 1,000 counts for nothing, unless an episode can end.
     env = make_env(ROWS, 1000, 0);
     scaling_fit(&s, &env);
