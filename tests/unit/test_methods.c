@@ -6,6 +6,7 @@
 
 #include <math.h>
 
+#include "common/base/check.h"
 #include "common/config/methods.h"
 
 #define ROWS 64
