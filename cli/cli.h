@@ -59,7 +59,7 @@ bool config_source_set(struct config_source *source, char **argv, const char *as
 bool cli_is_file(const char *name);
 
 // Whether name is an environment of the user: FILE.so, python:..., a description (FILE.yaml with a
-// key `observe`), or a command (a value with blanks).
+// key `observe`), or a command (a value with blanks, or the path of a program).
 bool cli_is_env(const char *name);
 
 // Functions below that return int print their errors and return 0 or an exit code.

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "actor/env/env_factory.h"
@@ -51,7 +52,10 @@ bool cli_is_env(const char *name) {
     if (len > 5 && strcmp(name + len - 5, ".yaml") == 0 && !strpbrk(name, " \t")) {
         return is_description(name);
     }
-    return env_source_of(name) != ENV_SOURCE_COMMAND || strpbrk(name, " \t");
+    struct stat about;
+    bool program = strchr(name, '/') && access(name, X_OK) == 0 && stat(name, &about) == 0 &&
+                   S_ISREG(about.st_mode);
+    return env_source_of(name) != ENV_SOURCE_COMMAND || strpbrk(name, " \t") || program;
 }
 
 void cli_name_task(struct config *c, const char *name) {

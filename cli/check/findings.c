@@ -13,7 +13,7 @@
 
 #define LARGE 1000.0    // of an observation or reward
 #define SMALL 1e-3      // of a reward
-#define OFFSET 100.0    // mean of an observation in its standard deviations
+#define OFFSET 1e4      // mean of an observation in its standard deviations
 #define SLOW_HOURS 24.0 // of run.steps at the measured speed
 #define SHORT_STEPS 2.0 // mean length of episodes
 #define SIGNIFICANT 2.0 // standard errors between two mean returns
@@ -120,8 +120,10 @@ static void observations(struct findings *f, const struct measured *m) {
     } rules[] = {
         {column_is_constant, "never changes, as a sensor that is not connected or computed"},
         {column_is_rounding, "changes by rounding errors only"},
-        {is_large, "goes beyond 1000; in better units its values are near 1"},
-        {is_offset, "its mean is more than 100 standard deviations from 0; subtract an offset"},
+        {is_large, "goes beyond 1000; spur standardises it, other programs may not"},
+        {is_offset,
+         "its mean is more than 10000 standard deviations from 0, so that single precision "
+         "keeps few digits of its changes; subtract an offset"},
     };
     char list[96];
     for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
@@ -153,9 +155,10 @@ static void rewards(struct findings *f, const struct measured *m) {
         warn(f, "the reward is always %g and no episode was terminated: there is nothing to learn",
              min);
     } else if (size > LARGE) {
-        warn(f, "rewards reach %g: scale them to about 1", min < -max ? min : max);
+        warn(f, "rewards reach %g; spur scales them, other programs may not",
+             min < -max ? min : max);
     } else if (size > 0 && size < SMALL) {
-        warn(f, "no reward is larger than %g: scale them to about 1", size);
+        warn(f, "no reward is larger than %g; spur scales them, other programs may not", size);
     }
 }
 

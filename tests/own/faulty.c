@@ -110,6 +110,7 @@ static int step(void *env, float *obs, double *reward, int *terminated, const fl
     if (n == 3) {
         switch ((int)FAULT) {
         case crashes:
+            signal(SIGSEGV, SIG_DFL); // a sanitizer's handler would exit
             raise(SIGSEGV);
             break;
         case exits:
