@@ -10,6 +10,25 @@
 
 #define HIDDEN_WIDTH_MAX 8192 // prevents overflow; the size of a message limits the rest
 
+// False: the hidden layers are not supported.
+static bool make_policy(struct policy *out, const struct wire_policy *from,
+                        const struct task *task) {
+    if (from->hidden_layers < 1 || from->hidden_layers + 1 > MLP_LAYERS_MAX) {
+        return false;
+    }
+    bool silu = from->activation == WIRE_ACTIVATION_SILU;
+    struct mlp_hidden hidden = {.layers = (int)from->hidden_layers,
+                                .activation = silu ? ACTIVATION_SILU : ACTIVATION_RELU};
+    for (int l = 0; l < hidden.layers; l++) {
+        if (from->hidden[l] < 1 || from->hidden[l] > HIDDEN_WIDTH_MAX) {
+            return false;
+        }
+        hidden.width[l] = (int)from->hidden[l];
+    }
+    *out = policy_make_hidden(task->obs_dim, task->act_dim, &hidden);
+    return true;
+}
+
 // 0, or -1 with the reason in err.
 static int check_shape(const struct wire_policy *from, const struct task *task, char *err,
                        size_t err_len) {
@@ -21,14 +40,14 @@ static int check_shape(const struct wire_policy *from, const struct task *task, 
                  task->obs_dim, task->act_dim);
         return -1;
     }
-    if (from->hidden_layers < 1 || from->hidden_layers + 1 > MLP_LAYERS_MAX ||
-        from->hidden_width < 1 || from->hidden_width > HIDDEN_WIDTH_MAX) {
-        snprintf(err, err_len, "policy version %llu has %u hidden layers of %u: not supported",
-                 (unsigned long long)from->version, from->hidden_layers, from->hidden_width);
+    struct policy policy;
+    if (!make_policy(&policy, from, task)) {
+        snprintf(err, err_len,
+                 "policy version %llu has %u hidden layers, or one of a width that is "
+                 "not supported",
+                 (unsigned long long)from->version, from->hidden_layers);
         return -1;
     }
-    struct policy policy = policy_make(task->obs_dim, task->act_dim, (int)from->hidden_width,
-                                       (int)from->hidden_layers);
     if (policy_params(&policy) != from->params_len) {
         snprintf(err, err_len, "policy version %llu has %llu parameters, expected %zu",
                  (unsigned long long)from->version, (unsigned long long)from->params_len,
@@ -51,12 +70,13 @@ enum policy_controller_verdict policy_controller_load(struct policy_controller *
     if (check_shape(from, task, err, err_len)) {
         return POLICY_CONTROLLER_REFUSED;
     }
-    if (p->params_len != from->params_len || p->batch_max < batch_max ||
-        p->policy.net.dims[1] != (int)from->hidden_width) {
+    struct policy policy;
+    bool known = make_policy(&policy, from, task);
+    CHECK(known);
+    if (memcmp(&policy, &p->policy, sizeof(policy)) != 0 || p->batch_max < batch_max) {
         free(p->params);
         free(p->scratch);
-        p->policy = policy_make(task->obs_dim, task->act_dim, (int)from->hidden_width,
-                                (int)from->hidden_layers);
+        p->policy = policy;
         p->params_len = from->params_len;
         p->batch_max = batch_max;
         p->params = xfloats(p->params_len);

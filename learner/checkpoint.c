@@ -129,10 +129,20 @@ static const char *meta_value(const struct safetensors *file, const char *key) {
 
 static int check_meta(const struct safetensors *file, const char *path, const struct checkpoint *cp,
                       char *err, size_t err_len) {
-    struct meta want;
+    // A file that lacks a key was written before the key existed: its default applies.
+    struct meta want, defaults;
+    struct config plain;
+    struct checkpoint of_defaults = *cp;
+    config_defaults(&plain);
+    plain.method = cp->config->method;
+    of_defaults.config = &plain;
+    make_meta(&defaults, &of_defaults);
     make_meta(&want, cp);
     for (int i = 0; i < want.n; i++) {
         const char *have = meta_value(file, want.list[i].key);
+        if (!have && i < want.strict && strchr(want.list[i].key, '.')) {
+            have = defaults.list[i].value;
+        }
         bool same = have && strcmp(have, want.list[i].value) == 0;
         if (same || (!have && i >= want.strict)) {
             continue;

@@ -28,14 +28,16 @@ void policy_store_take(struct policy_store *p, uint64_t version, uint64_t update
 struct wire_policy policy_store_answer(const struct policy_store *p, uint64_t have_version) {
     const struct mlp *net = &p->policy.net;
     bool newer = p->version > have_version;
-    return (struct wire_policy){
+    struct wire_policy out = {
         .version = p->version,
         .updates = p->updates,
         .obs_dim = (uint32_t)p->policy.obs_dim,
         .act_dim = (uint32_t)p->policy.act_dim,
-        .hidden_width = (uint32_t)net->dims[1],
-        .hidden_layers = (uint32_t)net->layers - 1,
         .params_len = newer ? p->params_len : 0,
         .params = newer ? p->params : NULL,
     };
+    wire_policy_hidden(&out, net->layers - 1, net->dims + 1,
+                       net->activation == ACTIVATION_SILU ? WIRE_ACTIVATION_SILU
+                                                          : WIRE_ACTIVATION_RELU);
+    return out;
 }

@@ -40,6 +40,16 @@ void wire_destroy(struct wire **wire) {
     *wire = NULL;
 }
 
+void wire_policy_hidden(struct wire_policy *p, int layers, const int *widths,
+                        enum wire_activation activation) {
+    CHECK(layers >= 1 && layers <= WIRE_LAYERS_MAX);
+    p->hidden_layers = (uint32_t)layers;
+    p->activation = activation;
+    for (int l = 0; l < layers; l++) {
+        p->hidden[l] = (uint32_t)widths[l];
+    }
+}
+
 const char *wire_type_name(enum wire_type type) {
     static const char *const names[] = {
         [WIRE_HELLO] = "Hello",

@@ -170,13 +170,22 @@ struct wire_shutdown {
     char text[WIRE_STRING_MAX]; // "solved", "step budget spent", "stopped by SIGTERM"
 };
 
+enum wire_activation { WIRE_ACTIVATION_RELU = 1, WIRE_ACTIVATION_SILU };
+
 struct wire_policy {
     uint64_t version; // number of the publication: 1, 2, ...
     uint64_t updates; // number of updates in it
-    uint32_t obs_dim, act_dim, hidden_width, hidden_layers;
+    uint32_t obs_dim, act_dim;
+    uint32_t hidden_layers;
+    uint32_t hidden[WIRE_LAYERS_MAX]; // (hidden_layers) their widths
+    enum wire_activation activation;
     uint64_t params_len; // floats; 0: the receiver has the newest
     const float *params;
 };
+// Sets the hidden layers: widths (layers), at most WIRE_LAYERS_MAX.
+void wire_policy_hidden(struct wire_policy *p, int layers, const int *widths,
+                        enum wire_activation activation);
+
 struct wire_policy_get {
     uint64_t have_version; // 0: none
 };

@@ -15,6 +15,7 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "columns need no conversion");
 _Static_assert(sizeof(float) == 4 && sizeof(double) == 8, "numbers are IEEE");
 _Static_assert((int)SPUR__ROLE__ROLE_LEARNER == WIRE_ROLE_LEARNER, "enums are spur.proto's");
+_Static_assert((int)SPUR__ACTIVATION__ACTIVATION_SILU == WIRE_ACTIVATION_SILU, "likewise");
 _Static_assert((int)SPUR__NOISE__NOISE_OU == WIRE_NOISE_OU, "likewise");
 _Static_assert((int)SPUR__REFUSAL__REFUSAL_FORMAT == WIRE_REFUSED_FORMAT, "likewise");
 _Static_assert((int)SPUR__EXPERIENCE_KIND__EXPERIENCE_MODEL == WIRE_MODEL, "likewise");
@@ -119,7 +120,6 @@ _Static_assert((int)SPUR__ENVELOPE__BODY_STATUS - BODY_FIRST == WIRE_STATUS, "ty
     NUM(updates) \
     NUM(obs_dim) \
     NUM(act_dim) \
-    NUM(hidden_width) \
     NUM(hidden_layers) \
     NUM(params_len)
 #define EVAL_REQUEST_FIELDS(NUM, ENUM, TEXT) \
@@ -230,7 +230,39 @@ static int unpack_whole_rows(struct wire_rows *m, const Spur__Rows *p, char *err
 static Spur__Policy *pack_whole_policy(struct arena *a, const struct wire_policy *m) {
     Spur__Policy *p = pack_policy(a, m);
     p->params = borrow(m->params, m->params_len * sizeof(float));
+    // The short form, which is older, where it suffices.
+    bool equal = m->activation == WIRE_ACTIVATION_RELU;
+    for (uint32_t l = 1; l < m->hidden_layers; l++) {
+        equal = equal && m->hidden[l] == m->hidden[0];
+    }
+    if (equal) {
+        p->hidden_width = m->hidden[0];
+    } else {
+        p->n_hidden = m->hidden_layers;
+        p->hidden = (uint32_t *)(uintptr_t)m->hidden;
+        p->activation = (int)m->activation;
+    }
     return p;
+}
+
+// Widths and activation from either form. 0, or an error.
+static int unpack_hidden(struct wire_policy *m, const Spur__Policy *p, char *err, size_t err_len) {
+    bool equal = p->hidden_width > 0;
+    if (p->hidden_layers > WIRE_LAYERS_MAX) {
+        return error_set(err, err_len, -WIRE_REFUSED_FORMAT,
+                         "policy.hidden_layers: %u is more than %d", p->hidden_layers,
+                         WIRE_LAYERS_MAX);
+    }
+    if (p->n_hidden != (equal ? 0 : p->hidden_layers)) {
+        return error_set(err, err_len, -WIRE_REFUSED_FORMAT,
+                         "policy.hidden: %zu widths for %u layers, and hidden_width %u",
+                         p->n_hidden, p->hidden_layers, p->hidden_width);
+    }
+    for (uint32_t l = 0; l < p->hidden_layers; l++) {
+        m->hidden[l] = equal ? p->hidden_width : p->hidden[l];
+    }
+    m->activation = equal ? WIRE_ACTIVATION_RELU : (enum wire_activation)p->activation;
+    return 0;
 }
 
 static int unpack_whole_policy(struct wire_policy *m, const Spur__Policy *p, char *err,
@@ -239,6 +271,10 @@ static int unpack_whole_policy(struct wire_policy *m, const Spur__Policy *p, cha
         return error_set(err, err_len, -WIRE_REFUSED_FORMAT, "policy: missing");
     }
     unpack_policy(m, p);
+    int rc = p->params_len > 0 ? unpack_hidden(m, p, err, err_len) : 0;
+    if (rc != 0) {
+        return rc;
+    }
     struct column_error e = {.err = err, .err_len = err_len};
     m->params = read_column(&e, &p->params, p->params_len, 1, sizeof(float), "policy.params");
     return e.rc;

@@ -85,9 +85,15 @@ static int form_policy(struct verdict v, const struct wire_policy *p) {
     RULE(form(v, "policy.version", p->version, least, UINT64_MAX));
     RULE(form(v, "policy.obs_dim", p->obs_dim, least, WIRE_DIM_MAX));
     RULE(form(v, "policy.act_dim", p->act_dim, least, WIRE_DIM_MAX));
-    RULE(form(v, "policy.hidden_width", p->hidden_width, least, WIRE_DIM_MAX));
-    RULE(form(v, "policy.hidden_layers", p->hidden_layers, least, WIRE_LAYERS_MAX));
-    return least ? present(v, "policy.params", p->params) : 0;
+    if (!least) {
+        return 0;
+    }
+    RULE(form(v, "policy.hidden_layers", p->hidden_layers, 1, WIRE_LAYERS_MAX));
+    RULE(form(v, "policy.activation", p->activation, WIRE_ACTIVATION_RELU, WIRE_ACTIVATION_SILU));
+    for (uint32_t l = 0; l < p->hidden_layers; l++) {
+        RULE(form(v, "policy.hidden", p->hidden[l], 1, WIRE_DIM_MAX));
+    }
+    return present(v, "policy.params", p->params);
 }
 
 static int form_hello(struct verdict v, const struct wire_hello *h) {

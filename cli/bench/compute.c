@@ -152,8 +152,9 @@ struct bench_case *bench_add_sac(struct bench *b, int peak, const char *name,
     c->close = sac_close;
     char count[TEXT_LEN];
     snprintf(c->what, sizeof(c->what), "SAC updates, batch %d, %d x %d, %d thread%s%s, %s rows",
-             sac.batch_size, sac.hidden_layers, sac.hidden_width, sac.threads, plural(sac.threads),
-             s->kernels == COMPUTE_BF16 ? ", bf16" : "", text_count(count, rows));
+             sac.batch_size, sac.hidden.layers, sac.hidden.width[0], sac.threads,
+             plural(sac.threads), s->kernels == COMPUTE_BF16 ? ", bf16" : "",
+             text_count(count, rows));
     sac_init(&s->sac, &sac);
     replay_batch_init(&s->batch, sac.batch_size, sac.obs_dim, sac.act_dim);
     if (replay_init(&s->replay, sac.obs_dim, sac.act_dim, rows, rows, c->note, sizeof(c->note)) <

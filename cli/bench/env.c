@@ -231,15 +231,15 @@ static struct wire_policy make_policy(float **params, const struct task *task) {
     struct rng rng = rng_make(1, RNG_POLICY_INIT, 0);
     *params = xfloats(policy_params(&policy));
     policy_init(*params, &policy, &rng);
-    return (struct wire_policy){
+    struct wire_policy out = {
         .version = 1,
         .obs_dim = (uint32_t)task->obs_dim,
         .act_dim = (uint32_t)task->act_dim,
-        .hidden_width = (uint32_t)config.sac.hidden_width,
-        .hidden_layers = (uint32_t)config.sac.hidden_layers,
         .params_len = policy_params(&policy),
         .params = *params,
     };
+    wire_policy_hidden(&out, policy.net.layers - 1, policy.net.dims + 1, WIRE_ACTIVATION_RELU);
+    return out;
 }
 
 static struct bench_case *add(struct bench *b, const struct task *task, const char *name,

@@ -142,11 +142,13 @@ static int read_policy(struct player_policy *p, const struct policy_file *f, con
         .updates = f->updates,
         .obs_dim = (uint32_t)f->policy.obs_dim,
         .act_dim = (uint32_t)f->policy.act_dim,
-        .hidden_width = (uint32_t)f->policy.net.dims[1],
-        .hidden_layers = (uint32_t)f->policy.net.layers - 1,
         .params_len = n,
         .params = p->params,
     };
+    const struct mlp *net = &f->policy.net;
+    wire_policy_hidden(&p->policy, net->layers - 1, net->dims + 1,
+                       net->activation == ACTIVATION_SILU ? WIRE_ACTIVATION_SILU
+                                                          : WIRE_ACTIVATION_RELU);
     return policy_file_params(p->params, f, err, err_len);
 }
 

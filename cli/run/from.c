@@ -16,6 +16,8 @@
 #include "common/config/keys.h"
 #include "learner/methods/method.h"
 
+#define MODEL_SHAPE_KEYS "model.members model.hidden_width model.hidden_layers model.hidden"
+
 // The other run.
 struct other {
     struct config config;
@@ -91,7 +93,7 @@ static int check_shapes(const struct config *c, const struct config *other) {
         rc = same_shapes(c, other, method_find(c->method)->shape_keys, "policy and critics");
     }
     if (rc == 0 && c->from.model) {
-        rc = same_shapes(c, other, "model.members model.hidden_width model.hidden_layers", "model");
+        rc = same_shapes(c, other, MODEL_SHAPE_KEYS, "model");
     }
     return rc;
 }

@@ -18,6 +18,7 @@
 
 #define CONFIG_STRING_MAX 256
 #define CONFIG_LIST_MAX 48
+#define CONFIG_HIDDEN_MAX 11 // hidden layers of a network
 
 #define CONFIG_ENVS_PER_ACTOR_MAX 256
 
@@ -48,6 +49,11 @@ enum compute_kernels {
     COMPUTE_AVX2,
     COMPUTE_AVX512,
     COMPUTE_BF16, // AVX-512; products between hidden layers round their operands to bf16
+};
+
+enum sac_activation { // of the hidden layers of policy and critics
+    SAC_ACTIVATION_RELU,
+    SAC_ACTIVATION_SILU,
 };
 
 enum explore_noise { // correlation of the noise of actions over time
@@ -101,6 +107,7 @@ struct config {
     struct {
         int members, elites;             // 7, 5
         int hidden_width, hidden_layers; // 200, 4
+        struct config_list hidden;       // widths of the hidden layers, instead; or none
         double learning_rate;            // Adam
         struct config_list weight_decay; // one per layer, hidden_layers + 1 values
         int batch_size;                  // of a member
@@ -123,6 +130,8 @@ struct config {
     } rollout;
     struct {
         int hidden_width, hidden_layers;  // 256, 2: policy and critics
+        struct config_list hidden;        // widths of the hidden layers, instead; or none
+        enum sac_activation activation;
         int batch_size;                   // 256
         double learning_rate;             // policy, critics, temperature
         double discount, tau;             // 0.99, 0.005
@@ -186,6 +195,9 @@ int config_check(const struct config *c, char *err, size_t err_len);
 void config_print(const struct config *c, FILE *out, bool comments);
 // Prints docs/configuration.md.
 void config_document(FILE *out);
+
+// Number of hidden layers: of the list, or `layers` if it is empty.
+int config_hidden_layers(const struct config_list *list, int layers);
 
 // Steps taken over from another run; 0 while from.rows is auto.
 uint64_t config_rows_taken(const struct config *c);

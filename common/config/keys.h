@@ -91,6 +91,9 @@
       "members with the lowest holdout error, which predict the rollouts")                         \
     X(model, hidden_width, INT, "200", 1, 4096, "units", "width of a member's hidden layers")      \
     X(model, hidden_layers, INT, "4", 1, 11, "layers", "hidden layers of a member")                \
+    X(model, hidden, LIST, "[]", 1, 4096, "units",                                                 \
+      "widths of the hidden layers of a member, from the first; empty: hidden_layers of "          \
+      "hidden_width")                                                                              \
     X(model, learning_rate, F64, "0.001", 1e-8, 1, "", "learning rate of Adam for the ensemble")   \
     X(model, weight_decay, LIST, "[2.5e-5, 5e-5, 7.5e-5, 7.5e-5, 1e-4]", 0, 1, "",                 \
       "L2 coefficient of the weights of each layer, hidden_layers + 1 values")                     \
@@ -131,6 +134,11 @@
     X(sac, hidden_width, INT, "256", 1, 4096, "units",                                             \
       "width of the hidden layers of policy and critics")                                          \
     X(sac, hidden_layers, INT, "2", 1, 11, "layers", "hidden layers of policy and critics")        \
+    X(sac, hidden, LIST, "[]", 1, 4096, "units",                                                   \
+      "widths of the hidden layers of policy and critics, from the first, as in [400, 300]; "      \
+      "empty: hidden_layers of hidden_width")                                                      \
+    X(sac, activation, NAME, "relu", 0, 0, "relu|silu",                                            \
+      "activation of the hidden layers of policy and critics")                                     \
     X(sac, batch_size, INT, "256", 2, 65536, "rows", "batch size of an update")                    \
     X(sac, learning_rate, F64, "0.0003", 1e-8, 1, "",                                              \
       "learning rate of Adam for policy, critics and temperature")                                 \

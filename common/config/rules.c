@@ -157,6 +157,24 @@ bool config_has_target(const struct config *c) {
     return !isnan(c->eval.target);
 }
 
+int config_hidden_layers(const struct config_list *list, int layers) {
+    return list->n > 0 ? list->n : layers;
+}
+
+static int check_hidden(const struct config_list *list, const char *key, char *err,
+                        size_t err_len) {
+    if (list->n > CONFIG_HIDDEN_MAX) {
+        return error_set(err, err_len, -1, "%s has %d layers; at most %d are possible", key,
+                         list->n, CONFIG_HIDDEN_MAX);
+    }
+    for (int i = 0; i < list->n; i++) {
+        if (list->v[i] != floor(list->v[i])) {
+            return error_set(err, err_len, -1, "%s: %g is not a whole number", key, list->v[i]);
+        }
+    }
+    return 0;
+}
+
 int config_check(const struct config *c, char *err, size_t err_len) {
     if (c->run.task[0] == '\0') {
         return error_set(err, err_len, -1,
@@ -197,11 +215,16 @@ int config_check(const struct config *c, char *err, size_t err_len) {
         return error_set(err, err_len, -1, "model.elites is %d, more than model.members, %d",
                          c->model.elites, c->model.members);
     }
-    if (c->model.weight_decay.n != c->model.hidden_layers + 1) {
+    if (check_hidden(&c->sac.hidden, "sac.hidden", err, err_len) < 0 ||
+        check_hidden(&c->model.hidden, "model.hidden", err, err_len) < 0) {
+        return -1;
+    }
+    int decays = config_hidden_layers(&c->model.hidden, c->model.hidden_layers) + 1;
+    if (c->model.weight_decay.n != decays) {
         return error_set(err, err_len, -1,
                          "model.weight_decay has %d values; it needs one per layer of weights: "
-                         "model.hidden_layers + 1 = %d",
-                         c->model.weight_decay.n, c->model.hidden_layers + 1);
+                         "the hidden layers (model.hidden, or model.hidden_layers) + 1 = %d",
+                         c->model.weight_decay.n, decays);
     }
     if (c->network.lost_after_ms < 2 * c->network.heartbeat_ms) {
         return error_set(err, err_len, -1,

@@ -22,12 +22,16 @@ static struct workspace workspace_at(float *scratch, const struct critic *c, int
         .dq = scratch, .keep = scratch + q, .dx = scratch + 2 * q, .net = scratch + 2 * q + x};
 }
 
-struct critic critic_make(int obs_dim, int act_dim, int hidden_width, int hidden_layers) {
+struct critic critic_make_hidden(int obs_dim, int act_dim, const struct mlp_hidden *hidden) {
     CHECK(act_dim > 0);
-    return (struct critic){
-        .obs_dim = obs_dim,
-        .act_dim = act_dim,
-        .net = mlp_make(obs_dim + act_dim, hidden_width, hidden_layers, 1, ACTIVATION_RELU)};
+    return (struct critic){.obs_dim = obs_dim,
+                           .act_dim = act_dim,
+                           .net = mlp_make_hidden(obs_dim + act_dim, hidden, 1)};
+}
+
+struct critic critic_make(int obs_dim, int act_dim, int hidden_width, int hidden_layers) {
+    struct mlp_hidden hidden = mlp_hidden_equal(hidden_width, hidden_layers, ACTIVATION_RELU);
+    return critic_make_hidden(obs_dim, act_dim, &hidden);
 }
 
 size_t critic_params(const struct critic *c) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Twin Q-functions (Fujimoto et al. 2018): Q1, Q2: (obs, act) -> value, ReLU networks.
+// Twin Q-functions (Fujimoto et al. 2018): Q1, Q2: (obs, act) -> value.
 //
 // One parameter block holds both, Q1 first. The two share only their input, so two threads may
 // work on one each: functions with an argument k act on Q_k, k = 0 or 1, and need one scratch per
@@ -15,6 +15,8 @@ struct critic {
     struct mlp net; // shape of either critic
 };
 
+struct critic critic_make_hidden(int obs_dim, int act_dim, const struct mlp_hidden *hidden);
+// With ReLU layers of equal width.
 struct critic critic_make(int obs_dim, int act_dim, int hidden_width, int hidden_layers);
 size_t critic_params(const struct critic *c);         // floats, both critics
 size_t critic_offset(const struct critic *c, int k);  // of Q_k's parameters in the block

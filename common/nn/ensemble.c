@@ -35,8 +35,8 @@ static struct workspace workspace_at(float *scratch, const struct ensemble *e, i
                               .net = scratch + 7 * n};
 }
 
-struct ensemble ensemble_make(int members, int obs_dim, int act_dim, int hidden_width,
-                              int hidden_layers) {
+struct ensemble ensemble_make_hidden(int members, int obs_dim, int act_dim,
+                                     const struct mlp_hidden *hidden) {
     CHECK(members > 0);
     CHECK(members <= ENSEMBLE_MEMBERS_MAX);
     struct ensemble e = {.members = members,
@@ -44,8 +44,14 @@ struct ensemble ensemble_make(int members, int obs_dim, int act_dim, int hidden_
                          .act_dim = act_dim,
                          .in_dim = obs_dim + act_dim,
                          .target_dim = 1 + obs_dim};
-    e.net = mlp_make(e.in_dim, hidden_width, hidden_layers, 2 * e.target_dim, ACTIVATION_SILU);
+    e.net = mlp_make_hidden(e.in_dim, hidden, 2 * e.target_dim);
     return e;
+}
+
+struct ensemble ensemble_make(int members, int obs_dim, int act_dim, int hidden_width,
+                              int hidden_layers) {
+    struct mlp_hidden hidden = mlp_hidden_equal(hidden_width, hidden_layers, ACTIVATION_SILU);
+    return ensemble_make_hidden(members, obs_dim, act_dim, &hidden);
 }
 
 size_t ensemble_member_offset(const struct ensemble *e, int member) {

@@ -24,6 +24,9 @@ struct ensemble {
     struct mlp net;         // SiLU, in_dim -> 2 * target_dim
 };
 
+struct ensemble ensemble_make_hidden(int members, int obs_dim, int act_dim,
+                                     const struct mlp_hidden *hidden);
+// With SiLU layers of equal width.
 struct ensemble ensemble_make(int members, int obs_dim, int act_dim, int hidden_width,
                               int hidden_layers);
 size_t ensemble_params(const struct ensemble *e);                    // floats in the block

@@ -22,20 +22,35 @@
 #include "common/nn/gemm.h"
 #include "common/nn/layout.h"
 
-struct mlp mlp_make(int in, int hidden_width, int hidden_layers, int out,
-                    enum activation activation) {
+struct mlp_hidden mlp_hidden_equal(int width, int layers, enum activation activation) {
+    CHECK(layers >= 0);
+    CHECK(layers < MLP_LAYERS_MAX);
+    struct mlp_hidden h = {.layers = layers, .activation = activation};
+    for (int l = 0; l < layers; l++) {
+        h.width[l] = width;
+    }
+    return h;
+}
+
+struct mlp mlp_make_hidden(int in, const struct mlp_hidden *hidden, int out) {
     CHECK(in > 0);
     CHECK(out > 0);
-    CHECK(hidden_layers >= 0);
-    CHECK(hidden_layers < MLP_LAYERS_MAX);
-    CHECK(hidden_layers == 0 || hidden_width > 0);
-    struct mlp m = {.layers = hidden_layers + 1, .activation = activation};
+    CHECK(hidden->layers >= 0);
+    CHECK(hidden->layers < MLP_LAYERS_MAX);
+    struct mlp m = {.layers = hidden->layers + 1, .activation = hidden->activation};
     m.dims[0] = in;
-    for (int l = 1; l <= hidden_layers; l++) {
-        m.dims[l] = hidden_width;
+    for (int l = 0; l < hidden->layers; l++) {
+        CHECK(hidden->width[l] > 0);
+        m.dims[l + 1] = hidden->width[l];
     }
     m.dims[m.layers] = out;
     return m;
+}
+
+struct mlp mlp_make(int in, int hidden_width, int hidden_layers, int out,
+                    enum activation activation) {
+    struct mlp_hidden hidden = mlp_hidden_equal(hidden_width, hidden_layers, activation);
+    return mlp_make_hidden(in, &hidden, out);
 }
 
 size_t mlp_weight_offset(const struct mlp *m, int layer) {

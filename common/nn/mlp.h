@@ -26,6 +26,15 @@ struct mlp {
     enum activation activation;
 };
 
+// The hidden layers of a network.
+struct mlp_hidden {
+    int layers;
+    int width[MLP_LAYERS_MAX - 1];
+    enum activation activation;
+};
+struct mlp_hidden mlp_hidden_equal(int width, int layers, enum activation activation);
+struct mlp mlp_make_hidden(int in, const struct mlp_hidden *hidden, int out);
+// With hidden layers of equal width.
 struct mlp mlp_make(int in, int hidden_width, int hidden_layers, int out,
                     enum activation activation);
 size_t mlp_params(const struct mlp *m);                   // floats in a parameter block

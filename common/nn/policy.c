@@ -28,12 +28,16 @@ static struct workspace workspace_at(float *scratch, const struct policy *p, int
                               .net = scratch + 6 * n};
 }
 
-struct policy policy_make(int obs_dim, int act_dim, int hidden_width, int hidden_layers) {
+struct policy policy_make_hidden(int obs_dim, int act_dim, const struct mlp_hidden *hidden) {
     CHECK(act_dim > 0);
-    return (struct policy){
-        .obs_dim = obs_dim,
-        .act_dim = act_dim,
-        .net = mlp_make(obs_dim, hidden_width, hidden_layers, 2 * act_dim, ACTIVATION_RELU)};
+    return (struct policy){.obs_dim = obs_dim,
+                           .act_dim = act_dim,
+                           .net = mlp_make_hidden(obs_dim, hidden, 2 * act_dim)};
+}
+
+struct policy policy_make(int obs_dim, int act_dim, int hidden_width, int hidden_layers) {
+    struct mlp_hidden hidden = mlp_hidden_equal(hidden_width, hidden_layers, ACTIVATION_RELU);
+    return policy_make_hidden(obs_dim, act_dim, &hidden);
 }
 
 size_t policy_params(const struct policy *p) {

@@ -18,9 +18,11 @@
 
 struct policy {
     int obs_dim, act_dim;
-    struct mlp net; // obs -> (mu, log_std): 2 * act_dim, ReLU
+    struct mlp net; // obs -> (mu, log_std): 2 * act_dim
 };
 
+struct policy policy_make_hidden(int obs_dim, int act_dim, const struct mlp_hidden *hidden);
+// With ReLU layers of equal width.
 struct policy policy_make(int obs_dim, int act_dim, int hidden_width, int hidden_layers);
 size_t policy_params(const struct policy *p);
 size_t policy_scratch(const struct policy *p, int B);

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/check.h"
 #include "common/base/stats.h"
@@ -17,7 +18,7 @@ static const struct {
 } numbers[NUMBERS] = {
     [OBS_DIM] = {"obs_dim", 1, POLICY_FILE_DIM_MAX},
     [ACT_DIM] = {"act_dim", 1, POLICY_FILE_DIM_MAX},
-    [HIDDEN_WIDTH] = {"hidden_width", 1, POLICY_FILE_DIM_MAX},
+    [HIDDEN_WIDTH] = {"hidden_width", 0, POLICY_FILE_DIM_MAX},
     [HIDDEN_LAYERS] = {"hidden_layers", 0, MLP_LAYERS_MAX - 1},
     [VERSION] = {"version", 0, INT64_MAX},
     [UPDATES] = {"updates", 0, INT64_MAX},
@@ -29,6 +30,53 @@ static void weight_name(char name[TENSOR_NAME_MAX], int layer) {
 
 static void bias_name(char name[TENSOR_NAME_MAX], int layer) {
     snprintf(name, TENSOR_NAME_MAX, "policy.%d.bias", layer);
+}
+
+enum { WIDTHS_LEN = 8 * MLP_LAYERS_MAX };
+static const char *const activation_names[] = {
+    [ACTIVATION_RELU] = "relu", [ACTIVATION_SILU] = "silu"};
+
+// Whether hidden_width and hidden_layers suffice.
+static bool is_short(const struct mlp *net) {
+    for (int l = 2; l < net->layers; l++) {
+        if (net->dims[l] != net->dims[1]) {
+            return false;
+        }
+    }
+    return net->activation == ACTIVATION_RELU;
+}
+
+static void print_widths(char out[WIDTHS_LEN], const struct mlp *net) {
+    size_t n = 0;
+    out[0] = '\0';
+    for (int l = 1; l < net->layers; l++) {
+        n += (size_t)snprintf(out + n, WIDTHS_LEN - n, "%s%d", l > 1 ? "," : "", net->dims[l]);
+    }
+}
+
+// Reads "hidden" and "activation". False: they do not describe h->layers layers.
+static bool read_hidden(struct mlp_hidden *h, const struct policy_file *f) {
+    const char *text = safetensors_meta_value(f->file, "hidden");
+    const char *activation = safetensors_meta_value(f->file, "activation");
+    if (!text || !activation) {
+        return false;
+    }
+    h->activation = ACTIVATION_SILU;
+    if (strcmp(activation, activation_names[ACTIVATION_RELU]) == 0) {
+        h->activation = ACTIVATION_RELU;
+    } else if (strcmp(activation, activation_names[ACTIVATION_SILU]) != 0) {
+        return false;
+    }
+    for (int l = 0; l < h->layers; l++) {
+        char *end;
+        unsigned long width = text[0] >= '0' && text[0] <= '9' ? strtoul(text, &end, 10) : 0;
+        if (width < 1 || width > POLICY_FILE_DIM_MAX || *end != (l + 1 < h->layers ? ',' : '\0')) {
+            return false;
+        }
+        h->width[l] = (int)width;
+        text = end + 1;
+    }
+    return true;
 }
 
 int policy_file_write(const char *path, const struct policy *policy, const float *params,
@@ -47,14 +95,20 @@ int policy_file_write(const char *path, const struct policy *policy, const float
     const uint64_t value[NUMBERS] = {
         [OBS_DIM] = (uint64_t)policy->obs_dim,
         [ACT_DIM] = (uint64_t)policy->act_dim,
-        [HIDDEN_WIDTH] = (uint64_t)net->dims[1],
+        [HIDDEN_WIDTH] = is_short(net) ? (uint64_t)net->dims[1] : 0,
         [HIDDEN_LAYERS] = (uint64_t)net->layers - 1,
         [VERSION] = info->version,
         [UPDATES] = info->updates,
     };
     char text[NUMBERS][24];
-    struct safetensors_meta meta[1 + NUMBERS + POLICY_FILE_META_MAX] = {{"task", info->task}};
-    int n = 1;
+    char widths[WIDTHS_LEN];
+    print_widths(widths, net);
+    struct safetensors_meta meta[3 + NUMBERS + POLICY_FILE_META_MAX] = {
+        {"task", info->task}, {"activation", activation_names[net->activation]}};
+    int n = 2;
+    if (!is_short(net)) {
+        meta[n++] = (struct safetensors_meta){"hidden", widths};
+    }
     for (int i = 0; i < NUMBERS; i++) {
         snprintf(text[i], sizeof(text[i]), "%" PRIu64, value[i]);
         meta[n++] = (struct safetensors_meta){numbers[i].key, text[i]};
@@ -97,8 +151,16 @@ static int read_meta(struct policy_file *f, char *err, size_t err_len) {
             return -1;
         }
     }
-    f->policy = policy_make((int)value[OBS_DIM], (int)value[ACT_DIM], (int)value[HIDDEN_WIDTH],
-                            (int)value[HIDDEN_LAYERS]);
+    struct mlp_hidden hidden =
+        mlp_hidden_equal((int)value[HIDDEN_WIDTH], (int)value[HIDDEN_LAYERS], ACTIVATION_RELU);
+    if (value[HIDDEN_WIDTH] == 0 && !read_hidden(&hidden, f)) {
+        snprintf(err, err_len,
+                 "%s: metadata: hidden_width is 0, and hidden and activation do not describe %d "
+                 "layers",
+                 f->path, hidden.layers);
+        return -1;
+    }
+    f->policy = policy_make_hidden((int)value[OBS_DIM], (int)value[ACT_DIM], &hidden);
     f->version = value[VERSION];
     f->updates = value[UPDATES];
     return 0;

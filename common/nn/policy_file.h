@@ -2,10 +2,12 @@
 // A policy in a safetensors file of its own: RUN_DIR/policy.safetensors, written by the
 // learner, and RUN_DIR/policy_best.safetensors, written by the model server.
 //
-// Tensors "policy.0.weight" (out, in), "policy.0.bias" (out), ...; in the metadata
-// task, obs_dim, act_dim, hidden_width, hidden_layers, version and updates, and what
-// else the writer adds. Reading trusts nothing: each number, the shape of each tensor,
-// and that all weights are finite.
+// Tensors "policy.0.weight" (out, in), "policy.0.bias" (out), ...; in the metadata task,
+// obs_dim, act_dim, hidden_width, hidden_layers, activation (relu or silu), version and
+// updates, and what else the writer adds. hidden_width is 0 where the layers are not of
+// equal width or not relu: "hidden", as in "256,128", then has the widths, and programs
+// that know equal layers alone refuse the file. Reading trusts nothing: each number, the shape of
+// each tensor, and that all weights are finite.
 #ifndef SPUR_COMMON_NN_POLICY_FILE_H
 #define SPUR_COMMON_NN_POLICY_FILE_H
 

@@ -65,10 +65,8 @@ static void lay_out(struct sac *s) {
 // Shapes and sizes; no memory yet.
 static void set_shape(struct sac *s, const struct sac_config *config) {
     *s = (struct sac){.config = *config, .adam = adam_make(config->learning_rate)};
-    s->policy =
-        policy_make(config->obs_dim, config->act_dim, config->hidden_width, config->hidden_layers);
-    s->critic =
-        critic_make(config->obs_dim, config->act_dim, config->hidden_width, config->hidden_layers);
+    s->policy = policy_make_hidden(config->obs_dim, config->act_dim, &config->hidden);
+    s->critic = critic_make_hidden(config->obs_dim, config->act_dim, &config->hidden);
     s->policy_n = policy_params(&s->policy);
     s->critic_n = critic_params(&s->critic);
     lay_out(s);

@@ -33,7 +33,7 @@
 
 struct sac_config {
     int obs_dim, act_dim;
-    int hidden_width, hidden_layers; // of policy and critics
+    struct mlp_hidden hidden; // of policy and critics
     int batch_size;
     double learning_rate, tau;
     double discount; // of the next update

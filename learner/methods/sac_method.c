@@ -8,13 +8,13 @@
 
 #include "common/base/check.h"
 #include "common/config/thread_plan.h"
+#include "common/nn/hidden.h"
 
 struct sac_config sac_method_config(const struct config *c, const struct task *task) {
     return (struct sac_config){
         .obs_dim = task->obs_dim,
         .act_dim = task->act_dim,
-        .hidden_width = c->sac.hidden_width,
-        .hidden_layers = c->sac.hidden_layers,
+        .hidden = hidden_of_sac(c),
         .batch_size = c->sac.batch_size,
         .learning_rate = c->sac.learning_rate,
         .discount = c->sac.discount,
@@ -40,8 +40,7 @@ static struct scaling_config scaling_of(const struct config *c, const struct tas
 uint64_t sac_method_memory(const struct config *config, const struct task *task) {
     struct sac_config sac = sac_method_config(config, task);
     struct scaling_config scaling = scaling_of(config, task);
-    struct policy policy =
-        policy_make(sac.obs_dim, sac.act_dim, sac.hidden_width, sac.hidden_layers);
+    struct policy policy = policy_make_hidden(sac.obs_dim, sac.act_dim, &sac.hidden);
     return sac_bytes(&sac) +
            (3 * scaling_floats(&scaling) + policy_params(&policy)) * sizeof(float);
 }

@@ -145,20 +145,18 @@ void evaluation_fill_request(const struct evaluation *e, struct wire_eval_reques
     const struct config *config = &e->run->config;
     const struct task *task = e->run->task;
     struct policy shape = ms_policy(config, task);
-    *out =
-        (struct wire_eval_request){.id = r->id,
-                                   .env_steps = r->env_steps,
-                                   .seed = config->run.seed,
-                                   .episodes = (uint32_t)config->eval.episodes,
-                                   .steps_max = config->eval.steps_max,
-                                   .policy = {.version = r->policy->version,
-                                              .updates = r->policy->updates,
-                                              .obs_dim = (uint32_t)task->obs_dim,
-                                              .act_dim = (uint32_t)task->act_dim,
-                                              .hidden_width = (uint32_t)config->sac.hidden_width,
-                                              .hidden_layers = (uint32_t)config->sac.hidden_layers,
-                                              .params_len = policy_params(&shape),
-                                              .params = r->policy->params}};
+    *out = (struct wire_eval_request){.id = r->id,
+                                      .env_steps = r->env_steps,
+                                      .seed = config->run.seed,
+                                      .episodes = (uint32_t)config->eval.episodes,
+                                      .steps_max = config->eval.steps_max,
+                                      .policy = {.version = r->policy->version,
+                                                 .updates = r->policy->updates,
+                                                 .obs_dim = (uint32_t)task->obs_dim,
+                                                 .act_dim = (uint32_t)task->act_dim,
+                                                 .params_len = policy_params(&shape),
+                                                 .params = r->policy->params}};
+    run_describe_policy(e->run, &out->policy);
     snprintf(out->task, sizeof(out->task), "%s", task->name);
 }
 

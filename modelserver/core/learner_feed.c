@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/nn/hidden.h"
 
 void learner_feed_init(struct learner_feed *f, const struct run_context *run, struct outbox *outbox,
                        struct counters *counters, const struct env_columns *env) {
@@ -49,20 +50,23 @@ static void new_policy(struct learner_feed *f, uint64_t now_ms, const struct wir
 }
 
 static bool policy_fits(const struct learner_feed *f, const struct wire_policy *p) {
+    struct wire_policy own = {0};
+    run_describe_policy(f->run, &own);
     return p->obs_dim == (uint32_t)f->run->task->obs_dim &&
-           p->act_dim == (uint32_t)f->run->task->act_dim &&
-           p->hidden_width == (uint32_t)f->run->config.sac.hidden_width &&
-           p->hidden_layers == (uint32_t)f->run->config.sac.hidden_layers &&
+           p->act_dim == (uint32_t)f->run->task->act_dim && p->hidden_layers == own.hidden_layers &&
+           p->activation == own.activation &&
+           memcmp(p->hidden, own.hidden, own.hidden_layers * sizeof(own.hidden[0])) == 0 &&
            p->params_len == f->policies.params;
 }
 
 void learner_feed_policy(struct learner_feed *f, uint64_t now_ms, const struct wire_policy *p) {
     if (!policy_fits(f, p)) {
-        outbox_refuse(f->outbox, &f->learner->route, WIRE_REFUSED_TASK, true,
-                      "policy of %u x %u units and %llu numbers; this run's have %d x %d and %zu",
-                      p->hidden_layers, p->hidden_width, (unsigned long long)p->params_len,
-                      f->run->config.sac.hidden_layers, f->run->config.sac.hidden_width,
-                      f->policies.params);
+        outbox_refuse(
+            f->outbox, &f->learner->route, WIRE_REFUSED_TASK, true,
+            "policy of %u hidden layers and %llu numbers; this run's have %d and %zu, and "
+            "widths and activation of section sac",
+            p->hidden_layers, (unsigned long long)p->params_len,
+            hidden_of_sac(&f->run->config).layers, f->policies.params);
         return;
     }
     uint64_t have = learner_feed_policy_version(f);

@@ -10,6 +10,7 @@
 #include "common/config/config.h"
 #include "common/task/task.h"
 #include "modelserver/core/pacing.h"
+#include "proto/wire.h"
 
 struct run_context {
     struct config config;
@@ -22,6 +23,8 @@ struct run_context {
 
 // Time spent on the run, earlier processes included.
 uint64_t run_wall_ms(const struct run_context *run, uint64_t now_ms);
+// Sets the hidden layers of p to those of the run's policies.
+void run_describe_policy(const struct run_context *run, struct wire_policy *p);
 // Rows that D_model may have after that many real steps.
 uint64_t run_model_capacity(const struct run_context *run, uint64_t steps);
 

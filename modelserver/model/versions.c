@@ -8,16 +8,17 @@
 #include <stdlib.h>
 
 #include "common/base/check.h"
+#include "common/nn/hidden.h"
 #include "common/nn/normalizer.h"
 
 struct ensemble ms_ensemble(const struct config *config, const struct task *task) {
-    return ensemble_make(config->model.members, task->obs_dim, task->act_dim,
-                         config->model.hidden_width, config->model.hidden_layers);
+    struct mlp_hidden hidden = hidden_of_model(config);
+    return ensemble_make_hidden(config->model.members, task->obs_dim, task->act_dim, &hidden);
 }
 
 struct policy ms_policy(const struct config *config, const struct task *task) {
-    return policy_make(task->obs_dim, task->act_dim, config->sac.hidden_width,
-                       config->sac.hidden_layers);
+    struct mlp_hidden hidden = hidden_of_sac(config);
+    return policy_make_hidden(task->obs_dim, task->act_dim, &hidden);
 }
 
 struct termination model_heads(const struct ensemble *e, enum task_termination termination) {

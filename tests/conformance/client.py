@@ -49,12 +49,28 @@ def rows_body(rows, obs_dim, act_dim):
             block(6, floats(*(row.reward for row in rows))) + block(7, column[2]) + block(8, bytes(row.flags for row in rows)))
 
 
+def varints(data):
+    """The numbers of a packed list."""
+    found, value, shift = [], 0, 0
+    for byte in data:
+        value |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            found.append(value)
+            value = shift = 0
+    return found
+
+
 class Policy:
     """The network of the section "Policies"."""
 
     def __init__(self, message, obs_dim, act_dim):
         self.version, self.act_dim = message[1], act_dim
-        dims = [message[3]] + [message[5]] * message[6] + [2 * message[4]]
+        hidden = [message[5]] * message[6] if message.get(5) else varints(message[9])
+        self.silu = not message.get(5) and message[10] == 2
+        if len(hidden) != message[6] or (not message.get(5) and message[10] not in (1, 2)):
+            raise Failure(f"a policy of {message[6]} layers of widths {hidden}, activation {message.get(10)}")
+        dims = [message[3]] + hidden + [2 * message[4]]
         length = sum((n_in + 1) * n_out for n_in, n_out in zip(dims, dims[1:]))
         if (message[3], message[4]) != (obs_dim, act_dim) or message[7] != length or len(message[8]) != 4 * length:
             raise Failure(f"a policy of {dims} with {message[7]} numbers for {obs_dim} observations and {act_dim} actions")
@@ -70,7 +86,8 @@ class Policy:
         h = obs
         for i, (weight, bias) in enumerate(self.layers):
             h = [sum(w * x for w, x in zip(row, h)) + b for row, b in zip(weight, bias)]
-            h = [max(x, 0.0) for x in h] if i < len(self.layers) - 1 else h
+            if i < len(self.layers) - 1:
+                h = [x / (1 + math.exp(-x)) if self.silu else max(x, 0.0) for x in h]
         return h[:self.act_dim], h[self.act_dim:]
 
     def mean(self, obs):

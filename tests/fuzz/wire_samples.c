@@ -46,8 +46,10 @@ static void policy(struct wire_policy *p) {
     p->updates = 700;
     p->obs_dim = 4;
     p->act_dim = 2;
-    p->hidden_width = 256;
     p->hidden_layers = 2;
+    p->hidden[0] = 256;
+    p->hidden[1] = 128; // other widths and activation than the short form describes
+    p->activation = WIRE_ACTIVATION_SILU;
     p->params_len = SAMPLE_PARAMS;
     p->params = params;
 }

@@ -49,14 +49,13 @@ def run(flat, dims, x, activation):
     return x
 
 
-def policy():
-    dims = [O, H, H, 2 * A]
-    params = network("policy.params", dims, 2.0)
-    obs = put("policy.obs", torch.randn(B, O))
-    noise = put("policy.noise", torch.randn(B, A))
-    d_act = put("policy.d_act", torch.randn(B, A))
-    d_log_prob = put("policy.d_log_prob", torch.randn(B))
-    mu, log_std = run(params, dims, obs, F.relu).chunk(2, -1)
+def policy(prefix="policy", dims=(O, H, H, 2 * A), activation=F.relu):
+    params = network(f"{prefix}.params", dims, 2.0)
+    obs = put(f"{prefix}.obs", torch.randn(B, O))
+    noise = put(f"{prefix}.noise", torch.randn(B, A))
+    d_act = put(f"{prefix}.d_act", torch.randn(B, A))
+    d_log_prob = put(f"{prefix}.d_log_prob", torch.randn(B))
+    mu, log_std = run(params, dims, obs, activation).chunk(2, -1)
     std = log_std.clamp(-20, 2).exp()
     normal = torch.distributions.Normal(mu, std)
     # PyTorch's own squashed distribution, at the reparameterised sample.
@@ -64,11 +63,11 @@ def policy():
     squashed = torch.distributions.TransformedDistribution(normal, [squash])
     act = squash(mu + std * noise)
     log_prob = squashed.log_prob(act).sum(-1)
-    put("policy.act", act)
-    put("policy.log_prob", log_prob)
-    put("policy.mean", torch.tanh(mu))
+    put(f"{prefix}.act", act)
+    put(f"{prefix}.log_prob", log_prob)
+    put(f"{prefix}.mean", torch.tanh(mu))
     ((act * d_act).sum() + (log_prob * d_log_prob).sum()).backward()
-    put("policy.gradient", params.grad)
+    put(f"{prefix}.gradient", params.grad)
 
 
 def critic():
@@ -284,4 +283,5 @@ optimiser()
 normaliser()
 assert philox(0, 0, 0) == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]  # of Random123's kat_vectors
 sac()
+policy("silu_policy", (O, 12, 20, 2 * A), F.silu)
 write(sys.argv[1])

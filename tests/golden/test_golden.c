@@ -37,24 +37,44 @@ static void free_all(float **blocks, size_t n) {
         free_all(blocks, sizeof(blocks) / sizeof(blocks[0]));                                      \
     } while (0)
 
-static void policy_numbers(void **state) {
-    (void)state;
-    struct policy p = policy_make(O, A, H, 2);
+static float *input_of(const char *prefix, const char *name, size_t n) {
+    char full[64];
+    snprintf(full, sizeof(full), "%s.%s", prefix, name);
+    return golden_input(full, n);
+}
+
+static void expect_of(const char *prefix, const char *name, const float *x, size_t n,
+                      double tolerance) {
+    char full[64];
+    snprintf(full, sizeof(full), "%s.%s", prefix, name);
+    golden_expect(full, x, n, tolerance);
+}
+
+// prefix: of the tensors' names. tolerance: of the forward pass.
+static void check_policy(const char *prefix, struct policy p, double tolerance) {
     size_t n = policy_params(&p);
-    float *params = golden_input("policy.params", n), *obs = golden_input("policy.obs", B * O);
-    float *noise = golden_input("policy.noise", B * A),
-          *d_act = golden_input("policy.d_act", B * A);
-    float *d_log_prob = golden_input("policy.d_log_prob", B);
+    float *params = input_of(prefix, "params", n), *obs = input_of(prefix, "obs", B * O);
+    float *noise = input_of(prefix, "noise", B * A), *d_act = input_of(prefix, "d_act", B * A);
+    float *d_log_prob = input_of(prefix, "d_log_prob", B);
     float *gradient = zeros(n), *scratch = zeros(policy_scratch(&p, B));
     float act[B * A], mean[B * A], log_prob[B];
     policy_mean(mean, scratch, &p, params, obs, B);
-    golden_expect("policy.mean", mean, B * A, 1e-6);
+    expect_of(prefix, "mean", mean, B * A, tolerance);
     policy_forward(act, log_prob, scratch, &p, params, obs, noise, B);
-    golden_expect("policy.act", act, B * A, 1e-6);
-    golden_expect("policy.log_prob", log_prob, B, 1e-6);
+    expect_of(prefix, "act", act, B * A, tolerance);
+    expect_of(prefix, "log_prob", log_prob, B, tolerance);
     policy_backward(gradient, scratch, &p, params, noise, d_act, d_log_prob, B);
-    golden_expect("policy.gradient", gradient, n, 2e-6);
+    expect_of(prefix, "gradient", gradient, n, 2 * tolerance);
     FREE_ALL(params, obs, noise, d_act, d_log_prob, gradient, scratch);
+}
+
+static void policy_numbers(void **state) {
+    (void)state;
+    check_policy("policy", policy_make(O, A, H, 2), 1e-6);
+    const struct mlp_hidden hidden = {
+        .layers = 2, .width = {12, 20}, .activation = ACTIVATION_SILU};
+    // SiLU takes its exponential from elementwise.h.
+    check_policy("silu_policy", policy_make_hidden(O, A, &hidden), 3e-6);
 }
 
 static void critic_numbers(void **state) {

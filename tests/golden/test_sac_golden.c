@@ -24,8 +24,7 @@ enum { O = 5, A = 2, H = 8, B = 8, FIRST = 4, UPDATES = 2 };
 static const struct sac_config config = {
     .obs_dim = O,
     .act_dim = A,
-    .hidden_width = H,
-    .hidden_layers = 2,
+    .hidden = {.layers = 2, .width = {H, H}},
     .batch_size = B,
     .learning_rate = 3e-3,
     .tau = 0.05,

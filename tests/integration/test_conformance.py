@@ -321,20 +321,23 @@ def a_run_without_spurs_own_actors(stage):
 # ---- the policy ----
 
 def the_policy_gives_pytorchs_numbers(_):
+    """In the short form of a policy's shape, and in the one with widths and activation."""
+    shapes = {"policy": {5: 16, 6: 2}, "silu_policy": {6: 2, 9: bytes((12, 20)), 10: 2}}
     golden = {name: (shape, list(struct.iter_unpack({"F32": "<f", "F64": "<d"}[kind], data)))
               for name, (kind, shape, data) in tensors(os.path.join(SOURCE, "tests", "golden", "golden.safetensors")).items()
-              if name.startswith("policy.")}
+              if name.split(".")[0] in shapes}
     golden = {name: (shape, [x for x, in values]) for name, (shape, values) in golden.items()}
-    params = golden["policy.params"][1]
-    policy = Policy({1: 1, 3: 5, 4: 2, 5: 16, 6: 2, 7: len(params), 8: floats(*params)}, 5, 2)
 
     def rows(name):
         (n, width), values = golden[name]
         return [values[i * width:(i + 1) * width] for i in range(n)]
 
-    for obs, noise, mean, act in zip(*(rows(f"policy.{name}") for name in ("obs", "noise", "mean", "act"))):
-        for got, wanted in ((policy.mean(obs), mean), (policy.sample(obs, noise), act)):
-            check(all(abs(g - w) < 1e-6 for g, w in zip(got, wanted)), f"{got}, PyTorch's {wanted}")
+    for name, shape in shapes.items():
+        params = golden[f"{name}.params"][1]
+        policy = Policy({1: 1, 3: 5, 4: 2, 7: len(params), 8: floats(*params), **shape}, 5, 2)
+        for obs, noise, mean, act in zip(*(rows(f"{name}.{part}") for part in ("obs", "noise", "mean", "act"))):
+            for got, wanted in ((policy.mean(obs), mean), (policy.sample(obs, noise), act)):
+                check(all(abs(g - w) < 1e-6 for g, w in zip(got, wanted)), f"{name}: {got}, PyTorch's {wanted}")
 
 
 main(the_policy_gives_pytorchs_numbers, rows_are_stored_once, heard_lost_and_left, wrong_messages_are_refused_and_others_go_on,

@@ -867,6 +867,24 @@ faults(
      "actor"),
 )
 faults(
+    "common/nn/policy_file.c",
+    ("policy-file-forgets-silu",
+     "return net->activation == ACTIVATION_RELU;",
+     "return true;",
+     "policy_file"),
+)
+faults(
+    "proto/wire_body.c",
+    ("wire-forgets-silu",
+     "bool equal = m->activation == WIRE_ACTIVATION_RELU;",
+     "bool equal = true;",
+     "wire"),
+    ("wire-forgets-widths",
+     "equal = equal && m->hidden[l] == m->hidden[0];",
+     "equal = equal && m->hidden[l] > 0;",
+     "wire"),
+)
+faults(
     "actor/action_noise.c",
     ("noise-weights-of-one-process",
      "n.weight = 1 / sqrtf((float)n.count);",

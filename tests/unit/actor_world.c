@@ -256,8 +256,9 @@ struct wire_policy make_policy(float *params, uint64_t version) {
                                 .updates = version,
                                 .obs_dim = OBS_DIM,
                                 .act_dim = ACT_DIM,
-                                .hidden_width = 8,
+                                .hidden = {8},
                                 .hidden_layers = 1,
+                                .activation = WIRE_ACTIVATION_RELU,
                                 .params_len = policy_params(&shape),
                                 .params = params};
 }

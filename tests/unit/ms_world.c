@@ -332,8 +332,9 @@ void world_policy(struct world *w, uint8_t peer, uint64_t version, uint64_t upda
                                       .updates = updates,
                                       .obs_dim = (uint32_t)w->task->obs_dim,
                                       .act_dim = (uint32_t)w->task->act_dim,
-                                      .hidden_width = (uint32_t)w->config.sac.hidden_width,
-                                      .hidden_layers = (uint32_t)w->config.sac.hidden_layers,
+                                      .hidden_layers = 2,
+                                      .hidden = {8, 8},
+                                      .activation = WIRE_ACTIVATION_RELU,
                                       .params_len = policy_params(&p),
                                       .params = params}};
     world_message(w, peer, &msg);

@@ -368,6 +368,9 @@ static void rules_over_several_keys(void **state) {
     (void)state;
     expect_broken_rule("model.elites=8", "model.elites is 8, more than model.members, 7");
     expect_broken_rule("model.hidden_layers=3", "model.weight_decay has 5 values; it needs");
+    expect_broken_rule("model.hidden=[64, 32]", "model.weight_decay has 5 values; it needs");
+    expect_broken_rule("sac.hidden=[64, 32.5]", "sac.hidden: 32.5 is not a whole number");
+    expect_broken_rule("sac.hidden=[1,2,3,4,5,6,7,8,9,10,11,12]", "sac.hidden has 12 layers");
     expect_broken_rule("rollout.schedule=[1, 2, 3]", "rollout.schedule has 3 values");
     expect_broken_rule("rollout.schedule=[5, 2, 1, 1]", "the first epoch 5 is after the last, 2");
     expect_broken_rule("rollout.schedule=[1, 2, 0, 1]", "k must be between 1 and 1000");

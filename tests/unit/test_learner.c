@@ -459,7 +459,7 @@ static void test_answers_at_its_own_endpoint(void **state) {
     join(r);
     const struct wire_msg *msg = ask(r, RUN_ID, 0, WIRE_POLICY);
     assert_int_equal(msg->policy.version, 1);
-    assert_int_equal(msg->policy.hidden_width, 16);
+    assert_int_equal(msg->policy.hidden[0], 16);
     assert_int_equal(msg->policy.hidden_layers, 2);
     assert_int_equal(msg->policy.params_len, fixture_sac(r->trainer)->sac.policy_n);
     msg = ask(r, RUN_ID, 1, WIRE_POLICY);

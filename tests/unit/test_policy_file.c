@@ -32,9 +32,7 @@ static int remove_path(void **state) {
     return unlink(path);
 }
 
-static void a_file_is_read_as_written(void **state) {
-    (void)state;
-    struct policy policy = policy_make(5, 2, 7, 3);
+static void write_and_read(struct policy policy) {
     size_t n = policy_params(&policy);
     float *params = xfloats(n), *back = xfloats(n);
     struct rng rng = rng_make(1, RNG_TEST, 0);
@@ -65,6 +63,35 @@ static void a_file_is_read_as_written(void **state) {
     policy_file_close(&f);
     free(params);
     free(back);
+}
+
+static void a_file_is_read_as_written(void **state) {
+    (void)state;
+    write_and_read(policy_make(5, 2, 7, 3));
+    struct mlp_hidden hidden = {.layers = 2, .width = {7, 9}, .activation = ACTIVATION_RELU};
+    write_and_read(policy_make_hidden(5, 2, &hidden));
+    hidden = mlp_hidden_equal(7, 3, ACTIVATION_SILU);
+    write_and_read(policy_make_hidden(5, 2, &hidden));
+}
+
+// hidden_width 0 needs widths of all layers and a known activation.
+static void hidden_layers_are_described(void **state) {
+    (void)state;
+    static const char *const wrong[][2] = {{"7", "silu"},   {"7,9,9", "silu"},  {"7,0", "silu"},
+                                           {"7,9", "tanh"}, {"7;9", "relu"},    {"7,-9", "relu"},
+                                           {"", "relu"},    {"7,99999", "relu"}};
+    float x = 0;
+    struct tensor tensor = tensor_f32("policy.0.bias", &x, 1);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        struct safetensors_meta meta[] = {
+            {"task", "t"},         {"obs_dim", "3"},        {"act_dim", "1"},
+            {"hidden_width", "0"}, {"hidden_layers", "2"},  {"version", "1"},
+            {"updates", "0"},      {"hidden", wrong[i][0]}, {"activation", wrong[i][1]}};
+        assert_int_equal(safetensors_write(path, &tensor, 1, meta, 9, err, sizeof(err)), 0);
+        struct policy_file f;
+        assert_int_equal(policy_file_open(&f, path, err, sizeof(err)), -1);
+        assert_non_null(strstr(err, "hidden and activation do not describe 2 layers"));
+    }
 }
 
 static void numbers_out_of_range_are_refused(void **state) {
@@ -141,6 +168,7 @@ static void weights_that_are_not_finite_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_file_is_read_as_written, make_path, remove_path),
+        cmocka_unit_test_setup_teardown(hidden_layers_are_described, make_path, remove_path),
         cmocka_unit_test_setup_teardown(numbers_out_of_range_are_refused, make_path, remove_path),
         cmocka_unit_test_setup_teardown(a_transposed_weight_is_refused, make_path, remove_path),
         cmocka_unit_test_setup_teardown(weights_that_are_not_finite_are_refused, make_path,

@@ -22,8 +22,7 @@
 static const struct sac_config base = {
     .obs_dim = 2,
     .act_dim = 1,
-    .hidden_width = 32,
-    .hidden_layers = 2,
+    .hidden = {.layers = 2, .width = {32, 32}},
     .batch_size = B,
     .learning_rate = 3e-3,
     .discount = 0.8,

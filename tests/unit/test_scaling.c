@@ -118,8 +118,7 @@ static void policy_values_and_temperature_keep_their_meaning(void **state) {
     (void)state;
     struct sac_config config = {.obs_dim = O,
                                 .act_dim = A,
-                                .hidden_width = 16,
-                                .hidden_layers = 2,
+                                .hidden = {.layers = 2, .width = {16, 16}},
                                 .batch_size = B,
                                 .learning_rate = 1e-3,
                                 .discount = 0.99,

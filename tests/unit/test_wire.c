@@ -112,6 +112,31 @@ static void every_message_arrives_as_sent(void **state) {
     assert_string_equal(wire_type_name(WIRE_STATUS + 1), "unknown");
 }
 
+// Equal relu layers travel in the short form, which older programs read; other shapes do not.
+static void the_shape_of_a_policy_arrives(void **state) {
+    (void)state;
+    const struct {
+        int layers, width[3];
+        enum wire_activation activation;
+    } shapes[] = {{1, {64}, WIRE_ACTIVATION_RELU},
+                  {3, {32, 32, 32}, WIRE_ACTIVATION_RELU},
+                  {3, {32, 32, 16}, WIRE_ACTIVATION_RELU},
+                  {2, {32, 32}, WIRE_ACTIVATION_SILU}};
+    for (int i = 0; i < 4; i++) {
+        const void *data;
+        size_t len;
+        wire_sample(&sent, WIRE_POLICY);
+        wire_policy_hidden(&sent.policy, shapes[i].layers, shapes[i].width, shapes[i].activation);
+        wire_pack(wire, &data, &len, &sent);
+        assert_int_equal(wire_unpack(wire, &got, data, len, err, sizeof(err)), 0);
+        assert_int_equal(got.policy.hidden_layers, shapes[i].layers);
+        assert_int_equal(got.policy.activation, shapes[i].activation);
+        for (int l = 0; l < shapes[i].layers; l++) {
+            assert_int_equal(got.policy.hidden[l], shapes[i].width[l]);
+        }
+    }
+}
+
 // Kept rows are unchanged by later messages, and uncopied where possible. They occupy no more
 // memory than necessary, even after a much larger message.
 static void kept_rows_outlast_their_message(void **state) {
@@ -122,7 +147,14 @@ static void kept_rows_outlast_their_message(void **state) {
     sent.type = WIRE_POLICY;
     enum { PARAMS = 1000000, KEPT = 100, BYTES_MAX = 16384 };
     float *params = calloc(PARAMS, sizeof(*params));
-    sent.policy = (struct wire_policy){1, 1, 1, 1, 1, 1, PARAMS, params};
+    sent.policy = (struct wire_policy){.version = 1,
+                                       .obs_dim = 1,
+                                       .act_dim = 1,
+                                       .hidden_layers = 1,
+                                       .hidden = {1},
+                                       .activation = WIRE_ACTIVATION_RELU,
+                                       .params_len = PARAMS,
+                                       .params = params};
     wire_pack(wire, &data, &len, &sent);
     assert_int_equal(wire_unpack(wire, &got, data, len, err, sizeof(err)), 0);
     free(params);
@@ -251,6 +283,7 @@ static void a_diverging_learner_can_report_it(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_message_arrives_as_sent),
+        cmocka_unit_test(the_shape_of_a_policy_arrives),
         cmocka_unit_test(kept_rows_outlast_their_message),
         cmocka_unit_test(absent_parts_stay_absent),
         cmocka_unit_test(the_largest_status_fits),

@@ -350,7 +350,7 @@ static void policies_are_described(void **state) {
     (void)state;
     const uint32_t fields[] = {1, 3, 4, 5, 6};
     const char *const says[] = {"policy.version: 0", "policy.obs_dim: 0", "policy.act_dim: 0",
-                                "policy.hidden_width: 0", "policy.hidden_layers: 0"};
+                                "policy.hidden: 0 widths for 1 layers", "policy.hidden_layers: 0"};
     for (int missing = 0; missing < 5; missing++) {
         struct bytes policy = {0};
         for (int i = 0; i < 5; i++) {
@@ -359,6 +359,32 @@ static void policies_are_described(void **state) {
         put_number(&policy, 7, 1);
         put_bytes(&policy, 8, "\0\0\0\0", 4);
         assert_body_refused(says[missing], POLICY, &policy);
+    }
+    // Widths and activation: too few, too many, none, unknown; beside hidden_width.
+    const struct {
+        int layers, widths, width, hidden_width, activation;
+        const char *says;
+    } bad[] = {{2, 1, 8, 0, 2, "policy.hidden: 1 widths for 2 layers"},
+               {2, 3, 8, 0, 2, "policy.hidden: 3 widths for 2 layers"},
+               {2, 2, 8, 8, 2, "policy.hidden: 2 widths for 2 layers"},
+               {2, 2, 0, 0, 2, "policy.hidden: 0"},
+               {2, 2, 100, 0, 3, "policy.activation: 3"},
+               {2, 2, 100, 0, 0, "policy.activation: 0"},
+               {12, 12, 8, 0, 2, "policy.hidden_layers: 12"}};
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct bytes policy = {0};
+        uint8_t widths[12];
+        memset(widths, bad[i].width, sizeof(widths)); // varints of one byte
+        for (uint32_t field = 1; field <= 4; field++) {
+            put_number(&policy, field, 1);
+        }
+        put_number(&policy, 5, (uint64_t)bad[i].hidden_width);
+        put_number(&policy, 6, (uint64_t)bad[i].layers);
+        put_number(&policy, 7, 1);
+        put_bytes(&policy, 8, "\0\0\0\0", 4);
+        put_bytes(&policy, 9, widths, (size_t)bad[i].widths);
+        put_number(&policy, 10, (uint64_t)bad[i].activation);
+        assert_body_refused(bad[i].says, POLICY, &policy);
     }
 }
 
