@@ -17,6 +17,8 @@
 #ifndef SPUR_COMMON_NN_TERMINATION_H
 #define SPUR_COMMON_NN_TERMINATION_H
 
+#include <stdbool.h>
+
 #include "common/nn/mlp.h"
 
 #define TERMINATION_WIDTH 64
@@ -67,6 +69,8 @@ void termination_calibrate(float *scale, float *shift, const float *z, const flo
                            double expected_shift);
 // scale 0, shift -infinity: probability 0 for every observation.
 void termination_never(float *scale, float *shift);
+// Whether a member has this calibration, so that it need not be evaluated.
+bool termination_is_never(const struct termination *t, const float *params, int member);
 
 // Quality of probabilities p (n) against labels y (n).
 struct termination_score {

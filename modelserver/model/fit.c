@@ -454,8 +454,9 @@ enum fit_result fit_train(struct fit *f, struct model *out, const struct env_col
         return FIT_BROKEN;
     }
     if (f->heads) {
+        double work = (double)f->member_params * (double)f->train * epochs;
         enum fit_result result =
-            termination_fit_train(f->heads, f->team, d, (uint32_t)rows, number, stop);
+            termination_fit_train(f->heads, f->team, d, (uint32_t)rows, number, work, stop);
         if (result != FIT_DONE) {
             return result;
         }

@@ -277,6 +277,12 @@ static void sample_termination(struct rollout *r, const float *next, const struc
                                int member, uint32_t n, uint32_t step) {
     const float *params = job->model->termination;
     size_t o = (size_t)r->e.obs_dim;
+    if (termination_is_never(&r->heads, params, member)) {
+        for (uint32_t i = 0; i < n; i++) {
+            r->done[r->row[i]] = 0;
+        }
+        return;
+    }
     for (uint32_t i = 0; i < n; i++) {
         memcpy(r->x + i * o, next + r->row[i] * o, o * sizeof(float));
     }

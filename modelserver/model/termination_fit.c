@@ -30,6 +30,7 @@ struct termination_fit {
     float *x, *y;    // (rows_max, obs_dim) standardised, (rows_max)
     uint32_t *ended; // (rows_max) training rows that ended their episode
     uint32_t ended_count, rows, holdout;
+    uint64_t steps;
     uint64_t number;
     const atomic_bool *stop;
     float *z; // (members, rows_max) logits of held-out rows, then probabilities
@@ -110,20 +111,29 @@ static uint32_t held_out(const struct termination_fit *f, uint32_t n) {
     return (uint32_t)((double)n * f->holdout_ratio);
 }
 
-static void gather(struct termination_fit *f, const struct env_columns *d) {
-    size_t o = (size_t)f->t.obs_dim;
-    float *normalizer = f->new_weights + termination_normalizer_offset(&f->t);
+// The labels, and the indices of terminal training rows.
+static void gather_labels(struct termination_fit *f, const struct env_columns *d) {
     uint32_t next_held = 0, next = f->holdout;
     f->ended_count = 0;
     for (uint32_t from = 0; from < f->rows; from++) {
         bool held = held_out(f, from + 1) > held_out(f, from);
         bool ended = (d->flags[from] & WIRE_TERMINATED) != 0;
         uint32_t r = held ? next_held++ : next++;
-        memcpy(f->x + r * o, d->next_obs + from * o, o * sizeof(float));
         f->y[r] = ended ? 1.0f : 0.0f;
         if (ended && !held) {
             f->ended[f->ended_count++] = r;
         }
+    }
+}
+
+static void gather_inputs(struct termination_fit *f, const struct env_columns *d) {
+    size_t o = (size_t)f->t.obs_dim;
+    float *normalizer = f->new_weights + termination_normalizer_offset(&f->t);
+    uint32_t next_held = 0, next = f->holdout;
+    for (uint32_t from = 0; from < f->rows; from++) {
+        bool held = held_out(f, from + 1) > held_out(f, from);
+        uint32_t r = held ? next_held++ : next++;
+        memcpy(f->x + r * o, d->next_obs + from * o, o * sizeof(float));
     }
     normalizer_fit(normalizer, f->x + f->holdout * o, f->rows - f->holdout, f->t.obs_dim, NULL);
     normalizer_apply(f->x, normalizer, f->x, f->rows, f->t.obs_dim, NORMALIZER_INPUT_LIMIT);
@@ -154,13 +164,9 @@ static void calibrate(struct termination_fit *f, struct termination_worker *w, i
                            f->x + first * (size_t)f->t.obs_dim,
                            (int)(left < TERMINATION_BATCH ? left : TERMINATION_BATCH));
     }
-    if (f->ended_count == 0) {
-        termination_never(&calibration[0], &calibration[1]);
-    } else {
-        double share = (double)f->ended_count / (double)(f->rows - f->holdout);
-        termination_calibrate(&calibration[0], &calibration[1], z, f->y, f->holdout,
-                              log(share / (1 + share)));
-    }
+    double share = (double)f->ended_count / (double)(f->rows - f->holdout);
+    termination_calibrate(&calibration[0], &calibration[1], z, f->y, f->holdout,
+                          log(share / (1 + share)));
     for (uint32_t r = 0; r < f->holdout; r++) {
         z[r] = 1.0f / (1.0f + expf(-(calibration[0] * z[r] + calibration[1])));
     }
@@ -173,8 +179,7 @@ static void train_member(void *arg, int member, int worker) {
     size_t n = mlp_params(&f->t.net), at = termination_member_offset(&f->t, member);
     struct rng rng = rng_make(f->seed, RNG_TERMINATION_BATCH, f->number * 64 + (uint64_t)member);
     struct adam adam = f->adam;
-    int steps = f->ended_count > 0 ? TERMINATION_STEPS : 0;
-    for (int i = 0; i < steps; i++) {
+    for (uint64_t i = 0; i < f->steps; i++) {
         if (atomic_load_explicit(f->stop, memory_order_relaxed)) {
             return;
         }
@@ -183,16 +188,40 @@ static void train_member(void *arg, int member, int worker) {
         termination_loss(w->grad, w->scratch, &f->t, f->new_weights, member, w->xb, w->yb,
                          TERMINATION_BATCH);
         termination_sparsity_loss(w->grad, &f->t, f->new_weights, member);
-        adam.learning_rate = f->adam.learning_rate * (1 - (double)i / steps);
+        adam.learning_rate = f->adam.learning_rate * (1 - (double)i / (double)f->steps);
         adam_step(f->new_weights + at, f->new_m + at, f->new_v + at, w->grad, n, &adam, 0,
-                  f->adam_steps + (uint64_t)i + 1);
+                  f->adam_steps + i + 1);
     }
     calibrate(f, w, member);
 }
 
+static uint64_t steps_of(const struct termination_fit *f, double work) {
+    double step = (double)TERMINATION_BATCH * (double)mlp_params(&f->t.net);
+    uint64_t steps = (uint64_t)(TERMINATION_SHARE * work / step);
+    uint64_t total = (uint64_t)TERMINATION_STEPS_PER_END * f->ended_count;
+    uint64_t missing = total > f->adam_steps ? total - f->adam_steps : 0;
+    steps = steps > missing ? steps : missing;
+    steps = steps > 0 ? steps : 1;
+    return steps < TERMINATION_STEPS_MAX ? steps : TERMINATION_STEPS_MAX;
+}
+
+// No training row ended: every head predicts probability 0, with its weights unchanged.
+static void predict_never(struct termination_fit *f) {
+    memset(f->z, 0, f->holdout * sizeof(float));
+    for (int member = 0; member < f->t.members; member++) {
+        float *calibration = f->new_weights + termination_calibration_offset(&f->t, member);
+        termination_never(&calibration[0], &calibration[1]);
+    }
+    struct termination_score score;
+    termination_measure(&score, f->z, f->y, f->holdout);
+    for (int member = 0; member < f->t.members; member++) {
+        f->score[member] = score;
+    }
+}
+
 enum fit_result termination_fit_train(struct termination_fit *f, struct thread_team *team,
                                       const struct env_columns *d, uint32_t rows, uint64_t number,
-                                      const atomic_bool *stop) {
+                                      double work, const atomic_bool *stop) {
     CHECK(rows > 0);
     memcpy(f->new_weights, f->weights, f->params * sizeof(float));
     memcpy(f->new_m, f->m, f->trained * sizeof(float));
@@ -201,12 +230,20 @@ enum fit_result termination_fit_train(struct termination_fit *f, struct thread_t
     f->holdout = held_out(f, rows);
     f->number = number;
     f->stop = stop;
-    gather(f, d);
+    f->steps = 0;
+    gather_labels(f, d);
+    if (f->ended_count == 0) {
+        predict_never(f);
+        f->new_adam_steps = f->adam_steps;
+        return FIT_DONE;
+    }
+    gather_inputs(f, d);
+    f->steps = steps_of(f, work);
     thread_team_run(team, train_member, f, f->t.members);
     if (atomic_load_explicit(stop, memory_order_relaxed)) {
         return FIT_STOPPED;
     }
-    f->new_adam_steps = f->adam_steps + (f->ended_count > 0 ? TERMINATION_STEPS : 0);
+    f->new_adam_steps = f->adam_steps + f->steps;
     bool finite = stats_all_finite(f->new_weights, f->trained) &&
                   stats_all_finite(f->new_m, f->trained) && stats_all_finite(f->new_v, f->trained);
     return finite ? FIT_DONE : FIT_BROKEN;

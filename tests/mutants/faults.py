@@ -276,8 +276,8 @@ faults(
 faults(
     "common/nn/termination.c",
     ("termination-loss-sign",
-     "(slope[i] - y[i]) / (float)B",
-     "(slope[i] + y[i]) / (float)B",
+     "float error = slope[i] - y[i];",
+     "float error = slope[i] + y[i];",
      "termination_grad"),
     ("calibration-prior-dropped",
      "{.value = (u * u + v * v) / 2, .g = {u, v}, .h = {1, 0, 1}}",
@@ -462,6 +462,10 @@ faults(
     ("time-limit-trains-the-head",
      "(d->flags[from] & WIRE_TERMINATED) != 0",
      "d->flags[from] != 0",
+     "termination"),
+    ("heads-forget-their-steps",
+     "total > f->adam_steps ? total - f->adam_steps : 0",
+     "total",
      "termination"),
 )
 

@@ -19,6 +19,7 @@
 #include "common/base/check.h"
 #include "common/nn/normalizer.h"
 #include "modelserver/model/fit.h"
+#include "modelserver/model/termination_fit.h"
 #include "modelserver/storage/checkpoint.h"
 #include "proto/wire.h"
 
@@ -181,7 +182,14 @@ static void nothing_ends_before_the_first_termination(void **state) {
         free(p);
         assert_true(m.termination_score[member].ended == 0);
         assert_true(m.termination_score[member].log_loss == 0);
+        assert_true(termination_is_never(&heads, m.termination, member));
     }
+    // No head was trained: its weights are the initial ones.
+    float *initial = xfloats(termination_params(&heads));
+    termination_init(initial, &heads, config.run.seed);
+    assert_memory_equal(m.termination, initial, termination_params(&heads) * sizeof(float));
+    assert_int_equal(*fit_state(fit).termination_steps, 0);
+    free(initial);
     // A single termination: few are predicted, wherever it was, also if it is held out.
     flags[17] = WIRE_TERMINATED;
     for (uint64_t number = 1; number < 4; number++) {
@@ -201,6 +209,25 @@ static void nothing_ends_before_the_first_termination(void **state) {
     memcpy(flags, kept, sizeof(kept));
     train(fit, &m, ROWS, 4);
     assert_true(m.termination_score[0].missed < 0.2f);
+    fit_destroy(&fit);
+    free_model(&m);
+}
+
+// The ensemble is tiny here, and its share of a training buys no steps: those of the ends count.
+static void heads_take_few_steps_once_they_have_learned(void **state) {
+    (void)state;
+    fill_world(7);
+    struct fit *fit = fit_create(&config, &e, ROWS, 1);
+    struct model m = new_model();
+    train(fit, &m, 1000, 0);
+    uint64_t first = *fit_state(fit).termination_steps, ends = 0;
+    for (int i = 0; i < 1000; i++) {
+        ends += flags[i] != 0 && (i + 1) % 5 != 0; // every fifth row is held out
+    }
+    assert_int_equal(first, TERMINATION_STEPS_PER_END * ends);
+    train(fit, &m, 1000, 1); // no new end
+    uint64_t second = *fit_state(fit).termination_steps - first;
+    assert_true(second >= 1 && second < first / 4);
     fit_destroy(&fit);
     free_model(&m);
 }
@@ -274,6 +301,28 @@ static void threads_and_restarts_do_not_change_bits(void **state) {
     free_model(&back);
 }
 
+// A logit of -95 is wrong by 5e-42, a denormal number: matrix products with it are ten times
+// slower.
+static void certain_rows_have_no_gradient(void **state) {
+    (void)state;
+    enum { B = 32 };
+    size_t n = mlp_params(&heads.net);
+    float *params = xfloats(termination_params(&heads)), *grad = xfloats(n);
+    float *scratch = xfloats(termination_scratch(&heads, B));
+    static float x[B * O], y[B];
+    params[mlp_bias_offset(&heads.net, heads.net.layers - 1)] = -95;
+    termination_loss(grad, scratch, &heads, params, 0, x, y, B);
+    for (size_t i = 0; i < n; i++) {
+        assert_true(grad[i] == 0);
+    }
+    y[3] = 1; // a row that ended counts
+    termination_loss(grad, scratch, &heads, params, 0, x, y, B);
+    assert_true(grad[mlp_bias_offset(&heads.net, heads.net.layers - 1)] == -1.0f / B);
+    free(params);
+    free(grad);
+    free(scratch);
+}
+
 // ---- calibration alone ----
 
 static void calibration_corrects_scale_and_shift(void **state) {
@@ -320,8 +369,10 @@ int main(void) {
         cmocka_unit_test(a_rule_and_its_frequency_are_learned),
         cmocka_unit_test(hidden_termination_is_a_frequency),
         cmocka_unit_test(nothing_ends_before_the_first_termination),
+        cmocka_unit_test(heads_take_few_steps_once_they_have_learned),
         cmocka_unit_test(the_ensemble_is_unaffected),
         cmocka_unit_test(threads_and_restarts_do_not_change_bits),
+        cmocka_unit_test(certain_rows_have_no_gradient),
         cmocka_unit_test(calibration_corrects_scale_and_shift),
         cmocka_unit_test(calibration_without_data_keeps_its_prior),
     };
