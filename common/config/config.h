@@ -129,11 +129,13 @@ struct config {
         bool clip;                   // clip predicted observations as the environment does
     } rollout;
     struct {
-        int hidden_width, hidden_layers;  // 256, 2: policy and critics
-        struct config_list hidden;        // widths of the hidden layers, instead; or none
+        int hidden_width, hidden_layers; // 256, 2: policy and critics
+        struct config_list hidden;       // widths of the hidden layers, instead; or none
         enum sac_activation activation;
-        int batch_size;                   // 256
-        double learning_rate;             // policy, critics, temperature
+        int batch_size;       // 256
+        double learning_rate; // policy, critics, temperature
+        double policy_learning_rate, critic_learning_rate, temperature_learning_rate; // NaN: auto
+        double gradient_norm_max;         // of policy, and of all critics; NaN: none
         double discount, tau;             // 0.99, 0.005
         struct config_list discount_rise; // first epoch, last epoch, gamma up to the first; or none
         double target_entropy;            // NaN: auto, minus the number of actions

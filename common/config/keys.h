@@ -142,6 +142,15 @@
     X(sac, batch_size, INT, "256", 2, 65536, "rows", "batch size of an update")                    \
     X(sac, learning_rate, F64, "0.0003", 1e-8, 1, "",                                              \
       "learning rate of Adam for policy, critics and temperature")                                 \
+    X(sac, policy_learning_rate, AUTO, "auto", 1e-8, 1, "",                                        \
+      "learning rate of the policy; auto: sac.learning_rate")                                      \
+    X(sac, critic_learning_rate, AUTO, "auto", 1e-8, 1, "",                                        \
+      "learning rate of the critics; auto: sac.learning_rate")                                     \
+    X(sac, temperature_learning_rate, AUTO, "auto", 1e-8, 1, "",                                   \
+      "learning rate of the temperature; auto: sac.learning_rate")                                 \
+    X(sac, gradient_norm_max, NONE, "none", 1e-6, 1e9, "",                                         \
+      "largest norm of the policy's gradient, and of the critics' together: a longer one is "      \
+      "scaled down; none: no limit")                                                               \
     X(sac, discount, F64, "0.99", 0, 1, "", "gamma")                                               \
     X(sac, discount_rise, LIST, "[]", 0, 1e6, "",                                                  \
       "first epoch, last epoch, gamma until the first; gamma rises linearly to sac.discount "      \

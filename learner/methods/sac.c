@@ -42,6 +42,9 @@ static void lay_out(struct sac *s) {
     for (int i = 0; i < threads; i++) {
         s->gradient[i] = take(&l, layer > other ? layer : other);
     }
+    bool clips = s->config.gradient_norm_max > 0;
+    s->policy_gradient = clips ? take(&l, s->policy_n) : NULL;
+    s->critic_gradient = clips ? take(&l, s->critic_n) : NULL;
     size_t B = (size_t)s->config.batch_size, A = (size_t)s->config.act_dim;
     for (int i = 0; i < 2; i++) {
         struct sac_actions *actions = &s->actions[i];
@@ -64,7 +67,12 @@ static void lay_out(struct sac *s) {
 
 // Shapes and sizes; no memory yet.
 static void set_shape(struct sac *s, const struct sac_config *config) {
-    *s = (struct sac){.config = *config, .adam = adam_make(config->learning_rate)};
+    double rate = config->learning_rate, critic = config->critic_learning_rate,
+           temperature = config->temperature_learning_rate;
+    *s = (struct sac){.config = *config,
+                      .policy_adam = adam_make(rate),
+                      .critic_adam = adam_make(critic > 0 ? critic : rate),
+                      .temperature_adam = adam_make(temperature > 0 ? temperature : rate)};
     s->policy = policy_make_hidden(config->obs_dim, config->act_dim, &config->hidden);
     s->critic = critic_make_hidden(config->obs_dim, config->act_dim, &config->hidden);
     s->policy_n = policy_params(&s->policy);
@@ -157,6 +165,59 @@ static void bellman_target(const struct round *round) {
     critic_concat(s->x, &s->critic, batch->obs, batch->act, batch->rows);
 }
 
+// ---- steps with a limit of the gradient's norm ----
+
+static double sum_of_squares(const float *x, size_t n) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        sum += (double)x[i] * (double)x[i];
+    }
+    return sum;
+}
+
+// Scales the gradient to the largest norm, as PyTorch's clip_grad_norm_. squares: of all
+// gradients that count together.
+static void clip(float *gradient, size_t n, double squares, double norm_max) {
+    double factor = norm_max / (sqrt(squares) + 1e-6);
+    for (size_t i = 0; i < n && factor < 1; i++) {
+        gradient[i] *= (float)factor;
+    }
+}
+
+// The whole gradient of a critic.
+static void critic_gradient(void *arg, int k, int worker) {
+    (void)worker;
+    const struct round *round = arg;
+    struct sac *s = round->sac;
+    const struct critic *c = &s->critic;
+    float *scratch = s->critic_scratch[k], *q = s->q + k * round->batch->rows;
+    int B = round->batch->rows;
+    critic_forward(q, scratch, c, s->critic_params, k, s->x, B);
+    s->critic_loss[k] =
+        (double)critic_loss(s->critic_gradient, scratch, c, s->critic_params, k, q, s->target, B);
+    s->critic_squares[k] =
+        sum_of_squares(s->critic_gradient + critic_offset(c, k), mlp_params(&c->net));
+}
+
+// After both gradients: one step of a critic, then its values at the policy's actions.
+static void critic_clipped_step(void *arg, int k, int worker) {
+    (void)worker;
+    const struct round *round = arg;
+    struct sac *s = round->sac;
+    const struct critic *c = &s->critic;
+    size_t at = critic_offset(c, k), n = mlp_params(&c->net);
+    int B = round->batch->rows;
+    clip(s->critic_gradient + at, n, s->critic_squares[0] + s->critic_squares[1],
+         s->config.gradient_norm_max);
+    adam_polyak_step(s->critic_params + at, s->critic_m + at, s->critic_v + at,
+                     s->critic_target + at, s->critic_gradient + at, n, &s->critic_adam, 0,
+                     (float)s->config.tau, round->t);
+    critic_forward(s->actor_q + k * B, s->critic_scratch[k], c, s->critic_params, k,
+                   s->actions[IN_STATE].x, B);
+}
+
+// ---- steps fused with the backward pass ----
+
 // One step of a critic, then its values at the policy's actions.
 static void critic_update(void *arg, int k, int worker) {
     const struct round *round = arg;
@@ -164,7 +225,7 @@ static void critic_update(void *arg, int k, int worker) {
     const struct critic *c = &s->critic;
     float *scratch = s->critic_scratch[k], *q = s->q + k * round->batch->rows;
     int B = round->batch->rows;
-    const struct mlp_adam step = {.adam = s->adam,
+    const struct mlp_adam step = {.adam = s->critic_adam,
                                   .t = round->t,
                                   .m = s->critic_m,
                                   .v = s->critic_v,
@@ -196,7 +257,16 @@ static void policy_update(const struct round *round) {
     for (int i = 0; i < B * s->config.act_dim; i++) {
         s->d_act[i] *= -share;
     }
-    const struct mlp_adam step = {.adam = s->adam,
+    if (s->policy_gradient) {
+        float *g = s->policy_gradient;
+        policy_backward(g, a->policy_scratch, &s->policy, s->policy_params, a->noise, s->d_act,
+                        s->d_log_prob, B);
+        clip(g, s->policy_n, sum_of_squares(g, s->policy_n), s->config.gradient_norm_max);
+        adam_step(s->policy_params, s->policy_m, s->policy_v, g, s->policy_n, &s->policy_adam, 0,
+                  round->t);
+        return;
+    }
+    const struct mlp_adam step = {.adam = s->policy_adam,
                                   .t = round->t,
                                   .m = s->policy_m,
                                   .v = s->policy_v,
@@ -208,7 +278,7 @@ static void policy_update(const struct round *round) {
 // d/d log_alpha of -log_alpha mean(log pi + target_entropy).
 static void update_temperature(struct sac *s, double entropy, uint64_t t) {
     float gradient = (float)(entropy - s->config.target_entropy);
-    adam_step(&s->alpha[0], &s->alpha[1], &s->alpha[2], &gradient, 1, &s->adam, 0, t);
+    adam_step(&s->alpha[0], &s->alpha[1], &s->alpha[2], &gradient, 1, &s->temperature_adam, 0, t);
 }
 
 static void gather_metrics(struct sac_metrics *metrics, const struct round *round) {
@@ -238,7 +308,12 @@ void sac_update(struct sac_metrics *metrics, struct sac *s, const struct replay_
     thread_team_run(s->team, sample_actions, &round, 2);
     thread_team_run(s->team, next_values, &round, 2);
     bellman_target(&round);
-    thread_team_run(s->team, critic_update, &round, 2);
+    if (s->critic_gradient) {
+        thread_team_run(s->team, critic_gradient, &round, 2);
+        thread_team_run(s->team, critic_clipped_step, &round, 2);
+    } else {
+        thread_team_run(s->team, critic_update, &round, 2);
+    }
     thread_team_run(s->team, action_gradient, &round, 2);
     policy_update(&round);
     gather_metrics(metrics, &round);

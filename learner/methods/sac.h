@@ -35,7 +35,10 @@ struct sac_config {
     int obs_dim, act_dim;
     struct mlp_hidden hidden; // of policy and critics
     int batch_size;
-    double learning_rate, tau;
+    double learning_rate;                                   // of the policy
+    double critic_learning_rate, temperature_learning_rate; // 0: learning_rate
+    double gradient_norm_max; // of the policy's gradient, and of all critics'; 0: no limit
+    double tau;
     double discount; // of the next update
     double target_entropy, initial_temperature;
     uint64_t seed;
@@ -54,7 +57,7 @@ struct sac {
     struct sac_config config;
     struct policy policy;
     struct critic critic;
-    struct adam adam;
+    struct adam policy_adam, critic_adam, temperature_adam;
     size_t policy_n, critic_n; // floats in a block
 
     // The state, in one block of memory.
@@ -64,8 +67,10 @@ struct sac {
     uint64_t updates;
 
     // Scratch of one update.
-    float *gradient[SAC_THREADS_MAX]; // of one layer at a time, one per thread
-    struct sac_actions {              // the policy's, in the next states and in the states
+    float *gradient[SAC_THREADS_MAX];         // of one layer at a time, one per thread
+    float *policy_gradient, *critic_gradient; // whole blocks, with gradient_norm_max; else NULL
+    double critic_squares[2];                 // of critic_gradient
+    struct sac_actions {                      // the policy's, in the next states and in the states
         float *policy_scratch;
         float *noise, *act; // (B, A)
         float *log_prob;    // (B)

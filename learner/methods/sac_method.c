@@ -10,13 +10,21 @@
 #include "common/config/thread_plan.h"
 #include "common/nn/hidden.h"
 
+// auto: the one rate of all.
+static double rate_of(const struct config *c, double rate) {
+    return isnan(rate) ? c->sac.learning_rate : rate;
+}
+
 struct sac_config sac_method_config(const struct config *c, const struct task *task) {
     return (struct sac_config){
         .obs_dim = task->obs_dim,
         .act_dim = task->act_dim,
         .hidden = hidden_of_sac(c),
         .batch_size = c->sac.batch_size,
-        .learning_rate = c->sac.learning_rate,
+        .learning_rate = rate_of(c, c->sac.policy_learning_rate),
+        .critic_learning_rate = rate_of(c, c->sac.critic_learning_rate),
+        .temperature_learning_rate = rate_of(c, c->sac.temperature_learning_rate),
+        .gradient_norm_max = isnan(c->sac.gradient_norm_max) ? 0 : c->sac.gradient_norm_max,
         .discount = c->sac.discount,
         .tau = c->sac.tau,
         // Haarnoja et al. 2018, "Algorithms and Applications", table 1: minus the number of
@@ -100,8 +108,8 @@ int sac_method_blocks(const void *self, struct method_block blocks[METHOD_BLOCKS
     return SAC_BLOCKS + 1;
 }
 
-const char *const sac_method_metrics[] = {"critic_loss", "actor_loss", "temperature",
-                                          "entropy",     "q_mean",     NULL};
+const char *const sac_method_metrics[] = {"critic_loss", "actor_loss", "temperature", "entropy",
+                                          "q_mean",      "discount",   NULL};
 
 // The real step that update t belongs to.
 static uint64_t real_step(const struct config *c, uint64_t t) {
@@ -152,6 +160,7 @@ void sac_method_update_from_batch(struct sac_method *m, uint64_t t, const struct
     metrics_set(metrics, "temperature", scale * of.temperature);
     metrics_set(metrics, "entropy", of.entropy);
     metrics_set(metrics, "q_mean", scale * of.q_mean + offset);
+    metrics_set(metrics, "discount", discount);
 }
 
 // ---- method: sac ----

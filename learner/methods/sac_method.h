@@ -25,7 +25,7 @@ struct sac_method {
 
 struct sac_config sac_method_config(const struct config *config, const struct task *task);
 
-// critic_loss, actor_loss, temperature, entropy, q_mean: of struct sac_metrics.
+// critic_loss, actor_loss, temperature, entropy, q_mean: of struct sac_metrics; discount.
 extern const char *const sac_method_metrics[];
 
 // The functions of struct method, except update.

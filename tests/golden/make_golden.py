@@ -176,34 +176,35 @@ def stream_normals(seed, use, sub, n):
     return torch.tensor(numbers[:n], dtype=torch.float64)
 
 
-def sac():
-    """Two updates of soft actor-critic, continued after three that are not shown."""
+def sac(prefix="sac", rates=(3e-3, 3e-3, 3e-3), norm_max=None):
+    """Two updates of soft actor-critic, continued after three that are not shown. rates: of actor, critics and
+    temperature. norm_max: of their gradients."""
     H, B, first, seed = 8, 8, 4, 17
     target_stream, actor_stream = 17, 18  # of enum rng_use
-    discount, tau, rate, target_entropy = 0.9, 0.05, 3e-3, -1.5
+    discount, tau, target_entropy = 0.9, 0.05, -1.5
     actor_dims, critic_dims = [O, H, H, 2 * A], [O + A, H, H, 1]
 
-    def block(name, dims, copies):
+    def block(name, dims, copies, rate):
         """Parameters and moments as after some steps of their optimisers."""
         flat = torch.cat([network("unused", dims, 1.0) for _ in range(copies)]).detach()
         del tensors["unused"]
         params = put(name, flat.float()).requires_grad_()
         m = put(name + ".adam_m", 0.01 * torch.randn(flat.numel()))
         v = put(name + ".adam_v", 1e-4 * torch.rand(flat.numel()) + 1e-5)
-        return params, adam_of(params, m, v)
+        return params, adam_of(params, m, v, rate)
 
-    def adam_of(params, m, v):
+    def adam_of(params, m, v, rate):
         adam = torch.optim.Adam([params], lr=rate)
         adam.state[params] = {"step": torch.tensor(first - 1.0), "exp_avg": m, "exp_avg_sq": v}
         return adam
 
-    actor, actor_adam = block("sac.policy", actor_dims, 1)
-    critics, critic_adam = block("sac.critic", critic_dims, 2)
+    actor, actor_adam = block(f"{prefix}.policy", actor_dims, 1, rates[0])
+    critics, critic_adam = block(f"{prefix}.critic", critic_dims, 2, rates[1])
     # Targets are close to the critics, but not equal.
-    target = put("sac.critic.target", (critics + 0.1 * torch.randn(critics.numel())).float())
-    start = put("sac.log_alpha", torch.tensor([math.log(0.2), 0.02, 3e-4]))
+    target = put(f"{prefix}.critic.target", (critics + 0.1 * torch.randn(critics.numel())).float())
+    start = put(f"{prefix}.log_alpha", torch.tensor([math.log(0.2), 0.02, 3e-4]))
     log_alpha = start[:1].clone().requires_grad_()
-    alpha_adam = adam_of(log_alpha, start[1:2].clone(), start[2:].clone())
+    alpha_adam = adam_of(log_alpha, start[1:2].clone(), start[2:].clone(), rates[2])
 
     def act(obs, use, update):
         mu, log_std = run(actor, actor_dims, obs, F.relu).chunk(2, -1)
@@ -218,7 +219,7 @@ def sac():
         return [run(half, critic_dims, x, F.relu).squeeze(-1) for half in flat.chunk(2)]
 
     for update in (first, first + 1):
-        name = f"sac.batch{update}"
+        name = f"{prefix}.batch{update}"
         obs, next_obs = put(name + ".obs", torch.randn(B, O)), put(name + ".next_obs", torch.randn(B, O))
         action = put(name + ".act", torch.rand(B, A) * 2 - 1)
         reward = put(name + ".reward", torch.randn(B))
@@ -233,12 +234,16 @@ def sac():
         critic_loss = 0.5 * F.mse_loss(q1, y) + 0.5 * F.mse_loss(q2, y)
         critic_adam.zero_grad()
         critic_loss.backward()
+        if norm_max:
+            torch.nn.utils.clip_grad_norm_([critics], norm_max)
         critic_adam.step()
 
         new_action, log_prob = act(obs, actor_stream, update)
         actor_loss = (alpha * log_prob - torch.min(*values(critics, obs, new_action))).mean()
         actor_adam.zero_grad()
         actor_loss.backward()
+        if norm_max:
+            torch.nn.utils.clip_grad_norm_([actor], norm_max)
         actor_adam.step()
 
         alpha_loss = -(log_alpha * (log_prob.detach() + target_entropy)).mean()
@@ -250,15 +255,15 @@ def sac():
         for metric, number in {"critic_loss": critic_loss, "actor_loss": actor_loss,
                                "temperature": torch.tensor(alpha, dtype=torch.float64),
                                "entropy": -log_prob.mean(), "q_mean": (q1 + q2).mean() / 2}.items():
-            put(f"sac.metrics{update}.{metric}", number.view(1))
+            put(f"{prefix}.metrics{update}.{metric}", number.view(1))
 
     for name, params, adam in (("policy", actor, actor_adam), ("critic", critics, critic_adam)):
-        put(f"sac.after.{name}", params)
-        put(f"sac.after.{name}.adam_m", adam.state[params]["exp_avg"])
-        put(f"sac.after.{name}.adam_v", adam.state[params]["exp_avg_sq"])
-    put("sac.after.critic.target", target)
+        put(f"{prefix}.after.{name}", params)
+        put(f"{prefix}.after.{name}.adam_m", adam.state[params]["exp_avg"])
+        put(f"{prefix}.after.{name}.adam_v", adam.state[params]["exp_avg_sq"])
+    put(f"{prefix}.after.critic.target", target)
     state = alpha_adam.state[log_alpha]
-    put("sac.after.log_alpha", torch.cat([log_alpha.detach(), state["exp_avg"], state["exp_avg_sq"]]))
+    put(f"{prefix}.after.log_alpha", torch.cat([log_alpha.detach(), state["exp_avg"], state["exp_avg_sq"]]))
 
 
 def write(path):
@@ -284,4 +289,6 @@ normaliser()
 assert philox(0, 0, 0) == [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]  # of Random123's kat_vectors
 sac()
 policy("silu_policy", (O, 12, 20, 2 * A), F.silu)
+torch.manual_seed(3)
+sac("clipped_sac", (1e-3, 4e-3, 2e-3), 0.1)
 write(sys.argv[1])

@@ -42,18 +42,18 @@ static const struct sac_config config = {
 #define MOMENTS_TOLERANCE 5e-6
 #define METRICS_TOLERANCE 2e-6
 
-static void set_state(struct sac *s) {
+static void set_state(struct sac *s, const char *prefix) {
     struct sac_block blocks[SAC_BLOCKS];
     sac_blocks(blocks, s);
     for (int i = 0; i < SAC_BLOCKS; i++) {
         char name[64];
-        snprintf(name, sizeof(name), "sac.%s", blocks[i].name);
+        snprintf(name, sizeof(name), "%s.%s", prefix, blocks[i].name);
         golden_copy(blocks[i].data, name, blocks[i].n);
     }
     s->updates = FIRST - 1;
 }
 
-static void set_batch(struct replay_batch *batch, int update) {
+static void set_batch(struct replay_batch *batch, const char *prefix, int update) {
     const struct {
         const char *name;
         float *data;
@@ -65,24 +65,24 @@ static void set_batch(struct replay_batch *batch, int update) {
                    {"terminated", batch->terminated, B}};
     for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
         char name[64];
-        snprintf(name, sizeof(name), "sac.batch%d.%s", update, columns[i].name);
+        snprintf(name, sizeof(name), "%s.batch%d.%s", prefix, update, columns[i].name);
         golden_copy(columns[i].data, name, columns[i].n);
     }
 }
 
-static void expect_metric(int update, const char *metric, double value) {
+static void expect_metric(const char *prefix, int update, const char *metric, double value) {
     char name[64];
-    snprintf(name, sizeof(name), "sac.metrics%d.%s", update, metric);
+    snprintf(name, sizeof(name), "%s.metrics%d.%s", prefix, update, metric);
     float got = (float)value;
     golden_expect(name, &got, 1, METRICS_TOLERANCE);
 }
 
-static void expect_state(const struct sac *s) {
+static void expect_state(const struct sac *s, const char *prefix) {
     struct sac_block blocks[SAC_BLOCKS];
     sac_blocks(blocks, s);
     for (int i = 0; i < SAC_BLOCKS; i++) {
         char name[64];
-        snprintf(name, sizeof(name), "sac.after.%s", blocks[i].name);
+        snprintf(name, sizeof(name), "%s.after.%s", prefix, blocks[i].name);
         bool moments = strstr(name, "adam") != NULL;
         golden_expect(name, blocks[i].data, blocks[i].n,
                       moments ? MOMENTS_TOLERANCE : PARAMETERS_TOLERANCE);
@@ -90,43 +90,57 @@ static void expect_state(const struct sac *s) {
     assert_int_equal(s->updates, FIRST - 1 + UPDATES);
 }
 
-static void check_two_updates(int threads) {
-    struct sac_config with_threads = config;
-    with_threads.threads = threads;
+// prefix: of the tensors' names.
+static void check_two_updates(const char *prefix, struct sac_config of, int threads) {
+    of.threads = threads;
     struct sac s;
-    sac_init(&s, &with_threads);
-    set_state(&s);
+    sac_init(&s, &of);
+    set_state(&s, prefix);
     struct replay_batch batch;
     replay_batch_init(&batch, B, O, A);
     for (int update = FIRST; update < FIRST + UPDATES; update++) {
-        set_batch(&batch, update);
+        set_batch(&batch, prefix, update);
         struct sac_metrics m;
         sac_update(&m, &s, &batch);
-        expect_metric(update, "critic_loss", m.critic_loss);
-        expect_metric(update, "actor_loss", m.actor_loss);
-        expect_metric(update, "temperature", m.temperature);
-        expect_metric(update, "entropy", m.entropy);
-        expect_metric(update, "q_mean", m.q_mean);
+        expect_metric(prefix, update, "critic_loss", m.critic_loss);
+        expect_metric(prefix, update, "actor_loss", m.actor_loss);
+        expect_metric(prefix, update, "temperature", m.temperature);
+        expect_metric(prefix, update, "entropy", m.entropy);
+        expect_metric(prefix, update, "q_mean", m.q_mean);
     }
-    expect_state(&s);
+    expect_state(&s, prefix);
     replay_batch_deinit(&batch);
     sac_deinit(&s);
 }
 
 static void test_two_updates(void **state) {
     (void)state;
-    check_two_updates(1);
+    check_two_updates("sac", config, 1);
 }
 
 static void test_two_updates_by_two_threads(void **state) {
     (void)state;
-    check_two_updates(2);
+    check_two_updates("sac", config, 2);
+}
+
+// Three learning rates, and gradients that are longer than allowed.
+static void test_clipped_updates(void **state) {
+    (void)state;
+    struct sac_config clipped = config;
+    clipped.learning_rate = 1e-3;
+    clipped.critic_learning_rate = 4e-3;
+    clipped.temperature_learning_rate = 2e-3;
+    clipped.gradient_norm_max = 0.1;
+    for (int threads = 1; threads <= 2; threads++) {
+        check_two_updates("clipped_sac", clipped, threads);
+    }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_updates),
         cmocka_unit_test(test_two_updates_by_two_threads),
+        cmocka_unit_test(test_clipped_updates),
     };
     return cmocka_run_group_tests_name("sac golden", tests, golden_open, golden_close);
 }

@@ -120,7 +120,7 @@ def sac_trains_no_model(stage):
     check(state["method"] == "sac", f"the status says method {state['method']}")
     check(state["model"] is None and state["model_rows"] is None and state["model_capacity"] is None,
           f"figures of a model: {state['model']}, {state['model_rows']} rows of {state['model_capacity']}")
-    check(set(state["learner"]["metrics"]) == {"critic_loss", "actor_loss", "temperature", "entropy", "q_mean"},
+    check(set(state["learner"]["metrics"]) == {"critic_loss", "actor_loss", "temperature", "entropy", "q_mean", "discount"},
           f"the metrics are {state['learner']['metrics']}")
     keys = documented()
     check_documented(state, keys)

@@ -871,6 +871,21 @@ faults(
      "actor"),
 )
 faults(
+    "learner/methods/sac.c",
+    ("clip-each-critic",
+     "s->critic_squares[0] + s->critic_squares[1]",
+     "s->critic_squares[k]",
+     "sac_golden"),
+    ("clip-raises",
+     "i < n && factor < 1; i++",
+     "i < n; i++",
+     "sac"),
+    ("rates-swapped",
+     ".critic_adam = adam_make(critic > 0 ? critic : rate)",
+     ".critic_adam = adam_make(rate)",
+     "sac_golden"),
+)
+faults(
     "common/nn/policy_file.c",
     ("policy-file-forgets-silu",
      "return net->activation == ACTIVATION_RELU;",

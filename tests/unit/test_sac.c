@@ -68,11 +68,11 @@ static float bandit(const float *obs, float act) {
     return -10 * miss * miss;
 }
 
-static void check_finds_the_best_action(void) {
+static void check_finds_the_best_action(const struct sac_config *config) {
     struct replay r;
     fill(&r, bandit, 1, 5000);
     struct sac s;
-    sac_init(&s, &base);
+    sac_init(&s, config);
     train(&s, &r, 3000);
     float *scratch = xfloats(policy_scratch(&s.policy, 1));
     double worst = 0;
@@ -91,7 +91,24 @@ static void check_finds_the_best_action(void) {
 
 static void test_finds_the_best_action(void **state) {
     (void)state;
-    check_finds_the_best_action();
+    check_finds_the_best_action(&base);
+}
+
+// Two widths, SiLU, three learning rates and clipped gradients.
+static struct sac_config other_choices(void) {
+    struct sac_config config = base;
+    config.hidden =
+        (struct mlp_hidden){.layers = 3, .width = {40, 24, 33}, .activation = ACTIVATION_SILU};
+    config.critic_learning_rate = 4e-3;
+    config.temperature_learning_rate = 1e-3;
+    config.gradient_norm_max = 1;
+    return config;
+}
+
+static void test_finds_it_with_other_choices(void **state) {
+    (void)state;
+    struct sac_config config = other_choices();
+    check_finds_the_best_action(&config);
 }
 
 static void test_finds_it_in_bf16_too(void **state) {
@@ -99,7 +116,7 @@ static void test_finds_it_in_bf16_too(void **state) {
     if (!gemm_use(COMPUTE_BF16)) {
         skip(); // not supported by this processor
     }
-    check_finds_the_best_action();
+    check_finds_the_best_action(&base);
     assert_true(gemm_use(COMPUTE_AUTO));
 }
 
@@ -257,12 +274,34 @@ static void test_same_bits(void **state) {
     replay_deinit(&r);
 }
 
-// Also with a batch of an odd size.
-static void check_threads(void) {
+// A limit above every norm changes nothing but the order of operations.
+static void test_a_generous_limit_changes_nothing(void **state) {
+    (void)state;
     struct replay r;
     fill(&r, bandit, 0, 1000);
     struct sac_config config = base;
-    config.batch_size = base.batch_size - 1;
+    struct sac free_of_it, limited;
+    sac_init(&free_of_it, &config);
+    config.gradient_norm_max = 1e6;
+    sac_init(&limited, &config);
+    train(&free_of_it, &r, 20);
+    train(&limited, &r, 20);
+    for (size_t i = 0; i < free_of_it.critic_n; i++) {
+        assert_true(fabsf(free_of_it.critic_params[i] - limited.critic_params[i]) < 1e-4f);
+    }
+    for (size_t i = 0; i < free_of_it.policy_n; i++) {
+        assert_true(fabsf(free_of_it.policy_params[i] - limited.policy_params[i]) < 1e-4f);
+    }
+    sac_deinit(&free_of_it);
+    sac_deinit(&limited);
+    replay_deinit(&r);
+}
+
+// Also with a batch of an odd size.
+static void check_threads(struct sac_config config) {
+    struct replay r;
+    fill(&r, bandit, 0, 1000);
+    config.batch_size--;
     struct sac alone, team;
     sac_init(&alone, &config);
     config.threads = SAC_THREADS_MAX;
@@ -277,9 +316,10 @@ static void check_threads(void) {
 
 static void test_threads_do_not_change_bits(void **state) {
     (void)state;
-    check_threads();
+    check_threads(base);
+    check_threads(other_choices());
     if (gemm_use(COMPUTE_BF16)) {
-        check_threads();
+        check_threads(base);
     }
     assert_true(gemm_use(COMPUTE_AUTO));
 }
@@ -287,7 +327,9 @@ static void test_threads_do_not_change_bits(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_finds_the_best_action),
+        cmocka_unit_test(test_finds_it_with_other_choices),
         cmocka_unit_test(test_finds_it_in_bf16_too),
+        cmocka_unit_test(test_a_generous_limit_changes_nothing),
         cmocka_unit_test(test_only_termination_ends_the_value),
         cmocka_unit_test(test_temperature_moves_towards_the_target),
         cmocka_unit_test(test_entropy_reaches_the_target),
