@@ -304,6 +304,12 @@ struct wire_status {
     uint64_t termination_ended;
     double termination_log_loss, termination_missed, termination_wrong;
 
+    // How real episodes end: rows that the environment terminated; of these, rows in which the
+    // task's rule does not hold; other rows in which it holds; what to do about it, or empty.
+    bool has_ends;
+    uint64_t ends_terminated, ends_unexplained, ends_contradicted;
+    char ends_advice[WIRE_STRING_MAX];
+
     bool has_eval;
     uint64_t evaluations, eval_env_steps;
     double eval_return_last, eval_return_std, eval_return_best, eval_target;

@@ -60,6 +60,11 @@ _Static_assert((int)SPUR__PEER_STATE__PEER_LEFT == WIRE_PEER_LEFT, "enums are sp
     NUM(termination_log_loss) \
     NUM(termination_missed) \
     NUM(termination_wrong)
+#define END_FIELDS(NUM, ENUM, TEXT) \
+    NUM(ends_terminated) \
+    NUM(ends_unexplained) \
+    NUM(ends_contradicted) \
+    TEXT(ends_advice)
 #define EVAL_FIELDS(NUM, ENUM, TEXT) \
     NUM(evaluations) \
     NUM(eval_env_steps) \
@@ -111,6 +116,7 @@ BOTH(pacing, pacing_status, PacingStatus, wire_status, PACING_FIELDS)
 BOTH(learner, learner_status, LearnerStatus, wire_status, LEARNER_FIELDS)
 BOTH(model, model_status, ModelStatus, wire_status, MODEL_FIELDS)
 BOTH(termination, termination_status, TerminationStatus, wire_status, TERMINATION_FIELDS)
+BOTH(ends, end_status, EndStatus, wire_status, END_FIELDS)
 BOTH(eval, eval_status, EvalStatus, wire_status, EVAL_FIELDS)
 BOTH(actor, actor_status, ActorStatus, wire_actor_status, ACTOR_FIELDS)
 BOTH(counter, counter, Counter, wire_counter, COUNTER_FIELDS)
@@ -172,6 +178,7 @@ struct Spur__Status *wire_pack_status(struct arena *a, const struct wire_status 
     p->pacing = m->has_pacing ? pack_pacing(a, m) : NULL;
     p->learner = m->has_learner ? pack_whole_learner(a, m) : NULL;
     p->model = m->has_model ? pack_whole_model(a, m) : NULL;
+    p->ends = m->has_ends ? pack_ends(a, m) : NULL;
     p->eval = m->has_eval ? pack_eval(a, m) : NULL;
 
     p->n_actors = m->actor_count;
@@ -195,9 +202,13 @@ int wire_unpack_status(struct arena *a, struct wire_status *m, const struct Spur
     m->has_pacing = p->pacing != NULL;
     m->has_learner = p->learner != NULL;
     m->has_model = p->model != NULL;
+    m->has_ends = p->ends != NULL;
     m->has_eval = p->eval != NULL;
     if (m->has_pacing) {
         unpack_pacing(m, p->pacing);
+    }
+    if (m->has_ends) {
+        unpack_ends(m, p->ends);
     }
     if (m->has_eval) {
         unpack_eval(m, p->eval);

@@ -126,6 +126,15 @@ static json_t *model(const struct wire_status *s) {
     return o;
 }
 
+static json_t *ends(const struct wire_status *s) {
+    json_t *o = json_object();
+    put_count(o, "terminated", s->ends_terminated);
+    put_count(o, "unexplained", s->ends_unexplained);
+    put_count(o, "contradicted", s->ends_contradicted);
+    put_text(o, "advice", s->ends_advice);
+    return o;
+}
+
 static json_t *evaluation(const struct wire_status *s) {
     json_t *o = json_object();
     bool any = s->evaluations > 0;
@@ -188,6 +197,7 @@ static json_t *whole(const struct wire_status *s) {
     put(o, "pacing", s->has_pacing ? pacing(s) : json_null());
     put(o, "learner", s->has_learner ? learner(s) : json_null());
     put(o, "model", s->has_model ? model(s) : json_null());
+    put(o, "ends", s->has_ends ? ends(s) : json_null());
     put(o, "evaluation", s->has_eval ? evaluation(s) : json_null());
     for (uint32_t i = 0; i < s->actor_count; i++) {
         json_array_append_new(actors, actor(&s->actors[i]));

@@ -51,6 +51,17 @@ static void print_data(const struct wire_status *s, FILE *out) {
     }
 }
 
+static void print_ends(const struct wire_status *s, FILE *out) {
+    fprintf(out,
+            "ends       %s rows terminated; the task's rule explains %s, and holds in %s other "
+            "rows\n",
+            COUNT(s->ends_terminated), COUNT(s->ends_terminated - s->ends_unexplained),
+            COUNT(s->ends_contradicted));
+    if (s->ends_advice[0]) {
+        fprintf(out, "           %s\n", s->ends_advice);
+    }
+}
+
 static void print_pacing(const struct wire_status *s, FILE *out) {
     fprintf(out, "pacing     %s: %s updates per step wanted, %s achieved\n", s->pacing_mode,
             FIGURE(s->updates_per_step), FIGURE(s->updates_per_step_achieved));
@@ -169,6 +180,9 @@ static void print_counters(const struct wire_status *s, FILE *out) {
 static void print_all(const struct wire_status *s, FILE *out) {
     print_head(s, out);
     print_data(s, out);
+    if (s->has_ends && (s->ends_terminated > 0 || s->ends_contradicted > 0)) {
+        print_ends(s, out);
+    }
     if (s->has_pacing) {
         print_pacing(s, out);
     }

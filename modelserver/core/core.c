@@ -65,7 +65,8 @@ void core_init(struct modelserver *ms, const struct ms_setup *setup, uint64_t no
     ms->jobs = setup->jobs;
     ms->peers = peers_create();
     outbox_init(&ms->outbox, &setup->port, run->id, &ms->counters);
-    ingest_init(&ms->ingest, run, &ms->outbox, &ms->jobs, &ms->counters, setup->env_rows);
+    ingest_init(&ms->ingest, run, &ms->outbox, &ms->jobs, &ms->counters, setup->env,
+                setup->env_rows);
     training_init(&ms->training, run, &ms->jobs, &ms->counters);
     rollouts_init(&ms->rollouts, run, &ms->jobs, &ms->counters);
     learner_feed_init(&ms->feed, run, &ms->outbox, &ms->counters, setup->env);

@@ -12,7 +12,8 @@
 #include "proto/wire.h"
 
 void ingest_init(struct ingest *in, const struct run_context *run, struct outbox *outbox,
-                 const struct ms_jobs *jobs, struct counters *counters, uint64_t steps) {
+                 const struct ms_jobs *jobs, struct counters *counters,
+                 const struct env_columns *env, uint64_t steps) {
     *in = (struct ingest){.run = run,
                           .outbox = outbox,
                           .jobs = jobs,
@@ -21,6 +22,7 @@ void ingest_init(struct ingest *in, const struct run_context *run, struct outbox
                           .steps_granted = steps,
                           .batches = xcalloc(INGEST_BATCHES, sizeof(*in->batches)),
                           .free_batches = INGEST_BATCHES};
+    ends_init(&in->ends, run->task, run->has_model, env, steps);
     for (int i = 0; i < INGEST_BATCHES; i++) {
         in->free_batch[i] = &in->batches[i];
     }
@@ -207,6 +209,7 @@ void ingest_transitions(struct ingest *in, struct peer *p, const struct wire_tra
 static void commit_succeeded(struct ingest *in, uint64_t now_ms, struct peer *p,
                              const struct store_batch *b) {
     in->steps += b->rows;
+    ends_count(&in->ends, b->next_obs, b->flags, b->rows);
     rate_add(&in->steps_rate, now_ms, b->rows);
     rate_add(&p->steps_rate, now_ms, b->rows);
     p->steps = b->actor.steps;

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "common/base/stats.h"
+#include "modelserver/core/ends.h"
 #include "modelserver/core/jobs.h"
 #include "modelserver/core/outbox.h"
 #include "modelserver/core/peers.h"
@@ -41,11 +42,14 @@ struct ingest {
     struct store_batch *free_batch[INGEST_BATCHES];
     int free_batches;
     struct rate steps_rate;
+    struct ends ends;                  // of the stored rows
     char store_error[WIRE_STRING_MAX]; // of the last commit; empty: it succeeded
 };
 
+// env, steps: the rows that are stored already.
 void ingest_init(struct ingest *in, const struct run_context *run, struct outbox *outbox,
-                 const struct ms_jobs *jobs, struct counters *counters, uint64_t steps);
+                 const struct ms_jobs *jobs, struct counters *counters,
+                 const struct env_columns *env, uint64_t steps);
 void ingest_deinit(struct ingest *in);
 uint64_t ingest_memory_bytes(const struct config *config, const struct task *task);
 

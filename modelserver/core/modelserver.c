@@ -247,6 +247,8 @@ static void on_eval_report(struct modelserver *ms, uint64_t now_ms,
         metrics_set(&figures.model, "rollout_length",
                     config_rollout_length(&ms->run.config, ms->evaluation.current.env_steps));
         metrics_set(&figures.model, "model_epochs", m ? (double)m->epochs : (double)NAN);
+        metrics_set(&figures.model, "ends", (double)ms->ingest.ends.terminated);
+        metrics_set(&figures.model, "ends_unexplained", (double)ms->ingest.ends.unexplained);
     }
     evaluation_report(&ms->evaluation, r, &figures);
 }

@@ -120,6 +120,15 @@ static void model(const struct modelserver *ms, uint64_t now_ms, struct wire_sta
     }
 }
 
+static void ends(const struct modelserver *ms, struct wire_status *out) {
+    const struct ends *e = &ms->ingest.ends;
+    out->has_ends = true;
+    out->ends_terminated = e->terminated;
+    out->ends_unexplained = e->unexplained;
+    out->ends_contradicted = e->contradicted;
+    ends_advice(e, out->ends_advice, sizeof(out->ends_advice));
+}
+
 static void evaluations(const struct modelserver *ms, struct wire_status *out) {
     out->has_eval = true;
     out->evaluations = ms->evaluation.history.evaluations;
@@ -211,6 +220,7 @@ void status_report_fill(const struct modelserver *ms, uint64_t now_ms,
     learner(ms, now_ms, out);
     pacing(ms, out);
     model(ms, now_ms, out);
+    ends(ms, out);
     evaluations(ms, out);
     out->counter_count = MS_COUNTER_COUNT;
     for (int i = 0; i < MS_COUNTER_COUNT; i++) {

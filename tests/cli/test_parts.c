@@ -208,7 +208,13 @@ static struct wire_status full_status(struct wire_actor_status *actor) {
                             .termination_missed = 0.25,
                             .termination_wrong = 0.001,
                             .rollout_length = 1,
+                            .has_ends = true,
+                            .ends_terminated = 1500,
+                            .ends_unexplained = 30,
+                            .ends_contradicted = 4,
+                            .ends_advice = "correct task.healthy",
                             .has_eval = true,
+                            .eval_target = (double)NAN,
                             .evaluations = 8,
                             .eval_return_last = 1012.3,
                             .eval_return_best = 1100,
@@ -245,7 +251,10 @@ static void status_as_text(void **state) {
                                  "critic_loss -, my_figure 2\n",
                                  "holdout error: 0.5 0.25 0.75; elites: 1 0",
                                  "43 rows ended; missed 0.25 of them",
+                                 "1,500 rows terminated; the task's rule explains 1,470, and holds "
+                                 "in 4 other rows\n           correct task.healthy\n",
                                  "8 of them",
+                                 "best 1,100, no target\n",
                                  "lost ",
                                  "transitions_duplicate 3; 1 of 2 are 0",
                                  "waiting    nobody"};
@@ -276,6 +285,12 @@ static void status_as_json(void **state) {
     assert_int_equal(json_integer_value(json_object_get(o, "env_steps")), 12340);
     json_t *metrics = json_object_get(learner, "metrics");
     assert_true(json_is_null(json_object_get(metrics, "critic_loss"))); // JSON has no NaN
+    // Without a target, nothing is counted towards it.
+    json_t *evaluation = json_object_get(o, "evaluation");
+    assert_true(json_is_null(json_object_get(evaluation, "target")));
+    assert_true(json_is_null(json_object_get(evaluation, "solved_in_row")));
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(o, "ends"), "unexplained")),
+                     30);
     assert_true(json_real_value(json_object_get(metrics, "my_figure")) == 2);
     assert_string_equal(json_string_value(json_object_get(o, "method")), "mbpo");
     assert_int_equal(json_integer_value(json_object_get(learner, "updates")), 146800);

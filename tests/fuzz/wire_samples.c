@@ -167,6 +167,11 @@ static void status_parts(struct wire_status *s) {
     s->termination_missed = 0.125;
     s->termination_wrong = 0.5;
 
+    s->has_ends = true;
+    s->ends_terminated = 40;
+    s->ends_unexplained = 38;
+    s->ends_contradicted = 2;
+    snprintf(s->ends_advice, sizeof(s->ends_advice), "%s", "correct the rule");
     s->has_eval = true;
     s->evaluations = 3;
     s->eval_env_steps = 3000;

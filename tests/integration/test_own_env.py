@@ -93,6 +93,7 @@ def a_plugin(stage):
     server = where["modelserver"]
     wait_for("steps", lambda: (status(stage, server) or {}).get("env_steps", 0) > 10, 30)
 
+    check(status(stage, server)["ends"]["terminated"] == 0, status(stage, server)["ends"])
     # No rule: termination is learned. A task's settings, but not its target return.
     check(config_of(run_dir)["termination"] == "learned", config_of(run_dir))
     code, text = stage.call("spur", "config", "hopper", "--env", os.path.join(folder, "pendulum.so"))

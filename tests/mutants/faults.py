@@ -472,6 +472,13 @@ faults(
 # ---- model server: pacing, store, core ----
 
 faults(
+    "modelserver/core/ends.c",
+    ("contradictions-unseen", "!terminated && holds", "terminated && holds", "ends"),
+    ("every-end-is-explained", "terminated && !holds", "terminated && holds", "ends"),
+    ("stored-ends-forgotten", "if (rows > 0) {", "if (rows > UINT64_MAX - 1) {", "ends"),
+)
+
+faults(
     "modelserver/core/pacing.c",
     ("updates-due-in-exploration",
      "floor(p->updates_per_step * (double)(steps - p->explore))",
