@@ -132,6 +132,7 @@ struct config {
         int hidden_width, hidden_layers; // 256, 2: policy and critics
         struct config_list hidden;       // widths of the hidden layers, instead; or none
         enum sac_activation activation;
+        int critics; // 2: the smallest value of all counts
         int batch_size;       // 256
         double learning_rate; // policy, critics, temperature
         double policy_learning_rate, critic_learning_rate, temperature_learning_rate; // NaN: auto

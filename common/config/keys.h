@@ -139,6 +139,8 @@
       "empty: hidden_layers of hidden_width")                                                      \
     X(sac, activation, NAME, "relu", 0, 0, "relu|silu",                                            \
       "activation of the hidden layers of policy and critics")                                     \
+    X(sac, critics, INT, "2", 2, 10, "critics",                                                    \
+      "number of critics; the smallest of their values counts")                                    \
     X(sac, batch_size, INT, "256", 2, 65536, "rows", "batch size of an update")                    \
     X(sac, learning_rate, F64, "0.0003", 1e-8, 1, "",                                              \
       "learning rate of Adam for policy, critics and temperature")                                 \

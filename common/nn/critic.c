@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Twin Q-functions: losses and gradients on top of mlp.h.
+// Q-functions: losses and gradients on top of mlp.h.
 #include "common/nn/critic.h"
 
 #include <math.h>
@@ -22,20 +22,23 @@ static struct workspace workspace_at(float *scratch, const struct critic *c, int
         .dq = scratch, .keep = scratch + q, .dx = scratch + 2 * q, .net = scratch + 2 * q + x};
 }
 
-struct critic critic_make_hidden(int obs_dim, int act_dim, const struct mlp_hidden *hidden) {
+struct critic critic_make_hidden(int obs_dim, int act_dim, const struct mlp_hidden *hidden,
+                                 int count) {
     CHECK(act_dim > 0);
-    return (struct critic){.obs_dim = obs_dim,
+    CHECK(count > 0);
+    return (struct critic){.count = count,
+                           .obs_dim = obs_dim,
                            .act_dim = act_dim,
                            .net = mlp_make_hidden(obs_dim + act_dim, hidden, 1)};
 }
 
 struct critic critic_make(int obs_dim, int act_dim, int hidden_width, int hidden_layers) {
     struct mlp_hidden hidden = mlp_hidden_equal(hidden_width, hidden_layers, ACTIVATION_RELU);
-    return critic_make_hidden(obs_dim, act_dim, &hidden);
+    return critic_make_hidden(obs_dim, act_dim, &hidden, 2);
 }
 
 size_t critic_params(const struct critic *c) {
-    return 2 * mlp_params(&c->net);
+    return (size_t)c->count * mlp_params(&c->net);
 }
 
 size_t critic_offset(const struct critic *c, int k) {
@@ -48,8 +51,9 @@ size_t critic_scratch(const struct critic *c, int B) {
 }
 
 void critic_init(float *params, const struct critic *c, struct rng *rng) {
-    mlp_init_glorot(params, &c->net, rng);
-    mlp_init_glorot(params + critic_offset(c, 1), &c->net, rng);
+    for (int k = 0; k < c->count; k++) {
+        mlp_init_glorot(params + critic_offset(c, k), &c->net, rng);
+    }
 }
 
 void critic_concat(float *x, const struct critic *c, const float *obs, const float *act, int B) {
@@ -106,12 +110,24 @@ float critic_backward_adam(const struct mlp_adam *a, float *params, float *scrat
     return loss;
 }
 
-void critic_min(float *q_min, const float *q, int B) {
+void critic_min(float *q_min, const float *q, int count, int B) {
     for (int i = 0; i < B; i++) {
-        float q1 = q[i], q2 = q[B + i];
-        // A NaN of either critic must not be masked by the other.
-        q_min[i] = q1 <= q2 || isnan(q1) ? q1 : q2;
+        float least = q[i];
+        for (int k = 1; k < count; k++) {
+            // A NaN of one critic must not be masked by another.
+            least = least <= q[k * B + i] || isnan(least) ? least : q[k * B + i];
+        }
+        q_min[i] = least;
     }
+}
+
+// The critic with the smallest value of row i; of equal ones the first.
+static int least_critic(const float *q, int count, int i, int B) {
+    int best = 0;
+    for (int k = 1; k < count; k++) {
+        best = q[best * B + i] <= q[k * B + i] ? best : k;
+    }
+    return best;
 }
 
 void critic_min_gradient(float *d_act, float *scratch, const struct critic *c, const float *params,
@@ -119,7 +135,7 @@ void critic_min_gradient(float *d_act, float *scratch, const struct critic *c, c
     size_t O = (size_t)c->obs_dim, A = (size_t)c->act_dim;
     struct workspace s = workspace_at(scratch, c, B);
     for (int i = 0; i < B; i++) {
-        s.keep[i] = (k == 0) == (q[i] <= q[B + i]) ? 1.0f : 0.0f;
+        s.keep[i] = least_critic(q, c->count, i, B) == k ? 1.0f : 0.0f;
         s.dq[i] = 1.0f; // d q_min / d q of a kept row
     }
     // All other rows have zero gradient: drop them before the backward pass.

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Twin Q-functions (Fujimoto et al. 2018): Q1, Q2: (obs, act) -> value.
+// Q-functions (obs, act) -> value: twins (Fujimoto et al. 2018), or more of them.
 //
-// One parameter block holds both, Q1 first. The two share only their input, so two threads may
-// work on one each: functions with an argument k act on Q_k, k = 0 or 1, and need one scratch per
-// k. params and dparams are always blocks of both critics. Batches are row-major; all memory is
-// the caller's.
+// One parameter block holds all, Q_0 first. They share only their input, so threads may work on one
+// each: functions with an argument k act on Q_k, 0 <= k < count, and need one scratch per k. params
+// and dparams are always blocks of all critics. Batches are row-major; all memory is the caller's.
 #ifndef SPUR_COMMON_NN_CRITIC_H
 #define SPUR_COMMON_NN_CRITIC_H
 
@@ -12,19 +11,21 @@
 
 struct critic {
     int obs_dim, act_dim;
-    struct mlp net; // shape of either critic
+    struct mlp net; // shape of each critic
+    int count;
 };
 
-struct critic critic_make_hidden(int obs_dim, int act_dim, const struct mlp_hidden *hidden);
-// With ReLU layers of equal width.
+struct critic critic_make_hidden(int obs_dim, int act_dim, const struct mlp_hidden *hidden,
+                                 int count);
+// Two, with ReLU layers of equal width.
 struct critic critic_make(int obs_dim, int act_dim, int hidden_width, int hidden_layers);
-size_t critic_params(const struct critic *c);         // floats, both critics
+size_t critic_params(const struct critic *c);         // floats, all critics
 size_t critic_offset(const struct critic *c, int k);  // of Q_k's parameters in the block
 size_t critic_scratch(const struct critic *c, int B); // floats, one critic
 // Draws independent Glorot weights for each critic.
 void critic_init(float *params, const struct critic *c, struct rng *rng);
 
-// x (B, obs_dim + act_dim) = (obs, act), the input of both critics.
+// x (B, obs_dim + act_dim) = (obs, act), the input of all critics.
 void critic_concat(float *x, const struct critic *c, const float *obs, const float *act, int B);
 
 // q (B) = Q_k(x).
@@ -39,15 +40,15 @@ void critic_infer(float *q, float *scratch, const struct critic *c, const float 
 float critic_loss(float *dparams, float *scratch, const struct critic *c, const float *params,
                   int k, const float *q, const float *y, int B);
 // critic_loss fused with the Adam step on Q_k (see mlp_backward_adam). a->m, a->v and a->target
-// (required) are blocks of both critics.
+// (required) are blocks of all critics.
 float critic_backward_adam(const struct mlp_adam *a, float *params, float *scratch,
                            const struct critic *c, int k, const float *q, const float *y, int B);
 
-// q_min (B) = min(Q1, Q2), given q (2, B): Q1 of all rows, then Q2. NaN if either is NaN.
-void critic_min(float *q_min, const float *q, int B);
-// After critic_forward of both critics, which returned q (2, B): writes d_act (B, A) =
-// d q_min / d act in the rows where Q_k is the minimum; the calls for k = 0 and k = 1 together
-// write every row. The backward pass runs on those rows only, which is exact.
+// q_min (B) = the smallest of q (count, B): Q_0 of all rows, then Q_1, ... NaN if one is NaN.
+void critic_min(float *q_min, const float *q, int count, int B);
+// After critic_forward of all critics, which returned q (count, B): writes d_act (B, A) =
+// d q_min / d act in the rows where Q_k is the minimum; the calls for all k together write every
+// row. The backward pass runs on those rows only, which is exact.
 void critic_min_gradient(float *d_act, float *scratch, const struct critic *c, const float *params,
                          int k, const float *q, int B);
 

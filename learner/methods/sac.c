@@ -53,13 +53,16 @@ static void lay_out(struct sac *s) {
         actions->act = take(&l, B * A);
         actions->log_prob = take(&l, B);
         actions->x = take(&l, B * (size_t)s->critic.net.dims[0]);
-        s->critic_scratch[i] = take(&l, critic_scratch(&s->critic, s->config.batch_size));
+    }
+    size_t C = (size_t)s->critic.count;
+    for (size_t k = 0; k < C; k++) {
+        s->critic_scratch[k] = take(&l, critic_scratch(&s->critic, s->config.batch_size));
     }
     s->x = take(&l, B * (size_t)s->critic.net.dims[0]);
-    s->next_q = take(&l, 2 * B);
-    s->q = take(&l, 2 * B);
+    s->next_q = take(&l, C * B);
+    s->q = take(&l, C * B);
     s->target = take(&l, B);
-    s->actor_q = take(&l, 2 * B);
+    s->actor_q = take(&l, C * B);
     s->d_act = take(&l, B * A);
     s->d_log_prob = take(&l, B);
     s->memory_floats = l.used;
@@ -74,7 +77,9 @@ static void set_shape(struct sac *s, const struct sac_config *config) {
                       .critic_adam = adam_make(critic > 0 ? critic : rate),
                       .temperature_adam = adam_make(temperature > 0 ? temperature : rate)};
     s->policy = policy_make_hidden(config->obs_dim, config->act_dim, &config->hidden);
-    s->critic = critic_make_hidden(config->obs_dim, config->act_dim, &config->hidden);
+    int critics = config->critics > 0 ? config->critics : 2;
+    CHECK(critics <= SAC_CRITICS_MAX);
+    s->critic = critic_make_hidden(config->obs_dim, config->act_dim, &config->hidden, critics);
     s->policy_n = policy_params(&s->policy);
     s->critic_n = critic_params(&s->critic);
     lay_out(s);
@@ -157,7 +162,7 @@ static void bellman_target(const struct round *round) {
     const struct replay_batch *batch = round->batch;
     const float *log_prob = s->actions[IN_NEXT_STATE].log_prob;
     float discount = (float)s->config.discount;
-    critic_min(s->target, s->next_q, batch->rows);
+    critic_min(s->target, s->next_q, s->critic.count, batch->rows);
     for (int i = 0; i < batch->rows; i++) {
         float value = s->target[i] - round->alpha * log_prob[i];
         s->target[i] = batch->reward[i] + discount * (1.0f - batch->terminated[i]) * value;
@@ -207,8 +212,11 @@ static void critic_clipped_step(void *arg, int k, int worker) {
     const struct critic *c = &s->critic;
     size_t at = critic_offset(c, k), n = mlp_params(&c->net);
     int B = round->batch->rows;
-    clip(s->critic_gradient + at, n, s->critic_squares[0] + s->critic_squares[1],
-         s->config.gradient_norm_max);
+    double squares = 0;
+    for (int i = 0; i < c->count; i++) {
+        squares += s->critic_squares[i];
+    }
+    clip(s->critic_gradient + at, n, squares, s->config.gradient_norm_max);
     adam_polyak_step(s->critic_params + at, s->critic_m + at, s->critic_v + at,
                      s->critic_target + at, s->critic_gradient + at, n, &s->critic_adam, 0,
                      (float)s->config.tau, round->t);
@@ -286,18 +294,24 @@ static void gather_metrics(struct sac_metrics *metrics, const struct round *roun
     int B = round->batch->rows;
     const float *log_prob = s->actions[IN_STATE].log_prob;
     float *q_min = s->target; // no longer used
-    critic_min(q_min, s->actor_q, B);
+    critic_min(q_min, s->actor_q, s->critic.count, B);
     double q_sum = 0, actor_sum = 0, log_prob_sum = 0;
     for (int i = 0; i < B; i++) {
-        q_sum += (double)s->q[i] + (double)s->q[B + i];
+        for (int k = 0; k < s->critic.count; k++) {
+            q_sum += (double)s->q[k * B + i];
+        }
         actor_sum += (double)(round->alpha * log_prob[i] - q_min[i]);
         log_prob_sum += (double)log_prob[i];
     }
-    *metrics = (struct sac_metrics){.critic_loss = s->critic_loss[0] + s->critic_loss[1],
+    double critic_loss = 0;
+    for (int k = 0; k < s->critic.count; k++) {
+        critic_loss += s->critic_loss[k];
+    }
+    *metrics = (struct sac_metrics){.critic_loss = critic_loss,
                                     .actor_loss = actor_sum / B,
                                     .temperature = (double)round->alpha,
                                     .entropy = -log_prob_sum / B,
-                                    .q_mean = q_sum / (2 * B)};
+                                    .q_mean = q_sum / (s->critic.count * B)};
 }
 
 void sac_update(struct sac_metrics *metrics, struct sac *s, const struct replay_batch *batch) {
@@ -306,15 +320,15 @@ void sac_update(struct sac_metrics *metrics, struct sac *s, const struct replay_
     struct round round = {
         .sac = s, .batch = batch, .alpha = expf(s->alpha[0]), .t = s->updates + 1};
     thread_team_run(s->team, sample_actions, &round, 2);
-    thread_team_run(s->team, next_values, &round, 2);
+    thread_team_run(s->team, next_values, &round, s->critic.count);
     bellman_target(&round);
     if (s->critic_gradient) {
-        thread_team_run(s->team, critic_gradient, &round, 2);
-        thread_team_run(s->team, critic_clipped_step, &round, 2);
+        thread_team_run(s->team, critic_gradient, &round, s->critic.count);
+        thread_team_run(s->team, critic_clipped_step, &round, s->critic.count);
     } else {
-        thread_team_run(s->team, critic_update, &round, 2);
+        thread_team_run(s->team, critic_update, &round, s->critic.count);
     }
-    thread_team_run(s->team, action_gradient, &round, 2);
+    thread_team_run(s->team, action_gradient, &round, s->critic.count);
     policy_update(&round);
     gather_metrics(metrics, &round);
     update_temperature(s, metrics->entropy, round.t);
@@ -325,7 +339,7 @@ void sac_update(struct sac_metrics *metrics, struct sac *s, const struct replay_
 
 static void change_critics(float *params, const struct critic *c, const struct sac_units *from,
                            const struct sac_units *to) {
-    for (int k = 0; k < 2; k++) {
+    for (int k = 0; k < c->count; k++) {
         float *own = params + critic_offset(c, k);
         reparam_inputs(own, &c->net, from->observations, to->observations, c->obs_dim,
                        NORMALIZER_INPUT_LIMIT);
@@ -350,7 +364,7 @@ static void start_inputs(float *params, const struct mlp *net, int constant) {
 void sac_start_units(struct sac *s, const struct sac_units *units) {
     int O = s->policy.obs_dim, constant = O - reparam_moving(units->observations, O);
     start_inputs(s->policy_params, &s->policy.net, constant);
-    for (int k = 0; k < 2; k++) {
+    for (int k = 0; k < s->critic.count; k++) {
         start_inputs(s->critic_params + critic_offset(&s->critic, k), &s->critic.net, constant);
         start_inputs(s->critic_target + critic_offset(&s->critic, k), &s->critic.net, constant);
     }

@@ -30,10 +30,12 @@
 #include "learner/replay.h"
 
 #define SAC_THREADS_MAX 2
+#define SAC_CRITICS_MAX 10
 
 struct sac_config {
     int obs_dim, act_dim;
     struct mlp_hidden hidden; // of policy and critics
+    int critics;              // 0: 2; at most SAC_CRITICS_MAX
     int batch_size;
     double learning_rate;                                   // of the policy
     double critic_learning_rate, temperature_learning_rate; // 0: learning_rate
@@ -50,7 +52,7 @@ struct sac_metrics {
     double critic_loss, actor_loss;
     double temperature; // alpha in this update
     double entropy;     // -mean log pi
-    double q_mean;      // of both critics, on the batch's actions
+    double q_mean;      // of all critics, on the batch's actions
 };
 
 struct sac {
@@ -69,21 +71,21 @@ struct sac {
     // Scratch of one update.
     float *gradient[SAC_THREADS_MAX];         // of one layer at a time, one per thread
     float *policy_gradient, *critic_gradient; // whole blocks, with gradient_norm_max; else NULL
-    double critic_squares[2];                 // of critic_gradient
+    double critic_squares[SAC_CRITICS_MAX];   // of critic_gradient
     struct sac_actions {                      // the policy's, in the next states and in the states
         float *policy_scratch;
         float *noise, *act; // (B, A)
         float *log_prob;    // (B)
         float *x;           // (B, O + A): states and actions
     } actions[2];
-    float *critic_scratch[2];
+    float *critic_scratch[SAC_CRITICS_MAX];
     float *x;          // (B, O + A) of the batch
-    float *next_q, *q; // (2, B): target critics at the next actions; critics at the batch
+    float *next_q, *q; // (critics, B): target critics at the next actions; critics at the batch
     float *target;     // (B)
-    float *actor_q;    // (2, B): critics at the policy's actions
+    float *actor_q;    // (critics, B): critics at the policy's actions
     float *d_act;      // (B, A)
     float *d_log_prob; // (B)
-    double critic_loss[2];
+    double critic_loss[SAC_CRITICS_MAX];
 
     struct thread_team *team; // NULL: the calling thread only
     float *memory;            // of all pointers above

@@ -10,7 +10,8 @@
 #include "learner/methods/sac.h"
 #include "learner/methods/scaling.h"
 
-#define SAC_METHOD_SHAPE_KEYS "sac.hidden_width sac.hidden_layers sac.hidden sac.activation"
+#define SAC_METHOD_SHAPE_KEYS                                                                      \
+    "sac.hidden_width sac.hidden_layers sac.hidden sac.activation sac.critics"
 
 struct sac_method {
     struct config config; // a copy

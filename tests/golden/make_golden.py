@@ -176,9 +176,9 @@ def stream_normals(seed, use, sub, n):
     return torch.tensor(numbers[:n], dtype=torch.float64)
 
 
-def sac(prefix="sac", rates=(3e-3, 3e-3, 3e-3), norm_max=None):
+def sac(prefix="sac", rates=(3e-3, 3e-3, 3e-3), norm_max=None, count=2):
     """Two updates of soft actor-critic, continued after three that are not shown. rates: of actor, critics and
-    temperature. norm_max: of their gradients."""
+    temperature. norm_max: of their gradients. count: of critics."""
     H, B, first, seed = 8, 8, 4, 17
     target_stream, actor_stream = 17, 18  # of enum rng_use
     discount, tau, target_entropy = 0.9, 0.05, -1.5
@@ -199,7 +199,7 @@ def sac(prefix="sac", rates=(3e-3, 3e-3, 3e-3), norm_max=None):
         return adam
 
     actor, actor_adam = block(f"{prefix}.policy", actor_dims, 1, rates[0])
-    critics, critic_adam = block(f"{prefix}.critic", critic_dims, 2, rates[1])
+    critics, critic_adam = block(f"{prefix}.critic", critic_dims, count, rates[1])
     # Targets are close to the critics, but not equal.
     target = put(f"{prefix}.critic.target", (critics + 0.1 * torch.randn(critics.numel())).float())
     start = put(f"{prefix}.log_alpha", torch.tensor([math.log(0.2), 0.02, 3e-4]))
@@ -216,7 +216,10 @@ def sac(prefix="sac", rates=(3e-3, 3e-3, 3e-3), norm_max=None):
 
     def values(flat, obs, action):
         x = torch.cat([obs, action], -1)
-        return [run(half, critic_dims, x, F.relu).squeeze(-1) for half in flat.chunk(2)]
+        return [run(part, critic_dims, x, F.relu).squeeze(-1) for part in flat.chunk(count)]
+
+    def least(q):
+        return torch.stack(q).min(0).values
 
     for update in (first, first + 1):
         name = f"{prefix}.batch{update}"
@@ -228,10 +231,10 @@ def sac(prefix="sac", rates=(3e-3, 3e-3, 3e-3), norm_max=None):
 
         with torch.no_grad():
             next_action, next_log_prob = act(next_obs, target_stream, update)
-            value = torch.min(*values(target, next_obs, next_action)) - alpha * next_log_prob
+            value = least(values(target, next_obs, next_action)) - alpha * next_log_prob
             y = reward + discount * (1 - terminated) * value
-        q1, q2 = values(critics, obs, action)
-        critic_loss = 0.5 * F.mse_loss(q1, y) + 0.5 * F.mse_loss(q2, y)
+        q = values(critics, obs, action)
+        critic_loss = sum(0.5 * F.mse_loss(one, y) for one in q)
         critic_adam.zero_grad()
         critic_loss.backward()
         if norm_max:
@@ -239,7 +242,7 @@ def sac(prefix="sac", rates=(3e-3, 3e-3, 3e-3), norm_max=None):
         critic_adam.step()
 
         new_action, log_prob = act(obs, actor_stream, update)
-        actor_loss = (alpha * log_prob - torch.min(*values(critics, obs, new_action))).mean()
+        actor_loss = (alpha * log_prob - least(values(critics, obs, new_action))).mean()
         actor_adam.zero_grad()
         actor_loss.backward()
         if norm_max:
@@ -254,7 +257,7 @@ def sac(prefix="sac", rates=(3e-3, 3e-3, 3e-3), norm_max=None):
         target = target.lerp(critics.detach(), tau)
         for metric, number in {"critic_loss": critic_loss, "actor_loss": actor_loss,
                                "temperature": torch.tensor(alpha, dtype=torch.float64),
-                               "entropy": -log_prob.mean(), "q_mean": (q1 + q2).mean() / 2}.items():
+                               "entropy": -log_prob.mean(), "q_mean": torch.stack(q).mean()}.items():
             put(f"{prefix}.metrics{update}.{metric}", number.view(1))
 
     for name, params, adam in (("policy", actor, actor_adam), ("critic", critics, critic_adam)):
@@ -291,4 +294,5 @@ sac()
 policy("silu_policy", (O, 12, 20, 2 * A), F.silu)
 torch.manual_seed(3)
 sac("clipped_sac", (1e-3, 4e-3, 2e-3), 0.1)
+sac("four_sac", count=4)
 write(sys.argv[1])

@@ -97,7 +97,7 @@ static void critic_numbers(void **state) {
     for (int k = 0; k < 2; k++) {
         critic_forward(q + k * B, scratch[k], &c, params, k, x, B);
     }
-    critic_min(q_min, q, B);
+    critic_min(q_min, q, 2, B);
     for (int k = 0; k < 2; k++) {
         critic_min_gradient(d_act, scratch[k], &c, params, k, q, B);
     }

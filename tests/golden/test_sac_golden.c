@@ -136,11 +136,22 @@ static void test_clipped_updates(void **state) {
     }
 }
 
+// Four critics: their minimum in both losses.
+static void test_four_critics(void **state) {
+    (void)state;
+    struct sac_config four = config;
+    four.critics = 4;
+    for (int threads = 1; threads <= 2; threads++) {
+        check_two_updates("four_sac", four, threads);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_updates),
         cmocka_unit_test(test_two_updates_by_two_threads),
         cmocka_unit_test(test_clipped_updates),
+        cmocka_unit_test(test_four_critics),
     };
     return cmocka_run_group_tests_name("sac golden", tests, golden_open, golden_close);
 }

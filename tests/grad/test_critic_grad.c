@@ -63,7 +63,7 @@ static void forward(const struct example *s) {
 // q_min and d_act of the minimum.
 static void minimum(float *q_min, float *d_act, const struct example *s) {
     forward(s);
-    critic_min(q_min, s->q, s->B);
+    critic_min(q_min, s->q, 2, s->B);
     for (int k = 0; k < 2; k++) {
         critic_min_gradient(d_act, s->scratch[k], &s->c, s->params, k, s->q, s->B);
     }

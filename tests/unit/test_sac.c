@@ -94,11 +94,12 @@ static void test_finds_the_best_action(void **state) {
     check_finds_the_best_action(&base);
 }
 
-// Two widths, SiLU, three learning rates and clipped gradients.
+// Several widths, SiLU, three critics, three learning rates and clipped gradients.
 static struct sac_config other_choices(void) {
     struct sac_config config = base;
     config.hidden =
         (struct mlp_hidden){.layers = 3, .width = {40, 24, 33}, .activation = ACTIVATION_SILU};
+    config.critics = 3;
     config.critic_learning_rate = 4e-3;
     config.temperature_learning_rate = 1e-3;
     config.gradient_norm_max = 1;
