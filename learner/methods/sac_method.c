@@ -51,7 +51,7 @@ uint64_t sac_method_memory(const struct config *config, const struct task *task)
     struct scaling_config scaling = scaling_of(config, task);
     struct policy policy = policy_make_hidden(sac.obs_dim, sac.act_dim, &sac.hidden);
     return sac_bytes(&sac) +
-           (3 * scaling_floats(&scaling) + policy_params(&policy)) * sizeof(float);
+           (3 * scaling_memory(&scaling) + policy_params(&policy)) * sizeof(float);
 }
 
 void *sac_method_create(const struct config *config, const struct task *task) {
@@ -61,10 +61,10 @@ void *sac_method_create(const struct config *config, const struct task *task) {
     sac_init(&m->sac, &sac);
     replay_batch_init(&m->batch, sac.batch_size, task->obs_dim, task->act_dim);
     struct scaling_config scaling = scaling_of(config, task);
-    size_t n = scaling_floats(&scaling);
+    size_t n = scaling_memory(&scaling);
     m->memory = xfloats(3 * n + m->sac.policy_n);
     scaling_init(&m->scaling, &scaling, m->memory);
-    m->next_scaling = m->memory + n;
+    scaling_init(&m->next, &scaling, m->memory + n);
     m->identity = m->memory + 2 * n;
     scaling_identity(m->identity, &scaling);
     m->policy = m->memory + 3 * n;
@@ -129,19 +129,15 @@ static void refresh_scaling(struct sac_method *m, const struct replay *d_env) {
     if (!scaling_due(&m->scaling, d_env)) {
         return;
     }
-    struct scaling next = m->scaling;
-    next.state = m->next_scaling;
-    size_t bytes = scaling_floats(&next.config) * sizeof(float);
-    memcpy(next.state, m->scaling.state, bytes);
-    scaling_fit(&next, d_env);
+    scaling_fit(&m->next, d_env);
     double discount = m->sac.config.discount;
-    struct sac_units from = units_of(&m->scaling, discount), to = units_of(&next, discount);
+    struct sac_units from = units_of(&m->scaling, discount), to = units_of(&m->next, discount);
     if (scaling_in_use(&m->scaling)) {
         sac_change_units(&m->sac, &from, &to);
     } else {
         sac_start_units(&m->sac, &to);
     }
-    memcpy(m->scaling.state, next.state, bytes);
+    memcpy(m->scaling.state, m->next.state, scaling_floats(&m->next.config) * sizeof(float));
 }
 
 void sac_method_update_from_batch(struct sac_method *m, uint64_t t, const struct replay *d_env,

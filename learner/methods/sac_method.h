@@ -17,11 +17,10 @@ struct sac_method {
     struct config config; // a copy
     struct sac sac;
     struct replay_batch batch;
-    struct scaling scaling; // units of sac
-    float *memory;          // of the following and of scaling
-    float *next_scaling;    // (scaling_floats) scratch
-    float *identity;        // (scaling_floats) of checkpoints of earlier builds
-    float *policy;          // (policy_params) in the units of the environment
+    struct scaling scaling, next; // units of sac; scratch of a new fit
+    float *memory;                // of both and of the following
+    float *identity;              // (scaling_floats) of checkpoints of earlier builds
+    float *policy;                // (policy_params) in the units of the environment
 };
 
 struct sac_config sac_method_config(const struct config *config, const struct task *task);

@@ -3,10 +3,14 @@
 #include "learner/methods/scaling.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "common/base/check.h"
 #include "common/nn/normalizer.h"
 
+// Spreads of observations that networks take as they are.
+#define SPREAD_MIN 0.03f
+#define SPREAD_MAX 1.0f
 #define GROWTH 1.05  // of D_env between two fits
 #define REWARD_FAR 3 // standard deviations from 0: rewards are a constant and a part that counts
 #define REWARD_LIMIT 100 // of a scaled reward: a wild one does not outweigh all others
@@ -37,8 +41,14 @@ size_t scaling_kept(const struct scaling_config *config) {
     return normalizer_floats(config->obs_dim) + ROWS;
 }
 
-void scaling_init(struct scaling *s, const struct scaling_config *config, float *state) {
-    *s = (struct scaling){.config = *config, .state = state};
+size_t scaling_memory(const struct scaling_config *config) {
+    return scaling_floats(config) + normalizer_floats(config->obs_dim);
+}
+
+void scaling_init(struct scaling *s, const struct scaling_config *config, float *memory) {
+    float *state = memory;
+    *s = (struct scaling){
+        .config = *config, .state = state, .observations = memory + scaling_floats(config)};
     scaling_identity(state, config);
     numbers(s)[IN_USE] = 0;
     float *std = state + config->obs_dim;
@@ -89,8 +99,30 @@ void scaling_fit(struct scaling *s, const struct replay *d_env) {
     numbers(s)[ROWS] = (float)d_env->added;
 }
 
+// The spread of the networks' input j.
+static float spread(const struct scaling *s, int j) {
+    float std = s->state[s->config.obs_dim + j];
+    return fmaxf(SPREAD_MIN, fminf(std, SPREAD_MAX));
+}
+
 const float *scaling_observations(const struct scaling *s) {
-    return s->state;
+    int O = s->config.obs_dim;
+    memcpy(s->observations, s->state, normalizer_floats(O) * sizeof(float));
+    for (int j = 0; j < O && s->config.observations; j++) {
+        s->observations[O + j] /= spread(s, j);
+    }
+    return s->observations;
+}
+
+// (rows, O) in place.
+static void scale_observations(float *obs, const struct scaling *s, size_t rows) {
+    int O = s->config.obs_dim;
+    normalizer_apply(obs, s->state, obs, rows, O, NORMALIZER_INPUT_LIMIT);
+    for (size_t i = 0; i < rows; i++) {
+        for (int j = 0; j < O; j++) {
+            obs[i * (size_t)O + (size_t)j] *= spread(s, j);
+        }
+    }
 }
 
 double scaling_reward_scale(const struct scaling *s) {
@@ -104,10 +136,10 @@ double scaling_value_offset(const struct scaling *s, double discount) {
 
 void scaling_apply(struct replay_batch *batch, const struct scaling *s, double discount) {
     size_t B = (size_t)batch->rows;
-    const float *observations = scaling_observations(s);
-    const float limit = s->config.observations ? NORMALIZER_INPUT_LIMIT : INFINITY;
-    normalizer_apply(batch->obs, observations, batch->obs, B, batch->obs_dim, limit);
-    normalizer_apply(batch->next_obs, observations, batch->next_obs, B, batch->obs_dim, limit);
+    if (s->config.observations) {
+        scale_observations(batch->obs, s, B);
+        scale_observations(batch->next_obs, s, B);
+    }
     double scale = scaling_reward_scale(s);
     double offset = discount < 1 ? (double)numbers(s)[REWARD_OFFSET] : 0;
     double end =

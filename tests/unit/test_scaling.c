@@ -47,9 +47,9 @@ static struct replay make_env(int n, double level, int ends) {
 static void statistics_follow_d_env(void **state) {
     (void)state;
     struct replay env = make_env(ROWS, 0.5, 0);
-    float numbers[16];
+    float numbers[32];
     struct scaling s;
-    assert_true(scaling_floats(&both) <= 16);
+    assert_true(scaling_memory(&both) <= 32);
     scaling_init(&s, &both, numbers);
     assert_true(scaling_due(&s, &env));
     scaling_fit(&s, &env);
@@ -84,12 +84,46 @@ static void statistics_follow_d_env(void **state) {
     replay_deinit(&env);
 }
 
+// Spreads within [0.03, 1] are kept, others become the nearest of these, and values are bounded at
+// ten deviations.
+static void usual_spreads_are_kept(void **state) {
+    (void)state;
+    struct replay env = make_env(ROWS, 0, 0);
+    replay_deinit(&env);
+    static const float spreads[O] = {1e-3f, 0.2f, 100}, expected[O] = {0.03f, 0.2f, 1};
+    for (int i = 0; i < ROWS * O; i++) {
+        obs[i] = 5 + spreads[i % O] * (obs[i] - 1800) / 40;
+    }
+    char err[256];
+    assert_int_equal(replay_init(&env, O, A, ROWS, ROWS, err, sizeof(err)), 0);
+    const struct replay_rows rows = {ROWS, obs, act, reward, next_obs, terminated};
+    replay_add(&env, &rows);
+    float numbers[32];
+    struct scaling s;
+    scaling_init(&s, &both, numbers);
+    scaling_fit(&s, &env);
+    for (int j = 0; j < O; j++) {
+        float unit = scaling_observations(&s)[O + j] / spreads[j];
+        assert_true(fabsf(unit * expected[j] - 1) < 0.1f);
+    }
+    struct replay_batch batch;
+    replay_batch_init(&batch, B, O, A);
+    struct rng rng = rng_make(2, RNG_TEST, 73);
+    replay_sample(&batch, 0, B, &env, &rng);
+    batch.obs[1] = 1e30f;
+    batch.next_obs[2] = -1e30f;
+    scaling_apply(&batch, &s, 0.99);
+    assert_true(fabsf(batch.obs[1] - 2) < 0.2f && fabsf(batch.next_obs[2] + 10) < 1e-3f);
+    replay_batch_deinit(&batch);
+    replay_deinit(&env);
+}
+
 // Q = offset + scale q solves r + discount (1 - ended) Q' exactly where q solves the scaled one.
 static void bellman_targets_agree(void **state) {
     (void)state;
     const double discount = 0.95;
     struct replay env = make_env(ROWS, 1000, 0);
-    float numbers[16];
+    float numbers[32];
     struct scaling s;
     scaling_init(&s, &both, numbers);
     scaling_fit(&s, &env);
@@ -171,6 +205,7 @@ static void policy_values_and_temperature_keep_their_meaning(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(statistics_follow_d_env),
+        cmocka_unit_test(usual_spreads_are_kept),
         cmocka_unit_test(bellman_targets_agree),
         cmocka_unit_test(policy_values_and_temperature_keep_their_meaning),
     };
