@@ -164,7 +164,7 @@
     X(sac, real_ratio, F64, "0.05", 0, 1, "", "fraction of real rows in a batch, rounded down")    \
     X(sac, scale_observations, BOOL, "true", 0, 0, "",                                             \
       "policy and critics learn from observations less their mean, with a spread between 0.03 "    \
-      "and 1; the published policy takes observations as they are")                                                     \
+      "and 1; the published policy takes observations as they are")                                \
     X(sac, scale_rewards, BOOL, "true", 0, 0, "",                                                  \
       "critics and temperature learn in units of the rewards' spread; figures stay in the "        \
       "rewards' own")                                                                              \
