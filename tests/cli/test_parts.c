@@ -243,21 +243,22 @@ static void status_as_text(void **state) {
     FILE *out = open_memstream(&text, &len);
     status_print_text(&s, out);
     fclose(out);
-    const char *const parts[] = {"task hopper, method mbpo, seed 3",
-                                 "12,340 of 125,000, 9.81/s, 310 episodes",
-                                 "D_model 400,000 of 400,000 rows",
-                                 "ratio: 20.0 updates per step wanted, 20.0 achieved",
-                                 "connected: 146,800 updates, 331/s",
-                                 "critic_loss -, my_figure 2\n",
-                                 "holdout error: 0.5 0.25 0.75; elites: 1 0",
-                                 "43 rows ended; missed 0.25 of them",
-                                 "1,500 rows terminated; the task's rule explains 1,470, and holds "
-                                 "in 4 other rows\n           correct task.healthy\n",
-                                 "8 of them",
-                                 "best 1,100, no target\n",
-                                 "lost ",
-                                 "transitions_duplicate 3; 1 of 2 are 0",
-                                 "waiting    nobody"};
+    const char *const parts[] = {
+        "task hopper, method mbpo, seed 3",
+        "12,340 of 125,000, 9.81/s, 310 episodes",
+        "D_model 400,000 of 400,000 rows",
+        "ratio: 20.0 updates per step wanted, 20.0 achieved",
+        "connected: 146,800 updates, 331/s",
+        "critic_loss -, my_figure 2\n",
+        "holdout error: 0.5 0.25 0.75; elites: 1 0",
+        "43 rows ended; missed 0.25 of them",
+        ("1,500 rows terminated; the task's rule explains 1,470, and holds "
+         "in 4 other rows\n           correct task.healthy\n"),
+        "8 of them",
+        "best 1,100, no target\n",
+        "lost ",
+        "transitions_duplicate 3; 1 of 2 are 0",
+        "waiting    nobody"};
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         if (!strstr(text, parts[i])) {
             fail_msg("\"%s\" is missing in:\n%s", parts[i], text);
