@@ -13,6 +13,8 @@
 #define SAMPLE_MAX 2048      // rows for the quantiles
 #define TRIM 100             // one row in so many is beyond each quantile, at least one
 #define ROUNDINGS 8          // in a column that counts as constant
+#define NOISE_MAX 1e-6f      // std; sums of numbers near 1 that cancel, in float
+#define NOISE_CHANGE 1.2f    // in std
 #define RESOLUTION_MIN 1e-12 // sums of numbers near 1 that cancel, in double
 
 size_t normalizer_floats(int dim) {
@@ -146,4 +148,8 @@ bool normalizer_covers(const float *mean, const float *std, const float *x, int 
         covered &= std[j] == 0.0f || fabsf(x[j] - mean[j]) <= NORMALIZER_OUTLIER * std[j];
     }
     return covered;
+}
+
+bool normalizer_is_noise(float std, float std_of_change) {
+    return std < NOISE_MAX && std_of_change > NOISE_CHANGE * std;
 }

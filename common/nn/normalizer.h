@@ -39,6 +39,10 @@ void normalizer_apply(float *out, const float *block, const float *x, size_t n, 
 // columns aside. What lies further out is a fault of a sensor or a diverged prediction.
 #define NORMALIZER_OUTLIER 100.0f
 bool normalizer_covers(const float *mean, const float *std, const float *x, int n);
+// Whether a column is rounding noise around a number: it hardly moves, and from one observation to
+// the next it changes by as much as independent numbers do, sqrt(2) std. A small signal changes by
+// less. std, std_of_change: of the column, and of its changes.
+bool normalizer_is_noise(float std, float std_of_change);
 // The smallest change of numbers as large as `magnitude` that is not rounding alone.
 float normalizer_resolution(float magnitude);
 

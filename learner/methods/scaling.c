@@ -85,12 +85,30 @@ static void fit_rewards(struct scaling *s, const struct replay_rows *rows) {
     numbers(s)[REWARD_SCALE] = scale > 0 ? scale : 1;
 }
 
+// Columns of rounding noise count as constant.
+static void drop_noise(struct scaling *s, const struct replay_rows *rows) {
+    int O = s->config.obs_dim;
+    for (int j = 0; j < O; j++) {
+        float *std = &s->state[O + j];
+        double squares = 0;
+        for (uint64_t i = 0; i < rows->n && normalizer_is_noise(*std, INFINITY); i++) {
+            uint64_t at = i * (uint64_t)O + (uint64_t)j;
+            double change = (double)rows->next_obs[at] - (double)rows->obs[at];
+            squares += change * change;
+        }
+        if (normalizer_is_noise(*std, (float)sqrt(squares / (double)rows->n))) {
+            *std = 0;
+        }
+    }
+}
+
 void scaling_fit(struct scaling *s, const struct replay *d_env) {
     // D_env keeps every row of the run, so its ring never wraps.
     struct replay_rows rows = replay_part(d_env, 0);
     CHECK(rows.n > 0 && rows.n == d_env->len);
     if (s->config.observations) {
         normalizer_fit(s->state, rows.obs, rows.n, s->config.obs_dim, NULL);
+        drop_noise(s, &rows);
     }
     if (s->config.rewards) {
         fit_rewards(s, &rows);

@@ -211,6 +211,17 @@ static void set_columns(struct fit *f, const float *inputs) {
     }
 }
 
+// Columns of rounding noise count as constant, as inputs and as targets.
+static void drop_noise(struct fit *f) {
+    float *std = f->new_normalizer + f->e.in_dim;
+    float *change = f->new_normalizer + ensemble_target_normalizer(&f->e) + f->e.target_dim + 1;
+    for (int j = 0; j < f->e.obs_dim; j++) {
+        if (normalizer_is_noise(std[j], change[j])) {
+            std[j] = change[j] = 0;
+        }
+    }
+}
+
 // Copies row `from` of x and y to row `to`.
 static void copy_row(struct fit *f, uint32_t to, uint32_t from) {
     size_t in = (size_t)f->e.in_dim, out = (size_t)f->e.target_dim;
@@ -262,6 +273,7 @@ static void normalize(struct fit *f, uint32_t rows) {
     if (!f->raw_targets) {
         set_columns(f, inputs);
         normalizer_fit(targets, y, f->train, e->target_dim, f->columns);
+        drop_noise(f);
         replace_outliers(f, 0, f->holdout);
         replace_outliers(f, f->holdout, rows);
     }

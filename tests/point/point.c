@@ -26,6 +26,9 @@
 #ifndef CONSTANT
 #define CONSTANT 0.0
 #endif
+#ifndef NOISE // their spread
+#define NOISE 0.0
+#endif
 #ifndef WILD_AT // the number of the one observation of this process that is WILD; 0: none
 #define WILD_AT 0
 #endif
@@ -46,6 +49,7 @@ struct point {
 };
 
 static unsigned long observations; // made by this process
+static uint64_t noise = 7;         // random state
 
 static double uniform(uint64_t *state) {
     *state += 0x9e3779b97f4a7c15u;
@@ -57,7 +61,7 @@ static void observe(const struct point *p, float *obs) {
     obs[0] = (float)(OBS_OFFSET + OBS_SCALE * p->position);
     obs[1] = (float)(OBS_OFFSET + OBS_SCALE * p->velocity);
     for (int i = STATE_DIM; i < OBS_DIM; i++) {
-        obs[i] = (float)(CONSTANT);
+        obs[i] = (float)(CONSTANT + NOISE * uniform(&noise));
     }
     observations++;
     if (observations == WILD_AT) {

@@ -38,6 +38,7 @@ VARIANTS = {
     "constant-30": {"CONSTANT_COLUMNS": 30},
     "constant-500": {"CONSTANT_COLUMNS": 500},
     "constant-500-of-0.1": {"CONSTANT_COLUMNS": 500, "CONSTANT": 0.1},
+    "noise-1e-9": {"CONSTANT_COLUMNS": 30, "NOISE": 1e-9},
     # One observation of 1e6, while the actor explores, and later.
     "wild-explore": {"WILD_AT": 150},
     "wild-later": {"WILD_AT": 700},

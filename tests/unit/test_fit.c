@@ -400,7 +400,9 @@ static void constant_targets_are_predicted_exactly(void **state) {
     memcpy(o, obs, sizeof(o));
     memcpy(n, next_obs, sizeof(n));
     for (int i = 0; i < ROWS; i++) {
-        o[i * O + 1] = n[i * O + 1] = 0.1f; // never moves
+        o[i * O + 1] = n[i * O + 1] = 0.1f;              // never moves
+        o[i * O + 2] = (float)(1e-9 * (i * 7919 % 101)); // rounding noise
+        n[i * O + 2] = (float)(1e-9 * (i * 6007 % 103));
     }
     struct env_columns flat = env;
     flat.obs = o;
@@ -411,7 +413,8 @@ static void constant_targets_are_predicted_exactly(void **state) {
     const float *mean = m.normalizer + ensemble_target_normalizer(&e), *std = mean + T;
     assert_true(mean[2] == 0 && std[2] == 0); // no change and no noise
     assert_true(m.normalizer[IN + 1] == 0);   // nor any influence
-    assert_true(std[0] > 0 && std[1] > 0 && std[3] > 0);
+    assert_true(std[3] == 0 && m.normalizer[IN + 2] == 0);
+    assert_true(std[0] > 0 && std[1] > 0 && m.normalizer[IN] > 0);
     assert_true(m.holdout_mse[m.elite[0]] < 0.3f);
     fit_destroy(&fit);
     free_model(&m);

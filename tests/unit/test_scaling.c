@@ -118,6 +118,30 @@ static void usual_spreads_are_kept(void **state) {
     replay_deinit(&env);
 }
 
+// A column of 1e-9 that jumps from observation to observation is noise; one that moves on slowly is
+// a signal.
+static void tiny_noise_is_constant_and_a_tiny_signal_is_not(void **state) {
+    (void)state;
+    struct rng rng = rng_make(3, RNG_TEST, 74);
+    for (int i = 0; i < ROWS; i++) {
+        obs[i * O] = (float)(1e-9 * rng_normal(&rng));
+        next_obs[i * O] = (float)(1e-9 * rng_normal(&rng));
+        obs[i * O + 1] = (float)(1e-9 * sin(0.1 * i));
+        next_obs[i * O + 1] = (float)(1e-9 * sin(0.1 * (i + 1)));
+    }
+    struct replay env;
+    char err[256];
+    assert_int_equal(replay_init(&env, O, A, ROWS, ROWS, err, sizeof(err)), 0);
+    const struct replay_rows rows = {ROWS, obs, act, reward, next_obs, terminated};
+    replay_add(&env, &rows);
+    float numbers[32];
+    struct scaling s;
+    scaling_init(&s, &both, numbers);
+    scaling_fit(&s, &env);
+    assert_true(scaling_observations(&s)[O] == 0 && scaling_observations(&s)[O + 1] > 0);
+    replay_deinit(&env);
+}
+
 // Q = offset + scale q solves r + discount (1 - ended) Q' exactly where q solves the scaled one.
 static void bellman_targets_agree(void **state) {
     (void)state;
@@ -206,6 +230,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(statistics_follow_d_env),
         cmocka_unit_test(usual_spreads_are_kept),
+        cmocka_unit_test(tiny_noise_is_constant_and_a_tiny_signal_is_not),
         cmocka_unit_test(bellman_targets_agree),
         cmocka_unit_test(policy_values_and_temperature_keep_their_meaning),
     };
