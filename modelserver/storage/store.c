@@ -13,11 +13,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "common/base/check.h"
 #include "common/base/file.h"
 #include "modelserver/storage/store_size.h"
 #include "proto/wire.h"
+
+#define FULL_BLOCKS 16 // fewer free blocks than a write of several pages takes: the disk is full
 
 #define STORE_SCHEMA 1
 #define ACTOR_WORDS 7
@@ -506,6 +509,15 @@ static void settle_actors(struct store *s, bool committed) {
     s->changed_count = 0;
 }
 
+// LMDB reports a write that a full disk cut short as EIO.
+static int reason(const struct store *s, int rc) {
+    int fd;
+    struct statvfs disk;
+    bool full = rc == EIO && mdb_env_get_fd(s->env, &fd) == 0 && fstatvfs(fd, &disk) == 0 &&
+                disk.f_bavail < FULL_BLOCKS;
+    return full ? ENOSPC : rc;
+}
+
 int store_commit(struct store *s, struct store_batch *const *batches, int n, char *err,
                  size_t err_len) {
     uint64_t place = store_rows(s);
@@ -522,6 +534,7 @@ int store_commit(struct store *s, struct store_batch *const *batches, int n, cha
         mdb_txn_abort(txn);
     }
     settle_actors(s, rc == 0);
+    rc = reason(s, rc);
     if (rc) {
         snprintf(err, err_len,
                  "nothing could be stored: %s; free space on the disk of the run directory",
