@@ -24,7 +24,17 @@ static float obs[ROWS * O], act[ROWS * A], reward[ROWS], next_obs[ROWS * O];
 static uint8_t terminated[ROWS];
 static const struct scaling_config both = {.obs_dim = O, .observations = true, .rewards = true};
 
-// D_env of the first n rows: observations around 1800, rewards around `level`.
+// D_env of the first n rows of the arrays.
+static struct replay replay_of(int n) {
+    struct replay r;
+    char err[256];
+    assert_int_equal(replay_init(&r, O, A, ROWS, ROWS, err, sizeof(err)), 0);
+    const struct replay_rows rows = {(uint64_t)n, obs, act, reward, next_obs, terminated};
+    replay_add(&r, &rows);
+    return r;
+}
+
+// The same after filling them: observations around 1800, rewards around `level`.
 static struct replay make_env(int n, double level, int ends) {
     struct rng rng = rng_make(1, RNG_TEST, 70);
     for (int i = 0; i < ROWS; i++) {
@@ -36,12 +46,7 @@ static struct replay make_env(int n, double level, int ends) {
         act[i * A] = act[i * A + 1] = (float)rng_range(&rng, -1, 1);
         terminated[i] = i < ends;
     }
-    struct replay r;
-    char err[256];
-    assert_int_equal(replay_init(&r, O, A, ROWS, ROWS, err, sizeof(err)), 0);
-    const struct replay_rows rows = {(uint64_t)n, obs, act, reward, next_obs, terminated};
-    replay_add(&r, &rows);
-    return r;
+    return replay_of(n);
 }
 
 static void statistics_follow_d_env(void **state) {
@@ -94,10 +99,7 @@ static void usual_spreads_are_kept(void **state) {
     for (int i = 0; i < ROWS * O; i++) {
         obs[i] = 5 + spreads[i % O] * (obs[i] - 1800) / 40;
     }
-    char err[256];
-    assert_int_equal(replay_init(&env, O, A, ROWS, ROWS, err, sizeof(err)), 0);
-    const struct replay_rows rows = {ROWS, obs, act, reward, next_obs, terminated};
-    replay_add(&env, &rows);
+    env = replay_of(ROWS);
     float numbers[32];
     struct scaling s;
     scaling_init(&s, &both, numbers);
@@ -129,11 +131,7 @@ static void tiny_noise_is_constant_and_a_tiny_signal_is_not(void **state) {
         obs[i * O + 1] = (float)(1e-9 * sin(0.1 * i));
         next_obs[i * O + 1] = (float)(1e-9 * sin(0.1 * (i + 1)));
     }
-    struct replay env;
-    char err[256];
-    assert_int_equal(replay_init(&env, O, A, ROWS, ROWS, err, sizeof(err)), 0);
-    const struct replay_rows rows = {ROWS, obs, act, reward, next_obs, terminated};
-    replay_add(&env, &rows);
+    struct replay env = replay_of(ROWS);
     float numbers[32];
     struct scaling s;
     scaling_init(&s, &both, numbers);
