@@ -111,31 +111,46 @@ void ensemble_init(float *params, const struct ensemble *e, uint64_t seed) {
     }
 }
 
-// Computes s->logvar from s->out, and the two slopes if `slopes`.
-static void bound_logvar(const struct workspace *s, const struct ensemble *e, const float *params,
-                         int B, bool slopes) {
+// Buffers (B, T) of bound_logvar; a and b are temporaries.
+struct bounded {
+    float *a, *b;
+    float *logvar;
+    float *slope_max, *slope_min; // derivatives; NULL: not wanted
+};
+
+// The log-variances of a network's output (B, 2T) within their bounds.
+static void bound_logvar(const struct bounded *s, const struct ensemble *e, const float *params,
+                         const float *output, int B) {
     const int T = e->target_dim;
     const size_t n = (size_t)B * (size_t)T;
     const float *max = params + ensemble_max_logvar_offset(e);
     const float *min = params + ensemble_min_logvar_offset(e);
     for (int i = 0; i < B; i++) {
-        const float *raw = s->out + (2 * i + 1) * T;
+        const float *raw = output + (2 * i + 1) * T;
         for (int j = 0; j < T; j++) {
             s->a[i * T + j] = max[j] - raw[j];
         }
     }
-    elementwise_softplus(s->b, slopes ? s->slope_max : NULL, s->a, n);
+    elementwise_softplus(s->b, s->slope_max, s->a, n);
     for (int i = 0; i < B; i++) {
         for (int j = 0; j < T; j++) {
             s->a[i * T + j] = max[j] - s->b[i * T + j] - min[j];
         }
     }
-    elementwise_softplus(s->b, slopes ? s->slope_min : NULL, s->a, n);
+    elementwise_softplus(s->b, s->slope_min, s->a, n);
     for (int i = 0; i < B; i++) {
         for (int j = 0; j < T; j++) {
             s->logvar[i * T + j] = min[j] + s->b[i * T + j];
         }
     }
+}
+
+static struct bounded bounded_of(const struct workspace *s, bool slopes) {
+    return (struct bounded){.a = s->a,
+                            .b = s->b,
+                            .logvar = s->logvar,
+                            .slope_max = slopes ? s->slope_max : NULL,
+                            .slope_min = slopes ? s->slope_min : NULL};
 }
 
 // Returns the loss and replaces s->out by its gradient. s->b holds w = exp(-logvar). With error =
@@ -183,7 +198,8 @@ float ensemble_member_output(float *mse, float *d_bounds, float *scratch, const 
     const int T = e->target_dim;
     const size_t n = (size_t)B * (size_t)T;
     struct workspace s = workspace_at(scratch, e, B);
-    bound_logvar(&s, e, params, B, true);
+    const struct bounded bounded = bounded_of(&s, true);
+    bound_logvar(&bounded, e, params, s.out, B);
     for (size_t k = 0; k < n; k++) {
         s.a[k] = -s.logvar[k];
     }
@@ -243,8 +259,50 @@ void ensemble_predict(float *mean, float *logvar, float *scratch, const struct e
             memcpy(mean + ((size_t)from + i) * T, s.out + 2 * i * T, T * sizeof(float));
         }
         if (logvar) {
-            bound_logvar(&s, e, params, rows, false);
+            const struct bounded bounded = bounded_of(&s, false);
+            bound_logvar(&bounded, e, params, s.out, rows);
             memcpy(logvar + (size_t)from * T, s.logvar, (size_t)rows * T * sizeof(float));
+        }
+    }
+}
+
+// ---- sampling with a way back ----
+
+size_t ensemble_sample_scratch(const struct ensemble *e, int B) {
+    return 5 * scratch_floats((size_t)B * (size_t)e->target_dim);
+}
+
+void ensemble_sample_forward(float *y, float *kept, float *scratch, const struct ensemble *e,
+                             const float *params, const float *output, const float *noise, int B) {
+    const int T = e->target_dim;
+    const size_t count = (size_t)B * (size_t)T, n = scratch_floats(count);
+    const struct bounded s = {.a = scratch,
+                              .b = scratch + n,
+                              .logvar = scratch + 2 * n,
+                              .slope_max = scratch + 3 * n,
+                              .slope_min = scratch + 4 * n};
+    bound_logvar(&s, e, params, output, B);
+    for (size_t k = 0; k < count; k++) {
+        s.a[k] = 0.5f * s.logvar[k];
+    }
+    elementwise_exp(s.b, s.a, count);
+    for (int i = 0; i < B; i++) {
+        for (int j = 0; j < T; j++) {
+            int k = i * T + j;
+            float spread = s.b[k] * noise[k];
+            y[k] = output[2 * i * T + j] + spread;
+            kept[k] = 0.5f * spread * s.slope_max[k] * s.slope_min[k];
+        }
+    }
+}
+
+void ensemble_sample_backward(float *d_output, const float *kept, const struct ensemble *e,
+                              const float *dy, int B) {
+    const size_t T = (size_t)e->target_dim;
+    for (size_t i = 0; i < (size_t)B; i++) {
+        for (size_t j = 0; j < T; j++) {
+            d_output[2 * i * T + j] = dy[i * T + j];
+            d_output[(2 * i + 1) * T + j] = dy[i * T + j] * kept[i * T + j];
         }
     }
 }

@@ -78,4 +78,14 @@ float ensemble_bounds_loss(float *d_bounds, const struct ensemble *e, const floa
 void ensemble_predict(float *mean, float *logvar, float *scratch, const struct ensemble *e,
                       const float *params, int member, const float *x, int B);
 
+// A reparametrised sample from the output (B, 2T) of a member's network, for a caller that runs the
+// network itself: y (B, T) = mean + exp(logvar / 2) noise, in standardised targets. noise (B, T); 0
+// gives the mean. kept (B, T) = dy / draw, for the way back.
+size_t ensemble_sample_scratch(const struct ensemble *e, int B);
+void ensemble_sample_forward(float *y, float *kept, float *scratch, const struct ensemble *e,
+                             const float *params, const float *output, const float *noise, int B);
+// d_output (B, 2T) = the gradient by the output, given dy (B, T).
+void ensemble_sample_backward(float *d_output, const float *kept, const struct ensemble *e,
+                              const float *dy, int B);
+
 #endif

@@ -4,28 +4,43 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "common/base/check.h"
 #include "common/nn/elementwise.h"
 
-// Layout of scratch: values of a sample that the backward pass needs, then the network's.
-struct workspace {
-    float *out; // (B, 2A) mu, raw log_std; in the backward pass their gradient
+// Layout of the scratch of a sample: values that the backward pass needs.
+struct sample {
+    float *raw; // (B, A) log_std before it is clipped
     float *std; // (B, A)
     float *act; // (B, A)
     float *u;   // (B, A) before tanh; also temporary storage
     float *sp;  // (B, A) softplus(-2u)
+};
+
+static struct sample sample_at(float *scratch, const struct policy *p, int B) {
+    size_t n = scratch_floats((size_t)B * (size_t)p->act_dim);
+    return (struct sample){.raw = scratch,
+                           .std = scratch + n,
+                           .act = scratch + 2 * n,
+                           .u = scratch + 3 * n,
+                           .sp = scratch + 4 * n};
+}
+
+// Layout of scratch: the network's output and its gradient, the sample, the network.
+struct workspace {
+    float *out; // (B, 2A) mu, raw log_std; in the backward pass their gradient
+    float *sample;
     float *net;
 };
 
 static struct workspace workspace_at(float *scratch, const struct policy *p, int B) {
     size_t n = scratch_floats((size_t)B * (size_t)p->act_dim);
-    return (struct workspace){.out = scratch,
-                              .std = scratch + 2 * n,
-                              .act = scratch + 3 * n,
-                              .u = scratch + 4 * n,
-                              .sp = scratch + 5 * n,
-                              .net = scratch + 6 * n};
+    return (struct workspace){
+        .out = scratch,
+        .sample = scratch + 2 * n,
+        .net = scratch + 2 * n + policy_sample_scratch(p, B),
+    };
 }
 
 struct policy policy_make_hidden(int obs_dim, int act_dim, const struct mlp_hidden *hidden) {
@@ -45,7 +60,12 @@ size_t policy_params(const struct policy *p) {
 }
 
 size_t policy_scratch(const struct policy *p, int B) {
-    return 6 * scratch_floats((size_t)B * (size_t)p->act_dim) + mlp_scratch(&p->net, B);
+    return 2 * scratch_floats((size_t)B * (size_t)p->act_dim) + policy_sample_scratch(p, B) +
+           mlp_scratch(&p->net, B);
+}
+
+size_t policy_sample_scratch(const struct policy *p, int B) {
+    return 5 * scratch_floats((size_t)B * (size_t)p->act_dim);
 }
 
 void policy_init(float *params, const struct policy *p, struct rng *rng) {
@@ -58,52 +78,53 @@ static float clip_log_std(float raw) {
 }
 
 // Computes std, u and the action from the network's output.
-static void squash(float *act, const struct workspace *w, int A, const float *noise, int B) {
-    const struct workspace s = *w;
+static void squash(const struct sample *s, const float *output, int A, const float *noise, int B) {
     const size_t n = (size_t)B * (size_t)A;
-    // std = exp(log_std), with s.u as temporary storage, then u = mu + std noise.
     for (int i = 0; i < B; i++) {
         for (int j = 0; j < A; j++) {
-            s.u[i * A + j] = clip_log_std(s.out[(2 * i + 1) * A + j]);
+            s->raw[i * A + j] = output[(2 * i + 1) * A + j];
+            s->u[i * A + j] = clip_log_std(s->raw[i * A + j]);
         }
     }
-    elementwise_exp(s.std, s.u, n);
+    elementwise_exp(s->std, s->u, n);
     for (int i = 0; i < B; i++) {
         for (int j = 0; j < A; j++) {
             int k = i * A + j;
-            s.u[k] = s.out[2 * i * A + j] + s.std[k] * noise[k];
+            s->u[k] = output[2 * i * A + j] + s->std[k] * noise[k];
         }
     }
-    elementwise_tanh(s.act, s.u, n);
-    for (size_t k = 0; k < n; k++) {
-        act[k] = s.act[k];
-    }
+    elementwise_tanh(s->act, s->u, n);
 }
 
-// Called after squash. log_prob may be NULL.
-static void log_probability(float *log_prob, const struct workspace *w, int A, const float *noise,
+// Called after squash.
+static void log_probability(float *log_prob, const struct sample *s, int A, const float *noise,
                             int B) {
-    if (!log_prob) {
-        return;
-    }
-    const struct workspace s = *w;
     const size_t n = (size_t)B * (size_t)A;
     // log(1 - tanh(u)^2) = 2 (log 2 - u - softplus(-2u)), see policy.h.
     const float log_2 = 0x1.62e430p-1f;
     const float half_log_2_pi = 0x1.d67f1cp-1f;
     for (size_t k = 0; k < n; k++) {
-        s.u[k] *= -2.0f;
+        s->u[k] *= -2.0f;
     }
-    elementwise_softplus(s.sp, NULL, s.u, n);
+    elementwise_softplus(s->sp, NULL, s->u, n);
     for (int i = 0; i < B; i++) {
         float sum = 0.0f;
         for (int j = 0; j < A; j++) {
             int k = i * A + j;
-            float log_std = clip_log_std(s.out[(2 * i + 1) * A + j]);
-            float gauss = -0.5f * noise[k] * noise[k] - log_std - half_log_2_pi;
-            sum += gauss - 2.0f * (log_2 + 0.5f * s.u[k] - s.sp[k]);
+            float gauss = -0.5f * noise[k] * noise[k] - clip_log_std(s->raw[k]) - half_log_2_pi;
+            sum += gauss - 2.0f * (log_2 + 0.5f * s->u[k] - s->sp[k]);
         }
         log_prob[i] = sum;
+    }
+}
+
+void policy_sample_forward(float *act, float *log_prob, float *scratch, const struct policy *p,
+                           const float *output, const float *noise, int B) {
+    struct sample s = sample_at(scratch, p, B);
+    squash(&s, output, p->act_dim, noise, B);
+    memcpy(act, s.act, (size_t)B * (size_t)p->act_dim * sizeof(float));
+    if (log_prob) {
+        log_probability(log_prob, &s, p->act_dim, noise, B);
     }
 }
 
@@ -111,46 +132,46 @@ void policy_forward(float *act, float *log_prob, float *scratch, const struct po
                     const float *params, const float *obs, const float *noise, int B) {
     struct workspace s = workspace_at(scratch, p, B);
     mlp_forward(s.out, s.net, &p->net, params, obs, B);
-    squash(act, &s, p->act_dim, noise, B);
-    log_probability(log_prob, &s, p->act_dim, noise, B);
+    policy_sample_forward(act, log_prob, s.sample, p, s.out, noise, B);
 }
 
 void policy_infer(float *act, float *log_prob, float *scratch, const struct policy *p,
                   const float *params, const float *obs, const float *noise, int B) {
     struct workspace s = workspace_at(scratch, p, B);
     mlp_infer(s.out, s.net, &p->net, params, obs, B);
-    squash(act, &s, p->act_dim, noise, B);
-    log_probability(log_prob, &s, p->act_dim, noise, B);
+    policy_sample_forward(act, log_prob, s.sample, p, s.out, noise, B);
 }
 
 void policy_mean(float *act, float *scratch, const struct policy *p, const float *params,
                  const float *obs, int B) {
     const int A = p->act_dim;
     struct workspace s = workspace_at(scratch, p, B);
+    float *mean = sample_at(s.sample, p, B).u;
     mlp_infer(s.out, s.net, &p->net, params, obs, B);
     for (int i = 0; i < B; i++) {
         for (int j = 0; j < A; j++) {
-            s.u[i * A + j] = s.out[2 * i * A + j];
+            mean[i * A + j] = s.out[2 * i * A + j];
         }
     }
-    elementwise_tanh(act, s.u, (size_t)B * (size_t)A);
+    elementwise_tanh(act, mean, (size_t)B * (size_t)A);
 }
 
-// Replaces s->out by its gradient. With a = tanh(u): da/du = 1 - a^2 and dlog_prob/du = 2a, as the
-// Gaussian term is constant in u for given noise. log_std has gradients through u = mu + std noise
-// and through the term -log_std, and none where it is clipped.
-static void output_gradient(const struct workspace *w, int A, const float *noise,
-                            const float *d_act, const float *d_log_prob, int B) {
-    const struct workspace s = *w;
+// With a = tanh(u): da/du = 1 - a^2 and dlog_prob/du = 2a, as the Gaussian term is constant in u
+// for given noise. log_std has gradients through u = mu + std noise and through the term -log_std,
+// and none where it is clipped.
+void policy_sample_backward(float *d_output, float *scratch, const struct policy *p,
+                            const float *noise, const float *d_act, const float *d_log_prob,
+                            int B) {
+    const int A = p->act_dim;
+    const struct sample s = sample_at(scratch, p, B);
     for (int i = 0; i < B; i++) {
         for (int j = 0; j < A; j++) {
             int k = i * A + j;
-            float a = s.act[k];
+            float a = s.act[k], raw = s.raw[k];
             float du = d_act[k] * (1.0f - a * a) + d_log_prob[i] * 2.0f * a;
-            float raw = s.out[(2 * i + 1) * A + j];
             bool free = raw >= POLICY_LOG_STD_MIN && raw <= POLICY_LOG_STD_MAX;
-            s.out[2 * i * A + j] = du;
-            s.out[(2 * i + 1) * A + j] = free ? du * s.std[k] * noise[k] - d_log_prob[i] : 0.0f;
+            d_output[2 * i * A + j] = du;
+            d_output[(2 * i + 1) * A + j] = free ? du * s.std[k] * noise[k] - d_log_prob[i] : 0.0f;
         }
     }
 }
@@ -158,7 +179,7 @@ static void output_gradient(const struct workspace *w, int A, const float *noise
 void policy_backward(float *dparams, float *scratch, const struct policy *p, const float *params,
                      const float *noise, const float *d_act, const float *d_log_prob, int B) {
     struct workspace s = workspace_at(scratch, p, B);
-    output_gradient(&s, p->act_dim, noise, d_act, d_log_prob, B);
+    policy_sample_backward(s.out, s.sample, p, noise, d_act, d_log_prob, B);
     mlp_backward(NULL, dparams, s.net, &p->net, params, s.out, B);
 }
 
@@ -166,6 +187,6 @@ void policy_backward_adam(struct thread_team *team, const struct mlp_adam *a, fl
                           float *scratch, const struct policy *p, const float *noise,
                           const float *d_act, const float *d_log_prob, int B) {
     struct workspace s = workspace_at(scratch, p, B);
-    output_gradient(&s, p->act_dim, noise, d_act, d_log_prob, B);
+    policy_sample_backward(s.out, s.sample, p, noise, d_act, d_log_prob, B);
     mlp_backward_adam(team, a, params, s.net, &p->net, s.out, B);
 }

@@ -47,4 +47,14 @@ void policy_backward_adam(struct thread_team *team, const struct mlp_adam *a, fl
                           float *scratch, const struct policy *p, const float *noise,
                           const float *d_act, const float *d_log_prob, int B);
 
+// The sample alone, for a caller that runs the network itself: output (B, 2A) is the network's,
+// d_output the gradient of L by it. scratch has policy_sample_scratch() floats, from forward to
+// backward.
+size_t policy_sample_scratch(const struct policy *p, int B);
+void policy_sample_forward(float *act, float *log_prob, float *scratch, const struct policy *p,
+                           const float *output, const float *noise, int B);
+void policy_sample_backward(float *d_output, float *scratch, const struct policy *p,
+                            const float *noise, const float *d_act, const float *d_log_prob,
+                            int B);
+
 #endif
