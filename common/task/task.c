@@ -45,7 +45,7 @@ static bool ant_terminated(const struct task *task, const float *o) {
 // Ends when the torso is too low (o[0], height) or leans (o[1], angle), or when an observation
 // other than the height leaves (-100, 100). MBPO's code tests o < 100, not |o| < 100, so that
 // predictions can diverge to large negative values; here both sides are bounded, as in the
-// environment. Real observations are far below, since their velocities are clipped to 10.
+// environment. Gymnasium's real observations are far below: their velocities are clipped to 10.
 static bool hopper_terminated(const struct task *task, const float *o) {
     bool healthy = isfinite(o[0]) && o[0] > 0.7f && fabsf(o[1]) < 0.2f;
     for (int i = 1; i < task->obs_dim; i++) {
@@ -149,6 +149,16 @@ static const struct task tasks[] = {
         .terminated = hopper_terminated,
         .clips = 1,
         .clip = {{5, 10, -10.0f, 10.0f}},
+    },
+    {
+        .name = "hopper_unclipped",
+        .title = "HopperUnclipped-v4",
+        .obs_dim = 11,
+        .act_dim = 3,
+        .act_low = -1.0f,
+        .act_high = 1.0f,
+        .horizon = 1000,
+        .terminated = hopper_terminated,
     },
     {
         .name = "hopper_v5",
@@ -293,6 +303,16 @@ static const struct task tasks[] = {
         .terminated = walker2d_terminated,
         .clips = 1,
         .clip = {{8, 16, -10.0f, 10.0f}},
+    },
+    {
+        .name = "walker2d_unclipped",
+        .title = "Walker2dUnclipped-v4",
+        .obs_dim = 17,
+        .act_dim = 6,
+        .act_low = -1.0f,
+        .act_high = 1.0f,
+        .horizon = 1000,
+        .terminated = walker2d_terminated,
     },
     {
         .name = "walker2d_v5",

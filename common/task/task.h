@@ -3,11 +3,12 @@
 // rule on predicted observations.
 //
 // The environments are in actor/env. Built-in tasks are Gymnasium's v4 tasks, its v5 tasks
-// where observation, reward or model differ, and two tasks of MBPO. An environment of the
-// user is described to the other processes by the section `task` of the configuration.
-// Termination rules are MBPO's static functions with two corrections: Hopper's bound of 100
-// is on |obs|, not on obs, and a NaN ends an episode in every task with a rule. Tasks that
-// MBPO does not have use the rule of the environment, applied to observations.
+// where observation, reward or model differ, two tasks of MBPO, and hopper and walker with
+// velocities that are not clipped. An environment of the user is described to the other
+// processes by the section `task` of the configuration. Termination rules are MBPO's static
+// functions with two corrections: Hopper's bound of 100 is on |obs|, not on obs, and a NaN ends
+// an episode in every task with a rule. Tasks that MBPO does not have use the rule of the
+// environment, applied to observations.
 #ifndef SPUR_COMMON_TASK_TASK_H
 #define SPUR_COMMON_TASK_TASK_H
 

@@ -335,6 +335,72 @@ static void v5_observes_the_same_without_zeros(void **state) {
     }
 }
 
+// ---- velocities that are not clipped ----
+
+// Both tasks are in the same state, and their observations are its numbers after the first: as
+// they are, and with velocities within 10. Returns the largest velocity that was observed.
+static double compare_observations(struct env *const env[2], int obs_dim) {
+    struct state s = state_of(env[0]), unclipped = state_of(env[1]);
+    double obs[2][TASK_OBS_DIM_MAX], largest = 0;
+    assert_memory_equal(&s, &unclipped, sizeof s);
+    env_obs_f64(env[0], obs[0]);
+    env_obs_f64(env[1], obs[1]);
+    int angles = env_dims(env[0]).nq - 1;
+    for (int i = 0; i < obs_dim; i++) {
+        double x = i < angles ? s.qpos[i + 1] : s.qvel[i - angles];
+        assert_true(obs[0][i] == (i < angles ? x : fmin(fmax(x, -10.0), 10.0)));
+        assert_true(obs[1][i] == x);
+        largest = i < angles ? largest : fmax(largest, fabs(x));
+    }
+    return largest;
+}
+
+// A start state with one joint in fast motion.
+static void start_fast(struct env *env, struct rng *rng) {
+    env_reset(env, rng);
+    struct state s = state_of(env);
+    s.qvel[env_dims(env).nv - 1] = 30.0;
+    env_set_state(env, s.qpos, s.qvel);
+}
+
+// Steps both tasks alongside. States, rewards and ends are equal to the bit, so parity with
+// Gymnasium's class holds for both. Returns the largest velocity that was observed.
+static double step_alongside(const struct task *clipped, const struct task *unclipped) {
+    struct env *env[2] = {create(clipped), create(unclipped)};
+    struct rng noise = rng_make(SEED, RNG_EXPLORE, 10);
+    struct rng reset[2] = {rng_make(SEED, RNG_ENV_RESET, 10), rng_make(SEED, RNG_ENV_RESET, 10)};
+    double largest = 0;
+    bool ended = true;
+    for (int t = 0; t < 1000; t++) {
+        for (int i = 0; i < 2 && ended; i++) {
+            start_fast(env[i], &reset[i]);
+        }
+        largest = fmax(largest, compare_observations(env, clipped->obs_dim));
+        float action[TASK_ACT_DIM_MAX];
+        random_action(action, clipped->act_dim, &noise);
+        struct env_step a = env_step(env[0], action), b = env_step(env[1], action);
+        assert_true(a.reward == b.reward && a.terminated == b.terminated);
+        ended = a.terminated || a.truncated;
+    }
+    env_destroy(&env[0]);
+    env_destroy(&env[1]);
+    return largest;
+}
+
+static void unclipped_differs_in_large_velocities_alone(void **state) {
+    (void)state;
+    static const char *const names[][2] = {{"hopper", "hopper_unclipped"},
+                                           {"walker2d", "walker2d_unclipped"}};
+    for (int k = 0; k < 2; k++) {
+        const struct task *clipped = task_find(names[k][0]), *unclipped = task_find(names[k][1]);
+        assert_int_equal(unclipped->clips, 0); // predictions are not clipped either
+        assert_int_equal(clipped->obs_dim, unclipped->obs_dim);
+        double largest = step_alongside(clipped, unclipped);
+        print_message("%s: velocities up to %.1f\n", names[k][1], largest);
+        assert_true(largest > 10.0);
+    }
+}
+
 int main(void) {
     // An empty folder, to detect files that are written.
     char dir[] = "/tmp/test_env.XXXXXX";
@@ -352,6 +418,7 @@ int main(void) {
         cmocka_unit_test(an_error_inside_mujoco_is_survived),
         cmocka_unit_test(a_task_without_environment_is_refused),
         cmocka_unit_test(v5_observes_the_same_without_zeros),
+        cmocka_unit_test(unclipped_differs_in_large_velocities_alone),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     unlink("MUJOCO_LOG.TXT");

@@ -36,6 +36,8 @@ static void names_are_found_in_any_spelling(void **state) {
         {"AntTruncatedObs-v2", "ant_truncated_obs"}, // MBPO's name
         {"HumanoidTruncatedObs", "humanoid_truncated_obs"},
         {"Swimmer_v4", "swimmer"},
+        {"HopperUnclipped", "hopper_unclipped"},
+        {"walker2d-unclipped", "walker2d_unclipped"},
     };
     for (size_t i = 0; i < sizeof spellings / sizeof spellings[0]; i++) {
         const struct task *task = task_find(spellings[i][0]);
@@ -113,26 +115,29 @@ static void inverted_pendulum_ends_by_angle(void **state) {
 
 static void hopper_ends_low_leaning_or_huge(void **state) {
     (void)state;
-    const struct task *task = task_find("hopper");
-    const float base[11] = {1.25f, 0.0f, -0.1f, -0.2f, 0.3f, 1, -2, 3, -4, 5, -6};
-    entry_ends(task, base, 0, 0.7f, 1); // limits themselves are outside
-    entry_ends(task, base, 0, nextafterf(0.7f, 1.0f), 0);
-    entry_ends(task, base, 0, 1e30f, 0); // the height has no upper limit
-    entry_ends(task, base, 0, INFINITY, 1);
-    entry_ends(task, base, 0, -1.0f, 1);
-    for (int sign = -1; sign <= 1; sign += 2) {
-        entry_ends(task, base, 1, (float)sign * 0.2f, 1);
-        entry_ends(task, base, 1, (float)sign * nextafterf(0.2f, 0.0f), 0);
-        // Both sides of the bound, for every entry.
-        for (int i = 2; i < 11; i++) {
-            entry_ends(task, base, i, (float)sign * 100.0f, 1);
-            entry_ends(task, base, i, (float)sign * 99.99f, 0);
-            entry_ends(task, base, i, (float)sign * 1e9f, 1);
-            entry_ends(task, base, i, (float)sign * INFINITY, 1);
+    static const char *const names[] = {"hopper", "hopper_unclipped", "hopper_v5"};
+    for (int k = 0; k < 3; k++) {
+        const struct task *task = task_find(names[k]);
+        const float base[11] = {1.25f, 0.0f, -0.1f, -0.2f, 0.3f, 1, -2, 3, -4, 5, -6};
+        entry_ends(task, base, 0, 0.7f, 1); // limits themselves are outside
+        entry_ends(task, base, 0, nextafterf(0.7f, 1.0f), 0);
+        entry_ends(task, base, 0, 1e30f, 0); // the height has no upper limit
+        entry_ends(task, base, 0, INFINITY, 1);
+        entry_ends(task, base, 0, -1.0f, 1);
+        for (int sign = -1; sign <= 1; sign += 2) {
+            entry_ends(task, base, 1, (float)sign * 0.2f, 1);
+            entry_ends(task, base, 1, (float)sign * nextafterf(0.2f, 0.0f), 0);
+            // Both sides of the bound, for every entry.
+            for (int i = 2; i < 11; i++) {
+                entry_ends(task, base, i, (float)sign * 100.0f, 1);
+                entry_ends(task, base, i, (float)sign * 99.99f, 0);
+                entry_ends(task, base, i, (float)sign * 1e9f, 1);
+                entry_ends(task, base, i, (float)sign * INFINITY, 1);
+            }
         }
-    }
-    for (int i = 0; i < 11; i++) {
-        entry_ends(task, base, i, NAN, 1);
+        for (int i = 0; i < 11; i++) {
+            entry_ends(task, base, i, NAN, 1);
+        }
     }
 }
 
@@ -173,8 +178,8 @@ static void inverted_double_pendulum_ends_low(void **state) {
 
 static void walker2d_ends_low_high_or_leaning(void **state) {
     (void)state;
-    static const char *const names[] = {"walker2d", "walker2d_v5"};
-    for (int k = 0; k < 2; k++) {
+    static const char *const names[] = {"walker2d", "walker2d_unclipped", "walker2d_v5"};
+    for (int k = 0; k < 3; k++) {
         const struct task *task = task_find(names[k]);
         const float base[17] = {1.25f, 0.0f, -0.1f, -0.2f, 0.3f, 1, -2, 3, -4, 5, -6};
         entry_ends(task, base, 0, 0.8f, 1); // limits themselves are outside

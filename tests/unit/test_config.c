@@ -456,6 +456,24 @@ static void committed_files_are_the_papers(void **state) {
     assert_int_equal(c.model.stop, MODEL_STOP_PAPER);
 }
 
+// The file of a task with unclipped velocities has the values of the task that it belongs to.
+static void unclipped_files_have_the_same_values(void **state) {
+    (void)state;
+    static const char *const names[][2] = {{"hopper", "hopper_unclipped"},
+                                           {"walker2d", "walker2d_unclipped"}};
+    for (int k = 0; k < 2; k++) {
+        struct config c[2];
+        for (int i = 0; i < 2; i++) {
+            char path[64];
+            snprintf(path, sizeof(path), "configs/%s.yaml", names[k][i]);
+            load_committed(&c[i], path);
+            assert_string_equal(c[i].run.task, names[k][i]);
+            memset(c[i].run.task, 0, sizeof(c[i].run.task));
+        }
+        assert_memory_equal(&c[0], &c[1], sizeof(c[0]));
+    }
+}
+
 static void documentation_is_up_to_date(void **state) {
     (void)state;
     char *text, *committed;
@@ -577,6 +595,7 @@ int main(void) {
         cmocka_unit_test(rules_over_several_keys),
         cmocka_unit_test(printed_reads_back),
         cmocka_unit_test(committed_files_are_the_papers),
+        cmocka_unit_test(unclipped_files_have_the_same_values),
         cmocka_unit_test(documentation_is_up_to_date),
         cmocka_unit_test(rollout_length_follows_the_schedule),
         cmocka_unit_test(discount_rises),

@@ -27,7 +27,12 @@ static double walking_v4_reward(double parts[ENV_PARTS_MAX], const double marks[
 #define WALKING_PARTS                                                                              \
     { "x_velocity", "reward_forward", "ctrl_cost", "healthy_reward" }
 
-// The state without x; velocities are clipped.
+// The state without x.
+static int planar_observe(double *obs, const struct env_view *view) {
+    return env_observe_state(obs, view, 1, INFINITY);
+}
+
+// Gymnasium's classes clip the velocities of hopper and walker.
 static int walking_observe(double *obs, const struct env_view *view) {
     return env_observe_state(obs, view, 1, 10.0);
 }
@@ -88,10 +93,6 @@ static double walker2d_v5_reward(double parts[ENV_PARTS_MAX], const double marks
 
 // ---- half_cheetah: q = x, height, angle, hind and front thigh, shin, foot ----
 
-static int half_cheetah_observe(double *obs, const struct env_view *view) {
-    return env_observe_state(obs, view, 1, INFINITY);
-}
-
 static double half_cheetah_reward(double parts[ENV_PARTS_MAX], const double marks[ENV_MARKS_MAX],
                                   const struct env_view *view, const double *action) {
     double x_velocity = (view->qpos[0] - marks[0]) / view->dt;
@@ -112,7 +113,7 @@ const struct env_task env_tasks_runners[] = {
         .start = env_start_normal_velocity,
         .qpos_noise = 0.1,
         .qvel_noise = 0.1,
-        .observe = half_cheetah_observe,
+        .observe = planar_observe,
         .mark = env_mark_x,
         .reward = half_cheetah_reward,
         .part_names = {"x_velocity", "reward_forward", "ctrl_cost"},
@@ -125,6 +126,19 @@ const struct env_task env_tasks_runners[] = {
         .qpos_noise = 5e-3,
         .qvel_noise = 5e-3,
         .observe = walking_observe,
+        .mark = env_mark_x,
+        .reward = walking_v4_reward,
+        .part_names = WALKING_PARTS,
+        .terminated = hopper_terminated,
+    },
+    {
+        .name = "hopper_unclipped",
+        .model = "hopper.xml",
+        .frame_skip = 4,
+        .start = env_start_uniform,
+        .qpos_noise = 5e-3,
+        .qvel_noise = 5e-3,
+        .observe = planar_observe,
         .mark = env_mark_x,
         .reward = walking_v4_reward,
         .part_names = WALKING_PARTS,
@@ -163,6 +177,19 @@ const struct env_task env_tasks_runners[] = {
         .qpos_noise = 5e-3,
         .qvel_noise = 5e-3,
         .observe = walking_observe,
+        .mark = env_mark_x,
+        .reward = walking_v4_reward,
+        .part_names = WALKING_PARTS,
+        .terminated = walker2d_terminated,
+    },
+    {
+        .name = "walker2d_unclipped",
+        .model = "walker2d.xml",
+        .frame_skip = 4,
+        .start = env_start_uniform,
+        .qpos_noise = 5e-3,
+        .qvel_noise = 5e-3,
+        .observe = planar_observe,
         .mark = env_mark_x,
         .reward = walking_v4_reward,
         .part_names = WALKING_PARTS,
