@@ -20,7 +20,7 @@
 #include "common/nn/safetensors.h"
 
 #define META_MAX 80
-#define COUNTERS 5
+#define COUNTERS 8
 #define TEXT_MAX 512
 
 struct paths {
@@ -186,6 +186,12 @@ static int save_learner(const struct checkpoint *cp, const char *path, char *err
     tensors[count++] = tensor_u64("model_capacity", &capacity, 1);
     tensors[count++] = tensor_u64("model_rows_added", &added, 1);
     tensors[count++] = tensor_u64("mark", &mark, 1);
+    const struct states *s = cp->d_states;
+    if (s) {
+        tensors[count++] = tensor_u64("states.number", &s->number, 1);
+        tensors[count++] = tensor_u64("states.rows", s->len, (uint64_t)s->batches);
+        tensors[count++] = tensor_f32("states", s->data, states_floats(s));
+    }
     return safetensors_write(path, tensors, count, meta.list, meta.n, err, err_len);
 }
 
@@ -310,6 +316,28 @@ static void *load_agent(const struct checkpoint *cp, const struct safetensors *f
     return agent;
 }
 
+// Unusable states are a warning, not an error: their rollouts can be made again.
+static void take_states(struct states *s, const struct safetensors *file) {
+    char err[256];
+    uint64_t *rows = xcalloc((size_t)s->batches, sizeof(*rows)), number, most = 0;
+    bool read = safetensors_copy_u64(file, "states.rows", rows, (uint64_t)s->batches, err,
+                                     sizeof(err)) == 0 &&
+                read_u64(file, "states.number", &number);
+    for (int i = 0; i < s->batches && read; i++) {
+        most = rows[i] > most ? rows[i] : most;
+    }
+    read = read && most <= s->rows_max &&
+           safetensors_copy_f32(file, "states", s->data, states_floats(s), err, sizeof(err)) == 0 &&
+           stats_all_finite(s->data, states_floats(s));
+    if (read) {
+        states_restore(s, number, rows);
+    } else {
+        log_warn("the states of the last distribution rollouts have another shape, or are not "
+                 "finite; D_states starts empty");
+    }
+    free(rows);
+}
+
 // An incomplete file changes nothing.
 static int take_learner(struct checkpoint *cp, const struct safetensors *file, uint64_t *mark,
                         char *err, size_t err_len) {
@@ -332,6 +360,9 @@ static int take_learner(struct checkpoint *cp, const struct safetensors *file, u
     cp->agent = agent;
     cp->updates = updates;
     cp->policy_version = version;
+    if (cp->d_states) {
+        take_states(cp->d_states, file);
+    }
     if (cp->d_model) {
         cp->d_model->added = added;
         replay_resize(cp->d_model,

@@ -25,8 +25,9 @@ struct checkpoint {
     const struct task *task;
     const char *run_dir;
     const struct method *method;
-    void *agent;            // the method's state
-    struct replay *d_model; // NULL: the method needs none
+    void *agent;             // the method's state
+    struct states *d_states; // NULL: none
+    struct replay *d_model;  // NULL: the method needs none
     uint64_t updates, policy_version;
 };
 

@@ -15,6 +15,7 @@
     X(experience_missing)                                                                          \
     X(experience_refused_shape)                                                                    \
     X(experience_refused_full)                                                                     \
+    X(states_unexpected)                                                                           \
     X(real_rows_repeated)                                                                          \
     X(model_capacity_clamped)                                                                      \
     X(messages_refused_format)                                                                     \
@@ -48,7 +49,7 @@ struct learner {
 
     // Submitted to the trainer in this connection.
     uint64_t conversation; // number of Welcomes so far
-    uint64_t experience_seq, real_rows, model_rows, model_capacity;
+    uint64_t experience_seq, real_rows, model_rows, model_capacity, states;
     struct wire_grant grant;
     bool grant_pending; // the queue was full
     uint64_t checkpoints_requested, checkpoint_id, checkpoint_ms, checkpoint_updates;

@@ -40,22 +40,44 @@ static void on_welcome(struct learner *l, uint64_t now_ms, const struct wire_wel
     core_send_pending(l, now_ms);
 }
 
+// Whether message seq is the next one of Experience, Model and States.
+static bool is_next(struct learner *l, uint64_t now_ms, uint64_t seq) {
+    l->counters.experience_messages++;
+    if (seq > l->experience_seq + 1) {
+        l->counters.experience_missing++;
+        rejoin(l, now_ms, "a message with experience is missing");
+    }
+    return seq == l->experience_seq + 1; // a repetition is harmless
+}
+
+// Submits the content of message seq, after a grant that makes room for it.
+static bool submit(struct learner *l, uint64_t now_ms, struct trainer_command *command,
+                   uint64_t seq) {
+    command->session = l->conversation;
+    command->seq = seq;
+    if (l->grant_pending) {
+        core_submit_grant(l);
+    }
+    if (!core_submit(l, command)) {
+        l->counters.experience_refused_full++;
+        rejoin(l, now_ms, "more unconfirmed experience than the protocol allows");
+        return false;
+    }
+    l->experience_seq = seq;
+    return true;
+}
+
 static void on_experience(struct learner *l, uint64_t now_ms, const struct wire_experience *e) {
     const struct task *task = l->who.task;
-    l->counters.experience_messages++;
-    if (e->seq != l->experience_seq + 1) {
-        if (e->seq > l->experience_seq) {
-            l->counters.experience_missing++;
-            rejoin(l, now_ms, "a message with experience is missing");
-        }
-        return; // a repetition is harmless
+    if (!is_next(l, now_ms, e->seq)) {
+        return;
     }
     if (e->rows.obs_dim != (uint32_t)task->obs_dim || e->rows.act_dim != (uint32_t)task->act_dim) {
         l->counters.experience_refused_shape++;
         rejoin(l, now_ms, "experience has rows of another shape");
         return;
     }
-    if (e->kind == WIRE_MODEL && !config_has_model(l->who.config)) {
+    if (e->kind == WIRE_MODEL && trainer_model_rows_max(l->who.config) == 0) {
         log_error("%s sends model rollouts, but method %s uses none; start the learner with the "
                   "configuration of the run",
                   l->who.modelserver, method_info(l->who.config->method)->name);
@@ -74,23 +96,46 @@ static void on_experience(struct learner *l, uint64_t now_ms, const struct wire_
         l->counters.real_rows_repeated += skip;
     }
     struct trainer_command *command = trainer_command_experience(&e->rows, skip);
-    command->session = l->conversation;
-    command->seq = e->seq;
     command->model = e->kind == WIRE_MODEL;
-    if (l->grant_pending) {
-        core_submit_grant(l);
-    }
-    if (!core_submit(l, command)) {
-        l->counters.experience_refused_full++;
-        rejoin(l, now_ms, "more unconfirmed experience than the protocol allows");
+    if (!submit(l, now_ms, command, e->seq)) {
         return;
     }
-    l->experience_seq = e->seq;
     if (e->kind == WIRE_REAL) {
         l->real_rows += e->rows.rows - skip;
     } else {
         uint64_t held = l->model_rows + e->rows.rows;
         l->model_rows = held < l->model_capacity ? held : l->model_capacity;
+    }
+}
+
+static void on_model(struct learner *l, uint64_t now_ms, const struct wire_model *m) {
+    if (!is_next(l, now_ms, m->seq)) {
+        return;
+    }
+    char err[WIRE_STRING_MAX] = "an ensemble, which this method does not take";
+    if (!config_has_states(l->who.config) ||
+        dynamics_check(l->who.config, l->who.task, m, err, sizeof(err)) < 0) {
+        log_error("%s sends %s; start the learner with the configuration of the run",
+                  l->who.modelserver, err);
+        core_leave(l, EXIT_CODE_PROTOCOL);
+        return;
+    }
+    submit(l, now_ms, trainer_command_model(m), m->seq);
+}
+
+static void on_states(struct learner *l, uint64_t now_ms, const struct wire_states *s) {
+    if (!is_next(l, now_ms, s->seq)) {
+        return;
+    }
+    bool fits = config_has_states(l->who.config) && s->obs_dim == (uint32_t)l->who.task->obs_dim &&
+                s->rows <= config_states_max(l->who.config) && s->number == l->states;
+    if (!fits) {
+        l->counters.states_unexpected++;
+        rejoin(l, now_ms, "states of a distribution rollout have another shape or number");
+        return;
+    }
+    if (submit(l, now_ms, trainer_command_states(s), s->seq)) {
+        l->states++;
     }
 }
 
@@ -122,6 +167,16 @@ static void on_session_message(struct learner *l, uint64_t now_ms, const struct 
     case WIRE_EXPERIENCE:
         if (l->stage == STAGE_RUNNING) {
             on_experience(l, now_ms, &msg->experience);
+        }
+        break;
+    case WIRE_ENSEMBLE:
+        if (l->stage == STAGE_RUNNING) {
+            on_model(l, now_ms, &msg->model);
+        }
+        break;
+    case WIRE_STATES:
+        if (l->stage == STAGE_RUNNING) {
+            on_states(l, now_ms, &msg->states);
         }
         break;
     case WIRE_GRANT:

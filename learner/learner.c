@@ -67,6 +67,7 @@ static void send_hello(struct learner *l, uint64_t now_ms) {
     hello->policy_version = l->policies.version;
     hello->real_rows = l->real_rows;
     hello->model_rows = l->model_rows;
+    hello->states = l->states;
     send_message(l, now_ms, &msg);
 }
 
@@ -228,6 +229,7 @@ void learner_on_report(struct learner *l, uint64_t now_ms, const struct trainer_
     if (l->conversation == 0) { // before any Welcome: the state of the checkpoint
         before = report->updates;
         l->model_rows = report->model_rows;
+        l->states = report->states;
         l->model_capacity = report->model_capacity;
         l->checkpoint_updates = report->updates;
     }

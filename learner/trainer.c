@@ -13,7 +13,7 @@
 
 static struct trainer_command *new_command(enum trainer_command_kind kind, size_t rows) {
     struct trainer_command *command = xmalloc(sizeof(*command) + rows);
-    command->kind = kind;
+    *command = (struct trainer_command){.kind = kind};
     return command;
 }
 
@@ -40,9 +40,37 @@ struct trainer_command *trainer_command_experience(const struct wire_rows *rows,
     return command;
 }
 
+struct trainer_command *trainer_command_model(const struct wire_model *model) {
+    struct trainer_command *command = new_command(TRAINER_MODEL, 0);
+    size_t params = model->params_len, normalizer = model->normalizer_len;
+    command->memory = xfloats(params + normalizer + model->termination_len);
+    command->ensemble = *model;
+    command->ensemble.params = command->memory;
+    command->ensemble.normalizer = command->memory + params;
+    command->ensemble.termination = command->memory + params + normalizer;
+    memcpy(command->memory, model->params, params * sizeof(float));
+    memcpy(command->memory + params, model->normalizer, normalizer * sizeof(float));
+    if (model->termination_len > 0) {
+        memcpy(command->memory + params + normalizer, model->termination,
+               model->termination_len * sizeof(float));
+    }
+    return command;
+}
+
+struct trainer_command *trainer_command_states(const struct wire_states *states) {
+    struct trainer_command *command = new_command(TRAINER_STATES, 0);
+    size_t n = (size_t)states->rows * states->obs_dim;
+    command->memory = xfloats(n);
+    command->states = *states;
+    command->states.obs = command->memory;
+    memcpy(command->memory, states->obs, n * sizeof(float));
+    return command;
+}
+
 void trainer_command_destroy(struct trainer_command **command) {
     if (*command) {
         wire_drop(&(*command)->kept);
+        free((*command)->memory);
     }
     free(*command);
     *command = NULL;
@@ -60,13 +88,19 @@ void trainer_memory(uint64_t *real, uint64_t *model, uint64_t *networks,
     *real = replay_bytes(task->obs_dim, task->act_dim, config_env_rows_max(config));
     *model = replay_bytes(task->obs_dim, task->act_dim, trainer_model_rows_max(config));
     *networks = method_find(config->method)->memory(config, task);
+    if (config_has_states(config)) {
+        *model +=
+            states_bytes(task->obs_dim, config->dhmbpo.retain, (uint32_t)config_states_max(config));
+        *networks += dynamics_bytes(config, task);
+    }
 }
 
 static void refresh(struct trainer *t) {
     struct trainer_report *r = &t->report;
     r->updates = t->updates;
     r->real_rows = t->d_env.len;
-    r->model_rows = t->d_model.len;
+    r->model_rows = t->has_states ? t->d_states.rows : t->d_model.len;
+    r->states = t->d_states.number;
     r->model_capacity = t->d_model.capacity;
     r->idle = !trainer_can_update(t);
 }
@@ -80,6 +114,7 @@ static struct checkpoint checkpoint_of(struct trainer *t) {
         .method = t->method,
         .agent = t->agent,
         .d_model = t->has_model_rows ? &t->d_model : NULL,
+        .d_states = t->has_states ? &t->d_states : NULL,
         .updates = t->updates,
         .policy_version = t->report.policy_version,
     };
@@ -110,13 +145,18 @@ struct trainer *trainer_create(const struct config *config, const struct task *t
                                           config_model_rows(config, 0), err, err_len) < 0)) {
         goto fail;
     }
+    t->has_states = config_has_states(config);
+    if (t->has_states) {
+        states_init(&t->d_states, task->obs_dim, config->dhmbpo.retain,
+                    (uint32_t)config_states_max(config));
+        dynamics_init(&t->dynamics, config, task);
+    }
     t->method = method_find(config->method);
     t->agent = t->method->create(config, task);
     for (const char *const *name = t->method->metrics; *name; name++) {
         metrics_set(&t->report.sum.total, *name, 0);
     }
-    double every = round(config->pacing.updates_per_step);
-    t->publish_every = every < 1 ? 1 : (uint64_t)every;
+    t->publish_every = config_publish_every(config);
     t->report.policy_version = 1;
     struct checkpoint checkpoint = checkpoint_of(t);
     int loaded = checkpoint_load(&checkpoint, err, err_len);
@@ -144,6 +184,8 @@ void trainer_destroy(struct trainer **t) {
     if ((*t)->agent) {
         (*t)->method->destroy((*t)->agent);
     }
+    states_deinit(&(*t)->d_states);
+    dynamics_deinit(&(*t)->dynamics);
     replay_deinit(&(*t)->d_model);
     replay_deinit(&(*t)->d_env);
     free(*t);
@@ -187,6 +229,16 @@ void trainer_handle(struct trainer *t, struct trainer_command *command) {
         t->report.session = command->session;
         t->report.experience_seq = command->seq;
         break;
+    case TRAINER_MODEL:
+        dynamics_set(&t->dynamics, &command->ensemble);
+        t->report.session = command->session;
+        t->report.experience_seq = command->seq;
+        break;
+    case TRAINER_STATES:
+        states_add(&t->d_states, command->states.obs, command->states.rows);
+        t->report.session = command->session;
+        t->report.experience_seq = command->seq;
+        break;
     case TRAINER_GRANT:
         t->report.updates_allowed = command->updates_allowed;
         if (t->has_model_rows) {
@@ -206,7 +258,8 @@ void trainer_handle(struct trainer *t, struct trainer_command *command) {
 }
 
 bool trainer_can_update(const struct trainer *t) {
-    return !t->report.failed && !t->report.finished && t->d_env.len > 0 &&
+    bool ready = !t->has_states || (t->dynamics.version > 0 && t->d_states.rows > 0);
+    return !t->report.failed && !t->report.finished && t->d_env.len > 0 && ready &&
            t->updates < t->report.updates_allowed;
 }
 
@@ -216,7 +269,10 @@ struct method_policy trainer_policy(const struct trainer *t) {
 
 bool trainer_update(struct trainer *t) {
     CHECK(trainer_can_update(t));
-    const struct method_source source = {.d_env = &t->d_env, .d_model = &t->d_model};
+    const struct method_source source = {.d_env = &t->d_env,
+                                         .d_model = &t->d_model,
+                                         .states = t->has_states ? &t->d_states : NULL,
+                                         .dynamics = t->has_states ? &t->dynamics : NULL};
     struct metrics metrics = {0};
     t->method->update(t->agent, t->updates + 1, &source, &metrics);
     t->updates++;

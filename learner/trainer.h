@@ -26,6 +26,8 @@
 
 enum trainer_command_kind {
     TRAINER_EXPERIENCE, // rows for D_env or D_model
+    TRAINER_MODEL,      // the newest ensemble
+    TRAINER_STATES,     // the states of a distribution rollout
     TRAINER_GRANT,      // total of updates, and D_model's capacity
     TRAINER_CHECKPOINT, // write one
     TRAINER_FINISH,     // write the last one; no commands follow
@@ -33,10 +35,13 @@ enum trainer_command_kind {
 
 struct trainer_command {
     enum trainer_command_kind kind;
-    uint64_t session, seq;   // EXPERIENCE: connection and message number
+    uint64_t session, seq;   // EXPERIENCE, MODEL, STATES: connection and message number
     bool model;              // EXPERIENCE: rows of D_model
     struct replay_rows rows; // EXPERIENCE: in kept, except `terminated`
     struct wire_kept *kept;
+    struct wire_model ensemble; // MODEL: numbers in memory
+    struct wire_states states;  // STATES: likewise
+    float *memory;
     uint64_t updates_allowed, model_capacity; // GRANT
     uint8_t terminated[];                     // EXPERIENCE: (rows)
 };
@@ -45,6 +50,9 @@ struct trainer_command {
 struct trainer_command *trainer_command_create(enum trainer_command_kind kind);
 // Experience: the rows of a message after the first `skip`, kept by wire_keep.
 struct trainer_command *trainer_command_experience(const struct wire_rows *rows, uint32_t skip);
+// Copies of messages; the form is that of the configuration.
+struct trainer_command *trainer_command_model(const struct wire_model *model);
+struct trainer_command *trainer_command_states(const struct wire_states *states);
 void trainer_command_destroy(struct trainer_command **command);
 
 // State of the trainer; plain data, copied to the loop thread.
@@ -52,6 +60,7 @@ struct trainer_report {
     uint64_t session, experience_seq; // last message added to the buffers
     uint64_t updates, updates_allowed, policy_version;
     uint64_t real_rows, model_rows, model_capacity;
+    uint64_t states;        // distribution rollouts received
     struct metrics_sum sum; // since the figures were last taken
     uint64_t checkpoints, checkpoint_failures;
     bool idle;                   // no update is possible now
@@ -67,16 +76,18 @@ struct trainer {
     char run_dir[CONFIG_STRING_MAX * 4];
     const struct method *method;
     void *agent; // the method's state
-    bool has_model_rows;
+    bool has_model_rows, has_states;
     struct replay d_env, d_model; // copy of D_env; D_model, zero if the method needs none
-    uint64_t updates;             // total
-    uint64_t publish_every;       // updates between publications
+    struct states d_states;       // these two likewise
+    struct dynamics dynamics;
+    uint64_t updates;       // total
+    uint64_t publish_every; // updates between publications
     struct trainer_report report;
 };
 
 // The largest capacity of D_model during the run, in rows; 0 if the method needs none.
 uint64_t trainer_model_rows_max(const struct config *config);
-// Bytes of D_env's copy, of D_model at its largest, and of networks with moments and
+// Bytes of D_env's copy, of D_model at its largest or D_states, and of networks with moments and
 // scratch.
 void trainer_memory(uint64_t *real, uint64_t *model, uint64_t *networks,
                     const struct config *config, const struct task *task);

@@ -66,13 +66,15 @@ const char *wire_type_name(enum wire_type type) {
         [WIRE_EVAL_REPORT] = "EvalReport",
         [WIRE_EXPERIENCE] = "Experience",
         [WIRE_GRANT] = "Grant",
+        [WIRE_ENSEMBLE] = "Model",
+        [WIRE_STATES] = "States",
         [WIRE_PROGRESS] = "Progress",
         [WIRE_POLICY_GET] = "PolicyGet",
         [WIRE_POLICY] = "Policy",
         [WIRE_STATUS_REQUEST] = "StatusRequest",
         [WIRE_STATUS] = "Status",
     };
-    return type >= WIRE_HELLO && type <= WIRE_STATUS ? names[type] : "unknown";
+    return type >= WIRE_HELLO && type <= WIRE_TYPE_LAST ? names[type] : "unknown";
 }
 
 // ---- text ----

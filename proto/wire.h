@@ -56,7 +56,10 @@ enum wire_type {
     WIRE_POLICY,
     WIRE_STATUS_REQUEST,
     WIRE_STATUS,
+    WIRE_ENSEMBLE, // Model
+    WIRE_STATES,
 };
+#define WIRE_TYPE_LAST WIRE_STATES
 const char *wire_type_name(enum wire_type type);
 
 // The first message on a connection, repeated after Refuse(UNKNOWN).
@@ -72,6 +75,7 @@ struct wire_hello {
     char endpoint[WIRE_STRING_MAX]; // where the sender answers StatusRequest; may be empty
     // Learner only: its current state.
     uint64_t updates, policy_version, real_rows, model_rows;
+    uint64_t states;       // distribution rollouts received
     uint32_t environments; // of an actor; 0: one
 };
 
@@ -213,6 +217,20 @@ struct wire_experience {
     uint64_t model_version, policy_version; // model rows: that made them
     struct wire_rows rows;
 };
+// The ensemble, and the states of a distribution rollout; seq continues that of Experience.
+struct wire_model {
+    uint64_t seq, version, env_rows;                      // env_rows: rows of D_env at its training
+    uint64_t params_len, normalizer_len, termination_len; // floats
+    const float *params, *normalizer, *termination;       // as in nn/ensemble.h, nn/termination.h
+    uint32_t elites;
+    uint32_t elite[WIRE_MEMBERS_MAX]; // (elites) members that predict
+};
+struct wire_states {
+    uint64_t seq, number; // of the rollout: 0, 1, ...
+    uint64_t model_version, policy_version, policy_updates;
+    uint32_t rows, obs_dim;
+    const float *obs; // (rows, obs_dim)
+};
 struct wire_grant {
     uint64_t updates_allowed; // total
     uint64_t model_capacity;  // D_model's rows from now on
@@ -342,6 +360,8 @@ struct wire_msg {
         struct wire_policy policy;
         struct wire_status status;
         struct wire_heartbeat heartbeat;
+        struct wire_model model;
+        struct wire_states states;
         // Goodbye and StatusRequest are empty.
     };
 };

@@ -22,7 +22,8 @@ _Static_assert((int)SPUR__EXPERIENCE_KIND__EXPERIENCE_MODEL == WIRE_MODEL, "like
 
 // A body's field number is its type + BODY_FIRST.
 enum { BODY_FIRST = SPUR__ENVELOPE__BODY_HELLO - WIRE_HELLO };
-_Static_assert((int)SPUR__ENVELOPE__BODY_STATUS - BODY_FIRST == WIRE_STATUS, "types are in order");
+_Static_assert((int)SPUR__ENVELOPE__BODY_STATES - BODY_FIRST == WIRE_TYPE_LAST,
+               "types are in order");
 
 // clang-format off
 #define HELLO_FIELDS(NUM, ENUM, TEXT) \
@@ -40,7 +41,8 @@ _Static_assert((int)SPUR__ENVELOPE__BODY_STATUS - BODY_FIRST == WIRE_STATUS, "ty
     NUM(policy_version) \
     NUM(real_rows) \
     NUM(model_rows) \
-    NUM(environments)
+    NUM(environments) \
+    NUM(states)
 #define WELCOME_FIELDS(NUM, ENUM, TEXT) \
     NUM(seed) \
     TEXT(task) \
@@ -111,6 +113,18 @@ _Static_assert((int)SPUR__ENVELOPE__BODY_STATUS - BODY_FIRST == WIRE_STATUS, "ty
     NUM(first_index) \
     NUM(model_version) \
     NUM(policy_version)
+#define MODEL_FIELDS(NUM, ENUM, TEXT) \
+    NUM(seq) \
+    NUM(version) \
+    NUM(env_rows)
+#define STATES_FIELDS(NUM, ENUM, TEXT) \
+    NUM(seq) \
+    NUM(number) \
+    NUM(model_version) \
+    NUM(policy_version) \
+    NUM(policy_updates) \
+    NUM(rows) \
+    NUM(obs_dim)
 #define ROWS_FIELDS(NUM, ENUM, TEXT) \
     NUM(rows) \
     NUM(obs_dim) \
@@ -165,6 +179,8 @@ BOTH(progress, Progress, PROGRESS_FIELDS)
 BOTH(policy_get, PolicyGet, POLICY_GET_FIELDS)
 BOTH(transitions, Transitions, TRANSITIONS_FIELDS)
 BOTH(experience, Experience, EXPERIENCE_FIELDS)
+BOTH(model, Model, MODEL_FIELDS)
+BOTH(states, States, STATES_FIELDS)
 BOTH(rows, Rows, ROWS_FIELDS)
 BOTH(policy, Policy, POLICY_FIELDS)
 BOTH(eval_request, EvalRequest, EVAL_REQUEST_FIELDS)
@@ -224,6 +240,55 @@ static int unpack_whole_rows(struct wire_rows *m, const Spur__Rows *p, char *err
     m->next_obs =
         read_column(&e, &p->next_obs, p->rows, p->obs_dim, sizeof(float), "rows.next_obs");
     m->flags = read_column(&e, &p->flags, p->rows, 1, 1, "rows.flags");
+    return e.rc;
+}
+
+static Spur__Model *pack_whole_model(struct arena *a, const struct wire_model *m) {
+    Spur__Model *p = pack_model(a, m);
+    p->params = borrow(m->params, m->params_len * sizeof(float));
+    p->normalizer = borrow(m->normalizer, m->normalizer_len * sizeof(float));
+    p->termination = borrow(m->termination, m->termination_len * sizeof(float));
+    p->n_elite = m->elites;
+    p->elite = (uint32_t *)(uintptr_t)m->elite;
+    return p;
+}
+
+// The numbers of a column without an announced length.
+static const float *read_floats(struct column_error *e, const ProtobufCBinaryData *bytes,
+                                uint64_t *len, const char *name) {
+    *len = bytes->len / sizeof(float);
+    return read_column(e, bytes, *len, 1, sizeof(float), name);
+}
+
+static int unpack_whole_model(struct wire_model *m, const Spur__Model *p, char *err,
+                              size_t err_len) {
+    unpack_model(m, p);
+    if (p->n_elite > WIRE_MEMBERS_MAX) {
+        return error_set(err, err_len, -WIRE_REFUSED_FORMAT, "model.elite: %zu members; %d at most",
+                         p->n_elite, WIRE_MEMBERS_MAX);
+    }
+    m->elites = (uint32_t)p->n_elite;
+    for (size_t i = 0; i < p->n_elite; i++) {
+        m->elite[i] = p->elite[i];
+    }
+    struct column_error e = {.err = err, .err_len = err_len};
+    m->params = read_floats(&e, &p->params, &m->params_len, "model.params");
+    m->normalizer = read_floats(&e, &p->normalizer, &m->normalizer_len, "model.normalizer");
+    m->termination = read_floats(&e, &p->termination, &m->termination_len, "model.termination");
+    return e.rc;
+}
+
+static Spur__States *pack_whole_states(struct arena *a, const struct wire_states *m) {
+    Spur__States *p = pack_states(a, m);
+    p->obs = borrow(m->obs, (size_t)m->rows * m->obs_dim * sizeof(float));
+    return p;
+}
+
+static int unpack_whole_states(struct wire_states *m, const Spur__States *p, char *err,
+                               size_t err_len) {
+    unpack_states(m, p);
+    struct column_error e = {.err = err, .err_len = err_len};
+    m->obs = read_column(&e, &p->obs, p->rows, p->obs_dim, sizeof(float), "states.obs");
     return e.rc;
 }
 
@@ -350,6 +415,12 @@ void wire_pack_body(struct arena *a, struct Spur__Envelope *p, const struct wire
         p->experience = pack_experience(a, &msg->experience);
         p->experience->rows = pack_whole_rows(a, &msg->experience.rows);
         break;
+    case WIRE_ENSEMBLE:
+        p->model = pack_whole_model(a, &msg->model);
+        break;
+    case WIRE_STATES:
+        p->states = pack_whole_states(a, &msg->states);
+        break;
     case WIRE_GRANT:
         p->grant = pack_grant(a, &msg->grant);
         break;
@@ -415,6 +486,10 @@ int wire_unpack_body(struct arena *a, struct wire_msg *msg, const struct Spur__E
     case SPUR__ENVELOPE__BODY_EXPERIENCE:
         unpack_experience(&msg->experience, p->experience);
         return unpack_whole_rows(&msg->experience.rows, p->experience->rows, err, err_len);
+    case SPUR__ENVELOPE__BODY_MODEL:
+        return unpack_whole_model(&msg->model, p->model, err, err_len);
+    case SPUR__ENVELOPE__BODY_STATES:
+        return unpack_whole_states(&msg->states, p->states, err, err_len);
     case SPUR__ENVELOPE__BODY_GRANT:
         unpack_grant(&msg->grant, p->grant);
         return 0;

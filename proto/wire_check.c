@@ -130,6 +130,28 @@ static int form_experience(struct verdict v, const struct wire_experience *e) {
     return form_rows(v, &e->rows);
 }
 
+static int form_model(struct verdict v, const struct wire_model *m) {
+    RULE(form(v, "model.seq", m->seq, 1, UINT64_MAX));
+    RULE(form(v, "model.version", m->version, 1, UINT64_MAX));
+    RULE(form(v, "model.params", m->params_len, 1, WIRE_PARAMS_MAX));
+    RULE(form(v, "model.normalizer", m->normalizer_len, 1, WIRE_PARAMS_MAX));
+    RULE(form(v, "model.termination", m->termination_len, 0, WIRE_PARAMS_MAX));
+    RULE(present(v, "model.params", m->params));
+    RULE(present(v, "model.normalizer", m->normalizer));
+    RULE(form(v, "model.elites", m->elites, 1, WIRE_MEMBERS_MAX));
+    for (uint32_t i = 0; i < m->elites; i++) {
+        RULE(form(v, "model.elite", m->elite[i], 0, WIRE_MEMBERS_MAX - 1));
+    }
+    return 0;
+}
+
+static int form_states(struct verdict v, const struct wire_states *s) {
+    RULE(form(v, "states.seq", s->seq, 1, UINT64_MAX));
+    RULE(form(v, "states.rows", s->rows, 1, WIRE_ROWS_MAX));
+    RULE(form(v, "states.obs_dim", s->obs_dim, 1, WIRE_DIM_MAX));
+    return present(v, "states.obs", s->obs);
+}
+
 static int form_eval_request(struct verdict v, const struct wire_eval_request *e) {
     RULE(text(v, "eval_request.task", e->task, false));
     RULE(form(v, "eval_request.episodes", e->episodes, 1, WIRE_EPISODES_MAX));
@@ -207,6 +229,10 @@ int wire_check_form(const struct wire_msg *msg, char *err, size_t err_len) {
         return form_eval_report(v, &msg->eval_report);
     case WIRE_EXPERIENCE:
         return form_experience(v, &msg->experience);
+    case WIRE_ENSEMBLE:
+        return form_model(v, &msg->model);
+    case WIRE_STATES:
+        return form_states(v, &msg->states);
     case WIRE_GRANT:
         return text(v, "grant.reason", msg->grant.reason, true);
     case WIRE_PROGRESS:
@@ -256,6 +282,11 @@ static int value_policy(struct verdict v, const struct wire_policy *p) {
     return column(v, "policy.params", p->params, p->params_len, 1, FLT_MAX);
 }
 
+static int value_model(struct verdict v, const struct wire_model *m) {
+    RULE(column(v, "model.params", m->params, m->params_len, 1, FLT_MAX));
+    return column(v, "model.normalizer", m->normalizer, m->normalizer_len, 1, FLT_MAX);
+}
+
 static int value_eval_report(struct verdict v, const struct wire_eval_report *e) {
     for (uint32_t i = 0; i < e->episodes; i++) {
         RULE(isfinite(e->returns[i]) ? 0
@@ -273,6 +304,11 @@ int wire_check_values(const struct wire_msg *msg, char *err, size_t err_len) {
         return value_rows(v, &msg->transitions.rows);
     case WIRE_EXPERIENCE:
         return value_rows(v, &msg->experience.rows);
+    case WIRE_ENSEMBLE:
+        return value_model(v, &msg->model);
+    case WIRE_STATES:
+        return column(v, "states.obs", msg->states.obs, msg->states.rows, msg->states.obs_dim,
+                      FLT_MAX);
     case WIRE_POLICY:
         return value_policy(v, &msg->policy);
     case WIRE_EVAL_REQUEST:

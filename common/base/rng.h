@@ -40,6 +40,11 @@ enum rng_use {
     RNG_TERMINATION_BATCH, // sub = training number * 64 + member
     RNG_ROLLOUT_END,       // whether a head ends a rollout
     RNG_EVAL_ACT,          // actions of evaluations; sub = episode
+    RNG_TRAINING_STATE,    // training rollouts: start states and critics; sub = draw
+    RNG_TRAINING_ACT,      // noise of actions; sub = draw * 32 + step, as in the following
+    RNG_TRAINING_NEXT,     // noise of next states
+    RNG_TRAINING_MEMBER,   // members of the tiles
+    RNG_TRAINING_END,      // whether a head ends a row
 };
 
 // A position in a stream: a plain value.

@@ -66,6 +66,34 @@ double stats_median(double *x, int n) {
     return n % 2 ? x[n / 2] : 0.5 * (x[n / 2 - 1] + x[n / 2]);
 }
 
+float stats_quantile(float *x, size_t n, double q) {
+    size_t low = 0, high = n - 1, rank = (size_t)(q * (double)(n - 1) + 0.5);
+    while (low < high) { // Hoare's selection: what is left contains the rank
+        float pivot = x[low + (high - low) / 2];
+        size_t i = low, j = high;
+        for (;;) {
+            while (x[i] < pivot) {
+                i++;
+            }
+            while (x[j] > pivot) {
+                j--;
+            }
+            if (i >= j) {
+                break;
+            }
+            float t = x[i];
+            x[i++] = x[j];
+            x[j--] = t;
+        }
+        if (rank <= j) {
+            high = j;
+        } else {
+            low = j + 1;
+        }
+    }
+    return x[rank];
+}
+
 bool stats_all_within(const float *x, size_t n, float limit) {
     enum { PIECE = 64 };
     size_t i = 0;

@@ -24,6 +24,9 @@ double stats_mean(const double *x, int n);
 double stats_std(const double *x, int n);
 double stats_median(double *x, int n); // reorders x
 
+// The q-quantile (0 to 1, nearest rank) of n > 0 numbers; reorders x.
+float stats_quantile(float *x, size_t n, double q);
+
 // Whether |x| <= limit for all numbers; false with a NaN. In blocks without an exit, which the
 // compiler vectorises: large states are checked at every publication.
 bool stats_all_within(const float *x, size_t n, float limit);

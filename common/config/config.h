@@ -132,7 +132,8 @@ struct config {
         int hidden_width, hidden_layers; // 256, 2: policy and critics
         struct config_list hidden;       // widths of the hidden layers, instead; or none
         enum sac_activation activation;
-        int critics; // 2: the smallest value of all counts
+        int critics;          // 2: the smallest value of all counts
+        bool layer_norm;      // of the critics
         int batch_size;       // 256
         double learning_rate; // policy, critics, temperature
         double policy_learning_rate, critic_learning_rate, temperature_learning_rate; // NaN: auto
@@ -144,6 +145,15 @@ struct config {
         double real_ratio;                // 0.05: fraction of real rows in a batch
         bool scale_observations, scale_rewards; // learn in units of the data
     } sac;
+    struct {
+        int horizon;                 // H, steps of a training rollout
+        uint64_t states_every;       // updates that one distribution rollout serves
+        int starts;                  // rollouts of a distribution rollout at a time
+        uint64_t states;             // least number of states of a distribution rollout
+        int retain;                  // distribution rollouts that D_states keeps
+        uint64_t warm_start_updates; // after the first training of the ensemble
+        int critic_updates;          // of the critics alone, after each training
+    } dhmbpo;
     struct {
         uint64_t every_steps;
         int episodes;
@@ -218,6 +228,14 @@ double config_discount(const struct config *c, uint64_t env_steps);
 // D_model's capacity in rows at a real step: retain_epochs * epoch_steps * M * k; 0 for a method
 // without model rollouts.
 uint64_t config_model_rows(const struct config *c, uint64_t env_steps);
+// Updates that are made at the end of exploration, before the ratio of updates to steps applies.
+uint64_t config_warm_start(const struct config *c);
+// The real step that update t, from 1, belongs to.
+uint64_t config_step_of_update(const struct config *c, uint64_t t);
+// Updates between two publications of the policy.
+uint64_t config_publish_every(const struct config *c);
+// The most states that one distribution rollout can have; 0 for a method without.
+uint64_t config_states_max(const struct config *c);
 // The most rows that D_env can hold: those of the budget, and those that one actor may
 // still send when others have used the credit that was withdrawn from it.
 uint64_t config_env_rows_max(const struct config *c);

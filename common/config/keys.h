@@ -35,7 +35,7 @@
     X(run, stop_when_solved, BOOL, "true", 0, 0, "",                                               \
       "end the run after eval.solved_evaluations consecutive evaluations with a return of at "     \
       "least eval.target; without a target, never")                                                \
-    X(from, run, STRING, "\"\"", 0, 0, "",                                                        \
+    X(from, run, STRING, "\"\"", 0, 0, "",                                                         \
       "directory of another run, from which this one starts (`spur run --from DIR`); empty: none") \
     X(from, policy, BOOL, "true", 0, 0, "",                                                        \
       "take over the policy and the temperature; actors then explore by the policy, not at "       \
@@ -141,6 +141,9 @@
       "activation of the hidden layers of policy and critics")                                     \
     X(sac, critics, INT, "2", 2, 10, "critics",                                                    \
       "number of critics; the smallest of their values counts")                                    \
+    X(sac, layer_norm, BOOL, "false", 0, 0, "",                                                    \
+      "critics normalise the inputs of their layers after the first (layer normalisation); needs " \
+      "sac.activation silu")                                                                       \
     X(sac, batch_size, INT, "256", 2, 65536, "rows", "batch size of an update")                    \
     X(sac, learning_rate, F64, "0.0003", 1e-8, 1, "",                                              \
       "learning rate of Adam for policy, critics and temperature")                                 \
@@ -168,6 +171,20 @@
     X(sac, scale_rewards, BOOL, "true", 0, 0, "",                                                  \
       "critics and temperature learn in units of the rewards' spread; figures stay in the "        \
       "rewards' own")                                                                              \
+    X(dhmbpo, horizon, INT, "5", 1, 20, "steps",                                                   \
+      "H, length of the training rollouts, through which the policy's gradient flows")             \
+    X(dhmbpo, states_every, U64, "20", 1, 10000, "updates",                                        \
+      "updates between two distribution rollouts, and between two publications of the policy")     \
+    X(dhmbpo, starts, INT, "256", 1, 4096, "rollouts",                                             \
+      "rollouts of a distribution rollout, from uniformly drawn real states; its length is k")     \
+    X(dhmbpo, states, U64, "5120", 1, 16384, "states",                                             \
+      "a distribution rollout is repeated until it has so many states, at most 20 times")          \
+    X(dhmbpo, retain, INT, "10", 1, 1000, "",                                                      \
+      "distribution rollouts whose states are kept as start states of training rollouts")          \
+    X(dhmbpo, warm_start_updates, U64, "5000", 0, 1e6, "updates",                                  \
+      "updates at the end of exploration, before pacing.updates_per_step applies")                 \
+    X(dhmbpo, critic_updates, INT, "64", 0, 1e5, "updates",                                        \
+      "updates of the critics alone after each training of the ensemble")                          \
     X(eval, every_steps, U64, "1000", 1, 1e9, "steps", "real steps between two evaluations")       \
     X(eval, episodes, INT, "10", 1, 1024, "episodes", "deterministic episodes per evaluation")     \
     X(eval, steps_max, U64, "10000", 1, 1e9, "steps",                                              \

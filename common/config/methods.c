@@ -22,8 +22,10 @@ static const struct {
     unsigned needs;
 } special[] = {
     {"sac", "real_ratio", METHOD_MODEL_ROWS},
-    {"task", "termination", METHOD_MODEL_ROWS},
-    {"compute", "modelserver_threads", METHOD_MODEL_ROWS},
+    {"rollout", "per_step", METHOD_MODEL_ROWS},
+    {"rollout", "retain_epochs", METHOD_MODEL_ROWS},
+    {"task", "termination", METHOD_MODEL},
+    {"compute", "modelserver_threads", METHOD_MODEL},
     {"rollout", "epoch_steps", 0}, // sac.discount_rise counts in these epochs
 };
 
@@ -121,5 +123,9 @@ void config_key_unused_text(char *out, size_t out_len, const struct config_key *
 }
 
 bool config_has_model(const struct config *c) {
-    return method_info(c->method)->needs & METHOD_MODEL_ROWS;
+    return method_info(c->method)->needs & METHOD_MODEL;
+}
+
+bool config_has_states(const struct config *c) {
+    return method_info(c->method)->needs & METHOD_STATES;
 }

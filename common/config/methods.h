@@ -14,7 +14,9 @@
 // What a method consumes, as bits.
 enum method_needs {
     METHOD_REAL_ROWS = 1,  // transitions of D_env
-    METHOD_MODEL_ROWS = 2, // rows of branched model rollouts: an ensemble is trained for them
+    METHOD_MODEL = 2,      // an ensemble of dynamics models is trained
+    METHOD_MODEL_ROWS = 4, // rows of its branched rollouts
+    METHOD_STATES = 8,     // the ensemble itself, and the states of its distribution rollouts
 };
 
 // X(name, needs, sections, defaults)
@@ -24,9 +26,17 @@ enum method_needs {
 // method is chosen; what a file or --set says of the same keys wins.
 // clang-format off
 #define METHODS(X)                                                                                 \
-    X(mbpo, METHOD_REAL_ROWS | METHOD_MODEL_ROWS, "model rollout sac", "")                         \
+    X(mbpo, METHOD_REAL_ROWS | METHOD_MODEL | METHOD_MODEL_ROWS, "model rollout sac", "")          \
     X(sac, METHOD_REAL_ROWS, "sac",                                                                \
-      "pacing.updates_per_step=1;sac.discount=0.99;sac.discount_rise=[];sac.target_entropy=auto")
+      "pacing.updates_per_step=1;sac.discount=0.99;sac.discount_rise=[];sac.target_entropy=auto")  \
+    X(dhmbpo, METHOD_REAL_ROWS | METHOD_MODEL | METHOD_STATES, "model rollout sac dhmbpo",         \
+      "pacing.updates_per_step=1;model.members=8;model.elites=8;model.hidden=[];"                  \
+      "model.hidden_width=200;model.hidden_layers=4;model.train_every_steps=1000;"                 \
+      "model.stop=budget;model.steps_max=2500;model.targets=normalized;"                           \
+      "rollout.schedule=[5,15,5,20];rollout.epoch_steps=1000;sac.hidden=[];sac.hidden_width=256;"  \
+      "sac.hidden_layers=2;sac.activation=silu;sac.layer_norm=true;sac.critics=4;"                 \
+      "sac.batch_size=256;sac.learning_rate=0.0003;sac.discount=0.995;sac.discount_rise=[];"       \
+      "sac.initial_temperature=0.1;sac.target_entropy=auto;sac.tau=0.005")
 // clang-format on
 
 enum method_id {
@@ -62,7 +72,9 @@ void config_key_methods(char *out, size_t out_len, const struct config_key *key)
 // "model.members: method sac does not use it; mbpo does"
 void config_key_unused_text(char *out, size_t out_len, const struct config_key *key,
                             enum method_id id);
-// Whether a run of this configuration trains a model.
+// Whether a run of this configuration trains a model; whether its learner takes the model itself
+// and the states of distribution rollouts.
 bool config_has_model(const struct config *c);
+bool config_has_states(const struct config *c);
 
 #endif

@@ -7,7 +7,7 @@
 #include "common/base/error.h"
 #include "common/config/config.h"
 
-enum { K_MAX = 1000, MODEL_ROWS_MAX = 1000000000 };
+enum { K_MAX = 1000, MODEL_ROWS_MAX = 1000000000, TILE_ROWS = 32, STATES_MAX = 16384 };
 
 // Of run.explore_steps: what a first training of the model needs; what the MBPO paper takes.
 enum { EXPLORE_STEPS_MIN = 2, EXPLORE_STEPS_MAX = 5000 };
@@ -64,6 +64,38 @@ static int check_discount_rise(const struct config *c, char *err, size_t err_len
     if (l->n == 3 && l->v[2] > 1) {
         return error_set(err, err_len, -1, "sac.discount_rise: gamma %g must be between 0 and 1",
                          l->v[2]);
+    }
+    return 0;
+}
+
+static int check_layer_norm(const struct config *c, char *err, size_t err_len) {
+    if (c->sac.layer_norm && c->sac.activation != SAC_ACTIVATION_SILU) {
+        return error_set(err, err_len, -1,
+                         "sac.layer_norm is true, but sac.activation is relu: set it to silu");
+    }
+    return 0;
+}
+
+static int check_dhmbpo(const struct config *c, char *err, size_t err_len) {
+    if (!config_has_states(c)) {
+        return 0;
+    }
+    if (c->sac.batch_size % TILE_ROWS != 0 || c->sac.batch_size > 64 * TILE_ROWS) {
+        return error_set(err, err_len, -1,
+                         "sac.batch_size is %d; method dhmbpo needs a multiple of %d, at most %d",
+                         c->sac.batch_size, TILE_ROWS, 64 * TILE_ROWS);
+    }
+    if (c->sac.discount >= 1) {
+        return error_set(err, err_len, -1,
+                         "sac.discount is %g; method dhmbpo needs less than 1, since it bounds "
+                         "values by rewards / (1 - discount)",
+                         c->sac.discount);
+    }
+    if (config_states_max(c) > STATES_MAX) {
+        return error_set(err, err_len, -1,
+                         "a distribution rollout may have %llu states, more than %d: lower "
+                         "dhmbpo.states, or dhmbpo.starts * k of rollout.schedule",
+                         (unsigned long long)config_states_max(c), STATES_MAX);
     }
     return 0;
 }
@@ -239,7 +271,8 @@ int config_check(const struct config *c, char *err, size_t err_len) {
                          "network.batch_rows_max, %d rows",
                          c->network.unacked_rows_max, c->network.batch_rows_max);
     }
-    if (check_task(c, err, err_len) < 0 || check_schedule(c, err, err_len) < 0) {
+    if (check_task(c, err, err_len) < 0 || check_schedule(c, err, err_len) < 0 ||
+        check_layer_norm(c, err, err_len) < 0 || check_dhmbpo(c, err, err_len) < 0) {
         return -1;
     }
     return check_discount_rise(c, err, err_len);
@@ -296,12 +329,36 @@ double config_discount(const struct config *c, uint64_t env_steps) {
     return epoch <= s[0] ? s[2] : s[2] + (epoch - s[0]) * (c->sac.discount - s[2]) / (s[1] - s[0]);
 }
 
+uint64_t config_warm_start(const struct config *c) {
+    return config_has_states(c) ? c->dhmbpo.warm_start_updates : 0;
+}
+
+uint64_t config_step_of_update(const struct config *c, uint64_t t) {
+    uint64_t before = t - 1, warm_start = config_warm_start(c);
+    uint64_t learning = before > warm_start ? before - warm_start : 0;
+    return config_explore_end(c) + (uint64_t)((double)learning / c->pacing.updates_per_step);
+}
+
+uint64_t config_publish_every(const struct config *c) {
+    if (config_has_states(c)) {
+        return c->dhmbpo.states_every;
+    }
+    double every = round(c->pacing.updates_per_step);
+    return every < 1 ? 1 : (uint64_t)every;
+}
+
+uint64_t config_states_max(const struct config *c) {
+    // The last repetition begins with one state less than enough.
+    uint64_t more = (uint64_t)c->dhmbpo.starts * (uint64_t)config_rollout_length_max(c);
+    return config_has_states(c) ? c->dhmbpo.states + more : 0;
+}
+
 uint64_t config_env_rows_max(const struct config *c) {
     return config_steps_max(c) + (uint64_t)c->network.unacked_rows_max;
 }
 
 uint64_t config_model_rows(const struct config *c, uint64_t env_steps) {
-    if (!config_has_model(c)) {
+    if (!(method_info(c->method)->needs & METHOD_MODEL_ROWS)) {
         return 0;
     }
     return (uint64_t)c->rollout.retain_epochs * c->rollout.epoch_steps * c->rollout.per_step *

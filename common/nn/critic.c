@@ -110,6 +110,12 @@ float critic_backward_adam(const struct mlp_adam *a, float *params, float *scrat
     return loss;
 }
 
+void critic_input_gradient(float *dx, float *scratch, const struct critic *c, const float *params,
+                           int k, const float *dq, int B) {
+    struct workspace s = workspace_at(scratch, c, B);
+    mlp_backward(dx, NULL, s.net, &c->net, params + critic_offset(c, k), dq, B);
+}
+
 void critic_min(float *q_min, const float *q, int count, int B) {
     for (int i = 0; i < B; i++) {
         float least = q[i];

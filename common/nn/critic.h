@@ -44,6 +44,11 @@ float critic_loss(float *dparams, float *scratch, const struct critic *c, const 
 float critic_backward_adam(const struct mlp_adam *a, float *params, float *scratch,
                            const struct critic *c, int k, const float *q, const float *y, int B);
 
+// After critic_forward with the same scratch, params and B: writes dL/dx (B, obs_dim + act_dim),
+// given dq (B) = dL/dQ_k.
+void critic_input_gradient(float *dx, float *scratch, const struct critic *c, const float *params,
+                           int k, const float *dq, int B);
+
 // q_min (B) = the smallest of q (count, B): Q_0 of all rows, then Q_1, ... NaN if one is NaN.
 void critic_min(float *q_min, const float *q, int count, int B);
 // After critic_forward of all critics, which returned q (count, B): writes d_act (B, A) =

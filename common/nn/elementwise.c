@@ -36,6 +36,15 @@ void elementwise_slope_backward(float *dh, const float *slope, int N, int B) {
     kernels()->elementwise->slope_backward(dh, slope, N, B);
 }
 
+void elementwise_layer_norm(float *x, float *inverse, int N, int B) {
+    kernels()->elementwise->layer_norm(x, inverse, N, B);
+}
+
+void elementwise_layer_norm_backward(float *dx, const float *y, const float *inverse,
+                                     const float *slope, int N, int B) {
+    kernels()->elementwise->layer_norm_backward(dx, y, inverse, slope, N, B);
+}
+
 void elementwise_sums(float *sum, const float *x, const float *w, int N, int B) {
     kernels()->elementwise->sums(sum, x, w, N, B);
 }

@@ -37,6 +37,16 @@ void elementwise_bias_silu(float *h, float *slope, const float *b, int N, int B)
 void elementwise_relu_backward(float *dh, const float *h, int N, int B);
 void elementwise_slope_backward(float *dh, const float *slope, int N, int B);
 
+// Layer normalisation (Ba, Kiros and Hinton 2016) without affine part, in place: each row of x (N,
+// B) becomes y = (x - mean) inverse, inverse = 1 / sqrt(var + epsilon), with mean and var over its
+// N features. inverse (B, padded as a matrix (1, B)), or NULL, is kept for the backward pass.
+#define LAYER_NORM_EPSILON 1e-5f
+void elementwise_layer_norm(float *x, float *inverse, int N, int B);
+// dx (N, B) = dL/dy becomes slope dL/dx, the gradient before the activation whose output was x:
+// dL/dx = (dy - mean(dy) - y mean(dy y)) inverse.
+void elementwise_layer_norm_backward(float *dx, const float *y, const float *inverse,
+                                     const float *slope, int N, int B);
+
 // sum (N) = sums over the batch of x (N, B), weighted by w (B) unless NULL
 void elementwise_sums(float *sum, const float *x, const float *w, int N, int B);
 // y (M) = A (M, n) x (n), A row-major

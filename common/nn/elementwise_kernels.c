@@ -10,10 +10,12 @@
 #ifdef __AVX512F__
 #include <immintrin.h>
 #endif
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
+#include "common/nn/elementwise.h"
 #include "common/nn/kernel_math.h"
 #include "common/nn/kernels.h"
 #include "common/nn/layout.h"
@@ -367,6 +369,69 @@ static int kernel_keep(float *to, const float *from, const float *keep, int N, i
     return kept;
 }
 
+// mean and 1 / standard deviation over the features of a block of rows.
+static void block_moments(float *restrict mean, float *restrict inverse, const float *restrict x,
+                          int N) {
+    float sum[LAYOUT_ROWS] = {0}, squares[LAYOUT_ROWS] = {0};
+    for (int j = 0; j < N; j++) {
+        for (int i = 0; i < LAYOUT_ROWS; i++) {
+            sum[i] += x[j * LAYOUT_ROWS + i];
+        }
+    }
+    for (int i = 0; i < LAYOUT_ROWS; i++) {
+        mean[i] = sum[i] / (float)N;
+    }
+    for (int j = 0; j < N; j++) {
+        for (int i = 0; i < LAYOUT_ROWS; i++) {
+            float centred = x[j * LAYOUT_ROWS + i] - mean[i];
+            squares[i] = FMA(centred, centred, squares[i]);
+        }
+    }
+    for (int i = 0; i < LAYOUT_ROWS; i++) {
+        inverse[i] = 1.0f / sqrtf(squares[i] / (float)N + LAYER_NORM_EPSILON);
+    }
+}
+
+static void kernel_layer_norm(float *restrict x, float *restrict inverse, int N, int B) {
+    float mean[LAYOUT_ROWS], unused[LAYOUT_ROWS];
+    for (int s = 0; s < layout_blocks(B); s++, x += layout_offset(N, 1)) {
+        float *own = inverse ? inverse + layout_offset(1, s) : unused;
+        block_moments(mean, own, x, N);
+        for (int j = 0; j < N; j++) {
+            for (int i = 0; i < LAYOUT_ROWS; i++) {
+                x[j * LAYOUT_ROWS + i] = (x[j * LAYOUT_ROWS + i] - mean[i]) * own[i];
+            }
+        }
+    }
+}
+
+static void kernel_layer_norm_backward(float *restrict dx, const float *restrict y,
+                                       const float *restrict inverse, const float *restrict slope,
+                                       int N, int B) {
+    size_t block = layout_offset(N, 1);
+    for (int s = 0; s < layout_blocks(B); s++, dx += block, y += block, slope += block) {
+        float mean[LAYOUT_ROWS] = {0}, along[LAYOUT_ROWS] = {0};
+        const float *own = inverse + layout_offset(1, s);
+        for (int j = 0; j < N; j++) {
+            for (int i = 0; i < LAYOUT_ROWS; i++) {
+                int k = j * LAYOUT_ROWS + i;
+                mean[i] += dx[k];
+                along[i] = FMA(dx[k], y[k], along[i]);
+            }
+        }
+        for (int i = 0; i < LAYOUT_ROWS; i++) {
+            mean[i] /= (float)N;
+            along[i] /= (float)N;
+        }
+        for (int j = 0; j < N; j++) {
+            for (int i = 0; i < LAYOUT_ROWS; i++) {
+                int k = j * LAYOUT_ROWS + i;
+                dx[k] = (dx[k] - mean[i] - y[k] * along[i]) * own[i] * slope[k];
+            }
+        }
+    }
+}
+
 const struct elementwise_kernels KERNEL_NAME(elementwise_kernels) = {
     .exp = kernel_exp,
     .tanh = kernel_tanh,
@@ -376,6 +441,8 @@ const struct elementwise_kernels KERNEL_NAME(elementwise_kernels) = {
     .bias_silu = kernel_bias_silu,
     .relu_backward = kernel_relu_backward,
     .slope_backward = kernel_slope_backward,
+    .layer_norm = kernel_layer_norm,
+    .layer_norm_backward = kernel_layer_norm_backward,
     .sums = kernel_sums,
     .dots = kernel_dots,
     .keep = kernel_keep,

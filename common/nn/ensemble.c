@@ -266,7 +266,7 @@ void ensemble_predict(float *mean, float *logvar, float *scratch, const struct e
     }
 }
 
-// ---- sampling with a way back ----
+// ---- samples ----
 
 size_t ensemble_sample_scratch(const struct ensemble *e, int B) {
     return 5 * scratch_floats((size_t)B * (size_t)e->target_dim);

@@ -80,7 +80,7 @@ void ensemble_predict(float *mean, float *logvar, float *scratch, const struct e
 
 // A reparametrised sample from the output (B, 2T) of a member's network, for a caller that runs the
 // network itself: y (B, T) = mean + exp(logvar / 2) noise, in standardised targets. noise (B, T); 0
-// gives the mean. kept (B, T) = dy / draw, for the way back.
+// gives the mean. kept (B, T) = dy / draw, for the backward pass.
 size_t ensemble_sample_scratch(const struct ensemble *e, int B);
 void ensemble_sample_forward(float *y, float *kept, float *scratch, const struct ensemble *e,
                              const float *params, const float *output, const float *noise, int B);

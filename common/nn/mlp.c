@@ -7,6 +7,7 @@
 //   for each hidden layer:
 //     h (width, B)          output, after the activation
 //     slope (width, B)      SiLU only: derivative of the activation
+//     inverse (1, B)        layer norm only: 1 / standard deviation of h before it was normalised
 //   y (out, B)              output; in the backward pass its gradient
 //   two of (widest, B)      gradients of activations, used alternately
 //
@@ -21,6 +22,7 @@
 #include "common/nn/elementwise.h"
 #include "common/nn/gemm.h"
 #include "common/nn/layout.h"
+#include "common/nn/mlp_layer.h"
 
 struct mlp_hidden mlp_hidden_equal(int width, int layers, enum activation activation) {
     CHECK(layers >= 0);
@@ -37,7 +39,10 @@ struct mlp mlp_make_hidden(int in, const struct mlp_hidden *hidden, int out) {
     CHECK(out > 0);
     CHECK(hidden->layers >= 0);
     CHECK(hidden->layers < MLP_LAYERS_MAX);
-    struct mlp m = {.layers = hidden->layers + 1, .activation = hidden->activation};
+    CHECK(!hidden->layer_norm || hidden->activation == ACTIVATION_SILU);
+    struct mlp m = {.layers = hidden->layers + 1,
+                    .activation = hidden->activation,
+                    .layer_norm = hidden->layer_norm};
     m.dims[0] = in;
     for (int l = 0; l < hidden->layers; l++) {
         CHECK(hidden->width[l] > 0);
@@ -82,8 +87,14 @@ static size_t input_offset(const struct mlp *m, int l, int B) {
     size_t offset = l > 0 ? layout_floats(m->dims[0], B) : 0;
     for (int k = 1; k < l; k++) {
         offset += (size_t)hidden_buffers(m) * layout_floats(m->dims[k], B);
+        offset += m->layer_norm ? layout_floats(1, B) : 0;
     }
     return offset;
+}
+
+// Of the inverses of the input of layer l > 0; layer norm only.
+static size_t inverse_offset(const struct mlp *m, int l, int B) {
+    return input_offset(m, l, B) + (size_t)hidden_buffers(m) * layout_floats(m->dims[l], B);
 }
 
 static size_t widest_floats(const struct mlp *m, int B) {
@@ -139,9 +150,8 @@ static struct gemm_shape shape_of(const struct mlp *m, int layer, int B) {
     return (struct gemm_shape){.in = m->dims[layer], .out = m->dims[layer + 1], .B = B};
 }
 
-// Output of one layer from its input. slopes, used by hidden SiLU layers only, may be NULL.
-static void layer_forward(float *output, float *slopes, const struct mlp *m, int layer,
-                          const float *params, const float *input, int B) {
+void mlp_layer_forward(float *output, float *slopes, const struct mlp *m, int layer,
+                       const float *params, const float *input, int B) {
     struct gemm_shape shape = shape_of(m, layer, B);
     const float *W = params + mlp_weight_offset(m, layer), *b = params + mlp_bias_offset(m, layer);
     bool last = layer == m->layers - 1, silu = !last && m->activation == ACTIVATION_SILU;
@@ -156,8 +166,12 @@ void mlp_forward(float *y, float *scratch, const struct mlp *m, const float *par
     gemm_from_rows(scratch, x, m->dims[0], B);
     for (int l = 0; l < m->layers; l++) {
         float *output = scratch + input_offset(m, l + 1, B);
-        layer_forward(output, output + layout_floats(m->dims[l + 1], B), m, l, params,
-                      scratch + input_offset(m, l, B), B);
+        mlp_layer_forward(output, output + layout_floats(m->dims[l + 1], B), m, l, params,
+                          scratch + input_offset(m, l, B), B);
+        if (m->layer_norm && l + 1 < m->layers) {
+            elementwise_layer_norm(output, scratch + inverse_offset(m, l + 1, B), m->dims[l + 1],
+                                   B);
+        }
     }
     gemm_to_rows(y, scratch + input_offset(m, m->layers, B), m->dims[m->layers], B);
 }
@@ -168,9 +182,27 @@ static void infer_block(float *y, float *scratch, const struct mlp *m, const flo
     float *buffers[2] = {scratch, scratch + widest_floats(m, B)};
     gemm_from_rows(buffers[0], x, m->dims[0], B);
     for (int l = 0; l < m->layers; l++) {
-        layer_forward(buffers[(l + 1) % 2], NULL, m, l, params, buffers[l % 2], B);
+        mlp_layer_forward(buffers[(l + 1) % 2], NULL, m, l, params, buffers[l % 2], B);
+        if (m->layer_norm && l + 1 < m->layers) {
+            elementwise_layer_norm(buffers[(l + 1) % 2], NULL, m->dims[l + 1], B);
+        }
     }
     gemm_to_rows(y, buffers[m->layers % 2], m->dims[m->layers], B);
+}
+
+static void normalize_row(float *x, int n) {
+    float sum = 0, squares = 0;
+    for (int j = 0; j < n; j++) {
+        sum += x[j];
+    }
+    float mean = sum / (float)n;
+    for (int j = 0; j < n; j++) {
+        squares += (x[j] - mean) * (x[j] - mean);
+    }
+    float inverse = 1.0f / sqrtf(squares / (float)n + LAYER_NORM_EPSILON);
+    for (int j = 0; j < n; j++) {
+        x[j] = (x[j] - mean) * inverse;
+    }
 }
 
 // A single row, which would fill 1 / LAYOUT_ROWS of a block: each layer is a matrix-vector product.
@@ -192,6 +224,9 @@ static void infer_row(float *y, float *scratch, const struct mlp *m, const float
             } else {
                 elementwise_bias_silu(output, NULL, &zero, 1, out);
             }
+            if (m->layer_norm) {
+                normalize_row(output, out);
+            }
         }
         x = output;
     }
@@ -210,14 +245,36 @@ void mlp_infer(float *y, float *scratch, const struct mlp *m, const float *param
     }
 }
 
+void mlp_layer_backward(float *dx, const struct mlp *m, int layer, const float *params,
+                        const float *dz, const float *saved, int B) {
+    enum gemm_epilogue epilogue = layer == 0 || m->layer_norm        ? GEMM_EPILOGUE_NONE
+                                  : m->activation == ACTIVATION_RELU ? GEMM_EPILOGUE_RELU
+                                                                     : GEMM_EPILOGUE_SLOPE;
+    gemm_backward_data(dx, params + mlp_weight_offset(m, layer), dz, epilogue, saved,
+                       shape_of(m, layer, B), operands_of(m, layer));
+}
+
+void mlp_layer_gradient(float *dW, float *db, const struct mlp *m, int layer, const float *dz,
+                        const float *input, int B) {
+    struct gemm_shape s = shape_of(m, layer, B);
+    if (s.out == 1) {
+        elementwise_sums(dW, input, dz, s.in, s.B);
+    } else {
+        gemm_backward_weights(dW, dz, input, s, operands_of(m, layer));
+    }
+    elementwise_sums(db, dz, NULL, s.out, s.B);
+}
+
 // Backward pass of one layer, in two independent parts: dx, and dW with db.
 struct layer_backward {
     const struct mlp *m;
     int layer, B;
-    const float *W;
-    const float *x;      // input
-    const float *dz;     // gradient of the pre-activation output
-    float *dW, *db, *dx; // dx may be NULL, dW and db together too
+    const float *params;
+    const float *x;       // input
+    const float *saved;   // by the activation before; NULL: none
+    const float *inverse; // layer norm only
+    const float *dz;      // gradient of the pre-activation output
+    float *dW, *db, *dx;  // dx may be NULL, dW and db together too
 };
 
 enum { LAYER_DX, LAYER_DW, LAYER_PARTS };
@@ -225,25 +282,15 @@ enum { LAYER_DX, LAYER_DW, LAYER_PARTS };
 static void layer_backward_part(void *arg, int part, int worker) {
     (void)worker;
     const struct layer_backward *b = arg;
-    struct gemm_shape s = shape_of(b->m, b->layer, b->B);
-    enum gemm_operands operands = operands_of(b->m, b->layer);
     if (part == LAYER_DX && b->dx) {
-        if (b->layer == 0) {
-            gemm_backward_data(b->dx, b->W, b->dz, GEMM_EPILOGUE_NONE, NULL, s, operands);
-        } else if (b->m->activation == ACTIVATION_RELU) {
-            gemm_backward_data(b->dx, b->W, b->dz, GEMM_EPILOGUE_RELU, b->x, s, operands);
-        } else {
-            const float *slope = b->x + layout_floats(s.in, s.B);
-            gemm_backward_data(b->dx, b->W, b->dz, GEMM_EPILOGUE_SLOPE, slope, s, operands);
+        mlp_layer_backward(b->dx, b->m, b->layer, b->params, b->dz, b->saved, b->B);
+        if (b->m->layer_norm && b->layer > 0) {
+            elementwise_layer_norm_backward(b->dx, b->x, b->inverse, b->saved, b->m->dims[b->layer],
+                                            b->B);
         }
     }
     if (part == LAYER_DW && b->dW) {
-        if (s.out == 1) {
-            elementwise_sums(b->dW, b->x, b->dz, s.in, s.B);
-        } else {
-            gemm_backward_weights(b->dW, b->dz, b->x, s, operands);
-        }
-        elementwise_sums(b->db, b->dz, NULL, s.out, s.B);
+        mlp_layer_gradient(b->dW, b->db, b->m, b->layer, b->dz, b->x, b->B);
     }
 }
 
@@ -254,12 +301,18 @@ static struct layer_backward layer_buffers(float *scratch, const struct mlp *m, 
     float *gradients = scratch + gradients_offset(m, B);
     size_t n = widest_floats(m, B);
     bool last = layer == m->layers - 1;
+    const float *x = scratch + input_offset(m, layer, B);
+    const float *slopes = x + layout_floats(m->dims[layer], B);
     return (struct layer_backward){
         .m = m,
         .layer = layer,
         .B = B,
-        .W = params + mlp_weight_offset(m, layer),
-        .x = scratch + input_offset(m, layer, B),
+        .params = params,
+        .x = x,
+        .inverse = m->layer_norm ? scratch + inverse_offset(m, layer, B) : NULL,
+        .saved = layer == 0                         ? NULL
+                 : m->activation == ACTIVATION_RELU ? x
+                                                    : slopes,
         .dz = last ? scratch + input_offset(m, m->layers, B)
                    : gradients + (size_t)((layer + 1) % 2) * n,
         .dx = gradients + (size_t)(layer % 2) * n,
@@ -365,6 +418,10 @@ int mlp_keep_rows(float *scratch, const struct mlp *m, const float *keep, int B)
                 scratch + input_offset(m, l, B) + (size_t)k * layout_floats(width, B);
             float *to = scratch + input_offset(m, l, kept) + (size_t)k * layout_floats(width, kept);
             elementwise_keep(to, from, keep, width, B);
+        }
+        if (m->layer_norm && l > 0) {
+            elementwise_keep(scratch + inverse_offset(m, l, kept),
+                             scratch + inverse_offset(m, l, B), keep, 1, B);
         }
     }
     return kept;

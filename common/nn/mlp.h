@@ -9,6 +9,7 @@
 #ifndef SPUR_COMMON_NN_MLP_H
 #define SPUR_COMMON_NN_MLP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "common/base/rng.h"
@@ -24,6 +25,9 @@ struct mlp {
     int layers;                   // weight layers: hidden layers + 1
     int dims[MLP_LAYERS_MAX + 1]; // in, hidden ..., out
     enum activation activation;
+    // Inputs of the layers after the first are normalised over their features, without an affine
+    // part (elementwise_layer_norm); with SiLU only.
+    bool layer_norm;
 };
 
 // The hidden layers of a network.
@@ -31,6 +35,7 @@ struct mlp_hidden {
     int layers;
     int width[MLP_LAYERS_MAX - 1];
     enum activation activation;
+    bool layer_norm;
 };
 struct mlp_hidden mlp_hidden_equal(int width, int layers, enum activation activation);
 struct mlp mlp_make_hidden(int in, const struct mlp_hidden *hidden, int out);

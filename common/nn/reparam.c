@@ -3,6 +3,7 @@
 #include "common/nn/reparam.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "common/nn/normalizer.h"
 
@@ -30,6 +31,23 @@ void reparam_scale_inputs(float *params, const struct mlp *net, double factor) {
     float *W = params + mlp_weight_offset(net, 0);
     for (int i = 0; i < net->dims[0] * net->dims[1]; i++) {
         W[i] = (float)((double)W[i] * factor);
+    }
+}
+
+void reparam_fold_policy(float *folded, const struct policy *p, const float *params,
+                         const float *observations) {
+    const float *std = observations + p->obs_dim;
+    const int out = p->net.dims[1];
+    memcpy(folded, params, policy_params(p) * sizeof(float));
+    float *W = folded + mlp_weight_offset(&p->net, 0), *b = folded + mlp_bias_offset(&p->net, 0);
+    for (int i = 0; i < out; i++, W += p->obs_dim) {
+        double bias = (double)b[i];
+        for (int j = 0; j < p->obs_dim; j++) {
+            double spread = (double)std[j];
+            bias -= spread != 0 ? (double)W[j] * ((double)observations[j] / spread) : 0;
+            W[j] *= spread != 0 ? (float)(1 / spread) : 0;
+        }
+        b[i] = (float)bias;
     }
 }
 

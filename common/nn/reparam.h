@@ -13,6 +13,7 @@
 
 #include "common/nn/ensemble.h"
 #include "common/nn/mlp.h"
+#include "common/nn/policy.h"
 
 // The first dim inputs of the network change their normalizer (2 dim floats each). Weights grow by
 // a factor of at most `limit`: where standardised inputs were bounded, the function was constant
@@ -23,6 +24,11 @@ void reparam_inputs(float *params, const struct mlp *net, const float *from, con
 // Random weights of the first layer, drawn for all inputs, are multiplied by factor: inputs that
 // are constant take no part, and the other ones would start too small.
 void reparam_scale_inputs(float *params, const struct mlp *net, double factor);
+
+// folded (policy_params) = params, of standardised observations, as a function of observations as
+// they are: what is published.
+void reparam_fold_policy(float *folded, const struct policy *p, const float *params,
+                         const float *observations);
 
 // Outputs first, ..., first + dim - 1 change their normalizer.
 void reparam_outputs(float *params, const struct mlp *net, const float *from, const float *to,

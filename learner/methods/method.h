@@ -15,7 +15,9 @@
 #include "common/config/config.h"
 #include "common/nn/policy.h"
 #include "common/task/task.h"
+#include "learner/dynamics.h"
 #include "learner/replay.h"
+#include "learner/states.h"
 #include "proto/metrics.h"
 
 #define METHOD_BLOCKS_MAX 24
@@ -24,6 +26,10 @@
 // empty before the first rollouts, and for methods without METHOD_MODEL_ROWS.
 struct method_source {
     const struct replay *d_env, *d_model;
+    // For methods with METHOD_STATES, else NULL: never empty, and of version 1 or more, at an
+    // update.
+    const struct states *states;
+    const struct dynamics *dynamics;
 };
 
 // What a new run can take over from another one (`spur run --from`).

@@ -9,63 +9,53 @@
 #include "common/base/check.h"
 #include "common/base/stats.h"
 #include "common/nn/normalizer.h"
+#include "common/nn/parts.h"
 #include "common/nn/reparam.h"
 #include "common/nn/rng_bulk.h"
 #include "common/task/task.h"
 
-// Divides one block of memory into parts; without a block it only measures.
-struct layout {
-    float *memory;
-    size_t used;
-};
-
-static float *take(struct layout *l, size_t n) {
-    float *part = l->memory ? l->memory + l->used : NULL;
-    l->used += (n + 15) / 16 * 16; // parts start on a cache line
-    return part;
-}
-
 // Sets every pointer into s->memory; while that is NULL, only sums up the sizes in
 // memory_floats.
 static void lay_out(struct sac *s) {
-    struct layout l = {.memory = s->memory};
-    s->policy_params = take(&l, s->policy_n);
-    s->policy_m = take(&l, s->policy_n);
-    s->policy_v = take(&l, s->policy_n);
-    s->critic_params = take(&l, s->critic_n);
-    s->critic_target = take(&l, s->critic_n);
-    s->critic_m = take(&l, s->critic_n);
-    s->critic_v = take(&l, s->critic_n);
-    s->alpha = take(&l, 3);
+    struct parts parts = {.memory = s->memory};
+    s->policy_params = parts_take(&parts, s->policy_n);
+    s->policy_m = parts_take(&parts, s->policy_n);
+    s->policy_v = parts_take(&parts, s->policy_n);
+    s->critic_params = parts_take(&parts, s->critic_n);
+    s->critic_target = parts_take(&parts, s->critic_n);
+    s->critic_m = parts_take(&parts, s->critic_n);
+    s->critic_v = parts_take(&parts, s->critic_n);
+    s->alpha = parts_take(&parts, 3);
     int threads = s->config.threads > 1 ? SAC_THREADS_MAX : 1;
     size_t layer = mlp_adam_floats(&s->policy.net), other = mlp_adam_floats(&s->critic.net);
     for (int i = 0; i < threads; i++) {
-        s->gradient[i] = take(&l, layer > other ? layer : other);
+        s->gradient[i] = parts_take(&parts, layer > other ? layer : other);
     }
     bool clips = s->config.gradient_norm_max > 0;
-    s->policy_gradient = clips ? take(&l, s->policy_n) : NULL;
-    s->critic_gradient = clips ? take(&l, s->critic_n) : NULL;
+    s->policy_gradient = clips ? parts_take(&parts, s->policy_n) : NULL;
+    s->critic_gradient = clips ? parts_take(&parts, s->critic_n) : NULL;
     size_t B = (size_t)s->config.batch_size, A = (size_t)s->config.act_dim;
     for (int i = 0; i < 2; i++) {
         struct sac_actions *actions = &s->actions[i];
-        actions->policy_scratch = take(&l, policy_scratch(&s->policy, s->config.batch_size));
-        actions->noise = take(&l, B * A);
-        actions->act = take(&l, B * A);
-        actions->log_prob = take(&l, B);
-        actions->x = take(&l, B * (size_t)s->critic.net.dims[0]);
+        actions->policy_scratch =
+            parts_take(&parts, policy_scratch(&s->policy, s->config.batch_size));
+        actions->noise = parts_take(&parts, B * A);
+        actions->act = parts_take(&parts, B * A);
+        actions->log_prob = parts_take(&parts, B);
+        actions->x = parts_take(&parts, B * (size_t)s->critic.net.dims[0]);
     }
     size_t C = (size_t)s->critic.count;
     for (size_t k = 0; k < C; k++) {
-        s->critic_scratch[k] = take(&l, critic_scratch(&s->critic, s->config.batch_size));
+        s->critic_scratch[k] = parts_take(&parts, critic_scratch(&s->critic, s->config.batch_size));
     }
-    s->x = take(&l, B * (size_t)s->critic.net.dims[0]);
-    s->next_q = take(&l, C * B);
-    s->q = take(&l, C * B);
-    s->target = take(&l, B);
-    s->actor_q = take(&l, C * B);
-    s->d_act = take(&l, B * A);
-    s->d_log_prob = take(&l, B);
-    s->memory_floats = l.used;
+    s->x = parts_take(&parts, B * (size_t)s->critic.net.dims[0]);
+    s->next_q = parts_take(&parts, C * B);
+    s->q = parts_take(&parts, C * B);
+    s->target = parts_take(&parts, B);
+    s->actor_q = parts_take(&parts, C * B);
+    s->d_act = parts_take(&parts, B * A);
+    s->d_log_prob = parts_take(&parts, B);
+    s->memory_floats = parts.used;
 }
 
 // Shapes and sizes; no memory yet.
@@ -371,11 +361,7 @@ void sac_start_units(struct sac *s, const struct sac_units *units) {
 }
 
 void sac_fold_policy(float *params, const struct sac *s, const float *observations) {
-    const struct policy *p = &s->policy;
-    float identity[2 * TASK_OBS_DIM_MAX];
-    normalizer_identity(identity, p->obs_dim);
-    memcpy(params, s->policy_params, s->policy_n * sizeof(float));
-    reparam_inputs(params, &p->net, observations, identity, p->obs_dim, INFINITY);
+    reparam_fold_policy(params, &s->policy, s->policy_params, observations);
 }
 
 void sac_blocks(struct sac_block blocks[SAC_BLOCKS], const struct sac *s) {

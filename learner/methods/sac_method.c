@@ -112,12 +112,6 @@ int sac_method_blocks(const void *self, struct method_block blocks[METHOD_BLOCKS
 const char *const sac_method_metrics[] = {"critic_loss", "actor_loss", "temperature", "entropy",
                                           "q_mean",      "discount",   NULL};
 
-// The real step that update t belongs to.
-static uint64_t real_step(const struct config *c, uint64_t t) {
-    double learning = (double)(t - 1) / c->pacing.updates_per_step;
-    return config_explore_end(c) + (uint64_t)learning;
-}
-
 static struct sac_units units_of(const struct scaling *s, double discount) {
     return (struct sac_units){
         .observations = scaling_observations(s),
@@ -143,7 +137,7 @@ static void refresh_scaling(struct sac_method *m, const struct replay *d_env) {
 void sac_method_update_from_batch(struct sac_method *m, uint64_t t, const struct replay *d_env,
                                   struct metrics *metrics) {
     struct sac_metrics of;
-    double discount = config_discount(&m->config, real_step(&m->config, t));
+    double discount = config_discount(&m->config, config_step_of_update(&m->config, t));
     m->sac.config.discount = discount;
     m->sac.updates = t - 1;
     refresh_scaling(m, d_env);

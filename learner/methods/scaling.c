@@ -120,7 +120,7 @@ void scaling_fit(struct scaling *s, const struct replay *d_env) {
 // The spread of the networks' input j.
 static float spread(const struct scaling *s, int j) {
     float std = s->state[s->config.obs_dim + j];
-    return fmaxf(SPREAD_MIN, fminf(std, SPREAD_MAX));
+    return s->config.standardise ? 1 : fmaxf(SPREAD_MIN, fminf(std, SPREAD_MAX));
 }
 
 const float *scaling_observations(const struct scaling *s) {

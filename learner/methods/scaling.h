@@ -18,6 +18,8 @@
 // instead of 2,250 and 2,000), since a function that is steep there stays so when states spread
 // further. Mean and std are those of common/nn/normalizer.h: constant columns have no influence.
 //
+// A method that needs unit spread (standardise) has c = 1.
+//
 // Networks keep computing the same function when units change (common/nn/reparam.h).
 #ifndef SPUR_LEARNER_METHODS_SCALING_H
 #define SPUR_LEARNER_METHODS_SCALING_H
@@ -30,6 +32,7 @@
 struct scaling_config {
     int obs_dim;
     bool observations, rewards; // false: left as they are
+    bool standardise;           // c = 1: observations of any spread are divided by it
 };
 
 struct scaling {

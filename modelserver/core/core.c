@@ -107,15 +107,24 @@ uint64_t core_memory_bytes(const struct config *config, const struct task *task)
 // ---- pacing ----
 
 struct pacing_view core_pacing_view(const struct modelserver *ms) {
+    // A training is over when the learner has its model, if the method takes it.
+    uint64_t point = training_point(&ms->training, ms->ingest.steps);
+    if (point == 0 && learner_feed_owes_model(&ms->feed, ms->training.model)) {
+        point = ms->training.trained_for;
+    }
     // A method without a model waits for none: all its rollouts count as made.
     bool none = !ms->run.has_model, has_model = none || ms->training.model;
+    bool states = config_has_states(&ms->run.config);
+    bool filled = states ? ms->rollouts.states > 0 : none || ms->rollouts.filled;
     return (struct pacing_view){.steps = ms->ingest.steps,
                                 .updates = ms->feed.updates,
-                                .rollout_steps = none ? ms->ingest.steps : ms->rollouts.steps,
+                                .rollout_steps =
+                                    none || states ? ms->ingest.steps : ms->rollouts.steps,
+                                .updates_supplied = rollouts_updates_supplied(&ms->rollouts),
                                 .has_model = has_model,
-                                .ready = has_model && (none || ms->rollouts.filled),
+                                .ready = has_model && filled,
                                 .has_policy = learner_feed_has_newest_policy(&ms->feed),
-                                .training_point = training_point(&ms->training, ms->ingest.steps)};
+                                .training_point = point};
 }
 
 uint64_t core_steps_allowed(const struct modelserver *ms, char *why, size_t why_len) {

@@ -27,6 +27,7 @@ struct rollout_block {
     struct rollout_job job;
     struct rollout_rows out; // the answer
     bool is_fill;            // of D_model's first fill, else rollouts for real steps
+    bool sent;               // its states were sent to the learner
     // With this block the rollouts for real steps up to here are complete; 0: not yet.
     uint64_t through_steps;
 };

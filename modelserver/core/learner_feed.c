@@ -13,7 +13,8 @@ void learner_feed_init(struct learner_feed *f, const struct run_context *run, st
     *f = (struct learner_feed){.run = run, .outbox = outbox, .counters = counters, .env = env};
     struct policy shape = ms_policy(&run->config, run->task);
     policy_slots_init(&f->policies, &shape);
-    experience_queue_init(&f->queue, (uint32_t)run->task->obs_dim, (uint32_t)run->task->act_dim);
+    experience_queue_init(&f->queue, (uint32_t)run->task->obs_dim, (uint32_t)run->task->act_dim,
+                          config_has_states(&run->config));
 }
 
 void learner_feed_deinit(struct learner_feed *f) {
@@ -28,7 +29,7 @@ bool learner_feed_hello(struct learner_feed *f, struct peer *p, const struct wir
     f->learner = p;
     f->seen = true;
     uint64_t unconfirmed = f->queue.model_rows_unconfirmed;
-    experience_queue_hello(&f->queue, h->real_rows);
+    experience_queue_hello(&f->queue, h->real_rows, h->states);
     counters_add(f->counters, MS_model_rows_unconfirmed,
                  f->queue.model_rows_unconfirmed - unconfirmed);
     f->updates = h->updates;
@@ -105,11 +106,10 @@ bool learner_feed_is_up(const struct learner_feed *f) {
     return f->learner && peer_is_up(f->learner);
 }
 
-// The learner publishes after every round(G) updates, so the number of updates
-// tells which policy is the newest.
+// The learner publishes at fixed numbers of updates, so the number of updates tells
+// which policy is the newest.
 bool learner_feed_has_newest_policy(const struct learner_feed *f) {
-    uint64_t every = (uint64_t)llround(f->run->pacing.updates_per_step);
-    every = every < 1 ? 1 : every;
+    uint64_t every = config_publish_every(&f->run->config);
     return f->policy && f->policy->version >= f->learner_version &&
            f->policy->updates >= f->updates - f->updates % every;
 }
@@ -136,11 +136,16 @@ void learner_feed_add(struct learner_feed *f, struct rollout_block *b) {
     experience_queue_add(&f->queue, b);
 }
 
-bool learner_feed_next(const struct learner_feed *f, struct wire_experience *out, uint64_t steps) {
-    return experience_queue_next(&f->queue, out, f->env, steps);
+bool learner_feed_owes_model(const struct learner_feed *f, const struct model *model) {
+    return experience_queue_owes_model(&f->queue, model);
 }
 
-void learner_feed_sent(struct learner_feed *f, const struct wire_experience *sent) {
+bool learner_feed_next(const struct learner_feed *f, struct wire_msg *out, uint64_t steps,
+                       const struct model *model) {
+    return experience_queue_next(&f->queue, out, f->env, steps, model);
+}
+
+void learner_feed_sent(struct learner_feed *f, const struct wire_msg *sent) {
     experience_queue_sent(&f->queue, sent);
 }
 

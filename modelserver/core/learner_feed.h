@@ -59,8 +59,11 @@ uint64_t learner_feed_policy_ms(const struct learner_feed *f, uint64_t version);
 // rows are all sent return.
 bool learner_feed_has_room(const struct learner_feed *f); // for another block
 void learner_feed_add(struct learner_feed *f, struct rollout_block *b);
-bool learner_feed_next(const struct learner_feed *f, struct wire_experience *out, uint64_t steps);
-void learner_feed_sent(struct learner_feed *f, const struct wire_experience *sent);
+// model: the newest, or NULL.
+bool learner_feed_owes_model(const struct learner_feed *f, const struct model *model);
+bool learner_feed_next(const struct learner_feed *f, struct wire_msg *out, uint64_t steps,
+                       const struct model *model);
+void learner_feed_sent(struct learner_feed *f, const struct wire_msg *sent);
 struct rollout_block *learner_feed_take_delivered(struct learner_feed *f); // NULL: none
 bool learner_feed_is_drained(const struct learner_feed *f, uint64_t steps);
 

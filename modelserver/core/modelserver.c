@@ -19,6 +19,8 @@
 #include "modelserver/core/join.h"
 #include "modelserver/core/status_report.h"
 
+#define STATES_AHEAD 2 // distribution rollouts before their updates begin; pacing.mode ratio
+
 static void advance(struct modelserver *ms, uint64_t now_ms);
 
 // ---- life ----
@@ -95,6 +97,7 @@ static void on_hello(struct modelserver *ms, uint64_t now_ms, const struct net_p
         ingest_hello(&ms->ingest, p, joined.new_incarnation);
     } else if (p->role == WIRE_ROLE_LEARNER) {
         bool first = learner_feed_hello(&ms->feed, p, hello, joined.new_incarnation);
+        rollouts_hello(&ms->rollouts, hello->states);
         if (hello->model_rows == 0) {
             rollouts_empty_fill(&ms->rollouts);
         }
@@ -237,9 +240,11 @@ static void on_eval_report(struct modelserver *ms, uint64_t now_ms,
     const struct model *m = ms->training.model;
     uint64_t explore = ms->run.pacing.explore;
     uint64_t learnt = ms->ingest.steps > explore ? ms->ingest.steps - explore : 0;
+    double updates = pacing_steps_of(&ms->run.pacing, ms->feed.updates) *
+                     ms->run.pacing.updates_per_step; // after the warm start
     struct learning_curve_row figures = {
         .wall_seconds = (double)run_wall_ms(&ms->run, now_ms) * 1e-3,
-        .updates_per_step = learnt > 0 ? (double)ms->feed.updates / (double)learnt : (double)NAN,
+        .updates_per_step = learnt > 0 ? updates / (double)learnt : (double)NAN,
         .learner = ms->feed.progress.metrics,
     };
     if (ms->run.has_model) {
@@ -424,8 +429,16 @@ static void start_rollouts(struct modelserver *ms) {
         return;
     }
     // In lockstep they wait for the model and the policy of these steps.
-    if (ms->run.pacing.mode == PACING_RATIO || (view.has_policy && view.training_point == 0)) {
-        rollouts_start(&ms->rollouts, ms->ingest.steps, ms->training.model, ms->feed.policy);
+    bool overlaps = ms->run.pacing.mode == PACING_RATIO;
+    if (overlaps || (view.has_policy && view.training_point == 0)) {
+        view.ready = true;
+        view.updates_supplied = 0;
+        const struct rollout_progress progress = {
+            .updates = ms->feed.updates,
+            .due = pacing_updates_allowed(&ms->run.pacing, &view, NULL, 0),
+            .ahead = overlaps ? STATES_AHEAD : 0};
+        rollouts_start(&ms->rollouts, ms->ingest.steps, &progress, ms->training.model,
+                       ms->feed.policy);
     }
 }
 
@@ -450,12 +463,12 @@ static void send_experience(struct modelserver *ms, uint64_t now_ms) {
             rollouts_delivered(&ms->rollouts, delivered);
             continue;
         }
-        struct wire_msg msg = {.type = WIRE_EXPERIENCE};
-        if (!learner_feed_next(&ms->feed, &msg.experience, ms->ingest.steps) ||
+        struct wire_msg msg = {0};
+        if (!learner_feed_next(&ms->feed, &msg, ms->ingest.steps, ms->training.model) ||
             send_to_peer(ms, p, now_ms, &msg) != 0) {
             return;
         }
-        learner_feed_sent(&ms->feed, &msg.experience);
+        learner_feed_sent(&ms->feed, &msg);
     }
 }
 

@@ -19,7 +19,8 @@ struct pacing pacing_make(const struct config *config) {
                            .explore = config_explore_end(config),
                            .steps_max = config_steps_max(config),
                            .slack = slack > slack_min ? slack : slack_min,
-                           .train_every = config->model.train_every_steps};
+                           .train_every = config->model.train_every_steps,
+                           .warm_start = config_warm_start(config)};
 }
 
 uint64_t pacing_training_point(const struct pacing *p, uint64_t steps) {
@@ -30,14 +31,19 @@ uint64_t pacing_training_point(const struct pacing *p, uint64_t steps) {
 }
 
 uint64_t pacing_updates_due(const struct pacing *p, uint64_t steps) {
-    if (steps <= p->explore) {
+    if (steps < p->explore) {
         return 0;
     }
-    return (uint64_t)floor(p->updates_per_step * (double)(steps - p->explore));
+    return p->warm_start + (uint64_t)floor(p->updates_per_step * (double)(steps - p->explore));
 }
 
 uint64_t pacing_updates_total(const struct pacing *p) {
     return pacing_updates_due(p, p->steps_max);
+}
+
+double pacing_steps_of(const struct pacing *p, uint64_t updates) {
+    uint64_t after = updates > p->warm_start ? updates - p->warm_start : 0;
+    return (double)after / p->updates_per_step;
 }
 
 static uint64_t least(uint64_t a, uint64_t b) {
@@ -67,8 +73,16 @@ uint64_t pacing_updates_allowed(const struct pacing *p, const struct pacing_view
     uint64_t total = pacing_updates_total(p);
     uint64_t slack = p->mode == PACING_RATIO ? p->slack : 0;
     uint64_t steps = least(v->steps, v->rollout_steps + slack);
+    if (p->mode == PACING_LOCKSTEP && v->training_point > p->explore) {
+        // The updates of a training point follow its training.
+        steps = least(steps, v->training_point - 1);
+    }
     double allowed = p->updates_per_step * (double)(steps - least(steps, p->explore));
-    allowed += p->updates_per_step * (double)slack;
+    allowed += p->updates_per_step * (double)slack + (double)p->warm_start;
+    if (v->updates_supplied > 0 && allowed > (double)v->updates_supplied) {
+        explain(why, why_len, "the next distribution rollout");
+        return least(v->updates_supplied, total);
+    }
     if (allowed >= (double)total) {
         explain(why, why_len, "nothing: all updates of the run are allowed");
         return total;
@@ -108,7 +122,7 @@ static uint64_t lockstep_steps(const struct pacing *p, const struct pacing_view 
 
 static uint64_t ratio_steps(const struct pacing *p, const struct pacing_view *v, char *why,
                             size_t why_len) {
-    double by_updates = (double)p->explore + (double)v->updates / p->updates_per_step;
+    double by_updates = (double)p->explore + pacing_steps_of(p, v->updates);
     uint64_t limit = (uint64_t)floor(by_updates) + p->slack;
     uint64_t due = pacing_updates_due(p, v->steps);
     if (why && v->updates < due) {

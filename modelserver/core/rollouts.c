@@ -18,12 +18,18 @@ static uint64_t least(uint64_t a, uint64_t b) {
 }
 
 static uint32_t block_rollouts(const struct config *config) {
+    if (config_has_states(config)) {
+        return (uint32_t)config->dhmbpo.starts;
+    }
     uint32_t n = BLOCK_ROWS_MAX / (uint32_t)config_rollout_length_max(config);
     n = n < 1 ? 1 : n;
     return n < ROLLOUT_BLOCK ? n : ROLLOUT_BLOCK;
 }
 
 static uint32_t block_rows(const struct config *config) {
+    if (config_has_states(config)) {
+        return (uint32_t)config_states_max(config);
+    }
     return block_rollouts(config) * (uint32_t)config_rollout_length_max(config);
 }
 
@@ -84,13 +90,34 @@ void rollouts_empty_fill(struct rollouts *r) {
 
 void rollouts_skip_learnt(struct rollouts *r, uint64_t updates, uint64_t steps) {
     const struct pacing *p = &r->run->pacing;
-    double behind = (double)updates / p->updates_per_step;
+    double behind = pacing_steps_of(p, updates);
     double slack = p->mode == PACING_RATIO ? (double)p->slack : 0;
     uint64_t made = behind > slack ? (uint64_t)floor(behind - slack) : 0;
     made = least(p->explore + made, steps);
     if (made > r->steps && r->filled) {
         r->steps = r->requested_steps = made;
     }
+}
+
+void rollouts_hello(struct rollouts *r, uint64_t states) {
+    r->states = r->states_requested = states;
+}
+
+uint64_t rollouts_updates_supplied(const struct rollouts *r) {
+    const struct config *c = &r->run->config;
+    return config_has_states(c) ? r->states * c->dhmbpo.states_every : 0;
+}
+
+// The next distribution rollout. False: its updates are not due, or too far ahead.
+static bool begin_states(struct rollouts *r, const struct rollout_progress *p) {
+    const struct config *c = &r->run->config;
+    uint64_t first = r->states_requested * c->dhmbpo.states_every; // update that it serves
+    if (p->due <= first || p->updates + (uint64_t)p->ahead * c->dhmbpo.states_every < first) {
+        return false;
+    }
+    r->batch = (struct rollout_batch){.number = r->states_requested++,
+                                      .total = (uint64_t)c->dhmbpo.starts * ROLLOUT_REPEATS};
+    return true;
 }
 
 // Sets r->batch to the next batch of rollouts. False: there is none to be made.
@@ -131,22 +158,26 @@ static struct rollout_block *free_block(struct rollouts *r) {
     return NULL;
 }
 
-void rollouts_start(struct rollouts *r, uint64_t steps, struct model *model,
-                    struct policy_version *policy) {
+void rollouts_start(struct rollouts *r, uint64_t steps, const struct rollout_progress *progress,
+                    struct model *model, struct policy_version *policy) {
     CHECK(!r->running);
-    if (r->batch.requested == r->batch.total && !begin_batch(r, steps)) {
+    bool states = config_has_states(&r->run->config);
+    bool next = states || r->batch.requested == r->batch.total;
+    if (next && !(states ? begin_states(r, progress) : begin_batch(r, steps))) {
         return;
     }
     struct rollout_block *b = free_block(r);
     uint64_t count = least(r->batch.total - r->batch.requested, r->block_rollouts);
     b->is_fill = r->batch.is_fill;
     b->through_steps = 0;
+    b->sent = false;
     b->job = (struct rollout_job){.number = r->batch.number,
                                   .total = r->batch.total,
                                   .first = r->batch.requested,
                                   .count = (uint32_t)count,
                                   .length = (uint32_t)config_rollout_length(&r->run->config, steps),
                                   .env_rows = steps,
+                                  .rows_min = states ? r->run->config.dhmbpo.states : 0,
                                   .model = model_ref(model),
                                   .policy = policy_ref(policy)};
     r->batch.requested += count;
@@ -171,7 +202,9 @@ void rollouts_done(struct rollouts *r, uint64_t now_ms, const struct rollout_blo
 void rollouts_delivered(struct rollouts *r, struct rollout_block *b) {
     r->count += b->job.count;
     r->rows += b->out.rows;
-    if (!b->is_fill) {
+    if (config_has_states(&r->run->config)) {
+        r->states += b->job.number == r->states && b->sent;
+    } else if (!b->is_fill) {
         r->steps = b->through_steps > 0 ? b->through_steps : r->steps;
     } else if (b->job.number == r->fill_number && r->fill_total > 0) {
         r->fill_done = b->job.first + b->job.count;

@@ -2,6 +2,10 @@
 // Rollouts of the model. First the fill of D_model: as many as the learner should
 // have before it learns. Then rollout.per_step for each real step, in batches for
 // the steps that arrived together. A batch is made block by block.
+//
+// For a method that takes states: distribution rollouts, each one block, which serve
+// a number of updates each (dhmbpo.states_every). Number d serves the updates after d
+// times as many.
 #ifndef SPUR_MODELSERVER_CORE_ROLLOUTS_H
 #define SPUR_MODELSERVER_CORE_ROLLOUTS_H
 
@@ -12,6 +16,13 @@
 #include "modelserver/core/counters.h"
 #include "modelserver/core/jobs.h"
 #include "modelserver/core/run_context.h"
+
+// For a method that takes states: how far the learner is.
+struct rollout_progress {
+    uint64_t updates; // that it has made
+    uint64_t due;     // that it may make, as far as real steps go
+    int ahead;        // distribution rollouts that may be made before their updates begin
+};
 
 struct rollout_batch {
     bool is_fill;
@@ -28,8 +39,9 @@ struct rollouts {
     bool running;
     uint32_t block_rollouts; // in a block at most
     struct rollout_batch batch;
-    uint64_t requested_steps; // rollouts for real steps up to here are requested
-    uint64_t fill_requested;  // rollouts of the fill that are requested
+    uint64_t requested_steps;          // rollouts for real steps up to here are requested
+    uint64_t fill_requested;           // rollouts of the fill that are requested
+    uint64_t states, states_requested; // distribution rollouts: the learner has, are requested
     struct rate rows_rate;
     uint64_t last_count, last_rows; // of the last block: mean length
     // Part of the checkpoint.
@@ -53,13 +65,19 @@ void rollouts_empty_fill(struct rollouts *r);
 // steps behind them were made before, so they are not made twice.
 void rollouts_skip_learnt(struct rollouts *r, uint64_t updates, uint64_t steps);
 
-// Starts the next block if rollouts for `steps` real steps are still to be made.
-// None may be running, and a block must be free.
-void rollouts_start(struct rollouts *r, uint64_t steps, struct model *model,
-                    struct policy_version *policy);
+// The learner said Hello and has so many distribution rollouts.
+void rollouts_hello(struct rollouts *r, uint64_t states);
+// Updates that the distribution rollouts at the learner serve; 0 without such.
+uint64_t rollouts_updates_supplied(const struct rollouts *r);
+
+// Starts the next block if rollouts for `steps` real steps, or for the learner's
+// progress, are still to be made. None may be running, and a block must be free.
+void rollouts_start(struct rollouts *r, uint64_t steps, const struct rollout_progress *progress,
+                    struct model *model, struct policy_version *policy);
 // A block was made.
 void rollouts_done(struct rollouts *r, uint64_t now_ms, const struct rollout_block *b);
-// All rows of a block were sent to the learner: it is free again.
+// All rows of a block were sent to the learner, or it is of a distribution rollout
+// that the learner has already: it is free again.
 void rollouts_delivered(struct rollouts *r, struct rollout_block *b);
 
 #endif

@@ -68,14 +68,16 @@ static void learner(const struct modelserver *ms, uint64_t now_ms, struct wire_s
 
 static void pacing(const struct modelserver *ms, struct wire_status *out) {
     struct pacing_view view = core_pacing_view(ms);
+    double learnt = pacing_steps_of(&ms->run.pacing, ms->feed.updates);
     uint64_t explore = ms->run.pacing.explore;
     out->has_pacing = true;
     snprintf(out->pacing_mode, sizeof(out->pacing_mode), "%s",
              ms->run.pacing.mode == PACING_LOCKSTEP ? "lockstep" : "ratio");
     out->updates_per_step = ms->run.pacing.updates_per_step;
     out->updates_per_step_achieved =
-        ms->ingest.steps > explore ? (double)ms->feed.updates / (double)(ms->ingest.steps - explore)
-                                   : (double)NAN;
+        ms->ingest.steps > explore
+            ? learnt * ms->run.pacing.updates_per_step / (double)(ms->ingest.steps - explore)
+            : (double)NAN;
     out->updates_allowed = pacing_updates_allowed(&ms->run.pacing, &view, NULL, 0);
     out->steps_allowed = core_steps_allowed(ms, NULL, 0);
 }

@@ -189,7 +189,7 @@ static void draw_starts(struct rollout *r, struct rollout_rows *out, const struc
         draw_words(r, RNG_ROLLOUT_START, job, n, 0, 1);
         for (uint32_t i = 0; i < n; i++) {
             size_t from = below(r, RNG_ROLLOUT_START, job, i, (uint32_t)job->env_rows);
-            memcpy(out->obs + (first + i) * o, env->obs + from * o, o * sizeof(float));
+            memcpy(out->obs + (out->rows + first + i) * o, env->obs + from * o, o * sizeof(float));
         }
     }
 }
@@ -360,17 +360,28 @@ static uint32_t advance(struct rollout *r, struct rollout_rows *out, const struc
     return keep(r, out, n, step + 1 == job->length);
 }
 
-void rollout_run(struct rollout *r, struct rollout_rows *out, const struct rollout_job *job,
-                 const struct env_columns *env) {
+// Appends the rows of the job's rollouts to out.
+static void run_once(struct rollout *r, struct rollout_rows *out, const struct rollout_job *job,
+                     const struct env_columns *env) {
     CHECK(job->count <= ROLLOUT_BLOCK);
-    CHECK((uint64_t)job->count * job->length <= out->rows_max);
-    CHECK(job->env_rows > 0);
-    CHECK(job->env_rows < UINT32_MAX);
-    out->rows = 0;
-    out->terminated = out->not_finite = 0;
+    CHECK(out->rows + (uint64_t)job->count * job->length <= out->rows_max);
     draw_starts(r, out, job, env);
     uint32_t n = job->count;
     for (uint32_t step = 0; step < job->length && n > 0; step++) {
         n = advance(r, out, job, n, step);
     }
+}
+
+void rollout_run(struct rollout *r, struct rollout_rows *out, const struct rollout_job *job,
+                 const struct env_columns *env) {
+    CHECK(job->env_rows > 0);
+    CHECK(job->env_rows < UINT32_MAX);
+    out->rows = 0;
+    out->terminated = out->not_finite = 0;
+    struct rollout_job part = *job;
+    int repeats = 0;
+    do {
+        run_once(r, out, &part, env);
+        part.first += part.count;
+    } while (out->rows < job->rows_min && ++repeats < ROLLOUT_REPEATS);
 }

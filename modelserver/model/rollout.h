@@ -23,14 +23,17 @@
 #include "modelserver/model/versions.h"
 
 #define ROLLOUT_BLOCK 4096 // rollouts in a block at most
+#define ROLLOUT_REPEATS 20
 
 struct rollout_job {
-    uint64_t number;     // of the batch; below 2^40
-    uint64_t total;      // rollouts in the batch
-    uint64_t first;      // of this block, in the batch
-    uint32_t count;      // in this block, at most ROLLOUT_BLOCK
-    uint32_t length;     // k
-    uint64_t env_rows;   // start states are sampled from rows below this
+    uint64_t number;   // of the batch; below 2^40
+    uint64_t total;    // rollouts in the batch
+    uint64_t first;    // of this block, in the batch
+    uint32_t count;    // in this block, at most ROLLOUT_BLOCK
+    uint32_t length;   // k
+    uint64_t env_rows; // start states are sampled from rows below this
+    // Rollouts are repeated until there are so many rows, at most ROLLOUT_REPEATS times; 0: once.
+    uint64_t rows_min;
     struct model *model; // the job holds references
     struct policy_version *policy;
 };
@@ -53,7 +56,8 @@ void rollout_destroy(struct rollout **rollout);
 uint64_t rollout_memory_bytes(const struct ensemble *e, const struct policy *p,
                               enum task_termination termination);
 
-// out: at least count * length rows.
+// out: at least max(rows_min - 1, 0) + count * length rows. Repetition i has the rollouts from
+// first + i * count in the batch.
 void rollout_run(struct rollout *rollout, struct rollout_rows *out, const struct rollout_job *job,
                  const struct env_columns *env);
 

@@ -35,6 +35,9 @@ void model_slots_init(struct model_slots *s, const struct ensemble *e,
         s->slot[i].params = xfloats(s->params);
         s->slot[i].normalizer = xfloats(s->normalizer);
         s->slot[i].termination = s->termination > 0 ? xfloats(s->termination) : NULL;
+        s->slot[i].params_len = s->params;
+        s->slot[i].normalizer_len = s->normalizer;
+        s->slot[i].termination_len = s->termination;
     }
 }
 

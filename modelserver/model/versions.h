@@ -30,6 +30,7 @@ struct model {
     float *params;      // ensemble_params()
     float *normalizer;  // ensemble_normalizer_floats(): of inputs and targets
     float *termination; // termination_params(); NULL where there are no heads
+    size_t params_len, normalizer_len, termination_len; // floats of these
     int members, elites;
     int elite[ENSEMBLE_MEMBERS_MAX];         // best first
     float holdout_mse[ENSEMBLE_MEMBERS_MAX]; // of each member's best weights

@@ -47,6 +47,14 @@ static void use(const struct wire_msg *msg) {
     case WIRE_EXPERIENCE:
         read_rows(&msg->experience.rows);
         break;
+    case WIRE_ENSEMBLE:
+        read_all(msg->model.params, msg->model.params_len * sizeof(float));
+        read_all(msg->model.normalizer, msg->model.normalizer_len * sizeof(float));
+        read_all(msg->model.termination, msg->model.termination_len * sizeof(float));
+        break;
+    case WIRE_STATES:
+        read_all(msg->states.obs, sizeof(float) * msg->states.rows * msg->states.obs_dim);
+        break;
     case WIRE_POLICY:
         read_all(msg->policy.params, msg->policy.params_len * sizeof(float));
         break;
@@ -138,7 +146,7 @@ int main(int argc, char **argv) {
     struct wire *wire = wire_create();
     static struct wire_msg msg;
     static uint8_t original[1 << 16], changed[1 << 17];
-    for (int type = WIRE_HELLO; type <= WIRE_STATUS; type++) {
+    for (int type = WIRE_HELLO; type <= WIRE_TYPE_LAST; type++) {
         const void *data;
         size_t len;
         wire_sample(&msg, (enum wire_type)type);

@@ -69,6 +69,7 @@ static void hello(struct wire_hello *h) {
     h->policy_version = 6;
     h->real_rows = 5000;
     h->model_rows = 400000;
+    h->states = 17;
     h->environments = 16;
 }
 
@@ -101,6 +102,34 @@ static void progress(struct wire_progress *p) {
     metrics_set(&p->metrics, "critic_loss", 0.5);
     metrics_set(&p->metrics, "actor_loss", -30.25);
     text(p->waiting, "for a grant");
+}
+
+static void model(struct wire_model *m) {
+    static const float weights[5] = {0.5f, -0.25f, 1, 2, -3}, normalizer[4] = {1, 0, -1, 0.125f};
+    static const float termination[2] = {0, -4};
+    *m = (struct wire_model){.seq = 4,
+                             .version = 2,
+                             .env_rows = 6000,
+                             .params_len = 5,
+                             .params = weights,
+                             .normalizer_len = 4,
+                             .normalizer = normalizer,
+                             .termination_len = 2,
+                             .termination = termination,
+                             .elites = 3,
+                             .elite = {2, 0, 7}};
+}
+
+static void states(struct wire_states *s) {
+    static const float numbers[6] = {0.5f, -0.25f, 1, 2, -3, 1e6f};
+    *s = (struct wire_states){.seq = 5,
+                              .number = 12,
+                              .model_version = 2,
+                              .policy_version = 11,
+                              .policy_updates = 240,
+                              .rows = 2,
+                              .obs_dim = 3,
+                              .obs = numbers};
 }
 
 static void actor(struct wire_actor_status *a, unsigned i) {
@@ -299,6 +328,12 @@ void wire_sample(struct wire_msg *msg, enum wire_type type) {
         break;
     case WIRE_EXPERIENCE:
         experience(&msg->experience);
+        break;
+    case WIRE_ENSEMBLE:
+        model(&msg->model);
+        break;
+    case WIRE_STATES:
+        states(&msg->states);
         break;
     case WIRE_GRANT:
         msg->grant.updates_allowed = 20000;

@@ -269,6 +269,122 @@ def sac(prefix="sac", rates=(3e-3, 3e-3, 3e-3), norm_max=None, count=2):
     put(f"{prefix}.after.log_alpha", torch.cat([log_alpha.detach(), state["exp_avg"], state["exp_avg_sq"]]))
 
 
+def dhmbpo():
+    """One update of double-horizon MBPO: policy gradient through H steps of an ensemble, targets, critics with
+    layer norm, bounds of values. Rows end by a rule, and predictions are clipped."""
+    H, steps, tile, tiles, members, count = 12, 3, 32, 2, 3, 4
+    B, T = tile * tiles, 1 + O
+    discount, alpha, target_entropy, norm_max = 0.9, 0.17, -1.5, 0.02
+    offset, scale, end_value = 0.3, 1.7, -0.9
+    low, high, clip = -0.9, 0.8, 1.1  # of observation 1; of observations 2 and 3
+    pair, elites = (3, 1), ((0, 2), (2, 1), (1, 0))  # members of the two tiles at each step
+    policy_dims, model_dims, critic_dims = [O, H, H, 2 * A], [O + A, H, H, 2 * T], [O + A, H, H, 1]
+
+    def blocks(name, dims, copies, gain):
+        flat = torch.cat([network("unused", dims, gain) for _ in range(copies)]).detach()
+        del tensors["unused"]
+        return put(name, flat.float())
+
+    actor = blocks("dhmbpo.policy", policy_dims, 1, 1.5).requires_grad_()
+    model = blocks("dhmbpo.model", model_dims, members, 1.0)
+    highest = put("dhmbpo.max_logvar", 0.5 + 0.1 * torch.randn(T))
+    lowest = put("dhmbpo.min_logvar", -3 + 0.1 * torch.randn(T))
+    critics = blocks("dhmbpo.critic", critic_dims, count, 1.0).requires_grad_()
+    target = put("dhmbpo.critic.target", (critics + 0.1 * torch.randn(critics.numel())).float())
+    units = put("dhmbpo.observations", torch.cat([0.1 * torch.randn(O), 0.5 + torch.rand(O)]))
+    inputs = put("dhmbpo.inputs", torch.cat([0.1 * torch.randn(O + A), 0.5 + torch.rand(O + A)]))
+    targets = put("dhmbpo.targets", torch.cat([0.1 * torch.randn(T), 0.2 + 0.3 * torch.rand(T)]))
+    start = put("dhmbpo.obs", 0.5 * torch.randn(B, O))
+    noise = put("dhmbpo.noise", torch.randn(steps + 1, B, A))
+    xi = torch.randn(steps, B, T)
+    xi[:, :, 0] = 0
+    xi = put("dhmbpo.target_noise", xi)
+
+    def norm(x, block):
+        mean, std = block.chunk(2)
+        return (x - mean) / std
+
+    def value(flat, k, x):
+        flat, at = flat.chunk(count)[k], 0
+        for i, (fan_in, out) in enumerate(zip(critic_dims, critic_dims[1:])):
+            x = F.layer_norm(x, (fan_in,), eps=1e-5) if i > 0 else x
+            x = F.linear(x, flat[at:at + fan_in * out].view(out, fan_in), flat[at + fan_in * out:at + (fan_in + 1) * out])
+            at += (fan_in + 1) * out
+            x = F.silu(x) if i < len(critic_dims) - 2 else x
+        return x.squeeze(-1)
+
+    def act(obs, t):
+        mu, log_std = run(actor, policy_dims, norm(obs, units), F.silu).chunk(2, -1)
+        normal = torch.distributions.Normal(mu, log_std.clamp(-20, 2).exp())
+        squash = torch.distributions.transforms.TanhTransform(cache_size=1)
+        action = squash(mu + normal.stddev * noise[t])
+        return action, torch.distributions.TransformedDistribution(normal, [squash]).log_prob(action).sum(-1)
+
+    obs, alive, weight, total = start, torch.ones(B).double(), 1.0, 0.0
+    mean, spread = targets.chunk(2)
+    rewards, log_probs, lives, first = [], [], [alive], None
+    for t in range(steps):
+        action, log_prob = act(obs, t)
+        first = action if first is None else first
+        x = norm(torch.cat([obs, action], -1), inputs)
+        out = torch.cat([run(model.chunk(members)[elites[t][j]], model_dims, x[j * tile:(j + 1) * tile], F.silu)
+                         for j in range(tiles)])
+        m, raw = out.chunk(2, -1)
+        logvar = highest - F.softplus(highest - raw)
+        logvar = lowest + F.softplus(logvar - lowest)
+        y = mean + spread * (m + torch.exp(logvar / 2) * xi[t])
+        rewards.append((y[:, 0] - offset) / scale)
+        log_probs.append(log_prob)
+        obs = obs + y[:, 1:]
+        ended = (obs[:, 1] <= low) | (obs[:, 1] >= high)
+        alive = alive * (~ended).double()
+        lives.append(alive)
+        obs = torch.cat([obs[:, :2], obs[:, 2:4].clamp(-clip, clip), obs[:, 4:]], -1)
+    last_action, last_log_prob = act(obs, steps)
+    assert 0.3 < alive.mean() < 0.9 and (obs[:, 2:4].abs() == clip).float().mean() > 0.05
+    ends = sum(discount**(t + 1) * (lives[t] - lives[t + 1]) * end_value for t in range(steps))
+
+    # Bounds of the first batch, and targets.
+    living = torch.cat([r[n > 0] for r, n in zip(rewards, lives)]).detach().sort().values
+    rank = [int(q * (len(living) - 1) + 0.5) for q in (0.01, 0.99)]
+    entropy = alpha * max(0, -target_entropy)
+    lower = (min(living[rank[0]].item(), 0) - entropy) / (1 - discount)
+    upper = (max(living[rank[1]].item(), 0) + entropy) / (1 - discount)
+    centre, width = (upper + lower) / 2, (upper - lower) / 2
+    put("dhmbpo.bounds", torch.tensor([lower, upper], dtype=torch.float64))
+    last_x = torch.cat([norm(obs, units), last_action], -1)
+    first_x = torch.cat([norm(start, units), first], -1).detach()
+    tail = discount**steps * alive
+
+    def sum_of(r):
+        return r[0] + ends + sum(discount**t * lives[t] * (r[t] - alpha * log_probs[t]) for t in range(1, steps))
+
+    with torch.no_grad():
+        least = torch.min(*(value(target, k, last_x) for k in pair)).clamp(-1, 1) * width + centre
+        y = (sum_of(rewards) + tail * (least - alpha * last_log_prob) - centre) / width
+    put("dhmbpo.target", y)
+    q = torch.stack([value(critics, k, first_x) for k in range(count)])
+    loss = sum(0.5 * F.mse_loss(one, y) for one in q)
+    put("dhmbpo.critic.gradient", torch.autograd.grad(loss, critics)[0])
+    adam = torch.optim.Adam([critics], lr=1e-3)
+    critics.grad = tensors["dhmbpo.critic.gradient"].clone()
+    adam.step()
+    put("dhmbpo.after.critic", critics)
+    put("dhmbpo.after.critic.target", target.lerp(critics.detach(), 0.05))
+    frozen = critics.detach()
+    last = centre + width * torch.stack([value(frozen, k, last_x) for k in range(count)]).mean(0)
+    returns = sum_of(rewards) - alpha * log_probs[0] + tail * (last - alpha * last_log_prob)
+    actor_loss = -returns.mean()
+    gradient = torch.autograd.grad(actor_loss, actor)[0]
+    norm_of = gradient.norm()
+    assert norm_of > norm_max
+    put("dhmbpo.gradient", gradient * norm_max / norm_of)
+    for metric, number in {"critic_loss": loss.detach() * width**2, "actor_loss": actor_loss,
+                           "entropy": -log_probs[0].mean(), "q_mean": centre + width * q.mean(),
+                           "gradient_norm": norm_of, "alive": alive.mean()}.items():
+        put(f"dhmbpo.metrics.{metric}", number.view(1))
+
+
 def write(path):
     """Writes the safetensors format directly; float64 comes first, so that it stays aligned."""
     header = {"__metadata__": {"made_by": "make_golden.py", "torch": torch.__version__}}
@@ -295,4 +411,6 @@ policy("silu_policy", (O, 12, 20, 2 * A), F.silu)
 torch.manual_seed(3)
 sac("clipped_sac", (1e-3, 4e-3, 2e-3), 0.1)
 sac("four_sac", count=4)
+torch.manual_seed(5)
+dhmbpo()
 write(sys.argv[1])

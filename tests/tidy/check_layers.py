@@ -41,8 +41,12 @@ BELOW = {
     "actor": "common/base common/io common/config common/task common/nn proto daemon actor/env "
              "actor/env/process actor/env/env_factory",  # spur-actor runs plug-ins
 
-    "learner/replay": "common/base",  # what methods sample from
-    "learner/methods": "common/base common/config common/task common/nn proto learner/replay",
+    # What methods learn from.
+    "learner/replay": "common/base",
+    "learner/states": "common/base",
+    "learner/dynamics": "common/base common/config common/task common/nn proto",
+    "learner/methods": "common/base common/config common/task common/nn proto learner/replay "
+                       "learner/states learner/dynamics",
     "learner": "common/base common/io common/config common/task common/nn proto daemon "
                "learner/replay learner/methods",
 
@@ -75,6 +79,7 @@ PART_OF = {
     "common/config/keys": "common/config/config",  # the table of keys
     "common/config/methods": "common/config/config",  # the table of methods
     "common/nn/gemm_table": "common/nn/gemm",
+    "common/nn/mlp_layer": "common/nn/mlp",
     "learner/core": "learner/learner",  # the inside of struct learner
     "proto/wire_parts": "proto/wire",
 }

@@ -287,9 +287,9 @@ static void keys_of_other_methods_are_refused(void **state) {
     expect_refusal("sac:\n  target_entropy: car\n",
                    "t.yaml:2: sac.target_entropy: expected a number or auto, found \"car\"");
     expect_refusal("method: dreamer\n",
-                   "t.yaml:1: method: expected mbpo or sac, found \"dreamer\"");
+                   "t.yaml:1: method: expected mbpo, sac or dhmbpo, found \"dreamer\"");
     expect_refusal("method: sac\nmodel:\n  members: 3\n",
-                   "t.yaml:3: model.members: method sac does not use it; used by: mbpo");
+                   "t.yaml:3: model.members: method sac does not use it; used by: mbpo, dhmbpo");
     expect_refusal("sac:\n  real_ratio: 0.5\nmethod: sac\n",
                    "t.yaml:2: sac.real_ratio: method sac does not use it; used by: mbpo");
     expect_refusal("\"\":\n  method: sac\n",

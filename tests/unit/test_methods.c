@@ -42,17 +42,43 @@ static void fill(struct replay *r, float base, int rows) {
 
 struct buffers {
     struct replay d_env, d_model;
+    struct states states;
+    struct dynamics dynamics;
     struct method_source source;
 };
 
-static void set_up(struct buffers *b, bool model) {
+// A random ensemble, and the observations of D_env as states.
+static void set_up_states(struct buffers *b, const struct config *c) {
+    struct replay_rows rows = replay_part(&b->d_env, 0);
+    states_init(&b->states, OBS, 2, ROWS);
+    states_add(&b->states, rows.obs, ROWS);
+    dynamics_init(&b->dynamics, c, fixture_task());
+    struct dynamics *d = &b->dynamics;
+    ensemble_init(d->params, &d->ensemble, 3);
+    ensemble_normalizer_identity(d->normalizer, &d->ensemble);
+    d->version = 1;
+    d->elites = d->ensemble.members;
+    for (int i = 0; i < d->elites; i++) {
+        d->elite[i] = i;
+    }
+    b->source.states = &b->states;
+    b->source.dynamics = &b->dynamics;
+}
+
+static void set_up(struct buffers *b, const struct config *c) {
+    unsigned needs = method_info(c->method)->needs;
     *b = (struct buffers){0};
     fill(&b->d_env, 0, ROWS);
-    fill(&b->d_model, MODEL_BASE, model ? ROWS : 0);
+    fill(&b->d_model, MODEL_BASE, needs & METHOD_MODEL_ROWS ? ROWS : 0);
     b->source = (struct method_source){.d_env = &b->d_env, .d_model = &b->d_model};
+    if (needs & METHOD_STATES) {
+        set_up_states(b, c);
+    }
 }
 
 static void tear_down(struct buffers *b) {
+    states_deinit(&b->states);
+    dynamics_deinit(&b->dynamics);
     replay_deinit(&b->d_env);
     replay_deinit(&b->d_model);
 }
@@ -65,7 +91,7 @@ static void every_method_keeps_its_promises(void **state) {
         struct config c = config_of(all[i]);
         assert_true(method->memory(&c, fixture_task()) > 0);
         struct buffers b;
-        set_up(&b, method_info(all[i])->needs & METHOD_MODEL_ROWS);
+        set_up(&b, &c);
         void *one = method->create(&c, fixture_task()), *two = method->create(&c, fixture_task());
 
         // Figures: the declared names in their order, finite.
@@ -127,11 +153,13 @@ static int model_rows_in_batch(enum method_id id, const struct method_source *so
 static void batches_have_the_rows_of_their_method(void **state) {
     (void)state;
     struct buffers b;
-    set_up(&b, true);
+    struct config c = config_of(METHOD_mbpo);
+    set_up(&b, &c);
     assert_int_equal(model_rows_in_batch(METHOD_mbpo, &b.source), 38); // 40 - int(0.05 * 40)
     assert_int_equal(model_rows_in_batch(METHOD_sac, &b.source), 0);
     tear_down(&b);
-    set_up(&b, false);
+    c = config_of(METHOD_sac);
+    set_up(&b, &c);
     assert_int_equal(model_rows_in_batch(METHOD_mbpo, &b.source), 0); // before the first rollouts
     assert_int_equal(model_rows_in_batch(METHOD_sac, &b.source), 0);
     tear_down(&b);

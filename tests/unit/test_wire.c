@@ -52,6 +52,15 @@ static void assert_same_policy(struct wire_policy *a, const struct wire_policy *
     a->params = b->params;
 }
 
+static void assert_same_model(struct wire_model *a, const struct wire_model *b) {
+    assert_memory_equal(a->params, b->params, sizeof(float) * b->params_len);
+    assert_memory_equal(a->normalizer, b->normalizer, sizeof(float) * b->normalizer_len);
+    assert_memory_equal(a->termination, b->termination, sizeof(float) * b->termination_len);
+    a->params = b->params;
+    a->normalizer = b->normalizer;
+    a->termination = b->termination;
+}
+
 // Compares pointed-to data, then everything else as memory.
 static void assert_same(struct wire_msg *a, const struct wire_msg *b) {
     assert_int_equal(a->type, b->type);
@@ -61,6 +70,14 @@ static void assert_same(struct wire_msg *a, const struct wire_msg *b) {
         break;
     case WIRE_EXPERIENCE:
         assert_same_rows(&a->experience.rows, &b->experience.rows);
+        break;
+    case WIRE_ENSEMBLE:
+        assert_same_model(&a->model, &b->model);
+        break;
+    case WIRE_STATES:
+        assert_memory_equal(a->states.obs, b->states.obs,
+                            sizeof(float) * b->states.rows * b->states.obs_dim);
+        a->states.obs = b->states.obs;
         break;
     case WIRE_POLICY:
         assert_same_policy(&a->policy, &b->policy);
@@ -93,7 +110,7 @@ static void pack(const void **data, size_t *len, enum wire_type type) {
 
 static void every_message_arrives_as_sent(void **state) {
     (void)state;
-    for (int type = WIRE_HELLO; type <= WIRE_STATUS; type++) {
+    for (int type = WIRE_HELLO; type <= WIRE_TYPE_LAST; type++) {
         const void *data;
         size_t len;
         pack(&data, &len, (enum wire_type)type);
@@ -109,7 +126,7 @@ static void every_message_arrives_as_sent(void **state) {
         assert_string_not_equal(wire_type_name((enum wire_type)type), "unknown");
     }
     assert_string_equal(wire_type_name(0), "unknown");
-    assert_string_equal(wire_type_name(WIRE_STATUS + 1), "unknown");
+    assert_string_equal(wire_type_name(WIRE_TYPE_LAST + 1), "unknown");
 }
 
 // Equal relu layers travel in the short form, which older programs read; other shapes do not.
