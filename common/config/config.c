@@ -27,7 +27,8 @@
 #define C_TYPE_BOOL bool
 #define C_TYPE_LIST struct config_list
 #define C_TYPE_NAME                                                                                \
-    enum method_id : 1, enum pacing_mode : 1, enum task_termination : 1, enum model_targets : 1,   \
+    enum method_id : 1, enum pacing_mode : 1, enum pacing_training : 1, enum task_termination : 1, \
+        enum model_targets : 1,                                                                    \
         enum model_stop : 1, enum explore_noise : 1, enum sac_activation : 1, enum compute_kernels
 #define ASSERT_TYPE(section, key, kind, ...)                                                       \
     _Static_assert(_Generic(((struct config *)0)->section.key, C_TYPE_##kind : 1, default : 0),    \
@@ -49,6 +50,7 @@ const int config_key_count = (int)(sizeof(config_keys) / sizeof(config_keys[0]))
 // Enums of names are set and read as int.
 _Static_assert(sizeof(enum method_id) == sizeof(int), "names are stored as int");
 _Static_assert(sizeof(enum pacing_mode) == sizeof(int), "names are stored as int");
+_Static_assert(sizeof(enum pacing_training) == sizeof(int), "names are stored as int");
 _Static_assert(sizeof(enum model_targets) == sizeof(int), "names are stored as int");
 _Static_assert(sizeof(enum model_stop) == sizeof(int), "names are stored as int");
 _Static_assert(sizeof(enum task_termination) == sizeof(int), "names are stored as int");

@@ -22,6 +22,12 @@
 
 #define CONFIG_ENVS_PER_ACTOR_MAX 256
 
+// Whether acting and learning go on while the ensemble is trained, or wait for it.
+enum pacing_training {
+    PACING_TRAINING_OVERLAP,
+    PACING_TRAINING_WAIT,
+};
+
 enum pacing_mode {
     PACING_LOCKSTEP, // the exact order of Algorithm 2, one actor, reproducible to the bit
     PACING_RATIO,    // the same ratio on average, bounded slack, all processes overlap
@@ -102,6 +108,7 @@ struct config {
     struct {
         enum pacing_mode mode;
         double updates_per_step; // G, the update-to-data ratio
+        enum pacing_training training;
         uint64_t slack_steps;    // ratio: real steps that acting or learning may be ahead
     } pacing;
     struct {

@@ -86,6 +86,9 @@
     X(pacing, slack_steps, U64, "25", 1, 1e6, "steps",                                             \
       "pacing.mode ratio: the number of steps that acting or learning may be ahead of the "        \
       "other")                                                                                     \
+    X(pacing, training, NAME, "overlap", 0, 0, "overlap|wait",                                     \
+      "pacing.mode ratio: steps and updates go on while the ensemble is trained, with the one "    \
+      "before (overlap), or wait for the new one, and all cores train it")                         \
     X(model, members, INT, "7", 1, 32, "", "networks in the ensemble")                             \
     X(model, elites, INT, "5", 1, 32, "",                                                          \
       "members with the lowest holdout error, which predict the rollouts")                         \
@@ -214,7 +217,7 @@
       "threads of an update, at most 2; 0: 2 if there are two cores")                              \
     X(compute, modelserver_threads, INT, "0", 0, 1024, "threads",                                  \
       "threads that train the ensemble, at most one per member; 0: all cores but two, at "         \
-      "least 1")
+      "least 1, or all cores with pacing.training wait")
 
 enum config_kind {
     CONFIG_STRING,

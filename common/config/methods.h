@@ -30,8 +30,9 @@ enum method_needs {
     X(sac, METHOD_REAL_ROWS, "sac",                                                                \
       "pacing.updates_per_step=1;sac.discount=0.99;sac.discount_rise=[];sac.target_entropy=auto")  \
     X(dhmbpo, METHOD_REAL_ROWS | METHOD_MODEL | METHOD_STATES, "model rollout sac dhmbpo",         \
-      "pacing.updates_per_step=1;model.members=8;model.elites=8;model.hidden=[];"                  \
-      "model.hidden_width=200;model.hidden_layers=4;model.train_every_steps=1000;"                 \
+      "pacing.updates_per_step=1;pacing.training=wait;model.members=8;model.elites=8;"             \
+      "model.hidden=[];model.hidden_width=200;model.hidden_layers=4;"                              \
+      "model.train_every_steps=1000;"                                                              \
       "model.stop=budget;model.steps_max=2500;model.targets=normalized;"                           \
       "rollout.schedule=[5,15,5,20];rollout.epoch_steps=1000;sac.hidden=[];sac.hidden_width=256;"  \
       "sac.hidden_layers=2;sac.activation=silu;sac.layer_norm=true;sac.critics=4;"                 \

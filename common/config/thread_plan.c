@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // The defaults of compute.learner_threads and compute.modelserver_threads.
-// The defaults of compute.learner_threads and compute.modelserver_threads.
 #include "common/config/thread_plan.h"
 
 #include <stdio.h>
@@ -14,7 +13,8 @@ static int clamp(int n, int low, int high) {
 
 struct thread_plan thread_plan_divide(const struct config *c, int cores) {
     int learner = c->compute.learner_threads, modelserver = c->compute.modelserver_threads;
-    int rest = modelserver ? modelserver : cores - THREAD_PLAN_LEARNER_MAX;
+    bool waits = c->pacing.training == PACING_TRAINING_WAIT; // trainings have all cores
+    int rest = modelserver ? modelserver : waits ? cores : cores - THREAD_PLAN_LEARNER_MAX;
     return (struct thread_plan){
         .learner = clamp(learner ? learner : cores, 1, THREAD_PLAN_LEARNER_MAX),
         .modelserver = config_has_model(c) ? clamp(rest, 1, c->model.members) : 0,

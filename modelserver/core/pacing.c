@@ -20,6 +20,8 @@ struct pacing pacing_make(const struct config *config) {
                            .steps_max = config_steps_max(config),
                            .slack = slack > slack_min ? slack : slack_min,
                            .train_every = config->model.train_every_steps,
+                           .waits = config->pacing.mode == PACING_LOCKSTEP ||
+                                    config->pacing.training == PACING_TRAINING_WAIT,
                            .warm_start = config_warm_start(config)};
 }
 
@@ -71,10 +73,10 @@ uint64_t pacing_updates_allowed(const struct pacing *p, const struct pacing_view
         return 0;
     }
     uint64_t total = pacing_updates_total(p);
-    uint64_t slack = p->mode == PACING_RATIO ? p->slack : 0;
+    bool trains = p->waits && v->training_point > p->explore;
+    uint64_t slack = p->mode == PACING_RATIO && !trains ? p->slack : 0;
     uint64_t steps = least(v->steps, v->rollout_steps + slack);
-    if (p->mode == PACING_LOCKSTEP && v->training_point > p->explore) {
-        // The updates of a training point follow its training.
+    if (trains) { // the updates of a training point follow its training
         steps = least(steps, v->training_point - 1);
     }
     double allowed = p->updates_per_step * (double)(steps - least(steps, p->explore));
@@ -132,10 +134,14 @@ static uint64_t ratio_steps(const struct pacing *p, const struct pacing_view *v,
         snprintf(why, why_len, "the learner: real steps may be at most %llu ahead",
                  (unsigned long long)p->slack);
     }
-    // Steps must not pass the next training point while a training is due or running.
-    if (v->training_point > 0 && v->training_point + p->train_every < limit) {
-        limit = v->training_point + p->train_every;
-        explain(why, why_len, "the training of the model: another one would be due");
+    // Steps must not pass the next training point while a training is due or running, or this one
+    // if they wait for it.
+    uint64_t most = v->training_point + (p->waits ? 0 : p->train_every);
+    if (v->training_point > 0 && most < limit) {
+        limit = most;
+        explain(why, why_len,
+                p->waits ? "the training of the model"
+                         : "the training of the model: another one would be due");
     }
     return limit;
 }

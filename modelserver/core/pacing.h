@@ -21,6 +21,7 @@ struct pacing {
     uint64_t steps_max;      // of the run
     uint64_t slack;          // ratio, in steps; at least 1 / G
     uint64_t train_every;    // F
+    bool waits;              // acting and learning wait for trainings
     uint64_t warm_start;     // W, updates due at the end of exploration
 };
 struct pacing pacing_make(const struct config *config);

@@ -156,7 +156,8 @@ static const char *state_name(const struct modelserver *ms) {
     if (!ms->training.model) {
         return "training the first model";
     }
-    return ms->rollouts.filled ? "learning" : "filling D_model";
+    bool fills = !config_has_states(&ms->run.config) && !ms->rollouts.filled;
+    return fills ? "filling D_model" : "learning";
 }
 
 // If all connected actors wait for their environments: the reason of one of them; else NULL.
