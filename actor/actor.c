@@ -41,6 +41,7 @@ struct actor {
 
     struct wire_credit credit;
     uint64_t policy_asked_ms; // time of the last request to the learner
+    bool policy_awaited;      // credit has come after a pause: its answer is awaited before a step
     bool policy_unchanged;    // its answer contained no newer policy
     uint64_t policy_broken;   // version that produced a non-finite action
     uint64_t acked_ms;        // last new acknowledgement, or last time with nothing in flight
@@ -102,10 +103,14 @@ static bool policy_suffices(const struct actor *a) {
             (a->controller.version > 0 && a->controller.version != a->policy_broken));
 }
 
+static bool has_credit(const struct actor *a) {
+    return a->steps < a->credit.steps_allowed;
+}
+
 // Independent of the connection: a disconnected actor continues while its credit and the
 // spool permit it.
 bool actor_may_step(const struct actor *a) {
-    return a->phase == PHASE_ACTING && a->steps < a->credit.steps_allowed && policy_suffices(a) &&
+    return a->phase == PHASE_ACTING && has_credit(a) && policy_suffices(a) && !a->policy_awaited &&
            !spool_full(a->spool);
 }
 
@@ -127,7 +132,7 @@ static void describe_waiting(const struct actor *a, uint64_t now_ms, char *out, 
                  "acknowledgements: %llu rows are outstanding, the maximum "
                  "(network.unacked_rows_max)",
                  (unsigned long long)spool_rows(a->spool));
-    } else if (a->steps >= a->credit.steps_allowed) {
+    } else if (!has_credit(a)) {
         snprintf(out, out_len, "credit: %.200s",
                  a->credit.reason[0] ? a->credit.reason
                                      : "none received from the model server yet");
@@ -137,11 +142,12 @@ static void describe_waiting(const struct actor *a, uint64_t now_ms, char *out, 
     } else if (!a->who->learner) {
         snprintf(out, out_len, "a policy: start this actor with --learner ENDPOINT");
     } else {
+        uint64_t wanted = a->policy_awaited                  ? a->credit.newest_policy_version
+                          : a->credit.min_policy_version > 0 ? a->credit.min_policy_version
+                                                             : 1;
         session_waiting(&a->learner.session, now_ms, link, sizeof(link));
-        snprintf(
-            out, out_len, "policy %llu, has %llu%s%.180s",
-            (unsigned long long)(a->credit.min_policy_version ? a->credit.min_policy_version : 1),
-            (unsigned long long)a->controller.version, link[0] ? "; " : "", link);
+        snprintf(out, out_len, "policy %llu, has %llu%s%.180s", (unsigned long long)wanted,
+                 (unsigned long long)a->controller.version, link[0] ? "; " : "", link);
     }
 }
 
@@ -198,28 +204,30 @@ static void on_abandon(void *arg) {
     client_abandon(&((struct actor *)arg)->server);
 }
 
-// Requests a policy: at once if one is required, at intervals if a newer one exists.
-static void ask_policy(struct actor *a, uint64_t now_ms) {
+// Requests a policy for the next steps: at once if one is required, at intervals if a newer one
+// exists. Without credit none: it would be old when its turn comes. True: a request was sent.
+static bool ask_policy(struct actor *a, uint64_t now_ms) {
     bool newer = a->credit.newest_policy_version > a->controller.version ||
                  a->credit.min_policy_version > a->controller.version;
-    bool needed = a->steps < a->credit.steps_allowed && !policy_suffices(a);
-    if (!a->who->learner || a->phase != PHASE_ACTING || !(newer || needed)) {
-        return;
+    bool acts = has_credit(a) && !next_is_random(a);
+    bool needed = has_credit(a) && !policy_suffices(a);
+    if (!a->who->learner || a->phase != PHASE_ACTING || !((newer && acts) || needed)) {
+        return false;
     }
     // No delay for a policy that is required and exists, a short one for a newer policy, a
     // longer one after an answer without a policy.
     uint64_t gap_ms = a->policy_unchanged ? ACTOR_POLICY_RETRY_MS
                       : needed && newer   ? 0
                                           : ACTOR_POLICY_GAP_MS;
-    if (a->policy_asked_ms != 0 && now_ms - a->policy_asked_ms < gap_ms) {
-        return;
+    bool recently = a->policy_asked_ms != 0 && now_ms - a->policy_asked_ms < gap_ms;
+    if (recently || a->learner.session.state != SESSION_UP) {
+        return false;
     }
-    if (a->learner.session.state == SESSION_UP) {
-        a->policy_asked_ms = now_ms ? now_ms : 1;
-        a->learner.have_version = a->controller.version;
-        session_request(&a->learner.session, now_ms);
-        client_on_tick(&a->learner, now_ms);
-    }
+    a->policy_asked_ms = now_ms ? now_ms : 1;
+    a->learner.have_version = a->controller.version;
+    session_request(&a->learner.session, now_ms);
+    client_on_tick(&a->learner, now_ms);
+    return true;
 }
 
 static void send_goodbye(struct actor *a, uint64_t now_ms) {
@@ -355,13 +363,17 @@ static void on_credit(struct actor *a, uint64_t now_ms, const struct wire_credit
         credit->min_policy_version != a->credit.min_policy_version) {
         a->policy_unchanged = false;
     }
+    bool paused = !has_credit(a);
     a->credit = *credit;
-    ask_policy(a, now_ms);
+    bool asked = ask_policy(a, now_ms);
+    // After a pause the policy at hand may be old; the newest is a round trip away.
+    a->policy_awaited = a->policy_awaited || (paused && asked);
 }
 
 static void on_policy(struct actor *a, uint64_t now_ms, const struct wire_policy *policy) {
     char err[512];
     a->policy_unchanged = true;
+    a->policy_awaited = false;
     switch (policy_controller_load(&a->controller, policy, a->task, a->who->envs, now_ms, err,
                                    sizeof(err))) {
     case POLICY_CONTROLLER_LOADED:
@@ -444,6 +456,9 @@ void actor_on_tick(struct actor *a, uint64_t now_ms) {
     bool heartbeat_due = client_on_tick(&a->server, now_ms);
     if (a->phase == PHASE_JOINING) {
         return;
+    }
+    if (now_ms - a->policy_asked_ms >= ACTOR_POLICY_WAIT_MS) {
+        a->policy_awaited = false;
     }
     ask_policy(a, now_ms);
     client_on_tick(&a->learner, now_ms);

@@ -8,6 +8,8 @@
 //
 // - It steps only while the model server's credit, the policy's version and the space for
 //   unacknowledged rows permit it. Its status states which of them is missing.
+// - It fetches a policy only while it has credit. When credit comes after a pause, it first
+//   fetches the newest.
 // - It keeps each message until it is acknowledged (actor/spool.h). It resends after a new
 //   Welcome, after an Ack that shows a gap, and after a time without an Ack.
 // - Random streams are indexed by the actor's own counts of steps and episodes, so a
@@ -29,6 +31,7 @@
 #define ACTOR_LEAVE_MS 2000       // for the last acknowledgements when leaving
 #define ACTOR_POLICY_GAP_MS 20    // between requests for a policy that is newer but not required
 #define ACTOR_POLICY_RETRY_MS 100 // after an answer without a policy
+#define ACTOR_POLICY_WAIT_MS 100  // longest wait for one that is newer but not required
 // The actor leaves when more than one step in 10 is bad over a long time, or 20 in a row.
 #define ACTOR_BAD_WEIGHT 10
 #define ACTOR_BAD_MAX 200

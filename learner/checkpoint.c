@@ -170,29 +170,96 @@ static uint64_t mark_of(const struct checkpoint *cp) {
     return cp->updates + rows_added(cp);
 }
 
-static int save_learner(const struct checkpoint *cp, const char *path, char *err, size_t err_len) {
+struct checkpoint_copy {
+    const struct task *task;
+    const char *run_dir;
     struct meta meta;
-    make_meta(&meta, cp);
+    struct tensor tensors[METHOD_BLOCKS_MAX + COUNTERS];
+    int count;
+    char *data; // of all tensors
+    uint64_t mark;
+    struct policy policy_shape;
+    float *policy;
+    struct policy_file_info info;
+    char seed[24];
+};
+
+bool checkpoint_has_rows(const struct config *config) {
+    return (method_info(config->method)->needs & METHOD_MODEL_ROWS) != 0 &&
+           config->pacing.mode == PACING_LOCKSTEP;
+}
+
+// Copies the data of the tensors to which copy points.
+static void own_data(struct checkpoint_copy *copy) {
+    size_t bytes = 0, used = 0;
+    for (int i = 0; i < copy->count; i++) {
+        bytes += tensor_size(&copy->tensors[i]);
+    }
+    copy->data = xmalloc(bytes);
+    for (int i = 0; i < copy->count; i++) {
+        struct tensor *t = &copy->tensors[i];
+        memcpy(copy->data + used, t->data, tensor_size(t));
+        t->data = copy->data + used;
+        used += tensor_size(t);
+    }
+}
+
+static void copy_learner(struct checkpoint_copy *copy, const struct checkpoint *cp) {
     struct method_block blocks[METHOD_BLOCKS_MAX];
     int count = cp->method->blocks(cp->agent, blocks);
-    struct tensor tensors[METHOD_BLOCKS_MAX + COUNTERS];
+    struct tensor *tensors = copy->tensors;
     for (int i = 0; i < count; i++) {
         tensors[i] = tensor_f32(blocks[i].name, blocks[i].data, blocks[i].n);
     }
-    const uint64_t mark = mark_of(cp), added = rows_added(cp);
-    const uint64_t capacity = cp->d_model ? cp->d_model->capacity : 0;
+    const uint64_t added = rows_added(cp), capacity = cp->d_model ? cp->d_model->capacity : 0;
     tensors[count++] = tensor_u64("updates", &cp->updates, 1);
     tensors[count++] = tensor_u64("policy_version", &cp->policy_version, 1);
     tensors[count++] = tensor_u64("model_capacity", &capacity, 1);
     tensors[count++] = tensor_u64("model_rows_added", &added, 1);
-    tensors[count++] = tensor_u64("mark", &mark, 1);
+    tensors[count++] = tensor_u64("mark", &copy->mark, 1);
     const struct states *s = cp->d_states;
     if (s) {
         tensors[count++] = tensor_u64("states.number", &s->number, 1);
         tensors[count++] = tensor_u64("states.rows", s->len, (uint64_t)s->batches);
         tensors[count++] = tensor_f32("states", s->data, states_floats(s));
     }
-    return safetensors_write(path, tensors, count, meta.list, meta.n, err, err_len);
+    copy->count = count;
+    own_data(copy);
+}
+
+static void copy_policy(struct checkpoint_copy *copy, const struct checkpoint *cp) {
+    struct method_policy policy = cp->method->policy(cp->agent);
+    size_t n = policy_params(policy.shape);
+    copy->policy_shape = *policy.shape;
+    copy->policy = xfloats(n);
+    memcpy(copy->policy, policy.params, n * sizeof(float));
+    snprintf(copy->seed, sizeof(copy->seed), "%llu", (unsigned long long)cp->config->run.seed);
+    copy->info = (struct policy_file_info){
+        .task = cp->task->name,
+        .version = cp->policy_version,
+        .updates = cp->updates,
+        .more = {{"spur_version", SPUR_VERSION}, {"seed", copy->seed}},
+    };
+}
+
+struct checkpoint_copy *checkpoint_copy_create(const struct checkpoint *cp) {
+    struct checkpoint_copy *copy = xcalloc(1, sizeof(*copy));
+    copy->task = cp->task;
+    copy->run_dir = cp->run_dir;
+    copy->mark = mark_of(cp);
+    make_meta(&copy->meta, cp);
+    copy_learner(copy, cp);
+    copy_policy(copy, cp);
+    return copy;
+}
+
+void checkpoint_copy_destroy(struct checkpoint_copy **copy) {
+    if (*copy) {
+        free((*copy)->data);
+        free((*copy)->policy);
+    }
+    free(*copy);
+    *copy = NULL;
 }
 
 static const char *const column_names[REPLAY_COLUMNS] = {
@@ -204,10 +271,10 @@ static const char *const column_names[REPLAY_COLUMNS] = {
 };
 
 // The ring consists of one or two runs of rows: "obs" and the second one, "obs.2".
-static struct tensor column_tensor(const struct checkpoint *cp, enum replay_column c, int part) {
+static struct tensor column_tensor(const struct replay *d_model, enum replay_column c, int part) {
     char name[TENSOR_NAME_MAX];
     snprintf(name, sizeof(name), "%s%s", column_names[c], part == 0 ? "" : ".2");
-    struct replay_rows rows = replay_part(cp->d_model, part);
+    struct replay_rows rows = replay_part(d_model, part);
     const void *data[REPLAY_COLUMNS] = {
         [REPLAY_OBS] = rows.obs,
         [REPLAY_ACT] = rows.act,
@@ -216,24 +283,34 @@ static struct tensor column_tensor(const struct checkpoint *cp, enum replay_colu
         [REPLAY_TERMINATED] = rows.terminated,
     };
     bool flat = c == REPLAY_REWARD || c == REPLAY_TERMINATED;
-    uint64_t width = (uint64_t)(c == REPLAY_ACT ? cp->task->act_dim : cp->task->obs_dim);
+    uint64_t width = (uint64_t)(c == REPLAY_ACT ? d_model->act_dim : d_model->obs_dim);
     return tensor_make(name, c == REPLAY_TERMINATED ? TENSOR_U8 : TENSOR_F32, data[c], flat ? 1 : 2,
                        (uint64_t[]){rows.n, width});
 }
 
-static int save_model(const struct checkpoint *cp, const char *path, char *err, size_t err_len) {
+static int save_model(const struct replay *d_model, const char *task, uint64_t mark,
+                      const char *path, char *err, size_t err_len) {
     struct tensor tensors[2 * REPLAY_COLUMNS + 1];
     int n = 0;
-    const uint64_t mark = mark_of(cp);
     tensors[n++] = tensor_u64("mark", &mark, 1);
     // Both parts of a column are adjacent.
     for (int i = 0; i < 2 * REPLAY_COLUMNS; i++) {
-        if (replay_part(cp->d_model, i % 2).n > 0) {
-            tensors[n++] = column_tensor(cp, (enum replay_column)(i / 2), i % 2);
+        if (replay_part(d_model, i % 2).n > 0) {
+            tensors[n++] = column_tensor(d_model, (enum replay_column)(i / 2), i % 2);
         }
     }
-    const struct safetensors_meta meta = {"task", cp->task->name};
+    const struct safetensors_meta meta = {"task", task};
     return safetensors_write(path, tensors, n, &meta, 1, err, err_len);
+}
+
+// Without rows the file of a run that had them goes.
+static int save_rows(const struct checkpoint_copy *copy, const struct replay *d_model,
+                     const char *path, char *err, size_t err_len) {
+    if (d_model) {
+        return save_model(d_model, copy->task->name, copy->mark, path, err, err_len);
+    }
+    unlink(path);
+    return 0;
 }
 
 static int move_file(const char *from, const char *to, char *err, size_t err_len) {
@@ -252,9 +329,10 @@ static int move_up(const struct paths *p, char *err, size_t err_len) {
     return move_file(p->next, p->newest, err, err_len);
 }
 
-int checkpoint_save(const struct checkpoint *cp, char *err, size_t err_len) {
+int checkpoint_write(const struct checkpoint_copy *copy, const struct replay *d_model, char *err,
+                     size_t err_len) {
     struct paths p;
-    if (make_paths(&p, cp->run_dir, err, err_len) < 0) {
+    if (make_paths(&p, copy->run_dir, err, err_len) < 0) {
         return -1;
     }
     int rc = file_make_dirs(p.dir);
@@ -262,21 +340,13 @@ int checkpoint_save(const struct checkpoint *cp, char *err, size_t err_len) {
         snprintf(err, err_len, "%s: %s", p.dir, strerror(-rc));
         return -1;
     }
-    if (save_learner(cp, p.next, err, err_len) < 0 ||
-        (cp->d_model && save_model(cp, p.model, err, err_len) < 0) ||
-        move_up(&p, err, err_len) < 0) {
+    if (safetensors_write(p.next, copy->tensors, copy->count, copy->meta.list, copy->meta.n, err,
+                          err_len) < 0 ||
+        save_rows(copy, d_model, p.model, err, err_len) < 0 || move_up(&p, err, err_len) < 0) {
         return -1;
     }
-    char seed[24];
-    snprintf(seed, sizeof(seed), "%llu", (unsigned long long)cp->config->run.seed);
-    struct policy_file_info info = {
-        .task = cp->task->name,
-        .version = cp->policy_version,
-        .updates = cp->updates,
-        .more = {{"spur_version", SPUR_VERSION}, {"seed", seed}},
-    };
-    struct method_policy policy = cp->method->policy(cp->agent);
-    return policy_file_write(p.policy, policy.shape, policy.params, &info, err, err_len);
+    return policy_file_write(p.policy, &copy->policy_shape, copy->policy, &copy->info, err,
+                             err_len);
 }
 
 // ---- loading ----
@@ -377,7 +447,7 @@ static int read_part(struct replay_rows *rows, const struct safetensors *file,
     const struct tensor *columns[REPLAY_COLUMNS];
     *rows = (struct replay_rows){0};
     for (int c = 0; c < REPLAY_COLUMNS; c++) {
-        struct tensor want = column_tensor(cp, (enum replay_column)c, part);
+        struct tensor want = column_tensor(cp->d_model, (enum replay_column)c, part);
         columns[c] = safetensors_find(file, want.name);
         if (!columns[c]) {
             return c == 0 ? 0 : -1;
@@ -462,13 +532,14 @@ int checkpoint_load(struct checkpoint *cp, char *err, size_t err_len) {
         return -1;
     }
     char why[TEXT_MAX] = "no such file";
+    const bool rows = checkpoint_has_rows(cp->config);
     struct safetensors *model =
         cp->d_model && file_exists(p.model) ? safetensors_open(p.model, why, sizeof(why)) : NULL;
     uint64_t model_mark = 0, mark = 0;
     bool has_model = model && read_u64(model, "mark", &model_mark);
     int rc = 0;
     if (file_exists(p.next)) {
-        if (cp->d_model ? has_model && pair_complete(&p, &model_mark) : pair_complete(&p, NULL)) {
+        if (rows ? has_model && pair_complete(&p, &model_mark) : pair_complete(&p, NULL)) {
             rc = move_up(&p, err, err_len);
         } else {
             unlink(p.next);
@@ -493,7 +564,7 @@ int checkpoint_load(struct checkpoint *cp, char *err, size_t err_len) {
     if (rc == 1) {
         if (has_model && model_mark == mark) {
             take_model(cp, model, p.model);
-        } else if (cp->d_model) {
+        } else if (rows) {
             log_warn("%s does not match %s (%s); D_model starts empty", p.model, path,
                      model ? "the marks differ" : why);
         }

@@ -3,17 +3,24 @@
 //
 //   RUN_DIR/checkpoint/learner.safetensors           weights, moments, temperature, counters
 //   RUN_DIR/checkpoint/learner.previous.safetensors  the previous one
-//   RUN_DIR/checkpoint/replay_model.safetensors      D_model, oldest row first, if there is one
+//   RUN_DIR/checkpoint/replay_model.safetensors      D_model, oldest row first; lockstep only
 //   RUN_DIR/policy.safetensors                       the policy alone, for other programs
 //
-// D_env is not included: the model server stores it and sends it again. The learner
-// file and D_model share a mark (updates + model rows ever received). The order of
+// D_env is not included: the model server stores it and sends it again. D_model, which is by far
+// the largest part, is included in lockstep only, where a resumed learner continues with the same
+// bits. In ratio it starts empty, and the model server makes its first fill again.
+//
+// A checkpoint is copied, and the copy is written, which may happen on another thread. D_model is
+// not copied, so with D_model the trainer must wait for the writing.
+//
+// The learner file and D_model share a mark (updates + model rows ever received). The order of
 // writing leaves a matching pair after a crash at any instant: the new learner file
 // under a temporary name; then D_model, which replaces the old one (from here on
 // the new pair is valid); then the learner files are renamed.
 #ifndef SPUR_LEARNER_CHECKPOINT_H
 #define SPUR_LEARNER_CHECKPOINT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,8 +38,18 @@ struct checkpoint {
     uint64_t updates, policy_version;
 };
 
-// 0, or -1 with a sentence in err; then the previous checkpoint is still valid.
-int checkpoint_save(const struct checkpoint *c, char *err, size_t err_len);
+// Whether D_model is part of the checkpoints of a run.
+bool checkpoint_has_rows(const struct config *config);
+
+// A copy of everything but D_model, with its own memory; run_dir and task are borrowed.
+struct checkpoint_copy;
+struct checkpoint_copy *checkpoint_copy_create(const struct checkpoint *c);
+void checkpoint_copy_destroy(struct checkpoint_copy **copy);
+
+// Writes the files. d_model: its rows; NULL if they are not part of the checkpoint. 0, or -1 with
+// a sentence in err; then the previous checkpoint is still valid.
+int checkpoint_write(const struct checkpoint_copy *copy, const struct replay *d_model, char *err,
+                     size_t err_len);
 
 // Loads the newest readable checkpoint into c: agent is destroyed and replaced, d_model is
 // filled. 1; 0 without a checkpoint, and c is unchanged. -1 with a sentence in err: the

@@ -9,7 +9,6 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
-#include "learner/checkpoint.h"
 
 static struct trainer_command *new_command(enum trainer_command_kind kind, size_t rows) {
     struct trainer_command *command = xmalloc(sizeof(*command) + rows);
@@ -186,6 +185,7 @@ void trainer_destroy(struct trainer **t) {
     }
     states_deinit(&(*t)->d_states);
     dynamics_deinit(&(*t)->dynamics);
+    checkpoint_copy_destroy(&(*t)->copy);
     replay_deinit(&(*t)->d_model);
     replay_deinit(&(*t)->d_env);
     free(*t);
@@ -200,7 +200,25 @@ static void fail(struct trainer *t, const char *what) {
              what, (unsigned long long)t->updates);
 }
 
-static void save(struct trainer *t) {
+struct checkpoint_copy *trainer_take_copy(struct trainer *t) {
+    struct checkpoint_copy *copy = t->copy;
+    t->copy = NULL;
+    return copy;
+}
+
+void trainer_written(struct trainer *t, const char *why) {
+    if (!why) {
+        t->report.checkpoints++;
+        t->report.saved = true;
+        return;
+    }
+    // Not fatal: the disk may have space for the next one.
+    log_error("no checkpoint: %s", why);
+    snprintf(t->report.text, sizeof(t->report.text), "%s", why);
+    t->report.checkpoint_failures++;
+}
+
+static void save(struct trainer *t, bool later) {
     t->report.saved = false;
     if (t->report.failed) {
         return;
@@ -210,16 +228,15 @@ static void save(struct trainer *t) {
         return;
     }
     char err[TRAINER_TEXT_MAX];
+    bool rows = checkpoint_has_rows(&t->config);
     struct checkpoint checkpoint = checkpoint_of(t);
-    if (checkpoint_save(&checkpoint, err, sizeof(err)) < 0) {
-        // Not fatal: the disk may have space for the next one.
-        log_error("no checkpoint: %s", err);
-        snprintf(t->report.text, sizeof(t->report.text), "%s", err);
-        t->report.checkpoint_failures++;
+    t->copy = checkpoint_copy_create(&checkpoint);
+    if (later && !rows) {
         return;
     }
-    t->report.checkpoints++;
-    t->report.saved = true;
+    int rc = checkpoint_write(t->copy, rows ? &t->d_model : NULL, err, sizeof(err));
+    checkpoint_copy_destroy(&t->copy);
+    trainer_written(t, rc < 0 ? err : NULL);
 }
 
 void trainer_handle(struct trainer *t, struct trainer_command *command) {
@@ -245,11 +262,13 @@ void trainer_handle(struct trainer *t, struct trainer_command *command) {
             replay_resize(&t->d_model, command->model_capacity);
         }
         break;
+    case TRAINER_WRITTEN:
+        break;
     case TRAINER_CHECKPOINT:
-        save(t);
+        save(t, t->writes_later);
         break;
     case TRAINER_FINISH:
-        save(t);
+        save(t, false);
         t->report.finished = true;
         break;
     }

@@ -7,6 +7,9 @@
 // function of its commands. The method (methods/method.h) decides which rows an
 // update samples and what it computes.
 //
+// A checkpoint is copied in the trainer and may be written elsewhere: with `writes_later` the
+// copy is handed out by trainer_take_copy, and trainer_written reports its end.
+//
 // Losses or weights that are not finite stop it with an error; the last good
 // checkpoint is kept.
 #ifndef SPUR_LEARNER_TRAINER_H
@@ -18,6 +21,7 @@
 
 #include "common/config/config.h"
 #include "common/task/task.h"
+#include "learner/checkpoint.h"
 #include "learner/methods/method.h"
 #include "learner/replay.h"
 #include "proto/wire.h"
@@ -29,6 +33,7 @@ enum trainer_command_kind {
     TRAINER_MODEL,      // the newest ensemble
     TRAINER_STATES,     // the states of a distribution rollout
     TRAINER_GRANT,      // total of updates, and D_model's capacity
+    TRAINER_WRITTEN,    // nothing: wakes the thread (worker.h)
     TRAINER_CHECKPOINT, // write one
     TRAINER_FINISH,     // write the last one; no commands follow
 };
@@ -80,15 +85,17 @@ struct trainer {
     struct replay d_env, d_model; // copy of D_env; D_model, zero if the method needs none
     struct states d_states;       // these two likewise
     struct dynamics dynamics;
-    uint64_t updates;       // total
-    uint64_t publish_every; // updates between publications
+    uint64_t updates;             // total
+    uint64_t publish_every;       // updates between publications
+    bool writes_later;            // TRAINER_CHECKPOINT hands out a copy, unless it has D_model
+    struct checkpoint_copy *copy; // handed out next; NULL: none
     struct trainer_report report;
 };
 
 // The largest capacity of D_model during the run, in rows; 0 if the method needs none.
 uint64_t trainer_model_rows_max(const struct config *config);
 // Bytes of D_env's copy, of D_model at its largest or D_states, and of networks with moments and
-// scratch.
+// scratch. The copy of a checkpoint is not included: it lives for the time of its writing.
 void trainer_memory(uint64_t *real, uint64_t *model, uint64_t *networks,
                     const struct config *config, const struct task *task);
 
@@ -106,5 +113,10 @@ bool trainer_can_update(const struct trainer *t);
 bool trainer_update(struct trainer *t);
 
 struct method_policy trainer_policy(const struct trainer *t);
+
+// The copy that the last command left to be written (checkpoint.h). NULL: none. Gives.
+struct checkpoint_copy *trainer_take_copy(struct trainer *t);
+// It was written, or could not be: why, else NULL.
+void trainer_written(struct trainer *t, const char *why);
 
 #endif

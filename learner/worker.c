@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The thread, its queue of commands, and the shared report.
+// The thread, its queue of commands, the shared report, and the writing of checkpoints.
 #include "learner/worker.h"
 
 #include <pthread.h>
@@ -11,10 +11,12 @@
 
 #include "common/base/check.h"
 #include "common/base/queue.h"
+#include "learner/checkpoint_writer.h"
 
 struct worker {
     struct trainer *trainer; // used by the thread only
     struct queue *commands;
+    struct checkpoint_writer *writer;
     atomic_bool stop;
     worker_wake_fn *wake;
     void *wake_arg;
@@ -44,6 +46,34 @@ static void share(struct worker *w, bool published) {
     metrics_sum_clear(&t->report.sum);
 }
 
+// From the writer's thread. If the queue is full, the worker is not asleep.
+static void on_written(void *arg) {
+    struct worker *w = arg;
+    struct trainer_command *command = trainer_command_create(TRAINER_WRITTEN);
+    if (!queue_push(w->commands, command)) {
+        trainer_command_destroy(&command);
+    }
+}
+
+static void take_written(struct worker *w, bool wait) {
+    char err[TRAINER_TEXT_MAX];
+    int rc;
+    if (checkpoint_writer_result(w->writer, wait, &rc, err, sizeof(err))) {
+        trainer_written(w->trainer, rc < 0 ? err : NULL);
+    }
+}
+
+static void handle(struct worker *w, struct trainer_command *command) {
+    // One checkpoint is written at a time.
+    bool saves = command->kind == TRAINER_CHECKPOINT || command->kind == TRAINER_FINISH;
+    take_written(w, saves);
+    trainer_handle(w->trainer, command);
+    struct checkpoint_copy *copy = trainer_take_copy(w->trainer);
+    if (copy) {
+        checkpoint_writer_start(w->writer, copy);
+    }
+}
+
 static void *run(void *arg) {
     struct worker *w = arg;
     struct trainer *t = w->trainer;
@@ -52,7 +82,7 @@ static void *run(void *arg) {
             queue_pop(w->commands, trainer_can_update(t) ? 0 : UINT32_MAX);
         bool published = false, news = true;
         if (command) {
-            trainer_handle(t, command);
+            handle(w, command);
         } else if (trainer_can_update(t)) {
             published = trainer_update(t);
             news = published || t->report.idle;
@@ -65,11 +95,31 @@ static void *run(void *arg) {
     return NULL;
 }
 
+// Of a worker whose thread has ended, or was never started.
+static void release(struct worker *w) {
+    struct trainer_command *command;
+    checkpoint_writer_destroy(&w->writer);
+    while ((command = queue_pop(w->commands, 0))) {
+        trainer_command_destroy(&command);
+    }
+    queue_destroy(&w->commands);
+    pthread_mutex_destroy(&w->lock);
+    free(w->params);
+    free(w);
+}
+
 struct worker *worker_create(struct trainer *trainer, size_t commands_max, worker_wake_fn *wake,
                              void *arg, char *err, size_t err_len) {
     struct worker *w = xcalloc(1, sizeof(*w));
-    w->trainer = trainer;
     w->commands = queue_create(commands_max);
+    w->writer = checkpoint_writer_create(on_written, w, err, err_len);
+    if (!w->writer) {
+        queue_destroy(&w->commands);
+        free(w);
+        return NULL;
+    }
+    w->trainer = trainer;
+    trainer->writes_later = true;
     w->wake = wake;
     w->wake_arg = arg;
     pthread_mutex_init(&w->lock, NULL);
@@ -85,10 +135,7 @@ struct worker *worker_create(struct trainer *trainer, size_t commands_max, worke
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (rc != 0) {
         snprintf(err, err_len, "the training thread cannot be started: %s", strerror(rc));
-        pthread_mutex_destroy(&w->lock);
-        queue_destroy(&w->commands);
-        free(w->params);
-        free(w);
+        release(w);
         return NULL;
     }
     return w;
@@ -101,14 +148,7 @@ void worker_destroy(struct worker **w) {
     atomic_store(&(*w)->stop, true);
     queue_close((*w)->commands);
     pthread_join((*w)->thread, NULL);
-    struct trainer_command *command;
-    while ((command = queue_pop((*w)->commands, 0))) {
-        trainer_command_destroy(&command);
-    }
-    queue_destroy(&(*w)->commands);
-    pthread_mutex_destroy(&(*w)->lock);
-    free((*w)->params);
-    free(*w);
+    release(*w);
     *w = NULL;
 }
 

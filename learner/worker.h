@@ -4,8 +4,9 @@
 //   loop ──commands in order, bounded──▶ worker ──newest report, newest policy──▶ loop
 //
 // The worker executes all queued commands before the next update, so experience
-// never waits behind updates. It publishes its report and the newest policy under a
-// lock and wakes the loop; a slow loop sees only the newest ones.
+// never waits behind updates. Checkpoints are written by a thread of their own, from a
+// copy, except the last one and those with D_model. It publishes its report and the newest policy
+// under a lock and wakes the loop; a slow loop sees only the newest ones.
 #ifndef SPUR_LEARNER_WORKER_H
 #define SPUR_LEARNER_WORKER_H
 

@@ -44,10 +44,14 @@ static bool tensor_bytes(uint64_t *bytes, const struct tensor *t) {
     return n <= INT64_MAX;
 }
 
-static uint64_t tensor_elements(const struct tensor *t) {
+size_t tensor_size(const struct tensor *t) {
     uint64_t bytes;
     CHECK(tensor_bytes(&bytes, t));
-    return bytes / types[t->type].size;
+    return (size_t)bytes;
+}
+
+static uint64_t tensor_elements(const struct tensor *t) {
+    return tensor_size(t) / types[t->type].size;
 }
 
 struct tensor tensor_make(const char *name, enum tensor_type type, const void *data, int dims,

@@ -32,6 +32,7 @@ struct tensor tensor_make(const char *name, enum tensor_type type, const void *d
                           const uint64_t *shape);
 struct tensor tensor_f32(const char *name, const float *data, uint64_t n); // one dimension
 struct tensor tensor_u64(const char *name, const uint64_t *data, uint64_t n);
+size_t tensor_size(const struct tensor *t); // bytes of its data
 
 // Writes a file. Returns 0, or -1 with a message in err.
 int safetensors_write(const char *path, const struct tensor *tensors, int tensor_count,

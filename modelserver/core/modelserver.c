@@ -361,7 +361,7 @@ void ms_on_stored(struct modelserver *ms, uint64_t now_ms, struct store_batch *b
 void ms_on_fit(struct modelserver *ms, uint64_t now_ms, struct ms_fit_job *job) {
     switch (training_done(&ms->training, now_ms, job)) {
     case TRAINING_NEW_MODEL:
-        saving_request(&ms->saving);
+        saving_new_model(&ms->saving, ms->training.trainings);
         break;
     case TRAINING_KEPT_MODEL:
         break;

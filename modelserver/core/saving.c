@@ -27,6 +27,10 @@ void saving_check_interval(struct saving *s, uint64_t now_ms, uint64_t steps) {
     s->checkpoint_id = steps > s->checkpoint_id ? steps : s->checkpoint_id;
 }
 
+void saving_new_model(struct saving *s, uint64_t trainings) {
+    s->due = s->due || trainings == 1 || s->run->pacing.mode == PACING_LOCKSTEP;
+}
+
 void saving_request(struct saving *s) {
     s->due = true;
 }

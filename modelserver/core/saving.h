@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Checkpoints of the model server: every checkpoint.every_s seconds, after each
-// training, and at the end of the run.
+// Checkpoints of the model server: after the first training, every checkpoint.every_s
+// seconds, and at the end of the run; in lockstep after each training, too. A resumed run in
+// ratio trains an older model again at once, so that its writes do not grow with its trainings.
 #ifndef SPUR_MODELSERVER_CORE_SAVING_H
 #define SPUR_MODELSERVER_CORE_SAVING_H
 
@@ -30,6 +31,8 @@ void saving_state(const struct saving *s, struct ms_state *out);
 void saving_restore(struct saving *s, const struct ms_state *from);
 // While the run goes on: a checkpoint, of the learner too, is due when the interval is over.
 void saving_check_interval(struct saving *s, uint64_t now_ms, uint64_t steps);
+// A training ended with a new model; trainings: how many have.
+void saving_new_model(struct saving *s, uint64_t trainings);
 void saving_request(struct saving *s);
 bool saving_is_idle(const struct saving *s); // none due, none running
 // Starts the one that is due. None may be running.

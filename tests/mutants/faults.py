@@ -873,8 +873,8 @@ faults(
 faults(
     "actor/actor.c",
     ("actor-step-beyond-credit",
-     "a->steps < a->credit.steps_allowed && policy_suffices(a)",
-     "a->steps <= a->credit.steps_allowed && policy_suffices(a)",
+     "return a->steps < a->credit.steps_allowed;",
+     "return a->steps <= a->credit.steps_allowed;",
      "actor"),
     ("actor-random-off-by-one",
      "return a->steps < a->credit.random_steps;",

@@ -225,6 +225,55 @@ static void waits_for_the_required_policy(void **state) {
     world_free(w);
 }
 
+// Many actors take turns: each fetches a policy for its own turn alone, and acts by it.
+static void a_policy_is_fetched_for_its_turn(void **state) {
+    (void)state;
+    struct world *w = world_make(false);
+    welcome(w);
+    credit(w, 2, 2, 0, 1); // random steps need none
+    step(w);
+    for (uint64_t newest = 2; newest <= 9; newest++) {
+        credit(w, 2, 2, 0, newest);
+        pass(w, 200);
+    }
+    assert_int_equal(count_sent(w, WIRE_POLICY_GET), 0);
+    credit(w, 3, 2, 0, 9); // its turn
+    assert_int_equal(count_sent(w, WIRE_POLICY_GET), 1);
+    give_policy(w, 9);
+    step(w);
+    assert_int_equal(steps_taken, 3);
+
+    w->count = 0;
+    credit(w, 3, 2, 0, 20); // others act
+    pass(w, 200);
+    assert_int_equal(count_sent(w, WIRE_POLICY_GET), 0);
+    credit(w, 4, 2, 0, 20);
+    assert_int_equal(count_sent(w, WIRE_POLICY_GET), 1);
+    assert_false(actor_may_step(w->actor)); // although policy 9 would suffice
+    assert_non_null(strstr(line_of(w).waiting, "policy 20, has 9"));
+    give_policy(w, 20);
+    step(w);
+    assert_int_equal(find_sent(w, WIRE_TRANSITIONS, 0)->msg.transitions.policy_version, 20);
+
+    // A policy of the last 20 ms is new enough.
+    credit(w, 5, 2, 0, 21);
+    assert_true(actor_may_step(w->actor));
+    step(w);
+
+    // The wait is short: without an answer it acts by the policy at hand.
+    pass(w, 50);
+    credit(w, 6, 2, 0, 30);
+    assert_false(actor_may_step(w->actor));
+    pass(w, ACTOR_POLICY_WAIT_MS);
+    assert_true(actor_may_step(w->actor));
+    give_policy(w, 30);
+
+    // With credit left, a newer policy does not stop it.
+    credit(w, 9, 2, 0, 31);
+    assert_true(actor_may_step(w->actor));
+    world_free(w);
+}
+
 static void versions_never_decrease(void **state) {
     (void)state;
     struct world *w = world_make(false);
@@ -569,6 +618,7 @@ int main(void) {
         cmocka_unit_test(a_full_socket_loses_nothing),
         cmocka_unit_test(a_server_that_lost_rows_is_not_trusted),
         cmocka_unit_test(waits_for_the_required_policy),
+        cmocka_unit_test(a_policy_is_fetched_for_its_turn),
         cmocka_unit_test(versions_never_decrease),
         cmocka_unit_test(requests_pause_without_a_new_policy),
         cmocka_unit_test(policies_that_do_not_fit_are_refused),

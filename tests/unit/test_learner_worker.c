@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Shows that the worker thread executes commands in order between updates, that a late
-// reader of its reports gets the newest policy and complete sums, and that its results
-// have the bits of a trainer without a thread. Also run under the thread sanitizer.
+// reader of its reports gets the newest policy and complete sums, that its results
+// have the bits of a trainer without a thread, and that checkpoints do not stop updates.
+// Also run under the thread sanitizer.
 #include "learner/worker.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "common/base/check.h"
@@ -144,11 +148,91 @@ static void test_a_full_queue_is_reported(void **state) {
     fixture_remove(dir);
 }
 
+static struct trainer_report report_when(struct worker *w, float *params,
+                                         bool (*done)(const struct trainer_report *)) {
+    struct trainer_report report;
+    uint64_t version, updates, until = clock_ms() + 60000;
+    do {
+        worker_take(w, &report, params, &version, &updates);
+        nap();
+    } while (!done(&report) && clock_ms() < until);
+    return report;
+}
+
+static bool updated_100(const struct trainer_report *r) {
+    return r->updates >= 100;
+}
+
+static bool one_failed(const struct trainer_report *r) {
+    return r->checkpoint_failures == 1;
+}
+
+static bool one_written(const struct trainer_report *r) {
+    return r->checkpoints == 1;
+}
+
+static bool finished(const struct trainer_report *r) {
+    return r->finished;
+}
+
+// The disk is a pipe that nobody reads: the checkpoint does not end, and updates go on.
+static void test_updates_go_on_while_a_checkpoint_is_written(void **state) {
+    (void)state;
+    char dir[PATH_MAX], folder[PATH_MAX], pipe[PATH_MAX], err[256];
+    fixture_folder(dir);
+    assert_int_equal(file_join(folder, sizeof(folder), dir, "checkpoint"), 0);
+    assert_int_equal(mkdir(folder, 0700), 0);
+    int len = snprintf(pipe, sizeof(pipe), "%.3000s/learner.next.safetensors.tmp.%d", folder,
+                       (int)getpid());
+    assert_true(len > 0 && mkfifo(pipe, 0600) == 0);
+    struct config config = fixture_config();
+    struct trainer *t = make(&config, dir);
+    struct worker *w = worker_create(t, 16, wake, NULL, err, sizeof(err));
+    assert_non_null(w);
+    float *params = xfloats(fixture_sac(t)->sac.policy_n);
+    assert_true(worker_submit(w, rows(0, 50)));
+    assert_true(worker_submit(w, trainer_command_create(TRAINER_CHECKPOINT)));
+    assert_true(worker_submit(w, grant(100)));
+    struct trainer_report report = report_when(w, params, updated_100);
+    assert_int_equal(report.updates, 100);
+    assert_int_equal(report.checkpoints + report.checkpoint_failures, 0);
+
+    // A pipe cannot be synced: the checkpoint fails, and is reported while the worker is idle.
+    int end = open(pipe, O_RDONLY | O_NONBLOCK);
+    assert_true(end >= 0);
+    char bytes[4096];
+    struct pollfd readable = {.fd = end, .events = POLLIN};
+    while (poll(&readable, 1, 10000) > 0 && read(end, bytes, sizeof(bytes)) > 0) {
+    }
+    report = report_when(w, params, one_failed);
+    assert_int_equal(report.checkpoint_failures, 1);
+    close(end);
+    unlink(pipe);
+
+    // The last checkpoint waits for the one that is being written.
+    assert_true(worker_submit(w, trainer_command_create(TRAINER_CHECKPOINT)));
+    report = report_when(w, params, one_written);
+    assert_int_equal(report.checkpoints, 1);
+    assert_true(worker_submit(w, trainer_command_create(TRAINER_CHECKPOINT)));
+    assert_true(worker_submit(w, trainer_command_create(TRAINER_FINISH)));
+    report = report_when(w, params, finished);
+    assert_int_equal(report.checkpoints, 3);
+    assert_true(report.saved);
+    worker_destroy(&w);
+    trainer_destroy(&t);
+    t = make(&config, dir);
+    assert_int_equal(t->updates, 100);
+    trainer_destroy(&t);
+    free(params);
+    fixture_remove(dir);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bits_as_without_a_thread),
         cmocka_unit_test(test_data_does_not_wait_for_updates),
         cmocka_unit_test(test_a_full_queue_is_reported),
+        cmocka_unit_test(test_updates_go_on_while_a_checkpoint_is_written),
     };
     return cmocka_run_group_tests_name("learner worker", tests, NULL, NULL);
 }

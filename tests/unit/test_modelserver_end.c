@@ -157,6 +157,45 @@ static void a_run_ends_when_it_is_solved(void **state) {
     assert_int_equal(ms_phase(w.ms), MS_STOPPED);
 }
 
+// Number of checkpoints at the end of a whole run. F is 10, so there are four trainings.
+static int saves_of_a_run(void) {
+    world_meet_learner(&w);
+    world_meet_actor(&w);
+    uint64_t seq = world_walk(&w, 1, 20);
+    assert_int_equal(w.saves, 1); // the first model
+    while (world_status(&w)->env_steps < 60) {
+        seq = world_walk(&w, seq, 60);
+        world_learn(&w, LEARNER);
+    }
+    assert_int_equal(w.fits, 5);
+    return w.saves;
+}
+
+// The ensemble is the larger part of what a run writes.
+static void in_ratio_trainings_are_not_saved_one_by_one(void **state) {
+    (void)state;
+    w.config.checkpoint.every_s = 1000;
+    world_restart(&w);
+    assert_int_equal(saves_of_a_run(), 1);
+    world_tick(&w, 999000);
+    assert_int_equal(w.saves, 1);
+    world_tick(&w, 1000);
+    assert_int_equal(w.saves, 2);
+    // A resumed run trains the model that its checkpoint lacks.
+    int fits = w.fits;
+    w.saved_state.trained_for = 20;
+    world_restart(&w);
+    world_hello(&w, LEARNER, WIRE_ROLE_LEARNER, "learner", 2);
+    assert_int_equal(w.fits, fits + 1);
+}
+
+static void in_lockstep_each_training_is_saved(void **state) {
+    (void)state;
+    w.config.checkpoint.every_s = 1000;
+    world_restart(&w);
+    assert_int_equal(saves_of_a_run(), 5);
+}
+
 static void a_stopped_run_resumes(void **state) {
     (void)state;
     world_meet_learner(&w);
@@ -321,6 +360,8 @@ int main(void) {
         RATIO(nothing_is_known_before_learning),
         RATIO(a_run_ends_when_its_budget_is_spent),
         RATIO(a_run_ends_when_it_is_solved),
+        RATIO(in_ratio_trainings_are_not_saved_one_by_one),
+        LOCKSTEP(in_lockstep_each_training_is_saved),
         LOCKSTEP(a_stopped_run_resumes),
         RATIO(a_stopped_run_resumes),
         RATIO(rows_in_flight_are_sent_before_the_end),

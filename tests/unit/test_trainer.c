@@ -56,7 +56,8 @@ static void train_all(struct trainer *t) {
 static void setup(struct run *run) {
     fixture_folder(run->dir);
     run->config = fixture_config();
-    run->config.sac.scale_rewards = false; // rewards of the batch identify its rows
+    run->config.sac.scale_rewards = false;     // rewards of the batch identify its rows
+    run->config.pacing.mode = PACING_LOCKSTEP; // D_model is part of its checkpoints
 }
 
 static void test_batches_are_mixed(void **state) {
@@ -283,6 +284,86 @@ static void test_falls_back_to_the_older(void **state) {
     assert_null(trainer_create(&run.config, fixture_task(), run.dir, err, sizeof(err)));
     assert_non_null(strstr(err, "no checkpoint is readable"));
     fixture_remove(run.dir);
+}
+
+// In ratio a checkpoint has no D_model: the model server fills it again.
+static void test_rows_are_saved_in_lockstep_alone(void **state) {
+    (void)state;
+    struct run run;
+    setup(&run);
+    char rows[PATH_MAX];
+    path_of(rows, &run, "checkpoint/replay_model.safetensors");
+    make_two_checkpoints(&run);
+    assert_true(file_exists(rows));
+
+    // A run in ratio of an earlier build has the file, and loads it once.
+    run.config.pacing.mode = PACING_RATIO;
+    expect_loaded(&run, 8, 20);
+    struct trainer *t = make(&run);
+    command(t, TRAINER_CHECKPOINT);
+    assert_int_equal(t->report.checkpoints, 1);
+    assert_false(file_exists(rows));
+    struct trainer *again = make(&run);
+    assert_int_equal(again->report.model_rows, 0);
+    assert_int_equal(again->d_model.capacity, t->d_model.capacity);
+    replay_resize(&t->d_model, 1); // all but the rows is the same
+    again->d_model.len = t->d_model.len;
+    again->d_model.capacity = t->d_model.capacity;
+    check_same(t, again);
+    trainer_destroy(&t);
+    trainer_destroy(&again);
+    fixture_remove(run.dir);
+}
+
+// A copy holds the state of its time, whatever the trainer does until it is written.
+static void test_a_copy_is_written_later(void **state) {
+    (void)state;
+    struct run run, through;
+    setup(&run);
+    setup(&through);
+    run.config.pacing.mode = through.config.pacing.mode = PACING_RATIO;
+    struct trainer *t = make(&run), *same = make(&through);
+    add(t, false, 0, 60);
+    add(same, false, 0, 60);
+    grant(t, 8, 200);
+    grant(same, 8, 200);
+    train_all(t);
+    train_all(same);
+    t->writes_later = true;
+    command(t, TRAINER_CHECKPOINT);
+    assert_int_equal(t->report.checkpoints, 0);
+    grant(t, 20, 200);
+    train_all(t);
+    struct checkpoint_copy *copy = trainer_take_copy(t);
+    assert_null(trainer_take_copy(t));
+    char err[1024] = "";
+    assert_int_equal(checkpoint_write(copy, NULL, err, sizeof(err)), 0);
+    checkpoint_copy_destroy(&copy);
+    trainer_written(t, NULL);
+    assert_true(t->report.saved);
+    assert_int_equal(t->report.checkpoints, 1);
+    trainer_destroy(&t);
+    t = make(&run);
+    check_same(t, same);
+
+    // The last one is written at once, and one that could not be written is counted.
+    t->writes_later = true;
+    trainer_written(t, "no space");
+    assert_int_equal(t->report.checkpoint_failures, 1);
+    assert_string_equal(t->report.text, "no space");
+    command(t, TRAINER_FINISH);
+    assert_true(t->report.saved);
+    assert_null(trainer_take_copy(t));
+
+    // With D_model a checkpoint is written at once, too.
+    t->config.pacing.mode = PACING_LOCKSTEP;
+    command(t, TRAINER_CHECKPOINT);
+    assert_true(t->report.saved);
+    assert_null(trainer_take_copy(t));
+    trainer_destroy(&t);
+    trainer_destroy(&same);
+    fixture_remove(run.dir);
+    fixture_remove(through.dir);
 }
 
 static void test_damaged_model_rows_are_skipped(void **state) {
@@ -552,6 +633,8 @@ int main(void) {
         cmocka_unit_test(test_capacity_follows_the_grant),
         cmocka_unit_test(test_resumes_with_the_same_bits),
         cmocka_unit_test(test_falls_back_to_the_older),
+        cmocka_unit_test(test_rows_are_saved_in_lockstep_alone),
+        cmocka_unit_test(test_a_copy_is_written_later),
         cmocka_unit_test(test_damaged_model_rows_are_skipped),
         cmocka_unit_test(test_crash_between_the_files),
         cmocka_unit_test(test_refuses_mismatching_checkpoints),
