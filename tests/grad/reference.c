@@ -16,6 +16,19 @@
 
 #define WIDTH_MAX 512
 
+static void layer_norm(double *x, int n) {
+    double mean = 0, var = 0;
+    for (int i = 0; i < n; i++) {
+        mean += x[i] / n;
+    }
+    for (int i = 0; i < n; i++) {
+        var += (x[i] - mean) * (x[i] - mean) / n;
+    }
+    for (int i = 0; i < n; i++) {
+        x[i] = (x[i] - mean) / sqrt(var + 1e-5);
+    }
+}
+
 static void one_row(double *y, const struct mlp *m, const double *params, const double *x) {
     double h[2][WIDTH_MAX];
     for (int l = 0; l < m->layers; l++) {
@@ -32,6 +45,9 @@ static void one_row(double *y, const struct mlp *m, const double *params, const 
                 sum = m->activation == ACTIVATION_RELU ? fmax(sum, 0) : sum / (1 + exp(-sum));
             }
             z[o] = sum;
+        }
+        if (m->layer_norm && l < m->layers - 1) {
+            layer_norm(z, out);
         }
         x = z;
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Shows that mlp_forward computes the network and mlp_backward its gradient, for
-// parameters and inputs, both activations and odd shapes, by comparison with a
+// parameters and inputs, both activations, layer norm and odd shapes, by comparison with a
 // reference in double and its differences. Also tests the header's rules for
 // adding, skipping, dropped rows, blocks and equal bits.
 #include <setjmp.h>
@@ -15,9 +15,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/nn/tape.h"
 #include "tests/grad/reference.h"
 
-#define TOLERANCE 1e-5 // of the largest entry of a gradient
+// Of the largest entry of a gradient. Layer norm of three features cancels digits.
+#define TOLERANCE 1e-5
+#define TOLERANCE_NORM 1e-4
+
+// ReLU, SiLU, and SiLU with layer norm.
+enum { KINDS = 3 };
+
+static struct mlp make_kind(int kind, int in, int width, int hidden_layers, int out) {
+    struct mlp_hidden hidden =
+        mlp_hidden_equal(width, hidden_layers, kind == 0 ? ACTIVATION_RELU : ACTIVATION_SILU);
+    hidden.layer_norm = kind == 2;
+    return mlp_make_hidden(in, &hidden, out);
+}
 
 // A network, an input, and the loss sum(c y).
 struct example {
@@ -74,16 +87,18 @@ static double loss_of_x(const double *x, const void *context) {
 
 static void check_shape(struct mlp m, int B, uint64_t seed) {
     char what[128];
+    double tolerance = m.layer_norm ? TOLERANCE_NORM : TOLERANCE;
     struct example s = make(m, B, seed);
     float *dparams = zero_floats(s.params_len), *dx = garbage_floats(s.x_len);
     mlp_forward(s.y, s.scratch, &m, s.params, s.x, B);
     mlp_backward(dx, dparams, s.scratch, &m, s.params, s.c, B);
-    snprintf(what, sizeof(what), "%d-%dx%d-%d, activation %d, B %d, seed %d", m.dims[0],
-             m.layers - 1, m.dims[1], m.dims[m.layers], (int)m.activation, B, (int)seed);
+    snprintf(what, sizeof(what), "%d-%dx%d-%d, activation %d, layer norm %d, B %d, seed %d",
+             m.dims[0], m.layers - 1, m.dims[1], m.dims[m.layers], (int)m.activation, m.layer_norm,
+             B, (int)seed);
     reference_mlp(s.y64, &m, s.params64, s.x64, B);
     check_close(what, s.y, s.y64, s.y_len, 1e-5);
-    check_gradient(what, dparams, s.params64, s.params_len, loss_of_params, &s, TOLERANCE);
-    check_gradient(what, dx, s.x64, s.x_len, loss_of_x, &s, TOLERANCE);
+    check_gradient(what, dparams, s.params64, s.params_len, loss_of_params, &s, tolerance);
+    check_gradient(what, dx, s.x64, s.x_len, loss_of_x, &s, tolerance);
     free(dparams);
     free(dx);
     drop(&s);
@@ -101,10 +116,10 @@ static void gradients_of_many_shapes(void **state) {
         {1, 17, 3, 1, 17}, {3, 5, MLP_LAYERS_MAX - 1, 2, 3},
     };
     for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
-        for (int a = ACTIVATION_RELU; a <= ACTIVATION_SILU; a++) {
-            check_shape(mlp_make(shapes[i].in, shapes[i].width, shapes[i].hidden, shapes[i].out,
-                                 (enum activation)a),
-                        shapes[i].B, 100 + i);
+        for (int kind = 0; kind < KINDS; kind++) {
+            check_shape(
+                make_kind(kind, shapes[i].in, shapes[i].width, shapes[i].hidden, shapes[i].out),
+                shapes[i].B, 100 + i);
         }
     }
 }
@@ -135,8 +150,8 @@ static void backward_writes_and_skips(void **state) {
 // Dropping rows whose dy is zero does not change the gradients.
 static void dropped_rows_do_not_matter(void **state) {
     (void)state;
-    for (int a = ACTIVATION_RELU; a <= ACTIVATION_SILU; a++) {
-        struct mlp m = mlp_make(3, 17, 3, 1, (enum activation)a);
+    for (int kind = 0; kind < KINDS; kind++) {
+        struct mlp m = make_kind(kind, 3, 17, 3, 1);
         struct example s = make(m, 9, 8);
         float *all = garbage_floats(s.x_len), *kept = garbage_floats(s.x_len);
         int rows = 0;
@@ -169,11 +184,59 @@ static void dropped_rows_do_not_matter(void **state) {
     }
 }
 
+// The gradients of rows do not depend on each other, nor on how they are taken: in strips on a
+// tape, in any order, or as one batch.
+static void a_tape_gives_the_same(void **state) {
+    (void)state;
+    enum { STRIPS = 5, B = STRIPS * TAPE_ROWS, IN = 7, OUT = 3 };
+    for (int kind = 0; kind < 2; kind++) {
+        struct mlp m = make_kind(kind, IN, 33, 3, OUT);
+        struct example s = make(m, B, 12);
+        float *dparams = garbage_floats(s.params_len), *dx = garbage_floats(s.x_len);
+        mlp_forward(s.y, s.scratch, &m, s.params, s.x, B);
+        mlp_backward(dx, dparams, s.scratch, &m, s.params, s.c, B);
+        for (int weights = 0; weights < 2; weights++) {
+            const struct tape_shape shape = {.net = m, .strips = STRIPS, .weights = weights};
+            float *tape = garbage_floats(tape_floats(&shape));
+            float *scratch = garbage_floats(tape_scratch(&shape));
+            float *y = garbage_floats(s.y_len), *own_dx = garbage_floats(s.x_len);
+            float *part = garbage_floats(s.params_len), *rest = garbage_floats(s.params_len);
+            for (int i = 0; i < STRIPS; i++) {
+                int strip = (i * 3 + 1) % STRIPS, row = strip * TAPE_ROWS;
+                tape_forward(y + row * OUT, tape, scratch, &shape, strip, s.params, s.x + row * IN);
+            }
+            for (int strip = 0; strip < STRIPS; strip++) {
+                int row = strip * TAPE_ROWS;
+                tape_backward(own_dx + row * IN, tape, scratch, &shape, strip, s.params,
+                              s.c + row * OUT);
+            }
+            assert_memory_equal(y, s.y, s.y_len * sizeof(float));
+            assert_memory_equal(own_dx, dx, s.x_len * sizeof(float));
+            if (weights) {
+                tape_gradient(part, tape, &shape, 0, STRIPS);
+                assert_memory_equal(part, dparams, s.params_len * sizeof(float));
+                tape_gradient(part, tape, &shape, 0, 2);
+                tape_gradient(rest, tape, &shape, 2, STRIPS - 2);
+                for (size_t k = 0; k < s.params_len; k++) {
+                    assert_true(fabs(part[k] + rest[k] - dparams[k]) <= 1e-4);
+                }
+            }
+            float *all[] = {tape, scratch, y, own_dx, part, rest};
+            for (size_t k = 0; k < sizeof(all) / sizeof(all[0]); k++) {
+                free(all[k]);
+            }
+        }
+        free(dparams);
+        free(dx);
+        drop(&s);
+    }
+}
+
 static void blocks_give_the_same(void **state) {
     (void)state;
     int B = 2 * MLP_INFER_ROWS + 37;
-    for (int a = ACTIVATION_RELU; a <= ACTIVATION_SILU; a++) {
-        struct mlp m = mlp_make(5, 33, 2, 4, (enum activation)a);
+    for (int kind = 0; kind < KINDS; kind++) {
+        struct mlp m = make_kind(kind, 5, 33, 2, 4);
         struct example s = make(m, B, 9);
         float *y = garbage_floats(s.y_len);
         float *scratch = garbage_floats(mlp_scratch(&m, MLP_INFER_ROWS));
@@ -242,11 +305,11 @@ static void layers_step_by_themselves(void **state) {
         int in, width, hidden, out, B;
     } shapes[] = {{1, 1, 0, 1, 1}, {3, 5, 1, 1, 1}, {14, 33, 3, 24, 31}, {40, 7, 2, 3, 5}};
     struct thread_team *team = thread_team_create(2);
-    for (size_t i = 0; i < 16 * sizeof(shapes) / sizeof(shapes[0]); i++) {
-        size_t k = i / 16;
-        struct mlp m = mlp_make(shapes[k].in, shapes[k].width, shapes[k].hidden, shapes[k].out,
-                                i % 2 ? ACTIVATION_SILU : ACTIVATION_RELU);
-        check_steps(m, shapes[k].B, 20 + i, i & 2, i & 4, i & 8 ? team : NULL);
+    for (size_t i = 0; i < 24 * sizeof(shapes) / sizeof(shapes[0]); i++) {
+        size_t k = i / 24;
+        struct mlp m = make_kind((int)(i / 8 % KINDS), shapes[k].in, shapes[k].width,
+                                 shapes[k].hidden, shapes[k].out);
+        check_steps(m, shapes[k].B, 20 + i, i & 1, i & 2, i & 4 ? team : NULL);
     }
     thread_team_destroy(&team);
 }
@@ -255,8 +318,8 @@ static void layers_step_by_themselves(void **state) {
 // bits.
 static void same_bits_anywhere(void **state) {
     (void)state;
-    for (int a = ACTIVATION_RELU; a <= ACTIVATION_SILU; a++) {
-        struct mlp m = mlp_make(11, 50, 2, 3, (enum activation)a);
+    for (int kind = 0; kind < KINDS; kind++) {
+        struct mlp m = make_kind(kind, 11, 50, 2, 3);
         struct example s = make(m, 33, 10);
         size_t scratch_len = mlp_scratch(&m, s.B);
         float *gradients[2], *outputs[2];
@@ -286,8 +349,8 @@ static void same_bits_anywhere(void **state) {
 
 static void a_nan_comes_through(void **state) {
     (void)state;
-    for (int a = ACTIVATION_RELU; a <= ACTIVATION_SILU; a++) {
-        struct mlp m = mlp_make(3, 17, 2, 1, (enum activation)a);
+    for (int kind = 0; kind < KINDS; kind++) {
+        struct mlp m = make_kind(kind, 3, 17, 2, 1);
         struct example s = make(m, 2, 11);
         s.x[4] = NAN;
         mlp_forward(s.y, s.scratch, &m, s.params, s.x, s.B);
@@ -331,10 +394,15 @@ static void initial_weights(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gradients_of_many_shapes),   cmocka_unit_test(backward_writes_and_skips),
-        cmocka_unit_test(dropped_rows_do_not_matter), cmocka_unit_test(blocks_give_the_same),
-        cmocka_unit_test(layers_step_by_themselves),  cmocka_unit_test(same_bits_anywhere),
-        cmocka_unit_test(a_nan_comes_through),        cmocka_unit_test(initial_weights),
+        cmocka_unit_test(gradients_of_many_shapes),
+        cmocka_unit_test(backward_writes_and_skips),
+        cmocka_unit_test(dropped_rows_do_not_matter),
+        cmocka_unit_test(a_tape_gives_the_same),
+        cmocka_unit_test(blocks_give_the_same),
+        cmocka_unit_test(layers_step_by_themselves),
+        cmocka_unit_test(same_bits_anywhere),
+        cmocka_unit_test(a_nan_comes_through),
+        cmocka_unit_test(initial_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
