@@ -130,6 +130,36 @@ static void elites_are_sampled_per_row(void **state) {
     assert_in_range(drawn[3], 150, 250);
 }
 
+// A distribution rollout repeats its rollouts until it has enough states: the rows of the same
+// rollouts one after the other, each start and each state that goes on once.
+static void repetitions_are_rollouts_of_their_own(void **state) {
+    (void)state;
+    enum { PART = 40, ENOUGH = 500 };
+    struct rollout_job job = some_job(8, K);
+    job.count = PART;
+    static float obs[COUNT * K * 4];
+    uint32_t rows = 0, parts = 0;
+    while (rows < ENOUGH) {
+        job.first = (uint64_t)PART * parts++;
+        rollout_run(rollout, &out, &job, &env);
+        memcpy(obs + rows * (uint32_t)O, out.obs, out.rows * (uint32_t)O * sizeof(float));
+        rows += out.rows;
+    }
+    assert_true(parts > 2 && out.terminated == PART); // by the rule, before K
+    job.first = 0;
+    job.rows_min = ENOUGH;
+    rollout_run(rollout, &out, &job, &env);
+    assert_int_equal(out.rows, rows);
+    assert_memory_equal(out.obs, obs, rows * (uint32_t)O * sizeof(float));
+    for (uint32_t i = 0; i < rows; i++) {
+        assert_true(fabsf(out.obs[i * (uint32_t)O + 1]) <= 0.2f); // alive
+    }
+    job.rows_min = COUNT * K; // more than the repetitions make
+    job.count = 1;
+    rollout_run(rollout, &out, &job, &env);
+    assert_int_equal(out.rows, 4 * ROLLOUT_REPEATS);
+}
+
 static void starts_are_uniform_over_all_of_d_env(void **state) {
     (void)state;
     int seen[ENV_ROWS] = {0};
@@ -511,6 +541,7 @@ static void a_head_judges_the_predicted_observation(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(elites_are_sampled_per_row),
+        cmocka_unit_test(repetitions_are_rollouts_of_their_own),
         cmocka_unit_test(starts_are_uniform_over_all_of_d_env),
         cmocka_unit_test(the_rule_ends_rollouts),
         cmocka_unit_test(observations_are_clipped_as_the_environments_own),
