@@ -134,14 +134,18 @@ static uint64_t ratio_steps(const struct pacing *p, const struct pacing_view *v,
         snprintf(why, why_len, "the learner: real steps may be at most %llu ahead",
                  (unsigned long long)p->slack);
     }
-    // Steps must not pass the next training point while a training is due or running, or this one
-    // if they wait for it.
-    uint64_t most = v->training_point + (p->waits ? 0 : p->train_every);
-    if (v->training_point > 0 && most < limit) {
-        limit = most;
-        explain(why, why_len,
-                p->waits ? "the training of the model"
-                         : "the training of the model: another one would be due");
+    // Steps must not pass the next training point while a training is due or running; if they wait
+    // for trainings, no point before its training.
+    uint64_t point = v->training_point;
+    if (p->waits) {
+        uint64_t next = pacing_training_point(p, v->steps) + p->train_every;
+        limit = least(limit, point > 0 ? point : next);
+        if (point > 0) {
+            explain(why, why_len, "the training of the model");
+        }
+    } else if (point > 0 && point + p->train_every < limit) {
+        limit = point + p->train_every;
+        explain(why, why_len, "the training of the model: another one would be due");
     }
     return limit;
 }

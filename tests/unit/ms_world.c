@@ -52,6 +52,16 @@ static int world_send(void *arg, enum port_socket socket, const struct net_peer 
                                                : m->experience.policy_version;
         w->experience_seq = m->experience.seq;
         *(s->a == WIRE_REAL ? &w->real_rows : &w->model_rows) += s->b;
+    } else if (m->type == WIRE_ENSEMBLE) {
+        s->a = m->model.version;
+        s->b = m->model.env_rows;
+        w->experience_seq = m->model.seq;
+    } else if (m->type == WIRE_STATES) {
+        s->a = m->states.number;
+        s->b = m->states.rows;
+        s->c = m->states.policy_version;
+        w->experience_seq = m->states.seq;
+        w->states = m->states.number + 1;
     } else if (m->type == WIRE_GRANT) {
         s->a = m->grant.updates_allowed;
         s->b = m->grant.model_capacity;
@@ -107,7 +117,7 @@ static void world_evaluated(void *arg, const struct ms_evaluation *evaluation) {
 
 // ---- life ----
 
-void world_init(struct world *w, enum pacing_mode mode) {
+static void prepare(struct world *w, enum pacing_mode mode) {
     *w = (struct world){.now = 1000, .prompt = true};
     log_init("test", LOG_ERROR, -1);
     config_defaults(&w->config);
@@ -135,6 +145,20 @@ void world_init(struct world *w, enum pacing_mode mode) {
     snprintf(w->dir, sizeof(w->dir), "/tmp/spur-ms-XXXXXX");
     CHECK(mkdtemp(w->dir));
     w->version = 1;
+}
+
+void world_init(struct world *w, enum pacing_mode mode) {
+    prepare(w, mode);
+    world_start(w);
+}
+
+void world_init_states(struct world *w, enum pacing_mode mode) {
+    prepare(w, mode);
+    w->config.method = METHOD_dhmbpo;
+    w->config.dhmbpo.states_every = 4;
+    w->config.dhmbpo.starts = 3;
+    w->config.dhmbpo.states = 5;
+    w->config.dhmbpo.warm_start_updates = 8;
     world_start(w);
 }
 
@@ -298,6 +322,7 @@ void world_hello(struct world *w, uint8_t peer, enum wire_role role, const char 
         msg.hello.policy_version = w->version;
         msg.hello.real_rows = w->real_rows;
         msg.hello.model_rows = w->model_rows;
+        msg.hello.states = w->states;
     }
     world_message(w, peer, &msg);
 }
@@ -354,7 +379,7 @@ void world_learn(struct world *w, uint8_t peer) {
     const struct sent *grant = world_last(w, peer, WIRE_GRANT);
     while (grant && w->updates < grant->a) {
         w->updates++;
-        if (w->updates % 2 == 0) { // G of them
+        if (w->updates % config_publish_every(&w->config) == 0) {
             world_policy(w, peer, ++w->version, w->updates);
             world_progress(w, peer);
         }

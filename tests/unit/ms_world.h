@@ -56,11 +56,13 @@ struct world {
     enum fit_result fit_result;
 
     // The learner's side, for world_learn.
-    uint64_t updates, version, experience_seq, real_rows, model_rows;
+    uint64_t updates, version, experience_seq, real_rows, model_rows, states;
 };
 
 // Small and quick: E 20, F 10, M 3, G 2, slack 4, 60 steps.
 void world_init(struct world *w, enum pacing_mode mode);
+// The same for a method that takes states: one distribution rollout for 4 updates, 8 updates at E.
+void world_init_states(struct world *w, enum pacing_mode mode);
 void world_start(struct world *w);   // the core, with the rows of the store
 void world_restart(struct world *w); // a new core from the last saved state
 void world_deinit(struct world *w);

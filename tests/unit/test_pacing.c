@@ -26,6 +26,7 @@ struct walk {
     uint64_t trained_for;
     uint64_t training;      // point of the running training; 0: none
     uint32_t training_left; // number of polls until it ends
+    uint64_t every; // updates that a distribution rollout serves; 0: none are made
 };
 
 static struct pacing some_pacing(enum pacing_mode mode, double G, uint64_t slack) {
@@ -81,6 +82,12 @@ static bool happen(struct walk *w, uint32_t kind, bool hurry) {
     default: // rollouts arrive at the learner
         if (v->has_model && !v->ready) {
             v->ready = true;
+            v->updates_supplied = w->every;
+            return true;
+        }
+        // A distribution rollout, at most two ahead of its updates.
+        if (v->ready && w->every > 0 && v->updates_supplied < v->updates + 2 * w->every) {
+            v->updates_supplied += w->every;
             return true;
         }
         if (v->ready && v->rollout_steps < v->steps) {
@@ -95,12 +102,13 @@ static void check_invariants(const struct walk *w, uint64_t seed) {
     const struct pacing *p = &w->p;
     const struct pacing_view *v = &w->v;
     double learnt = v->steps > p->explore ? (double)(v->steps - p->explore) : 0;
-    double even = p->updates_per_step * learnt, U = (double)v->updates;
+    double even = p->updates_per_step * learnt, U = (double)v->updates - (double)p->warm_start;
     double slack = p->mode == PACING_RATIO ? p->updates_per_step * (double)p->slack : 0;
     // In lockstep the current step may follow its updates.
     double behind = p->mode == PACING_RATIO ? slack : p->updates_per_step;
-    bool holds = U <= even + slack && U + 1 > even - behind - 1e-9;
-    uint64_t next_point = w->training + p->train_every;
+    bool holds = U <= even + slack && fmax(U, 0) + 1 > even - behind - 1e-9;
+    holds = holds && (w->every == 0 || v->updates <= v->updates_supplied);
+    uint64_t next_point = w->training + (p->waits ? 0 : p->train_every);
     holds = holds && (w->training == 0 || v->steps <= next_point) && v->steps <= p->steps_max;
     if (!holds) {
         print_error("seed %llu: S %llu, U %llu, G(S - E) %g, slack %g, training %llu\n",
@@ -113,6 +121,9 @@ static void check_invariants(const struct walk *w, uint64_t seed) {
 static void walk_through(enum pacing_mode mode, double G, uint64_t slack, uint64_t seed) {
     struct walk w = {.p = some_pacing(mode, G, slack),
                      .v = {.rollout_steps = 50, .has_policy = true}};
+    w.p.waits = w.p.waits || seed % 2 == 1;
+    w.p.warm_start = seed % 3 * 7;
+    w.every = seed % 4 == 3 ? 5 : 0;
     struct rng rng = rng_make(seed, RNG_TEST, 0);
     uint32_t favourite = 0;
     while (w.v.steps < w.p.steps_max || w.v.updates < pacing_updates_total(&w.p)) {

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT
+// Tests what the model server sends to a learner that takes the ensemble and the states of
+// distribution rollouts: their order and numbers in lockstep, how far they run ahead in ratio, and
+// what a learner that returns is sent again.
+//
+// The core is driven by calls in a fixture with a simulated clock (ms_world.h).
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "tests/unit/ms_world.h"
+
+enum { EVERY = 4, WARM_START = 8 }; // as in world_init_states; G is 2, E is 20
+
+static struct world w;
+
+static int ratio_world(void **state) {
+    (void)state;
+    world_init_states(&w, PACING_RATIO);
+    return 0;
+}
+
+static int lockstep_world(void **state) {
+    (void)state;
+    world_init_states(&w, PACING_LOCKSTEP);
+    return 0;
+}
+
+static int end_world(void **state) {
+    (void)state;
+    world_deinit(&w);
+    return 0;
+}
+
+// The position among all messages of the n-th (from 0) of that type to the learner; -1: none.
+static int position(enum wire_type type, int n) {
+    for (int i = 0; i < w.sent_count; i++) {
+        if (w.sent[i].to == LEARNER && w.sent[i].type == type && n-- == 0) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+// The position of the first grant of more than so many updates.
+static int grant_beyond(uint64_t updates) {
+    for (int i = 0; i < w.sent_count; i++) {
+        if (w.sent[i].to == LEARNER && w.sent[i].type == WIRE_GRANT && w.sent[i].a > updates) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+// Training, ensemble, distribution rollout, its updates, the next one: each waits for the one
+// before, so that a run is a function of its seed.
+static void lockstep_has_one_order(void **state) {
+    (void)state;
+    world_meet_learner(&w);
+    world_meet_actor(&w);
+    uint64_t seq = world_walk(&w, 1, 20);
+    assert_int_equal(w.fits, 1);
+    assert_int_equal(world_last(&w, LEARNER, WIRE_GRANT)->a, EVERY); // of 8 due
+    world_learn(&w, LEARNER);
+    assert_int_equal(w.updates, WARM_START);
+    for (uint64_t S = 21; S <= 60; S++) {
+        assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, S);
+        uint64_t fits = (uint64_t)w.fits;
+        world_rows(&w, ACTOR, seq++, 1);
+        assert_int_equal((uint64_t)w.fits - fits, S % 10 == 0);
+        world_learn(&w, LEARNER);
+        assert_int_equal(w.updates, WARM_START + 2 * (S - 20));
+        assert_int_equal(w.states, (w.updates + EVERY - 1) / EVERY);
+    }
+    // Rollout d has the policy after d EVERY updates, and comes before the grant of its updates.
+    for (int d = 0; d < (int)w.states; d++) {
+        const struct sent *s = &w.sent[position(WIRE_STATES, d)];
+        assert_int_equal(s->a, d);
+        assert_int_equal(s->b, 6); // 3 rollouts of 2 steps
+        assert_int_equal(s->c, d + 1);
+        assert_true(position(WIRE_STATES, d) < grant_beyond((uint64_t)d * EVERY));
+    }
+    // The ensemble of S = 20, 30, ... comes before the updates of that step.
+    for (int v = 0; v < w.fits; v++) {
+        const struct sent *s = &w.sent[position(WIRE_ENSEMBLE, v)];
+        uint64_t before = v == 0 ? 0 : (uint64_t)(WARM_START + 2 * (10 * v - 1));
+        assert_int_equal(s->a, v + 1);
+        assert_int_equal(s->b, 20 + 10 * v);
+        assert_true(position(WIRE_ENSEMBLE, v) < grant_beyond(before));
+    }
+}
+
+static void rollouts_run_ahead_by_two(void **state) {
+    (void)state;
+    world_meet_learner(&w);
+    world_meet_actor(&w);
+    world_walk(&w, 1, 20);
+    // Without an update: the first, and two that it may be ahead.
+    assert_int_equal(w.states, 3);
+    assert_int_equal(world_last(&w, LEARNER, WIRE_GRANT)->a, 3 * EVERY);
+    world_learn(&w, LEARNER);
+    assert_true(w.states > 3);
+}
+
+static void steps_wait_for_a_training(void **state) {
+    (void)state;
+    w.config.pacing.training = PACING_TRAINING_WAIT;
+    world_restart(&w);
+    world_meet_learner(&w);
+    world_meet_actor(&w);
+    uint64_t seq = world_walk(&w, 1, 20);
+    world_learn(&w, LEARNER);
+    w.prompt = false;
+    for (uint64_t S = 21; S <= 30; S++) {
+        world_rows(&w, ACTOR, seq++, 1);
+        world_end_stores(&w);
+        while (w.block) {
+            world_end_rollout(&w);
+        }
+        world_learn(&w, LEARNER);
+    }
+    assert_non_null(w.fit);
+    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 30);
+    assert_non_null(strstr(world_status(&w)->waiting, "training"));
+    world_end_fit(&w);
+    assert_int_equal(world_last(&w, LEARNER, WIRE_ENSEMBLE)->a, 2);
+    assert_true(world_last(&w, ACTOR, WIRE_CREDIT)->a > 30);
+}
+
+// A learner that is back gets the ensemble again, and the rollouts after those that it has.
+static void a_learner_that_returns_goes_on(void **state) {
+    (void)state;
+    world_meet_learner(&w);
+    world_meet_actor(&w);
+    uint64_t seq = world_walk(&w, 1, 20);
+    world_learn(&w, LEARNER);
+    world_rows(&w, ACTOR, seq++, 1);
+    world_learn(&w, LEARNER);
+    uint64_t states = w.states, updates = w.updates;
+    // Killed; its checkpoint is from after 5 updates, with two distribution rollouts.
+    w.updates = 5;
+    w.states = 2;
+    w.version = 2;
+    int models = world_count(&w, LEARNER, WIRE_ENSEMBLE);
+    w.seen = w.sent_count;
+    world_hello(&w, LEARNER, WIRE_ROLE_LEARNER, "learner", 2);
+    world_policy(&w, LEARNER, w.version, 4);
+    world_progress(&w, LEARNER);
+    assert_int_equal(world_count(&w, LEARNER, WIRE_ENSEMBLE), models + 1);
+    world_learn(&w, LEARNER);
+    assert_int_equal(w.states, states);
+    assert_int_equal(w.updates, updates);
+    assert_int_equal(world_next(&w, LEARNER, WIRE_STATES)->a, 2);
+    // Without a checkpoint: from the first one.
+    w.updates = w.states = 0;
+    w.version = 1;
+    w.seen = w.sent_count;
+    world_hello(&w, LEARNER, WIRE_ROLE_LEARNER, "learner", 3);
+    world_policy(&w, LEARNER, w.version, 0);
+    world_progress(&w, LEARNER);
+    assert_int_equal(world_next(&w, LEARNER, WIRE_STATES)->a, 0);
+    world_learn(&w, LEARNER);
+    assert_int_equal(w.updates, updates);
+    assert_int_equal(w.states, states);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(lockstep_has_one_order, lockstep_world, end_world),
+        cmocka_unit_test_setup_teardown(rollouts_run_ahead_by_two, ratio_world, end_world),
+        cmocka_unit_test_setup_teardown(steps_wait_for_a_training, ratio_world, end_world),
+        cmocka_unit_test_setup_teardown(a_learner_that_returns_goes_on, lockstep_world, end_world),
+        cmocka_unit_test_setup_teardown(a_learner_that_returns_goes_on, ratio_world, end_world),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
