@@ -106,7 +106,7 @@ static void check_invariants(const struct walk *w, uint64_t seed) {
     double slack = p->mode == PACING_RATIO ? p->updates_per_step * (double)p->slack : 0;
     // In lockstep the current step may follow its updates.
     double behind = p->mode == PACING_RATIO ? slack : p->updates_per_step;
-    bool holds = U <= even + slack && fmax(U, 0) + 1 > even - behind - 1e-9;
+    bool holds = U <= even + slack + 1e-9 && fmax(U, 0) + 1 > even - behind - 1e-9;
     holds = holds && (w->every == 0 || v->updates <= v->updates_supplied);
     uint64_t next_point = w->training + (p->waits ? 0 : p->train_every);
     holds = holds && (w->training == 0 || v->steps <= next_point) && v->steps <= p->steps_max;
