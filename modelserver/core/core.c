@@ -71,6 +71,7 @@ void core_init(struct modelserver *ms, const struct ms_setup *setup, uint64_t no
     rollouts_init(&ms->rollouts, run, &ms->jobs, &ms->counters);
     learner_feed_init(&ms->feed, run, &ms->outbox, &ms->counters, setup->env);
     evaluation_init(&ms->evaluation, run, &ms->outbox, &ms->jobs, &ms->counters, &setup->history);
+    divergence_init(&ms->divergence, run->has_model);
     saving_init(&ms->saving, run, &ms->jobs, &ms->counters);
     ms->actor_status = xcalloc(PEERS_MAX, sizeof(*ms->actor_status));
 

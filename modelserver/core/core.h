@@ -9,6 +9,7 @@
 #define SPUR_MODELSERVER_CORE_CORE_H
 
 #include "modelserver/core/counters.h"
+#include "modelserver/core/divergence.h"
 #include "modelserver/core/evaluation.h"
 #include "modelserver/core/ingest.h"
 #include "modelserver/core/jobs.h"
@@ -32,6 +33,7 @@ struct modelserver {
     struct rollouts rollouts;
     struct learner_feed feed;
     struct evaluation evaluation;
+    struct divergence divergence;
     struct saving saving;
     struct shutdown shutdown;
     struct wire_actor_status *actor_status; // (PEERS_MAX), of the last status

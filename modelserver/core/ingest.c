@@ -3,6 +3,7 @@
 #include "modelserver/core/ingest.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,13 @@
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "proto/wire.h"
+
+static void widen_rewards(struct ingest *in, const float *reward, uint64_t n) {
+    for (uint64_t i = 0; i < n; i++) {
+        in->reward_low = fminf(in->reward_low, reward[i]);
+        in->reward_high = fmaxf(in->reward_high, reward[i]);
+    }
+}
 
 void ingest_init(struct ingest *in, const struct run_context *run, struct outbox *outbox,
                  const struct ms_jobs *jobs, struct counters *counters,
@@ -23,6 +31,9 @@ void ingest_init(struct ingest *in, const struct run_context *run, struct outbox
                           .batches = xcalloc(INGEST_BATCHES, sizeof(*in->batches)),
                           .free_batches = INGEST_BATCHES};
     ends_init(&in->ends, run->task, run->has_model, env, steps);
+    in->reward_low = INFINITY;
+    in->reward_high = -INFINITY;
+    widen_rewards(in, steps > 0 ? env->reward : NULL, steps);
     for (int i = 0; i < INGEST_BATCHES; i++) {
         in->free_batch[i] = &in->batches[i];
     }
@@ -210,6 +221,7 @@ static void commit_succeeded(struct ingest *in, uint64_t now_ms, struct peer *p,
                              const struct store_batch *b) {
     in->steps += b->rows;
     ends_count(&in->ends, b->next_obs, b->flags, b->rows);
+    widen_rewards(in, b->reward, b->rows);
     rate_add(&in->steps_rate, now_ms, b->rows);
     rate_add(&p->steps_rate, now_ms, b->rows);
     p->steps = b->actor.steps;

@@ -43,6 +43,7 @@ struct ingest {
     int free_batches;
     struct rate steps_rate;
     struct ends ends;                  // of the stored rows
+    float reward_low, reward_high;     // likewise
     char store_error[WIRE_STRING_MAX]; // of the last commit; empty: it succeeded
 };
 

@@ -255,7 +255,24 @@ static void on_eval_report(struct modelserver *ms, uint64_t now_ms,
         metrics_set(&figures.model, "ends", (double)ms->ingest.ends.terminated);
         metrics_set(&figures.model, "ends_unexplained", (double)ms->ingest.ends.unexplained);
     }
+    const struct policy_version *policy = ms->evaluation.current.policy;
+    bool learnt_any = policy && policy->updates > 0;
+    uint64_t before = ms->evaluation.history.evaluations;
     evaluation_report(&ms->evaluation, r, &figures);
+    if (learnt_any && ms->evaluation.history.evaluations > before) {
+        uint64_t horizon = (uint64_t)ms->run.task->horizon, max = ms->run.config.eval.steps_max;
+        divergence_evaluated(&ms->divergence, r->returns, r->lengths, r->episodes,
+                             horizon < max ? horizon : max);
+    }
+}
+
+static void on_progress(struct modelserver *ms, uint64_t now_ms, const struct wire_progress *p) {
+    uint64_t before = ms->feed.updates;
+    learner_feed_progress(&ms->feed, now_ms, p);
+    if (ms->feed.updates > before) {
+        divergence_learnt(&ms->divergence, &p->metrics, (double)ms->ingest.reward_low,
+                          (double)ms->ingest.reward_high);
+    }
 }
 
 // A message of a known peer, by type and role. False: not for a server, or not
@@ -278,7 +295,7 @@ static bool on_peer_message(struct modelserver *ms, uint64_t now_ms, struct peer
     } else if (msg->type == WIRE_POLICY && learner) {
         learner_feed_policy(&ms->feed, now_ms, &msg->policy);
     } else if (msg->type == WIRE_PROGRESS && learner) {
-        learner_feed_progress(&ms->feed, now_ms, &msg->progress);
+        on_progress(ms, now_ms, &msg->progress);
     } else if (msg->type == WIRE_EVAL_REPORT && evaluator) {
         on_eval_report(ms, now_ms, &msg->eval_report);
     } else {
@@ -361,6 +378,7 @@ void ms_on_stored(struct modelserver *ms, uint64_t now_ms, struct store_batch *b
 void ms_on_fit(struct modelserver *ms, uint64_t now_ms, struct ms_fit_job *job) {
     switch (training_done(&ms->training, now_ms, job)) {
     case TRAINING_NEW_MODEL:
+        divergence_trained(&ms->divergence, model_holdout_mse(ms->training.model));
         saving_new_model(&ms->saving, ms->training.trainings);
         break;
     case TRAINING_KEPT_MODEL:

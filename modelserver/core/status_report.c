@@ -219,6 +219,7 @@ void status_report_fill(const struct modelserver *ms, uint64_t now_ms,
     snprintf(out->method, sizeof(out->method), "%s", method_info(ms->run.config.method)->name);
     snprintf(out->state, sizeof(out->state), "%s", state_name(ms));
     waiting(ms, now_ms, out->waiting, sizeof(out->waiting));
+    divergence_find(out->warning, sizeof(out->warning), &ms->divergence.figures);
     peers(ms, now_ms, actors, out);
     learner(ms, now_ms, out);
     pacing(ms, out);

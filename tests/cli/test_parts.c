@@ -181,6 +181,7 @@ static struct wire_status full_status(struct wire_actor_status *actor) {
                             .pid = 77,
                             .uptime_s = 100,
                             .state = "learning",
+                            .warning = "lower the learning rate",
                             .env_steps = 12340,
                             .env_steps_budget = 125000,
                             .explore_steps = 5000,
@@ -258,7 +259,7 @@ static void status_as_text(void **state) {
         "best 1,100, no target\n",
         "lost ",
         "transitions_duplicate 3; 1 of 2 are 0",
-        "waiting    nobody"};
+        "waiting    nobody\nwarning    lower the learning rate\n"};
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         if (!strstr(text, parts[i])) {
             fail_msg("\"%s\" is missing in:\n%s", parts[i], text);
@@ -284,6 +285,8 @@ static void status_as_json(void **state) {
     json_t *first = json_array_get(json_object_get(o, "actors"), 0);
     assert_string_equal(json_string_value(json_object_get(o, "run_id")), "ffffffffffffffff");
     assert_int_equal(json_integer_value(json_object_get(o, "env_steps")), 12340);
+    assert_string_equal(json_string_value(json_object_get(o, "warning")),
+                        "lower the learning rate");
     json_t *metrics = json_object_get(learner, "metrics");
     assert_true(json_is_null(json_object_get(metrics, "critic_loss"))); // JSON has no NaN
     // Without a target, nothing is counted towards it.

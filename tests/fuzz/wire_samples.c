@@ -201,6 +201,7 @@ static void status_parts(struct wire_status *s) {
     s->ends_unexplained = 38;
     s->ends_contradicted = 2;
     snprintf(s->ends_advice, sizeof(s->ends_advice), "%s", "correct the rule");
+    snprintf(s->warning, sizeof(s->warning), "%s", "lower the learning rate");
     s->has_eval = true;
     s->evaluations = 3;
     s->eval_env_steps = 3000;

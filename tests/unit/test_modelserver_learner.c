@@ -229,6 +229,39 @@ static void the_feed_keeps_its_window(void **state) {
     assert_true(w.experience_seq > before + EXPERIENCE_QUEUE_WINDOW);
 }
 
+static void report_q_mean(double q_mean) {
+    struct wire_msg msg = {.type = WIRE_PROGRESS,
+                           .progress = {.experience_seq = w.experience_seq,
+                                        .updates = ++w.updates,
+                                        .policy_version = w.version}};
+    metrics_set(&msg.progress.metrics, "q_mean", q_mean);
+    metrics_set(&msg.progress.metrics, "discount", 0.99);
+    world_message(&w, LEARNER, &msg);
+}
+
+// The status names it, also after a restart, and the run goes on.
+static void diverging_critics_are_reported(void **state) {
+    (void)state;
+    world_meet_learner(&w);
+    world_meet_actor(&w);
+    uint64_t seq = world_walk(&w, 1, 20);
+    report_q_mean(0);
+    assert_string_equal(world_status(&w)->warning, "");
+    report_q_mean(1e9);
+    assert_non_null(strstr(world_status(&w)->warning, "the critics' mean value is 1e+09"));
+    uint64_t steps = world_status(&w)->env_steps;
+    world_walk(&w, seq, 60);
+    assert_true(world_status(&w)->env_steps > steps);
+    report_q_mean(0);
+    assert_string_equal(world_status(&w)->warning, "");
+
+    world_restart(&w); // the range of rewards is that of all stored rows
+    w.experience_seq = 0;
+    world_hello(&w, LEARNER, WIRE_ROLE_LEARNER, "learner", 2);
+    report_q_mean(1e9);
+    assert_non_null(strstr(world_status(&w)->warning, "the critics' mean value is 1e+09"));
+}
+
 // A method without model rollouts: real rows and grants alone, and no figure of a model.
 static void walk_without_a_model(uint64_t slack) {
     w.config.method = METHOD_sac;
@@ -296,6 +329,7 @@ int main(void) {
         LOCKSTEP(lockstep_without_a_model),
         RATIO(ratio_without_a_model),
         RATIO(rows_wait_for_the_grant),
+        RATIO(diverging_critics_are_reported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
