@@ -117,7 +117,7 @@ class Stage:
         """Starts `spur run` with the short configuration."""
         command = ["run", task, "--seed", seed, "--run-dir", run_dir, *args]
         for key, value in {**SHORT, **(sets or {})}.items():
-            command += ["--set", f"{key}={value}"]
+            command += ["--set", f"{key}={value}"] if value is not None else []
         return self.start("spur", *command)
 
     def processes(self):

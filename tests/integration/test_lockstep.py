@@ -11,6 +11,10 @@ CLOCK = ("clock", "counters")
 # With learned termination every part that samples, trains and is saved is covered.
 SETS = {"pacing.mode": "lockstep", "run.steps": 300, "checkpoint.every_s": 600, "task.termination": "learned"}
 
+DHMBPO = {"sac.batch_size": 64, "sac.hidden_width": 32, "rollout.per_step": None, "rollout.retain_epochs": None,
+          "sac.real_ratio": None, "pacing.updates_per_step": 1, "model.train_every_steps": 100,
+          "dhmbpo.warm_start_updates": 50, "dhmbpo.starts": 64, "dhmbpo.states": 200, "dhmbpo.retain": 3}
+
 
 def all_tensors(run_dir):
     """{file: tensors} of all tensor files in the run directory."""
@@ -29,11 +33,11 @@ def curve(run_dir):
     return {row["env_steps"]: (row["return_mean"], row["return_std"], row["updates"]) for row in progress(run_dir)}
 
 
-def same_seed_same_bits(stage):
+def same_seed_same_bits(stage, *args, sets=None):
     dirs = {}
     for name, seed, threads in (("first", 5, 1), ("second", 5, 2), ("other", 6, 1)):
         dirs[name] = stage.path(name)
-        run = stage.run(dirs[name], seed=seed, sets={**SETS, "compute.learner_threads": threads,
+        run = stage.run(dirs[name], *args, seed=seed, sets={**SETS, **(sets or {}), "compute.learner_threads": threads,
                                                      "compute.modelserver_threads": threads})
         check(end(run, 30) == 0, f"the {name} run fails:\n{read(run.output)[-2000:]}")
     first, second, other = (all_tensors(dirs[name]) for name in ("first", "second", "other"))
@@ -53,6 +57,11 @@ def same_seed_same_bits(stage):
     check(differing, "another seed gives the same bits: nothing was compared")
 
 
+def same_bits_of_double_horizons(stage):
+    # Two trainings, learned ends, growing k, and states that two rollouts of a batch make.
+    same_seed_same_bits(stage, "--method", "dhmbpo", sets=DHMBPO)
+
+
 def a_second_actor_is_refused(stage):
     run_dir = stage.path("run-dir")
     run = stage.run(run_dir, sets={**SETS, "run.steps": 100000, "eval.every_steps": 100000})
@@ -68,4 +77,4 @@ def a_second_actor_is_refused(stage):
     stage.no_orphans()
 
 
-main(same_seed_same_bits, a_second_actor_is_refused)
+main(same_seed_same_bits, same_bits_of_double_horizons, a_second_actor_is_refused)
