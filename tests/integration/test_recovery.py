@@ -9,15 +9,20 @@ from harness import check, end, endpoints, main, progress, read, status, tensors
 
 # Long enough for a fast machine, so that all are killed before its end.
 STEPS, EXPLORE, G = 12000, 500, 12
+WARM_START = 300
 SETS = {"run.steps": STEPS, "run.explore_steps": EXPLORE, "pacing.updates_per_step": G, "eval.every_steps": 3000,
         "model.train_every_steps": 250, "sac.hidden_width": 32, "network.lost_after_ms": 1000, "network.heartbeat_ms": 200}
+# States and ensemble reach a learner that returns; learner and model server agree on their numbers.
+DHMBPO = {**SETS, "sac.batch_size": 32, "rollout.per_step": None, "rollout.retain_epochs": None,
+          "dhmbpo.warm_start_updates": WARM_START, "dhmbpo.starts": 32, "dhmbpo.states": 64,
+          "pacing.updates_per_step": 1, "run.steps": 9000}
 VICTIMS = (("spur-modelserver", "--config"), ("spur-learner", "--config"), ("spur-actor", "--learner"),
            ("spur-actor", "--evaluate"))
 
 
-def every_process_is_killed_once(stage):
+def every_process_is_killed_once(stage, *args, sets=SETS, last_step=STEPS, due=G * (STEPS - EXPLORE)):
     run_dir = stage.path("run-dir")
-    run = stage.run(run_dir, sets=SETS)
+    run = stage.run(run_dir, *args, sets=sets)
 
     def state():
         where = endpoints(run_dir)
@@ -43,9 +48,15 @@ def every_process_is_killed_once(stage):
     stage.no_orphans()
 
     last = progress(run_dir)[-1]
-    check(last["env_steps"] == STEPS, f"the last evaluation is at {last['env_steps']} steps")
+    check(last["env_steps"] == last_step, f"the last evaluation is at {last['env_steps']} steps")
     updates = int.from_bytes(tensors(os.path.join(run_dir, "checkpoint", "learner.safetensors"))["updates"][2], "little")
-    check(updates == G * (STEPS - EXPLORE), f"{updates} updates for {STEPS - EXPLORE} steps of learning")
+    check(updates == due, f"{updates} updates; {due} are due")
 
 
-main(every_process_is_killed_once)
+def every_process_of_double_horizons_is_killed_once(stage):
+    steps = DHMBPO["run.steps"]
+    every_process_is_killed_once(stage, "--method", "dhmbpo", sets=DHMBPO, last_step=steps,
+                                 due=WARM_START + steps - EXPLORE)
+
+
+main(every_process_is_killed_once, every_process_of_double_horizons_is_killed_once)
