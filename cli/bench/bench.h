@@ -56,6 +56,8 @@ void bench_config(struct config *c);
 int bench_add_peak(struct bench *b);
 // Likewise for bf16 products; BENCH_NO_LIMIT if the processor lacks them.
 int bench_add_peak_bf16(struct bench *b);
+// Updates of method dhmbpo.
+void bench_add_dhmbpo(struct bench *b, int peak);
 void bench_add_compute(struct bench *b, int peak, const char *where);
 // Add one case at Hopper's dimensions, with the networks, batch sizes, threads and kernels of c.
 // rows: size of the replay buffer, or of D_env. length: k of the rollouts.

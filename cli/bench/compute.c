@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cli/bench/flops.h"
 #include "cli/text.h"
 #include "common/base/check.h"
 #include "common/base/host.h"
@@ -30,33 +31,19 @@
 
 // ---- floating-point operations ----
 
-// Forward pass of one row. The gradient of the weights takes the same number.
-static double forward_flop(const struct mlp *m) {
-    double sum = 0;
-    for (int l = 0; l < m->layers; l++) {
-        sum += 2.0 * m->dims[l] * m->dims[l + 1];
-    }
-    return sum;
-}
-
-// Gradient of the activations of one row; not of the network's input, which is not needed.
-static double backward_flop(const struct mlp *m) {
-    return forward_flop(m) - 2.0 * m->dims[0] * m->dims[1];
-}
-
 // Target: policy and both target critics, forward. Critics: forward, weights, activations. Policy:
 // forward; both critics forward, one of them backward to the action; weights, activations.
 static double sac_gflop(const struct sac *s) {
     const struct mlp *p = &s->policy.net, *q = &s->critic.net;
-    double row = forward_flop(p) + 2 * forward_flop(q);
-    row += 2 * (2 * forward_flop(q) + backward_flop(q));
-    row += forward_flop(p) + 2 * forward_flop(q) + forward_flop(q);
-    row += forward_flop(p) + backward_flop(p);
+    double row = bench_forward_flop(p) + 2 * bench_forward_flop(q);
+    row += 2 * (2 * bench_forward_flop(q) + bench_backward_flop(q));
+    row += bench_forward_flop(p) + 2 * bench_forward_flop(q) + bench_forward_flop(q);
+    row += bench_forward_flop(p) + bench_backward_flop(p);
     return row * s->config.batch_size / 1e9;
 }
 
 static double ensemble_gflop(const struct ensemble *e, int batch) {
-    double row = 2 * forward_flop(&e->net) + backward_flop(&e->net);
+    double row = 2 * bench_forward_flop(&e->net) + bench_backward_flop(&e->net);
     return row * e->members * batch / 1e9;
 }
 
@@ -64,27 +51,6 @@ static const struct task *hopper(void) {
     const struct task *task = task_find("hopper");
     CHECK(task);
     return task;
-}
-
-// Sets the limit of a case with this number of operations on `threads` cores.
-static void set_limit(struct bench_case *c, int peak, double gflop, int threads) {
-    c->limit = peak;
-    c->cost = gflop / threads;
-    if (peak == BENCH_NO_LIMIT) {
-        snprintf(c->note, sizeof(c->note), "%.4g MFLOP each; no limit: the peak is not measured",
-                 gflop * 1e3);
-    } else {
-        snprintf(c->note, sizeof(c->note), "%.4g MFLOP each; limit: the peak of %d core%s",
-                 gflop * 1e3, threads, threads > 1 ? "s" : "");
-    }
-}
-
-// One thread is timed by CPU time, which excludes other programs; two threads, which wait for each
-// other, by wall-clock time.
-typedef double repeat_fn(void (*step)(void *state), void *state, double n, double seconds);
-
-static repeat_fn *repeat_of(int threads) {
-    return threads > 1 ? bench_repeat : bench_repeat_cpu;
 }
 
 // ---- SAC ----
@@ -107,7 +73,7 @@ static void sac_step(void *state) {
 static double sac_run(struct bench_case *c, double seconds) {
     struct sac_bench *s = c->state;
     CHECK(gemm_use(s->kernels));
-    double rate = repeat_of(s->sac.config.threads)(sac_step, s, 1, seconds);
+    double rate = bench_repeat_of(s->sac.config.threads)(sac_step, s, 1, seconds);
     CHECK(gemm_use(COMPUTE_AUTO));
     return rate;
 }
@@ -163,7 +129,7 @@ struct bench_case *bench_add_sac(struct bench *b, int peak, const char *name,
     }
     c->run = sac_run;
     fill(&s->replay);
-    set_limit(c, peak, sac_gflop(&s->sac), sac.threads);
+    bench_set_limit(c, peak, sac_gflop(&s->sac), sac.threads);
     return c;
 }
 
@@ -190,7 +156,7 @@ static void ensemble_train(void *state) {
 
 static double ensemble_run(struct bench_case *c, double seconds) {
     struct ensemble_bench *s = c->state;
-    return repeat_of(s->threads)(ensemble_train, s, (double)s->steps, seconds);
+    return bench_repeat_of(s->threads)(ensemble_train, s, (double)s->steps, seconds);
 }
 
 static void ensemble_close(void *state) {
@@ -241,7 +207,7 @@ struct bench_case *bench_add_ensemble(struct bench *b, int peak, const char *nam
              "ensemble steps, %d x (%d x %d), batch %d, %d thread%s, %s rows", e.members,
              config->model.hidden_layers, config->model.hidden_width, config->model.batch_size,
              threads, plural(threads), text_count(count, rows));
-    set_limit(c, peak, ensemble_gflop(&e, config->model.batch_size), threads);
+    bench_set_limit(c, peak, ensemble_gflop(&e, config->model.batch_size), threads);
     return c;
 }
 
@@ -331,7 +297,8 @@ struct bench_case *bench_add_rollouts(struct bench *b, int peak, const char *nam
     c->close = rollout_close;
     snprintf(c->what, sizeof(c->what), "rollout rows, k = %u, %d elites, 1 thread", length,
              model->elites);
-    set_limit(c, peak, (forward_flop(&e.net) + forward_flop(&policy.net)) / 1e9, 1);
+    bench_set_limit(c, peak, (bench_forward_flop(&e.net) + bench_forward_flop(&policy.net)) / 1e9,
+                    1);
     return c;
 }
 
@@ -368,6 +335,8 @@ void bench_add_compute(struct bench *b, int peak, const char *where) {
             bench_index(b, alone);
         config.compute.kernels = COMPUTE_AUTO;
     }
+    config.compute.learner_threads = 1;
+    bench_add_dhmbpo(b, peak);
     add_ensemble_steps(b, peak, &config);
     bench_add_rollouts(b, peak, "rollout_rows", &config, 1);
 }

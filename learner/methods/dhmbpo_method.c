@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // method: dhmbpo. Creates, updates and saves the state of dhmbpo.h; keeps the units in which it
 // learns, which are fitted again with every new ensemble.
+#include "learner/methods/dhmbpo_method.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +10,6 @@
 #include "common/base/check.h"
 #include "common/nn/hidden.h"
 #include "common/nn/reparam.h"
-#include "learner/methods/dhmbpo.h"
 #include "learner/methods/method.h"
 #include "learner/methods/sac_method.h"
 #include "learner/methods/scaling.h"
@@ -21,7 +22,7 @@ struct dhmbpo_method {
     float *policy;                // (policy_params) in the units of the environment
 };
 
-static struct dhmbpo_config config_of(const struct config *c, const struct task *task) {
+struct dhmbpo_config dhmbpo_method_config(const struct config *c, const struct task *task) {
     struct sac_config sac = sac_method_config(c, task);
     struct mlp_hidden model = hidden_of_model(c);
     struct ensemble ensemble =
@@ -60,7 +61,7 @@ static struct scaling_config scaling_of(const struct config *c, const struct tas
 }
 
 static uint64_t memory(const struct config *config, const struct task *task) {
-    struct dhmbpo_config dhmbpo = config_of(config, task);
+    struct dhmbpo_config dhmbpo = dhmbpo_method_config(config, task);
     struct scaling_config scaling = scaling_of(config, task);
     return dhmbpo_bytes(&dhmbpo) +
            (2 * scaling_memory(&scaling) + policy_params(&dhmbpo.rollout.policy)) * sizeof(float);
@@ -69,7 +70,7 @@ static uint64_t memory(const struct config *config, const struct task *task) {
 static void *create(const struct config *config, const struct task *task) {
     struct dhmbpo_method *m = xcalloc(1, sizeof(*m));
     m->config = *config;
-    struct dhmbpo_config dhmbpo = config_of(config, task);
+    struct dhmbpo_config dhmbpo = dhmbpo_method_config(config, task);
     dhmbpo_init(&m->dhmbpo, &dhmbpo);
     struct scaling_config scaling = scaling_of(config, task);
     size_t n = scaling_memory(&scaling);
