@@ -513,8 +513,8 @@ faults(
      "return limit;",
      "pacing"),
     ("next-training-passed",
-     "v->training_point + p->train_every < limit",
-     "v->training_point + 2 * p->train_every < limit",
+     "limit = point + p->train_every;",
+     "limit = point + 2 * p->train_every;",
      "pacing"),
 )
 faults(
@@ -700,13 +700,16 @@ faults(
      "sac_change_units(&m->sac, &from, &to);",
      "",
      "methods"),
+)
+faults(
+    "common/config/rules.c",
     ("discount-schedule-from-zero",
-     "return config_explore_end(c) + (uint64_t)learning;",
-     "return (uint64_t)learning;",
+     "return config_explore_end(c) + (uint64_t)((double)learning",
+     "return (uint64_t)((double)learning",
      "trainer"),
     ("discount-step-off-by-one",
-     "(double)(t - 1) / c->pacing.updates_per_step",
-     "(double)t / c->pacing.updates_per_step",
+     "uint64_t before = t - 1, warm_start",
+     "uint64_t before = t, warm_start",
      "trainer"),
 )
 faults(
@@ -876,6 +879,14 @@ faults(
      "return a->steps < a->credit.steps_allowed;",
      "return a->steps <= a->credit.steps_allowed;",
      "actor"),
+    ("actor-fetches-out-of-turn",
+     "bool acts = has_credit(a) && !next_is_random(a);",
+     "bool acts = !next_is_random(a);",
+     "actor"),
+    ("actor-acts-before-the-answer",
+     "a->policy_awaited || (paused && asked)",
+     "a->policy_awaited",
+     "actor"),
     ("actor-random-off-by-one",
      "return a->steps < a->credit.random_steps;",
      "return a->steps <= a->credit.random_steps;",
@@ -956,6 +967,62 @@ faults(
      "actor"),
 )
 
+# ---- divergence ----
+
+faults(
+    "modelserver/core/divergence.c",
+    ("divergence-entropy-free",
+     "double low = f->reward_low - entropy, high = f->reward_high + entropy;",
+     "double low = f->reward_low, high = f->reward_high;",
+     "divergence"),
+    ("divergence-low-side-open",
+     "|| f->q_mean < r.low - width;",
+     "|| f->q_mean < 2 * r.low - width;",
+     "divergence"),
+    ("divergence-earned-once",
+     "(EARNED_FACTOR - 1) * fabs(f->earned)",
+     "EARNED_FACTOR * fabs(f->earned)",
+     "divergence"),
+    ("divergence-fall-goes-on",
+     "length >= horizon ? 1 / (1 - gamma)",
+     "length > 0 ? 1 / (1 - gamma)",
+     "divergence"),
+    ("divergence-newest-evaluation",
+     "d->figures.earned = largest(d->earned, DIVERGENCE_EVALUATIONS);",
+     "d->figures.earned = sum / episodes;",
+     "divergence"),
+    ("divergence-arithmetic-mean",
+     "d->norm_log += share * (log(norm) - d->norm_log);",
+     "d->norm_log = log(exp(d->norm_log) + share * (norm - exp(d->norm_log)));",
+     "divergence"),
+    ("divergence-small-errors-count",
+     "f->model_error > MODEL_ERROR_MIN;",
+     "f->model_error > 0;",
+     "divergence"),
+    ("divergence-logged-each-time",
+     "d->logged |= 1u << cause;",
+     "",
+     "divergence"),
+)
+faults(
+    "modelserver/core/saving.c",
+    ("ratio-saves-each-training",
+     "trainings == 1 || s->run->pacing.mode == PACING_LOCKSTEP",
+     "trainings > 0",
+     "modelserver_end"),
+    ("lockstep-saves-the-first-training",
+     "trainings == 1 || s->run->pacing.mode == PACING_LOCKSTEP",
+     "trainings == 1",
+     "modelserver_end"),
+)
+faults(
+    "modelserver/core/ingest.c",
+    ("reward-range-forgets-the-store",
+     "widen_rewards(in, steps > 0 ? env->reward : NULL, steps);",
+     "",
+     "modelserver_learner"),
+)
+
 # ---- configuration and host ----
 
 faults(
@@ -970,6 +1037,14 @@ faults(
     ("taken-optimizer",
      "memcpy(b->data, all, b->weights * sizeof(float));",
      "memcpy(b->data, all, b->n * sizeof(float));",
+     "trainer"),
+    ("checkpoint-borrows",
+     "t->data = copy->data + used;",
+     "",
+     "trainer"),
+    ("ratio-saves-rows",
+     "           config->pacing.mode == PACING_LOCKSTEP;",
+     "           true;",
      "trainer"),
     ("taken-parts-swapped",
      "(c->from.policy ? METHOD_PART_POLICY : 0)",
