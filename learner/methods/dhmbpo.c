@@ -246,9 +246,10 @@ static void critic_step(void *arg, int k, int worker) {
 static void value_gradient(const struct round *round) {
     struct dhmbpo *d = round->d;
     int H = d->config.rollout.horizon;
-    float share = round->width / (float)d->critic.count;
+    float weight = training_rollout_weight(&d->rollout, round->view.discount, H);
+    weight *= round->width / (float)d->critic.count;
     for (int i = 0; i < d->config.rollout.batch; i++) {
-        d->d_q[i] = -training_rollout_weight(&d->rollout, round->view.discount, H, i) * share;
+        d->d_q[i] = -weight * d->rollout.step[H].alive[i];
     }
 }
 

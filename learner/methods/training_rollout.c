@@ -235,8 +235,8 @@ void training_rollout_forward(struct training_rollout *r, const struct training_
 
 // ---- the backward pass ----
 
-float training_rollout_weight(const struct training_rollout *r, double discount, int t, int i) {
-    return (float)(pow(discount, t) / r->config.batch) * r->step[t].alive[i];
+float training_rollout_weight(const struct training_rollout *r, double discount, int t) {
+    return (float)(pow(discount, t) / r->config.batch);
 }
 
 // The derivative of a standardised and bounded number by the number itself.
@@ -252,9 +252,9 @@ static void act_back(struct training_rollout *r, const struct training_rollout_v
     const struct policy *p = &r->config.policy;
     const struct training_rollout_step *s = &r->step[t];
     size_t row = (size_t)tile * TILE, O = (size_t)p->obs_dim, A = (size_t)p->act_dim;
-    for (int i = 0; i < TILE; i++) {
-        w->d_log_prob[i] =
-            (float)v->alpha * training_rollout_weight(r, v->discount, t, (int)row + i);
+    float weight = (float)v->alpha * training_rollout_weight(r, v->discount, t);
+    for (size_t i = 0; i < TILE; i++) {
+        w->d_log_prob[i] = weight * s->alive[row + i];
     }
     policy_sample_backward(w->out, sample_of(r, t, tile), p, s->noise + row * A, w->d_act,
                            w->d_log_prob, TILE);
@@ -275,9 +275,9 @@ static void predict_back(struct training_rollout *r, const struct training_rollo
     size_t T = (size_t)e->target_dim;
     const float *inputs = v->dynamics->normalizer;
     const float *std = inputs + ensemble_target_normalizer(e) + T;
+    float weight = training_rollout_weight(r, v->discount, t) * std[0] / (float)v->reward_scale;
     for (size_t i = 0; i < TILE; i++) {
-        float weight = training_rollout_weight(r, v->discount, t, (int)(row + i));
-        w->target[i * T] = -weight * std[0] / (float)v->reward_scale;
+        w->target[i * T] = -weight * s->alive[row + i];
         for (size_t j = 0; j < O; j++) {
             w->d_obs[i * O + j] *= s->passes[(row + i) * O + j];
             w->target[i * T + 1 + j] = w->d_obs[i * O + j] * std[1 + j];

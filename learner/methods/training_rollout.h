@@ -117,7 +117,7 @@ void training_rollout_backward(struct training_rollout *r, const struct training
 // The policy's gradient of part p of `parts`, after all tiles' backward pass: the whole is the sum.
 void training_rollout_gradient(float *dparams, const struct training_rollout *r, int p, int parts);
 
-// discount^t n_t / B of row i: the weight of step t in L.
-float training_rollout_weight(const struct training_rollout *r, double discount, int t, int i);
+// discount^t / B: the weight in L of the rows that are alive at step t.
+float training_rollout_weight(const struct training_rollout *r, double discount, int t);
 
 #endif
