@@ -21,12 +21,6 @@ struct mlp_hidden hidden_of_sac(const struct config *c) {
     return make(&c->sac.hidden, c->sac.hidden_width, c->sac.hidden_layers, activation);
 }
 
-struct mlp_hidden hidden_of_critics(const struct config *c) {
-    struct mlp_hidden h = hidden_of_sac(c);
-    h.layer_norm = c->sac.layer_norm;
-    return h;
-}
-
 struct mlp_hidden hidden_of_model(const struct config *c) {
     return make(&c->model.hidden, c->model.hidden_width, c->model.hidden_layers, ACTIVATION_SILU);
 }

@@ -7,7 +7,6 @@
 #include "common/nn/mlp.h"
 
 struct mlp_hidden hidden_of_sac(const struct config *c);
-struct mlp_hidden hidden_of_critics(const struct config *c);
 struct mlp_hidden hidden_of_model(const struct config *c);
 
 #endif

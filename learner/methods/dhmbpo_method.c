@@ -27,6 +27,8 @@ struct dhmbpo_config dhmbpo_method_config(const struct config *c, const struct t
     struct mlp_hidden model = hidden_of_model(c);
     struct ensemble ensemble =
         ensemble_make_hidden(c->model.members, task->obs_dim, task->act_dim, &model);
+    struct mlp_hidden critic_hidden = sac.hidden;
+    critic_hidden.layer_norm = sac.layer_norm;
     bool learned = task->termination == TASK_TERMINATION_LEARNED;
     int threads = c->compute.learner_threads;
     threads = threads < 1 ? 1 : threads < DHMBPO_THREADS_MAX ? threads : DHMBPO_THREADS_MAX;
@@ -39,7 +41,7 @@ struct dhmbpo_config dhmbpo_method_config(const struct config *c, const struct t
                     .task = task,
                     .seed = c->run.seed,
                     .workers = threads},
-        .critic_hidden = hidden_of_critics(c),
+        .critic_hidden = critic_hidden,
         .critics = c->sac.critics,
         .learning_rate = sac.learning_rate,
         .critic_learning_rate = sac.critic_learning_rate,
@@ -201,7 +203,7 @@ static void update(void *self, uint64_t t, const struct method_source *source,
 
 const struct method method_dhmbpo = {
     .name = "dhmbpo",
-    .shape_keys = SAC_METHOD_SHAPE_KEYS " sac.layer_norm",
+    .shape_keys = SAC_METHOD_SHAPE_KEYS,
     .metrics = metrics_names,
     .memory = memory,
     .create = create,

@@ -69,7 +69,9 @@ static void set_shape(struct sac *s, const struct sac_config *config) {
     s->policy = policy_make_hidden(config->obs_dim, config->act_dim, &config->hidden);
     int critics = config->critics > 0 ? config->critics : 2;
     CHECK(critics <= SAC_CRITICS_MAX);
-    s->critic = critic_make_hidden(config->obs_dim, config->act_dim, &config->hidden, critics);
+    struct mlp_hidden hidden = config->hidden;
+    hidden.layer_norm = config->layer_norm;
+    s->critic = critic_make_hidden(config->obs_dim, config->act_dim, &hidden, critics);
     s->policy_n = policy_params(&s->policy);
     s->critic_n = critic_params(&s->critic);
     lay_out(s);

@@ -35,6 +35,7 @@
 struct sac_config {
     int obs_dim, act_dim;
     struct mlp_hidden hidden; // of policy and critics
+    bool layer_norm;          // of the critics
     int critics;              // 0: 2; at most SAC_CRITICS_MAX
     int batch_size;
     double learning_rate;                                   // of the policy

@@ -20,6 +20,7 @@ struct sac_config sac_method_config(const struct config *c, const struct task *t
         .obs_dim = task->obs_dim,
         .act_dim = task->act_dim,
         .hidden = hidden_of_sac(c),
+        .layer_norm = c->sac.layer_norm,
         .critics = c->sac.critics,
         .batch_size = c->sac.batch_size,
         .learning_rate = rate_of(c, c->sac.policy_learning_rate),

@@ -11,7 +11,7 @@
 #include "learner/methods/scaling.h"
 
 #define SAC_METHOD_SHAPE_KEYS                                                                      \
-    "sac.hidden_width sac.hidden_layers sac.hidden sac.activation sac.critics"
+    "sac.hidden_width sac.hidden_layers sac.hidden sac.activation sac.critics sac.layer_norm"
 
 struct sac_method {
     struct config config; // a copy

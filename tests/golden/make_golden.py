@@ -36,9 +36,11 @@ def network(name, dims, scale=0.5):
     return put(name, torch.cat(parts)).requires_grad_()
 
 
-def run(flat, dims, x, activation):
+def run(flat, dims, x, activation, norm=False):
+    """norm: layer norm of the inputs of the layers after the first."""
     at = 0
     for i, (fan_in, out) in enumerate(zip(dims, dims[1:])):
+        x = F.layer_norm(x, (fan_in,), eps=1e-5) if norm and i > 0 else x
         weight = flat[at:at + fan_in * out].view(out, fan_in)
         bias = flat[at + fan_in * out:at + (fan_in + 1) * out]
         at += (fan_in + 1) * out
@@ -176,9 +178,9 @@ def stream_normals(seed, use, sub, n):
     return torch.tensor(numbers[:n], dtype=torch.float64)
 
 
-def sac(prefix="sac", rates=(3e-3, 3e-3, 3e-3), norm_max=None, count=2):
+def sac(prefix="sac", rates=(3e-3, 3e-3, 3e-3), norm_max=None, count=2, activation=F.relu, norm=False):
     """Two updates of soft actor-critic, continued after three that are not shown. rates: of actor, critics and
-    temperature. norm_max: of their gradients. count: of critics."""
+    temperature. norm_max: of their gradients. count: of critics. norm: layer norm of the critics."""
     H, B, first, seed = 8, 8, 4, 17
     target_stream, actor_stream = 17, 18  # of enum rng_use
     discount, tau, target_entropy = 0.9, 0.05, -1.5
@@ -207,7 +209,7 @@ def sac(prefix="sac", rates=(3e-3, 3e-3, 3e-3), norm_max=None, count=2):
     alpha_adam = adam_of(log_alpha, start[1:2].clone(), start[2:].clone(), rates[2])
 
     def act(obs, use, update):
-        mu, log_std = run(actor, actor_dims, obs, F.relu).chunk(2, -1)
+        mu, log_std = run(actor, actor_dims, obs, activation).chunk(2, -1)
         normal = torch.distributions.Normal(mu, log_std.clamp(-20, 2).exp())
         squash = torch.distributions.transforms.TanhTransform(cache_size=1)
         squashed = torch.distributions.TransformedDistribution(normal, [squash])
@@ -216,7 +218,7 @@ def sac(prefix="sac", rates=(3e-3, 3e-3, 3e-3), norm_max=None, count=2):
 
     def values(flat, obs, action):
         x = torch.cat([obs, action], -1)
-        return [run(part, critic_dims, x, F.relu).squeeze(-1) for part in flat.chunk(count)]
+        return [run(part, critic_dims, x, activation, norm).squeeze(-1) for part in flat.chunk(count)]
 
     def least(q):
         return torch.stack(q).min(0).values
@@ -305,13 +307,7 @@ def dhmbpo():
         return (x - mean) / std
 
     def value(flat, k, x):
-        flat, at = flat.chunk(count)[k], 0
-        for i, (fan_in, out) in enumerate(zip(critic_dims, critic_dims[1:])):
-            x = F.layer_norm(x, (fan_in,), eps=1e-5) if i > 0 else x
-            x = F.linear(x, flat[at:at + fan_in * out].view(out, fan_in), flat[at + fan_in * out:at + (fan_in + 1) * out])
-            at += (fan_in + 1) * out
-            x = F.silu(x) if i < len(critic_dims) - 2 else x
-        return x.squeeze(-1)
+        return run(flat.chunk(count)[k], critic_dims, x, F.silu, norm=True).squeeze(-1)
 
     def act(obs, t):
         mu, log_std = run(actor, policy_dims, norm(obs, units), F.silu).chunk(2, -1)
@@ -413,4 +409,5 @@ sac("clipped_sac", (1e-3, 4e-3, 2e-3), 0.1)
 sac("four_sac", count=4)
 torch.manual_seed(5)
 dhmbpo()
+sac("norm_sac", activation=F.silu, norm=True)
 write(sys.argv[1])

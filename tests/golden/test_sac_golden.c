@@ -146,8 +146,20 @@ static void test_four_critics(void **state) {
     }
 }
 
+// SiLU, and critics that normalise the inputs of their layers.
+static void test_layer_norm(void **state) {
+    (void)state;
+    struct sac_config norm = config;
+    norm.hidden.activation = ACTIVATION_SILU;
+    norm.layer_norm = true;
+    for (int threads = 1; threads <= 2; threads++) {
+        check_two_updates("norm_sac", norm, threads);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_layer_norm),
         cmocka_unit_test(test_two_updates),
         cmocka_unit_test(test_two_updates_by_two_threads),
         cmocka_unit_test(test_clipped_updates),
