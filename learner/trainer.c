@@ -214,8 +214,10 @@ void trainer_written(struct trainer *t, const char *why) {
     }
     // Not fatal: the disk may have space for the next one.
     log_error("no checkpoint: %s", why);
-    snprintf(t->report.text, sizeof(t->report.text), "%s", why);
     t->report.checkpoint_failures++;
+    if (!t->report.failed) { // why updates stopped is said last
+        snprintf(t->report.text, sizeof(t->report.text), "%s", why);
+    }
 }
 
 static void save(struct trainer *t, bool later) {

@@ -594,6 +594,8 @@ static void test_stops_at_not_finite(void **state) {
     assert_true(t->report.failed);
     assert_true(made < 50);
     assert_non_null(strstr(t->report.text, "not a finite number"));
+    trainer_written(t, "no space"); // of a copy made before
+    assert_non_null(strstr(t->report.text, "not a finite number"));
     command(t, TRAINER_FINISH);
     assert_int_equal(t->report.checkpoints, 0);
     assert_false(t->report.saved);
