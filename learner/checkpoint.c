@@ -20,7 +20,7 @@
 #include "common/nn/safetensors.h"
 
 #define META_MAX 80
-#define COUNTERS 8
+#define COUNTERS 9
 #define TEXT_MAX 512
 
 struct paths {
@@ -221,6 +221,7 @@ static void copy_learner(struct checkpoint_copy *copy, const struct checkpoint *
     if (s) {
         tensors[count++] = tensor_u64("states.number", &s->number, 1);
         tensors[count++] = tensor_u64("states.rows", s->len, (uint64_t)s->batches);
+        tensors[count++] = tensor_u64("states.updates", s->updates, (uint64_t)s->batches);
         tensors[count++] = tensor_f32("states", s->data, states_floats(s));
     }
     copy->count = count;
@@ -389,9 +390,10 @@ static void *load_agent(const struct checkpoint *cp, const struct safetensors *f
 // Unusable states are a warning, not an error: their rollouts can be made again.
 static void take_states(struct states *s, const struct safetensors *file) {
     char err[256];
-    uint64_t *rows = xcalloc((size_t)s->batches, sizeof(*rows)), number, most = 0;
-    bool read = safetensors_copy_u64(file, "states.rows", rows, (uint64_t)s->batches, err,
-                                     sizeof(err)) == 0 &&
+    uint64_t n = (uint64_t)s->batches, number, most = 0;
+    uint64_t *rows = xcalloc(n, sizeof(*rows)), *updates = xcalloc(n, sizeof(*updates));
+    bool read = safetensors_copy_u64(file, "states.rows", rows, n, err, sizeof(err)) == 0 &&
+                safetensors_copy_u64(file, "states.updates", updates, n, err, sizeof(err)) == 0 &&
                 read_u64(file, "states.number", &number);
     for (int i = 0; i < s->batches && read; i++) {
         most = rows[i] > most ? rows[i] : most;
@@ -400,12 +402,13 @@ static void take_states(struct states *s, const struct safetensors *file) {
            safetensors_copy_f32(file, "states", s->data, states_floats(s), err, sizeof(err)) == 0 &&
            stats_all_finite(s->data, states_floats(s));
     if (read) {
-        states_restore(s, number, rows);
+        states_restore(s, number, rows, updates);
     } else {
         log_warn("the states of the last distribution rollouts have another shape, or are not "
                  "finite; D_states starts empty");
     }
     free(rows);
+    free(updates);
 }
 
 // An incomplete file changes nothing.

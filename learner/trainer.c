@@ -254,7 +254,8 @@ void trainer_handle(struct trainer *t, struct trainer_command *command) {
         t->report.experience_seq = command->seq;
         break;
     case TRAINER_STATES:
-        states_add(&t->d_states, command->states.obs, command->states.rows);
+        states_add(&t->d_states, command->states.obs, command->states.rows,
+                   command->states.policy_updates);
         t->report.session = command->session;
         t->report.experience_seq = command->seq;
         break;

@@ -67,7 +67,7 @@ static void fill(struct dhmbpo_bench *s, const struct config *config, const stru
     struct rng rng = rng_make(1, RNG_BENCH, 2);
     rng_fill_normal(&rng, obs, STATES * O);
     states_init(&s->states, task->obs_dim, 1, STATES);
-    states_add(&s->states, obs, STATES);
+    states_add(&s->states, obs, STATES, 0);
     free(obs);
     s->observations = xfloats(normalizer_floats(task->obs_dim));
     normalizer_identity(s->observations, task->obs_dim);

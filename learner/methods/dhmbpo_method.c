@@ -159,13 +159,14 @@ static struct dhmbpo_source source_of(const struct dhmbpo_method *m,
 // ---- updates ----
 
 static const char *const metrics_names[] = {
-    "critic_loss",   "actor_loss", "temperature", "entropy",     "q_mean",    "discount",
-    "gradient_norm", "alive",      "value_upper", "value_lower", "model_age", NULL};
+    "critic_loss", "actor_loss",    "temperature", "entropy",     "q_mean",
+    "discount",    "gradient_norm", "alive",       "value_upper", "value_lower",
+    "model_age",   "policy_age",    NULL};
 
 // In the environment's units.
 static void set_metrics(struct metrics *out, const struct dhmbpo_method *m,
                         const struct dhmbpo_metrics *of, const struct dhmbpo_source *source,
-                        uint64_t model_age) {
+                        double model_age, double policy_age) {
     double scale = source->reward_scale, offset = -source->end_value * scale;
     const float *numbers = m->dhmbpo.numbers;
     metrics_set(out, "critic_loss", scale * scale * of->critic_loss);
@@ -178,7 +179,8 @@ static void set_metrics(struct metrics *out, const struct dhmbpo_method *m,
     metrics_set(out, "alive", of->alive);
     metrics_set(out, "value_upper", scale * (double)numbers[DHMBPO_UPPER] + offset);
     metrics_set(out, "value_lower", scale * (double)numbers[DHMBPO_LOWER] + offset);
-    metrics_set(out, "model_age", (double)model_age);
+    metrics_set(out, "model_age", model_age);
+    metrics_set(out, "policy_age", policy_age);
 }
 
 static void update(void *self, uint64_t t, const struct method_source *source,
@@ -198,7 +200,8 @@ static void update(void *self, uint64_t t, const struct method_source *source,
     }
     struct dhmbpo_metrics figures;
     dhmbpo_update(&figures, &m->dhmbpo, &of, t);
-    set_metrics(metrics, m, &figures, &of, source->d_env->added - dynamics->env_rows);
+    double model_age = (double)source->d_env->added - (double)dynamics->env_rows;
+    set_metrics(metrics, m, &figures, &of, model_age, states_age(source->states, t));
 }
 
 const struct method method_dhmbpo = {

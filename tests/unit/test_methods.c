@@ -51,7 +51,7 @@ struct buffers {
 static void set_up_states(struct buffers *b, const struct config *c) {
     struct replay_rows rows = replay_part(&b->d_env, 0);
     states_init(&b->states, OBS, 2, ROWS);
-    states_add(&b->states, rows.obs, ROWS);
+    states_add(&b->states, rows.obs, ROWS, 0);
     dynamics_init(&b->dynamics, c, fixture_task());
     struct dynamics *d = &b->dynamics;
     ensemble_init(d->params, &d->ensemble, 3);

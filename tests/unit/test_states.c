@@ -3,6 +3,7 @@
 // equally often and no others, and comes back from its numbers.
 #include "learner/states.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -24,7 +25,7 @@ static void add(struct states *s, float first, uint32_t rows) {
         obs[i * O] = first + (float)i;
         obs[i * O + 1] = -obs[i * O];
     }
-    states_add(s, obs, rows);
+    states_add(s, obs, rows, 20 * s->number);
 }
 
 // count[v] = how often the row of value v is drawn.
@@ -54,6 +55,8 @@ static void the_last_batches_are_sampled_evenly(void **state) {
     add(&s, 50, 5); // replaces the first
     assert_int_equal(s.rows, 16);
     assert_int_equal(s.number, 4);
+    // Policies after 20, 40 and 60 updates; before update 71 they are 50, 30 and 10 old.
+    assert_true(fabs(states_age(&s, 71) - (10 * 50 + 1 * 30 + 5 * 10) / 16.0) < 1e-9);
     count_draws(count, 100, &s);
     for (int v = 0; v < 100; v++) {
         bool kept = (v >= 10 && v < 20) || v == 30 || (v >= 50 && v < 55);
@@ -72,7 +75,7 @@ static void a_copy_continues_the_ring(void **state) {
         add(&s, (float)(10 * i), (uint32_t)i + 1);
     }
     memcpy(copy.data, s.data, states_floats(&s) * sizeof(float));
-    states_restore(&copy, s.number, s.len);
+    states_restore(&copy, s.number, s.len, s.updates);
     add(&s, 60, 2);
     add(&copy, 60, 2);
     assert_int_equal(s.rows, copy.rows);
