@@ -3,7 +3,8 @@
 """Trains variants of one small task, a point on a line, that differ in the units of observation and reward,
 in constant columns and in faults of the sensor, and compares the return with the plain variant's.
 
-    tests/point/train.py [VARIANT]... [--seeds 1,2,3] [--bin build/bin] [--keep DIR] [--set KEY=VALUE]...
+    tests/point/train.py [VARIANT]... [--seeds 1,2,3] [--config point.yaml] [--bin build/bin] [--keep DIR]
+                         [--set KEY=VALUE]...
 
 The task is the same in all variants, so a method that does not depend on units learns all of them equally
 well. A return is converted to the plain variant's units; it passes if it is at least the variant's bound. Prints one
@@ -78,7 +79,7 @@ def train(options, variant, seed, plugin, folder):
     """Trains a variant: its return, in plain units, over the start states of one fixed seed."""
     run_dir = os.path.join(folder, f"{variant}-{seed}")
     sets = [word for assignment in options.set for word in ("--set", assignment)]
-    spur(options, "run", os.path.join(HERE, "point.yaml"), "--env", plugin, "--seed", str(seed), "--run-dir", run_dir, *sets)
+    spur(options, "run", os.path.join(HERE, options.config), "--env", plugin, "--seed", str(seed), "--run-dir", run_dir, *sets)
     result = json.loads(spur(options, "eval", run_dir, "--episodes", str(EPISODES), "--seed", "1", "--json"))
     return plain_units(variant, result["return_mean"])
 
@@ -87,6 +88,7 @@ def options_of(argv):
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("variants", nargs="*", metavar="VARIANT")
     parser.add_argument("--seeds", default="1")
+    parser.add_argument("--config", default="point.yaml", help="a file of this folder")
     parser.add_argument("--bin", default=os.path.join(os.environ.get("SPUR_BUILD_ROOT", os.path.join(SOURCE, "build")), "bin"))
     parser.add_argument("--keep", help="the run directories, kept; it must not hold finished runs of another build")
     parser.add_argument("--slow-test", action="store_true", help="skipped unless SPUR_SLOW_TESTS is set")
