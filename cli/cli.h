@@ -65,7 +65,8 @@ bool cli_is_env(const char *name);
 // Functions below that return int print their errors and return 0 or an exit code.
 
 // Loads the embedded configuration of a task, or a file, without overrides; the defaults for NULL.
-int cli_load(struct config *c, const char *name);
+// method: a task may have a file of its own for it; NULL: the task's method.
+int cli_load(struct config *c, const char *name, const char *method);
 // Applies the source's overrides. If task.env is a file, its path becomes absolute, and run.task
 // and the rest of section task are filled in from the file.
 int cli_override(struct config *c, const struct config_source *source);

@@ -18,7 +18,7 @@ static const char help[] =
     "  TASK                    a task listed by `spur tasks`\n"
     "  FILE                    a file ending in .yaml, or a path\n"
     "  --env ENV               task.env: an environment of your own; makes TASK optional\n"
-    "  --method NAME           method: mbpo (default) or sac\n"
+    "  --method NAME           mbpo, dhmbpo or sac\n"
     "  --set section.key=value override a key; repeatable\n"
     "  --doc                   print docs/configuration.md\n";
 

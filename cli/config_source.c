@@ -333,22 +333,30 @@ int cli_override(struct config *c, const struct config_source *source) {
 
 // ---- configurations ----
 
-// The file of a task. Gymnasium's v5 tasks use the configuration of v4.
-static const struct embed_file *find_file(const char *task) {
-    size_t len = strlen(task);
-    if (len > 3 && strcmp(task + len - 3, "_v5") == 0) {
-        len -= 3;
-    }
+static const struct embed_file *file_named(const char *name) {
     for (int i = 0; i < cli_configs_count; i++) {
-        const char *file = cli_configs[i].name;
-        if (strncmp(file, task, len) == 0 && strcmp(file + len, ".yaml") == 0) {
+        if (strcmp(cli_configs[i].name, name) == 0) {
             return &cli_configs[i];
         }
     }
     return NULL;
 }
 
-int cli_load(struct config *c, const char *name) {
+// The file of a task: TASK.METHOD.yaml if there is one, else TASK.yaml. Gymnasium's v5 tasks use
+// the configuration of v4.
+static const struct embed_file *find_file(const char *task, const char *method) {
+    char name[CONFIG_STRING_MAX + 64];
+    int len = (int)strlen(task);
+    if (len > 3 && strcmp(task + len - 3, "_v5") == 0) {
+        len -= 3;
+    }
+    snprintf(name, sizeof(name), "%.*s.%.40s.yaml", len, task, method ? method : "");
+    const struct embed_file *file = method ? file_named(name) : NULL;
+    snprintf(name, sizeof(name), "%.*s.yaml", len, task);
+    return file ? file : file_named(name);
+}
+
+int cli_load(struct config *c, const char *name, const char *method) {
     char err[1024];
     config_defaults(c);
     if (!name) {
@@ -370,7 +378,7 @@ int cli_load(struct config *c, const char *name) {
     if (rc != 0) {
         return rc;
     }
-    const struct embed_file *file = find_file(c->run.task);
+    const struct embed_file *file = find_file(c->run.task, method);
     if (!file) {
         return cli_fail(EXIT_CODE_CONFIG,
                         "write a configuration file and pass it instead of the task",
@@ -383,8 +391,17 @@ int cli_load(struct config *c, const char *name) {
     return 0;
 }
 
+// The method of the command line; NULL: the configuration's.
+static const char *method_of(const struct config_source *source) {
+    const char *method = source->method;
+    for (int i = 0; i < source->set_count; i++) {
+        method = sets_method(source->sets[i]) ? source->sets[i] + 7 : method;
+    }
+    return method;
+}
+
 int cli_resolve(struct config *c, struct task *task, const struct config_source *source) {
-    int rc = cli_load(c, source->name);
+    int rc = cli_load(c, source->name, method_of(source));
     if (rc != 0) {
         return rc;
     }

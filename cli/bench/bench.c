@@ -67,7 +67,7 @@ struct bench_case *bench_add(struct bench *b, const char *name, const char *unit
 }
 
 void bench_config(struct config *c) {
-    int rc = cli_load(c, "hopper");
+    int rc = cli_load(c, "hopper", "mbpo");
     CHECK(rc == 0);
     config_choose(c);
 }

@@ -88,7 +88,7 @@ static int fill_in(struct player *p) {
     }
     // A policy file alone names its task; all else is the defaults.
     bool alone = !p->run_dir && !p->env && !p->task_name;
-    int rc = alone ? cli_load(&p->config, NULL) : cli_resolve(&p->config, &p->task, &source);
+    int rc = alone ? cli_load(&p->config, NULL, NULL) : cli_resolve(&p->config, &p->task, &source);
     if (rc != 0) {
         return rc;
     }

@@ -55,7 +55,7 @@ static int check_against(struct rundir *r, const struct config_source *source) {
     struct config wanted = r->config;
     char err[1024];
     if (source->name && cli_is_file(source->name)) {
-        int rc = cli_load(&wanted, source->name);
+        int rc = cli_load(&wanted, source->name, NULL);
         if (rc != 0) {
             return rc;
         }

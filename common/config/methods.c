@@ -51,16 +51,31 @@ void method_names(char *out, size_t out_len) {
     }
 }
 
-void config_use_method(struct config *c, enum method_id id) {
-    c->method = id;
-    char assignment[256], err[512];
-    for (const char *p = method_info(id)->defaults; *p; p += strspn(p, ";")) {
-        size_t n = strcspn(p, ";");
+// Sets the keys of a method's list: to its values, or to the defaults of the table.
+static void set_keys(struct config *c, const char *list, bool to_table) {
+    char assignment[256], value[256], err[512];
+    for (const char *p = list; *p; p += strspn(p, ";")) {
+        size_t n = strcspn(p, ";"), equals = strcspn(p, "=");
         snprintf(assignment, sizeof(assignment), "%.*s", (int)n, p);
+        if (to_table) {
+            snprintf(value, sizeof(value), "%.*s", (int)equals, p);
+            char *dot = strchr(value, '.');
+            CHECK(dot);
+            *dot = '\0';
+            const struct config_key *key = config_key_find(value, dot + 1);
+            CHECK(key);
+            snprintf(assignment, sizeof(assignment), "%.*s=%s", (int)equals, p, key->def);
+        }
         int rc = config_set(c, assignment, err, sizeof(err));
         CHECK(rc == 0);
         p += n;
     }
+}
+
+void config_use_method(struct config *c, enum method_id id) {
+    set_keys(c, method_info(c->method)->defaults, true);
+    c->method = id;
+    set_keys(c, method_info(id)->defaults, false);
 }
 
 // Whether a list of words, separated by blanks, contains word.

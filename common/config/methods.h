@@ -62,7 +62,8 @@ void method_names(char *out, size_t out_len);              // "mbpo, sac"
 
 struct config;
 struct config_key;
-// Chooses a method: its defaults take effect, and replace what the configuration held.
+// Chooses a method: its defaults take effect, and replace what the configuration held. Keys for
+// which only the method before has defaults return to those of the table.
 void config_use_method(struct config *c, enum method_id id);
 // Whether a run of this method reads the key.
 bool config_key_used(const struct config_key *key, enum method_id id);

@@ -445,7 +445,7 @@ static void memory_is_predicted(void **state) {
     struct env_memory unknown = {0};
     const struct task *hopper = task_find("hopper");
     assert_non_null(hopper);
-    assert_int_equal(cli_load(&c, "hopper"), 0);
+    assert_int_equal(cli_load(&c, "hopper", "mbpo"), 0);
     config_choose(&c);
     memory_predict(&m, &c, hopper, unknown, 2);
     // 6,000,000 rows of 2 * 11 + 3 + 1 floats and a byte.

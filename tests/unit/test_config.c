@@ -446,7 +446,7 @@ static void committed_files_are_the_papers(void **state) {
     assert_true(c.sac.target_entropy == -1);
     assert_true(config_discount(&c, 25000) == 0.99); // here, and 0.995 later
     assert_int_equal(c.model.stop, MODEL_STOP_BUDGET);
-    load_committed(&c, "configs/inverted_pendulum.yaml");
+    load_committed(&c, "configs/inverted_pendulum.mbpo.yaml");
     assert_string_equal(c.run.task, "inverted_pendulum");
     assert_int_equal(c.run.explore_steps, 500);
     assert_true(c.pacing.updates_per_step == 10);
