@@ -19,7 +19,7 @@ MIB = 1 << 20
 
 
 def short_run(stage, run_dir, *args):
-    command = ["run", "inverted_pendulum", "--run-dir", run_dir, *args]
+    command = ["run", "inverted_pendulum", "--method", "mbpo", "--run-dir", run_dir, *args]
     for key, value in SHORT.items():
         command += ["--set", f"{key}={value}"]
     return command
@@ -140,7 +140,7 @@ def ipv6_only(stage):
         f.write("127.0.0.1 localhost\nfd00:77::1 trainer.test\n")
     done = in_namespace(stage, "-n", "-m", script=f"""
         ip link set lo up && ip -6 addr add fd00:77::1/128 dev lo nodad && mount --bind hosts /etc/hosts || exit 99
-        {spur} run inverted_pendulum {sets} --run-dir six --listen tcp://trainer.test:7905 >out 2>&1 & run=$!
+        {spur} run inverted_pendulum --method mbpo {sets} --run-dir six --listen tcp://trainer.test:7905 >out 2>&1 & run=$!
         for i in $(seq 40); do
             {spur} status tcp://trainer.test:7905 >status 2>&1 && grep -q actor-0 status && break
             sleep 0.25
@@ -163,7 +163,7 @@ def containers(stage):
                     {**SHORT, "run.steps": 1000000}.items())
     port = free_ports()
     done = in_namespace(stage, "-m", script=f"""
-        {spur} run inverted_pendulum {sets} --actors 0 --run-dir run --listen tcp://127.0.0.1:{port} >out 2>&1 & run=$!
+        {spur} run inverted_pendulum --method mbpo {sets} --actors 0 --run-dir run --listen tcp://127.0.0.1:{port} >out 2>&1 & run=$!
         for i in 1 2; do
             unshare -p -f --mount-proc sh -c 'exec {actor} --modelserver tcp://127.0.0.1:{port} \
                 --learner tcp://127.0.0.1:{port + 1}' >actor$i 2>&1 &
@@ -187,7 +187,7 @@ def full_disk(stage):
                     {**SHORT, "run.steps": 1000000, "eval.every_steps": 1000000}.items())
     done = in_namespace(stage, "-m", script=f"""
         mkdir small && mount -t tmpfs -o size=8m tmpfs small || exit 99
-        {spur} run inverted_pendulum {sets} --run-dir small/run >out 2>&1 & run=$!
+        {spur} run inverted_pendulum --method mbpo {sets} --run-dir small/run >out 2>&1 & run=$!
         for i in $(seq 80); do
             {spur} status small/run 2>&1 | grep -q 'updates, [1-9]' && break
             sleep 0.25
