@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // Documents and nodes of libyaml.
-// Documents and nodes of libyaml.
 #include "common/config/yaml_doc.h"
 
 #include <errno.h>
@@ -16,6 +15,7 @@
 #include "common/base/file.h"
 
 #define FILE_LEN_MAX (1u << 20)
+#define BRACKETS_MAX 64 // nested; libyaml takes time with the square of it
 
 struct yaml {
     yaml_document_t document;
@@ -82,9 +82,28 @@ static int load_document(struct yaml *doc, yaml_parser_t *parser, const char *te
     return rc;
 }
 
+// Line of the bracket that is nested too deeply; 0: none is. Brackets in quotes count, which are
+// hardly ever so many.
+static size_t deepest_line(const char *text, size_t len) {
+    size_t line = 1;
+    int depth = 0;
+    for (size_t i = 0; i < len && depth <= BRACKETS_MAX; i++) {
+        line += text[i] == '\n';
+        depth += text[i] == '[' || text[i] == '{';
+        depth -= depth > 0 && (text[i] == ']' || text[i] == '}');
+    }
+    return depth > BRACKETS_MAX ? line : 0;
+}
+
 struct yaml *yaml_parse(const char *text, size_t len, const char *name, char *err, size_t err_len) {
     struct yaml *doc = xcalloc(1, sizeof(*doc));
     doc->name = name;
+    size_t deep = deepest_line(text, len);
+    if (deep > 0) {
+        yaml_refuse(doc, deep, err, err_len, "brackets are nested more than %d deep", BRACKETS_MAX);
+        free(doc);
+        return NULL;
+    }
     yaml_parser_t parser;
     CHECK(yaml_parser_initialize(&parser)); // fails only if memory is exhausted
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);

@@ -282,6 +282,13 @@ static void a_method_brings_its_defaults(void **state) {
     assert_int_equal(c.method, METHOD_mbpo);
 }
 
+static void deep_brackets_are_refused_at_once(void **state) {
+    (void)state;
+    static char text[500001];
+    memset(text, '[', sizeof(text) - 1);
+    expect_refusal(text, "t.yaml:1: brackets are nested more than 64 deep");
+}
+
 static void keys_of_other_methods_are_refused(void **state) {
     (void)state;
     expect_refusal("sac:\n  target_entropy: car\n",
@@ -588,6 +595,7 @@ int main(void) {
         cmocka_unit_test(ranges_are_named),
         cmocka_unit_test(text_is_checked),
         cmocka_unit_test(a_method_brings_its_defaults),
+        cmocka_unit_test(deep_brackets_are_refused_at_once),
         cmocka_unit_test(keys_of_other_methods_are_refused),
         cmocka_unit_test(only_keys_that_are_used_are_printed),
         cmocka_unit_test(twins_and_bad_yaml),
