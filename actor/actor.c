@@ -304,7 +304,10 @@ static bool prepare(struct actor *a, const struct wire_welcome *w) {
     uint32_t fit = (uint32_t)(NET_MESSAGE_MAX / 2 / wire_row_bytes(w->obs_dim, w->act_dim));
     batch_max = batch_max < WIRE_ROWS_MAX ? batch_max : WIRE_ROWS_MAX;
     batch_max = batch_max < fit ? batch_max : fit;
+    // Nor does the memory of unacknowledged rows exceed SPOOL_BYTES_MAX.
     uint32_t rows_max = w->unacked_rows_max > 0 ? w->unacked_rows_max : 1;
+    fit = (uint32_t)(SPOOL_BYTES_MAX / wire_row_bytes(w->obs_dim, w->act_dim));
+    rows_max = rows_max < fit ? rows_max : fit;
     a->spool = spool_create(rows_max, batch_max, w->obs_dim, w->act_dim);
     return true;
 }

@@ -18,6 +18,8 @@
 #include "actor/vec_env.h"
 #include "proto/wire.h"
 
+#define SPOOL_BYTES_MAX (1u << 30) // of its rows, which a model server may ask for
+
 struct spool;
 
 struct spool *spool_create(uint32_t rows_max, uint32_t batch_rows_max, uint32_t obs_dim,

@@ -11,6 +11,11 @@
 #define PAUSE_DOUBLINGS_MAX 5
 #define REOPEN_DOUBLINGS_MAX 2
 #define FENCED_TRIES_MAX 5 // with the pauses above about 8 s
+// Of a Welcome, as of the configuration (network.heartbeat_ms, network.lost_after_ms).
+#define HEARTBEAT_MS_MIN 10
+#define HEARTBEAT_MS_MAX 60000
+#define LOST_MS_MIN 100
+#define LOST_MS_MAX 600000
 
 void session_init(struct session *s, const char *program, const char *endpoint, bool request_only,
                   uint64_t now_ms) {
@@ -142,6 +147,10 @@ static enum session_verdict on_refuse(struct session *s, uint64_t now_ms,
     return SESSION_HANDLED;
 }
 
+static uint32_t within(uint32_t n, uint32_t low, uint32_t high) {
+    return n < low ? low : n > high ? high : n;
+}
+
 static enum session_verdict on_welcome(struct session *s, const struct wire_msg *msg) {
     if (s->run_id != 0 && s->run_id != msg->run_id) {
         s->state = SESSION_FATAL;
@@ -152,8 +161,8 @@ static enum session_verdict on_welcome(struct session *s, const struct wire_msg 
     }
     s->run_id = msg->run_id;
     if (msg->welcome.heartbeat_ms > 0 && msg->welcome.lost_after_ms > 0) {
-        s->heartbeat_ms = msg->welcome.heartbeat_ms;
-        s->lost_after_ms = msg->welcome.lost_after_ms;
+        s->heartbeat_ms = within(msg->welcome.heartbeat_ms, HEARTBEAT_MS_MIN, HEARTBEAT_MS_MAX);
+        s->lost_after_ms = within(msg->welcome.lost_after_ms, LOST_MS_MIN, LOST_MS_MAX);
     }
     return SESSION_WELCOMED;
 }

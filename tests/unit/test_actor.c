@@ -597,7 +597,8 @@ static void brings_its_own_task(void **state) {
                                         .horizon = EPISODE_STEPS,
                                         .next_seq = 1,
                                         .batch_rows_max = BATCH_MAX,
-                                        .unacked_rows_max = UNACKED_MAX,
+                                        // As many as fit in memory.
+                                        .unacked_rows_max = UINT32_MAX,
                                         .heartbeat_ms = 500,
                                         .lost_after_ms = 3000};
     snprintf(msg.welcome.task, sizeof(msg.welcome.task), "my_robot");

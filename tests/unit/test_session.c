@@ -65,6 +65,22 @@ static void hello_until_sent_then_welcome(void **state) {
     assert_int_equal(session_on_tick(&s, 1600), 0);
 }
 
+// Times that no configuration allows are those at the bound.
+static void welcomed_times_have_bounds(void **state) {
+    (void)state;
+    static const uint32_t given[][2] = {{1, 1}, {UINT32_MAX, UINT32_MAX}, {0, 5}};
+    static const uint32_t used[][2] = {{10, 100}, {60000, 600000}, {500, 3000}};
+    for (int i = 0; i < 3; i++) {
+        struct session s = up();
+        struct wire_msg msg = {.type = WIRE_WELCOME, .run_id = RUN};
+        msg.welcome.heartbeat_ms = given[i][0];
+        msg.welcome.lost_after_ms = given[i][1];
+        assert_int_equal(session_on_message(&s, 1020, &msg), SESSION_WELCOMED);
+        assert_int_equal(s.heartbeat_ms, used[i][0]);
+        assert_int_equal(s.lost_after_ms, used[i][1]);
+    }
+}
+
 static void unreachable_peer_is_named(void **state) {
     (void)state;
     struct session s = fresh(false);
@@ -229,6 +245,7 @@ static void request_only_sessions_count_silence_from_the_request(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hello_until_sent_then_welcome),
+        cmocka_unit_test(welcomed_times_have_bounds),
         cmocka_unit_test(unreachable_peer_is_named),
         cmocka_unit_test(silence_loses_the_connection),
         cmocka_unit_test(unknown_means_hello_once),
