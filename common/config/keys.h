@@ -214,7 +214,8 @@
       "avx512 with operands between hidden layers rounded to bf16 (8 bits): updates take 0.6 "     \
       "of the time, but Hopper is solved later")                                                   \
     X(compute, learner_threads, INT, "0", 0, 1024, "threads",                                      \
-      "threads of an update, at most 2; 0: 2 if there are two cores")                              \
+      "threads of an update, at most 2, or 8 of dhmbpo; 0: as many as there are cores, 1 for "     \
+      "small networks")                                                                            \
     X(compute, modelserver_threads, INT, "0", 0, 1024, "threads",                                  \
       "threads that train the ensemble, at most one per member; 0: all cores but two, at "         \
       "least 1, or all cores with pacing.training wait")

@@ -11,12 +11,29 @@ static int clamp(int n, int low, int high) {
     return n < low ? low : n > high ? high : n;
 }
 
+// Below so many multiply-adds between hidden layers in a pass of the batch, threads wait for each
+// other longer than they compute: two took 1.2 times as long as one with 2 x 64 units.
+#define WORTH_THREADS 4e6
+
+static bool is_small(const struct config *c) {
+    double sum = 0;
+    int layers = config_hidden_layers(&c->sac.hidden, c->sac.hidden_layers);
+    for (int l = 1; l < layers; l++) {
+        bool listed = c->sac.hidden.n > 0;
+        sum += listed ? c->sac.hidden.v[l - 1] * c->sac.hidden.v[l]
+                      : (double)c->sac.hidden_width * c->sac.hidden_width;
+    }
+    return c->sac.batch_size * sum < WORTH_THREADS;
+}
+
 struct thread_plan thread_plan_divide(const struct config *c, int cores) {
     int learner = c->compute.learner_threads, modelserver = c->compute.modelserver_threads;
     bool waits = c->pacing.training == PACING_TRAINING_WAIT; // trainings have all cores
     int rest = modelserver ? modelserver : waits ? cores : cores - THREAD_PLAN_LEARNER_MAX;
+    int most = config_has_states(c) ? THREAD_PLAN_TILES_MAX : THREAD_PLAN_LEARNER_MAX;
+    int wanted = is_small(c) ? 1 : cores;
     return (struct thread_plan){
-        .learner = clamp(learner ? learner : cores, 1, THREAD_PLAN_LEARNER_MAX),
+        .learner = clamp(learner ? learner : wanted, 1, most),
         .modelserver = config_has_model(c) ? clamp(rest, 1, c->model.members) : 0,
     };
 }

@@ -2,9 +2,9 @@
 // The division of a run's cores between learner threads and model server threads.
 //
 // A number other than 0 in compute.* is used as it is. By default an update runs on two
-// threads if there are two cores, because the run waits for updates, and the ensemble is
-// trained on the remaining cores, at least one. On two cores this makes three threads, on
-// purpose: pacing stops the side that is ahead, and its core is free for the other one
+// threads if there are two cores, because the run waits for updates, but on one where networks
+// and batch are small; the ensemble is trained on the remaining cores, at least one, or on all
+// if the run waits for it. On two cores this makes three threads, on purpose: pacing stops the side that is ahead, and its core is free for the other one
 // (docs/performance.md compares other divisions). Results do not depend on these numbers.
 #ifndef SPUR_COMMON_CONFIG_THREAD_PLAN_H
 #define SPUR_COMMON_CONFIG_THREAD_PLAN_H
@@ -13,8 +13,10 @@
 
 #include "common/config/config.h"
 
-// An update runs on at most two threads, one for each critic.
+// An update of SAC runs on at most two threads, one for each critic; one of dhmbpo on more, which
+// share tiles and critics.
 #define THREAD_PLAN_LEARNER_MAX 2
+#define THREAD_PLAN_TILES_MAX 8
 
 struct thread_plan {
     int learner, modelserver;

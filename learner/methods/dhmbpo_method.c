@@ -8,11 +8,15 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/config/thread_plan.h"
 #include "common/nn/hidden.h"
 #include "common/nn/reparam.h"
 #include "learner/methods/method.h"
 #include "learner/methods/sac_method.h"
 #include "learner/methods/scaling.h"
+
+_Static_assert(THREAD_PLAN_TILES_MAX == DHMBPO_THREADS_MAX,
+               "the thread plan knows how many threads an update uses");
 
 struct dhmbpo_method {
     struct config config; // a copy

@@ -193,6 +193,15 @@ static void cores_are_divided(void **state) {
         assert_int_equal(t.learner, expected[i].learner);
         assert_int_equal(t.modelserver, expected[i].modelserver); // at most one per member
     }
+    c.sac.hidden_width = 64; // too small for two
+    assert_int_equal(thread_plan_divide(&c, 4).learner, 1);
+    c.sac.hidden = (struct config_list){3, {64, 512, 512}};
+    assert_int_equal(thread_plan_divide(&c, 4).learner, 2);
+    c.sac.hidden.n = 0;
+    config_use_method(&c, METHOD_dhmbpo); // tiles for more threads; trainings have all cores
+    assert_int_equal(thread_plan_divide(&c, 64).learner, THREAD_PLAN_TILES_MAX);
+    assert_int_equal(thread_plan_divide(&c, 4).modelserver, 4);
+    config_use_method(&c, METHOD_mbpo);
     c.compute.learner_threads = 7; // explicit values win, limited by the available work
     c.compute.modelserver_threads = 4;
     struct thread_plan t = thread_plan_divide(&c, 1);
