@@ -4,8 +4,9 @@
 // A number other than 0 in compute.* is used as it is. By default an update runs on two
 // threads if there are two cores, because the run waits for updates, but on one where networks
 // and batch are small; the ensemble is trained on the remaining cores, at least one, or on all
-// if the run waits for it. On two cores this makes three threads, on purpose: pacing stops the side that is ahead, and its core is free for the other one
-// (docs/performance.md compares other divisions). Results do not depend on these numbers.
+// if the run waits for it. On two cores this makes three threads, on purpose: pacing stops the
+// side that is ahead, and its core is free for the other one (docs/performance.md compares
+// other divisions). Results do not depend on these numbers.
 #ifndef SPUR_COMMON_CONFIG_THREAD_PLAN_H
 #define SPUR_COMMON_CONFIG_THREAD_PLAN_H
 
