@@ -142,6 +142,10 @@ uint64_t core_steps_allowed(const struct modelserver *ms, char *why, size_t why_
 
 struct wire_grant core_grant(const struct modelserver *ms) {
     struct pacing_view view = core_pacing_view(ms);
+    uint64_t sent = learner_feed_rows_sent(&ms->feed);
+    if (ms->run.pacing.mode == PACING_LOCKSTEP && sent < view.steps) {
+        view.steps = sent; // updates must not begin before the rows that they may sample
+    }
     uint64_t allowed = pacing_updates_allowed(&ms->run.pacing, &view, NULL, 0);
     if (ms->shutdown.phase != MS_RUNNING && allowed > ms->feed.grant.updates_allowed) {
         allowed = ms->feed.grant.updates_allowed;

@@ -153,6 +153,10 @@ struct rollout_block *learner_feed_take_delivered(struct learner_feed *f) {
     return experience_queue_take_done(&f->queue);
 }
 
+uint64_t learner_feed_rows_sent(const struct learner_feed *f) {
+    return f->queue.real_next;
+}
+
 bool learner_feed_is_drained(const struct learner_feed *f, uint64_t steps) {
     return experience_queue_empty(&f->queue, steps);
 }

@@ -65,6 +65,7 @@ bool learner_feed_next(const struct learner_feed *f, struct wire_msg *out, uint6
                        const struct model *model);
 void learner_feed_sent(struct learner_feed *f, const struct wire_msg *sent);
 struct rollout_block *learner_feed_take_delivered(struct learner_feed *f); // NULL: none
+uint64_t learner_feed_rows_sent(const struct learner_feed *f); // rows of D_env, from the first
 bool learner_feed_is_drained(const struct learner_feed *f, uint64_t steps);
 
 // Whether a grant differs from the last one sent in more than its reason.

@@ -290,6 +290,16 @@ static void walk_without_a_model(uint64_t slack) {
 static void lockstep_without_a_model(void **state) {
     (void)state;
     walk_without_a_model(0);
+    // The row of a step is sent before its updates, which may sample it.
+    uint64_t rows = 0;
+    for (int i = 0; i < w.sent_count; i++) {
+        const struct sent *s = &w.sent[i];
+        if (s->to == LEARNER && s->type == WIRE_EXPERIENCE) {
+            rows = s->c + s->b;
+        } else if (s->to == LEARNER && s->type == WIRE_GRANT && s->a > 0) {
+            assert_int_equal(s->a, 2 * (rows - 20));
+        }
+    }
 }
 
 static void ratio_without_a_model(void **state) {

@@ -56,6 +56,19 @@ static int grant_beyond(uint64_t updates) {
     return -1;
 }
 
+// Rows are sent before the grant of the updates that follow them.
+static void check_rows_before_grants(void) {
+    uint64_t rows = 0;
+    for (int i = 0; i < w.sent_count; i++) {
+        const struct sent *s = &w.sent[i];
+        if (s->to == LEARNER && s->type == WIRE_EXPERIENCE) {
+            rows = s->c + s->b;
+        } else if (s->to == LEARNER && s->type == WIRE_GRANT && s->a > 0) {
+            assert_true(s->a <= WARM_START + 2 * (rows - 20));
+        }
+    }
+}
+
 // Training, ensemble, distribution rollout, its updates, the next one: each waits for the one
 // before, so that a run is a function of its seed.
 static void lockstep_has_one_order(void **state) {
@@ -92,6 +105,7 @@ static void lockstep_has_one_order(void **state) {
         assert_int_equal(s->b, 20 + 10 * v);
         assert_true(position(WIRE_ENSEMBLE, v) < grant_beyond(before));
     }
+    check_rows_before_grants();
 }
 
 static void rollouts_run_ahead_by_two(void **state) {
