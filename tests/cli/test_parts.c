@@ -438,6 +438,20 @@ static uint64_t bytes_of(const struct memory *m, const char *process, const char
     return 0;
 }
 
+// The method of the command line replaces all that a task's file says for its own.
+static void every_task_takes_every_method(void **state) {
+    (void)state;
+    static const char *const methods[] = {"mbpo", "sac", "dhmbpo", NULL};
+    for (int i = 0; i < task_count(); i++) {
+        for (int k = 0; k < 4; k++) {
+            struct config c;
+            struct task task;
+            const struct config_source source = {.name = task_at(i)->name, .method = methods[k]};
+            assert_int_equal(cli_resolve(&c, &task, &source), 0);
+        }
+    }
+}
+
 static void memory_is_predicted(void **state) {
     (void)state;
     struct config c;
@@ -673,6 +687,7 @@ int main(void) {
         cmocka_unit_test(status_json_is_documented),
         cmocka_unit_test(missing_figures_are_null),
         cmocka_unit_test(the_live_line),
+        cmocka_unit_test(every_task_takes_every_method),
         cmocka_unit_test(memory_is_predicted),
         cmocka_unit_test(paths_are_words_of_a_shell),
         cmocka_unit_test(endpoints_of_a_run),
