@@ -624,6 +624,13 @@ faults(
      "modelserver_learner"),
 )
 faults(
+    "modelserver/core/core.c",
+    ("grant-overtakes-rows",
+     "ms->run.pacing.mode == PACING_LOCKSTEP && sent < view.steps",
+     "false",
+     "modelserver_learner modelserver_states"),
+)
+faults(
     "modelserver/core/experience_queue.c",
     ("window-off-by-one",
      "f->sent - f->acked >= EXPERIENCE_QUEUE_WINDOW",
