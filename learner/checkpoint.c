@@ -387,6 +387,17 @@ static void *load_agent(const struct checkpoint *cp, const struct safetensors *f
     return agent;
 }
 
+// Distribution rollouts that a run ahead of its updates may hold.
+#define STATES_AHEAD_MAX 3
+
+// The next rollout is the one for the update at hand, where the file has none, or counts them by
+// another dhmbpo.states_every.
+static void number_states(struct states *s, uint64_t updates, uint64_t every) {
+    bool fits = s->rows > 0 && s->number * every >= updates &&
+                s->number <= updates / every + STATES_AHEAD_MAX;
+    s->number = fits ? s->number : updates / every;
+}
+
 // Unusable states are a warning, not an error: their rollouts can be made again.
 static void take_states(struct states *s, const struct safetensors *file) {
     char err[256];
@@ -435,6 +446,7 @@ static int take_learner(struct checkpoint *cp, const struct safetensors *file, u
     cp->policy_version = version;
     if (cp->d_states) {
         take_states(cp->d_states, file);
+        number_states(cp->d_states, updates, cp->config->dhmbpo.states_every);
     }
     if (cp->d_model) {
         cp->d_model->added = added;

@@ -3,7 +3,6 @@
 #include "learner/checkpoint_writer.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 
 #include "common/base/check.h"
 #include "common/base/queue.h"
+#include "common/base/thread.h"
 
 struct result {
     int rc;
@@ -51,12 +51,7 @@ struct checkpoint_writer *checkpoint_writer_create(checkpoint_written_fn *writte
     w->results = queue_create(1);
     w->written = written;
     w->arg = arg;
-    // Only the loop thread receives signals.
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&w->thread, NULL, run, w);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int rc = thread_start(&w->thread, run, w);
     if (rc != 0) {
         snprintf(err, err_len, "the thread that writes checkpoints cannot be started: %s",
                  strerror(rc));

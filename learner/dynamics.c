@@ -18,11 +18,8 @@ static void lay_out(struct dynamics *d, struct parts *parts) {
 
 // Shapes and size; no memory yet.
 static size_t set_shape(struct dynamics *d, const struct config *c, const struct task *task) {
-    struct mlp_hidden hidden = hidden_of_model(c);
-    bool learned = task->termination == TASK_TERMINATION_LEARNED;
-    *d = (struct dynamics){
-        .ensemble = ensemble_make_hidden(c->model.members, task->obs_dim, task->act_dim, &hidden),
-        .heads = termination_make(learned ? c->model.members : 0, task->obs_dim)};
+    *d = (struct dynamics){.ensemble = ensemble_of_config(c, task->obs_dim, task->act_dim)};
+    d->heads = heads_of_ensemble(&d->ensemble, task->termination);
     struct parts parts = {0};
     lay_out(d, &parts);
     return parts.used;

@@ -84,7 +84,8 @@ void core_waiting(const struct learner *l, uint64_t now_ms, char *out, size_t ou
                  r->updates_allowed,
                  l->grant.reason[0] ? l->grant.reason : "waiting for the model server");
     } else if (r->idle) {
-        snprintf(out, out_len, "waiting for real rows from the model server");
+        snprintf(out, out_len, "waiting for %s from the model server",
+                 r->real_rows > 0 ? "the ensemble and its states" : "real rows");
     }
 }
 

@@ -3,7 +3,6 @@
 #include "learner/worker.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 
 #include "common/base/check.h"
 #include "common/base/queue.h"
+#include "common/base/thread.h"
 #include "learner/checkpoint_writer.h"
 
 struct worker {
@@ -127,12 +127,7 @@ struct worker *worker_create(struct trainer *trainer, size_t commands_max, worke
     w->params = xfloats(w->params_n);
     share(w, true); // the initial policy
 
-    // Only the loop thread receives signals.
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int rc = pthread_create(&w->thread, NULL, run, w);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    int rc = thread_start(&w->thread, run, w);
     if (rc != 0) {
         snprintf(err, err_len, "the training thread cannot be started: %s", strerror(rc));
         release(w);

@@ -3,7 +3,6 @@
 #include "modelserver/workers.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 
 #include "common/base/check.h"
 #include "common/base/queue.h"
+#include "common/base/thread.h"
 #include "modelserver/core/ingest.h"
 
 // More than can be pending: all batches, two blocks, a training, a save, and a few
@@ -121,17 +121,12 @@ static void *rollout_thread(void *arg) {
 
 // ---- the loop thread ----
 
-// Only the loop thread receives signals.
 static void start(pthread_t *thread, void *(*fn)(void *), struct workers *w) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (pthread_create(thread, NULL, fn, w) != 0) {
+    if (thread_start(thread, fn, w) != 0) {
         die(EXIT_CODE_RESOURCES,
             "raise the limit of threads (ulimit -u) or of address space (ulimit -v)",
             "a thread could not be started");
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 struct workers *workers_create(const struct workers_setup *setup) {

@@ -285,7 +285,11 @@ static int value_policy(struct verdict v, const struct wire_policy *p) {
 
 static int value_model(struct verdict v, const struct wire_model *m) {
     RULE(column(v, "model.params", m->params, m->params_len, 1, FLT_MAX));
-    return column(v, "model.normalizer", m->normalizer, m->normalizer_len, 1, FLT_MAX);
+    RULE(column(v, "model.normalizer", m->normalizer, m->normalizer_len, 1, FLT_MAX));
+    for (uint64_t i = 0; i < m->termination_len; i++) { // -infinity: never (nn/termination.h)
+        RULE(isnan(m->termination[i]) ? bad_value(v, "model.termination", i, 0, (double)NAN) : 0);
+    }
+    return 0;
 }
 
 static int value_eval_report(struct verdict v, const struct wire_eval_report *e) {

@@ -24,3 +24,12 @@ struct mlp_hidden hidden_of_sac(const struct config *c) {
 struct mlp_hidden hidden_of_model(const struct config *c) {
     return make(&c->model.hidden, c->model.hidden_width, c->model.hidden_layers, ACTIVATION_SILU);
 }
+
+struct ensemble ensemble_of_config(const struct config *c, int obs_dim, int act_dim) {
+    struct mlp_hidden hidden = hidden_of_model(c);
+    return ensemble_make_hidden(c->model.members, obs_dim, act_dim, &hidden);
+}
+
+struct termination heads_of_ensemble(const struct ensemble *e, enum task_termination termination) {
+    return termination_make(termination == TASK_TERMINATION_LEARNED ? e->members : 0, e->obs_dim);
+}

@@ -27,11 +27,16 @@ void reparam_inputs(float *params, const struct mlp *net, const float *from, con
     }
 }
 
-void reparam_scale_inputs(float *params, const struct mlp *net, double factor) {
+static void scale_inputs(float *params, const struct mlp *net, double factor) {
     float *W = params + mlp_weight_offset(net, 0);
     for (int i = 0; i < net->dims[0] * net->dims[1]; i++) {
         W[i] = (float)((double)W[i] * factor);
     }
+}
+
+void reparam_fresh_inputs(float *params, const struct mlp *net, int constant) {
+    double all = net->dims[0] + net->dims[1];
+    scale_inputs(params, net, sqrt(all / (all - constant)));
 }
 
 void reparam_fold_policy(float *folded, const struct policy *p, const float *params,
@@ -105,6 +110,6 @@ void reparam_fresh_ensemble(float *params, const struct ensemble *e, const float
     // mlp_init_truncated: sd 1 / (2 sqrt(in))
     double factor = moving > 0 ? sqrt((double)e->in_dim / moving) : 1;
     for (int k = 0; k < e->members; k++) {
-        reparam_scale_inputs(params + ensemble_member_offset(e, k), &e->net, factor);
+        scale_inputs(params + ensemble_member_offset(e, k), &e->net, factor);
     }
 }

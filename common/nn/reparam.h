@@ -21,9 +21,9 @@
 void reparam_inputs(float *params, const struct mlp *net, const float *from, const float *to,
                     int dim, float limit);
 
-// Random weights of the first layer, drawn for all inputs, are multiplied by factor: inputs that
-// are constant take no part, and the other ones would start too small.
-void reparam_scale_inputs(float *params, const struct mlp *net, double factor);
+// Random weights of the first layer, drawn for all inputs (mlp_init_glorot), become as if drawn for
+// all but the `constant` ones, which take no part: the others would start too small.
+void reparam_fresh_inputs(float *params, const struct mlp *net, int constant);
 
 // folded (policy_params) = params, of standardised observations, as a function of observations as
 // they are: what is published.

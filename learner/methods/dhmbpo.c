@@ -418,17 +418,14 @@ void dhmbpo_change_units(struct dhmbpo *d, const float *from, const float *to,
     d->alpha[0] += (float)log(from_values[1] / to_values[1]);
 }
 
-static void start_inputs(float *params, const struct mlp *net, int constant) {
-    double all = net->dims[0] + net->dims[1];
-    reparam_scale_inputs(params, net, sqrt(all / (all - constant)));
-}
-
 void dhmbpo_start_units(struct dhmbpo *d, const float *observations) {
     const struct policy *p = &d->config.rollout.policy;
     int constant = p->obs_dim - reparam_moving(observations, p->obs_dim);
-    start_inputs(d->policy_params, &p->net, constant);
+    reparam_fresh_inputs(d->policy_params, &p->net, constant);
     for (int k = 0; k < d->critic.count; k++) {
-        start_inputs(d->critic_params + critic_offset(&d->critic, k), &d->critic.net, constant);
-        start_inputs(d->critic_target + critic_offset(&d->critic, k), &d->critic.net, constant);
+        reparam_fresh_inputs(d->critic_params + critic_offset(&d->critic, k), &d->critic.net,
+                             constant);
+        reparam_fresh_inputs(d->critic_target + critic_offset(&d->critic, k), &d->critic.net,
+                             constant);
     }
 }

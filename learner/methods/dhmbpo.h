@@ -98,13 +98,15 @@ struct dhmbpo {
 
 #define DHMBPO_PARTS 4 // of the policy's gradient, summed in order
 // Of struct dhmbpo's numbers: bounds of values, whether they are set, how many updates of the
-// critics alone there were, and the version of the ensemble whose data the units were fitted to.
+// critics alone there were, and the ensemble whose data the units were fitted to: its version and
+// rows. A version may be trained again, with other rows, after the model server was killed.
 enum {
     DHMBPO_LOWER,
     DHMBPO_UPPER,
     DHMBPO_BOUNDED,
     DHMBPO_CRITIC_UPDATES,
     DHMBPO_MODEL_VERSION,
+    DHMBPO_MODEL_ROWS,
     DHMBPO_NUMBERS
 };
 

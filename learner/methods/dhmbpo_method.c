@@ -28,12 +28,9 @@ struct dhmbpo_method {
 
 struct dhmbpo_config dhmbpo_method_config(const struct config *c, const struct task *task) {
     struct sac_config sac = sac_method_config(c, task);
-    struct mlp_hidden model = hidden_of_model(c);
-    struct ensemble ensemble =
-        ensemble_make_hidden(c->model.members, task->obs_dim, task->act_dim, &model);
+    struct ensemble ensemble = ensemble_of_config(c, task->obs_dim, task->act_dim);
     struct mlp_hidden critic_hidden = sac.hidden;
     critic_hidden.layer_norm = sac.layer_norm;
-    bool learned = task->termination == TASK_TERMINATION_LEARNED;
     int threads = c->compute.learner_threads;
     threads = threads < 1 ? 1 : threads < DHMBPO_THREADS_MAX ? threads : DHMBPO_THREADS_MAX;
     return (struct dhmbpo_config){
@@ -41,7 +38,7 @@ struct dhmbpo_config dhmbpo_method_config(const struct config *c, const struct t
                     .batch = c->sac.batch_size,
                     .policy = policy_make_hidden(task->obs_dim, task->act_dim, &sac.hidden),
                     .ensemble = ensemble,
-                    .heads = termination_make(learned ? c->model.members : 0, task->obs_dim),
+                    .heads = heads_of_ensemble(&ensemble, task->termination),
                     .task = task,
                     .seed = c->run.seed,
                     .workers = threads},
@@ -192,11 +189,13 @@ static void update(void *self, uint64_t t, const struct method_source *source,
     struct dhmbpo_method *m = self;
     const struct dynamics *dynamics = source->dynamics;
     double discount = config_discount(&m->config, config_step_of_update(&m->config, t));
-    float version = (float)dynamics->version, *known = &m->dhmbpo.numbers[DHMBPO_MODEL_VERSION];
-    bool new_model = *known != version;
+    float version = (float)dynamics->version, rows = (float)dynamics->env_rows;
+    float *numbers = m->dhmbpo.numbers;
+    bool new_model = numbers[DHMBPO_MODEL_VERSION] != version || numbers[DHMBPO_MODEL_ROWS] != rows;
     if (new_model) {
         refresh_units(m, source->d_env, discount);
-        *known = version;
+        numbers[DHMBPO_MODEL_VERSION] = version;
+        numbers[DHMBPO_MODEL_ROWS] = rows;
     }
     struct dhmbpo_source of = source_of(m, source, discount);
     for (int i = 0; i < m->config.dhmbpo.critic_updates && new_model; i++) {

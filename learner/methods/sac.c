@@ -347,18 +347,14 @@ void sac_change_units(struct sac *s, const struct sac_units *from, const struct 
     s->alpha[0] += logf(from->values[1] / to->values[1]);
 }
 
-// A Glorot layer of the inputs that move alone (mlp_init_glorot).
-static void start_inputs(float *params, const struct mlp *net, int constant) {
-    double all = net->dims[0] + net->dims[1];
-    reparam_scale_inputs(params, net, sqrt(all / (all - constant)));
-}
-
 void sac_start_units(struct sac *s, const struct sac_units *units) {
     int O = s->policy.obs_dim, constant = O - reparam_moving(units->observations, O);
-    start_inputs(s->policy_params, &s->policy.net, constant);
+    reparam_fresh_inputs(s->policy_params, &s->policy.net, constant);
     for (int k = 0; k < s->critic.count; k++) {
-        start_inputs(s->critic_params + critic_offset(&s->critic, k), &s->critic.net, constant);
-        start_inputs(s->critic_target + critic_offset(&s->critic, k), &s->critic.net, constant);
+        reparam_fresh_inputs(s->critic_params + critic_offset(&s->critic, k), &s->critic.net,
+                             constant);
+        reparam_fresh_inputs(s->critic_target + critic_offset(&s->critic, k), &s->critic.net,
+                             constant);
     }
 }
 

@@ -384,4 +384,9 @@ void rollout_run(struct rollout *r, struct rollout_rows *out, const struct rollo
         run_once(r, out, &part, env);
         part.first += part.count;
     } while (out->rows < job->rows_min && ++repeats < ROLLOUT_REPEATS);
+    if (job->rows_min > 0 && out->rows == 0) {
+        // Nothing could be predicted: the start states, which are real, are states nevertheless.
+        draw_starts(r, out, job, env);
+        out->rows = job->count;
+    }
 }

@@ -33,6 +33,8 @@ struct rollout_job {
     uint32_t length;   // k
     uint64_t env_rows; // start states are sampled from rows below this
     // Rollouts are repeated until there are so many rows, at most ROLLOUT_REPEATS times; 0: once.
+    // Then there is at least one row: without a usable prediction obs has the start states, and the
+    // other columns are not defined.
     uint64_t rows_min;
     struct model *model; // the job holds references
     struct policy_version *policy;

@@ -12,8 +12,7 @@
 #include "common/nn/normalizer.h"
 
 struct ensemble ms_ensemble(const struct config *config, const struct task *task) {
-    struct mlp_hidden hidden = hidden_of_model(config);
-    return ensemble_make_hidden(config->model.members, task->obs_dim, task->act_dim, &hidden);
+    return ensemble_of_config(config, task->obs_dim, task->act_dim);
 }
 
 struct policy ms_policy(const struct config *config, const struct task *task) {
@@ -22,7 +21,7 @@ struct policy ms_policy(const struct config *config, const struct task *task) {
 }
 
 struct termination model_heads(const struct ensemble *e, enum task_termination termination) {
-    return termination_make(termination == TASK_TERMINATION_LEARNED ? e->members : 0, e->obs_dim);
+    return heads_of_ensemble(e, termination);
 }
 
 void model_slots_init(struct model_slots *s, const struct ensemble *e,

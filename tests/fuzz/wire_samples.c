@@ -105,8 +105,10 @@ static void progress(struct wire_progress *p) {
 }
 
 static void model(struct wire_model *m) {
-    static const float weights[5] = {0.5f, -0.25f, 1, 2, -3}, normalizer[4] = {1, 0, -1, 0.125f};
-    static const float termination[2] = {0, -4};
+    static float weights[5], normalizer[4], termination[2];
+    memcpy(weights, (float[]){0.5f, -0.25f, 1, 2, -3}, sizeof(weights));
+    memcpy(normalizer, (float[]){1, 0, -1, 0.125f}, sizeof(normalizer));
+    memcpy(termination, (float[]){0, -4}, sizeof(termination));
     *m = (struct wire_model){.seq = 4,
                              .version = 2,
                              .env_rows = 6000,
@@ -121,7 +123,8 @@ static void model(struct wire_model *m) {
 }
 
 static void states(struct wire_states *s) {
-    static const float numbers[6] = {0.5f, -0.25f, 1, 2, -3, 1e6f};
+    static float numbers[6];
+    memcpy(numbers, (float[]){0.5f, -0.25f, 1, 2, -3, 1e6f}, sizeof(numbers));
     *s = (struct wire_states){.seq = 5,
                               .number = 12,
                               .model_version = 2,

@@ -408,6 +408,10 @@ faults(
 )
 faults(
     "modelserver/model/rollout.c",
+    ("states-missing",
+     "if (job->rows_min > 0 && out->rows == 0)",
+     "if (0)",
+     "rollout"),
     ("rollout-member-kept",
      "draw_words(r, RNG_ROLLOUT_MEMBER, job, m, step, 1);",
      "draw_words(r, RNG_ROLLOUT_MEMBER, job, m, 0, 1);",
@@ -688,7 +692,7 @@ faults(
     ("update-number-repeated",
      "t->method->update(t->agent, t->updates + 1,",
      "t->method->update(t->agent, t->updates / 2 + 1,",
-     "trainer"),
+     "trainer checkpoint"),
 )
 faults(
     "learner/methods/mbpo.c",
@@ -1044,19 +1048,23 @@ faults(
     ("taken-optimizer",
      "memcpy(b->data, all, b->weights * sizeof(float));",
      "memcpy(b->data, all, b->n * sizeof(float));",
-     "trainer"),
+     "checkpoint"),
+    ("states-numbered-as-before",
+     "s->number = fits ? s->number : updates / every;",
+     "",
+     "checkpoint"),
     ("checkpoint-borrows",
      "t->data = copy->data + used;",
      "",
-     "trainer"),
+     "checkpoint"),
     ("ratio-saves-rows",
      "           config->pacing.mode == PACING_LOCKSTEP;",
      "           true;",
-     "trainer"),
+     "checkpoint"),
     ("taken-parts-swapped",
      "(c->from.policy ? METHOD_PART_POLICY : 0)",
      "(c->from.policy ? METHOD_PART_CRITICS : 0)",
-     "trainer"),
+     "checkpoint"),
 )
 faults(
     "common/config/resume.c",

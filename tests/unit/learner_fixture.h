@@ -18,6 +18,7 @@
 
 #include "common/base/file.h"
 #include "common/config/config.h"
+#include "common/nn/hidden.h"
 #include "common/task/task.h"
 #include "learner/methods/sac_method.h"
 #include "learner/trainer.h"
@@ -42,6 +43,42 @@ static inline struct config fixture_config(void) {
         }
     }
     return c;
+}
+
+// The same, of method dhmbpo: one distribution rollout of at most 8 states for 4 updates.
+static inline struct config fixture_states_config(void) {
+    struct config c = fixture_config();
+    char err[256];
+    config_use_method(&c, METHOD_dhmbpo);
+    const char *const sets[] = {
+        "sac.hidden_width=16",     "sac.batch_size=32",     "model.members=3",
+        "model.elites=2",          "model.hidden_width=16", "dhmbpo.states_every=4",
+        "dhmbpo.starts=2",         "dhmbpo.states=4",       "rollout.schedule=[0, 1, 2, 2]",
+        "dhmbpo.critic_updates=2", "dhmbpo.retain=3",
+    };
+    for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
+        if (config_set(&c, sets[i], err, sizeof(err)) < 0) {
+            fail_msg("%s: %s", sets[i], err);
+        }
+    }
+    return c;
+}
+
+// A random ensemble of that configuration as a message; its blocks are of *d.
+static inline struct wire_model fixture_model(struct dynamics *d, const struct config *c,
+                                              uint64_t version) {
+    const struct ensemble *e = &d->ensemble;
+    dynamics_init(d, c, task_find("inverted_pendulum"));
+    ensemble_init(d->params, e, version);
+    ensemble_normalizer_identity(d->normalizer, e);
+    return (struct wire_model){.version = version,
+                               .env_rows = 50,
+                               .params_len = ensemble_params(e),
+                               .params = d->params,
+                               .normalizer_len = ensemble_normalizer_floats(e),
+                               .normalizer = d->normalizer,
+                               .elites = 2,
+                               .elite = {2, 0}};
 }
 
 static inline const struct task *fixture_task(void) {

@@ -85,11 +85,11 @@ static void tick(struct rig *r, uint64_t ms) {
     learner_on_tick(r->core, r->now_ms);
 }
 
-static void start(struct rig *r) {
+static void start_with(struct rig *r, struct config config) {
     const struct port port = {.arg = r, .send = send_message, .reopen = reopen};
     const struct learner_jobs jobs = {.arg = r, .submit = take};
     char err[1024];
-    r->config = fixture_config();
+    r->config = config;
     r->now_ms = 1000;
     r->trainer = trainer_create(&r->config, fixture_task(), r->dir, err, sizeof(err));
     assert_non_null(r->trainer);
@@ -104,12 +104,20 @@ static void start(struct rig *r) {
     work(r);
 }
 
-static struct rig *rig_create(void) {
+static void start(struct rig *r) {
+    start_with(r, fixture_config());
+}
+
+static struct rig *rig_create_with(struct config config) {
     struct rig *r = calloc(1, sizeof(*r));
     assert_non_null(r);
     fixture_folder(r->dir);
-    start(r);
+    start_with(r, config);
     return r;
+}
+
+static struct rig *rig_create(void) {
+    return rig_create_with(fixture_config());
 }
 
 static void rig_stop(struct rig *r) {
@@ -363,6 +371,87 @@ static void test_other_shapes_are_refused(void **state) {
     rig_destroy(r);
 }
 
+// ---- the ensemble and states ----
+
+static void ensemble(struct rig *r, uint64_t seq, uint64_t version) {
+    struct dynamics d;
+    struct wire_msg msg = {.type = WIRE_ENSEMBLE, .model = fixture_model(&d, &r->config, version)};
+    msg.model.seq = seq;
+    hear(r, &msg);
+    dynamics_deinit(&d);
+}
+
+static void states(struct rig *r, uint64_t seq, uint64_t number, uint32_t rows) {
+    static float obs[64 * OBS];
+    struct wire_msg msg = {.type = WIRE_STATES};
+    msg.states = (struct wire_states){
+        .seq = seq, .number = number, .rows = rows, .obs_dim = OBS, .obs = obs};
+    hear(r, &msg);
+}
+
+// Both are needed before the first update; the waiting text says so.
+static void test_the_ensemble_and_states_start_updates(void **state) {
+    (void)state;
+    struct rig *r = rig_create_with(fixture_states_config());
+    join(r);
+    experience(r, 1, false, 0, 50);
+    grant(r, 4, 0);
+    work(r);
+    assert_int_equal(r->trainer->updates, 0);
+    assert_non_null(strstr(status(r).waiting, "the ensemble and its states"));
+    states(r, 2, 0, 6);
+    work(r);
+    assert_int_equal(r->trainer->updates, 0);
+    ensemble(r, 3, 1);
+    work(r);
+    assert_int_equal(r->trainer->updates, 4);
+    assert_int_equal(r->trainer->dynamics.version, 1);
+    assert_int_equal(r->trainer->dynamics.elite[0], 2);
+    rig_destroy(r);
+}
+
+// A missing message, another number, and too many rows: the learner says Hello again with the
+// number of rollouts that it holds.
+static void test_states_follow_each_other(void **state) {
+    (void)state;
+    for (int fault = 0; fault < 3; fault++) {
+        struct rig *r = rig_create_with(fixture_states_config());
+        join(r);
+        experience(r, 1, false, 0, 50);
+        states(r, 2, 0, 6);
+        states(r, 2, 0, 6); // a repetition is harmless
+        work(r);
+        r->sent_count = 0;
+        states(r, fault == 0 ? 4 : 3, fault == 1 ? 2 : 1, fault == 2 ? 9 : 6);
+        assert_int_equal(counter(r, "states_unexpected"), fault > 0);
+        tick(r, 20);
+        assert_int_equal(expect(r, true, WIRE_HELLO)->hello.states, 1);
+        rig_destroy(r);
+    }
+}
+
+// An ensemble of other shapes, and one for a method that takes none: another configuration.
+static void test_other_ensembles_end_it(void **state) {
+    (void)state;
+    for (int fault = 0; fault < 3; fault++) {
+        struct rig *r = rig_create_with(fault == 0 ? fixture_config() : fixture_states_config());
+        join(r);
+        struct config other = fixture_states_config();
+        other.model.hidden_width += fault == 1;
+        struct dynamics d;
+        struct wire_msg msg = {.type = WIRE_ENSEMBLE, .model = fixture_model(&d, &other, 1)};
+        msg.model.seq = 1;
+        msg.model.elite[0] = fault == 2 ? 3 : 2; // there are three members
+        hear(r, &msg);
+        enum exit_code code;
+        assert_true(learner_finished(r->core, &code));
+        assert_int_equal(code, EXIT_CODE_PROTOCOL);
+        assert_int_equal(r->trainer->dynamics.version, 0);
+        dynamics_deinit(&d);
+        rig_destroy(r);
+    }
+}
+
 // A full queue: rows are requested again, a grant is kept.
 static void test_a_full_queue_loses_nothing(void **state) {
     (void)state;
@@ -588,6 +677,9 @@ int main(void) {
         cmocka_unit_test(test_gaps_are_requested_again),
         cmocka_unit_test(test_capacities_are_clamped),
         cmocka_unit_test(test_other_shapes_are_refused),
+        cmocka_unit_test(test_the_ensemble_and_states_start_updates),
+        cmocka_unit_test(test_states_follow_each_other),
+        cmocka_unit_test(test_other_ensembles_end_it),
         cmocka_unit_test(test_a_full_queue_loses_nothing),
         cmocka_unit_test(test_the_newest_policy_wins),
         cmocka_unit_test(test_other_runs_are_not_joined),

@@ -26,7 +26,7 @@ struct walk {
     uint64_t trained_for;
     uint64_t training;      // point of the running training; 0: none
     uint32_t training_left; // number of polls until it ends
-    uint64_t every; // updates that a distribution rollout serves; 0: none are made
+    uint64_t every;         // updates that a distribution rollout serves; 0: none are made
 };
 
 static struct pacing some_pacing(enum pacing_mode mode, double G, uint64_t slack) {

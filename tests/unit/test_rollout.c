@@ -386,6 +386,27 @@ static void not_finite_rows_are_dropped_and_counted(void **state) {
     }
 }
 
+// Without one usable prediction the states of a distribution rollout are its starts, since a run
+// waits for them.
+static void states_are_never_missing(void **state) {
+    (void)state;
+    for (int i = 0; i < model.elites; i++) {
+        set_bias(model.elite[i], 1, INFINITY, -35);
+    }
+    struct rollout_job job = some_job(9, 3);
+    job.count = 20;
+    job.rows_min = 30;
+    rollout_run(rollout, &out, &job, &env);
+    for (int i = 0; i < model.elites; i++) {
+        set_bias(model.elite[i], 1, step_of(model.elite[i], 0), -35);
+    }
+    assert_int_equal(out.not_finite, 20 * ROLLOUT_REPEATS);
+    assert_int_equal(out.rows, 20);
+    for (uint32_t i = 0; i < out.rows; i++) {
+        assert_true(out.obs[i * (uint32_t)O + 1] == 0.02f); // of D_env
+    }
+}
+
 // With random weights and inputs that need the normaliser: every row must be the
 // prediction of one of the elites.
 static void rows_are_an_elites_prediction(void **state) {
@@ -552,6 +573,7 @@ int main(void) {
         cmocka_unit_test(rows_are_an_elites_prediction),
         cmocka_unit_test(states_far_outside_the_data_are_not_predicted),
         cmocka_unit_test(not_finite_rows_are_dropped_and_counted),
+        cmocka_unit_test(states_are_never_missing),
         cmocka_unit_test(the_sampled_members_head_ends_a_rollout),
         cmocka_unit_test(a_head_judges_the_predicted_observation),
     };

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <math.h>
 
+#include "common/base/rng.h"
 #include "common/base/stats.h"
 
 static void a_rate_follows_and_forgets(void **state) {
@@ -40,6 +41,24 @@ static void moments(void **state) {
     assert_true(stats_mean(x, 0) == 0 && stats_std(x, 0) == 0 && stats_median(x, 0) == 0);
 }
 
+// Nearest rank, against sorting, with many equal numbers.
+static void quantiles(void **state) {
+    (void)state;
+    struct rng rng = rng_make(1, RNG_TEST, 0);
+    for (int round = 0; round < 2000; round++) {
+        float x[40];
+        double sorted[40];
+        uint32_t n = 1 + rng_below(&rng, 40), values = 1 + rng_below(&rng, 20);
+        for (uint32_t i = 0; i < n; i++) {
+            sorted[i] = x[i] = (float)rng_below(&rng, values);
+        }
+        double q = rng_below(&rng, 101) / 100.0;
+        uint32_t rank = (uint32_t)(q * (n - 1) + 0.5);
+        stats_median(sorted, (int)n); // sorts
+        assert_true((double)stats_quantile(x, n, q) == sorted[rank]);
+    }
+}
+
 static void finiteness(void **state) {
     (void)state;
     float x[5] = {0, -1, 3e38f, 1e-45f, NAN};
@@ -54,6 +73,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_rate_follows_and_forgets),
         cmocka_unit_test(moments),
+        cmocka_unit_test(quantiles),
         cmocka_unit_test(finiteness),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

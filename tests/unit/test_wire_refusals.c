@@ -103,7 +103,9 @@ enum {
     EXPERIENCE = 23,
     PROGRESS = 25,
     POLICY = 27,
-    STATUS = 29
+    STATUS = 29,
+    MODEL = 30,
+    STATES = 31,
 };
 
 static void pack(const void **data, size_t *len, enum wire_type type) {
@@ -310,6 +312,46 @@ static void shapes_must_match_lengths(void **state) {
     assert_body_refused("rows: missing", TRANSITIONS, &transitions);
 }
 
+// The ensemble and states: lengths, numbers of members and rows, and sequence numbers.
+static void ensembles_and_states_must_match(void **state) {
+    (void)state;
+    static const uint8_t zeros[64];
+    const struct {
+        uint32_t params, elites, elite;
+        const char *says;
+    } models[] = {{7, 1, 0, "model.params:"},
+                  {0, 1, 0, "model.params: 0"},
+                  {8, 0, 0, "model.elites: 0"},
+                  {8, 33, 0, "model.elite: 33 members"},
+                  {8, 1, 32, "model.elite: 32"}};
+    for (size_t i = 0; i < sizeof(models) / sizeof(models[0]); i++) {
+        struct bytes model = {0};
+        put_number(&model, 1, 1);
+        put_number(&model, 2, 1);
+        put_bytes(&model, 4, zeros, models[i].params);
+        put_bytes(&model, 5, zeros, 8);
+        for (uint32_t k = 0; k < models[i].elites; k++) {
+            put_number(&model, 7, models[i].elite);
+        }
+        assert_body_refused(models[i].says, MODEL, &model);
+    }
+    const struct {
+        uint64_t seq, rows, obs_dim;
+        size_t bytes;
+        const char *says;
+    } states[] = {{1, 2, 3, 23, "states.obs:"},      {1, 3, 3, 24, "states.obs:"},
+                  {0, 2, 3, 24, "states.seq: 0"},    {1, 0, 3, 0, "states.rows: 0"},
+                  {1, 2, 0, 0, "states.obs_dim: 0"}, {1, 0x80000002u, 3, 24, "too many"}};
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+        struct bytes body = {0};
+        put_number(&body, 1, states[i].seq);
+        put_number(&body, 6, states[i].rows);
+        put_number(&body, 7, states[i].obs_dim);
+        put_bytes(&body, 8, zeros, states[i].bytes);
+        assert_body_refused(states[i].says, STATES, &body);
+    }
+}
+
 static void too_many_rows_are_refused(void **state) {
     (void)state;
     size_t rows = WIRE_ROWS_MAX + 1;
@@ -436,6 +478,16 @@ static void bad_numbers_are_refused(void **state) {
         wire_sample(&sent, WIRE_POLICY);
         ((float *)(uintptr_t)sent.policy.params)[SAMPLE_PARAMS - 1] = bad[b];
         assert_value_refused("policy.params, row 9", &sent);
+        wire_sample(&sent, WIRE_ENSEMBLE);
+        ((float *)(uintptr_t)sent.model.params)[4] = bad[b];
+        assert_value_refused("model.params, row 4", &sent);
+        wire_sample(&sent, WIRE_ENSEMBLE);
+        ((float *)(uintptr_t)sent.model.termination)[1] =
+            NAN; // while -infinity, a head that never ends a rollout, is accepted
+        assert_value_refused("model.termination, row 1", &sent);
+        wire_sample(&sent, WIRE_STATES);
+        ((float *)(uintptr_t)sent.states.obs)[5] = bad[b];
+        assert_value_refused("states.obs, row 1, column 2", &sent);
         wire_sample(&sent, WIRE_EPISODE);
         sent.episode.episode_return = (double)bad[b];
         assert_value_refused("episode.episode_return", &sent);
@@ -613,6 +665,7 @@ int main(void) {
         cmocka_unit_test(bad_strings_are_refused),
         cmocka_unit_test(bad_enums_are_refused),
         cmocka_unit_test(shapes_must_match_lengths),
+        cmocka_unit_test(ensembles_and_states_must_match),
         cmocka_unit_test(too_many_rows_are_refused),
         cmocka_unit_test(policies_are_described),
         cmocka_unit_test(flags_are_one_or_none),
