@@ -37,7 +37,7 @@ static const char help[] =
     "                          command (docs/environments/plugins.md); a TASK then gives its\n"
     "                          settings except eval.target, and may be left out\n"
     "  --method NAME           mbpo, dhmbpo, or sac, which learns from real steps only; a task\n"
-    "                          has the method that learned it best (docs/methods.md)\n"
+    "                          names a method that learns it (docs/methods.md)\n"
     "  --seed N                run.seed; the same seed in lockstep gives the same bits\n"
     "  --run-dir DIR           default: runs/TASK-seedN, or runs/TASK-METHOD-seedN\n"
     "  --from RUN_DIR          starts from the policy, critics, model and stored steps of another\n"

@@ -11,8 +11,8 @@ static int clamp(int n, int low, int high) {
     return n < low ? low : n > high ? high : n;
 }
 
-// Below so many multiply-adds between hidden layers in a pass of the batch, threads wait for each
-// other longer than they compute: two took 1.2 times as long as one with 2 x 64 units.
+// Below so many multiply-adds between hidden layers in a pass of the batch, one thread does the
+// updates: two spend much of such an update waiting for each other.
 #define WORTH_THREADS 4e6
 
 static bool is_small(const struct config *c) {
