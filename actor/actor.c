@@ -15,6 +15,7 @@
 #include "common/base/log.h"
 #include "common/base/stats.h"
 #include "common/io/net.h"
+#include "proto/epoch.h"
 #include "proto/status_counters.h"
 
 enum phase { PHASE_JOINING, PHASE_ACTING, PHASE_LEAVING, PHASE_FINISHED };
@@ -138,7 +139,7 @@ static void describe_waiting(const struct actor *a, uint64_t now_ms, char *out, 
                                      : "none received from the model server yet");
     } else if (a->controller.version > 0 && a->controller.version == a->policy_broken) {
         snprintf(out, out_len, "a policy newer than %llu, which produced non-finite actions",
-                 (unsigned long long)a->controller.version);
+                 (unsigned long long)epoch_number(a->controller.version));
     } else if (!a->who->learner) {
         snprintf(out, out_len, "a policy: start this actor with --learner ENDPOINT");
     } else {
@@ -146,8 +147,9 @@ static void describe_waiting(const struct actor *a, uint64_t now_ms, char *out, 
                           : a->credit.min_policy_version > 0 ? a->credit.min_policy_version
                                                              : 1;
         session_waiting(&a->learner.session, now_ms, link, sizeof(link));
-        snprintf(out, out_len, "policy %llu, has %llu%s%.180s", (unsigned long long)wanted,
-                 (unsigned long long)a->controller.version, link[0] ? "; " : "", link);
+        char versions[2][EPOCH_TEXT_MAX];
+        snprintf(out, out_len, "policy %s, has %s%s%.140s", epoch_text(versions[0], wanted),
+                 epoch_text(versions[1], a->controller.version), link[0] ? "; " : "", link);
     }
 }
 
@@ -532,7 +534,7 @@ static bool decide(struct actor *a) {
     a->count.policies_broken++;
     a->policy_broken = a->controller.version;
     log_error("policy %llu produced a non-finite action: waiting for a newer one",
-              (unsigned long long)a->controller.version);
+              (unsigned long long)epoch_number(a->controller.version));
     return false;
 }
 

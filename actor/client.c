@@ -29,7 +29,7 @@ static int send_hello(struct client *c) {
         .host = who->host,
         .version = who->version,
         .endpoint = who->endpoint,
-        .incarnation = who->incarnation,
+        .incarnation = c->session.incarnation,
         .pid = who->pid,
         .task = who->task ? who->task->name : NULL,
         .obs_dim = who->task ? who->task->obs_dim : 0,
@@ -141,7 +141,7 @@ void client_status(const struct client *c, uint64_t now_ms, struct wire_status *
     snprintf(line->host, sizeof(line->host), "%s", who->host);
     line->role = c->role;
     line->pid = who->pid;
-    line->incarnation = who->incarnation;
+    line->incarnation = c->session.incarnation;
     line->heard_s = (double)session_silence_ms(&c->session, now_ms) / 1000;
     status_counters_session(status, &c->session);
 }

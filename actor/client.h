@@ -18,7 +18,7 @@
 // The identity of this process. Strings are borrowed and outlive the core.
 struct client_identity {
     const char *id, *host, *version;
-    uint64_t incarnation, pid;
+    uint64_t pid;
     const struct task *task;           // required task; NULL: the run's
     int envs;                          // environments of an actor
     bool (*stop_requested)(void *arg); // whether a signal to stop arrived; NULL: never

@@ -197,7 +197,6 @@ static void start(struct app *app) {
         .id = d->id,
         .host = d->host,
         .version = SPUR_VERSION,
-        .incarnation = d->incarnation,
         .pid = d->pid,
         .envs = d->options.envs ? d->options.envs : 1,
         .task = choose_task(app),

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "proto/epoch.h"
 
 #define HIDDEN_WIDTH_MAX 8192 // prevents overflow; the size of a message limits the rest
 
@@ -36,8 +37,8 @@ static int check_shape(const struct wire_policy *from, const struct task *task, 
         snprintf(err, err_len,
                  "policy version %llu has %u observations and %u actions, but task %s has %d and "
                  "%d; does the learner belong to the same run?",
-                 (unsigned long long)from->version, from->obs_dim, from->act_dim, task->name,
-                 task->obs_dim, task->act_dim);
+                 (unsigned long long)epoch_number(from->version), from->obs_dim, from->act_dim,
+                 task->name, task->obs_dim, task->act_dim);
         return -1;
     }
     struct policy policy;
@@ -45,13 +46,13 @@ static int check_shape(const struct wire_policy *from, const struct task *task, 
         snprintf(err, err_len,
                  "policy version %llu has %u hidden layers, or one of a width that is "
                  "not supported",
-                 (unsigned long long)from->version, from->hidden_layers);
+                 (unsigned long long)epoch_number(from->version), from->hidden_layers);
         return -1;
     }
     if (policy_params(&policy) != from->params_len) {
         snprintf(err, err_len, "policy version %llu has %llu parameters, expected %zu",
-                 (unsigned long long)from->version, (unsigned long long)from->params_len,
-                 policy_params(&policy));
+                 (unsigned long long)epoch_number(from->version),
+                 (unsigned long long)from->params_len, policy_params(&policy));
         return -1;
     }
     return 0;

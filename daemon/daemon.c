@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "common/base/check.h"
-#include "common/base/clock.h"
 #include "common/base/file.h"
 #include "common/base/host.h"
 #include "common/base/rlimits.h"
@@ -26,7 +25,6 @@ static void identify(struct daemon *d) {
     }
     d->host[sizeof(d->host) - 1] = '\0';
     d->pid = (uint64_t)getpid();
-    d->incarnation = (uint64_t)(clock_wall_s() * 1e9);
     const char *id = d->options.id;
     if (!id) {
         // Containers may share the host's name and each have a process 1.

@@ -51,7 +51,6 @@ struct daemon {
     char id[128];         // --id, or HOST-PID-RANDOM
     char host[128];
     uint64_t pid;
-    uint64_t incarnation;           // of this start: the wall clock in ns
     const char *own_endpoint;       // where it is bound; "": nowhere
     const struct daemon_spec *spec; // from here on daemon.c's
     void *arg;

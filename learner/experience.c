@@ -31,9 +31,11 @@ static void on_welcome(struct learner *l, uint64_t now_ms, const struct wire_wel
         core_leave(l, EXIT_CODE_PROTOCOL);
         return;
     }
-    log_info("joined the run at %s with %" PRIu64 " updates and policy version %" PRIu64,
-             l->who.modelserver, l->report.updates, l->policies.version);
+    log_info("joined the run at %s with %" PRIu64 " updates and policy %" PRIu64
+             " of epoch %" PRIu64,
+             l->who.modelserver, l->report.updates, l->policies.version, l->session.incarnation);
     l->conversation++;
+    l->policies.epoch = l->session.incarnation;
     l->experience_seq = 0;
     l->progress_seq = 0;
     l->policy_pending = l->progress_pending = true;

@@ -54,7 +54,7 @@ static void send_hello(struct learner *l, uint64_t now_ms) {
         .host = l->who.host,
         .version = SPUR_VERSION,
         .endpoint = l->who.endpoint,
-        .incarnation = l->who.incarnation,
+        .incarnation = l->session.incarnation,
         .pid = l->who.pid,
         .task = l->who.task->name,
         .obs_dim = l->who.task->obs_dim,
@@ -64,7 +64,7 @@ static void send_hello(struct learner *l, uint64_t now_ms) {
     struct wire_hello *hello = &msg.hello;
     hello_fill(hello, &sender);
     hello->updates = l->report.updates;
-    hello->policy_version = l->policies.version;
+    hello->policy_version = policy_store_version(&l->policies);
     hello->real_rows = l->real_rows;
     hello->model_rows = l->model_rows;
     hello->states = l->states;
@@ -98,7 +98,7 @@ static void send_progress(struct learner *l, uint64_t now_ms) {
     msg.progress = (struct wire_progress){
         .experience_seq = r->session == l->conversation ? r->experience_seq : 0,
         .updates = r->updates,
-        .policy_version = l->policies.version,
+        .policy_version = policy_store_version(&l->policies),
         .real_rows = r->real_rows,
         .model_rows = r->model_rows,
         .model_capacity = r->model_capacity,

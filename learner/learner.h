@@ -40,7 +40,7 @@ struct learner_identity {
     const struct config *config;
     const struct task *task;
     const char *host, *modelserver, *endpoint; // endpoint: the bound one
-    uint64_t incarnation, pid;
+    uint64_t pid;
 };
 
 struct learner;

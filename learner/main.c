@@ -120,7 +120,6 @@ static void start(struct app *app) {
         .host = d->host,
         .modelserver = d->options.modelserver,
         .endpoint = d->own_endpoint,
-        .incarnation = d->incarnation,
         .pid = d->pid,
     };
     const struct port port = daemon_port(d);

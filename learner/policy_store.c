@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "proto/epoch.h"
 
 void policy_store_init(struct policy_store *p, const struct policy *policy) {
     *p = (struct policy_store){.policy = *policy, .params_len = policy_params(policy)};
@@ -25,11 +26,16 @@ void policy_store_take(struct policy_store *p, uint64_t version, uint64_t update
     memcpy(p->params, params, p->params_len * sizeof(float));
 }
 
+uint64_t policy_store_version(const struct policy_store *p) {
+    return p->version > 0 ? epoch_version(p->epoch, p->version) : 0;
+}
+
 struct wire_policy policy_store_answer(const struct policy_store *p, uint64_t have_version) {
     const struct mlp *net = &p->policy.net;
-    bool newer = p->version > have_version;
+    uint64_t version = policy_store_version(p);
+    bool newer = version > have_version;
     struct wire_policy out = {
-        .version = p->version,
+        .version = version,
         .updates = p->updates,
         .obs_dim = (uint32_t)p->policy.obs_dim,
         .act_dim = (uint32_t)p->policy.act_dim,

@@ -13,9 +13,10 @@
 #include "proto/wire.h"
 
 struct policy_store {
-    struct policy policy; // the shape
-    uint64_t version, updates;
-    float *params; // owned
+    struct policy policy;      // the shape
+    uint64_t epoch;            // of this learner: set with each Welcome
+    uint64_t version, updates; // version: its number in that epoch
+    float *params;             // owned
     size_t params_len;
 };
 
@@ -25,6 +26,9 @@ void policy_store_deinit(struct policy_store *p);
 // Copies params. version never decreases.
 void policy_store_take(struct policy_store *p, uint64_t version, uint64_t updates,
                        const float *params);
+
+// The version as others see it (proto/epoch.h); 0: no policy yet.
+uint64_t policy_store_version(const struct policy_store *p);
 
 // The answer to a peer that has have_version (0: none). Borrows the weights.
 struct wire_policy policy_store_answer(const struct policy_store *p, uint64_t have_version);

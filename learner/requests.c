@@ -49,7 +49,7 @@ static void fill_status(const struct learner *l, uint64_t now_ms, struct wire_st
     s->has_learner = true;
     s->learner_state = is_waiting ? WIRE_PEER_WAITING : WIRE_PEER_CONNECTED;
     s->updates = r->updates;
-    s->policy_version = l->policies.version;
+    s->policy_version = policy_store_version(&l->policies);
     s->updates_per_s = rate_per_s(&l->update_rate, now_ms);
     s->metrics = l->mean;
     snprintf(s->learner_waiting, sizeof(s->learner_waiting), "%s", s->waiting);

@@ -256,6 +256,9 @@ static void start_core(struct app *app) {
                              .env = store_columns(app->store),
                              .env_rows = store_rows(app->store),
                              .actor_count = store_actor_count(app->store)};
+    for (int role = WIRE_ROLE_ACTOR; role < STORE_ROLES; role++) {
+        setup.starts[role] = store_starts(app->store, (enum wire_role)role);
+    }
     setup.actors = setup.actor_count > 0 ? store_actor_at(app->store, 0) : NULL;
     if (learning_curve_open(&setup.history, workers.progress_path, &app->daemon.config, err,
                             sizeof(err)) != 0) {

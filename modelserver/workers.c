@@ -197,7 +197,7 @@ void workers_evaluation(struct workers *w, const struct ms_evaluation *e) {
     if (e->best) {
         size_t n = policy_params(&w->setup.policy);
         work->evaluation.best = xfloats(n);
-        work->evaluation.best_version = e->best->version;
+        work->evaluation.best_version = e->best_number;
         memcpy(work->evaluation.best, e->best->params, n * sizeof(float));
     }
     CHECK(queue_push(w->disk, work));

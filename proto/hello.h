@@ -15,7 +15,7 @@ struct hello_sender {
     enum wire_role role;
     const char *id, *host, *version;
     const char *endpoint;      // that answers StatusRequest
-    uint64_t incarnation, pid; // incarnation: another one for each start of the id
+    uint64_t incarnation, pid; // incarnation: from Welcome; 0 before it
     const char *task;          // the task that it requires; NULL: any
     int obs_dim, act_dim;      // of that task
     int environments;          // of an actor; 0: one

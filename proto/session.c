@@ -10,7 +10,6 @@
 #define PAUSE_FIRST_MS 250 // after a refusal that is not fatal, doubled each time
 #define PAUSE_DOUBLINGS_MAX 5
 #define REOPEN_DOUBLINGS_MAX 2
-#define FENCED_TRIES_MAX 5 // with the pauses above about 8 s
 // Of a Welcome, as of the configuration (network.heartbeat_ms, network.lost_after_ms).
 #define HEARTBEAT_MS_MIN 10
 #define HEARTBEAT_MS_MAX 60000
@@ -114,11 +113,7 @@ static enum session_verdict on_refuse(struct session *s, uint64_t now_ms,
                                       const struct wire_refuse *refuse) {
     s->refused++;
     snprintf(s->text, sizeof(s->text), "%s", refuse->text);
-    // Before the first Welcome: the start before this one may be dead, and not yet counted as lost.
-    bool may_pass = refuse->code == WIRE_REFUSED_FENCED && s->run_id == 0 &&
-                    s->state == SESSION_OPENING && s->fenced < FENCED_TRIES_MAX;
-    s->fenced += may_pass;
-    if (refuse->fatal && !may_pass) {
+    if (refuse->fatal) {
         s->state = SESSION_FATAL;
         return SESSION_STOP;
     }
@@ -159,7 +154,16 @@ static enum session_verdict on_welcome(struct session *s, const struct wire_msg 
                  s->endpoint);
         return SESSION_STOP;
     }
+    if (msg->welcome.incarnation == 0) {
+        s->state = SESSION_FATAL;
+        snprintf(s->text, sizeof(s->text),
+                 "%.120s is a model server of an older spur: build all programs from the same "
+                 "source",
+                 s->endpoint);
+        return SESSION_STOP;
+    }
     s->run_id = msg->run_id;
+    s->incarnation = msg->welcome.incarnation;
     if (msg->welcome.heartbeat_ms > 0 && msg->welcome.lost_after_ms > 0) {
         s->heartbeat_ms = within(msg->welcome.heartbeat_ms, HEARTBEAT_MS_MIN, HEARTBEAT_MS_MAX);
         s->lost_after_ms = within(msg->welcome.lost_after_ms, LOST_MS_MIN, LOST_MS_MAX);

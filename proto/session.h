@@ -53,7 +53,8 @@ struct session {
     const char *program, *endpoint; // borrowed: the expected server and its address
     bool request_only;
     enum session_state state;
-    uint64_t run_id; // 0 until known
+    uint64_t run_id;      // 0 until known
+    uint64_t incarnation; // of this start, from the first Welcome; 0 until then
     uint32_t heartbeat_ms, lost_after_ms;
     uint64_t heard_ms;  // time of the last message received, of the start, or of the request
     uint64_t sent_ms;   // time of the last message sent
@@ -62,7 +63,6 @@ struct session {
     bool hello_sent;
     uint64_t pause_until_ms;    // no Hello before this time
     uint32_t tries;             // consecutive Hellos without answer or refused
-    uint32_t fenced;            // refusals in favour of another start, before the first Welcome
     char text[WIRE_STRING_MAX]; // of the last refusal
     char line[768];             // for SESSION_WARN
     // Counters for status.

@@ -66,7 +66,7 @@ const char *wire_type_name(enum wire_type type);
 struct wire_hello {
     enum wire_role role;
     char id[WIRE_STRING_MAX]; // unique in the run: "actor-0", "learner"
-    uint64_t incarnation;     // another one for every start of the same id
+    uint64_t incarnation;     // of this start: from Welcome; 0 before it
     char host[WIRE_STRING_MAX];
     uint64_t pid;
     char version[WIRE_STRING_MAX];  // of the software, for people
@@ -99,6 +99,7 @@ struct wire_welcome {
     uint32_t batch_rows_max, unacked_rows_max;
     enum wire_noise noise;
     double noise_ou_theta; // of WIRE_NOISE_OU
+    uint64_t incarnation;  // number of this start; of the learner: its epoch (proto/epoch.h)
 };
 
 enum wire_refusal {
@@ -177,7 +178,7 @@ struct wire_shutdown {
 enum wire_activation { WIRE_ACTIVATION_RELU = 1, WIRE_ACTIVATION_SILU };
 
 struct wire_policy {
-    uint64_t version; // number of the publication: 1, 2, ...
+    uint64_t version; // proto/epoch.h
     uint64_t updates; // number of updates in it
     uint32_t obs_dim, act_dim;
     uint32_t hidden_layers;

@@ -58,7 +58,8 @@ _Static_assert((int)SPUR__ENVELOPE__BODY_STATES - BODY_FIRST == WIRE_TYPE_LAST,
     NUM(batch_rows_max) \
     NUM(unacked_rows_max) \
     ENUM(noise) \
-    NUM(noise_ou_theta)
+    NUM(noise_ou_theta) \
+    NUM(incarnation)
 #define REFUSE_FIELDS(NUM, ENUM, TEXT) \
     ENUM(code) \
     NUM(fatal) \

@@ -174,7 +174,6 @@ static struct actor_bench *join(const struct task *task, int envs, const struct 
     s->who = (struct client_identity){.id = "bench",
                                       .host = "",
                                       .version = SPUR_VERSION,
-                                      .incarnation = 1,
                                       .envs = envs,
                                       .endpoint = "",
                                       .modelserver = "bench",

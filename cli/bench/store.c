@@ -74,7 +74,6 @@ static int send_hello(struct store_bench *s) {
         .id = "bench",
         .host = "localhost",
         .version = SPUR_VERSION,
-        .incarnation = 1,
         .pid = (uint64_t)getpid(),
     };
     struct wire_msg msg = {.type = WIRE_HELLO};

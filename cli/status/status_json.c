@@ -7,6 +7,7 @@
 
 #include "cli/status/status.h"
 #include "common/base/check.h"
+#include "proto/epoch.h"
 
 enum { JSON_SCHEMA = 2 };
 
@@ -79,7 +80,8 @@ static json_t *learner(const struct wire_status *s) {
     put_text(o, "state", status_peer_state(s->learner_state));
     put_count(o, "updates", s->updates);
     put_number(o, "updates_per_s", s->updates_per_s);
-    put_count(o, "policy_version", s->policy_version);
+    put_count(o, "policy_epoch", epoch_of(s->policy_version));
+    put_count(o, "policy_version", epoch_number(s->policy_version));
     json_t *metrics = json_object();
     for (uint32_t i = 0; i < s->metrics.count; i++) {
         put_number(metrics, s->metrics.list[i].name, s->metrics.list[i].value);
@@ -161,7 +163,8 @@ static json_t *actor(const struct wire_actor_status *a) {
     put_count(o, "steps", a->steps);
     put_count(o, "episodes", a->episodes);
     put_number(o, "steps_per_s", a->steps_per_s);
-    put_count(o, "policy_version", a->policy_version);
+    put_count(o, "policy_epoch", epoch_of(a->policy_version));
+    put_count(o, "policy_version", epoch_number(a->policy_version));
     put_number(o, "policy_age_s", a->policy_age_s);
     put_number(o, "heard_s", a->heard_s);
     put_count(o, "unacked_rows", a->unacked_rows);

@@ -9,6 +9,7 @@
 #include "cli/status/status.h"
 #include "cli/text.h"
 #include "common/base/check.h"
+#include "proto/epoch.h"
 
 // Formatted numbers as arguments of printf; each use has its own buffer.
 #define COUNT(n) text_count((char[TEXT_LEN]){0}, n)
@@ -75,7 +76,7 @@ static void print_pacing(const struct wire_status *s, FILE *out) {
 static void print_learner(const struct wire_status *s, FILE *out) {
     fprintf(out, "learner    %s: %s updates, %s/s, policy version %s\n",
             status_peer_state(s->learner_state), COUNT(s->updates), FIGURE(s->updates_per_s),
-            COUNT(s->policy_version));
+            epoch_text((char[EPOCH_TEXT_MAX]){0}, s->policy_version));
     for (uint32_t i = 0; s->updates > 0 && i < s->metrics.count; i++) {
         fprintf(out, "%s%s %s%s", i ? ", " : "           ", s->metrics.list[i].name,
                 FIGURE(s->metrics.list[i].value), i + 1 < s->metrics.count ? "" : "\n");
@@ -155,7 +156,7 @@ static void print_actors(const struct wire_status *s, FILE *out) {
         const struct wire_actor_status *a = &s->actors[i];
         fprintf(out, "%-*.*s %-12.32s %-9s %-9s %9s %8s %9s %7s %7s %7.1f %8s  %s\n", width,
                 ID_SHOWN_MAX, a->id, a->host, status_role(a->role), status_peer_state(a->state),
-                COUNT(a->steps), FIGURE(a->steps_per_s), COUNT(a->policy_version),
+                COUNT(a->steps), FIGURE(a->steps_per_s), COUNT(epoch_number(a->policy_version)),
                 FIGURE(a->policy_age_s), COUNT(a->unacked_rows), a->heard_s, FIGURE(a->last_return),
                 reason(a->waiting));
     }

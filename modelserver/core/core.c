@@ -64,6 +64,7 @@ void core_init(struct modelserver *ms, const struct ms_setup *setup, uint64_t no
                                 .wall_ms_before = (uint64_t)(setup->history.wall_seconds * 1e3)};
     ms->jobs = setup->jobs;
     ms->peers = peers_create();
+    memcpy(ms->starts, setup->starts, sizeof(ms->starts));
     outbox_init(&ms->outbox, &setup->port, run->id, &ms->counters);
     ingest_init(&ms->ingest, run, &ms->outbox, &ms->jobs, &ms->counters, setup->env,
                 setup->env_rows);

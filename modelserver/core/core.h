@@ -27,6 +27,7 @@ struct modelserver {
     struct ms_jobs jobs;
     struct counters counters;
     struct peers *peers;
+    uint64_t starts[STORE_ROLES]; // last incarnation handed out, by role
     struct outbox outbox;
     struct ingest ingest;
     struct training training;

@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/base/stats.h"
 #include "common/nn/policy.h"
+#include "proto/epoch.h"
 
 #define FINAL_MS 30000 // how long the end waits for an evaluator to connect
 
@@ -184,7 +185,9 @@ void evaluation_report(struct evaluation *e, const struct wire_eval_report *r,
     }
     log_info("step %llu: return %.1f +- %.1f%s", (unsigned long long)row.env_steps, row.return_mean,
              row.return_std, cut);
-    struct ms_evaluation record = {.row = row, .best = best ? request->policy : NULL};
+    struct ms_evaluation record = {.row = row,
+                                   .best = best ? request->policy : NULL,
+                                   .best_number = epoch_number(request->policy->version)};
     e->jobs->evaluated(e->jobs->arg, &record);
     policy_drop(&request->policy);
 }

@@ -10,6 +10,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "proto/epoch.h"
 #include "proto/wire.h"
 
 static void widen_rewards(struct ingest *in, const float *reward, uint64_t n) {
@@ -69,6 +70,8 @@ static struct store_batch *take_batch(struct ingest *in, struct peer *p, uint64_
         return NULL;
     }
     struct store_batch *b = in->free_batch[--in->free_batches];
+    b->role = p->role;
+    b->handed_out = false;
     memcpy(b->id, p->id, sizeof(b->id));
     b->index = p->registered ? p->index : STORE_NEW_ACTOR;
     b->incarnation = p->incarnation;
@@ -79,25 +82,23 @@ static struct store_batch *take_batch(struct ingest *in, struct peer *p, uint64_
     return b;
 }
 
+void ingest_start(struct ingest *in, struct peer *p, bool handed_out) {
+    struct store_batch *b = take_batch(in, p, 0);
+    if (b) {
+        p->registering = true;
+        b->handed_out = handed_out;
+        in->jobs->store(in->jobs->arg, b);
+    }
+}
+
 void ingest_hello(struct ingest *in, struct peer *p, bool new_incarnation) {
     if (new_incarnation) {
-        // The index belongs to the id and stays; `registered` is set again once the
-        // store knows the new incarnation.
-        p->registered = p->registering = false;
         p->seq_accepted = p->seq_stored = 0;
         p->rows_accepted = p->rows_stored = 0;
         p->credit = p->random_credit = p->credit_max = 0;
     }
     ingest_connected(in, p);
-    if (p->registered) {
-        outbox_queue(in->outbox, p, PENDING_WELCOME | PENDING_CREDIT | PENDING_ACK);
-    } else if (!p->registering) {
-        struct store_batch *b = take_batch(in, p, 0);
-        if (b) {
-            p->registering = true;
-            in->jobs->store(in->jobs->arg, b);
-        }
-    }
+    outbox_queue(in->outbox, p, p->registered ? PENDING_CREDIT | PENDING_ACK : 0);
 }
 
 void ingest_connected(struct ingest *in, struct peer *p) {
@@ -224,9 +225,11 @@ static void commit_succeeded(struct ingest *in, uint64_t now_ms, struct peer *p,
     widen_rewards(in, b->reward, b->rows);
     rate_add(&in->steps_rate, now_ms, b->rows);
     rate_add(&p->steps_rate, now_ms, b->rows);
-    p->steps = b->actor.steps;
-    p->episodes = b->actor.episodes;
-    p->index = b->actor.index;
+    if (b->role == WIRE_ROLE_ACTOR) {
+        p->steps = b->actor.steps;
+        p->episodes = b->actor.episodes;
+        p->index = b->actor.index;
+    }
     if (b->incarnation != p->incarnation) {
         return; // a newer one has said Hello since
     }
@@ -237,7 +240,8 @@ static void commit_succeeded(struct ingest *in, uint64_t now_ms, struct peer *p,
         p->registered = true;
         p->seq_accepted = p->seq_stored;
         p->rows_accepted = p->credit = p->credit_max = p->rows_stored;
-        outbox_queue(in->outbox, p, PENDING_WELCOME | PENDING_CREDIT);
+        outbox_queue(in->outbox, p,
+                     PENDING_WELCOME | (p->role == WIRE_ROLE_ACTOR ? PENDING_CREDIT : 0));
     } else {
         outbox_queue(in->outbox, p, PENDING_ACK);
     }
@@ -322,10 +326,11 @@ void ingest_fill_credit(const struct ingest *in, const struct peer *p, uint64_t 
                         struct wire_credit *out) {
     bool explores = explores_at_random(in);
     bool lockstep = in->run->config.pacing.mode == PACING_LOCKSTEP;
-    *out = (struct wire_credit){.steps_allowed = p->credit,
-                                .random_steps = p->random_credit,
-                                .newest_policy_version = newest,
-                                .min_policy_version = explores   ? 0
-                                                      : lockstep ? newest
-                                                                 : 1};
+    *out =
+        (struct wire_credit){.steps_allowed = p->credit,
+                             .random_steps = p->random_credit,
+                             .newest_policy_version = newest,
+                             .min_policy_version = explores   ? 0
+                                                   : lockstep ? newest
+                                                              : epoch_version(epoch_of(newest), 1)};
 }

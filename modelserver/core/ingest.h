@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Real steps: the connected actors, their transitions on the way into the store,
-// and their credit.
+// and their credit. Starts of all processes pass here on their way into the store.
 //
 // The rows of a message wait in a batch for the store; the actor is sent an Ack
 // once they are on the disk. Until then the message counts as accepted
@@ -54,6 +54,8 @@ void ingest_init(struct ingest *in, const struct run_context *run, struct outbox
 void ingest_deinit(struct ingest *in);
 uint64_t ingest_memory_bytes(const struct config *config, const struct task *task);
 
+// Stores the start of a process; it is welcomed after that. handed_out: its incarnation is new.
+void ingest_start(struct ingest *in, struct peer *p, bool handed_out);
 // The actor said Hello; connected, returned after silence, or gone.
 void ingest_hello(struct ingest *in, struct peer *p, bool new_incarnation);
 void ingest_connected(struct ingest *in, struct peer *p);

@@ -42,6 +42,7 @@ struct ms_save_job {
 struct ms_evaluation {
     struct learning_curve_row row;
     const struct policy_version *best; // valid during the call; NULL: not the best so far
+    uint64_t best_number;              // of its version, without the epoch
 };
 
 // Starts a job; its result returns by the ms_on_ function of the same name. One

@@ -23,17 +23,46 @@ static bool hello_is_valid(struct outbox *o, const struct join_view *v, const st
         outbox_refuse(o, from, code, true, "%s", text);
         return false;
     }
+    if (v->run_id != 0 && v->run_id != v->run->id) {
+        outbox_refuse(o, from, WIRE_REFUSED_RUN, true,
+                      "%s has joined run %016llx, and this is run %016llx: restart it", h->id,
+                      (unsigned long long)v->run_id, (unsigned long long)v->run->id);
+        return false;
+    }
     return true;
 }
 
-// Whether another start of the same id takes precedence. A process that was welcomed before may
-// only continue: its place was taken since. (As a new start it would send rows again that are
-// stored.) For a process that joins for the first time, clocks decide only against a process that
-// is connected: an id whose earlier start has left or is lost may come back with any clock.
+// Whether another start takes precedence. A process that was welcomed before may only continue:
+// as a new start it would send rows again that are stored. Of new ones the later Hello takes the
+// place. Clients of before that choose their number, a clock, take it from a start that is
+// connected only with a larger one.
 static bool is_superseded(const struct join_view *v, const struct wire_hello *h,
                           const struct peer *p) {
-    return v->rejoins ? h->incarnation != p->incarnation
-                      : h->incarnation < p->incarnation && peer_is_up(p);
+    if (h->incarnation == 0) {
+        return v->run_id != 0;
+    }
+    if (h->role == WIRE_ROLE_LEARNER) {
+        return h->incarnation != v->starts[WIRE_ROLE_LEARNER];
+    }
+    if (!p) {
+        return false;
+    }
+    return v->run_id != 0 ? h->incarnation != p->incarnation
+                          : h->incarnation < p->incarnation && peer_is_up(p);
+}
+
+// The sender's number: its own, that of its first Hello, which it repeats on the same
+// connection, or a new one.
+static uint64_t incarnation_of(const struct join_view *v, const struct net_peer *from,
+                               const struct wire_hello *h, const struct peer *p) {
+    if (h->incarnation != 0) {
+        return h->incarnation;
+    }
+    if (p && p->has_route && net_peer_equal(&p->route, from) && p->state != WIRE_PEER_LEFT) {
+        return p->incarnation;
+    }
+    uint64_t next = v->starts[h->role] + 1;
+    return p && next == p->incarnation ? next + 1 : next; // a client of before may have chosen it
 }
 
 // Whether the sender may have its id and its role. p: its entry, or NULL. False:
@@ -45,10 +74,17 @@ static bool place_is_free(struct outbox *o, const struct join_view *v, const str
                       h->id);
         return false;
     }
-    if (p && is_superseded(v, h, p)) {
+    if (h->role == WIRE_ROLE_LEARNER && v->run_id == 0 && h->incarnation != 0) {
+        outbox_refuse(o, from, WIRE_REFUSED_SCHEMA, true,
+                      "%s is a learner of an older spur: build all programs from the same source",
+                      h->id);
+        return false;
+    }
+    if (is_superseded(v, h, p)) {
         outbox_refuse(o, from, WIRE_REFUSED_FENCED, true,
-                      "%s: a newer start of the same id has joined (%llu, this is %llu)", h->id,
-                      (unsigned long long)p->incarnation, (unsigned long long)h->incarnation);
+                      "%s: a newer start of the same %s has joined (this is start %llu)", h->id,
+                      h->role == WIRE_ROLE_LEARNER ? "role" : "id",
+                      (unsigned long long)h->incarnation);
         return false;
     }
     bool actor = h->role == WIRE_ROLE_ACTOR;
@@ -71,7 +107,8 @@ struct joined join_hello(struct peers *peers, struct outbox *outbox, const struc
     if (!hello_is_valid(outbox, view, from, h) || !place_is_free(outbox, view, from, h, p)) {
         return (struct joined){0};
     }
-    bool new_incarnation = !p || h->incarnation != p->incarnation;
+    uint64_t incarnation = incarnation_of(view, from, h, p);
+    bool new_incarnation = !p || incarnation != p->incarnation;
     if (!p) {
         p = peers_add(peers, h->id);
     }
@@ -81,19 +118,19 @@ struct joined join_hello(struct peers *peers, struct outbox *outbox, const struc
         return (struct joined){0};
     }
     if (new_incarnation) {
-        log_info("%s joined: pid %llu on %s, version %s", h->id, (unsigned long long)h->pid,
-                 h->host, h->version);
+        log_info("%s joined: start %llu, pid %llu on %s, version %s", h->id,
+                 (unsigned long long)incarnation, (unsigned long long)h->pid, h->host, h->version);
     }
     peers_set_route(peers, p, from);
     p->role = h->role;
-    p->incarnation = h->incarnation;
+    p->incarnation = incarnation;
     p->pid = h->pid;
     p->environments = h->environments ? h->environments : 1;
     p->steps_bad = new_incarnation ? 0 : p->steps_bad;
     snprintf(p->host, sizeof(p->host), "%s", h->host);
     p->heard_ms = now_ms;
     p->state = WIRE_PEER_CONNECTED;
-    return (struct joined){p, new_incarnation};
+    return (struct joined){p, new_incarnation, new_incarnation && h->incarnation == 0};
 }
 
 void join_fill_welcome(const struct run_context *run, const struct peer *p,
@@ -112,6 +149,7 @@ void join_fill_welcome(const struct run_context *run, const struct peer *p,
         .unacked_rows_max = (uint32_t)run->config.network.unacked_rows_max,
         .noise = noises[run->config.explore.noise],
         .noise_ou_theta = run->config.explore.ou_theta,
+        .incarnation = p->incarnation,
     };
     snprintf(out->task, sizeof(out->task), "%s", run->task->name);
     if (p->role == WIRE_ROLE_ACTOR) {

@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Hello: which process may join the run, and in which role. A newer incarnation
-// of an id replaces the older one; an older one is refused for good. Places of
-// which there is one (learner, evaluator, the actor of lockstep) are free only
-// while their holder is not connected.
+// Hello: which process may join the run, and in which role.
+//
+// A new start of an id is given an incarnation, a number that its role never had before, and
+// takes the place of the start before; one that continues presents its number, and is refused
+// for good if another start has taken the place. Places of which there is one (learner,
+// evaluator, the actor of lockstep) are free only while their holder is not connected.
+//
+// The learner's incarnation is the epoch of its policies: it belongs to the role, whatever ids
+// learners have.
 #ifndef SPUR_MODELSERVER_CORE_JOIN_H
 #define SPUR_MODELSERVER_CORE_JOIN_H
 
@@ -19,12 +24,14 @@ struct join_view {
     uint64_t steps;                         // real steps stored
     const struct peer *learner, *evaluator; // NULL: none yet
     const struct peer *actor;               // of lockstep, connected; NULL: none
-    bool rejoins;                           // the sender has been welcomed in this run before
+    uint64_t run_id;                        // of the message; 0: the sender's first Hello
+    const uint64_t *starts;                 // (STORE_ROLES) numbers handed out, by role
 };
 
 struct joined {
     struct peer *peer;    // NULL: refused
     bool new_incarnation; // another start of the id than the one before
+    bool handed_out;      // its number is new: to be recorded before the Welcome
 };
 
 // Adds or updates the sender's entry, or answers with Refuse.

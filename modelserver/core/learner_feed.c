@@ -7,6 +7,7 @@
 
 #include "common/base/log.h"
 #include "common/nn/hidden.h"
+#include "proto/epoch.h"
 
 void learner_feed_init(struct learner_feed *f, const struct run_context *run, struct outbox *outbox,
                        struct counters *counters, const struct env_columns *env) {
@@ -23,8 +24,7 @@ void learner_feed_deinit(struct learner_feed *f) {
 
 // ---- messages of the learner ----
 
-bool learner_feed_hello(struct learner_feed *f, struct peer *p, const struct wire_hello *h,
-                        bool new_incarnation) {
+bool learner_feed_hello(struct learner_feed *f, struct peer *p, const struct wire_hello *h) {
     bool first = !f->seen;
     f->learner = p;
     f->seen = true;
@@ -33,8 +33,7 @@ bool learner_feed_hello(struct learner_feed *f, struct peer *p, const struct wir
     counters_add(f->counters, MS_model_rows_unconfirmed,
                  f->queue.model_rows_unconfirmed - unconfirmed);
     f->updates = h->updates;
-    f->learner_version = h->policy_version;
-    f->may_rewind = f->may_rewind || new_incarnation;
+    f->learner_version = epoch_version(p->incarnation, epoch_number(h->policy_version));
     f->grant = (struct wire_grant){0};
     return first;
 }
@@ -46,7 +45,6 @@ static void new_policy(struct learner_feed *f, uint64_t now_ms, const struct wir
     memcpy(p->params, from->params, from->params_len * sizeof(float));
     policy_drop(&f->policy);
     f->policy = p;
-    f->may_rewind = false;
     f->policy_times[p->version % LEARNER_FEED_POLICY_TIMES] = now_ms;
 }
 
@@ -71,17 +69,19 @@ void learner_feed_policy(struct learner_feed *f, uint64_t now_ms, const struct w
         return;
     }
     uint64_t have = learner_feed_policy_version(f);
-    if (p->version == have && !f->may_rewind) {
+    if (p->version == have) {
         return; // sent again after a new connection
     }
-    if (p->version < have && !f->may_rewind) {
+    if (p->version < have || epoch_of(p->version) != f->learner->incarnation) {
         counters_add(f->counters, MS_policies_stale, 1);
         return;
     }
-    if (p->version < have) {
+    if (epoch_number(p->version) < epoch_number(have)) {
         counters_add(f->counters, MS_policies_rewound, 1);
-        log_warn("the learner resumed at policy %llu, which is older than policy %llu seen before",
-                 (unsigned long long)p->version, (unsigned long long)have);
+        log_warn("the learner resumed at policy %llu, which is older than policy %llu seen before; "
+                 "its policies have epoch %llu now",
+                 (unsigned long long)epoch_number(p->version),
+                 (unsigned long long)epoch_number(have), (unsigned long long)epoch_of(p->version));
     }
     new_policy(f, now_ms, p);
 }
@@ -103,7 +103,7 @@ void learner_feed_progress(struct learner_feed *f, uint64_t now_ms, const struct
 // ---- state ----
 
 bool learner_feed_is_up(const struct learner_feed *f) {
-    return f->learner && peer_is_up(f->learner);
+    return f->learner && peer_is_up(f->learner) && f->learner->registered;
 }
 
 // The learner publishes at fixed numbers of updates, so the number of updates tells

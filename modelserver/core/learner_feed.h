@@ -24,9 +24,8 @@ struct learner_feed {
     struct counters *counters;
     const struct env_columns *env; // D_env
     struct peer *learner;          // NULL: none yet
-    bool may_rewind;               // a new incarnation: its first policy may have a lower version
     bool seen;                     // a learner joined since this process began
-    uint64_t learner_version;      // of its newest policy, as it reports
+    uint64_t learner_version;      // of its newest policy, as it reports; proto/epoch.h
     uint64_t updates;              // U
     struct wire_progress progress;
     struct wire_grant grant; // last one sent
@@ -42,13 +41,13 @@ void learner_feed_init(struct learner_feed *f, const struct run_context *run, st
 void learner_feed_deinit(struct learner_feed *f);
 
 // Hello of a learner. True: the first one of this process.
-bool learner_feed_hello(struct learner_feed *f, struct peer *p, const struct wire_hello *hello,
-                        bool new_incarnation);
+bool learner_feed_hello(struct learner_feed *f, struct peer *p, const struct wire_hello *hello);
 void learner_feed_policy(struct learner_feed *f, uint64_t now_ms, const struct wire_policy *policy);
 void learner_feed_progress(struct learner_feed *f, uint64_t now_ms,
                            const struct wire_progress *progress);
 
-bool learner_feed_is_up(const struct learner_feed *f); // a learner is connected
+bool learner_feed_is_up(
+    const struct learner_feed *f); // a learner is connected and its start stored
 // Whether the learner's newest policy has arrived.
 bool learner_feed_has_newest_policy(const struct learner_feed *f);
 uint64_t learner_feed_policy_version(const struct learner_feed *f); // newest; 0: none

@@ -78,40 +78,6 @@ static void queue_shutdown(struct modelserver *ms, struct peer *p) {
     outbox_queue(&ms->outbox, p, ms->shutdown.announced ? PENDING_SHUTDOWN : 0);
 }
 
-static void on_hello(struct modelserver *ms, uint64_t now_ms, const struct net_peer *from,
-                     const struct wire_hello *hello, uint64_t run_id) {
-    bool lockstep = ms->run.config.pacing.mode == PACING_LOCKSTEP;
-    const struct join_view view = {
-        .run = &ms->run,
-        .steps = ms->ingest.steps,
-        .learner = ms->feed.learner,
-        .evaluator = ms->evaluation.evaluator,
-        .actor = lockstep && ms->ingest.actors_up > 0 ? ms->ingest.actor_up[0] : NULL,
-        .rejoins = run_id == ms->run.id};
-    struct joined joined = join_hello(ms->peers, &ms->outbox, &view, now_ms, from, hello);
-    struct peer *p = joined.peer;
-    if (!p) {
-        return;
-    }
-    if (p->role == WIRE_ROLE_ACTOR) {
-        ingest_hello(&ms->ingest, p, joined.new_incarnation);
-    } else if (p->role == WIRE_ROLE_LEARNER) {
-        bool first = learner_feed_hello(&ms->feed, p, hello, joined.new_incarnation);
-        rollouts_hello(&ms->rollouts, hello->states);
-        if (hello->model_rows == 0) {
-            rollouts_empty_fill(&ms->rollouts);
-        }
-        if (first) {
-            rollouts_skip_learnt(&ms->rollouts, hello->updates, ms->ingest.steps);
-        }
-        outbox_queue(&ms->outbox, p, PENDING_WELCOME);
-    } else {
-        evaluation_hello(&ms->evaluation, p);
-        outbox_queue(&ms->outbox, p, PENDING_WELCOME);
-    }
-    queue_shutdown(ms, p);
-}
-
 static void peer_gone(struct modelserver *ms, struct peer *p, enum wire_peer_state state) {
     bool was_up = p->state == WIRE_PEER_CONNECTED || p->state == WIRE_PEER_WAITING;
     p->state = state;
@@ -128,6 +94,61 @@ static void peer_gone(struct modelserver *ms, struct peer *p, enum wire_peer_sta
     if (p->role == WIRE_ROLE_ACTOR) {
         ingest_gone(&ms->ingest, p);
     }
+}
+
+// The Welcome follows when the store knows the start of p. Rows refer to it, and a number that
+// was handed out must never be handed out again.
+static void welcome(struct modelserver *ms, struct peer *p, const struct joined *joined) {
+    bool stored = p->role == WIRE_ROLE_ACTOR || joined->handed_out;
+    if (joined->new_incarnation) {
+        p->registered = !stored;
+        p->registering = false;
+    }
+    if (p->registered) {
+        outbox_queue(&ms->outbox, p, PENDING_WELCOME);
+    } else if (!p->registering) {
+        ingest_start(&ms->ingest, p, p->incarnation == ms->starts[p->role]);
+    }
+}
+
+static void on_hello(struct modelserver *ms, uint64_t now_ms, const struct net_peer *from,
+                     const struct wire_hello *hello, uint64_t run_id) {
+    bool lockstep = ms->run.config.pacing.mode == PACING_LOCKSTEP;
+    const struct join_view view = {
+        .run = &ms->run,
+        .steps = ms->ingest.steps,
+        .learner = ms->feed.learner,
+        .evaluator = ms->evaluation.evaluator,
+        .actor = lockstep && ms->ingest.actors_up > 0 ? ms->ingest.actor_up[0] : NULL,
+        .run_id = run_id,
+        .starts = ms->starts};
+    struct joined joined = join_hello(ms->peers, &ms->outbox, &view, now_ms, from, hello);
+    struct peer *p = joined.peer;
+    if (!p) {
+        return;
+    }
+    if (joined.handed_out) {
+        ms->starts[p->role] = p->incarnation;
+    }
+    welcome(ms, p, &joined);
+    if (p->role == WIRE_ROLE_ACTOR) {
+        ingest_hello(&ms->ingest, p, joined.new_incarnation);
+    } else if (p->role == WIRE_ROLE_LEARNER) {
+        if (ms->feed.learner && ms->feed.learner != p) {
+            peer_gone(ms, ms->feed.learner, WIRE_PEER_LEFT); // its messages are refused from now on
+        }
+        bool first = learner_feed_hello(&ms->feed, p, hello);
+        rollouts_hello(&ms->rollouts, hello->states);
+        if (hello->model_rows == 0) {
+            rollouts_empty_fill(&ms->rollouts);
+        }
+        if (first) {
+            rollouts_skip_learnt(&ms->rollouts, hello->updates, ms->ingest.steps);
+        }
+    } else {
+        evaluation_hello(&ms->evaluation, p);
+    }
+    queue_shutdown(ms, p);
 }
 
 static void peer_heard(struct modelserver *ms, struct peer *p, uint64_t now_ms) {
@@ -203,7 +224,7 @@ static void fill_message(struct modelserver *ms, struct peer *p, enum pending pe
 // Sends the pending messages of p, in the order of enum pending, until one fails.
 static void flush(struct modelserver *ms, struct peer *p, uint64_t now_ms) {
     for (unsigned bit = PENDING_WELCOME; bit <= PENDING_SHUTDOWN && peer_is_up(p); bit <<= 1) {
-        if (!(p->pending & bit)) {
+        if (!(p->pending & bit) || (!p->registered && bit != PENDING_SHUTDOWN)) {
             continue;
         }
         struct wire_msg msg = {0};
@@ -415,7 +436,7 @@ static void watch_peer(struct modelserver *ms, struct peer *p, uint64_t now_ms) 
     uint64_t newest = learner_feed_policy_version(&ms->feed);
     bool beat = now_ms - p->sent_ms >= ms->run.config.network.heartbeat_ms;
     bool newer = newest > 0 && p->policy_announced != newest;
-    if (p->role == WIRE_ROLE_ACTOR && p->registered && (beat || newer)) {
+    if (p->role == WIRE_ROLE_ACTOR && (beat || newer)) {
         outbox_queue(&ms->outbox, p, PENDING_CREDIT);
     } else if (beat) {
         outbox_queue(&ms->outbox, p,

@@ -35,10 +35,10 @@ struct peer {
     char id[WIRE_STRING_MAX], host[WIRE_STRING_MAX], waiting[WIRE_STRING_MAX];
     uint64_t pid, incarnation;
     uint64_t heard_ms, sent_ms;
-    unsigned pending; // messages to send, enum pending bits
-    bool queued;      // in the outbox
+    unsigned pending;             // messages to send, enum pending bits
+    bool queued;                  // in the outbox
+    bool registering, registered; // the store knows this incarnation: the Welcome may be sent
     // Actors. Rows and credit count in this incarnation.
-    bool registering, registered;        // the store knows this incarnation
     uint64_t index;                      // in the store, once registered
     uint64_t seq_accepted, seq_stored;   // last message accepted, last one stored
     uint64_t rows_accepted, rows_stored; // the same in rows

@@ -26,6 +26,7 @@ struct ms_setup {
     uint64_t env_rows;                // stored already
     const struct store_actor *actors; // known already, by index; copied
     uint64_t actor_count;
+    uint64_t starts[STORE_ROLES]; // numbers handed out to starts, by role
     struct learning_curve_history history;
     const struct ms_state *state; // of the checkpoint; NULL: none
     const struct model *model;    // of the checkpoint, copied; NULL: none

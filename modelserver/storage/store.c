@@ -41,9 +41,16 @@ struct store {
     uint32_t *changed;
     uint32_t changed_count;
     bool *is_changed;
+    uint64_t starts[STORE_ROLES], staged_starts[STORE_ROLES]; // handed out, likewise
 };
 
 // ---- meta ----
+
+static const char *const start_keys[STORE_ROLES] = {
+    [WIRE_ROLE_ACTOR] = "starts_actor",
+    [WIRE_ROLE_EVALUATOR] = "starts_evaluator",
+    [WIRE_ROLE_LEARNER] = "starts_learner",
+};
 
 static int meta_put(struct store *s, MDB_txn *txn, const char *key, const void *data, size_t len) {
     MDB_val k = {strlen(key), (void *)(uintptr_t)key}, v = {len, (void *)(uintptr_t)data};
@@ -115,6 +122,26 @@ static int compare_meta(struct store *s, MDB_txn *txn, struct store_meta *meta, 
         return -1;
     }
     return 0;
+}
+
+static int load_starts(struct store *s, MDB_txn *txn) {
+    for (int role = WIRE_ROLE_ACTOR; role < STORE_ROLES; role++) {
+        int rc = meta_get_u64(s, txn, start_keys[role], &s->starts[role]);
+        if (rc && rc != MDB_NOTFOUND) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+static int put_starts(struct store *s, MDB_txn *txn) {
+    int rc = 0;
+    for (int role = WIRE_ROLE_ACTOR; role < STORE_ROLES && rc == 0; role++) {
+        if (s->staged_starts[role] != s->starts[role]) {
+            rc = meta_put_u64(s, txn, start_keys[role], s->staged_starts[role]);
+        }
+    }
+    return rc;
 }
 
 // ---- opening ----
@@ -232,7 +259,8 @@ static int open_contents(struct store *s, struct store_meta *meta, const char *d
     if (rc == 0) {
         s->rows_max = row_stat.ms_entries > s->rows_max ? row_stat.ms_entries : s->rows_max;
         allocate_mirror(s, meta->obs_dim, meta->act_dim);
-        rc = load_actors(s, txn);
+        rc = load_starts(s, txn);
+        rc = rc ? rc : load_actors(s, txn);
         rc = rc ? rc : load_rows(s, txn);
     }
     if (rc) {
@@ -251,7 +279,7 @@ int store_open(struct store **out, const char *dir, struct store_meta *meta, uin
                  strerror(-made));
         return -1;
     }
-    struct store *s = xmalloc(sizeof(*s));
+    struct store *s = xcalloc(1, sizeof(*s));
     s->rows_max = rows_max;
     s->row_bytes = store_row_bytes(meta->obs_dim, meta->act_dim);
     s->actor = xcalloc(STORE_ACTORS_MAX, sizeof(*s->actor));
@@ -447,6 +475,13 @@ static void count_row(struct store_actor *a, uint8_t flags) {
 // Adds one batch to the transaction. Returns an LMDB code; an error of this batch
 // alone is set in b->error.
 static int put_batch(struct store *s, MDB_txn *txn, struct store_batch *b, uint64_t *place) {
+    if (b->handed_out && b->incarnation > s->staged_starts[b->role]) {
+        s->staged_starts[b->role] = b->incarnation;
+    }
+    if (b->role != WIRE_ROLE_ACTOR) {
+        b->error = 0;
+        return 0;
+    }
     struct store_actor *a = actor_of(s, b);
     if (!a) {
         b->error = -ENOSPC;
@@ -497,7 +532,8 @@ static int put_actors(struct store *s, MDB_txn *txn) {
     return 0;
 }
 
-static void settle_actors(struct store *s, bool committed) {
+// Takes over the state after the transaction, or drops it.
+static void settle(struct store *s, bool committed) {
     for (uint32_t i = 0; i < s->changed_count; i++) {
         uint32_t index = s->changed[i];
         s->is_changed[index] = false;
@@ -507,6 +543,9 @@ static void settle_actors(struct store *s, bool committed) {
     }
     s->actor_count = committed ? s->staged_count : s->actor_count;
     s->changed_count = 0;
+    if (committed) {
+        memcpy(s->starts, s->staged_starts, sizeof(s->starts));
+    }
 }
 
 // LMDB reports a write that a full disk cut short as EIO.
@@ -522,18 +561,20 @@ int store_commit(struct store *s, struct store_batch *const *batches, int n, cha
                  size_t err_len) {
     uint64_t place = store_rows(s);
     s->staged_count = s->actor_count;
+    memcpy(s->staged_starts, s->starts, sizeof(s->starts));
     MDB_txn *txn = NULL;
     int rc = mdb_txn_begin(s->env, NULL, 0, &txn);
     for (int i = 0; i < n && rc == 0; i++) {
         rc = put_batch(s, txn, batches[i], &place);
     }
     rc = rc ? rc : put_actors(s, txn);
+    rc = rc ? rc : put_starts(s, txn);
     if (rc == 0) {
         rc = mdb_txn_commit(txn);
     } else if (txn) {
         mdb_txn_abort(txn);
     }
-    settle_actors(s, rc == 0);
+    settle(s, rc == 0);
     rc = reason(s, rc);
     if (rc) {
         snprintf(err, err_len,
@@ -562,6 +603,10 @@ uint64_t store_rows_max(const struct store *s) {
 
 const struct env_columns *store_columns(const struct store *s) {
     return &s->columns;
+}
+
+uint64_t store_starts(const struct store *s, enum wire_role role) {
+    return s->starts[role];
 }
 
 uint64_t store_actor_count(const struct store *s) {

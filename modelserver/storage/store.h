@@ -4,9 +4,10 @@
 //
 // On disk: an LMDB environment (only store.c includes lmdb.h) with three databases.
 // `rows` has one value per transition under its index 0, 1, 2, ...; `actors` has
-// the state of each actor id; `meta` identifies run and task. The rows of a batch
-// and the actor's new sequence number are one transaction, so the two agree after
-// any crash, and a repeated batch is recognised.
+// the state of each actor id; `meta` identifies run and task, and has the last number that
+// was handed out to a start of each role. The rows of a batch and the actor's new sequence
+// number are one transaction, so the two agree after any crash, and a repeated batch is
+// recognised.
 //
 // In memory: the same rows as columns, allocated once. Rows below store_rows()
 // never change again, so any thread may read them without a lock.
@@ -54,6 +55,9 @@ int store_commit(struct store *store, struct store_batch *const *batches, int n,
 uint64_t store_rows(const struct store *store);
 uint64_t store_rows_max(const struct store *store);
 const struct env_columns *store_columns(const struct store *store);
+
+// The last number handed out to a start of that role; 0: none. As of the opening.
+uint64_t store_starts(const struct store *store, enum wire_role role);
 
 // The actors stored when the store was opened, by index. Must not be called after
 // another thread has begun to commit.

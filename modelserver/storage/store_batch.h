@@ -7,9 +7,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "proto/wire.h"
+
 #define STORE_ID_MAX 256
 #define STORE_ACTORS_MAX 4096
 #define STORE_NEW_ACTOR UINT64_MAX
+#define STORE_ROLES (WIRE_ROLE_LEARNER + 1)
 
 // The stored state of one actor id. index counts ids in the order of their first
 // appearance and never changes.
@@ -23,8 +26,11 @@ struct store_actor {
     bool in_episode;            // the last row did not end its episode
 };
 
-// The rows of one message.
+// The rows of one message, or the start of a process.
 struct store_batch {
+    enum wire_role role; // of the sender; only an actor has rows and an entry
+    // With seq 0: the incarnation was handed out by the server, and is not handed out again.
+    bool handed_out;
     char id[STORE_ID_MAX];
     uint64_t index;       // the actor's, or STORE_NEW_ACTOR
     uint64_t incarnation; // of the sender
@@ -37,7 +43,7 @@ struct store_batch {
     // The answer: 0 and the actor as it is stored now, or a negative errno.
     // -ESTALE: out of order, because an earlier batch failed.
     int error;
-    struct store_actor actor;
+    struct store_actor actor; // of an actor
 };
 
 #endif

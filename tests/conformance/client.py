@@ -99,13 +99,13 @@ class Policy:
 
 class Peer:
     """A client's side of the connection to the model server: Hello, Welcome, Heartbeat, and a new connection
-    after silence. A fatal Refuse raises PermissionError with its text; refusals are kept in `refusals`."""
+    after silence. A fatal Refuse raises PermissionError with its text; refusals are kept in `refusals`. The server
+    gives it an incarnation, unless it has one of its own, as clients had before."""
 
     def __init__(self, endpoint, role, name, incarnation=0, **hello):
         self.endpoint, self.name = endpoint, name
-        self.incarnation = incarnation or time.time_ns()
-        self.hello = number(1, role) + block(2, name) + number(3, self.incarnation)
-        self.hello += b"".join(number({"obs_dim": 8, "act_dim": 9, "real_rows": 13}[key], n) for key, n in hello.items())
+        self.incarnation = incarnation
+        self.fields = number(1, role) + block(2, name) + b"".join(number({"obs_dim": 8, "act_dim": 9, "real_rows": 13}[key], n) for key, n in hello.items())
         self.run_id, self.dealer, self.joined = 0, None, False
         self.heartbeat_s, self.lost_s = 0.5, 3.0
         self.tries, self.heard, self.sent = 0, 0.0, 0.0
@@ -118,6 +118,9 @@ class Peer:
             self.dealer.close()
         self.dealer, self.joined = None, False
 
+    def hello(self):
+        return self.fields + number(3, self.incarnation)
+
     def connect(self):
         self.cut()
         self.heard = time.monotonic()
@@ -126,7 +129,7 @@ class Peer:
         except (OSError, Failure):
             return
         self.connections += 1
-        self.send(HELLO, self.hello)  # run_id: 0 before the first Welcome
+        self.send(HELLO, self.hello())  # run_id: 0 before the first Welcome
 
     def send(self, kind, body=b"", run_id=None):
         """False: the connection is gone."""
@@ -166,6 +169,7 @@ class Peer:
             if self.run_id not in (0, run_id):
                 raise PermissionError("another run than before")
             self.run_id, self.joined, self.tries = run_id, True, 0
+            self.incarnation = body[16]
             self.heartbeat_s, self.lost_s = body[10] / 1e3, body[11] / 1e3
             self.on_welcome(body)
         elif self.joined and run_id == self.run_id:
@@ -181,7 +185,7 @@ class Peer:
             raise PermissionError(refusal.text)
         if refusal.code in (UNKNOWN, RUN) and self.joined:
             self.joined = False
-            self.send(HELLO, self.hello, run_id=0)
+            self.send(HELLO, self.hello())
 
     def heartbeat(self):
         return b""

@@ -89,6 +89,7 @@ static void welcome(struct wire_welcome *w) {
     w->unacked_rows_max = 16384;
     w->noise = WIRE_NOISE_OU;
     w->noise_ou_theta = 0.15;
+    w->incarnation = 17;
 }
 
 static void progress(struct wire_progress *p) {

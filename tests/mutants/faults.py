@@ -536,8 +536,8 @@ faults(
      "",
      "store"),
     ("store-counts-before-commit",
-     "settle_actors(s, rc == 0);",
-     "settle_actors(s, true);",
+     "settle(s, rc == 0);",
+     "settle(s, true);",
      "store"),
     ("store-full-off-by-one",
      "*place + b->rows > s->rows_max",
@@ -601,23 +601,49 @@ faults(
      ": lockstep ? newest",
      ": lockstep ? 1",
      "modelserver modelserver_learner"),
+    ("policy-of-a-dead-learner-acts",
+     ": epoch_version(epoch_of(newest), 1)};",
+     ": 1};",
+     "modelserver_learner"),
 )
 faults(
     "modelserver/core/join.c",
     ("older-start-accepted",
-     "return v->rejoins ? h->incarnation != p->incarnation",
-     "return v->rejoins ? h->incarnation < p->incarnation",
+     "return v->run_id != 0 ? h->incarnation != p->incarnation",
+     "return v->run_id != 0 ? h->incarnation < p->incarnation",
      "modelserver"),
     ("a-clock-behind-is-locked-out",
      "h->incarnation < p->incarnation && peer_is_up(p);",
      "h->incarnation < p->incarnation;",
      "modelserver"),
+    ("a-replaced-learner-continues",
+     "return h->incarnation != v->starts[WIRE_ROLE_LEARNER];",
+     "return h->incarnation > v->starts[WIRE_ROLE_LEARNER];",
+     "modelserver_learner"),
+    ("a-number-twice",
+     "uint64_t next = v->starts[h->role] + 1;",
+     "uint64_t next = v->starts[h->role] ? v->starts[h->role] : 1;",
+     "modelserver_learner"),
+)
+faults(
+    "modelserver/storage/store.c",
+    ("start-not-on-disk",
+     "rc = rc ? rc : put_starts(s, txn);",
+     "",
+     "modelserver_learner"),
+)
+faults(
+    "learner/policy_store.c",
+    ("version-without-epoch",
+     "epoch_version(p->epoch, p->version)",
+     "epoch_version(1, p->version)",
+     "learner"),
 )
 faults(
     "modelserver/core/learner_feed.c",
     ("stale-policy-accepted",
-     "if (p->version < have && !f->may_rewind) {",
-     "if (p->version + 1 < have && !f->may_rewind) {",
+     "if (p->version < have ||",
+     "if (p->version + 1 < have ||",
      "modelserver_learner"),
 )
 faults(
@@ -745,8 +771,8 @@ faults(
 faults(
     "learner/policy_store.c",
     ("same-policy-sent-again",
-     "bool newer = p->version > have_version;",
-     "bool newer = p->version >= have_version;",
+     "bool newer = version > have_version;",
+     "bool newer = version >= have_version;",
      "learner"),
 )
 
@@ -1197,17 +1223,6 @@ faults(
      "<= 2 * letters",
      "<= 9 * letters",
      "spelling config"),
-)
-faults(
-    "proto/session.c",
-    ("a-fenced-actor-tries-again",
-     "refuse->code == WIRE_REFUSED_FENCED && s->run_id == 0 &&",
-     "refuse->code == WIRE_REFUSED_FENCED &&",
-     "session"),
-    ("a-first-hello-gives-up-at-once",
-     "s->fenced < FENCED_TRIES_MAX",
-     "s->fenced < 1",
-     "session"),
 )
 faults(
     "cli/run/spawn.c",

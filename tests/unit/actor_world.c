@@ -147,7 +147,6 @@ struct world *world_make(bool evaluate) {
     w->who = (struct client_identity){.id = "actor-0",
                                       .host = "here",
                                       .version = "test",
-                                      .incarnation = 9,
                                       .pid = 1,
                                       .envs = world_envs,
                                       .endpoint = "",
@@ -236,7 +235,8 @@ void welcome_with(struct world *w, uint64_t next_seq, uint64_t steps, uint64_t e
                                         .batch_rows_max = BATCH_MAX,
                                         .unacked_rows_max = UNACKED_MAX,
                                         .noise = world_noise,
-                                        .noise_ou_theta = 0.0001};
+                                        .noise_ou_theta = 0.0001,
+                                        .incarnation = 9};
     snprintf(msg.welcome.task, sizeof(msg.welcome.task), "counter");
     hear(w, PORT_MODELSERVER, &msg);
 }

@@ -10,6 +10,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "proto/epoch.h"
 
 static struct net_peer route_of(uint8_t peer) {
     return (struct net_peer){.len = 1, .id = {peer}};
@@ -38,12 +39,16 @@ static int world_send(void *arg, enum port_socket socket, const struct net_peer 
         s->a = m->welcome.actor_index;
         s->b = m->welcome.next_seq;
         s->c = m->welcome.actor_steps;
+        if (s->to >= LEARNER && s->to < EVALUATOR) {
+            w->epoch = m->welcome.incarnation;
+        }
     } else if (m->type == WIRE_ACK) {
         s->a = m->ack.seq;
     } else if (m->type == WIRE_CREDIT) {
         s->a = m->credit.steps_allowed;
         s->b = m->credit.random_steps;
         s->c = m->credit.min_policy_version;
+        s->d = m->credit.newest_policy_version;
         snprintf(s->text, sizeof(s->text), "%.60s", m->credit.reason);
     } else if (m->type == WIRE_EXPERIENCE) {
         s->a = m->experience.kind;
@@ -184,6 +189,9 @@ void world_start(struct world *w) {
         .env_rows = store_rows(w->store),
         .actor_count = store_actor_count(w->store),
         .state = w->saves > 0 ? &w->saved_state : NULL};
+    for (int role = WIRE_ROLE_ACTOR; role < STORE_ROLES; role++) {
+        setup.starts[role] = store_starts(w->store, (enum wire_role)role);
+    }
     setup.actors = setup.actor_count > 0 ? store_actor_at(w->store, 0) : NULL;
     struct ensemble e = ms_ensemble(&w->config, w->task);
     struct model_slots slots;
@@ -319,7 +327,7 @@ void world_hello(struct world *w, uint8_t peer, enum wire_role role, const char 
     snprintf(msg.hello.id, sizeof(msg.hello.id), "%s", id);
     if (role == WIRE_ROLE_LEARNER) {
         msg.hello.updates = w->updates;
-        msg.hello.policy_version = w->version;
+        msg.hello.policy_version = world_version(w);
         msg.hello.real_rows = w->real_rows;
         msg.hello.model_rows = w->model_rows;
         msg.hello.states = w->states;
@@ -349,11 +357,15 @@ void world_rows(struct world *w, uint8_t peer, uint64_t seq, uint32_t rows) {
     world_message(w, peer, &msg);
 }
 
+uint64_t world_version(const struct world *w) {
+    return epoch_version(w->epoch, w->version);
+}
+
 void world_policy(struct world *w, uint8_t peer, uint64_t version, uint64_t updates) {
     static float params[65536];
     struct policy p = ms_policy(&w->config, w->task);
     struct wire_msg msg = {.type = WIRE_POLICY,
-                           .policy = {.version = version,
+                           .policy = {.version = epoch_version(w->epoch, version),
                                       .updates = updates,
                                       .obs_dim = (uint32_t)w->task->obs_dim,
                                       .act_dim = (uint32_t)w->task->act_dim,
@@ -369,7 +381,7 @@ void world_progress(struct world *w, uint8_t peer) {
     struct wire_msg msg = {.type = WIRE_PROGRESS,
                            .progress = {.experience_seq = w->experience_seq,
                                         .updates = w->updates,
-                                        .policy_version = w->version,
+                                        .policy_version = world_version(w),
                                         .real_rows = w->real_rows,
                                         .model_rows = w->model_rows}};
     world_message(w, peer, &msg);
@@ -393,7 +405,8 @@ void world_meet_actor(struct world *w) {
 }
 
 void world_meet_learner(struct world *w) {
-    world_hello(w, LEARNER, WIRE_ROLE_LEARNER, "learner", 1);
+    world_hello(w, LEARNER, WIRE_ROLE_LEARNER, "learner", 0);
+    world_end_stores(w); // it is welcomed after that
     world_policy(w, LEARNER, w->version, w->updates);
     world_progress(w, LEARNER);
 }

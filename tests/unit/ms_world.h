@@ -13,15 +13,16 @@
 #define WORLD_SENT_MAX 65536
 #define WORLD_BATCHES_MAX 1024
 
-// Summary of a message that the core sent. world_send defines a, b, c.
+// Summary of a message that the core sent. world_send defines a to d.
 struct sent {
     uint8_t to; // first byte of the routing id
     enum wire_type type;
-    uint64_t a, b, c;
+    uint64_t a, b, c, d;
     char text[64];
 };
 
 // The peers of the tests: the only byte of their routing ids.
+// 20 to 29 are learners.
 enum { ACTOR = 10, OTHER = 11, LEARNER = 20, EVALUATOR = 30, STRANGER = 40 };
 
 struct world {
@@ -56,7 +57,8 @@ struct world {
     enum fit_result fit_result;
 
     // The learner's side, for world_learn.
-    uint64_t updates, version, experience_seq, real_rows, model_rows, states;
+    uint64_t epoch; // of the last Welcome to it
+    uint64_t updates, version, experience_seq, real_rows, model_rows, states; // version: number
 };
 
 // Small and quick: E 20, F 10, M 3, G 2, slack 4, 60 steps.
@@ -82,6 +84,7 @@ void world_rejoin(struct world *w, uint8_t peer, enum wire_role role, const char
 void world_hello(struct world *w, uint8_t peer, enum wire_role role, const char *id,
                  uint64_t incarnation);
 void world_rows(struct world *w, uint8_t peer, uint64_t seq, uint32_t rows);
+uint64_t world_version(const struct world *w); // of its policy, as others see it
 void world_policy(struct world *w, uint8_t peer, uint64_t version, uint64_t updates);
 void world_progress(struct world *w, uint8_t peer);
 // The learner makes all granted updates and publishes policies.

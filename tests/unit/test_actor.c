@@ -554,7 +554,8 @@ static void tasks_that_differ_stop_the_actor(void **state) {
     const char *why;
     pass(w, 50);
     struct wire_msg msg = {.type = WIRE_WELCOME};
-    msg.welcome = (struct wire_welcome){.obs_dim = 11, .act_dim = 3, .next_seq = 1};
+    msg.welcome =
+        (struct wire_welcome){.obs_dim = 11, .act_dim = 3, .next_seq = 1, .incarnation = 1};
     snprintf(msg.welcome.task, sizeof(msg.welcome.task), "counter");
     hear(w, PORT_MODELSERVER, &msg);
     assert_true(actor_finished(w->actor, &code, &why));
@@ -564,7 +565,8 @@ static void tasks_that_differ_stop_the_actor(void **state) {
 
     w = world_make(false);
     pass(w, 50);
-    msg.welcome = (struct wire_welcome){.obs_dim = 11, .act_dim = 3, .next_seq = 1};
+    msg.welcome =
+        (struct wire_welcome){.obs_dim = 11, .act_dim = 3, .next_seq = 1, .incarnation = 1};
     snprintf(msg.welcome.task, sizeof(msg.welcome.task), "my_robot");
     hear(w, PORT_MODELSERVER, &msg);
     assert_true(actor_finished(w->actor, &code, &why));
@@ -596,6 +598,7 @@ static void brings_its_own_task(void **state) {
                                         .act_dim = ACT_DIM,
                                         .horizon = EPISODE_STEPS,
                                         .next_seq = 1,
+                                        .incarnation = 1,
                                         .batch_rows_max = BATCH_MAX,
                                         // As many as fit in memory.
                                         .unacked_rows_max = UINT32_MAX,

@@ -7,9 +7,11 @@
 
 #include <errno.h>
 
+#include "proto/epoch.h"
 #include "tests/unit/learner_fixture.h"
 
 #define RUN_ID 42
+#define EPOCH 5
 #define SENT_MAX 64
 
 struct sent {
@@ -98,7 +100,6 @@ static void start_with(struct rig *r, struct config config) {
                                        .host = "here",
                                        .modelserver = "ipc://server",
                                        .endpoint = "ipc://own",
-                                       .incarnation = 5,
                                        .pid = 6};
     r->core = learner_create(&r->who, &port, &jobs, trainer_policy(r->trainer).shape, r->now_ms);
     work(r);
@@ -161,6 +162,7 @@ static struct wire_msg welcome(const struct rig *r) {
     msg.welcome.act_dim = ACT;
     msg.welcome.heartbeat_ms = 500;
     msg.welcome.lost_after_ms = 3000;
+    msg.welcome.incarnation = EPOCH;
     return msg;
 }
 
@@ -225,7 +227,7 @@ static void test_a_lockstep_turn(void **state) {
     assert_int_equal(hello->role, WIRE_ROLE_LEARNER);
     assert_string_equal(hello->task, "inverted_pendulum");
     assert_string_equal(hello->endpoint, "ipc://own");
-    assert_int_equal(hello->incarnation, 5);
+    assert_int_equal(hello->incarnation, 0); // to be given one
     assert_int_equal(hello->updates, 0);
     assert_int_equal(hello->policy_version, 1);
     assert_int_equal(hello->real_rows, 0);
@@ -233,7 +235,7 @@ static void test_a_lockstep_turn(void **state) {
     struct wire_msg w = welcome(r);
     hear(r, &w);
     const struct wire_policy *policy = &expect(r, true, WIRE_POLICY)->policy;
-    assert_int_equal(policy->version, 1);
+    assert_int_equal(policy->version, epoch_version(EPOCH, 1));
     assert_int_equal(policy->params_len, fixture_sac(r->trainer)->sac.policy_n);
     assert_int_equal(expect(r, true, WIRE_PROGRESS)->progress.experience_seq, 0);
 
@@ -243,12 +245,12 @@ static void test_a_lockstep_turn(void **state) {
     assert_int_equal(r->sent_count, 0);
     work(r);
     policy = &expect(r, true, WIRE_POLICY)->policy;
-    assert_int_equal(policy->version, 2);
+    assert_int_equal(policy->version, epoch_version(EPOCH, 2));
     assert_int_equal(policy->updates, 4);
     const struct wire_progress *p = &expect(r, true, WIRE_PROGRESS)->progress;
     assert_int_equal(p->experience_seq, 2);
     assert_int_equal(p->updates, 4);
-    assert_int_equal(p->policy_version, 2);
+    assert_int_equal(p->policy_version, epoch_version(EPOCH, 2));
     assert_int_equal(p->real_rows, 100);
     assert_int_equal(p->model_rows, 50);
     assert_int_equal(p->model_capacity, 200);
@@ -489,7 +491,7 @@ static void test_the_newest_policy_wins(void **state) {
     work(r);
     r->deaf = false;
     tick(r, 20);
-    assert_int_equal(expect(r, true, WIRE_POLICY)->policy.version, 3);
+    assert_int_equal(expect(r, true, WIRE_POLICY)->policy.version, epoch_version(EPOCH, 3));
     assert_int_equal(expect(r, true, WIRE_PROGRESS)->progress.updates, 8);
     assert_int_equal(r->sent_count, 0);
     rig_destroy(r);
@@ -547,12 +549,14 @@ static void test_answers_at_its_own_endpoint(void **state) {
     assert_int_equal(ask(r, RUN_ID, 0, WIRE_REFUSE)->refuse.code, WIRE_REFUSED_UNKNOWN);
     join(r);
     const struct wire_msg *msg = ask(r, RUN_ID, 0, WIRE_POLICY);
-    assert_int_equal(msg->policy.version, 1);
+    assert_int_equal(msg->policy.version, epoch_version(EPOCH, 1));
     assert_int_equal(msg->policy.hidden[0], 16);
     assert_int_equal(msg->policy.hidden_layers, 2);
     assert_int_equal(msg->policy.params_len, fixture_sac(r->trainer)->sac.policy_n);
-    msg = ask(r, RUN_ID, 1, WIRE_POLICY);
-    assert_int_equal(msg->policy.version, 1);
+    msg = ask(r, RUN_ID, epoch_version(EPOCH - 1, 31824), WIRE_POLICY); // of a learner before
+    assert_true(msg->policy.params_len > 0);
+    msg = ask(r, RUN_ID, epoch_version(EPOCH, 1), WIRE_POLICY);
+    assert_int_equal(msg->policy.version, epoch_version(EPOCH, 1));
     assert_int_equal(msg->policy.params_len, 0);
     assert_int_equal(ask(r, RUN_ID + 1, 0, WIRE_REFUSE)->refuse.code, WIRE_REFUSED_RUN);
 
@@ -565,7 +569,7 @@ static void test_answers_at_its_own_endpoint(void **state) {
     learner_on_garbage(r->core, NULL, WIRE_REFUSED_FORMAT, "noise");
     assert_int_equal(counter(r, "messages_refused_format"), 2);
     assert_int_equal(counter(r, "messages_unexpected"), 1);
-    assert_int_equal(counter(r, "policy_requests"), 2);
+    assert_int_equal(counter(r, "policy_requests"), 3);
     assert_string_equal(status(r).state, "waiting");
     rig_destroy(r);
 }

@@ -154,7 +154,7 @@ static void a_restart_of_the_server_loses_nothing(void **state) {
     world_rows(&w, ACTOR, 2, 4); // not acknowledged
     world_rows(&w, ACTOR, 3, 2);
     assert_int_equal(world_status(&w)->env_steps, 10);
-    world_hello(&w, OTHER, WIRE_ROLE_ACTOR, "actor-0", 0); // older than in the store
+    world_rejoin(&w, OTHER, WIRE_ROLE_ACTOR, "actor-0", 2); // not the one in the store
     expect_refusal(OTHER, WIRE_REFUSED_FENCED, true);
 }
 
@@ -221,9 +221,9 @@ static void unknown_peers_and_wrong_runs_are_refused(void **state) {
     world_message(&w, ACTOR, &grant); // not a message of actors
     expect_refusal(ACTOR, WIRE_REFUSED_FORMAT, false);
     world_meet_learner(&w);
-    world_hello(&w, STRANGER, WIRE_ROLE_LEARNER, "learner-2", 1); // a standby must wait
+    world_hello(&w, STRANGER, WIRE_ROLE_LEARNER, "learner-2", 0); // a standby must wait
     expect_refusal(STRANGER, WIRE_REFUSED_MODE, false);
-    world_hello(&w, STRANGER, WIRE_ROLE_LEARNER, "actor-0", 5); // the id of an actor
+    world_hello(&w, STRANGER, WIRE_ROLE_LEARNER, "actor-0", 0); // the id of an actor
     expect_refusal(STRANGER, WIRE_REFUSED_MODE, true);
 }
 

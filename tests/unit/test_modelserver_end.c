@@ -98,7 +98,7 @@ static void a_run_ends_when_its_budget_is_spent(void **state) {
     world_report(&w, 1); // of the outstanding one
     assert_int_equal(ms_phase(w.ms), MS_RUNNING);
     assert_int_equal(world_last(&w, EVALUATOR, WIRE_EVAL_REQUEST)->b, 60);
-    assert_int_equal(world_last(&w, EVALUATOR, WIRE_EVAL_REQUEST)->c, w.version);
+    assert_int_equal(world_last(&w, EVALUATOR, WIRE_EVAL_REQUEST)->c, world_version(&w));
     assert_non_null(strstr(world_status(&w)->waiting, "for the last evaluation: 10 episodes of"));
     assert_int_equal(world_status(&w)->eval_episodes_cut, 1);
     world_report(&w, 2);
@@ -185,7 +185,7 @@ static void in_ratio_trainings_are_not_saved_one_by_one(void **state) {
     int fits = w.fits;
     w.saved_state.trained_for = 20;
     world_restart(&w);
-    world_hello(&w, LEARNER, WIRE_ROLE_LEARNER, "learner", 2);
+    world_hello(&w, LEARNER, WIRE_ROLE_LEARNER, "learner", 0);
     assert_int_equal(w.fits, fits + 1);
 }
 
@@ -222,7 +222,7 @@ static void a_stopped_run_resumes(void **state) {
     world_restart(&w);
     assert_int_equal(world_status(&w)->env_steps, S + 1);
     world_hello(&w, ACTOR, WIRE_ROLE_ACTOR, "actor-0", 2);
-    world_hello(&w, LEARNER, WIRE_ROLE_LEARNER, "learner", 2);
+    world_hello(&w, LEARNER, WIRE_ROLE_LEARNER, "learner", 0);
     world_policy(&w, LEARNER, w.version, w.updates);
     assert_int_equal(w.fits, fits);                 // nothing is trained twice,
     assert_int_equal(w.model_rows, model_rows + 6); // rolled out only for the new step,
@@ -312,7 +312,7 @@ static void ratio_holds_whatever_happens(uint64_t seed) {
         } else if (what == 6) {
             world_tick(&w, 100);
         } else if (what == 7 && rng_below(&rng, 20) == 0) {
-            world_hello(&w, LEARNER, WIRE_ROLE_LEARNER, "learner", 1); // a new connection
+            world_rejoin(&w, LEARNER, WIRE_ROLE_LEARNER, "learner", w.epoch); // a new connection
         } else if (what == 8 && rng_below(&rng, 20) == 0 && ack && w.batch_count == 0) {
             world_hello(&w, ACTOR, WIRE_ROLE_ACTOR, "actor-0", ++incarnation); // a new start
             world_end_stores(&w);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "modelserver/core/experience_queue.h"
+#include "proto/epoch.h"
 #include "tests/unit/ms_world.h"
 
 static struct world w;
@@ -59,9 +60,9 @@ static void lockstep_is_algorithm_2(void **state) {
     for (uint64_t S = 21; S <= 60; S++) {
         const struct sent *credit = world_last(&w, ACTOR, WIRE_CREDIT);
         assert_int_equal(credit->a, S); // one more step, with the newest policy
-        assert_int_equal(credit->c, w.version);
+        assert_int_equal(credit->c, world_version(&w));
         w.seen = w.sent_count;
-        uint64_t fits = (uint64_t)w.fits, version = w.version;
+        uint64_t fits = (uint64_t)w.fits, version = world_version(&w);
         world_rows(&w, ACTOR, seq++, 1);
         assert_int_equal((uint64_t)w.fits - fits, S % 10 == 0);
         const struct sent *s = world_next(&w, LEARNER, WIRE_EXPERIENCE);
@@ -173,24 +174,25 @@ static void a_returning_learner_receives_missing_rows(void **state) {
     w.updates = 4;
     w.version = 3;
     w.real_rows = 10;
-    world_hello(&w, 21, WIRE_ROLE_LEARNER, "learner", 2);
+    world_hello(&w, 21, WIRE_ROLE_LEARNER, "learner", 0);
     assert_non_null(world_next(&w, 21, WIRE_WELCOME));
     const struct sent *s = world_next(&w, 21, WIRE_EXPERIENCE);
     assert_int_equal(s->a, WIRE_REAL);
     assert_int_equal(s->c, 10);
     assert_int_equal(s->b, S - 10);
-    world_policy(&w, 21, 3, 4); // older than the known one, but valid
+    world_policy(&w, 21, 3, 4); // a smaller number than the known one, of a new epoch
     assert_int_equal(world_counter(&w, "policies_rewound"), 1);
-    assert_int_equal(world_status(&w)->policy_version, 3);
+    assert_int_equal(world_status(&w)->policy_version, epoch_version(2, 3));
     world_policy(&w, 21, 2, 2);
     assert_int_equal(world_counter(&w, "policies_stale"), 1);
-    assert_int_equal(world_status(&w)->policy_version, 3);
+    assert_int_equal(world_status(&w)->policy_version, epoch_version(2, 3));
 
     // Again, with an empty state: D_model is filled again before any update.
     w.updates = w.real_rows = w.model_rows = 0;
     w.version = 1;
     w.prompt = false;
-    world_hello(&w, 22, WIRE_ROLE_LEARNER, "learner", 3);
+    world_hello(&w, 22, WIRE_ROLE_LEARNER, "learner", 0);
+    world_end_stores(&w);
     world_policy(&w, 22, 1, 0);
     assert_int_equal(world_last(&w, 22, WIRE_GRANT)->a, 0);
     world_settle(&w);
@@ -200,10 +202,75 @@ static void a_returning_learner_receives_missing_rows(void **state) {
 
     struct wire_msg hello = {
         .type = WIRE_HELLO,
-        .hello = {
-            .role = WIRE_ROLE_LEARNER, .incarnation = 4, .id = "learner", .real_rows = S + 1}};
+        .hello = {.role = WIRE_ROLE_LEARNER, .id = "learner", .real_rows = S + 1}};
     world_message(&w, 23, &hello); // it has rows that this store never had
     expect_refusal(23, WIRE_REFUSED_RUN, true);
+}
+
+// Whatever happens to the learner and the server, the versions that an actor hears of grow, and
+// it is told to leave a policy of a dead learner.
+static void versions_never_go_back(void **state) {
+    (void)state;
+    uint64_t newest = 0, epoch = 0, seq = 1;
+    for (int start = 0; start < 4; start++) {
+        w.updates = w.real_rows = w.model_rows = w.experience_seq = 0; // it has no checkpoint
+        w.version = 1;
+        uint8_t learner = (uint8_t)(LEARNER + start);
+        world_hello(&w, learner, WIRE_ROLE_LEARNER, "learner", 0);
+        world_policy(&w, learner, w.version, w.updates);
+        world_progress(&w, learner);
+        assert_true(w.epoch > epoch);
+        epoch = w.epoch;
+        w.seen = w.sent_count;
+        if (start == 0) {
+            world_meet_actor(&w);
+        } else {
+            world_rejoin(&w, ACTOR, WIRE_ROLE_ACTOR, "actor-0", 1);
+        }
+        for (const struct sent *s; (s = world_next(&w, ACTOR, WIRE_CREDIT));) {
+            assert_true(s->d > newest);
+            assert_true(s->c <= s->d);
+        }
+        seq = world_walk(&w, seq, 21 + (uint64_t)start);
+        const struct sent *credit = world_last(&w, ACTOR, WIRE_CREDIT);
+        assert_true(credit->c >= epoch_version(epoch, 1));
+        world_learn(&w, learner);
+        world_tick(&w, 20);
+        newest = world_last(&w, ACTOR, WIRE_CREDIT)->d;
+        assert_int_equal(newest, world_version(&w));
+        if (start % 2 == 0) { // the server dies with it, and learns of the epoch from its store
+            world_restart(&w);
+        }
+    }
+    assert_int_equal(epoch, 4);
+}
+
+// A learner that was cut off and replaced is refused, under any id, and none of its policies and
+// reports counts.
+static void a_replaced_learner_is_fenced(void **state) {
+    (void)state;
+    enum { NEXT = 21 };
+    world_meet_learner(&w);
+    uint64_t old = w.epoch;
+    world_tick(&w, 5000);
+    assert_int_equal(world_status(&w)->learner_state, WIRE_PEER_LOST);
+    world_hello(&w, NEXT, WIRE_ROLE_LEARNER, "learner-2", 0);
+    assert_int_equal(w.epoch, old + 1);
+    world_policy(&w, NEXT, 1, 0);
+    world_policy(&w, LEARNER, 2, 2); // it wakes up
+    expect_refusal(LEARNER, WIRE_REFUSED_UNKNOWN, false);
+    world_rejoin(&w, LEARNER, WIRE_ROLE_LEARNER, "learner", old);
+    expect_refusal(LEARNER, WIRE_REFUSED_FENCED, true);
+    assert_int_equal(world_status(&w)->policy_version, epoch_version(old + 1, 1));
+    // Also by a server that has just started.
+    world_restart(&w);
+    world_rejoin(&w, LEARNER, WIRE_ROLE_LEARNER, "learner", old);
+    expect_refusal(LEARNER, WIRE_REFUSED_FENCED, true);
+    world_rejoin(&w, NEXT, WIRE_ROLE_LEARNER, "learner-2", old + 1);
+    assert_int_equal(w.epoch, old + 1);
+    // A learner of before, with a clock for its number, is told to be built again.
+    world_hello(&w, 22, WIRE_ROLE_LEARNER, "learner", 1700000000000000000);
+    expect_refusal(22, WIRE_REFUSED_SCHEMA, true);
 }
 
 static void the_feed_keeps_its_window(void **state) {
@@ -233,7 +300,7 @@ static void report_q_mean(double q_mean) {
     struct wire_msg msg = {.type = WIRE_PROGRESS,
                            .progress = {.experience_seq = w.experience_seq,
                                         .updates = ++w.updates,
-                                        .policy_version = w.version}};
+                                        .policy_version = world_version(&w)}};
     metrics_set(&msg.progress.metrics, "q_mean", q_mean);
     metrics_set(&msg.progress.metrics, "discount", 0.99);
     world_message(&w, LEARNER, &msg);
@@ -257,7 +324,7 @@ static void diverging_critics_are_reported(void **state) {
 
     world_restart(&w); // the range of rewards is that of all stored rows
     w.experience_seq = 0;
-    world_hello(&w, LEARNER, WIRE_ROLE_LEARNER, "learner", 2);
+    world_hello(&w, LEARNER, WIRE_ROLE_LEARNER, "learner", 0);
     report_q_mean(1e9);
     assert_non_null(strstr(world_status(&w)->warning, "the critics' mean value is 1e+09"));
 }
@@ -335,6 +402,9 @@ int main(void) {
         LOCKSTEP(lockstep_has_one_actor),
         RATIO(ratio_collects_while_the_model_trains),
         RATIO(a_returning_learner_receives_missing_rows),
+        RATIO(versions_never_go_back),
+        LOCKSTEP(versions_never_go_back),
+        RATIO(a_replaced_learner_is_fenced),
         RATIO(the_feed_keeps_its_window),
         LOCKSTEP(lockstep_without_a_model),
         RATIO(ratio_without_a_model),

@@ -28,6 +28,7 @@ static enum session_verdict hear(struct session *s, uint64_t now_ms, enum wire_t
     if (type == WIRE_WELCOME) {
         msg.welcome.heartbeat_ms = 500;
         msg.welcome.lost_after_ms = 3000;
+        msg.welcome.incarnation = 7;
     }
     return session_on_message(s, now_ms, &msg);
 }
@@ -73,6 +74,7 @@ static void welcomed_times_have_bounds(void **state) {
     for (int i = 0; i < 3; i++) {
         struct session s = up();
         struct wire_msg msg = {.type = WIRE_WELCOME, .run_id = RUN};
+        msg.welcome.incarnation = 7;
         msg.welcome.heartbeat_ms = given[i][0];
         msg.welcome.lost_after_ms = given[i][1];
         assert_int_equal(session_on_message(&s, 1020, &msg), SESSION_WELCOMED);
@@ -175,37 +177,21 @@ static void fatal_refusal_stops(void **state) {
     assert_int_equal(s.state, SESSION_FATAL);
 }
 
-// A start that died a moment ago still counts as connected: its successor waits until it is lost.
-static void a_first_hello_outwaits_a_dead_start(void **state) {
+static void the_welcome_numbers_the_start(void **state) {
     (void)state;
     struct session s = fresh(false);
-    uint64_t now = 1000, first = 0;
-    int tries = 0;
-    enum session_verdict verdict = SESSION_HANDLED;
-    while (verdict == SESSION_HANDLED) {
-        while (!(session_on_tick(&s, now) & SESSION_HELLO)) {
-            now += 10;
-        }
-        first = first ? first : now;
-        session_sent(&s, now, true);
-        verdict = refuse(&s, now, WIRE_REFUSED_FENCED, true);
-        tries++;
-    }
-    assert_int_equal(verdict, SESSION_STOP);
-    assert_int_equal(tries, 6);
-    assert_true(now - first > 2 * SESSION_LOST_AFTER_MS && now - first < 20000);
-    // A Welcome in between ends the waiting.
+    assert_int_equal(s.incarnation, 0); // the first Hello asks for one
+    s = up();
+    assert_int_equal(s.incarnation, 7);
+    assert_true(session_on_tick(&s, 9000) & SESSION_HELLO);
+    assert_int_equal(s.incarnation, 7); // and this one presents it
+    // A server that hands out none would take two starts for one.
     s = fresh(false);
     session_on_tick(&s, 1000);
     session_sent(&s, 1000, true);
-    assert_int_equal(refuse(&s, 1010, WIRE_REFUSED_FENCED, true), SESSION_HANDLED);
-    assert_int_equal(hear(&s, 1300, WIRE_WELCOME, RUN), SESSION_WELCOMED);
-    assert_int_equal(refuse(&s, 1400, WIRE_REFUSED_FENCED, true), SESSION_STOP);
-    // A process that was welcomed and returns after a silence has been replaced.
-    s = up();
-    assert_true(session_on_tick(&s, 9000) & SESSION_HELLO);
-    session_sent(&s, 9000, true);
-    assert_int_equal(refuse(&s, 9010, WIRE_REFUSED_FENCED, true), SESSION_STOP);
+    struct wire_msg msg = {.type = WIRE_WELCOME, .run_id = RUN};
+    assert_int_equal(session_on_message(&s, 1010, &msg), SESSION_STOP);
+    assert_non_null(strstr(s.text, "older spur"));
 }
 
 static void other_runs_are_dropped(void **state) {
@@ -252,7 +238,7 @@ int main(void) {
         cmocka_unit_test(the_owner_may_restart_it),
         cmocka_unit_test(temporary_refusals_are_retried_with_growing_pauses),
         cmocka_unit_test(fatal_refusal_stops),
-        cmocka_unit_test(a_first_hello_outwaits_a_dead_start),
+        cmocka_unit_test(the_welcome_numbers_the_start),
         cmocka_unit_test(other_runs_are_dropped),
         cmocka_unit_test(a_refused_row_leaves_the_connection),
         cmocka_unit_test(request_only_sessions_count_silence_from_the_request),

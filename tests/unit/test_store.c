@@ -86,6 +86,8 @@ static void fill(struct store_batch *b, const char *id, uint64_t actor, uint64_t
                  uint64_t seq, uint64_t first, uint32_t rows) {
     struct filled *f = (struct filled *)b;
     snprintf(b->id, sizeof(b->id), "%s", id);
+    b->role = WIRE_ROLE_ACTOR;
+    b->handed_out = false;
     b->index = STORE_NEW_ACTOR;
     b->incarnation = incarnation;
     b->seq = seq;

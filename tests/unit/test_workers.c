@@ -104,6 +104,7 @@ static int end(void **state) {
 static struct store_batch *new_batch(uint64_t seq, uint32_t rows, struct rng *rng) {
     size_t n = rows, O = (size_t)e.obs_dim, A = (size_t)e.act_dim;
     struct store_batch *b = xmalloc(sizeof(*b) + n * (2 * O + A + 1) * sizeof(float) + n);
+    *b = (struct store_batch){.role = WIRE_ROLE_ACTOR};
     float *obs = (float *)(b + 1), *next_obs = obs + n * O, *act = next_obs + n * O;
     b->obs = obs;
     b->next_obs = next_obs;
@@ -153,7 +154,8 @@ static void all_at_once(void **state) {
                                           .policy = policy}};
     rollout_rows_init(&block.out, 20000, (uint32_t)e.obs_dim, (uint32_t)e.act_dim);
     struct ms_save_job save = {.state = {.trainings = 7}};
-    struct ms_evaluation evaluation = {.row = {.env_steps = 300, .return_mean = 5}, .best = policy};
+    struct ms_evaluation evaluation = {
+        .row = {.env_steps = 300, .return_mean = 5}, .best = policy, .best_number = 3};
 
     workers_fit(workers, &fit);
     workers_save(workers, &save);
