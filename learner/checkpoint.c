@@ -336,7 +336,7 @@ int checkpoint_write(const struct checkpoint_copy *copy, const struct replay *d_
     if (make_paths(&p, copy->run_dir, err, err_len) < 0) {
         return -1;
     }
-    int rc = file_make_dirs(p.dir);
+    int rc = file_make_dir(p.dir); // not the run directory: it was removed
     if (rc < 0) {
         snprintf(err, err_len, "%s: %s", p.dir, strerror(-rc));
         return -1;

@@ -350,5 +350,5 @@ int main(int argc, char *argv[]) {
     bool failed = ms_failed(app.core), unsaved = ms_unsaved(app.core) || app.curve_failed;
     log_info("%s", ms_end_text(app.core));
     close_all(&app);
-    return failed ? EXIT_CODE_FAILURE : unsaved ? EXIT_CODE_IO : EXIT_CODE_OK;
+    return unsaved ? EXIT_CODE_IO : failed ? EXIT_CODE_FAILURE : EXIT_CODE_OK;
 }

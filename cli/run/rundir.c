@@ -314,7 +314,7 @@ int rundir_open(struct rundir *r) {
     if (!rundir_join(path, r->path, "log")) {
         return EXIT_CODE_IO;
     }
-    r->log_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    r->log_fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     if (r->log_fd < 0) {
         return cli_fail(EXIT_CODE_IO, NULL, "%s: cannot be opened: %s", path, strerror(errno));
     }

@@ -29,8 +29,10 @@ struct child {
     const char *args[CHILD_ARGS_MAX];
     struct loop_child *handle; // NULL: not running
     uint64_t started_ms;
-    uint64_t again_ms; // time of the next start; 0: never
-    int crashes;       // in a row
+    uint64_t again_ms;                   // time of the next start; 0: never
+    int crashes;                         // in a row
+    char error[256];                     // the newest that it logged, to be printed; empty: none
+    uint64_t error_ms, error_printed_ms; // when it was read, and when one was last printed
     void *owner;
 };
 

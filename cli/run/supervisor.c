@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli/run/display.h"
 #include "cli/run/log_tail.h"
@@ -21,7 +22,8 @@ enum {
     STATUS_RETRY_MS = 2000,  // repeat an unanswered request
     SERVER_LEAVE_MS = 30000, // from SIGTERM to the exit of the model server
     TERM_MS = 20000,         // from SIGTERM to SIGKILL
-    WRITE_ERROR_MS = 60000,  // between two lines about a full disk
+    ERROR_MS = 60000,        // between two lines about errors of a process
+    ERROR_WAIT_MS = 1000,    // a process that ends because of an error does so within this time
     TAIL_LINES = 8,
 };
 
@@ -56,8 +58,10 @@ struct supervisor {
     struct supervisor_result result;
     struct display display;
     struct wire_status status;
-    uint64_t requested_ms, received_ms;     // request without reply, last reply; 0: none
-    uint64_t write_errors, write_errors_ms; // of the last status; when one was printed
+    uint64_t requested_ms, received_ms; // request without reply, last reply; 0: none
+    uint64_t store_errors;              // of the last status
+    off_t log_read;                     // the log was read for errors up to here
+    char log_path[PATH_MAX];
 };
 
 // Prints an event, and logs it.
@@ -116,7 +120,7 @@ static void enter(struct supervisor *s, enum stage stage) {
 
 static void fail(struct supervisor *s, const struct child *c, int exit_code, const char *how) {
     say(s, "%s %s: the run is stopped", c->name, how);
-    log_tail_print(s->dir->path, c->name, child_program(c), TAIL_LINES);
+    log_tail_print(s->dir->log_fd, s->log_path, c->name, child_program(c), TAIL_LINES);
     s->result.end = SUPERVISOR_FAILED;
     s->result.exit_code = exit_code > 0 ? exit_code : EXIT_CODE_FAILURE;
     enter(s, STAGE_SERVER);
@@ -152,7 +156,7 @@ static void note_checkpoint(struct supervisor *s, const struct child *c, int exi
         return;
     }
     char reason[256];
-    log_tail_reason(reason, sizeof(reason), s->dir->path, c->name, child_program(c));
+    log_tail_reason(reason, sizeof(reason), s->dir->log_fd, c->name, child_program(c));
     say(s, "%s: %s", c->name, killed || !reason[0] ? "killed without a checkpoint" : reason);
     s->result.end = killed ? SUPERVISOR_KILLED : SUPERVISOR_UNSAVED;
     s->result.exit_code = exit_status;
@@ -184,7 +188,7 @@ static void on_child_exit(void *arg, int exit_status, int term_signal) {
     case CHILD_AGAIN:
         if (exit_status != 0 || term_signal != 0) {
             char reason[256];
-            log_tail_reason(reason, sizeof(reason), s->dir->path, c->name, child_program(c));
+            log_tail_reason(reason, sizeof(reason), s->dir->log_fd, c->name, child_program(c));
             say(s, "%s %s; restarting in %llu s%s%s", c->name, how,
                 (unsigned long long)(c->again_ms - now) / 1000, reason[0] ? ": " : "", reason);
         } else {
@@ -235,17 +239,41 @@ static uint64_t counter(const struct wire_status *status, const char *name) {
     return 0;
 }
 
-// Prints why rows or a checkpoint could not be written, when that begins and once a minute.
-static void report_write_errors(struct supervisor *s) {
-    char reason[256];
-    uint64_t errors = counter(&s->status, "store_errors") + counter(&s->status, "saves_failed");
-    if (errors > s->write_errors && s->stage == STAGE_RUN &&
-        log_due(&s->write_errors_ms, s->received_ms, WRITE_ERROR_MS)) {
-        const struct child *c = &s->children[0];
-        log_tail_reason(reason, sizeof(reason), s->dir->path, c->name, child_program(c));
-        say(s, "%s: %s", c->name, reason[0] ? reason : "writing failed, see the log");
+// ---- errors of processes that go on ----
+
+static void note_error(void *arg, const char *process, const char *text) {
+    struct supervisor *s = arg;
+    for (int i = 0; i < s->child_count; i++) {
+        struct child *c = &s->children[i];
+        if (c->handle && strcmp(c->name, process) == 0) {
+            c->error_ms = c->error[0] ? c->error_ms : loop_now_ms(s->loop);
+            snprintf(c->error, sizeof(c->error), "%s", text);
+        }
     }
-    s->write_errors = errors;
+}
+
+// A log on a full disk has no lines of it: the status has.
+static void note_store_error(struct supervisor *s) {
+    uint64_t errors = counter(&s->status, "store_errors");
+    if (errors > s->store_errors && s->status.waiting[0]) {
+        note_error(s, s->children[0].name, s->status.waiting);
+    }
+    s->store_errors = errors;
+}
+
+// Prints what processes have logged as errors and have not ended of, once a minute each.
+static void print_errors(struct supervisor *s, uint64_t now) {
+    log_tail_errors(s->dir->log_fd, &s->log_read, note_error, s);
+    for (int i = 0; i < s->child_count; i++) {
+        struct child *c = &s->children[i];
+        if (!c->error[0] || now - c->error_ms < ERROR_WAIT_MS) {
+            continue;
+        }
+        if (c->handle && log_due(&c->error_printed_ms, now, ERROR_MS)) {
+            display_event(&s->display, "%s: %s", c->name, c->error);
+        }
+        c->error[0] = '\0';
+    }
 }
 
 static void on_status(void *arg, const struct net_peer *from, const void *data, size_t len) {
@@ -263,7 +291,7 @@ static void on_status(void *arg, const struct net_peer *from, const void *data, 
     s->received_ms = loop_now_ms(s->loop);
     s->requested_ms = 0;
     s->result.wall_s = s->status.wall_s;
-    report_write_errors(s);
+    note_store_error(s);
 }
 
 static void request_status(struct supervisor *s, uint64_t now) {
@@ -287,6 +315,7 @@ static void on_tick(void *arg) {
     start_due(s, now);
     request_status(s, now);
     if (s->stage == STAGE_RUN) {
+        print_errors(s, now);
         display_update(&s->display, now, s->received_ms ? &s->status : NULL, now - s->received_ms);
     }
 }
@@ -329,7 +358,9 @@ struct supervisor_result supervisor_run(const struct rundir *dir, const struct e
     s->result =
         (struct supervisor_result){.end = SUPERVISOR_FAILED, .exit_code = EXIT_CODE_UNAVAILABLE};
     display_init(&s->display);
-    if (!init_children(s, e)) {
+    struct stat log;
+    s->log_read = fstat(dir->log_fd, &log) == 0 ? log.st_size : 0;
+    if (!rundir_join(s->log_path, dir->path, "log") || !init_children(s, e)) {
         goto out_children;
     }
     s->loop = loop_create();

@@ -173,6 +173,10 @@ int file_make_dirs(const char *path) {
     return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 }
 
+int file_make_dir(const char *path) {
+    return mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
+}
+
 bool file_exists(const char *path) {
     struct stat st;
     return stat(path, &st) == 0;

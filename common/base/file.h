@@ -21,6 +21,7 @@ int file_writev_atomic(const char *path, const struct iovec *iov, int iov_count)
 int file_read_all(char **data, size_t *len, const char *path, size_t len_max);
 
 int file_make_dirs(const char *path); // mkdir -p, mode 0755
+int file_make_dir(const char *path);  // mkdir; 0 if it exists
 bool file_exists(const char *path);
 // out = dir "/" name; -ENAMETOOLONG if it does not fit.
 int file_join(char *out, size_t out_len, const char *dir, const char *name);

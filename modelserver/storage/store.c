@@ -8,14 +8,17 @@
 #include "modelserver/storage/store.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <lmdb.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include "common/base/check.h"
+#include "common/base/error.h"
 #include "common/base/file.h"
 #include "modelserver/storage/store_size.h"
 #include "proto/wire.h"
@@ -26,6 +29,8 @@
 #define ACTOR_WORDS 7
 
 struct store {
+    char path[PATH_MAX]; // of the file
+    bool gone;           // it was found removed or replaced
     MDB_env *env;
     MDB_dbi rows, actors, meta;
     uint64_t rows_max;
@@ -280,6 +285,10 @@ int store_open(struct store **out, const char *dir, struct store_meta *meta, uin
         return -1;
     }
     struct store *s = xcalloc(1, sizeof(*s));
+    if (file_join(s->path, sizeof(s->path), dir, "data.mdb") < 0) {
+        free(s);
+        return error_set(err, err_len, -1, "%s: the path is too long", dir);
+    }
     s->rows_max = rows_max;
     s->row_bytes = store_row_bytes(meta->obs_dim, meta->act_dim);
     s->actor = xcalloc(STORE_ACTORS_MAX, sizeof(*s->actor));
@@ -557,6 +566,30 @@ static int reason(const struct store *s, int rc) {
     return full ? ENOSPC : rc;
 }
 
+// Whether LMDB's file is still the one at its path. What is written to a file that was removed or
+// replaced is lost when the last process closes it, without any error.
+static bool is_in_place(struct store *s) {
+    int fd;
+    struct stat open, named;
+    s->gone = s->gone || mdb_env_get_fd(s->env, &fd) != 0 || fstat(fd, &open) != 0 ||
+              stat(s->path, &named) != 0 || open.st_dev != named.st_dev ||
+              open.st_ino != named.st_ino;
+    return !s->gone;
+}
+
+static void describe_failure(const struct store *s, int rc, char *err, size_t err_len) {
+    if (s->gone) {
+        snprintf(err, err_len,
+                 "%s was removed, moved or replaced while the run uses it: nothing more is stored; "
+                 "put the run directory back, then resume the run",
+                 s->path);
+    } else {
+        snprintf(err, err_len,
+                 "nothing could be stored: %s; free space on the disk of the run directory",
+                 mdb_strerror(rc));
+    }
+}
+
 int store_commit(struct store *s, struct store_batch *const *batches, int n, char *err,
                  size_t err_len) {
     uint64_t place = store_rows(s);
@@ -569,17 +602,16 @@ int store_commit(struct store *s, struct store_batch *const *batches, int n, cha
     }
     rc = rc ? rc : put_actors(s, txn);
     rc = rc ? rc : put_starts(s, txn);
+    rc = rc ? rc : is_in_place(s) ? 0 : ENOENT;
     if (rc == 0) {
         rc = mdb_txn_commit(txn);
     } else if (txn) {
         mdb_txn_abort(txn);
     }
+    rc = rc ? reason(s, rc) : is_in_place(s) ? 0 : ENOENT;
     settle(s, rc == 0);
-    rc = reason(s, rc);
     if (rc) {
-        snprintf(err, err_len,
-                 "nothing could be stored: %s; free space on the disk of the run directory",
-                 mdb_strerror(rc));
+        describe_failure(s, rc, err, err_len);
         for (int i = 0; i < n; i++) {
             batches[i]->error = rc > 0 ? -rc : -EIO; // LMDB's own codes are negative
         }

@@ -49,6 +49,10 @@ int store_take_rows(struct store *store, const char *from, uint64_t rows, char *
 // Stores n batches in order, in one synced transaction, and sets the answer in
 // each. If the transaction itself fails (disk or map full), nothing is stored,
 // every batch has the error, and err says why. Returns how many were stored.
+//
+// Before and after each transaction the file is compared with the one at its path (two
+// system calls, some microseconds). Once it was found removed or replaced, every batch fails
+// with -ENOENT.
 int store_commit(struct store *store, struct store_batch *const *batches, int n, char *err,
                  size_t err_len);
 

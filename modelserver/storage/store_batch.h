@@ -41,7 +41,8 @@ struct store_batch {
     const uint8_t *flags;
     void *owner, *memory; // the caller's: the actor, and the memory of the rows
     // The answer: 0 and the actor as it is stored now, or a negative errno.
-    // -ESTALE: out of order, because an earlier batch failed.
+    // -ESTALE: out of order, because an earlier batch failed. -ENOENT: the store's file was
+    // removed or replaced; nothing can be stored any more.
     int error;
     struct store_actor actor; // of an actor
 };

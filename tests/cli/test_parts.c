@@ -22,7 +22,6 @@
 #include "cli/play/player.h"
 #include "cli/run/display.h"
 #include "cli/run/endpoints.h"
-#include "cli/run/log_tail.h"
 #include "cli/run/memory.h"
 #include "cli/run/spawn.h"
 #include "cli/run/summary.h"
@@ -549,21 +548,6 @@ static void sockets_need_no_tmp(void **state) {
     unsetenv("TMPDIR");
 }
 
-static void the_reason_of_an_end_is_in_the_log(void **state) {
-    (void)state;
-    char path[PATH_MAX], reason[64];
-    static const char log[] = "2026-01-31T12:00:00.123Z actor-0 error no memory\n"
-                              "2026-01-31T12:00:00.124Z actor-0 error hint: buy some\n"
-                              "2026-01-31T12:00:00.125Z learner error another\n";
-    assert_int_equal(file_join(path, sizeof(path), dir, "log"), 0);
-    assert_int_equal(file_write_atomic(path, log, sizeof(log) - 1), 0);
-    log_tail_reason(reason, sizeof(reason), dir, "actor-0", "spur-actor");
-    assert_string_equal(reason, "no memory");
-    log_tail_reason(reason, sizeof(reason), dir, "evaluator", "spur-actor");
-    assert_string_equal(reason, "");
-    unlink(path);
-}
-
 static void endpoints_of_a_run(void **state) {
     (void)state;
     struct endpoints e;
@@ -692,7 +676,6 @@ int main(void) {
         cmocka_unit_test(paths_are_words_of_a_shell),
         cmocka_unit_test(endpoints_of_a_run),
         cmocka_unit_test(sockets_need_no_tmp),
-        cmocka_unit_test(the_reason_of_an_end_is_in_the_log),
         cmocka_unit_test(policy_files),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);

@@ -551,6 +551,14 @@ faults(
      "if (seed != meta->seed) {",
      "if (seed > meta->seed) {",
      "store"),
+    ("store-removed-file-unnoticed",
+     "open.st_ino != named.st_ino;",
+     "false;",
+     "store"),
+    ("store-returns-after-removal",
+     "s->gone = s->gone || mdb_env_get_fd",
+     "s->gone = mdb_env_get_fd",
+     "store"),
     ("store-columns-swapped",
      "memcpy(to + o * sizeof(float), b->act + i * a, a * sizeof(float));",
      "memcpy(to + o * sizeof(float), b->obs + i * o, a * sizeof(float));",
@@ -1379,4 +1387,18 @@ faults(
      "    f->model_sent = 0;\n",
      "",
      "modelserver_states"),
+)
+faults(
+    "modelserver/core/modelserver.c",
+    ("removed-store-does-not-end-the-run",
+     "if (gone) {",
+     "if (false) {",
+     "modelserver_end"),
+)
+faults(
+    "cli/run/log_tail.c",
+    ("errors-printed-again",
+     "        *at += end + 1 - line;\n",
+     "",
+     "log_tail"),
 )

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/rng.h"
 #include "tests/unit/ms_world.h"
@@ -342,6 +343,21 @@ static void ratio_holds_whatever_happens(uint64_t seed) {
     assert_int_equal(w.updates, 80);
 }
 
+// What was acknowledged is stored in a file that exists no more; nothing else is acknowledged.
+static void a_removed_store_ends_the_run(void **state) {
+    (void)state;
+    char path[96];
+    world_meet_actor(&w);
+    world_rows(&w, ACTOR, 1, 2);
+    snprintf(path, sizeof(path), "%s/data.mdb", w.dir);
+    assert_int_equal(unlink(path), 0);
+    world_rows(&w, ACTOR, 2, 2);
+    assert_int_equal(world_last(&w, ACTOR, WIRE_ACK)->a, 1);
+    assert_int_equal(ms_phase(w.ms), MS_STOPPING);
+    assert_true(ms_failed(w.ms) && ms_unsaved(w.ms));
+    assert_non_null(strstr(ms_end_text(w.ms), "was removed, moved or replaced"));
+}
+
 static void ratio_holds_from_many_seeds(void **state) {
     (void)state;
     for (uint64_t seed = 0; seed < 25; seed++) {
@@ -366,6 +382,7 @@ int main(void) {
         RATIO(a_stopped_run_resumes),
         RATIO(rows_in_flight_are_sent_before_the_end),
         RATIO(a_broken_first_training_ends_the_run),
+        RATIO(a_removed_store_ends_the_run),
         RATIO(ratio_holds_from_many_seeds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -313,6 +314,33 @@ static void a_full_disk_stores_nothing_and_heals(void **state) {
     free(b);
 }
 
+// A copy replaces the file; or it is removed.
+static void a_file_that_is_no_longer_in_place_takes_nothing(void **state) {
+    (void)state;
+    char path[96], other[96];
+    snprintf(path, sizeof(path), "%s/data.mdb", dir);
+    snprintf(other, sizeof(other), "%s/lock.mdb", dir);
+    for (int replaced = 0; replaced < 2; replaced++) {
+        struct store *s = must_open(ROWS_MAX);
+        struct store_batch *b = new_batch();
+        fill(b, "a", 1, 5, 1, 0, 100);
+        assert_int_equal(commit_one(s, b), 1);
+        assert_int_equal(replaced ? rename(other, path) : unlink(path), 0);
+        fill(b, "a", 1, 5, 2, 100, 10);
+        for (int again = 0; again < 2; again++) {
+            assert_int_equal(commit_one(s, b), 0);
+            assert_int_equal(b->error, -ENOENT);
+            assert_non_null(strstr(err, path));
+            assert_non_null(strstr(err, "was removed, moved or replaced"));
+        }
+        assert_int_equal(store_rows(s), 100);
+        store_close(&s);
+        unlink(path);
+        free(b);
+    }
+    assert_int_equal(close(open(path, O_WRONLY | O_CREAT, 0600)), 0); // for remove_dir
+}
+
 _Noreturn static void commit_until_killed(int told) {
     struct store_meta meta = some_meta();
     struct store *s;
@@ -365,6 +393,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(another_run_is_refused, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(rows_of_another_run_are_taken_over, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_full_disk_stores_nothing_and_heals, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_file_that_is_no_longer_in_place_takes_nothing, make_dir,
+                                        remove_dir),
         cmocka_unit_test_setup_teardown(a_kill_loses_nothing_that_was_acknowledged, make_dir,
                                         remove_dir),
     };
