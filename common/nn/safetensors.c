@@ -12,6 +12,8 @@
 #include <sys/uio.h>
 
 #include "common/base/check.h"
+#include "common/base/checksum.h"
+#include "common/base/error.h"
 #include "common/base/file.h"
 
 // Limits on files read. The largest file is a learner's checkpoint with its replay buffer; a header
@@ -20,6 +22,12 @@
 #define HEADER_BYTES_MAX (UINT64_C(1) << 20)
 #define TENSORS_MAX 4096
 #define META_KEY "__metadata__"
+// The metadata's entry "checksum" is this and eight hexadecimal digits: the checksum of the whole
+// file with '0' for each of the digits. Files of earlier builds have none.
+#define SUM_KEY "checksum"
+#define SUM_PREFIX "crc32 "
+enum { SUM_DIGITS = 8, SUM_LEN = sizeof(SUM_PREFIX) - 1 + SUM_DIGITS };
+static const char no_digits[] = "00000000";
 
 static const struct {
     const char *name;
@@ -94,15 +102,13 @@ static int plan(char **text, struct iovec *iov, const struct tensor *tensors, in
     int rc = -1;
     int placed = 0;
     uint64_t offset = 0;
-    json_t *header = json_object();
-    if (meta_count > 0) {
-        json_t *strings = json_object();
-        json_object_set_new(header, META_KEY, strings);
-        for (int i = 0; i < meta_count; i++) {
-            if (json_object_set_new(strings, meta[i].key, json_string(meta[i].value)) != 0) {
-                snprintf(err, err_len, "metadata %s: not valid UTF-8", meta[i].key);
-                goto out;
-            }
+    json_t *header = json_object(), *strings = json_object();
+    json_object_set_new(header, META_KEY, strings);
+    json_object_set_new(strings, SUM_KEY, json_sprintf("%s%s", SUM_PREFIX, no_digits));
+    for (int i = 0; i < meta_count; i++) {
+        if (json_object_set_new(strings, meta[i].key, json_string(meta[i].value)) != 0) {
+            snprintf(err, err_len, "metadata %s: not valid UTF-8", meta[i].key);
+            goto out;
         }
     }
     for (size_t size = 8; size > 0; size /= 2) {
@@ -139,6 +145,25 @@ out:
     return rc;
 }
 
+// Where the digits of the checksum are in the header's text; NULL: nowhere.
+static char *find_digits(char *text, size_t len, const char *sum) {
+    char *found = memmem(text, len, sum, SUM_LEN);
+    return found ? found + SUM_LEN - SUM_DIGITS : NULL;
+}
+
+// Writes the checksum of iov, the whole file, into the header's text, which is part of it.
+static void fill_sum(char *text, const struct iovec *iov, int iov_count) {
+    uint32_t sum = 0;
+    char digits[SUM_DIGITS + 1];
+    for (int i = 0; i < iov_count; i++) {
+        sum = checksum_add(sum, iov[i].iov_base, iov[i].iov_len);
+    }
+    snprintf(digits, sizeof(digits), "%08x", sum);
+    char *to = find_digits(text, strlen(text), SUM_PREFIX "00000000");
+    CHECK(to);
+    memcpy(to, digits, SUM_DIGITS);
+}
+
 int safetensors_write(const char *path, const struct tensor *tensors, int tensor_count,
                       const struct safetensors_meta *meta, int meta_count, char *err,
                       size_t err_len) {
@@ -166,6 +191,7 @@ int safetensors_write(const char *path, const struct tensor *tensors, int tensor
     iov[0] = (struct iovec){.iov_base = &prefix, .iov_len = sizeof(prefix)};
     iov[1] = (struct iovec){.iov_base = text, .iov_len = length};
     iov[2] = (struct iovec){.iov_base = (void *)blanks, .iov_len = padding};
+    fill_sum(text, iov, tensor_count + 3);
     int written = file_writev_atomic(path, iov, tensor_count + 3);
     if (written < 0) {
         snprintf(why, sizeof(why), "%s", strerror(-written));
@@ -343,6 +369,29 @@ out:
     return rc;
 }
 
+static int check_sum(const struct safetensors *c, size_t header_len, size_t len, char *err,
+                     size_t err_len) {
+    const char *has = safetensors_meta_value(c, SUM_KEY);
+    if (!has) {
+        return 0;
+    }
+    char *digits =
+        strlen(has) == SUM_LEN ? find_digits(c->bytes + sizeof(uint64_t), header_len, has) : NULL;
+    uint32_t sum = 0;
+    char is[SUM_LEN + 1] = "unknown";
+    if (digits) {
+        size_t before = (size_t)(digits - c->bytes), after = before + SUM_DIGITS;
+        sum = checksum_add(sum, c->bytes, before);
+        sum = checksum_add(sum, no_digits, SUM_DIGITS);
+        sum = checksum_add(sum, c->bytes + after, len - after);
+        snprintf(is, sizeof(is), "%s%08x", SUM_PREFIX, sum);
+    }
+    return strcmp(has, is) == 0
+               ? 0
+               : error_set(err, err_len, -1,
+                           "it is damaged: its checksum is %s, and it records %.20s", is, has);
+}
+
 static int parse(struct safetensors *c, size_t len, char *err, size_t err_len) {
     uint64_t header_len;
     if (len < sizeof(header_len)) {
@@ -374,6 +423,9 @@ static int parse(struct safetensors *c, size_t len, char *err, size_t err_len) {
     size_t start = sizeof(header_len) + (size_t)header_len;
     if (start % 8 != 0) {
         snprintf(err, err_len, "data does not start at a multiple of eight bytes");
+        return -1;
+    }
+    if (check_sum(c, (size_t)header_len, len, err, err_len) < 0) {
         return -1;
     }
     return read_tensors(c, c->bytes + start, len - start, err, err_len);

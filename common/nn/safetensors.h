@@ -3,7 +3,8 @@
 //
 // A file is the length of the header (u64, little-endian), the header (JSON, padded so that the
 // data is 8-byte aligned), then the tensors without gaps. Writes are atomic. The reader treats
-// files as untrusted: it checks lengths, offsets, overlaps and types.
+// files as untrusted: it checks lengths, offsets, overlaps and types, and the checksum of the whole
+// file in the metadata. Files without one, as other programs write them, are read too.
 #ifndef SPUR_COMMON_NN_SAFETENSORS_H
 #define SPUR_COMMON_NN_SAFETENSORS_H
 

@@ -1402,3 +1402,14 @@ faults(
      "",
      "log_tail"),
 )
+faults(
+    "common/nn/safetensors.c",
+    ("checksum-not-compared",
+     "return strcmp(has, is) == 0 ? 0",
+     "return true ? 0",
+     "safetensors"),
+    ("checksum-of-the-data-alone",
+     "sum = checksum_add(sum, c->bytes, before);",
+     "sum = checksum_add(sum, no_digits, 0);",
+     "safetensors"),
+)

@@ -93,7 +93,7 @@ DOORWAYS = {
     r"mujoco/(?!mujoco\.h).*": {"actor/env/env_mujoco.c"},
     r"dlfcn\.h": {"common/base/library.c", "actor/env/env_plugin.c"},
     r"EGL/.*": {"actor/env/render/offscreen.c"},
-    r"zlib\.h": {"cli/play/png.c"},
+    r"zlib\.h": {"cli/play/png.c", "common/base/checksum.c"},
     r".*\.pb-c\.h|protobuf-c/.*": {f"proto/wire{part}.c" for part in ("", "_body", "_metrics", "_scan", "_status")},
     r"lmdb\.h": {"modelserver/storage/store.c"},
     r"yaml\.h": {"common/config/yaml_doc.c"},

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,6 +123,16 @@ static void copies_check_type_and_size(void **state) {
     safetensors_close(&c);
 }
 
+// CRC-32 bit by bit, as its definition has it.
+static uint32_t crc32_of(const char *bytes, size_t len) {
+    uint32_t crc = UINT32_MAX;
+    for (size_t i = 0; i < 8 * len; i++) {
+        uint32_t bit = (uint32_t)(unsigned char)bytes[i / 8] >> (i % 8) & 1;
+        crc = (crc >> 1) ^ (((crc ^ bit) & 1) * 0xedb88320u);
+    }
+    return ~crc;
+}
+
 // The bytes as in the format's specification.
 static void layout_of_the_file(void **state) {
     (void)state;
@@ -130,7 +141,15 @@ static void layout_of_the_file(void **state) {
     const struct tensor t = tensor_make("w", TENSOR_F32, weights, 2, (const uint64_t[]){3, 2});
     assert_int_equal(safetensors_write(path, &t, 1, NULL, 0, err, sizeof(err)), 0);
     assert_int_equal(file_read_all(&bytes, &len, path, 4096), 0);
-    const char *header = "{\"w\":{\"dtype\":\"F32\",\"shape\":[3,2],\"data_offsets\":[0,24]}}";
+    const char *header = "{\"__metadata__\":{\"checksum\":\"crc32 00000000\"},"
+                         "\"w\":{\"dtype\":\"F32\",\"shape\":[3,2],\"data_offsets\":[0,24]}}";
+    char *digits = memmem(bytes, len, "crc32 ", 6), sum[9];
+    assert_non_null(digits);
+    digits += 6;
+    memcpy(sum, digits, 8);
+    sum[8] = '\0';
+    memset(digits, '0', 8);
+    assert_int_equal(strtoul(sum, NULL, 16), crc32_of(bytes, len));
     size_t padded = (strlen(header) + 7) / 8 * 8;
     assert_int_equal(len, 8 + padded + 24);
     assert_int_equal((unsigned char)bytes[0], padded); // little-endian
@@ -261,6 +280,16 @@ static void files_of_another_kind(void **state) {
     assert_refused("multiple of eight");
 }
 
+// Writes without the sync of file_write_atomic, and into the old blocks, which would make this
+// slow.
+static void write_quickly(const char *bytes, size_t len) {
+    int fd = open(path, O_WRONLY | O_CREAT, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(pwrite(fd, bytes, len, 0), len);
+    assert_int_equal(ftruncate(fd, (off_t)len), 0);
+    assert_int_equal(close(fd), 0);
+}
+
 static void every_truncation_is_refused(void **state) {
     (void)state;
     char *bytes;
@@ -268,18 +297,10 @@ static void every_truncation_is_refused(void **state) {
     write_example();
     assert_int_equal(file_read_all(&bytes, &len, path, 1 << 20), 0);
     for (size_t n = 0; n < len; n++) {
-        assert_int_equal(file_write_atomic(path, bytes, n), 0);
+        write_quickly(bytes, n);
         assert_refused("cannot be read");
     }
     free(bytes);
-}
-
-// Writes without the sync of file_write_atomic, which would make this slow.
-static void write_quickly(const char *bytes, size_t len) {
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(bytes, 1, len, f), len);
-    assert_int_equal(fclose(f), 0);
 }
 
 static unsigned sum_of_bytes(const struct safetensors *c) {
@@ -299,6 +320,58 @@ static unsigned sum_of_bytes(const struct safetensors *c) {
     return sum;
 }
 
+// A damaged byte is found, unless it is part of the name under which the checksum is.
+static void every_damaged_byte_is_refused(void **state) {
+    (void)state;
+    char *bytes, err[512];
+    size_t len;
+    write_example();
+    assert_int_equal(file_read_all(&bytes, &len, path, 1 << 20), 0);
+    const char *key = memmem(bytes, len, "checksum", 8),
+               *meta = memmem(bytes, len, "__metadata__", 12);
+    int accepted = 0;
+    for (size_t i = 0; i < len; i++) {
+        bytes[i] ^= 1 << (i % 8);
+        write_quickly(bytes, len);
+        struct safetensors *c = safetensors_open(path, err, sizeof(err));
+        bool in_name = (bytes + i >= key && bytes + i < key + 8) ||
+                       (bytes + i >= meta && bytes + i < meta + 12);
+        if (c && !in_name) {
+            fail_msg("byte %zu of %zu is damaged, and the file is accepted", i, len);
+        }
+        accepted += c != NULL;
+        safetensors_close(&c);
+        bytes[i] ^= 1 << (i % 8);
+    }
+    assert_true(accepted <= 20);
+    // In the data nothing but the checksum finds it.
+    bytes[len - 1] ^= 1;
+    write_quickly(bytes, len);
+    assert_refused("it is damaged: its checksum is crc32 ");
+    free(bytes);
+}
+
+// A file of an earlier build: the parser has no checksum to lean on.
+static void hide_checksum(char *bytes, size_t len) {
+    char *key = memmem(bytes, len, "checksum", 8);
+    assert_non_null(key);
+    key[0] = 'C';
+}
+
+static void a_file_without_checksum_is_read(void **state) {
+    (void)state;
+    char *bytes;
+    size_t len;
+    write_example();
+    assert_int_equal(file_read_all(&bytes, &len, path, 1 << 20), 0);
+    hide_checksum(bytes, len);
+    write_quickly(bytes, len);
+    struct safetensors *c = open_good();
+    assert_int_equal(safetensors_count(c), 5);
+    safetensors_close(&c);
+    free(bytes);
+}
+
 static void flipped_bytes(void **state) {
     (void)state;
     enum { ROUNDS = 20000, SEED = 1 };
@@ -306,6 +379,7 @@ static void flipped_bytes(void **state) {
     size_t len;
     write_example();
     assert_int_equal(file_read_all(&bytes, &len, path, 1 << 20), 0);
+    hide_checksum(bytes, len);
     char *hurt = malloc(len);
     struct rng rng = rng_make(SEED, RNG_TEST, 30);
     int accepted = 0, refused = 0;
@@ -347,6 +421,8 @@ int main(void) {
         cmocka_unit_test(hostile_headers),
         cmocka_unit_test(files_of_another_kind),
         cmocka_unit_test(every_truncation_is_refused),
+        cmocka_unit_test(every_damaged_byte_is_refused),
+        cmocka_unit_test(a_file_without_checksum_is_read),
         cmocka_unit_test(flipped_bytes),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
