@@ -272,11 +272,12 @@ static void start_core(struct app *app) {
                           .members = app->daemon.config.model.members,
                           .elites = app->daemon.config.model.elites};
     bool has_model = false;
-    if (file_exists(workers.checkpoint_path)) {
-        if (ms_checkpoint_read(workers.checkpoint_path, &workers.run, &state, &fit, &model,
-                               &has_model, err, sizeof(err)) != 0) {
-            die(EXIT_CODE_IO, NULL, "%s", err);
-        }
+    int loaded = ms_checkpoint_load(workers.checkpoint_path, &workers.run, &state, &fit, &model,
+                                    &has_model, err, sizeof(err));
+    if (loaded < 0) {
+        die(EXIT_CODE_IO, NULL, "%s", err);
+    }
+    if (loaded > 0) {
         setup.state = &state;
         setup.model = has_model ? &model : NULL;
     } else if (app->fit) {

@@ -85,6 +85,29 @@ int file_write_atomic(const char *path, const void *data, size_t len) {
     return file_writev_atomic(path, &iov, 1);
 }
 
+int file_keep(const char *path, const char *kept) {
+    char temporary[PATH_MAX];
+    int n = snprintf(temporary, sizeof(temporary), "%s.tmp.%d", kept, (int)getpid());
+    if (n < 0 || (size_t)n >= sizeof(temporary)) {
+        return -ENAMETOOLONG;
+    }
+    unlink(temporary);
+    if (link(path, temporary) == 0) {
+        return rename(temporary, kept) < 0 ? -errno : 0;
+    }
+    if (errno == ENOENT) {
+        return 0;
+    }
+    return rename(path, kept) < 0 ? -errno : 0;
+}
+
+int file_beside(char *out, size_t out_len, const char *path, const char *word) {
+    const char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
+    size_t stem = dot ? (size_t)(dot - path) : strlen(path);
+    int n = snprintf(out, out_len, "%.*s.%s%s", (int)stem, path, word, path + stem);
+    return n < 0 || (size_t)n >= out_len ? -ENAMETOOLONG : 0;
+}
+
 int file_read_all(char **data, size_t *len, const char *path, size_t len_max) {
     *data = NULL;
     *len = 0;

@@ -16,6 +16,14 @@
 int file_write_atomic(const char *path, const void *data, size_t len);
 int file_writev_atomic(const char *path, const struct iovec *iov, int iov_count);
 
+// Makes `kept` a second name of the file at path, in place of what it named before: when path is
+// replaced next, kept is the file before. At any instant kept is whole, and path is untouched. On
+// file systems without hard links path is renamed to kept. 0 without a file at path.
+int file_keep(const char *path, const char *kept);
+// out = path with ".WORD" before the last dot of its name, or at its end: "a/b.x" and "old" give
+// "a/b.old.x".
+int file_beside(char *out, size_t out_len, const char *path, const char *word);
+
 // Allocates *data (gives; freed with free()): len bytes, followed by a NUL. -EFBIG if the
 // file is longer than len_max.
 int file_read_all(char **data, size_t *len, const char *path, size_t len_max);

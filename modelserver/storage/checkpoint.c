@@ -3,17 +3,22 @@
 #include "modelserver/storage/checkpoint.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/error.h"
+#include "common/base/file.h"
+#include "common/base/log.h"
 #include "common/base/stats.h"
 #include "common/nn/policy_file.h"
 #include "common/nn/safetensors.h"
 
 #define FORMAT "spur-modelserver-1"
 #define NUMBER_MAX 32
+#define WEIGHT_MAX 1e12f // no training reaches it, and products of two are finite
 
 // The model's numbers that are not floats, in one tensor.
 enum { INFO_VERSION, INFO_ENV_ROWS, INFO_EPOCHS, INFO_MEMBERS, INFO_ELITES, INFO_COUNT };
@@ -79,6 +84,13 @@ int ms_checkpoint_write(const char *path, const struct ms_checkpoint_run *run,
                                             {"run_id", print_u64(run_id, run->run_id)},
                                             {"seed", print_u64(seed, run->seed)},
                                             {"version", SPUR_VERSION}};
+    char previous[PATH_MAX];
+    int rc = file_beside(previous, sizeof(previous), path, "previous");
+    rc = rc ? rc : file_keep(path, previous);
+    if (rc < 0) {
+        return error_set(err, err_len, -1, "%s: the one before cannot be kept: %s", path,
+                         strerror(-rc));
+    }
     return safetensors_write(path, tensors, n, meta, sizeof(meta) / sizeof(meta[0]), err, err_len);
 }
 
@@ -197,6 +209,23 @@ static int read_heads(const struct safetensors *c, const struct fit_state *fit, 
                                      err_len);
 }
 
+// A checksum does not help against what was wrong when it was written.
+static int check_numbers(const struct fit_state *f, const char *path, char *err, size_t err_len) {
+    uint64_t heads = f->termination_params, trained = f->termination_trained;
+    if (!stats_all_within(f->weights, f->params, WEIGHT_MAX) ||
+        !stats_all_within(f->termination, heads, WEIGHT_MAX)) {
+        return error_set(err, err_len, -1, "%s: weights of the model are not finite, or beyond %g",
+                         path, (double)WEIGHT_MAX);
+    }
+    if (!stats_all_finite(f->adam_m, f->params) || !stats_all_finite(f->adam_v, f->params) ||
+        !stats_all_finite(f->normalizer, f->normalizer_floats) ||
+        !stats_all_finite(f->termination_m, trained) ||
+        !stats_all_finite(f->termination_v, trained)) {
+        return error_set(err, err_len, -1, "%s: it holds numbers that are not finite", path);
+    }
+    return 0;
+}
+
 int ms_checkpoint_read(const char *path, const struct ms_checkpoint_run *run,
                        struct ms_state *state, const struct fit_state *fit, struct model *model,
                        bool *has_model, char *err, size_t err_len) {
@@ -212,11 +241,44 @@ int ms_checkpoint_read(const char *path, const struct ms_checkpoint_run *run,
             : safetensors_copy_u64(c, "counters", state->counters, MS_COUNTER_COUNT, err, err_len);
     rc = rc ? rc : read_ensemble(c, fit, err, err_len);
     rc = rc ? rc : read_heads(c, fit, err, err_len);
+    rc = rc ? rc : check_numbers(fit, path, err, err_len);
     if (rc == 0 && *has_model) {
         rc = read_model(c, path, model, fit, err, err_len);
     }
     safetensors_close(&c);
     return rc;
+}
+
+int ms_checkpoint_load(const char *path, const struct ms_checkpoint_run *run,
+                       struct ms_state *state, const struct fit_state *fit, struct model *model,
+                       bool *has_model, char *err, size_t err_len) {
+    char previous[PATH_MAX], unreadable[PATH_MAX], why[512] = "";
+    if (file_beside(previous, sizeof(previous), path, "previous") < 0 ||
+        file_beside(unreadable, sizeof(unreadable), path, "unreadable") < 0) {
+        return error_set(err, err_len, -1, "%s: the path is too long", path);
+    }
+    const char *const files[] = {path, previous};
+    for (int i = 0; i < 2; i++) {
+        if (!file_exists(files[i])) {
+            continue;
+        }
+        if (ms_checkpoint_read(files[i], run, state, fit, model, has_model, err, err_len) == 0) {
+            if (why[0]) { // the next checkpoint would replace the good one by it
+                log_warn("%s is used instead", files[i]);
+                rename(path, unreadable);
+            }
+            return 1;
+        }
+        log_warn("ignored: %s", err);
+        if (!why[0]) {
+            snprintf(why, sizeof(why), "%s", err);
+        }
+    }
+    return why[0] == '\0' ? 0
+                          : error_set(err, err_len, -1,
+                                      "%s; move it away, and the model is trained anew from the "
+                                      "stored steps",
+                                      why);
 }
 
 int ms_checkpoint_take_over(const char *path, const struct fit_state *fit, char *err,
@@ -231,10 +293,7 @@ int ms_checkpoint_take_over(const char *path, const struct fit_state *fit, char 
         rc = safetensors_copy_f32(c, "termination.weights", fit->termination,
                                   fit->termination_params, err, err_len);
     }
-    if (rc == 0 && !stats_all_finite(fit->weights, fit->params)) {
-        snprintf(err, err_len, "%s: weights of the model are not finite", path);
-        rc = -1;
-    }
+    rc = rc ? rc : check_numbers(fit, path, err, err_len);
     safetensors_close(&c);
     return rc;
 }

@@ -4,7 +4,7 @@
 // The checkpoint (safetensors) contains what cannot be derived from store, task
 // and seed: the ensemble with its Adam moments, the normalizers, the elites and
 // their errors, termination heads if there are any, and struct ms_state. It is
-// replaced atomically.
+// replaced atomically, and the one before it is kept: X.safetensors and X.previous.safetensors.
 #ifndef SPUR_MODELSERVER_STORAGE_CHECKPOINT_H
 #define SPUR_MODELSERVER_STORAGE_CHECKPOINT_H
 
@@ -29,9 +29,15 @@ int ms_checkpoint_write(const char *path, const struct ms_checkpoint_run *run,
                         const struct ms_state *state, const struct model *model,
                         const struct fit_state *fit, char *err, size_t err_len);
 // Fills state, the ensemble's training state and, when *has_model, the model
-// (its params, normalizer and termination point to buffers). A checkpoint of
-// another run or with other shapes is an error.
+// (its params, normalizer and termination point to buffers). 0, or -1 with a sentence in err: the
+// file is damaged, of another run, has other shapes, or numbers that are not finite or that no
+// training reaches.
 int ms_checkpoint_read(const char *path, const struct ms_checkpoint_run *run,
+                       struct ms_state *state, const struct fit_state *fit, struct model *model,
+                       bool *has_model, char *err, size_t err_len);
+// The same from the file before, if the one at path is refused or absent; a refused one becomes
+// X.unreadable.safetensors. 1; 0: there is none. -1 with a sentence in err: none can be used.
+int ms_checkpoint_load(const char *path, const struct ms_checkpoint_run *run,
                        struct ms_state *state, const struct fit_state *fit, struct model *model,
                        bool *has_model, char *err, size_t err_len);
 

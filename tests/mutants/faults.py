@@ -1405,11 +1405,26 @@ faults(
 faults(
     "common/nn/safetensors.c",
     ("checksum-not-compared",
-     "return strcmp(has, is) == 0 ? 0",
-     "return true ? 0",
+     "return strcmp(has, is) == 0\n",
+     "return true\n",
      "safetensors"),
     ("checksum-of-the-data-alone",
      "sum = checksum_add(sum, c->bytes, before);",
      "sum = checksum_add(sum, no_digits, 0);",
      "safetensors"),
+)
+faults(
+    "modelserver/storage/checkpoint.c",
+    ("checkpoint-before-not-kept",
+     "    rc = rc ? rc : file_keep(path, previous);\n",
+     "",
+     "ms_checkpoint"),
+    ("checkpoint-with-any-weights",
+     "    rc = rc ? rc : check_numbers(fit, path, err, err_len);\n    if (rc == 0 && *has_model) {",
+     "    if (rc == 0 && *has_model) {",
+     "ms_checkpoint"),
+    ("damaged-checkpoint-kept-as-the-one-before",
+     "                rename(path, unreadable);\n",
+     "",
+     "ms_checkpoint"),
 )

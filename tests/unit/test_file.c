@@ -63,6 +63,28 @@ static void replaced_whole(void **state) {
     assert_int_equal(entries_in(folder), 1); // no temporary left
 }
 
+static void the_file_before_is_kept(void **state) {
+    (void)state;
+    char beside[256], *data;
+    size_t len;
+    assert_int_equal(file_beside(beside, sizeof(beside), "a.b/c", "old"), 0);
+    assert_string_equal(beside, "a.b/c.old");
+    assert_int_equal(file_beside(beside, sizeof(beside), "a/b.c.x", "old"), 0);
+    assert_string_equal(beside, "a/b.c.old.x");
+    assert_int_equal(file_beside(beside, sizeof(beside), path, "old"), 0);
+    unlink(path);
+    for (int i = 0; i < 3; i++) {
+        char text[] = {(char)('a' + i), '\0'};
+        assert_int_equal(file_keep(path, beside), 0); // the first time there is none
+        assert_int_equal(file_write_atomic(path, text, 1), 0);
+    }
+    assert_int_equal(file_read_all(&data, &len, beside, 100), 0);
+    assert_string_equal(data, "b");
+    free(data);
+    assert_int_equal(unlink(beside), 0);
+    assert_int_equal(file_write_atomic(path, "newer", 5), 0);
+}
+
 static void refusals(void **state) {
     (void)state;
     char *data;
@@ -103,6 +125,7 @@ static void a_lock_names_its_holder(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(replaced_whole),
+        cmocka_unit_test(the_file_before_is_kept),
         cmocka_unit_test(refusals),
         cmocka_unit_test(a_lock_names_its_holder),
     };

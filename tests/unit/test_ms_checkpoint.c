@@ -33,7 +33,12 @@ static int make_path(void **state) {
 
 static int remove_path(void **state) {
     (void)state;
+    char name[96];
     unlink(path);
+    snprintf(name, sizeof(name), "%s.previous", path);
+    unlink(name);
+    snprintf(name, sizeof(name), "%s.unreadable", path);
+    unlink(name);
     return 0;
 }
 
@@ -135,6 +140,84 @@ static void a_checkpoint_comes_back_to_the_bit(void **state) {
     assert_int_equal(ms_checkpoint_read(path, &some_run, &read_state, &read_fit, &back, &has_model,
                                         err, sizeof(err)),
                      -1);
+}
+
+static int load(struct ensemble_floats *f, struct ms_state *state) {
+    struct fit_state fit = view_of(f);
+    struct model none = {.members = 3, .elites = 2};
+    bool has_model;
+    return ms_checkpoint_load(path, &some_run, state, &fit, &none, &has_model, err, sizeof(err));
+}
+
+static void must_write(struct ensemble_floats *f, uint64_t trainings) {
+    struct fit_state fit = view_of(f);
+    const struct ms_state state = {.trainings = trainings};
+    if (ms_checkpoint_write(path, &some_run, &state, NULL, &fit, err, sizeof(err)) != 0) {
+        fail_msg("%s", err);
+    }
+}
+
+static void flip_a_bit(const char *name) {
+    FILE *file = fopen(name, "r+b");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, -5, SEEK_END), 0);
+    int byte = fgetc(file);
+    assert_int_equal(fseek(file, -5, SEEK_END), 0);
+    fputc(byte ^ 4, file);
+    fclose(file);
+}
+
+static void a_damaged_checkpoint_gives_way_to_the_one_before(void **state) {
+    (void)state;
+    char previous[96], unreadable[96];
+    snprintf(previous, sizeof(previous), "%s.previous", path);
+    snprintf(unreadable, sizeof(unreadable), "%s.unreadable", path);
+    struct ensemble_floats f = {.weights = {1, 2}};
+    struct ms_state read_state;
+    assert_int_equal(load(&f, &read_state), 0); // no file
+    must_write(&f, 1);
+    assert_false(file_exists(previous));
+    must_write(&f, 2);
+    assert_int_equal(load(&f, &read_state), 1);
+    assert_int_equal(read_state.trainings, 2);
+    flip_a_bit(path);
+    assert_int_equal(load(&f, &read_state), 1);
+    assert_int_equal(read_state.trainings, 1);
+    assert_true(f.weights[1] == 2);
+    assert_true(file_exists(unreadable) && !file_exists(path));
+    // The one before stays until there is another.
+    assert_int_equal(load(&f, &read_state), 1);
+    must_write(&f, 3);
+    assert_int_equal(load(&f, &read_state), 1);
+    assert_int_equal(read_state.trainings, 3);
+    flip_a_bit(path);
+    flip_a_bit(previous);
+    assert_int_equal(load(&f, &read_state), -1);
+    assert_non_null(strstr(err, path));
+    assert_non_null(strstr(err, "it is damaged"));
+    assert_non_null(strstr(err, "move it away"));
+}
+
+static void numbers_that_no_training_reaches_are_refused(void **state) {
+    (void)state;
+    const float bad[] = {NAN, INFINITY, 1e20f};
+    for (int i = 0; i < 3; i++) {
+        struct ensemble_floats f = {0}, back;
+        struct ms_state read_state;
+        must_write(&f, 1);
+        f.weights[7] = bad[i];
+        must_write(&f, 2);
+        assert_int_equal(load(&back, &read_state), 1);
+        assert_int_equal(read_state.trainings, 1);
+        assert_true(back.weights[7] == 0);
+        f.weights[7] = 0;
+        f.v[3] = i == 0 ? NAN : 1;
+        f.normalizer[2] = i == 1 ? INFINITY : 1;
+        must_write(&f, 3);
+        assert_int_equal(load(&back, &read_state), 1);
+        assert_int_equal(read_state.trainings, i < 2 ? 1 : 3);
+        remove_path(NULL);
+    }
 }
 
 static void before_the_first_training_there_is_no_model(void **state) {
@@ -281,6 +364,10 @@ static void a_foreign_file_is_not_changed(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_checkpoint_comes_back_to_the_bit, make_path, remove_path),
+        cmocka_unit_test_setup_teardown(a_damaged_checkpoint_gives_way_to_the_one_before, make_path,
+                                        remove_path),
+        cmocka_unit_test_setup_teardown(numbers_that_no_training_reaches_are_refused, make_path,
+                                        remove_path),
         cmocka_unit_test_setup_teardown(before_the_first_training_there_is_no_model, make_path,
                                         remove_path),
         cmocka_unit_test_setup_teardown(the_best_policy_is_a_file_for_all, make_path, remove_path),

@@ -90,9 +90,13 @@ static int end(void **state) {
     store_close(&setup.store);
     model_slots_deinit(&models);
     policy_slots_deinit(&policies);
-    const char *const files[] = {"data.mdb", "lock.mdb", "progress.csv", "best.safetensors",
-                                 "checkpoint.safetensors"};
-    for (int i = 0; i < 5; i++) {
+    const char *const files[] = {"data.mdb",
+                                 "lock.mdb",
+                                 "progress.csv",
+                                 "best.safetensors",
+                                 "checkpoint.safetensors",
+                                 "checkpoint.previous.safetensors"};
+    for (int i = 0; i < 6; i++) {
         char name[WORKERS_PATH_MAX];
         path(name, files[i]);
         unlink(name);
