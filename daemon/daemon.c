@@ -80,6 +80,10 @@ static void lock_run_dir(struct daemon *d) {
     if (d->lock < 0) {
         die(EXIT_CODE_IO, NULL, "%s: %s", path, strerror(-d->lock));
     }
+    int removed = file_sweep(dir) + file_sweep(d->options.run_dir);
+    if (removed > 0) {
+        log_info("%d temporary files of killed processes removed", removed);
+    }
 }
 
 void daemon_init(struct daemon *d, const struct daemon_spec *spec, void *arg, int argc,

@@ -2,6 +2,7 @@
 // write, fsync, rename; read until end of file; flock.
 #include "common/base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -50,15 +51,31 @@ static int write_fully(int fd, const char *data, size_t len) {
     return 0;
 }
 
+// A new temporary file, locked against file_sweep, which may remove it before it is locked.
+static int open_temporary(const char *path) {
+    for (;;) {
+        struct stat st;
+        int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+        if (fd < 0) {
+            return -errno;
+        }
+        flock(fd, LOCK_EX | LOCK_NB); // without locks on this file system nothing is swept either
+        if (fstat(fd, &st) == 0 && st.st_nlink > 0) {
+            return fd;
+        }
+        close(fd);
+    }
+}
+
 int file_writev_atomic(const char *path, const struct iovec *iov, int iov_count) {
     char temporary[PATH_MAX];
     int n = snprintf(temporary, sizeof(temporary), "%s.tmp.%d", path, (int)getpid());
     if (n < 0 || (size_t)n >= sizeof(temporary)) {
         return -ENAMETOOLONG;
     }
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    int fd = open_temporary(temporary);
     if (fd < 0) {
-        return -errno;
+        return fd;
     }
     int rc = 0;
     for (int i = 0; i < iov_count && rc == 0; i++) {
@@ -83,6 +100,75 @@ int file_writev_atomic(const char *path, const struct iovec *iov, int iov_count)
 int file_write_atomic(const char *path, const void *data, size_t len) {
     struct iovec iov = {.iov_base = (void *)data, .iov_len = len};
     return file_writev_atomic(path, &iov, 1);
+}
+
+static bool is_temporary(const char *name) {
+    const char *dot = strrchr(name, '.');
+    return dot && dot - name > 4 && strncmp(dot - 4, ".tmp", 4) == 0 && dot[1] != '\0' &&
+           strspn(dot + 1, "0123456789") == strlen(dot + 1);
+}
+
+int file_sweep(const char *dir) {
+    int removed = 0;
+    DIR *d = opendir(dir);
+    for (struct dirent *entry; d && (entry = readdir(d));) {
+        int fd = is_temporary(entry->d_name)
+                     ? openat(dirfd(d), entry->d_name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+                     : -1;
+        if (fd >= 0) {
+            removed +=
+                flock(fd, LOCK_EX | LOCK_NB) == 0 && unlinkat(dirfd(d), entry->d_name, 0) == 0;
+            close(fd);
+        }
+    }
+    if (d) {
+        closedir(d);
+    }
+    return removed;
+}
+
+// Length of the whole lines in an open file.
+static int complete_length(off_t *length, int fd) {
+    char block[4096];
+    struct stat st;
+    if (fstat(fd, &st) < 0) {
+        return -errno;
+    }
+    for (off_t end = st.st_size; end > 0;) {
+        size_t n = end < (off_t)sizeof(block) ? (size_t)end : sizeof(block);
+        if (pread(fd, block, n, end - (off_t)n) != (ssize_t)n) {
+            return errno ? -errno : -EIO;
+        }
+        const char *newline = memrchr(block, '\n', n);
+        if (newline) {
+            *length = end - (off_t)n + (newline - block) + 1;
+            return 0;
+        }
+        end -= (off_t)n;
+    }
+    *length = 0;
+    return 0;
+}
+
+int file_append_lines(const char *path, const char *text, size_t len) {
+    off_t before = 0;
+    int fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (fd < 0) {
+        return -errno;
+    }
+    int rc = complete_length(&before, fd);
+    if (rc == 0 && ftruncate(fd, before) < 0) {
+        rc = -errno;
+    }
+    if (rc == 0) {
+        rc = write_fully(fd, text, len);
+        rc = rc ? rc : fsync(fd) < 0 ? -errno : 0;
+        if (rc < 0 && ftruncate(fd, before) < 0) {
+            log_warn("%s: an incomplete line remains: %s", path, strerror(errno));
+        }
+    }
+    close(fd);
+    return rc;
 }
 
 int file_keep(const char *path, const char *kept) {

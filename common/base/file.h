@@ -16,6 +16,14 @@
 int file_write_atomic(const char *path, const void *data, size_t len);
 int file_writev_atomic(const char *path, const struct iovec *iov, int iov_count);
 
+// Removes the temporary files in dir that killed writers left; a writer locks its own. Returns
+// their number.
+int file_sweep(const char *dir);
+
+// Appends whole lines and syncs them. An incomplete last line, left by a crash, is removed first.
+// After an error the file is as before.
+int file_append_lines(const char *path, const char *text, size_t len);
+
 // Makes `kept` a second name of the file at path, in place of what it named before: when path is
 // replaced next, kept is the file before. At any instant kept is whole, and path is untouched. On
 // file systems without hard links path is renamed to kept. 0 without a file at path.

@@ -3,7 +3,6 @@
 #include "modelserver/storage/learning_curve.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdbool.h>
@@ -12,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/error.h"
 #include "common/base/file.h"
 
 #define FILE_BYTES_MAX (256u << 20)
@@ -41,28 +41,22 @@ void learning_curve_count(struct learning_curve_history *h, const struct learnin
     }
 }
 
-// Appends, and waits until it is on the disk.
 static int append(const char *path, const char *text, size_t len, char *err, size_t err_len) {
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    ssize_t n = fd < 0 ? -1 : write(fd, text, len);
-    int rc = n == (ssize_t)len && fsync(fd) == 0 ? 0 : -1;
-    if (rc) {
-        snprintf(err, err_len,
-                 "%s: could not be written: %s; check its permissions and the free space", path,
-                 n >= 0 && n < (ssize_t)len ? "short write" : strerror(errno));
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-    return rc;
+    int rc = file_append_lines(path, text, len);
+    return rc == 0 ? 0
+                   : error_set(err, err_len, -1,
+                               "%s: could not be written: %s; check its permissions and the free "
+                               "space",
+                               path, strerror(-rc));
 }
 
-// Finds the column of each needed name; false when one is missing.
-static bool read_header(int column[NEEDED], const char *line, const char *end) {
+// Finds the column of each needed name, and the number of all; false when one is missing.
+static bool read_header(int column[NEEDED], int *columns, const char *line, const char *end) {
     for (int k = 0; k < NEEDED; k++) {
         column[k] = -1;
     }
     for (int i = 0; line < end; i++) {
+        *columns = i + 1;
         size_t len = strcspn(line, ",\n");
         for (int k = 0; k < NEEDED; k++) {
             if (strlen(needed[k]) == len && strncmp(line, needed[k], len) == 0) {
@@ -83,10 +77,13 @@ static bool is_count(double x) {
     return x >= 0 && x < 1e18;
 }
 
-static bool read_row(struct learning_curve_row *row, const int column[NEEDED], const char *line,
-                     const char *end) {
+static bool read_row(struct learning_curve_row *row, const int column[NEEDED], int columns,
+                     const char *line, const char *end) {
     double value[NEEDED] = {0};
-    int found = 0;
+    int found = 0, fields = 1;
+    for (const char *p = line; p < end; p++) {
+        fields += *p == ',';
+    }
     for (int i = 0; line < end; i++) {
         for (int k = 0; k < NEEDED; k++) {
             char *after;
@@ -97,7 +94,8 @@ static bool read_row(struct learning_curve_row *row, const int column[NEEDED], c
         }
         line += strcspn(line, ",\n") + 1;
     }
-    if (found != NEEDED || !is_count(value[ENV_STEPS]) || !is_count(value[UPDATES])) {
+    if (fields != columns || found != NEEDED || !is_count(value[ENV_STEPS]) ||
+        !is_count(value[UPDATES])) {
         return false;
     }
     *row = (struct learning_curve_row){.env_steps = (uint64_t)value[ENV_STEPS],
@@ -111,9 +109,9 @@ static bool read_row(struct learning_curve_row *row, const int column[NEEDED], c
 // Reads the complete lines of text, which has *len bytes; *len becomes their length.
 static int read_history(struct learning_curve_history *h, const char *text, size_t *len,
                         const char *path, const struct config *c, char *err, size_t err_len) {
-    int column[NEEDED];
+    int column[NEEDED], columns = 0;
     const char *line = text, *end = memchr(text, '\n', *len);
-    if (end && !read_header(column, line, end)) {
+    if (end && !read_header(column, &columns, line, end)) {
         snprintf(
             err, err_len,
             "%s:1: the columns env_steps, wall_seconds, return_mean and return_std are expected; "
@@ -125,8 +123,11 @@ static int read_history(struct learning_curve_history *h, const char *text, size
         line = end + 1;
         end = memchr(line, '\n', *len - (size_t)(line - text));
         struct learning_curve_row row;
-        if (end && !read_row(&row, column, line, end)) {
-            snprintf(err, err_len, "%s:%d: not a row of numbers; move the file away", path, number);
+        if (end && !read_row(&row, column, columns, line, end)) {
+            snprintf(err, err_len,
+                     "%s:%d: not a row of numbers for %d columns; remove the line, or move the "
+                     "file away",
+                     path, number, columns);
             return -1;
         }
         if (end) {

@@ -1428,3 +1428,29 @@ faults(
      "",
      "ms_checkpoint"),
 )
+faults(
+    "common/base/file.c",
+    ("incomplete-line-kept",
+     "if (rc == 0 && ftruncate(fd, before) < 0) {",
+     "if (rc == 0 && before < 0) {",
+     "ms_checkpoint"),
+    ("partial-row-kept-after-an-error",
+     "if (rc < 0 && ftruncate(fd, before) < 0) {",
+     "if (rc < 0 && before < 0) {",
+     "ms_checkpoint"),
+    ("temporaries-of-writers-swept",
+     "removed += flock(fd, LOCK_EX | LOCK_NB) == 0 && unlinkat",
+     "removed += unlinkat",
+     "file"),
+    ("others-files-swept",
+     "strspn(dot + 1, \"0123456789\") == strlen(dot + 1)",
+     "true",
+     "file"),
+)
+faults(
+    "modelserver/storage/learning_curve.c",
+    ("glued-rows-accepted",
+     "fields != columns || found",
+     "found",
+     "ms_checkpoint"),
+)

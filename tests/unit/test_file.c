@@ -10,8 +10,10 @@
 #include <cmocka.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -85,6 +87,29 @@ static void the_file_before_is_kept(void **state) {
     assert_int_equal(file_write_atomic(path, "newer", 5), 0);
 }
 
+// Those that a writer has open stay.
+static void temporaries_of_killed_processes_are_removed(void **state) {
+    (void)state;
+    char folder[256], name[300];
+    file_join(folder, sizeof(folder), dir, "a/b");
+    const char *const names[] = {"x.tmp.1", "x.tmp.999999", "y.tmp.12",
+                                 "x.tmp.",  "x.tmp.1a",     "tmp.1"};
+    for (int i = 0; i < 6; i++) {
+        file_join(name, sizeof(name), folder, names[i]);
+        int fd = open(name, O_WRONLY | O_CREAT, 0600);
+        assert_true(fd >= 0);
+        if (i == 2) {
+            assert_int_equal(flock(fd, LOCK_EX), 0);
+            assert_int_equal(file_sweep(folder), 2);
+            assert_int_equal(file_sweep(folder), 0);
+        }
+        close(fd);
+    }
+    assert_int_equal(file_sweep(folder), 1);
+    assert_int_equal(entries_in(folder), 4); // and data
+    assert_int_equal(file_sweep("/nonexistent"), 0);
+}
+
 static void refusals(void **state) {
     (void)state;
     char *data;
@@ -127,6 +152,7 @@ int main(void) {
         cmocka_unit_test(replaced_whole),
         cmocka_unit_test(the_file_before_is_kept),
         cmocka_unit_test(refusals),
+        cmocka_unit_test(temporaries_of_killed_processes_are_removed),
         cmocka_unit_test(a_lock_names_its_holder),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);

@@ -8,9 +8,12 @@
 
 #include <cmocka.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
@@ -268,6 +271,12 @@ static void the_best_policy_is_a_file_for_all(void **state) {
 
 // ---- the learning curve ----
 
+static long size_of(const char *name) {
+    struct stat st;
+    assert_int_equal(stat(name, &st), 0);
+    return (long)st.st_size;
+}
+
 static void append(uint64_t env_steps, double return_mean, uint64_t updates) {
     struct learning_curve_row row = {.env_steps = env_steps,
                                      .updates = updates,
@@ -310,6 +319,42 @@ static void the_curve_continues_after_a_restart(void **state) {
     assert_int_equal(lines, 6); // header and five rows; the truncated one is removed
     assert_memory_equal(text, "env_steps,wall_seconds,return_mean,return_std,", 46);
     free(text);
+}
+
+// A disk that is full within a row, and a row whose rest was never written.
+static void a_row_is_whole_or_absent(void **state) {
+    (void)state;
+    struct learning_curve_history h;
+    struct config c;
+    struct learning_curve_row row = {.env_steps = 500, .return_mean = 7};
+    struct rlimit before, small;
+    config_defaults(&c);
+    append(250, 120, 20);
+    long size = size_of(path);
+    getrlimit(RLIMIT_FSIZE, &before);
+    small = before;
+    small.rlim_cur = (rlim_t)size + 7;
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &small);
+    assert_int_equal(learning_curve_append(path, &row, err, sizeof(err)), -1);
+    assert_non_null(strstr(err, "File too large"));
+    setrlimit(RLIMIT_FSIZE, &before);
+    assert_int_equal(size_of(path), size);
+    FILE *file = fopen(path, "a");
+    fputs("500,5.0", file);
+    fclose(file);
+    append(500, 30, 20);
+    assert_int_equal(learning_curve_open(&h, path, &c, err, sizeof(err)), 0);
+    assert_int_equal(h.evaluations, 2);
+    assert_int_equal(h.env_steps, 500);
+    assert_true(h.return_mean == 30);
+    // Two rows in one line, as earlier builds could leave them.
+    file = fopen(path, "a");
+    fputs("7500,1.0,5,1,20,1000,7.0,5,1,20,\n", file);
+    fclose(file);
+    assert_int_equal(learning_curve_open(&h, path, &c, err, sizeof(err)), -1);
+    assert_non_null(strstr(err, ":4: "));
+    assert_non_null(strstr(err, "remove the line"));
 }
 
 static void an_unknown_figure_is_an_empty_field(void **state) {
@@ -373,6 +418,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(the_best_policy_is_a_file_for_all, make_path, remove_path),
         cmocka_unit_test_setup_teardown(the_curve_continues_after_a_restart, make_path,
                                         remove_path),
+        cmocka_unit_test_setup_teardown(a_row_is_whole_or_absent, make_path, remove_path),
         cmocka_unit_test_setup_teardown(an_unknown_figure_is_an_empty_field, make_path,
                                         remove_path),
         cmocka_unit_test_setup_teardown(a_policy_without_updates_solves_nothing, make_path,
