@@ -180,6 +180,7 @@ static int form_status(struct verdict v, const struct wire_status *s) {
     RULE(text(v, "status.task", s->task, true));
     RULE(text(v, "status.state", s->state, true));
     RULE(text(v, "status.waiting", s->waiting, true));
+    RULE(text(v, "status.stuck", s->stuck, true));
     RULE(text(v, "status.warning", s->warning, true));
     RULE(text(v, "status.pacing_mode", s->pacing_mode, true));
     RULE(text(v, "status.learner_waiting", s->learner_waiting, true));

@@ -24,6 +24,7 @@ _Static_assert((int)SPUR__PEER_STATE__PEER_LEFT == WIRE_PEER_LEFT, "enums are sp
     NUM(wall_s) \
     TEXT(state) \
     TEXT(waiting) \
+    TEXT(stuck) \
     TEXT(warning) \
     NUM(env_steps) \
     NUM(env_steps_budget) \

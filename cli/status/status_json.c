@@ -189,6 +189,7 @@ static json_t *whole(const struct wire_status *s) {
     put_number(o, "wall_s", s->wall_s > 0 ? s->wall_s : (double)NAN);
     put_text(o, "state", s->state);
     put_text(o, "waiting", s->waiting);
+    put_text(o, "stuck", s->stuck);
     put_text(o, "warning", s->warning);
     put_count(o, "env_steps", s->env_steps);
     put_count(o, "env_steps_budget", s->env_steps_budget);

@@ -32,6 +32,9 @@ static void print_head(const struct wire_status *s, FILE *out) {
             (unsigned long long)s->pid, DURATION(s->uptime_s));
     fprintf(out, "state      %s\n", s->state);
     fprintf(out, "waiting    %s\n", s->waiting[0] ? reason(s->waiting) : "nobody");
+    if (s->stuck[0]) {
+        fprintf(out, "stuck      %s\n", s->stuck);
+    }
     if (s->warning[0]) {
         fprintf(out, "warning    %s\n", s->warning);
     }

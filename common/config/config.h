@@ -83,6 +83,8 @@ struct config {
         int actors;             // started by `spur run`
         int envs_per_actor;     // environments of each actor
         bool stop_when_solved;  // end after eval.solved_evaluations in a row >= eval.target
+        uint64_t stuck_after_s; // without a move until it is reported
+        uint64_t stuck_stop_s;  // and until the run is stopped; 0: never
     } run;
     struct {
         char run[CONFIG_STRING_MAX]; // directory of a run from which this one starts; "": none

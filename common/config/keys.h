@@ -35,6 +35,12 @@
     X(run, stop_when_solved, BOOL, "true", 0, 0, "",                                               \
       "end the run after eval.solved_evaluations consecutive evaluations with a return of at "     \
       "least eval.target; without a target, never")                                                \
+    X(run, stuck_after_s, U64, "60", 1, 1e6, "s",                                                  \
+      "time without a step, an update, a training, a rollout or an evaluation after which status " \
+      "and log say what is stuck")                                                                 \
+    X(run, stuck_stop_s, U64, "86400", 0, 1e9, "s",                                                \
+      "the same after which the run is stopped with a checkpoint, so that it can be resumed; 0: "  \
+      "never")                                                                                     \
     X(from, run, STRING, "\"\"", 0, 0, "",                                                         \
       "directory of another run, from which this one starts (`spur run --from DIR`); empty: none") \
     X(from, policy, BOOL, "true", 0, 0, "",                                                        \

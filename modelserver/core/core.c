@@ -74,6 +74,8 @@ void core_init(struct modelserver *ms, const struct ms_setup *setup, uint64_t no
     evaluation_init(&ms->evaluation, run, &ms->outbox, &ms->jobs, &ms->counters, &setup->history);
     divergence_init(&ms->divergence, run->has_model);
     saving_init(&ms->saving, run, &ms->jobs, &ms->counters);
+    watchdog_init(&ms->watchdog, now_ms, run->config.run.stuck_after_s,
+                  run->config.run.stuck_stop_s);
     ms->actor_status = xcalloc(PEERS_MAX, sizeof(*ms->actor_status));
 
     restore_actors(ms, setup, now_ms);

@@ -21,6 +21,7 @@
 #include "modelserver/core/setup.h"
 #include "modelserver/core/shutdown.h"
 #include "modelserver/core/training.h"
+#include "modelserver/core/watchdog.h"
 
 struct modelserver {
     struct run_context run;
@@ -37,6 +38,7 @@ struct modelserver {
     struct divergence divergence;
     struct saving saving;
     struct shutdown shutdown;
+    struct watchdog watchdog;
     struct wire_actor_status *actor_status; // (PEERS_MAX), of the last status
 };
 

@@ -76,7 +76,7 @@ static struct store_batch *take_batch(struct ingest *in, struct peer *p, uint64_
     b->index = p->registered ? p->index : STORE_NEW_ACTOR;
     b->incarnation = p->incarnation;
     b->seq = seq;
-    b->rows = 0;
+    b->rows = b->rows_refused = 0;
     b->policy_version = 0;
     b->owner = p;
     return b;
@@ -145,7 +145,9 @@ void ingest_refused_rows(struct ingest *in, struct peer *p, uint64_t seq, uint32
         return;
     }
     counters_add(in->counters, MS_rows_refused_value, rows);
+    b->rows_refused = rows;
     p->seq_accepted = seq;
+    p->rows_accepted += rows; // the actor has made them on its credit
     in->jobs->store(in->jobs->arg, b);
 }
 
@@ -196,7 +198,8 @@ static bool exceeds_credit(const struct ingest *in, const struct peer *p, uint64
            in->steps + in->rows_pending + rows > in->steps_granted;
 }
 
-void ingest_transitions(struct ingest *in, struct peer *p, const struct wire_transitions *t) {
+void ingest_transitions(struct ingest *in, uint64_t now_ms, struct peer *p,
+                        const struct wire_transitions *t) {
     if (!rows_are_valid(in, p, t) || !in_order(in, p, t->seq)) {
         return;
     }
@@ -213,6 +216,7 @@ void ingest_transitions(struct ingest *in, struct peer *p, const struct wire_tra
     b->policy_version = t->policy_version;
     p->seq_accepted = t->seq;
     p->rows_accepted += b->rows;
+    p->credit_ms = now_ms;
     p->policy_version = t->policy_version > 0 ? t->policy_version : p->policy_version;
     in->rows_pending += b->rows;
     in->jobs->store(in->jobs->arg, b);
@@ -288,22 +292,34 @@ static bool explores_at_random(const struct ingest *in) {
     return in->steps < config_explore_end(c) && !has_policy;
 }
 
-void ingest_credit(struct ingest *in, uint64_t limit) {
-    if (in->actors_up == 0) {
-        return;
-    }
-    in->steps_granted = limit > in->steps_granted ? limit : in->steps_granted;
-    uint64_t accepted = in->steps + in->rows_pending, promised = 0;
+// Whether an actor has no credit left.
+static bool is_wanted(const struct ingest *in) {
     for (int i = 0; i < in->actors_up; i++) {
-        promised += unused(in->actor_up[i]);
+        if (in->actor_up[i]->registered && unused(in->actor_up[i]) == 0) {
+            return true;
+        }
     }
-    if (accepted + promised >= limit) {
-        return;
+    return false;
+}
+
+// Withdraws credit from actors that do not use it. Their rows on it are accepted nevertheless.
+// Returns how much.
+static uint64_t withdraw(struct ingest *in, uint64_t now_ms) {
+    uint64_t withdrawn = 0;
+    for (int i = 0; i < in->actors_up; i++) {
+        struct peer *p = in->actor_up[i];
+        if (unused(p) > 0 && now_ms - p->credit_ms > in->run->config.network.lost_after_ms) {
+            withdrawn += unused(p);
+            p->credit = p->rows_accepted;
+            p->credit_ms = now_ms; // its turn comes again after the others'
+            outbox_queue(in->outbox, p, PENDING_CREDIT);
+        }
     }
-    uint64_t left = limit - accepted - promised;
-    uint64_t portion = (limit - accepted) / (uint64_t)in->actors_up;
-    uint64_t portion_max = 2 * (uint64_t)in->run->config.network.batch_rows_max;
-    portion = portion < 1 ? 1 : portion < portion_max ? portion : portion_max;
+    return withdrawn;
+}
+
+// Gives each actor in turn as much as it lacks of a portion.
+static void share(struct ingest *in, uint64_t now_ms, uint64_t left, uint64_t portion) {
     for (int i = 0; i < in->actors_up && left > 0; i++) {
         struct peer *p = in->actor_up[(in->credit_turn + (uint64_t)i) % (uint64_t)in->actors_up];
         uint64_t has = unused(p);
@@ -311,6 +327,7 @@ void ingest_credit(struct ingest *in, uint64_t limit) {
             continue;
         }
         uint64_t more = portion - has < left ? portion - has : left;
+        p->credit_ms = has == 0 ? now_ms : p->credit_ms;
         p->credit = p->rows_accepted + has + more;
         p->credit_max = p->credit > p->credit_max ? p->credit : p->credit_max;
         left -= more;
@@ -320,6 +337,39 @@ void ingest_credit(struct ingest *in, uint64_t limit) {
         outbox_queue(in->outbox, p, PENDING_CREDIT);
     }
     in->credit_turn++;
+}
+
+void ingest_credit(struct ingest *in, uint64_t now_ms, uint64_t limit) {
+    if (in->actors_up == 0) {
+        return;
+    }
+    in->steps_granted = limit > in->steps_granted ? limit : in->steps_granted;
+    uint64_t accepted = in->steps + in->rows_pending, promised = 0;
+    for (int i = 0; i < in->actors_up; i++) {
+        promised += unused(in->actor_up[i]);
+    }
+    if (promised > 0 && accepted + promised >= limit && is_wanted(in)) {
+        promised -= withdraw(in, now_ms);
+    }
+    if (accepted + promised >= limit) {
+        return;
+    }
+    uint64_t portion = (limit - accepted) / (uint64_t)in->actors_up;
+    uint64_t portion_max = 2 * (uint64_t)in->run->config.network.batch_rows_max;
+    portion = portion < 1 ? 1 : portion < portion_max ? portion : portion_max;
+    share(in, now_ms, limit - accepted - promised, portion);
+}
+
+const struct peer *ingest_has_credit(const struct ingest *in, uint64_t *rows) {
+    const struct peer *found = NULL;
+    *rows = 0;
+    for (int i = 0; i < in->actors_up; i++) {
+        if (unused(in->actor_up[i]) > *rows) {
+            found = in->actor_up[i];
+            *rows = unused(found);
+        }
+    }
+    return found;
 }
 
 void ingest_fill_credit(const struct ingest *in, const struct peer *p, uint64_t newest,

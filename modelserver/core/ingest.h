@@ -9,7 +9,8 @@
 //
 // Credit is the number of rows that pacing allows beyond those stored, pending,
 // or promised to other actors. It is shared in small portions, so that actors
-// that join later find some.
+// that join later find some. What an actor leaves unused for lost_after_ms is withdrawn where
+// another one has none.
 #ifndef SPUR_MODELSERVER_CORE_INGEST_H
 #define SPUR_MODELSERVER_CORE_INGEST_H
 
@@ -61,14 +62,17 @@ void ingest_hello(struct ingest *in, struct peer *p, bool new_incarnation);
 void ingest_connected(struct ingest *in, struct peer *p);
 void ingest_gone(struct ingest *in, struct peer *p);
 
-void ingest_transitions(struct ingest *in, struct peer *p, const struct wire_transitions *t);
+void ingest_transitions(struct ingest *in, uint64_t now_ms, struct peer *p,
+                        const struct wire_transitions *t);
 // A message with rows that must not be stored: acknowledged and counted.
 void ingest_refused_rows(struct ingest *in, struct peer *p, uint64_t seq, uint32_t rows);
 // The answer of the store to one batch; err says why the commit failed.
 void ingest_stored(struct ingest *in, uint64_t now_ms, struct store_batch *b, const char *err);
 
 // Shares credit among the connected actors, for `limit` real steps in all.
-void ingest_credit(struct ingest *in, uint64_t limit);
+void ingest_credit(struct ingest *in, uint64_t now_ms, uint64_t limit);
+// The connected actor with the most unused credit, or NULL, and how much.
+const struct peer *ingest_has_credit(const struct ingest *in, uint64_t *rows);
 // newest: version of the newest policy; 0: none. Leaves the reason empty.
 void ingest_fill_credit(const struct ingest *in, const struct peer *p, uint64_t newest,
                         struct wire_credit *out);

@@ -121,7 +121,7 @@ struct joined join_hello(struct peers *peers, struct outbox *outbox, const struc
         log_info("%s joined: start %llu, pid %llu on %s, version %s", h->id,
                  (unsigned long long)incarnation, (unsigned long long)h->pid, h->host, h->version);
     }
-    peers_set_route(peers, p, from);
+    struct peer *displaced = peers_set_route(peers, p, from);
     p->role = h->role;
     p->incarnation = incarnation;
     p->pid = h->pid;
@@ -130,7 +130,10 @@ struct joined join_hello(struct peers *peers, struct outbox *outbox, const struc
     snprintf(p->host, sizeof(p->host), "%s", h->host);
     p->heard_ms = now_ms;
     p->state = WIRE_PEER_CONNECTED;
-    return (struct joined){p, new_incarnation, new_incarnation && h->incarnation == 0};
+    return (struct joined){.peer = p,
+                           .new_incarnation = new_incarnation,
+                           .handed_out = new_incarnation && h->incarnation == 0,
+                           .displaced = displaced};
 }
 
 void join_fill_welcome(const struct run_context *run, const struct peer *p,

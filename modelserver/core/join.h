@@ -29,9 +29,10 @@ struct join_view {
 };
 
 struct joined {
-    struct peer *peer;    // NULL: refused
-    bool new_incarnation; // another start of the id than the one before
-    bool handed_out;      // its number is new: to be recorded before the Welcome
+    struct peer *peer;      // NULL: refused
+    bool new_incarnation;   // another start of the id than the one before
+    bool handed_out;        // its number is new: to be recorded before the Welcome
+    struct peer *displaced; // that had this connection before, and is gone; NULL: none
 };
 
 // Adds or updates the sender's entry, or answers with Refuse.

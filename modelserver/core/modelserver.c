@@ -18,6 +18,7 @@
 #include "modelserver/core/core.h"
 #include "modelserver/core/join.h"
 #include "modelserver/core/status_report.h"
+#include "modelserver/core/stuck.h"
 
 #define STATES_AHEAD 2 // distribution rollouts before their updates begin; pacing.mode ratio
 
@@ -80,8 +81,11 @@ static void queue_shutdown(struct modelserver *ms, struct peer *p) {
 
 static void peer_gone(struct modelserver *ms, struct peer *p, enum wire_peer_state state) {
     bool was_up = p->state == WIRE_PEER_CONNECTED || p->state == WIRE_PEER_WAITING;
-    p->state = state;
     p->pending = 0;
+    if (!was_up && state == WIRE_PEER_LOST) {
+        return;
+    }
+    p->state = state;
     if (!was_up) {
         return;
     }
@@ -126,6 +130,9 @@ static void on_hello(struct modelserver *ms, uint64_t now_ms, const struct net_p
     struct peer *p = joined.peer;
     if (!p) {
         return;
+    }
+    if (joined.displaced) {
+        peer_gone(ms, joined.displaced, WIRE_PEER_LOST);
     }
     if (joined.handed_out) {
         ms->starts[p->role] = p->incarnation;
@@ -310,7 +317,7 @@ static bool on_peer_message(struct modelserver *ms, uint64_t now_ms, struct peer
         counters_add(&ms->counters, MS_refusals_received, 1);
         log_warn("%s refused a message: %s", p->id, msg->refuse.text);
     } else if (msg->type == WIRE_TRANSITIONS && actor) {
-        ingest_transitions(&ms->ingest, p, &msg->transitions);
+        ingest_transitions(&ms->ingest, now_ms, p, &msg->transitions);
     } else if (msg->type == WIRE_EPISODE && actor) {
         p->last_return = msg->episode.episode_return;
     } else if (msg->type == WIRE_POLICY && learner) {
@@ -448,10 +455,29 @@ static void watch_peer(struct modelserver *ms, struct peer *p, uint64_t now_ms) 
     }
 }
 
+// Says what is stuck, and ends a run that has been for too long: it can be resumed.
+static void watch_run(struct modelserver *ms, uint64_t now_ms) {
+    if (!is_running(ms)) {
+        return;
+    }
+    enum watchdog_verdict verdict = watchdog_tick(&ms->watchdog, now_ms, stuck_mark(ms));
+    char text[WIRE_STRING_MAX];
+    stuck_describe(ms, now_ms, text, sizeof(text));
+    if (verdict == WATCHDOG_REPORT) {
+        counters_add(&ms->counters, MS_standstills, 1);
+        log_warn("%s", text);
+    } else if (verdict == WATCHDOG_MOVES) {
+        log_info("the run moves again");
+    } else if (verdict == WATCHDOG_STOP) {
+        shutdown_fail(&ms->shutdown, now_ms, text);
+    }
+}
+
 void ms_on_tick(struct modelserver *ms, uint64_t now_ms) {
     for (int i = 0; i < peers_count(ms->peers); i++) {
         watch_peer(ms, peers_at(ms->peers, i), now_ms);
     }
+    watch_run(ms, now_ms);
     advance(ms, now_ms);
 }
 
@@ -594,7 +620,7 @@ static void advance(struct modelserver *ms, uint64_t now_ms) {
         advance_evaluation(ms, now_ms);
     }
     if (is_running(ms)) {
-        ingest_credit(&ms->ingest, core_steps_allowed(ms, NULL, 0));
+        ingest_credit(&ms->ingest, now_ms, core_steps_allowed(ms, NULL, 0));
     }
     if (ms->shutdown.phase == MS_STOPPING) {
         advance_shutdown(ms, now_ms);

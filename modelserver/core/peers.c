@@ -86,10 +86,10 @@ struct peer *peers_add(struct peers *r, const char *id) {
     return p;
 }
 
-void peers_set_route(struct peers *r, struct peer *p, const struct net_peer *route) {
+struct peer *peers_set_route(struct peers *r, struct peer *p, const struct net_peer *route) {
     struct peer *before = peers_by_route(r, route);
     if (before == p) {
-        return;
+        return NULL;
     }
     if (before) {
         before->has_route = false;
@@ -97,6 +97,7 @@ void peers_set_route(struct peers *r, struct peer *p, const struct net_peer *rou
     p->route = *route;
     p->has_route = true;
     rebuild(r);
+    return before;
 }
 
 int peers_count(const struct peers *r) {

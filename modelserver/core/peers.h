@@ -41,9 +41,10 @@ struct peer {
     // Actors. Rows and credit count in this incarnation.
     uint64_t index;                      // in the store, once registered
     uint64_t seq_accepted, seq_stored;   // last message accepted, last one stored
-    uint64_t rows_accepted, rows_stored; // the same in rows
+    uint64_t rows_accepted, rows_stored; // the same in rows, refused ones included
     uint64_t credit, random_credit;      // rows allowed in all, and of these with random actions
     uint64_t credit_max;                 // the most it ever was allowed, withdrawn or not
+    uint64_t credit_ms;                  // when it was last given credit, or used some
     uint64_t steps, episodes;            // stored, of all incarnations
     uint64_t policy_version, unacked_rows, steps_bad;
     uint32_t environments;     // stepped in parallel
@@ -60,8 +61,9 @@ void peers_destroy(struct peers **r);
 struct peer *peers_by_route(struct peers *r, const struct net_peer *route); // NULL: none
 struct peer *peers_by_id(struct peers *r, const char *id);                  // NULL: none
 struct peer *peers_add(struct peers *r, const char *id);                    // NULL: full
-// The route belongs to p from now on, whichever peer had it before.
-void peers_set_route(struct peers *r, struct peer *p, const struct net_peer *route);
+// The route belongs to p from now on. Returns the peer that had it before and is without one
+// now; NULL: none.
+struct peer *peers_set_route(struct peers *r, struct peer *p, const struct net_peer *route);
 
 int peers_count(const struct peers *r);
 struct peer *peers_at(struct peers *r, int index);

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "modelserver/core/stuck.h"
+
 _Static_assert(MS_COUNTER_COUNT <= WIRE_COUNTERS_MAX, "all counters fit into a Status");
 
 static double seconds(uint64_t now_ms, uint64_t then_ms) {
@@ -219,6 +221,7 @@ void status_report_fill(const struct modelserver *ms, uint64_t now_ms,
     snprintf(out->method, sizeof(out->method), "%s", method_info(ms->run.config.method)->name);
     snprintf(out->state, sizeof(out->state), "%s", state_name(ms));
     waiting(ms, now_ms, out->waiting, sizeof(out->waiting));
+    stuck_describe(ms, now_ms, out->stuck, sizeof(out->stuck));
     divergence_find(out->warning, sizeof(out->warning), &ms->divergence.figures);
     peers(ms, now_ms, actors, out);
     learner(ms, now_ms, out);

@@ -226,6 +226,15 @@ static int check_numbers(const struct fit_state *f, const char *path, char *err,
     return 0;
 }
 
+// A checkpoint of an earlier build may lack the last ones.
+static int read_counters(const struct safetensors *c, struct ms_state *state, char *err,
+                         size_t err_len) {
+    const struct tensor *t = safetensors_find(c, "counters");
+    uint64_t n = t && t->shape[0] < MS_COUNTER_COUNT ? t->shape[0] : MS_COUNTER_COUNT;
+    memset(state->counters, 0, sizeof(state->counters));
+    return safetensors_copy_u64(c, "counters", state->counters, n, err, err_len);
+}
+
 int ms_checkpoint_read(const char *path, const struct ms_checkpoint_run *run,
                        struct ms_state *state, const struct fit_state *fit, struct model *model,
                        bool *has_model, char *err, size_t err_len) {
@@ -237,8 +246,7 @@ int ms_checkpoint_read(const char *path, const struct ms_checkpoint_run *run,
     int rc = check_meta(c, path, run, err, err_len);
     rc = rc ? rc : safetensors_copy_u64(c, "state", &state->trainings, STATE_WORDS, err, err_len);
     rc = rc ? rc : safetensors_copy_u64(c, "clock", &state->wall_ms, CLOCK_WORDS, err, err_len);
-    rc = rc ? rc
-            : safetensors_copy_u64(c, "counters", state->counters, MS_COUNTER_COUNT, err, err_len);
+    rc = rc ? rc : read_counters(c, state, err, err_len);
     rc = rc ? rc : read_ensemble(c, fit, err, err_len);
     rc = rc ? rc : read_heads(c, fit, err, err_len);
     rc = rc ? rc : check_numbers(fit, path, err, err_len);

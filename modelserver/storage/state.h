@@ -6,7 +6,8 @@
 
 #include <stdint.h>
 
-// Counters of refused, dropped and repeated things. Status shows zeros too.
+// Counters of refused, dropped and repeated things. Status shows zeros too. New ones are appended:
+// checkpoints have the values in this order.
 #define MS_COUNTERS(X)                                                                             \
     X(transitions_duplicate) /* stored before: acknowledged again */                               \
     X(transitions_gap)       /* arrived before a missing message */                                \
@@ -36,7 +37,8 @@
     X(policies_rewound)       /* older, of a learner that resumed from an older checkpoint */      \
     X(eval_requests_replaced)                                                                      \
     X(eval_reports_stale)                                                                          \
-    X(saves_failed)
+    X(saves_failed)                                                                                \
+    X(standstills) /* reports that nothing in the run has moved for run.stuck_after_s */
 
 enum ms_counter {
 #define X(name) MS_##name,

@@ -20,10 +20,14 @@
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "common/base/file.h"
+#include "modelserver/storage/store_room.h"
 #include "modelserver/storage/store_size.h"
 #include "proto/wire.h"
 
 #define FULL_BLOCKS 16 // fewer free blocks than a write of several pages takes: the disk is full
+
+#define READERS_CHECK_COMMITS 256 // between two searches for dead readers
+#define MAP_GROWTHS_MAX 3         // of one commit
 
 #define STORE_SCHEMA 1
 #define ACTOR_WORDS 7
@@ -46,6 +50,7 @@ struct store {
     uint32_t *changed;
     uint32_t changed_count;
     bool *is_changed;
+    uint64_t commits;                                         // tried since the opening
     uint64_t starts[STORE_ROLES], staged_starts[STORE_ROLES]; // handed out, likewise
 };
 
@@ -521,6 +526,7 @@ static int put_batch(struct store *s, MDB_txn *txn, struct store_batch *b, uint6
         count_row(a, b->flags[i]);
         (*place)++;
     }
+    a->steps_incarnation += b->rows_refused;
     a->seq = b->seq != 0 ? b->seq : a->seq;
     b->error = 0;
     b->actor = *a;
@@ -590,15 +596,16 @@ static void describe_failure(const struct store *s, int rc, char *err, size_t er
     }
 }
 
-int store_commit(struct store *s, struct store_batch *const *batches, int n, char *err,
-                 size_t err_len) {
-    uint64_t place = store_rows(s);
+// One transaction. An LMDB code; *place: rows after it.
+static int commit_once(struct store *s, struct store_batch *const *batches, int n,
+                       uint64_t *place) {
+    *place = store_rows(s);
     s->staged_count = s->actor_count;
     memcpy(s->staged_starts, s->starts, sizeof(s->starts));
     MDB_txn *txn = NULL;
     int rc = mdb_txn_begin(s->env, NULL, 0, &txn);
     for (int i = 0; i < n && rc == 0; i++) {
-        rc = put_batch(s, txn, batches[i], &place);
+        rc = put_batch(s, txn, batches[i], place);
     }
     rc = rc ? rc : put_actors(s, txn);
     rc = rc ? rc : put_starts(s, txn);
@@ -610,6 +617,20 @@ int store_commit(struct store *s, struct store_batch *const *batches, int n, cha
     }
     rc = rc ? reason(s, rc) : is_in_place(s) ? 0 : ENOENT;
     settle(s, rc == 0);
+    return rc;
+}
+
+int store_commit(struct store *s, struct store_batch *const *batches, int n, char *err,
+                 size_t err_len) {
+    uint64_t place;
+    if (++s->commits % READERS_CHECK_COMMITS == 0) {
+        store_room_clear_readers(s->env);
+    }
+    int rc = commit_once(s, batches, n, &place);
+    for (int i = 0; i < MAP_GROWTHS_MAX && rc == MDB_MAP_FULL; i++) {
+        rc = store_room_make(s->env);
+        rc = rc ? rc : commit_once(s, batches, n, &place);
+    }
     if (rc) {
         describe_failure(s, rc, err, err_len);
         for (int i = 0; i < n; i++) {

@@ -21,7 +21,7 @@ struct store_actor {
     uint64_t index;
     uint64_t incarnation;
     uint64_t seq;               // last message of this incarnation that is stored
-    uint64_t steps_incarnation; // rows of this incarnation
+    uint64_t steps_incarnation; // rows of this incarnation, refused ones included
     uint64_t steps, episodes;   // rows, and episodes begun, of all incarnations
     bool in_episode;            // the last row did not end its episode
 };
@@ -37,6 +37,7 @@ struct store_batch {
     uint64_t seq;         // the stored one + 1; 0: begins the incarnation, unless it is stored
     uint64_t policy_version;
     uint32_t rows;                              // may be 0: acknowledged, but nothing to store
+    uint32_t rows_refused;                      // of the message, not stored: they used up credit
     const float *obs, *act, *reward, *next_obs; // borrowed, until the answer
     const uint8_t *flags;
     void *owner, *memory; // the caller's: the actor, and the memory of the rows

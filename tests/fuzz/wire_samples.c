@@ -205,6 +205,7 @@ static void status_parts(struct wire_status *s) {
     s->ends_unexplained = 38;
     s->ends_contradicted = 2;
     snprintf(s->ends_advice, sizeof(s->ends_advice), "%s", "correct the rule");
+    snprintf(s->stuck, sizeof(s->stuck), "%s", "nothing has moved for 60 s");
     snprintf(s->warning, sizeof(s->warning), "%s", "lower the learning rate");
     s->has_eval = true;
     s->evaluations = 3;

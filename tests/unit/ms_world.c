@@ -357,6 +357,25 @@ void world_rows(struct world *w, uint8_t peer, uint64_t seq, uint32_t rows) {
     world_message(w, peer, &msg);
 }
 
+void world_refused_rows(struct world *w, uint8_t peer, uint64_t seq, uint32_t rows) {
+    static const float zeros[64 * 16];
+    static const uint8_t flags[64];
+    struct net_peer from = route_of(peer);
+    struct wire_msg msg = {.type = WIRE_TRANSITIONS,
+                           .run_id = w->run_id,
+                           .transitions = {.seq = seq,
+                                           .rows = {.rows = rows,
+                                                    .obs_dim = (uint32_t)w->task->obs_dim,
+                                                    .act_dim = (uint32_t)w->task->act_dim,
+                                                    .obs = zeros,
+                                                    .act = zeros,
+                                                    .reward = zeros,
+                                                    .next_obs = zeros,
+                                                    .flags = flags}}};
+    ms_on_unparsable(w->ms, w->now, &from, WIRE_REFUSED_VALUE, "row 0 is not finite", &msg);
+    end_prompt_jobs(w);
+}
+
 uint64_t world_version(const struct world *w) {
     return epoch_version(w->epoch, w->version);
 }

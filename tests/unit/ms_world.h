@@ -85,6 +85,8 @@ void world_hello(struct world *w, uint8_t peer, enum wire_role role, const char 
                  uint64_t incarnation);
 void world_rows(struct world *w, uint8_t peer, uint64_t seq, uint32_t rows);
 uint64_t world_version(const struct world *w); // of its policy, as others see it
+// A message whose rows wire_unpack refuses (VALUE).
+void world_refused_rows(struct world *w, uint8_t peer, uint64_t seq, uint32_t rows);
 void world_policy(struct world *w, uint8_t peer, uint64_t version, uint64_t updates);
 void world_progress(struct world *w, uint8_t peer);
 // The learner makes all granted updates and publishes policies.

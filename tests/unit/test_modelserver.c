@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/unit/ms_world.h"
@@ -161,17 +162,7 @@ static void a_restart_of_the_server_loses_nothing(void **state) {
 static void bad_rows_are_handled_and_counted_but_not_stored(void **state) {
     (void)state;
     world_meet_actor(&w);
-    // As after wire_unpack found a number that is not finite, or an action out of bounds.
-    const float numbers[3 * 4] = {0};
-    const uint8_t flags[3] = {0};
-    struct wire_msg msg = {
-        .type = WIRE_TRANSITIONS,
-        .run_id = w.run_id,
-        .transitions = {.seq = 1,
-                        .rows = {3, 4, 1, numbers, numbers, numbers, numbers, flags, NULL}}};
-    struct net_peer from = {.len = 1, .id = {ACTOR}};
-    ms_on_unparsable(w.ms, w.now, &from, WIRE_REFUSED_VALUE, "row 0 is not finite", &msg);
-    world_settle(&w);
+    world_refused_rows(&w, ACTOR, 1, 3);
     expect_refusal(ACTOR, WIRE_REFUSED_VALUE, false);
     assert_int_equal(world_last(&w, ACTOR, WIRE_ACK)->a, 1); // handled: the actor continues
     assert_int_equal(world_counter(&w, "rows_refused_value"), 3);
@@ -180,7 +171,12 @@ static void bad_rows_are_handled_and_counted_but_not_stored(void **state) {
     world_rows(&w, ACTOR, 2, 2);
     assert_int_equal(world_status(&w)->env_steps, 2);
 
-    msg.transitions.seq = 3;
+    const float numbers[3 * 4] = {0};
+    const uint8_t flags[3] = {0};
+    struct wire_msg msg = {
+        .type = WIRE_TRANSITIONS,
+        .transitions = {.seq = 3,
+                        .rows = {3, 4, 1, numbers, numbers, numbers, numbers, flags, NULL}}};
     msg.transitions.rows.obs_dim = 3; // another task's rows
     world_message(&w, ACTOR, &msg);
     expect_refusal(ACTOR, WIRE_REFUSED_TASK, true);
@@ -191,6 +187,115 @@ static void bad_rows_are_handled_and_counted_but_not_stored(void **state) {
     world_rows(&w, ACTOR, 3, 9); // batch_rows_max is 8
     expect_refusal(ACTOR, WIRE_REFUSED_FORMAT, false);
     assert_int_equal(world_status(&w)->env_steps, 2);
+}
+
+// The actor counts refused rows as made. So they use up credit, and more must follow, also after a
+// restart of the server.
+static void refused_rows_use_up_credit(void **state) {
+    (void)state;
+    world_meet_actor(&w);
+    uint64_t made = 0;
+    for (uint64_t seq = 1; seq <= 12; seq++) {
+        if (seq == 7) {
+            world_restart(&w);
+            world_rejoin(&w, ACTOR, WIRE_ROLE_ACTOR, "actor-0", 1);
+        }
+        uint64_t credit = world_last(&w, ACTOR, WIRE_CREDIT)->a;
+        if (made + 8 > credit) {
+            fail_msg("message %llu: %llu rows made, credit for %llu", (unsigned long long)seq,
+                     (unsigned long long)made, (unsigned long long)credit);
+        }
+        made += 8;
+        world_refused_rows(&w, ACTOR, seq, 8);
+        assert_int_equal(world_last(&w, ACTOR, WIRE_ACK)->a, seq);
+    }
+    assert_int_equal(world_counter(&w, "rows_refused_value"), 48); // since the restart
+    assert_int_equal(world_status(&w)->env_steps, 0);
+}
+
+static void lockstep_goes_on_after_a_refused_row(void **state) {
+    (void)state;
+    world_meet_actor(&w);
+    for (uint64_t seq = 1; seq <= 20; seq++) {
+        world_rows(&w, ACTOR, seq, 1);
+    }
+    world_meet_learner(&w);
+    world_settle(&w);
+    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 21);
+    world_refused_rows(&w, ACTOR, 21, 1);
+    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 22);
+}
+
+// The earlier peers of a connection are gone, and their credit returns.
+static void a_connection_belongs_to_its_last_hello(void **state) {
+    (void)state;
+    char id[16];
+    for (int i = 0; i < 9; i++) {
+        snprintf(id, sizeof(id), "actor-%d", i);
+        world_hello(&w, ACTOR, WIRE_ROLE_ACTOR, id, 0);
+        assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 16); // of exploration's 20
+    }
+    const struct wire_status *s = world_status(&w);
+    for (int i = 0; i < 9; i++) {
+        assert_int_equal(s->actors[i].state, i < 8 ? WIRE_PEER_LOST : WIRE_PEER_CONNECTED);
+    }
+    world_hello(&w, ACTOR, WIRE_ROLE_LEARNER, "learner", 0);
+    world_hello(&w, OTHER, WIRE_ROLE_ACTOR, "actor-8", 0);
+    world_hello(&w, LEARNER, WIRE_ROLE_EVALUATOR, "evaluator", 0);
+    world_hello(&w, ACTOR, WIRE_ROLE_EVALUATOR, "evaluator-2", 0); // its place is not free
+    assert_int_equal(world_status(&w)->learner_state, WIRE_PEER_CONNECTED);
+    world_hello(&w, ACTOR, WIRE_ROLE_ACTOR, "actor-1", 0);
+    assert_int_equal(world_status(&w)->learner_state, WIRE_PEER_LOST);
+}
+
+// An actor that hangs, but sends heartbeats, keeps its credit from an actor that has none.
+static void credit_that_is_not_used_goes_to_others(void **state) {
+    (void)state;
+    struct wire_msg beat = {.type = WIRE_HEARTBEAT};
+    world_meet_actor(&w);
+    world_hello(&w, OTHER, WIRE_ROLE_ACTOR, "actor-1", 0);
+    uint64_t seq = 1, credit = 0;
+    for (int i = 0; i < 60 && world_status(&w)->env_steps < 20; i++) {
+        credit = world_last(&w, OTHER, WIRE_CREDIT)->a;
+        while (seq <= credit) {
+            world_rows(&w, OTHER, seq++, 1);
+        }
+        world_tick(&w, 500);
+        world_message(&w, ACTOR, &beat);
+        world_message(&w, OTHER, &beat);
+    }
+    assert_int_equal(world_status(&w)->env_steps, 20);
+    world_rows(&w, ACTOR, 1, 8); // it wakes up: its rows count
+    assert_int_equal(world_status(&w)->env_steps, 28);
+}
+
+// Status and log say who or what holds the run up; after a day it is stopped.
+static void a_standstill_is_reported(void **state) {
+    (void)state;
+    struct wire_msg beat = {.type = WIRE_HEARTBEAT};
+    memcpy(beat.heartbeat.waiting, "the arm to cool down", 21);
+    world_tick(&w, 59000);
+    assert_string_equal(world_status(&w)->stuck, "");
+    world_tick(&w, 2000);
+    assert_string_equal(world_status(&w)->stuck, "nothing has moved for 61 s: no actor has joined");
+    world_meet_actor(&w);
+    world_rows(&w, ACTOR, 1, 1);
+    world_tick(&w, 20);
+    assert_string_equal(world_status(&w)->stuck, "");
+    for (int i = 0; i < 70; i++) {
+        world_tick(&w, 1000);
+        world_message(&w, ACTOR, &beat);
+    }
+    assert_string_equal(world_status(&w)->stuck,
+                        "nothing has moved for 70 s: actor-0 has credit for 16 steps and makes "
+                        "none; it waits for: the arm to cool down");
+    assert_int_equal(world_counter(&w, "standstills"), 2);
+    world_tick(&w, 5000);
+    assert_non_null(strstr(world_status(&w)->stuck, "no actor is connected; actor-0 is lost, heard "
+                                                    "of 5 s ago"));
+    world_tick(&w, 86400 * 1000);
+    assert_true(ms_failed(w.ms));
+    assert_non_null(strstr(ms_end_text(w.ms), "no actor is connected"));
 }
 
 static void unknown_peers_and_wrong_runs_are_refused(void **state) {
@@ -368,6 +473,13 @@ static void status_covers_the_whole_system(void **state) {
     assert_true(s->counter_count > 20);
 }
 
+static int lockstep_world(void **state) {
+    (void)state;
+    world_init(&w, PACING_LOCKSTEP);
+    return 0;
+}
+
+#define LOCKSTEP(test) cmocka_unit_test_setup_teardown(test, lockstep_world, end_world)
 #define RATIO(test) cmocka_unit_test_setup_teardown(test, ratio_world, end_world)
 
 int main(void) {
@@ -377,6 +489,11 @@ int main(void) {
         RATIO(a_start_needs_no_larger_clock),
         RATIO(a_restart_of_the_server_loses_nothing),
         RATIO(bad_rows_are_handled_and_counted_but_not_stored),
+        RATIO(refused_rows_use_up_credit),
+        LOCKSTEP(lockstep_goes_on_after_a_refused_row),
+        RATIO(a_connection_belongs_to_its_last_hello),
+        RATIO(credit_that_is_not_used_goes_to_others),
+        RATIO(a_standstill_is_reported),
         RATIO(unknown_peers_and_wrong_runs_are_refused),
         RATIO(a_lost_actors_credit_goes_to_others),
         RATIO(a_failing_store_is_reported_and_survived),
