@@ -218,6 +218,19 @@ static void take_model(const struct config *c, const struct fit_state *fit) {
     log_info("the model's weights are taken over from %s", path);
 }
 
+// A store whose newest pages are lost is whole, but older than the rest of the run.
+static void check_rows(const struct app *app, const struct ms_setup *setup) {
+    uint64_t rows = store_rows(app->store), known = setup->history.env_steps;
+    known = setup->state && setup->state->trained_for > known ? setup->state->trained_for : known;
+    if (rows < known) {
+        die(EXIT_CODE_IO,
+            "put a copy of the store back, or begin a new run: spur run --from RUN_DIR "
+            "--without store --run-dir NEW_DIR",
+            "%s/store contains %llu real steps, but the run has learned from %llu",
+            app->daemon.options.run_dir, (unsigned long long)rows, (unsigned long long)known);
+    }
+}
+
 // Creates the threads and the core, which resumes from the store and the checkpoint.
 static void start_core(struct app *app) {
     char err[1024];
@@ -283,6 +296,7 @@ static void start_core(struct app *app) {
     } else if (app->fit) {
         take_model(&app->daemon.config, &fit);
     }
+    check_rows(app, &setup);
     app->workers = workers_create(&workers);
     app->core = ms_create(&setup, clock_ms());
     free(model.params);

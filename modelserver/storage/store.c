@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// A row's value on disk (all numbers are little-endian):
-//   u64 actor index (all ones: taken over from another run), u64 policy version, u64 flags,
-//   f32 obs (O), act (A), reward (1), next_obs (O)
-// An actor's value: seven u64 in the order of struct store_actor. A meta value
-// is one u64, or the task's name.
+// store_row.h describes a row's value on disk. An actor's value: seven u64 in the order of struct
+// store_actor. A meta value is one u64, or the task's name.
 #include "modelserver/storage/store.h"
 
 #include <errno.h>
@@ -21,7 +18,9 @@
 #include "common/base/error.h"
 #include "common/base/file.h"
 #include "modelserver/storage/store_room.h"
+#include "modelserver/storage/store_row.h"
 #include "modelserver/storage/store_size.h"
+#include "modelserver/storage/store_vet.h"
 #include "proto/wire.h"
 
 #define FULL_BLOCKS 16 // fewer free blocks than a write of several pages takes: the disk is full
@@ -196,10 +195,8 @@ static int load_actors(struct store *s, MDB_txn *txn) {
 
 static void unpack_row(struct store *s, uint64_t place, const unsigned char *value) {
     size_t o = s->columns.obs_dim, a = s->columns.act_dim;
-    uint64_t header[STORE_ROW_HEADER_WORDS];
-    memcpy(header, value, sizeof(header));
-    s->flags[place] = (uint8_t)header[2];
-    value += sizeof(header);
+    s->flags[place] = store_row_header(value).flags;
+    value += STORE_ROW_HEADER_WORDS * sizeof(uint64_t);
     memcpy(s->obs + place * o, value, o * sizeof(float));
     memcpy(s->act + place * a, value + o * sizeof(float), a * sizeof(float));
     memcpy(s->reward + place, value + (o + a) * sizeof(float), sizeof(float));
@@ -289,6 +286,9 @@ int store_open(struct store **out, const char *dir, struct store_meta *meta, uin
                  strerror(-made));
         return -1;
     }
+    if (store_vet(dir, err, err_len) < 0) {
+        return -1;
+    }
     struct store *s = xcalloc(1, sizeof(*s));
     if (file_join(s->path, sizeof(s->path), dir, "data.mdb") < 0) {
         free(s);
@@ -353,12 +353,11 @@ static int take_row(struct store *s, MDB_txn *txn, uint64_t place, const MDB_val
     if (rc) {
         return rc;
     }
-    uint64_t header[STORE_ROW_HEADER_WORDS];
+    const struct store_row_header header = {STORE_NO_ACTOR, 0,
+                                            store_row_header(from->mv_data).flags};
     memcpy(value.mv_data, from->mv_data, s->row_bytes);
-    memcpy(header, from->mv_data, sizeof(header));
-    header[0] = UINT64_MAX;
-    header[1] = 0;
-    memcpy(value.mv_data, header, sizeof(header));
+    store_row_set_header(value.mv_data, &header);
+    store_row_seal(value.mv_data, s->row_bytes);
     unpack_row(s, place, value.mv_data);
     return 0;
 }
@@ -384,6 +383,11 @@ static int copy_rows(struct store *s, MDB_txn *to, MDB_txn *from, uint64_t rows,
         rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
         if (rc == 0 && value.mv_size != s->row_bytes) {
             snprintf(err, err_len, "%s: its steps have other dimensions than this run's", dir);
+            rc = -1;
+        }
+        if (rc == 0 && !store_row_is_intact(value.mv_data, value.mv_size)) {
+            snprintf(err, err_len, "%s is damaged: step %llu does not match its checksum", dir,
+                     (unsigned long long)place);
             rc = -1;
         }
         rc = rc ? rc : take_row(s, to, place, &value);
@@ -461,7 +465,7 @@ static struct store_actor *actor_of(struct store *s, const struct store_batch *b
 static int put_row(struct store *s, MDB_txn *txn, const struct store_batch *b, uint32_t i,
                    uint64_t actor, uint64_t place) {
     size_t o = s->columns.obs_dim, a = s->columns.act_dim;
-    uint64_t header[STORE_ROW_HEADER_WORDS] = {actor, b->policy_version, b->flags[i]};
+    const struct store_row_header header = {actor, b->policy_version, b->flags[i]};
     size_t k = place;
     MDB_val key = {sizeof(k), &k}, value = {.mv_size = s->row_bytes};
     int rc = mdb_put(txn, s->rows, &key, &value, MDB_APPEND | MDB_RESERVE);
@@ -469,12 +473,13 @@ static int put_row(struct store *s, MDB_txn *txn, const struct store_batch *b, u
         return rc;
     }
     unsigned char *to = value.mv_data;
-    memcpy(to, header, sizeof(header));
-    to += sizeof(header);
+    store_row_set_header(to, &header);
+    to += STORE_ROW_HEADER_WORDS * sizeof(uint64_t);
     memcpy(to, b->obs + i * o, o * sizeof(float));
     memcpy(to + o * sizeof(float), b->act + i * a, a * sizeof(float));
     memcpy(to + (o + a) * sizeof(float), b->reward + i, sizeof(float));
     memcpy(to + (o + a + 1) * sizeof(float), b->next_obs + i * o, o * sizeof(float));
+    store_row_seal(value.mv_data, s->row_bytes);
     unpack_row(s, place, value.mv_data); // above row_count: not read yet
     return 0;
 }

@@ -2,7 +2,7 @@
 // D_env, the store of real transitions: on disk before they are acknowledged, and
 // in memory for training, rollouts and the learner.
 //
-// On disk: an LMDB environment (only store.c includes lmdb.h) with three databases.
+// On disk: an LMDB environment (only store*.c include lmdb.h) with three databases.
 // `rows` has one value per transition under its index 0, 1, 2, ...; `actors` has
 // the state of each actor id; `meta` identifies run and task, and has the last number that
 // was handed out to a start of each role. The rows of a batch and the actor's new sequence
@@ -35,7 +35,7 @@ struct store;
 
 // Opens or creates the store in folder dir, for at most rows_max rows (more if
 // more are stored already). 0, or -1 with a sentence in err: task, dimensions or
-// seed differ from meta, the folder is not writable, the store is corrupt.
+// seed differ from meta, the folder is not writable, the store is damaged (store_vet.h).
 int store_open(struct store **out, const char *dir, struct store_meta *meta, uint64_t rows_max,
                char *err, size_t err_len);
 void store_close(struct store **store);

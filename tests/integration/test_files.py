@@ -72,4 +72,79 @@ def errors_of_the_disk_reach_the_terminal(stage):
     check(end(run, 20) == 74, f"exit code {run.returncode}:\n{read(run.output)[-2000:]}")
 
 
-main(a_removed_run_ends, errors_of_the_disk_reach_the_terminal)
+def stopped_run(stage, run_dir):
+    """A run with two checkpoints of each process."""
+    run = stage.run(run_dir, sets=LONG)
+    stored(stage, run_dir, 350)
+    wait_for("checkpoints", lambda: all(os.path.exists(os.path.join(run_dir, "checkpoint", f"{name}.previous.safetensors"))
+                                        for name in ("learner", "modelserver")), 10)
+    run.send_signal(signal.SIGINT)
+    check(end(run, 20) == 130, f"exit code {run.returncode}:\n{read(run.output)[-2000:]}")
+
+
+def damage(path, at=0.5):
+    """Changes a byte."""
+    with open(path, "r+b") as f:
+        f.seek(int(os.path.getsize(path) * at))
+        byte = f.read(1)
+        f.seek(-1, os.SEEK_CUR)
+        f.write(bytes([byte[0] ^ 16]))
+
+
+def a_damaged_store_is_not_used(stage):
+    """One sentence and 74 at once, and the learner's file is as before; a copy put back goes on."""
+    run_dir = stage.path("run-dir")
+    stopped_run(stage, run_dir)
+    store = os.path.join(run_dir, "store", "data.mdb")
+    with open(store, "rb") as f:
+        whole = f.read()
+
+    def halved():
+        os.truncate(store, len(whole) // 2)
+
+    def flipped():
+        damage(store, 0.7)
+
+    def overwritten():
+        with open(store, "r+b") as f:
+            f.seek(4096 * 3)
+            f.write(bytes(4096 * 4))
+    for hurt in halved, flipped, overwritten:
+        with open(store, "wb") as f:
+            f.write(whole)
+        hurt()
+        run = stage.start("spur", "run", "--run-dir", run_dir)
+        check(end(run, 10) == 74, f"{hurt.__name__}: exit code {run.returncode}:\n{read(run.output)[-2000:]}")
+        text = read(run.output)
+        check("data.mdb is damaged (" in text and "--without store" in text and "bug in spur" not in text, text)
+        stage.no_orphans(3)
+    with open(store, "wb") as f:
+        f.write(whole)
+    run = stage.start("spur", "run", "--run-dir", run_dir)
+    stored(stage, run_dir)
+    run.send_signal(signal.SIGINT)
+    check(end(run, 20) == 130, read(run.output))
+
+
+def damaged_checkpoints_give_way(stage):
+    run_dir = stage.path("run-dir")
+    stopped_run(stage, run_dir)
+    names = ("learner", "modelserver")
+    for name in names:
+        damage(os.path.join(run_dir, "checkpoint", f"{name}.safetensors"), 0.9)
+    with open(os.path.join(run_dir, "checkpoint", "learner.safetensors.tmp.7"), "wb"):
+        pass
+    run = stage.start("spur", "run", "--run-dir", run_dir)
+    stored(stage, run_dir)
+    log = read(os.path.join(run_dir, "log"))
+    for name in names:
+        check(f"checkpoint/{name}.safetensors: cannot be read: it is damaged" in log, log[-3000:])
+        check(os.path.exists(os.path.join(run_dir, "checkpoint", f"{name}.unreadable.safetensors")), f"{name} is not kept")
+    for text in "resumed from {}/learner.previous.safetensors: ", "{}/modelserver.previous.safetensors is used instead":
+        check(text.format(os.path.join(run_dir, "checkpoint")) in log, f"no '{text}':\n{log[-3000:]}")
+    check(not [n for n in os.listdir(os.path.join(run_dir, "checkpoint")) if ".tmp." in n], "temporary files remain")
+    run.send_signal(signal.SIGINT)
+    check(end(run, 20) == 130, read(run.output))
+
+
+main(a_removed_run_ends, errors_of_the_disk_reach_the_terminal, a_damaged_store_is_not_used, damaged_checkpoints_give_way)

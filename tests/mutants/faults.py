@@ -1477,8 +1477,8 @@ faults(
      "if (rc < 0 && before < 0) {",
      "ms_checkpoint"),
     ("temporaries-of-writers-swept",
-     "removed += flock(fd, LOCK_EX | LOCK_NB) == 0 && unlinkat",
-     "removed += unlinkat",
+     "flock(fd, LOCK_EX | LOCK_NB) == 0 && unlinkat",
+     "unlinkat",
      "file"),
     ("others-files-swept",
      "strspn(dot + 1, \"0123456789\") == strlen(dot + 1)",
@@ -1491,4 +1491,26 @@ faults(
      "fields != columns || found",
      "found",
      "ms_checkpoint"),
+)
+faults(
+    "modelserver/storage/store_row.c",
+    ("row-not-compared-with-its-checksum",
+     "? sum == sum_of(value, len, last)",
+     "? true",
+     "store"),
+    ("header-without-checksum",
+     "uint32_t sum = checksum_add(0, words, sizeof(words));",
+     "uint32_t sum = 0;",
+     "store"),
+)
+faults(
+    "modelserver/storage/store_vet.c",
+    ("shortened-store-accepted",
+     "if (rc == 0 && needs > (uint64_t)st->st_size) {",
+     "if (false) {",
+     "store"),
+    ("examined-by-this-process",
+     "if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {",
+     "if (!WIFEXITED(status) || WEXITSTATUS(status) == 0) {",
+     "store"),
 )

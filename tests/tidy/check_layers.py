@@ -95,7 +95,8 @@ DOORWAYS = {
     r"EGL/.*": {"actor/env/render/offscreen.c"},
     r"zlib\.h": {"cli/play/png.c", "common/base/checksum.c"},
     r".*\.pb-c\.h|protobuf-c/.*": {f"proto/wire{part}.c" for part in ("", "_body", "_metrics", "_scan", "_status")},
-    r"lmdb\.h": {"modelserver/storage/store.c", "modelserver/storage/store_room.c", "tests/unit/test_store_readers.c"},
+    r"lmdb\.h": {f"modelserver/storage/store{part}.c" for part in ("", "_room", "_vet")}
+                | {"tests/unit/test_store_readers.c"},
     r"yaml\.h": {"common/config/yaml_doc.c"},
 }
 

@@ -22,6 +22,8 @@
 #include <unistd.h>
 
 #include "common/base/check.h"
+#include "common/base/file.h"
+#include "common/base/rng.h"
 #include "modelserver/storage/store.h"
 #include "proto/wire.h"
 
@@ -314,6 +316,93 @@ static void a_full_disk_stores_nothing_and_heals(void **state) {
     free(b);
 }
 
+static void data_path(char path[96]) {
+    snprintf(path, 96, "%s/data.mdb", dir);
+}
+
+static void must_refuse(void) {
+    struct store_meta meta = some_meta();
+    struct store *s;
+    char path[96];
+    data_path(path);
+    err[0] = '\0';
+    assert_int_equal(store_open(&s, dir, &meta, ROWS_MAX, err, sizeof(err)), -1);
+    if (!strstr(err, path) || !strstr(err, "is damaged (")) {
+        fail_msg("%s", err);
+    }
+}
+
+static void a_shortened_store_is_refused(void **state) {
+    (void)state;
+    char path[96], *bytes;
+    size_t len;
+    data_path(path);
+    struct store *s = must_open(ROWS_MAX);
+    struct store_batch *b = new_batch();
+    fill(b, "a", 1, 5, 1, 0, 1024);
+    assert_int_equal(commit_one(s, b), 1);
+    store_close(&s);
+    assert_int_equal(file_read_all(&bytes, &len, path, 1 << 24), 0);
+    for (size_t keep = len - 1; keep > len / 8; keep -= len / 16) {
+        assert_int_equal(file_write_atomic(path, bytes, keep), 0);
+        must_refuse();
+    }
+    assert_int_equal(file_write_atomic(path, "no store at all", 15), 0);
+    must_refuse();
+    free(bytes);
+    free(b);
+}
+
+// Whether the store opens with all its rows.
+static bool is_whole(void) {
+    struct store_meta meta = some_meta();
+    struct store *s;
+    if (store_open(&s, dir, &meta, ROWS_MAX, err, sizeof(err)) != 0) {
+        return false;
+    }
+    for (uint64_t i = 0; i < store_rows(s); i++) {
+        check_row(s, i, 1, i);
+    }
+    bool whole = store_rows(s) == 1024;
+    store_close(&s);
+    return whole;
+}
+
+// Damage anywhere is found or does no harm: it does not end the process, and no row changes.
+static void flipped_bits_change_no_row(void **state) {
+    (void)state;
+    enum { ROUNDS = 300 };
+    char path[96], *bytes;
+    size_t len;
+    data_path(path);
+    struct store *s = must_open(ROWS_MAX);
+    struct store_batch *b = new_batch();
+    fill(b, "a", 1, 5, 1, 0, 1024);
+    assert_int_equal(commit_one(s, b), 1);
+    store_close(&s);
+    assert_int_equal(file_read_all(&bytes, &len, path, 1 << 24), 0);
+    struct rng rng = rng_make(1, RNG_TEST, 0);
+    char *hurt = xmalloc(len);
+    int refused = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        size_t at = rng_below(&rng, (uint32_t)len), run = round % 3 == 0 ? 64 : 1;
+        memcpy(hurt, bytes, len);
+        for (size_t i = at; i < at + run && i < len; i++) {
+            hurt[i] ^= (char)(1 << rng_below(&rng, 8));
+        }
+        int fd = open(path, O_WRONLY);
+        assert_int_equal(pwrite(fd, hurt, len, 0), len);
+        assert_int_equal(ftruncate(fd, (off_t)len), 0);
+        close(fd);
+        refused += !is_whole();
+    }
+    free(hurt);
+    print_message("          %d of %d damaged stores are refused\n", refused, ROUNDS);
+    assert_true(refused > ROUNDS / 2);
+    free(bytes);
+    free(b);
+}
+
 // The file is removed, replaced, or moved away for a while: rows may have been committed to it that
 // were not acknowledged, so only a new opening knows what is stored.
 static void a_file_that_is_no_longer_in_place_takes_nothing(void **state) {
@@ -399,6 +488,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(another_run_is_refused, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(rows_of_another_run_are_taken_over, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_full_disk_stores_nothing_and_heals, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_shortened_store_is_refused, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(flipped_bits_change_no_row, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_file_that_is_no_longer_in_place_takes_nothing, make_dir,
                                         remove_dir),
         cmocka_unit_test_setup_teardown(a_kill_loses_nothing_that_was_acknowledged, make_dir,
