@@ -237,6 +237,7 @@ static int write_config(struct store_bench *s) {
     }
     config_print(c, f, false);
     fclose(f);
+    memcpy(s->dir.record_path, s->dir.config_path, sizeof(s->dir.record_path));
     return 0;
 }
 

@@ -13,12 +13,16 @@
 
 #include "cli/run/from.h"
 #include "common/base/check.h"
+#include "common/base/checksum.h"
 #include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/config/keys.h"
 #include "common/config/resume.h"
 
 enum { CONFIG_FILE_MAX = 1 << 20 };
+
+#define RECORD_TITLE "# The record of config.yaml that the processes of this run read.\n"
+#define RECORD_SUM_END " is the checksum of all that follows.\n"
 
 bool rundir_join(char out[PATH_MAX], const char *dir, const char *name) {
     if (file_join(out, PATH_MAX, dir, name) < 0) {
@@ -90,6 +94,45 @@ static int check_against(struct rundir *r, const struct config_source *source) {
     return 0;
 }
 
+// Whether the record is as the run wrote it; its second line has the checksum of what follows.
+static int check_record(const struct rundir *r) {
+    char *text;
+    size_t len;
+    unsigned sum = 0;
+    int rc = file_read_all(&text, &len, r->record_path, CONFIG_FILE_MAX), skip = 0;
+    if (rc < 0) {
+        return cli_fail(EXIT_CODE_IO, NULL, "%s: cannot be read: %s", r->record_path,
+                        strerror(-rc));
+    }
+    bool whole = sscanf(text, RECORD_TITLE "# crc32 %8x" RECORD_SUM_END "%n", &sum, &skip) == 1 &&
+                 skip > 0 && checksum_add(0, text + skip, len - (size_t)skip) == sum;
+    free(text);
+    return whole ? 0
+                 : cli_fail(EXIT_CODE_IO, "remove it if config.yaml beside it is right",
+                            "%s is damaged, or was edited: its checksum differs", r->record_path);
+}
+
+// Applies what a person has changed in config.yaml since the run recorded it.
+static int take_edits(struct rundir *r) {
+    struct config edited = r->config;
+    struct task task;
+    struct config_source record = {.name = r->record_path};
+    const struct config_key *key;
+    char name[96], has[2048], is[2048];
+    int rc = check_record(r);
+    rc = rc ? rc : cli_resolve(&r->config, &task, &record);
+    r->stored = r->config;
+    if (rc != 0 || config_change(&r->config, &edited, &key) == 0) {
+        return rc;
+    }
+    config_key_name(key, name, sizeof(name));
+    config_key_format(&r->config, key, has, sizeof(has));
+    config_key_format(&edited, key, is, sizeof(is));
+    return cli_fail(
+        EXIT_CODE_CONFIG, "set it back; a resumed run may change " CONFIG_CHANGEABLE_TEXT,
+        "%s was edited: %s is %s, and the run was begun with %s", r->config_path, name, is, has);
+}
+
 static int load_existing(struct rundir *r, const struct config_source *source) {
     struct config_source own = {.name = r->config_path};
     int rc = cli_resolve(&r->config, &r->task, &own);
@@ -98,7 +141,8 @@ static int load_existing(struct rundir *r, const struct config_source *source) {
     }
     r->resumed = true;
     r->stored = r->config;
-    return check_against(r, source);
+    rc = file_exists(r->record_path) ? take_edits(r) : 0; // earlier builds wrote none
+    return rc ? rc : check_against(r, source);
 }
 
 // ---- path ----
@@ -113,6 +157,11 @@ static int set_path(struct rundir *r, const char *path) {
         return cli_fail(EXIT_CODE_IO, NULL, "%s: the path is too long", path);
     }
     return 0;
+}
+
+static bool join_paths(struct rundir *r) {
+    return rundir_join(r->config_path, r->path, "config.yaml") &&
+           rundir_join(r->record_path, r->path, "checkpoint/config.yaml");
 }
 
 // Resolves a new run's configuration, and what it takes over from another run.
@@ -143,7 +192,7 @@ int rundir_find(struct rundir *r, const struct config_source *source, const char
         if (rc != 0) {
             return rc;
         }
-        if (!rundir_join(r->config_path, r->path, "config.yaml")) {
+        if (!join_paths(r)) {
             return EXIT_CODE_IO;
         }
         if (file_exists(r->config_path)) {
@@ -163,7 +212,7 @@ int rundir_find(struct rundir *r, const struct config_source *source, const char
     snprintf(r->path, sizeof(r->path), "runs/%s%s%s-seed%llu", r->config.run.task, other ? "-" : "",
              other ? method_info(r->config.method)->name : "",
              (unsigned long long)r->config.run.seed);
-    if (!rundir_join(r->config_path, r->path, "config.yaml")) {
+    if (!join_paths(r)) {
         return EXIT_CODE_IO;
     }
     return file_exists(r->config_path) ? load_existing(r, source) : 0;
@@ -195,16 +244,39 @@ static int write_config(const struct rundir *r, const char *head) {
     return 0;
 }
 
+static int write_record(const struct rundir *r, const struct config *c) {
+    char *body, *text, dir[PATH_MAX];
+    size_t body_len, len;
+    FILE *out = open_memstream(&body, &body_len);
+    CHECK(out);
+    config_print(c, out, true);
+    CHECK(fclose(out) == 0);
+    out = open_memstream(&text, &len);
+    CHECK(out);
+    fprintf(out, RECORD_TITLE "# crc32 %08x" RECORD_SUM_END "%s",
+            (unsigned)checksum_add(0, body, body_len), body);
+    CHECK(fclose(out) == 0);
+    int rc = file_join(dir, sizeof(dir), r->path, "checkpoint");
+    rc = rc ? rc : file_make_dir(dir);
+    rc = rc ? rc : file_write_atomic(r->record_path, text, len);
+    free(body);
+    free(text);
+    return rc == 0 ? 0
+                   : cli_fail(EXIT_CODE_IO, NULL, "%s: cannot be written: %s", r->record_path,
+                              strerror(-rc));
+}
+
 static int write_new_config(const struct rundir *r) {
     char head[1024], date[32];
     print_date(date);
-    snprintf(head, sizeof(head),
-             "# The configuration of this run: spur %s for MuJoCo %s, task %s (%s), seed %llu,\n"
-             "# started %s UTC.\n"
-             "# All processes read this copy. `spur run --run-dir DIR --set KEY=VALUE` changes a\n"
-             "# key that may change; the others are fixed for the life of the run.\n",
-             SPUR_VERSION, SPUR_MUJOCO_VERSION, r->task.name, r->task.title,
-             (unsigned long long)r->config.run.seed, date);
+    snprintf(
+        head, sizeof(head),
+        "# The configuration of this run: spur %s for MuJoCo %s, task %s (%s), seed %llu,\n"
+        "# started %s UTC.\n"
+        "# `spur run --run-dir DIR --set KEY=VALUE` changes a key that may change, and so does\n"
+        "# a value edited here before a resume; the others are fixed for the life of the run.\n",
+        SPUR_VERSION, SPUR_MUJOCO_VERSION, r->task.name, r->task.title,
+        (unsigned long long)r->config.run.seed, date);
     if (r->from[0] != '\0') {
         size_t n = strlen(head);
         snprintf(head + n, sizeof(head) - n, "# It starts %s.\n", r->from);
@@ -239,6 +311,7 @@ int rundir_store_changes(const struct rundir *r) {
     char *head = xmalloc(size);
     snprintf(head, size, "%.*s# Changed %s UTC: %s.\n", (int)head_len, text, date, changes);
     rc = write_config(r, head);
+    rc = rc ? rc : write_record(r, &r->config);
     free(head);
     free(text);
     if (rc == 0) {
@@ -306,9 +379,12 @@ int rundir_open(struct rundir *r) {
     }
     if (!r->resumed) {
         rc = write_new_config(r);
-        if (rc != 0) {
-            return rc;
-        }
+    }
+    if (rc == 0 && !(r->resumed && file_exists(r->record_path))) {
+        rc = write_record(r, r->resumed ? &r->stored : &r->config);
+    }
+    if (rc != 0) {
+        return rc;
     }
     char path[PATH_MAX];
     if (!rundir_join(path, r->path, "log")) {

@@ -45,7 +45,7 @@ static void set_args(struct child *c, const struct rundir *dir, const struct end
     case CHILD_MODELSERVER:
     case CHILD_LEARNER:
         c->args[n++] = "--config";
-        c->args[n++] = dir->config_path;
+        c->args[n++] = dir->record_path;
         c->args[n++] = "--run-dir";
         c->args[n++] = dir->path;
         if (c->role == CHILD_LEARNER) {

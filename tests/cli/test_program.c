@@ -228,7 +228,7 @@ static void stopped_in_order(void **state) {
     (void)state;
     expect_run("kill -INT $pid", 130, "to resume: spur run --run-dir r", "(new)");
     expect("cat r/log", 0,
-           "spur-learner info --config r/config.yaml --run-dir r --modelserver ipc");
+           "spur-learner info --config r/checkpoint/config.yaml --run-dir r --modelserver ipc");
     expect("head -1 r/config.yaml", 0, "task inverted_pendulum (InvertedPendulum-v4), seed 1");
     // Two signals at once count as one: timeout and make forward signals this way.
     expect_run("kill -INT $pid; kill -TERM $pid", 130, "(resumed)",

@@ -147,4 +147,54 @@ def damaged_checkpoints_give_way(stage):
     check(end(run, 20) == 130, read(run.output))
 
 
-main(a_removed_run_ends, errors_of_the_disk_reach_the_terminal, a_damaged_store_is_not_used, damaged_checkpoints_give_way)
+def edit(path, old, new):
+    text = read(path)
+    check(text.count(old) == 1, f"{path} has {old} {text.count(old)} times")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(text.replace(old, new))
+
+
+def edits_of_the_configuration_are_noticed(stage):
+    run_dir = stage.path("run-dir")
+    config, record = os.path.join(run_dir, "config.yaml"), os.path.join(run_dir, "checkpoint", "config.yaml")
+    run = stage.run(run_dir, sets=LONG)
+    stored(stage, run_dir)
+    # A process that starts anew reads what the run was begun with.
+    edit(config, "batch_size: 32", "batch_size: 33")
+    learner = stage.find("spur-learner")
+    os.kill(learner, signal.SIGKILL)
+    wait_for("another learner", lambda: stage.find("spur-learner") not in (0, learner), 10)
+    stored(stage, run_dir)
+    check("sac.batch_size was" not in read(os.path.join(run_dir, "log")), "the learner has read the edit")
+    run.send_signal(signal.SIGINT)
+    check(end(run, 20) == 130, read(run.output))
+
+    def resume(code, *texts):
+        again = stage.start("spur", "run", "--run-dir", run_dir)
+        check(end(again, 60) == code, f"exit code {again.returncode}:\n{read(again.output)[-2000:]}")
+        for text in texts:
+            check(text in read(again.output), f"no '{text}':\n{read(again.output)[-2000:]}")
+    resume(78, "config.yaml was edited: sac.batch_size is 33, and the run was begun with 32", "set it back")
+    edit(config, "batch_size: 33", "batch_size: 32")
+    steps = len(read(os.path.join(run_dir, "log")))
+    edit(config, " steps: 1000000", " steps: 10000")
+    edit(record, "batch_size: 32", "batch_size: 33")
+    resume(74, "checkpoint/config.yaml is damaged, or was edited", "remove it if config.yaml beside it is right")
+    check(len(read(os.path.join(run_dir, "log"))) == steps, "a refused run has started")
+    edit(record, "batch_size: 33", "batch_size: 32")
+    run = stage.start("spur", "run", "--run-dir", run_dir)
+    wait_for("the change", lambda: "changed: run.steps 1000000 to 10000" in read(run.output), 10)
+    stored(stage, run_dir)
+    run.send_signal(signal.SIGINT)
+    check(end(run, 20) == 130, read(run.output))
+    check("Changed " in read(config) and " steps: 10000 " in read(record), read(config)[:1000])
+    # A run of an earlier build has no record, and gets one.
+    os.unlink(record)
+    run = stage.start("spur", "run", "--run-dir", run_dir)
+    wait_for("a record", lambda: os.path.exists(record), 10)
+    run.send_signal(signal.SIGINT)
+    end(run, 20)
+
+
+main(a_removed_run_ends, errors_of_the_disk_reach_the_terminal, a_damaged_store_is_not_used, damaged_checkpoints_give_way,
+     edits_of_the_configuration_are_noticed)
