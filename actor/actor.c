@@ -44,6 +44,7 @@ struct actor {
     uint64_t policy_asked_ms; // time of the last request to the learner
     bool policy_awaited;      // credit has come after a pause: its answer is awaited before a step
     bool policy_unchanged;    // its answer contained no newer policy
+    uint64_t policy_late_ms;  // since when answers lack a policy that was announced; 0: they do not
     uint64_t policy_broken;   // version that produced a non-finite action
     uint64_t acked_ms;        // last new acknowledgement, or last time with nothing in flight
     uint64_t rewound_ms;
@@ -140,8 +141,10 @@ static void describe_waiting(const struct actor *a, uint64_t now_ms, char *out, 
     } else if (a->controller.version > 0 && a->controller.version == a->policy_broken) {
         snprintf(out, out_len, "a policy newer than %llu, which produced non-finite actions",
                  (unsigned long long)epoch_number(a->controller.version));
-    } else if (!a->who->learner) {
-        snprintf(out, out_len, "a policy: start this actor with --learner ENDPOINT");
+    } else if (!client_has_address(&a->learner)) {
+        snprintf(out, out_len,
+                 "a policy: the model server has no learner yet; or start this actor "
+                 "with --learner ENDPOINT");
     } else {
         uint64_t wanted = a->policy_awaited                  ? a->credit.newest_policy_version
                           : a->credit.min_policy_version > 0 ? a->credit.min_policy_version
@@ -213,7 +216,8 @@ static bool ask_policy(struct actor *a, uint64_t now_ms) {
                  a->credit.min_policy_version > a->controller.version;
     bool acts = has_credit(a) && !next_is_random(a);
     bool needed = has_credit(a) && !policy_suffices(a);
-    if (!a->who->learner || a->phase != PHASE_ACTING || !((newer && acts) || needed)) {
+    if (!client_has_address(&a->learner) || a->phase != PHASE_ACTING ||
+        !((newer && acts) || needed)) {
         return false;
     }
     // No delay for a policy that is required and exists, a short one for a newer policy, a
@@ -370,9 +374,22 @@ static void on_credit(struct actor *a, uint64_t now_ms, const struct wire_credit
     }
     bool paused = !has_credit(a);
     a->credit = *credit;
+    client_tell(&a->learner, now_ms, credit->learner);
     bool asked = ask_policy(a, now_ms);
     // After a pause the policy at hand may be old; the newest is a round trip away.
     a->policy_awaited = a->policy_awaited || (paused && asked);
+}
+
+// A learner that was replaced may still answer, without the policies of the one that is announced.
+static void check_learner(struct actor *a, uint64_t now_ms) {
+    if (a->credit.newest_policy_version <= a->controller.version) {
+        a->policy_late_ms = 0;
+    } else if (a->policy_late_ms == 0) {
+        a->policy_late_ms = now_ms;
+    } else if (now_ms - a->policy_late_ms >= a->learner.session.lost_after_ms) {
+        a->policy_late_ms = now_ms;
+        client_try_other(&a->learner, now_ms);
+    }
 }
 
 static void on_policy(struct actor *a, uint64_t now_ms, const struct wire_policy *policy) {
@@ -391,9 +408,10 @@ static void on_policy(struct actor *a, uint64_t now_ms, const struct wire_policy
         break;
     case POLICY_CONTROLLER_REFUSED:
         a->count.policies_refused++;
-        log_error("policy from %s refused: %s", a->who->learner, err);
+        log_error("policy from %s refused: %s", a->learner.session.endpoint, err);
         break;
     }
+    check_learner(a, now_ms);
     ask_policy(a, now_ms);
 }
 
@@ -446,6 +464,9 @@ void actor_on_message(struct actor *a, enum port_socket from, uint64_t now_ms,
         }
         break;
     case SESSION_HANDLED:
+        if (from == PORT_LEARNER && msg->type == WIRE_REFUSE) {
+            client_try_other(&a->learner, now_ms); // of another run, or not yet in this one
+        }
         break;
     }
 }

@@ -17,7 +17,7 @@ void client_init(struct client *c, enum port_socket socket, enum wire_role role,
     if (socket == PORT_MODELSERVER) {
         session_init(&c->session, "spur-modelserver", who->modelserver, false, now_ms);
     } else {
-        session_init(&c->session, "spur-learner", who->learner, true, now_ms);
+        session_init(&c->session, "spur-learner", who->learner ? who->learner : "", true, now_ms);
     }
 }
 
@@ -47,13 +47,56 @@ static int send_policy_get(struct client *c) {
     return c->port->send(c->port->arg, c->socket, NULL, &msg);
 }
 
+// ---- the address ----
+
+// The one that is not in use; the same if there is no other.
+static const char *other_address(const struct client *c) {
+    const char *given = c->socket == PORT_LEARNER ? c->who->learner : NULL;
+    if (!c->told[0] || !given || strcmp(c->told, given) == 0) {
+        return c->session.endpoint;
+    }
+    return c->session.endpoint == given ? c->told : given;
+}
+
+static void go_to(struct client *c, uint64_t now_ms, const char *endpoint) {
+    c->session.endpoint = endpoint;
+    session_resend(&c->session, now_ms);
+    c->port->reopen(c->port->arg, c->socket, endpoint);
+}
+
+void client_tell(struct client *c, uint64_t now_ms, const char *endpoint) {
+    if (!endpoint[0] || strcmp(endpoint, c->told) == 0) {
+        return;
+    }
+    bool moved = c->told[0] != '\0' || !client_has_address(c);
+    snprintf(c->told, sizeof(c->told), "%s", endpoint);
+    if (moved) {
+        log_info("the learner is at %s", endpoint);
+        go_to(c, now_ms, c->told);
+    }
+}
+
+void client_try_other(struct client *c, uint64_t now_ms) {
+    const char *endpoint = other_address(c);
+    if (endpoint != c->session.endpoint) {
+        go_to(c, now_ms, endpoint);
+    }
+}
+
+bool client_has_address(const struct client *c) {
+    return c->session.endpoint[0] != '\0';
+}
+
+// ---- messages ----
+
 bool client_on_tick(struct client *c, uint64_t now_ms) {
     unsigned duties = session_on_tick(&c->session, now_ms);
     if (duties & SESSION_WARN) {
         log_warn("%s", c->session.line);
     }
     if (duties & SESSION_REOPEN) {
-        c->port->reopen(c->port->arg, c->socket);
+        c->session.endpoint = other_address(c);
+        c->port->reopen(c->port->arg, c->socket, c->session.endpoint);
     }
     if (duties & SESSION_HELLO) {
         int rc = c->session.request_only ? send_policy_get(c) : send_hello(c);

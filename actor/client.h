@@ -25,7 +25,7 @@ struct client_identity {
     void (*exit_now)(void *arg);       // ends the process during a blocked call; NULL: it is not
     void *stop_arg;
     const char *endpoint;              // that answers StatusRequest; "": none
-    const char *modelserver, *learner; // endpoints; learner may be NULL
+    const char *modelserver, *learner; // endpoints; learner may be NULL: as the model server says
 };
 
 struct client {
@@ -35,6 +35,9 @@ struct client {
     const struct client_identity *who;
     enum wire_role role;
     uint64_t have_version; // for PolicyGet
+    // The learner's address, as the model server says; empty: not yet. It takes the place of
+    // who->learner when it changes, or where that does not answer.
+    char told[WIRE_STRING_MAX];
 };
 
 void client_init(struct client *c, enum port_socket socket, enum wire_role role,
@@ -44,6 +47,11 @@ bool client_on_tick(struct client *c, uint64_t now_ms);
 // Sets the run id and sends. 0, or a negative errno: retry later.
 int client_send(struct client *c, uint64_t now_ms, struct wire_msg *msg);
 bool client_up(const struct client *c);
+// The model server says that the learner answers at endpoint; empty: it does not know.
+void client_tell(struct client *c, uint64_t now_ms, const char *endpoint);
+// The learner does not answer as it should: tries the other address, if there are two.
+void client_try_other(struct client *c, uint64_t now_ms);
+bool client_has_address(const struct client *c);
 // Whether no message was sent for heartbeat_ms.
 bool client_silent(const struct client *c, uint64_t now_ms);
 bool client_stop_requested(const struct client *c);

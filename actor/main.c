@@ -101,7 +101,7 @@ static void on_garbage(void *arg, uint64_t now_ms, enum port_socket socket,
         refuse(app, from, code, text);
     } else {
         log_warn("refused a message from %s: %s",
-                 socket == PORT_LEARNER ? app->who.learner : app->who.modelserver, text);
+                 socket == PORT_LEARNER ? "the learner" : app->who.modelserver, text);
     }
 }
 

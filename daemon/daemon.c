@@ -154,7 +154,7 @@ static void open_socket(struct daemon *d, enum port_socket socket, const char *e
     if (rc && socket == PORT_OWN) {
         die(EXIT_CODE_UNAVAILABLE, "choose another --bind", "%s", err);
     }
-    if (rc == -EINVAL || rc == -ENAMETOOLONG) {
+    if ((rc == -EINVAL || rc == -ENAMETOOLONG) && !d->running) {
         die(EXIT_CODE_USAGE, "endpoints look like tcp://HOST:PORT or ipc://PATH", "%s", err);
     }
     if (rc) {
@@ -173,12 +173,11 @@ static void close_socket(struct daemon *d, enum port_socket socket) {
 }
 
 static void reopen_sockets(struct daemon *d) {
-    const char *const endpoints[] = {NULL, d->options.modelserver, d->options.learner};
     for (int i = PORT_MODELSERVER; i < PORT_SOCKET_COUNT; i++) {
         if (d->reopen[i]) {
             d->reopen[i] = false;
             close_socket(d, (enum port_socket)i);
-            open_socket(d, (enum port_socket)i, endpoints[i]);
+            open_socket(d, (enum port_socket)i, d->endpoints[i]);
         }
     }
 }
@@ -195,8 +194,9 @@ static int port_send(void *arg, enum port_socket socket, const struct net_peer *
 }
 
 // The core may call this while it handles a message of the very socket: the tick does it.
-static void port_reopen(void *arg, enum port_socket socket) {
+static void port_reopen(void *arg, enum port_socket socket, const char *endpoint) {
     struct daemon *d = arg;
+    snprintf(d->endpoints[socket], sizeof(d->endpoints[socket]), "%s", endpoint);
     d->reopen[socket] = true;
 }
 

@@ -60,7 +60,8 @@ struct daemon {
     struct loop_idle *idle;
     struct net *net;
     struct net_socket *sockets[PORT_SOCKET_COUNT];
-    bool reopen[PORT_SOCKET_COUNT]; // requested by the core, done by the tick
+    bool reopen[PORT_SOCKET_COUNT];                      // requested by the core, done by the tick
+    char endpoints[PORT_SOCKET_COUNT][NET_ENDPOINT_MAX]; // where to; not of the own one
     struct wire *wire;
     struct wire_msg msg; // the one that is being handled
     uint64_t stop_ms;    // of the first signal to stop

@@ -33,7 +33,7 @@ static const struct {
      offsetof(struct options, modelserver),
      "where spur-modelserver listens: tcp://HOST:PORT or ipc://PATH"},
     {"learner", "ENDPOINT", KIND_STRING, OPTION_LEARNER, offsetof(struct options, learner),
-     "where spur-learner gives out policies; an evaluator needs none"},
+     "where spur-learner gives out policies, if not where the model server says"},
     {"bind", "ENDPOINT", KIND_STRING, OPTION_BIND, offsetof(struct options, bind),
      "where to listen, for peers and for `spur status`"},
     {"evaluate", NULL, KIND_FLAG, OPTION_EVALUATE, offsetof(struct options, evaluate),

@@ -173,7 +173,7 @@ static void tick_session(struct learner *l, uint64_t now_ms) {
         log_warn("%s", l->session.line);
     }
     if (duties & SESSION_REOPEN) {
-        l->port.reopen(l->port.arg, PORT_MODELSERVER);
+        l->port.reopen(l->port.arg, PORT_MODELSERVER, l->who.modelserver);
     }
     if (duties & SESSION_HELLO) {
         send_hello(l, now_ms);

@@ -27,6 +27,17 @@ void hello_fill(struct wire_hello *hello, const struct hello_sender *sender) {
     }
 }
 
+void hello_endpoint(char out[WIRE_STRING_MAX], const struct wire_hello *h) {
+    static const char *const wildcards[] = {"tcp://0.0.0.0:", "tcp://[::]:"};
+    snprintf(out, WIRE_STRING_MAX, "%s", h->endpoint);
+    for (int i = 0; i < 2; i++) {
+        size_t n = strlen(wildcards[i]);
+        if (strncmp(h->endpoint, wildcards[i], n) == 0 && h->host[0]) {
+            snprintf(out, WIRE_STRING_MAX, "tcp://%.200s:%.8s", h->host, h->endpoint + n);
+        }
+    }
+}
+
 int hello_check(enum wire_refusal *code, char *text, size_t text_len, const struct wire_hello *h,
                 const struct hello_run *run) {
     if ((h->task[0] && strcmp(h->task, run->task) != 0) ||

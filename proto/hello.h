@@ -25,6 +25,9 @@ struct hello_sender {
 // to 0.
 void hello_fill(struct wire_hello *hello, const struct hello_sender *sender);
 
+// Where other processes reach the sender: its endpoint, with its host in place of a wildcard.
+void hello_endpoint(char out[WIRE_STRING_MAX], const struct wire_hello *hello);
+
 // The run that a Hello is for.
 struct hello_run {
     const char *task;

@@ -24,8 +24,8 @@ struct port {
     // full, retry later; another negative errno: the peer is gone.
     int (*send)(void *arg, enum port_socket socket, const struct net_peer *to,
                 const struct wire_msg *msg);
-    // Replaces the connection by a new one, shortly after the call.
-    void (*reopen)(void *arg, enum port_socket socket);
+    // Replaces the connection by a new one to endpoint (copied), shortly after the call.
+    void (*reopen)(void *arg, enum port_socket socket, const char *endpoint);
 };
 
 #endif

@@ -219,6 +219,15 @@ void session_restart(struct session *s, uint64_t now_ms) {
     }
 }
 
+void session_resend(struct session *s, uint64_t now_ms) {
+    s->text[0] = '\0';
+    s->pause_until_ms = 0;
+    s->heard_ms = now_ms;
+    if (s->state == SESSION_OPENING) {
+        begin_opening(s, now_ms);
+    }
+}
+
 void session_request(struct session *s, uint64_t now_ms) {
     CHECK(s->request_only);
     if (s->state == SESSION_UP) {

@@ -88,6 +88,8 @@ void session_sent(struct session *s, uint64_t now_ms, bool hello);
 // Sends Hello again on a working connection, because a message of the peer was lost. Messages
 // before the new Welcome are dropped as foreign.
 void session_restart(struct session *s, uint64_t now_ms);
+// The connection is replaced by one to another address: what is outstanding is sent again.
+void session_resend(struct session *s, uint64_t now_ms);
 // request_only: a request is due. No effect while one is outstanding.
 void session_request(struct session *s, uint64_t now_ms);
 // The reason for waiting, for the status; "" when up.

@@ -153,7 +153,8 @@ struct wire_credit {
     uint64_t random_steps;       // the first of them, with uniform random actions
     uint64_t min_policy_version; // oldest version that may act
     uint64_t newest_policy_version;
-    char reason[WIRE_STRING_MAX]; // reason for the limit, for the actor's status
+    char reason[WIRE_STRING_MAX];  // reason for the limit, for the actor's status
+    char learner[WIRE_STRING_MAX]; // where the learner answers PolicyGet; empty: not known
 };
 
 struct wire_episode {

@@ -71,7 +71,8 @@ _Static_assert((int)SPUR__ENVELOPE__BODY_STATES - BODY_FIRST == WIRE_TYPE_LAST,
     NUM(random_steps) \
     NUM(min_policy_version) \
     NUM(newest_policy_version) \
-    TEXT(reason)
+    TEXT(reason) \
+    TEXT(learner)
 #define EPISODE_FIELDS(NUM, ENUM, TEXT) \
     NUM(length) \
     NUM(episode_return) \

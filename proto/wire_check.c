@@ -220,6 +220,7 @@ int wire_check_form(const struct wire_msg *msg, char *err, size_t err_len) {
         RULE(form(v, "transitions.seq", msg->transitions.seq, 1, UINT64_MAX));
         return form_rows(v, &msg->transitions.rows);
     case WIRE_CREDIT:
+        RULE(text(v, "credit.learner", msg->credit.learner, true));
         return text(v, "credit.reason", msg->credit.reason, true);
     case WIRE_HEARTBEAT:
         return text(v, "heartbeat.waiting", msg->heartbeat.waiting, true);

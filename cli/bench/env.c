@@ -128,9 +128,10 @@ static int on_send(void *arg, enum port_socket socket, const struct net_peer *to
     return 0;
 }
 
-static void on_reopen(void *arg, enum port_socket socket) {
+static void on_reopen(void *arg, enum port_socket socket, const char *endpoint) {
     (void)arg;
     (void)socket;
+    (void)endpoint;
 }
 
 static void deliver(struct actor_bench *s, enum port_socket from, struct wire_msg *msg) {

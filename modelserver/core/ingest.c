@@ -281,6 +281,12 @@ void ingest_stored(struct ingest *in, uint64_t now_ms, struct store_batch *b, co
 
 // ---- credit ----
 
+void ingest_announce(struct ingest *in) {
+    for (int i = 0; i < in->actors_up; i++) {
+        outbox_queue(in->outbox, in->actor_up[i], PENDING_CREDIT);
+    }
+}
+
 static uint64_t unused(const struct peer *p) {
     return p->credit > p->rows_accepted ? p->credit - p->rows_accepted : 0;
 }

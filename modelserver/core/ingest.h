@@ -69,6 +69,8 @@ void ingest_refused_rows(struct ingest *in, struct peer *p, uint64_t seq, uint32
 // The answer of the store to one batch; err says why the commit failed.
 void ingest_stored(struct ingest *in, uint64_t now_ms, struct store_batch *b, const char *err);
 
+// The learner's address may have changed: the actors are told.
+void ingest_announce(struct ingest *in);
 // Shares credit among the connected actors, for `limit` real steps in all.
 void ingest_credit(struct ingest *in, uint64_t now_ms, uint64_t limit);
 // The connected actor with the most unused credit, or NULL, and how much.

@@ -8,6 +8,7 @@
 #include "common/base/log.h"
 #include "common/nn/hidden.h"
 #include "proto/epoch.h"
+#include "proto/hello.h"
 
 void learner_feed_init(struct learner_feed *f, const struct run_context *run, struct outbox *outbox,
                        struct counters *counters, const struct env_columns *env) {
@@ -33,6 +34,7 @@ bool learner_feed_hello(struct learner_feed *f, struct peer *p, const struct wir
     counters_add(f->counters, MS_model_rows_unconfirmed,
                  f->queue.model_rows_unconfirmed - unconfirmed);
     f->updates = h->updates;
+    hello_endpoint(f->endpoint, h);
     f->learner_version = epoch_version(p->incarnation, epoch_number(h->policy_version));
     f->grant = (struct wire_grant){0};
     return first;

@@ -22,11 +22,12 @@ struct learner_feed {
     const struct run_context *run;
     struct outbox *outbox;
     struct counters *counters;
-    const struct env_columns *env; // D_env
-    struct peer *learner;          // NULL: none yet
-    bool seen;                     // a learner joined since this process began
-    uint64_t learner_version;      // of its newest policy, as it reports; proto/epoch.h
-    uint64_t updates;              // U
+    const struct env_columns *env;  // D_env
+    struct peer *learner;           // NULL: none yet
+    bool seen;                      // a learner joined since this process began
+    char endpoint[WIRE_STRING_MAX]; // where it answers actors; empty: not known
+    uint64_t learner_version;       // of its newest policy, as it reports; proto/epoch.h
+    uint64_t updates;               // U
     struct wire_progress progress;
     struct wire_grant grant; // last one sent
     struct experience_queue queue;

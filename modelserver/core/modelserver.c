@@ -145,6 +145,7 @@ static void on_hello(struct modelserver *ms, uint64_t now_ms, const struct net_p
             peer_gone(ms, ms->feed.learner, WIRE_PEER_LEFT); // its messages are refused from now on
         }
         bool first = learner_feed_hello(&ms->feed, p, hello);
+        ingest_announce(&ms->ingest);
         rollouts_hello(&ms->rollouts, hello->states);
         if (hello->model_rows == 0) {
             rollouts_empty_fill(&ms->rollouts);
@@ -201,6 +202,7 @@ static void fill_message(struct modelserver *ms, struct peer *p, enum pending pe
     case PENDING_CREDIT:
         msg->type = WIRE_CREDIT;
         ingest_fill_credit(&ms->ingest, p, newest, &msg->credit);
+        memcpy(msg->credit.learner, ms->feed.endpoint, sizeof(msg->credit.learner));
         core_steps_allowed(ms, msg->credit.reason, sizeof(msg->credit.reason));
         p->policy_announced = newest;
         break;

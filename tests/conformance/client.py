@@ -219,6 +219,7 @@ class Actor(Peer):
     def __init__(self, env, server, learner, name, incarnation=0):
         super().__init__(server, ROLE_ACTOR, name, incarnation, obs_dim=env.obs_dim, act_dim=env.act_dim)
         self.env, self.learner, self.learner_dealer = env, learner, None
+        self.told = b""  # where the learner is, as the server says
         self.welcome, self.credit, self.policy = {}, {}, None
         self.made, self.obs, self.length = [], None, 0  # rows of this incarnation; the episode
         self.rows_max = math.inf                        # makes no more rows than these
@@ -240,6 +241,7 @@ class Actor(Peer):
     def on_message(self, kind, body):
         if kind == CREDIT:
             self.credit = body
+            self.on_learner(body.get(6, b""))
         elif kind == ACK:
             now, repeated = time.monotonic(), body[1] if 1 in body else 0
             if repeated == self.acked and self.cursor > self.acked + 1 and now - self.rewound_at > self.heartbeat_s:
@@ -334,6 +336,12 @@ class Actor(Peer):
         super().leave()
 
     # ---- policies ----
+
+    def on_learner(self, told):
+        if told and told != self.told:
+            if self.told or not self.learner:
+                self.learner, self.learner_dealer = told.decode(), None
+            self.told = told
 
     def get_policy(self):
         have, now = self.policy.version if self.policy else 0, time.monotonic()

@@ -308,6 +308,7 @@ void wire_sample(struct wire_msg *msg, enum wire_type type) {
         msg->credit.min_policy_version = 974;
         msg->credit.newest_policy_version = 975;
         text(msg->credit.reason, "the learner is behind");
+        text(msg->credit.learner, "tcp://trainer:7001");
         break;
     case WIRE_EPISODE:
         msg->episode.length = 1000;

@@ -283,6 +283,41 @@ def wrong_messages_are_refused_and_others_go_on(stage):
 
 # ---- a whole run ----
 
+def a_learner_at_another_address(stage):
+    """It is killed and started elsewhere, twice, with no checkpoint: its versions begin at 1. spur's own actor and this client go on
+    with its policies, and never with an older one."""
+    sets = {**PROMPT, "run.steps": 1000000, "run.explore_steps": 50, "eval.every_steps": 1000000}
+    processes, where, run_dir = daemons(stage, sets, learner=True)
+    server, config = where["modelserver"], stage.path("config.yaml")
+    stage.start("spur-actor", "--modelserver", server, "--learner", where["learner"], "--id", "spurs")
+    actor = Actor(Count(), server, where["learner"], "own")
+    seen = [0]
+
+    def epoch():
+        version = actor.policy.version if actor.policy else 0
+        check(version >= seen[0], f"policy {version:x} after {seen[0]:x}")
+        seen[0] = version
+        return version >> 32
+
+    for start in (1, 2, 3):
+        actor.run(lambda start=start: epoch() == start, 60)
+        state = []
+
+        def spurs(start=start, state=state):
+            state[:] = [line_of(stage, server, "spurs")]
+            actor.work()
+            return state[0].get("policy_epoch") == start
+
+        wait_for(f"spur's actor, {state}", spurs, 60)
+        if start == 3:
+            break
+        processes[-1].kill()
+        end(processes[-1], 10)
+        at = f"ipc://{stage.sockets}/elsewhere-{start}"
+        processes.append(stage.start("spur-learner", "--config", config, "--run-dir", run_dir, "--bind", at, "--modelserver", server))
+    check(actor.learner == f"ipc://{stage.sockets}/elsewhere-2", f"{actor.learner}")
+
+
 def a_run_without_spurs_own_actors(stage):
     """A task that only its configuration describes. Lockstep: one step at a time, each with the policy that resulted
     from the previous row. In the middle the model server is silent for longer than lost_after_ms."""
@@ -341,4 +376,4 @@ def the_policy_gives_pytorchs_numbers(_):
 
 
 main(the_policy_gives_pytorchs_numbers, rows_are_stored_once, heard_lost_and_left, wrong_messages_are_refused_and_others_go_on,
-     a_run_without_spurs_own_actors)
+     a_learner_at_another_address, a_run_without_spurs_own_actors)

@@ -678,6 +678,31 @@ faults(
      "store_readers"),
 )
 faults(
+    "actor/client.c",
+    ("a-moved-learner-is-not-followed",
+     "bool moved = c->told[0] != '\\0' ||",
+     "bool moved = c->told[1] == '\\0' ||",
+     "actor_learner"),
+    ("a-silent-learner-is-asked-for-ever",
+     "c->session.endpoint = other_address(c);",
+     "",
+     "actor_learner"),
+)
+faults(
+    "actor/actor.c",
+    ("a-replaced-learner-is-asked-for-ever",
+     "now_ms - a->policy_late_ms >= a->learner.session.lost_after_ms",
+     "now_ms < a->policy_late_ms",
+     "actor_learner"),
+)
+faults(
+    "modelserver/core/modelserver.c",
+    ("actors-are-not-told",
+     "ingest_announce(&ms->ingest);",
+     "",
+     "modelserver_learner"),
+)
+faults(
     "modelserver/core/watchdog.c",
     ("a-standstill-is-not-seen",
      "still_ms >= w->stuck_ms ? still_ms : 0",

@@ -133,9 +133,11 @@ static int world_send(void *arg, enum port_socket socket, const struct net_peer 
     return 0;
 }
 
-static void world_reopen(void *arg, enum port_socket socket) {
+static void world_reopen(void *arg, enum port_socket socket, const char *endpoint) {
     struct world *w = arg;
-    (void)socket;
+    if (socket == PORT_LEARNER) {
+        w->learner_at = endpoint;
+    }
     w->reopened++;
 }
 
@@ -277,6 +279,7 @@ void credit(struct world *w, uint64_t allowed, uint64_t random, uint64_t min_ver
                                       .min_policy_version = min_version,
                                       .newest_policy_version = newest};
     snprintf(msg.credit.reason, sizeof(msg.credit.reason), "the learner is behind");
+    snprintf(msg.credit.learner, sizeof(msg.credit.learner), "%s", w->told ? w->told : "");
     hear(w, PORT_MODELSERVER, &msg);
 }
 

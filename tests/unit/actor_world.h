@@ -42,6 +42,8 @@ struct world {
     int count;
     bool deaf; // sockets accept nothing
     int reopened;
+    const char *learner_at; // of the last connection to a learner; NULL: as given
+    const char *told;       // the learner's address in credits; NULL: none
     struct port port;
     struct client_identity who;
     struct actor *actor;

@@ -50,6 +50,7 @@ static int world_send(void *arg, enum port_socket socket, const struct net_peer 
         s->c = m->credit.min_policy_version;
         s->d = m->credit.newest_policy_version;
         snprintf(s->text, sizeof(s->text), "%.60s", m->credit.reason);
+        snprintf(s->learner, sizeof(s->learner), "%.60s", m->credit.learner);
     } else if (m->type == WIRE_EXPERIENCE) {
         s->a = m->experience.kind;
         s->b = m->experience.rows.rows;
@@ -325,6 +326,8 @@ void world_hello(struct world *w, uint8_t peer, enum wire_role role, const char 
                  uint64_t incarnation) {
     struct wire_msg msg = {.type = WIRE_HELLO, .hello = {.role = role, .incarnation = incarnation}};
     snprintf(msg.hello.id, sizeof(msg.hello.id), "%s", id);
+    snprintf(msg.hello.host, sizeof(msg.hello.host), "here");
+    snprintf(msg.hello.endpoint, sizeof(msg.hello.endpoint), "%s", w->endpoint ? w->endpoint : "");
     if (role == WIRE_ROLE_LEARNER) {
         msg.hello.updates = w->updates;
         msg.hello.policy_version = world_version(w);

@@ -19,6 +19,7 @@ struct sent {
     enum wire_type type;
     uint64_t a, b, c, d;
     char text[64];
+    char learner[64]; // of Credit
 };
 
 // The peers of the tests: the only byte of their routing ids.
@@ -33,7 +34,8 @@ struct world {
     char dir[64];
     uint64_t now;
     uint64_t run_id;
-    bool rejoins; // the Hello that is sent is not the first of its process
+    const char *endpoint; // of the next Hellos; NULL: none
+    bool rejoins;         // the Hello that is sent is not the first of its process
 
     struct sent *sent;
     int sent_count;

@@ -49,7 +49,8 @@ static int send_message(void *arg, enum port_socket socket, const struct net_pee
     return keep(r, false, msg);
 }
 
-static void reopen(void *arg, enum port_socket socket) {
+static void reopen(void *arg, enum port_socket socket, const char *endpoint) {
+    assert_string_equal(endpoint, "ipc://server");
     assert_int_equal(socket, PORT_MODELSERVER);
     ((struct rig *)arg)->reopened++;
 }

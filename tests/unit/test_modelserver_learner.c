@@ -273,6 +273,23 @@ static void a_replaced_learner_is_fenced(void **state) {
     expect_refusal(22, WIRE_REFUSED_SCHEMA, true);
 }
 
+static void actors_are_told_where_the_learner_is(void **state) {
+    (void)state;
+    world_meet_actor(&w);
+    assert_string_equal(world_last(&w, ACTOR, WIRE_CREDIT)->learner, "");
+    static const char *const given[] = {"ipc:///a", "tcp://0.0.0.0:7001", "tcp://[::]:7002"};
+    static const char *const told[] = {"ipc:///a", "tcp://here:7001", "tcp://here:7002"};
+    for (int i = 0; i < 3; i++) {
+        w.endpoint = given[i];
+        w.seen = w.sent_count;
+        world_hello(&w, (uint8_t)(LEARNER + i), WIRE_ROLE_LEARNER, "learner", 0);
+        assert_string_equal(world_next(&w, ACTOR, WIRE_CREDIT)->learner, told[i]);
+    }
+    w.endpoint = NULL;
+    world_hello(&w, OTHER, WIRE_ROLE_ACTOR, "actor-1", 0); // later ones too
+    assert_string_equal(world_last(&w, OTHER, WIRE_CREDIT)->learner, "tcp://here:7002");
+}
+
 static void the_feed_keeps_its_window(void **state) {
     (void)state;
     world_meet_learner(&w);
@@ -405,6 +422,7 @@ int main(void) {
         RATIO(versions_never_go_back),
         LOCKSTEP(versions_never_go_back),
         RATIO(a_replaced_learner_is_fenced),
+        RATIO(actors_are_told_where_the_learner_is),
         RATIO(the_feed_keeps_its_window),
         LOCKSTEP(lockstep_without_a_model),
         RATIO(ratio_without_a_model),
