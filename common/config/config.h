@@ -162,6 +162,7 @@ struct config {
         int retain;                  // distribution rollouts that D_states keeps
         uint64_t warm_start_updates; // after the first training of the ensemble
         int critic_updates;          // of the critics alone, after each training
+        double policy_tau;           // rate of the averaged policy, which is published
     } dhmbpo;
     struct {
         uint64_t every_steps;

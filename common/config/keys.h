@@ -194,6 +194,9 @@
       "updates at the end of exploration, before pacing.updates_per_step applies")                 \
     X(dhmbpo, critic_updates, INT, "64", 0, 1e5, "updates",                                        \
       "updates of the critics alone after each training of the ensemble")                          \
+    X(dhmbpo, policy_tau, F64, "1", 1e-6, 1, "",                                                   \
+      "rate per update of the average of the policy's parameters, which actors and evaluations "   \
+      "receive; 1: the policy itself")                                                             \
     X(eval, every_steps, U64, "1000", 1, 1e9, "steps", "real steps between two evaluations")       \
     X(eval, episodes, INT, "10", 1, 1024, "episodes", "deterministic episodes per evaluation")     \
     X(eval, steps_max, U64, "10000", 1, 1e9, "steps",                                              \

@@ -18,6 +18,7 @@
 
 static void lay_out_state(struct dhmbpo *d, struct parts *parts) {
     d->policy_params = parts_take(parts, d->policy_n);
+    d->policy_average = parts_take(parts, d->policy_n);
     d->policy_m = parts_take(parts, d->policy_n);
     d->policy_v = parts_take(parts, d->policy_n);
     d->critic_params = parts_take(parts, d->critic_n);
@@ -91,6 +92,7 @@ void dhmbpo_init(struct dhmbpo *d, const struct dhmbpo_config *config) {
     lay_out(d);
     struct rng rng = rng_make(config->rollout.seed, RNG_POLICY_INIT, 0);
     policy_init(d->policy_params, &config->rollout.policy, &rng);
+    memcpy(d->policy_average, d->policy_params, d->policy_n * sizeof(float));
     rng = rng_make(config->rollout.seed, RNG_CRITIC_INIT, 0);
     critic_init(d->critic_params, &d->critic, &rng);
     zero_last_layer(d->critic_params, &d->critic);
@@ -348,8 +350,9 @@ static void update_policy(struct dhmbpo_metrics *metrics, struct round *round) {
     thread_team_run(d->team, gradient_part, round, DHMBPO_PARTS);
     double norm = sum_gradient(d);
     gather_metrics(metrics, round, norm);
-    adam_step(d->policy_params, d->policy_m, d->policy_v, d->policy_gradient, d->policy_n,
-              &d->policy_adam, 0, round->t);
+    adam_polyak_step(d->policy_params, d->policy_m, d->policy_v, d->policy_average,
+                     d->policy_gradient, d->policy_n, &d->policy_adam, 0,
+                     (float)d->config.policy_tau, round->t);
     float gradient = (float)(metrics->entropy - d->config.target_entropy);
     adam_step(&d->alpha[0], &d->alpha[1], &d->alpha[2], &gradient, 1, &d->temperature_adam, 0,
               round->t);
@@ -407,6 +410,7 @@ void dhmbpo_change_units(struct dhmbpo *d, const float *from, const float *to,
     const struct policy *p = &d->config.rollout.policy;
     const struct critic *c = &d->critic;
     change_inputs(d->policy_params, &p->net, from, to, p->obs_dim);
+    change_inputs(d->policy_average, &p->net, from, to, p->obs_dim);
     for (int k = 0; k < c->count; k++) {
         change_inputs(d->critic_params + critic_offset(c, k), &c->net, from, to, p->obs_dim);
         change_inputs(d->critic_target + critic_offset(c, k), &c->net, from, to, p->obs_dim);
@@ -422,6 +426,7 @@ void dhmbpo_start_units(struct dhmbpo *d, const float *observations) {
     const struct policy *p = &d->config.rollout.policy;
     int constant = p->obs_dim - reparam_moving(observations, p->obs_dim);
     reparam_fresh_inputs(d->policy_params, &p->net, constant);
+    memcpy(d->policy_average, d->policy_params, d->policy_n * sizeof(float));
     for (int k = 0; k < d->critic.count; k++) {
         reparam_fresh_inputs(d->critic_params + critic_offset(&d->critic, k), &d->critic.net,
                              constant);

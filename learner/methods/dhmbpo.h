@@ -10,6 +10,7 @@
 //   policy    L of training_rollout.h, with Q the mean of the critics just updated
 //   alpha     -log_alpha mean(log pi_0 + target_entropy)
 //   targets   Q' = (1 - tau) Q' + tau Q, every update
+//   average   of the policy's parameters, at a rate of policy_tau an update: what is published
 //
 // A critic's network f gives Q = c + w f, with c and w the centre and half the width of the bounds
 // of values. Bounds follow what the training rollouts earn, at a rate of 3e-4 an update:
@@ -43,7 +44,7 @@ struct dhmbpo_config {
     int critics;
     double learning_rate, critic_learning_rate, temperature_learning_rate;
     double gradient_norm_max; // of the policy's gradient; 0: no limit
-    double tau, target_entropy, initial_temperature;
+    double tau, policy_tau, target_entropy, initial_temperature;
 };
 
 // What an update is made from; borrowed.
@@ -73,7 +74,7 @@ struct dhmbpo {
     size_t policy_n, critic_n;
 
     // The state, in one block of memory.
-    float *policy_params, *policy_m, *policy_v;
+    float *policy_params, *policy_average, *policy_m, *policy_v;
     float *critic_params, *critic_target, *critic_m, *critic_v;
     float *alpha;   // log alpha, then its two moments
     float *numbers; // (DHMBPO_NUMBERS)

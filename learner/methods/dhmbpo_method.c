@@ -49,6 +49,7 @@ struct dhmbpo_config dhmbpo_method_config(const struct config *c, const struct t
         .temperature_learning_rate = sac.temperature_learning_rate,
         .gradient_norm_max = sac.gradient_norm_max,
         .tau = sac.tau,
+        .policy_tau = c->dhmbpo.policy_tau,
         .target_entropy = sac.target_entropy,
         .initial_temperature = sac.initial_temperature,
     };
@@ -94,7 +95,7 @@ static void destroy(void *self) {
 static struct method_policy policy(const void *self) {
     const struct dhmbpo_method *m = self;
     const struct policy *p = &m->dhmbpo.config.rollout.policy;
-    reparam_fold_policy(m->policy, p, m->dhmbpo.policy_params, scaling_observations(&m->scaling));
+    reparam_fold_policy(m->policy, p, m->dhmbpo.policy_average, scaling_observations(&m->scaling));
     return (struct method_policy){.shape = p, .params = m->policy};
 }
 
@@ -105,6 +106,7 @@ static int blocks(const void *self, struct method_block out[METHOD_BLOCKS_MAX]) 
     unsigned of_policy = METHOD_PART_POLICY, of_critics = METHOD_PART_CRITICS;
     const struct method_block all[] = {
         {"policy", d->policy_params, p, of_policy, p, NULL},
+        {"policy.average", d->policy_average, p, of_policy, p, NULL},
         {"policy.adam_m", d->policy_m, p, of_policy, 0, NULL},
         {"policy.adam_v", d->policy_v, p, of_policy, 0, NULL},
         {"critic", d->critic_params, c, of_critics, c, NULL},

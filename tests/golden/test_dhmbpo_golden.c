@@ -59,6 +59,7 @@ static struct dhmbpo_config config_of(int threads) {
         .temperature_learning_rate = 1e-3,
         .gradient_norm_max = 0.02,
         .tau = 0.05,
+        .policy_tau = 0.25,
         .target_entropy = -1.5,
         .initial_temperature = ALPHA};
 }
@@ -115,6 +116,7 @@ static struct dhmbpo_metrics update(struct dhmbpo *d, int threads) {
     struct dynamics dynamics = {0};
     set_dynamics(&dynamics, &config.rollout.ensemble);
     golden_copy(d->policy_params, "dhmbpo.policy", d->policy_n);
+    golden_copy(d->policy_average, "dhmbpo.policy", d->policy_n);
     golden_copy(d->critic_params, "dhmbpo.critic", d->critic_n);
     golden_copy(d->critic_target, "dhmbpo.critic.target", d->critic_n);
     golden_copy(observations, "dhmbpo.observations", 2 * O);
@@ -148,6 +150,13 @@ static void test_update(void **state) {
     golden_expect("dhmbpo.gradient", d.policy_gradient, d.policy_n, TOLERANCE);
     expect_metrics(&metrics);
     free(gradient);
+    float *before = xfloats(d.policy_n);
+    golden_copy(before, "dhmbpo.policy", d.policy_n);
+    for (size_t i = 0; i < d.policy_n; i++) {
+        float average = 0.75f * before[i] + 0.25f * d.policy_params[i];
+        assert_true(fabsf(d.policy_average[i] - average) < 1e-6f);
+    }
+    free(before);
     dhmbpo_deinit(&d);
 }
 

@@ -1365,6 +1365,14 @@ faults(
 )
 faults(
     "learner/methods/dhmbpo.c",
+    ("averaged-policy-in-old-units",
+     "change_inputs(d->policy_average, &p->net, from, to, p->obs_dim);",
+     "",
+     "training_rollout"),
+    ("averaged-policy-at-critics-rate",
+     "(float)d->config.policy_tau, round->t);",
+     "(float)d->config.tau, round->t);",
+     "dhmbpo_golden"),
     ("dhmbpo-bounds-without-zero",
      "fmin(least, 0) - entropy",
      "least - entropy",

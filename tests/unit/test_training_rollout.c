@@ -233,6 +233,7 @@ static void new_units_change_nothing(void **state) {
     critic_init(d.critic_params, &d.critic, &rng); // not zero in the last layer
     d.numbers[DHMBPO_LOWER] = -10;
     d.numbers[DHMBPO_UPPER] = 30;
+    memcpy(d.policy_average, d.policy_params, d.policy_n * sizeof(float));
     roll(5);
     struct training_rollout_step *s = &d.rollout.step[0];
     float act[B * A], q[B], x[B * (O + A)];
@@ -243,6 +244,7 @@ static void new_units_change_nothing(void **state) {
     critic_infer(q, scratch, &d.critic, d.critic_params, 1, x, B);
     dhmbpo_change_units(&d, observations, to, before, after);
     memcpy(observations, to, sizeof(to));
+    assert_memory_equal(d.policy_average, d.policy_params, d.policy_n * sizeof(float));
     roll(5);
     double lower = 40 + 3 * (double)d.numbers[DHMBPO_LOWER];
     double upper = 40 + 3 * (double)d.numbers[DHMBPO_UPPER];
