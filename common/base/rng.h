@@ -45,6 +45,7 @@ enum rng_use {
     RNG_TRAINING_NEXT,     // noise of next states
     RNG_TRAINING_MEMBER,   // members of the tiles
     RNG_TRAINING_END,      // whether a head ends a row
+    RNG_MODEL_DROPOUT,     // sub = training step * 32 + member
 };
 
 // A position in a stream: a plain value.

@@ -28,8 +28,8 @@
 #define C_TYPE_LIST struct config_list
 #define C_TYPE_NAME                                                                                \
     enum method_id : 1, enum pacing_mode : 1, enum pacing_training : 1, enum task_termination : 1, \
-        enum model_targets : 1,                                                                    \
-        enum model_stop : 1, enum explore_noise : 1, enum sac_activation : 1, enum compute_kernels
+        enum model_targets : 1, enum model_stop : 1, enum explore_noise : 1,                       \
+        enum sac_activation : 1, enum compute_kernels
 #define ASSERT_TYPE(section, key, kind, ...)                                                       \
     _Static_assert(_Generic(((struct config *)0)->section.key, C_TYPE_##kind : 1, default : 0),    \
                    #section "." #key " is not a " #kind);

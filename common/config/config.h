@@ -111,12 +111,14 @@ struct config {
         enum pacing_mode mode;
         double updates_per_step; // G, the update-to-data ratio
         enum pacing_training training;
-        uint64_t slack_steps;    // ratio: real steps that acting or learning may be ahead
+        uint64_t slack_steps; // ratio: real steps that acting or learning may be ahead
     } pacing;
     struct {
         int members, elites;             // 7, 5
         int hidden_width, hidden_layers; // 200, 4
         struct config_list hidden;       // widths of the hidden layers, instead; or none
+        bool layer_norm;                 // of the members
+        struct config_list dropout;      // rates of the hidden layers, from the first; or none
         double learning_rate;            // Adam
         struct config_list weight_decay; // one per layer, hidden_layers + 1 values
         int batch_size;                  // of a member

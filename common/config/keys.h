@@ -103,6 +103,11 @@
     X(model, hidden, LIST, "[]", 1, 4096, "units",                                                 \
       "widths of the hidden layers of a member, from the first; empty: hidden_layers of "          \
       "hidden_width")                                                                              \
+    X(model, layer_norm, BOOL, "false", 0, 0, "",                                                  \
+      "members normalise the inputs of their layers after the first (layer normalisation)")        \
+    X(model, dropout, LIST, "[]", 0, 0.9, "",                                                      \
+      "share of the outputs of each hidden layer, from the first, that a gradient step sets to 0;" \
+      " layers that are not listed: 0")                                                            \
     X(model, learning_rate, F64, "0.001", 1e-8, 1, "", "learning rate of Adam for the ensemble")   \
     X(model, weight_decay, LIST, "[2.5e-5, 5e-5, 7.5e-5, 7.5e-5, 1e-4]", 0, 1, "",                 \
       "L2 coefficient of the weights of each layer, hidden_layers + 1 values")                     \

@@ -11,7 +11,7 @@
 
 // The keys, for messages and docs.
 #define CONFIG_CHANGEABLE_BUDGET                                                                   \
-    "run.steps, run.actors, run.envs_per_actor, run.stop_when_solved, "                    \
+    "run.steps, run.actors, run.envs_per_actor, run.stop_when_solved, "                            \
     "run.stuck_*, task.env_timeout_s,"
 #define CONFIG_CHANGEABLE_REST "explore.*, eval.*, checkpoint.*, network.*, compute.*"
 #define CONFIG_CHANGEABLE_TEXT CONFIG_CHANGEABLE_BUDGET " " CONFIG_CHANGEABLE_REST

@@ -258,6 +258,10 @@ int config_check(const struct config *c, char *err, size_t err_len) {
                          "the hidden layers (model.hidden, or model.hidden_layers) + 1 = %d",
                          c->model.weight_decay.n, decays);
     }
+    if (c->model.dropout.n >= decays) {
+        return error_set(err, err_len, -1, "model.dropout has %d values for %d hidden layers",
+                         c->model.dropout.n, decays - 1);
+    }
     if (c->network.lost_after_ms < 2 * c->network.heartbeat_ms) {
         return error_set(err, err_len, -1,
                          "network.lost_after_ms is %llu; it must be at least twice "

@@ -186,11 +186,12 @@ static float output_loss(float *mse, float *d_max, float *d_min, const struct wo
 }
 
 void ensemble_member_forward(float *scratch, const struct ensemble *e, const float *params,
-                             int member, const float *x, int B) {
+                             int member, const float *x, int B, const struct mlp_dropout *dropout) {
     CHECK(B > 0);
     CHECK(member >= 0 && member < e->members);
     struct workspace s = workspace_at(scratch, e, B);
-    mlp_forward(s.out, s.net, &e->net, params + ensemble_member_offset(e, member), x, B);
+    mlp_forward_dropout(s.out, s.net, &e->net, params + ensemble_member_offset(e, member), x, B,
+                        dropout);
 }
 
 float ensemble_member_output(float *mse, float *d_bounds, float *scratch, const struct ensemble *e,
@@ -222,7 +223,7 @@ float ensemble_member_loss(float *mse, float *dparams, float *scratch, const str
                            const float *weight, int B) {
     const size_t offset = ensemble_member_offset(e, member);
     struct workspace s = workspace_at(scratch, e, B);
-    ensemble_member_forward(scratch, e, params, member, x, B);
+    ensemble_member_forward(scratch, e, params, member, x, B, NULL);
     float loss = ensemble_member_output(mse, dparams + ensemble_max_logvar_offset(e), scratch, e,
                                         params, y, weight, B);
     mlp_backward(NULL, dparams + offset, s.net, &e->net, params + offset, s.out, B);

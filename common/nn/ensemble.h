@@ -61,9 +61,10 @@ float ensemble_member_loss(float *mse, float *dparams, float *scratch, const str
 // ensemble_member_loss in three stages, for concurrent training of members. Only `output` reads the
 // bounds, which change when all members are done with a step; only `adam` writes params, and there
 // only the member's network (see mlp_backward_adam). Call them in this order with the same scratch,
-// params and B. d_bounds (2 T), the gradient of max_logvar then min_logvar, is added to.
+// params and B. d_bounds (2 T), the gradient of max_logvar then min_logvar, is added to. dropout:
+// NULL without.
 void ensemble_member_forward(float *scratch, const struct ensemble *e, const float *params,
-                             int member, const float *x, int B);
+                             int member, const float *x, int B, const struct mlp_dropout *dropout);
 float ensemble_member_output(float *mse, float *d_bounds, float *scratch, const struct ensemble *e,
                              const float *params, const float *y, const float *weight, int B);
 void ensemble_member_adam(const struct mlp_adam *a, float *params, float *scratch,

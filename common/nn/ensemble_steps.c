@@ -95,7 +95,11 @@ static void step_member(struct ensemble_steps *s, int worker, int member, uint32
     int B = t->batch(t->arg, w->x, w->y, member, step);
     CHECK(B <= s->batch_max);
     thread_team_wait(s->team, worker, &s->member_steps[member], step);
-    ensemble_member_forward(w->scratch, e, t->params, member, w->x, B);
+    uint64_t number = (t->t + step) * ENSEMBLE_MEMBERS_MAX + (uint64_t)member;
+    const struct mlp_dropout dropout = {.rate = t->dropout,
+                                        .rng = rng_make(t->seed, RNG_MODEL_DROPOUT, number)};
+    ensemble_member_forward(w->scratch, e, t->params, member, w->x, B,
+                            t->dropout ? &dropout : NULL);
     thread_team_wait(s->team, worker, &s->bounds_steps, step);
     memset(d_bounds, 0, 2 * (size_t)e->target_dim * sizeof(float));
     ensemble_member_output(NULL, d_bounds, w->scratch, e, t->params, w->y, t->weight, B);

@@ -22,7 +22,10 @@ struct mlp_hidden hidden_of_sac(const struct config *c) {
 }
 
 struct mlp_hidden hidden_of_model(const struct config *c) {
-    return make(&c->model.hidden, c->model.hidden_width, c->model.hidden_layers, ACTIVATION_SILU);
+    struct mlp_hidden hidden =
+        make(&c->model.hidden, c->model.hidden_width, c->model.hidden_layers, ACTIVATION_SILU);
+    hidden.layer_norm = c->model.layer_norm;
+    return hidden;
 }
 
 struct ensemble ensemble_of_config(const struct config *c, int obs_dim, int act_dim) {

@@ -161,19 +161,45 @@ void mlp_layer_forward(float *output, float *slopes, const struct mlp *m, int la
     }
 }
 
-void mlp_forward(float *y, float *scratch, const struct mlp *m, const float *params, const float *x,
-                 int B) {
+// n outputs of a hidden layer and their slopes. Between two that are dropped lies a geometrically
+// distributed number of others.
+static void drop_outputs(float *output, float *slopes, size_t n, float rate, struct rng *rng) {
+    float scale = 1 / (1 - rate);
+    for (size_t i = 0; i < n; i++) {
+        output[i] *= scale;
+        slopes[i] *= scale;
+    }
+    double kept = log1p(-(double)rate);
+    double at = floor(log(1 - rng_uniform(rng)) / kept);
+    for (; at < (double)n; at += 1 + floor(log(1 - rng_uniform(rng)) / kept)) {
+        output[(size_t)at] = 0;
+        slopes[(size_t)at] = 0;
+    }
+}
+
+void mlp_forward_dropout(float *y, float *scratch, const struct mlp *m, const float *params,
+                         const float *x, int B, const struct mlp_dropout *dropout) {
+    CHECK(!dropout || m->activation == ACTIVATION_SILU);
+    struct rng rng = dropout ? dropout->rng : (struct rng){0};
     gemm_from_rows(scratch, x, m->dims[0], B);
     for (int l = 0; l < m->layers; l++) {
         float *output = scratch + input_offset(m, l + 1, B);
-        mlp_layer_forward(output, output + layout_floats(m->dims[l + 1], B), m, l, params,
-                          scratch + input_offset(m, l, B), B);
+        float *slopes = output + layout_floats(m->dims[l + 1], B);
+        mlp_layer_forward(output, slopes, m, l, params, scratch + input_offset(m, l, B), B);
+        if (dropout && l + 1 < m->layers && dropout->rate[l] > 0) {
+            drop_outputs(output, slopes, layout_floats(m->dims[l + 1], B), dropout->rate[l], &rng);
+        }
         if (m->layer_norm && l + 1 < m->layers) {
             elementwise_layer_norm(output, scratch + inverse_offset(m, l + 1, B), m->dims[l + 1],
                                    B);
         }
     }
     gemm_to_rows(y, scratch + input_offset(m, m->layers, B), m->dims[m->layers], B);
+}
+
+void mlp_forward(float *y, float *scratch, const struct mlp *m, const float *params, const float *x,
+                 int B) {
+    mlp_forward_dropout(y, scratch, m, params, x, B, NULL);
 }
 
 // Layers alternate between two buffers.

@@ -59,6 +59,16 @@ void mlp_init_truncated(float *params, const struct mlp *m, struct rng *rng);
 void mlp_forward(float *y, float *scratch, const struct mlp *m, const float *params, const float *x,
                  int B);
 
+// Dropout of the hidden layers' outputs while a network is trained (Srivastava et al. 2014): each
+// output is 0 with probability rate, and divided by 1 - rate otherwise. With SiLU only.
+struct mlp_dropout {
+    const float *rate; // (layers - 1) of each hidden layer, in [0, 1)
+    struct rng rng;    // which outputs are 0
+};
+// mlp_forward, with dropout unless it is NULL. The backward pass takes it into account.
+void mlp_forward_dropout(float *y, float *scratch, const struct mlp *m, const float *params,
+                         const float *x, int B, const struct mlp_dropout *dropout);
+
 // Inference only: keeps nothing for a backward pass. B may be any number; rows are processed in
 // blocks of MLP_INFER_ROWS, so that activations stay in the cache and scratch for one block is
 // enough.

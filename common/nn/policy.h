@@ -54,7 +54,6 @@ size_t policy_sample_scratch(const struct policy *p, int B);
 void policy_sample_forward(float *act, float *log_prob, float *scratch, const struct policy *p,
                            const float *output, const float *noise, int B);
 void policy_sample_backward(float *d_output, float *scratch, const struct policy *p,
-                            const float *noise, const float *d_act, const float *d_log_prob,
-                            int B);
+                            const float *noise, const float *d_act, const float *d_log_prob, int B);
 
 #endif

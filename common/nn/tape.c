@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 // With weights the tape has a matrix for all strips of each layer's input, slopes (SiLU) and
 // gradient dz, so that a range of strips is one batch. Without, a strip's slopes (SiLU) or outputs
-// (ReLU) lie together.
+// (ReLU) lie together; with layer norm each is followed by the normalised outputs and the inverses.
 #include "common/nn/tape.h"
 
 #include "common/base/check.h"
+#include "common/nn/elementwise.h"
 #include "common/nn/gemm.h"
 #include "common/nn/mlp_layer.h"
 
@@ -33,6 +34,16 @@ static size_t hidden_width(const struct tape_shape *s) {
     return width;
 }
 
+// Floats of a strip before those of layer l > 0; without weights.
+static size_t kept_before(const struct tape_shape *s, int layer) {
+    size_t floats = 0;
+    for (int l = 1; l < layer; l++) {
+        size_t width = layout_offset(s->net.dims[l], 1);
+        floats += s->net.layer_norm ? 2 * width + layout_offset(1, 1) : width;
+    }
+    return floats;
+}
+
 // The input of layer l of a strip; with weights.
 static float *input_at(const float *tape, const struct tape_shape *s, int layer, int strip) {
     return (float *)tape + matrices_before(s, layer) + layout_offset(s->net.dims[layer], strip);
@@ -45,11 +56,17 @@ static float *saved_at(const float *tape, const struct tape_shape *s, int layer,
         return input_at(tape, s, layer, strip) +
                (silu ? strip_floats(s, s->net.dims[layer]) : (size_t)0);
     }
-    size_t offset = (size_t)strip * hidden_width(s) * TAPE_ROWS;
-    for (int l = 1; l < layer; l++) {
-        offset += layout_offset(s->net.dims[l], 1);
-    }
-    return (float *)tape + offset;
+    size_t offset = (size_t)strip * kept_before(s, s->net.layers);
+    return (float *)tape + offset + kept_before(s, layer);
+}
+
+// Layer norm only: the normalised outputs of layer l - 1, and their inverse standard deviations.
+static float *normalized_at(const float *tape, const struct tape_shape *s, int layer, int strip) {
+    return saved_at(tape, s, layer, strip) + layout_offset(s->net.dims[layer], 1);
+}
+
+static float *inverse_at(const float *tape, const struct tape_shape *s, int layer, int strip) {
+    return normalized_at(tape, s, layer, strip) + layout_offset(s->net.dims[layer], 1);
 }
 
 // dz of layer l of a strip; with weights.
@@ -63,10 +80,10 @@ static float *gradient_at(const float *tape, const struct tape_shape *s, int lay
 
 size_t tape_floats(const struct tape_shape *s) {
     CHECK(s->strips > 0);
-    CHECK(!s->net.layer_norm);
     if (!s->weights) {
-        return (size_t)s->strips * hidden_width(s) * TAPE_ROWS;
+        return (size_t)s->strips * kept_before(s, s->net.layers);
     }
+    CHECK(!s->net.layer_norm);
     return matrices_before(s, s->net.layers) +
            (hidden_width(s) + (size_t)s->net.dims[s->net.layers]) * TAPE_ROWS * (size_t)s->strips;
 }
@@ -95,10 +112,16 @@ void tape_forward(float *y, float *tape, float *scratch, const struct tape_shape
         float *output = scratch + (size_t)((l + 1) % 2) * widest(s);
         if (!last && s->weights) {
             output = input_at(tape, s, l + 1, strip);
+        } else if (!last && m->layer_norm) {
+            output = normalized_at(tape, s, l + 1, strip);
         } else if (!last && !silu) {
             output = saved;
         }
         mlp_layer_forward(output, silu ? saved : NULL, m, l, params, input, TAPE_ROWS);
+        if (!last && m->layer_norm) {
+            elementwise_layer_norm(output, inverse_at(tape, s, l + 1, strip), m->dims[l + 1],
+                                   TAPE_ROWS);
+        }
         input = output;
     }
     gemm_to_rows(y, input, m->dims[m->layers], TAPE_ROWS);
@@ -114,7 +137,13 @@ void tape_backward(float *dx, float *tape, float *scratch, const struct tape_sha
     for (int l = last; l > 0; l--) {
         float *d_input =
             s->weights ? gradient_at(tape, s, l - 1, strip) : scratch + (size_t)(l % 2) * widest(s);
-        mlp_layer_backward(d_input, m, l, params, dz, saved_at(tape, s, l, strip), TAPE_ROWS);
+        const float *saved = saved_at(tape, s, l, strip);
+        mlp_layer_backward(d_input, m, l, params, dz, saved, TAPE_ROWS);
+        if (m->layer_norm) {
+            elementwise_layer_norm_backward(d_input, normalized_at(tape, s, l, strip),
+                                            inverse_at(tape, s, l, strip), saved, m->dims[l],
+                                            TAPE_ROWS);
+        }
         dz = d_input;
     }
     if (dx) {

@@ -5,9 +5,9 @@
 // A strip is a pass over 32 rows. Strips may differ in their parameters (members of an ensemble)
 // and be worked on by different threads. Forward, then backward, per strip; where the gradient of
 // the parameters is wanted, tape_gradient sums it up over any range of strips afterwards, in one
-// matrix product a layer. Without it a strip keeps only the slopes of the activations.
+// matrix product a layer. Without it a strip keeps only what its gradient by the input needs.
 //
-// Rows are row-major at the interface. Networks with layer norm are not supported.
+// Rows are row-major at the interface. With layer norm there is no gradient of the parameters.
 #ifndef SPUR_COMMON_NN_TAPE_H
 #define SPUR_COMMON_NN_TAPE_H
 
@@ -22,7 +22,7 @@
 struct tape_shape {
     struct mlp net;
     int strips;
-    bool weights; // the gradient of the parameters is wanted
+    bool weights; // the gradient of the parameters is wanted; not with layer norm
 };
 
 size_t tape_floats(const struct tape_shape *s);  // the tape

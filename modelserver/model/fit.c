@@ -25,10 +25,10 @@
 struct fit {
     struct ensemble e;
     struct adam adam;
-    float decay[MLP_LAYERS_MAX];
+    float decay[MLP_LAYERS_MAX], dropout[MLP_LAYERS_MAX];
     int elites, batch, patience, epochs_max;
-    bool raw_targets;
-    uint64_t steps_max; // UINT64_MAX: no bound
+    bool raw_targets, drops; // dropout
+    uint64_t steps_max;      // UINT64_MAX: no bound
     double holdout_ratio, improvement;
     uint64_t holdout_max, rows_max, seed;
     size_t params, member_params;
@@ -77,6 +77,11 @@ struct fit *fit_create(const struct config *config, const struct ensemble *e, ui
     for (int l = 0; l < e->net.layers; l++) {
         f->decay[l] = (float)config->model.weight_decay.v[l];
     }
+    for (int l = 0; l < e->net.layers - 1; l++) {
+        bool listed = l < config->model.dropout.n;
+        f->dropout[l] = listed ? (float)config->model.dropout.v[l] : 0;
+    }
+    f->drops = config->model.dropout.n > 0;
     f->elites = config->model.elites;
     f->batch = config->model.batch_size;
     f->raw_targets = config->model.targets == MODEL_TARGETS_RAW;
@@ -397,6 +402,8 @@ static bool run_epoch(struct fit *f, const atomic_bool *stop) {
                                          .adam = f->adam,
                                          .decay = f->decay,
                                          .weight = f->target_weight,
+                                         .dropout = f->drops ? f->dropout : NULL,
+                                         .seed = f->seed,
                                          .t = f->new_adam_steps,
                                          .batch = fill_batch,
                                          .arg = f};

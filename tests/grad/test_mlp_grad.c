@@ -189,13 +189,13 @@ static void dropped_rows_do_not_matter(void **state) {
 static void a_tape_gives_the_same(void **state) {
     (void)state;
     enum { STRIPS = 5, B = STRIPS * TAPE_ROWS, IN = 7, OUT = 3 };
-    for (int kind = 0; kind < 2; kind++) {
+    for (int kind = 0; kind < KINDS; kind++) {
         struct mlp m = make_kind(kind, IN, 33, 3, OUT);
         struct example s = make(m, B, 12);
         float *dparams = garbage_floats(s.params_len), *dx = garbage_floats(s.x_len);
         mlp_forward(s.y, s.scratch, &m, s.params, s.x, B);
         mlp_backward(dx, dparams, s.scratch, &m, s.params, s.c, B);
-        for (int weights = 0; weights < 2; weights++) {
+        for (int weights = 0; weights < (m.layer_norm ? 1 : 2); weights++) {
             const struct tape_shape shape = {.net = m, .strips = STRIPS, .weights = weights};
             float *tape = garbage_floats(tape_floats(&shape));
             float *scratch = garbage_floats(tape_scratch(&shape));
@@ -230,6 +230,78 @@ static void a_tape_gives_the_same(void **state) {
         free(dx);
         drop(&s);
     }
+}
+
+static double dropped_loss(const struct example *s, const struct mlp_dropout *dropout) {
+    double sum = 0;
+    mlp_forward_dropout(s->y, s->scratch, &s->m, s->params, s->x, s->B, dropout);
+    for (size_t i = 0; i < s->y_len; i++) {
+        sum += (double)s->c[i] * (double)s->y[i];
+    }
+    return sum;
+}
+
+// Central differences of the float code, of the same outputs dropped: a wide step, since the
+// errors to be found are large.
+static void dropout_has_a_gradient(void **state) {
+    (void)state;
+    const float rate[] = {0.3f, 0.2f}, step = 1e-2f;
+    const struct mlp_dropout dropout = {.rate = rate, .rng = rng_make(3, RNG_MODEL_DROPOUT, 5)};
+    for (int kind = 1; kind < KINDS; kind++) {
+        struct example s = make(make_kind(kind, 3, 17, 2, 2), 9, 14);
+        float *dparams = garbage_floats(s.params_len), largest = 0;
+        dropped_loss(&s, &dropout);
+        mlp_backward(NULL, dparams, s.scratch, &s.m, s.params, s.c, s.B);
+        for (size_t i = 0; i < s.params_len; i++) {
+            largest = fmaxf(largest, fabsf(dparams[i]));
+        }
+        for (size_t i = 0; i < s.params_len; i++) {
+            float kept = s.params[i];
+            s.params[i] = kept + step;
+            double above = dropped_loss(&s, &dropout);
+            s.params[i] = kept - step;
+            double below = dropped_loss(&s, &dropout);
+            s.params[i] = kept;
+            double slope = (above - below) / (2 * (double)step);
+            assert_true(fabs(slope - (double)dparams[i]) <= 2e-3 * (double)largest);
+        }
+        free(dparams);
+        drop(&s);
+    }
+}
+
+// Hidden outputs of 1, copied to the output: the share of zeros, and what the others become.
+static void dropout_keeps_the_mean(void **state) {
+    (void)state;
+    enum { N = 64, B = 200 };
+    const float rate[] = {0.1f};
+    struct example s = make(mlp_make(1, N, 1, N, ACTIVATION_SILU), B, 15);
+    memset(s.params, 0, s.params_len * sizeof(float));
+    for (size_t i = 0; i < N; i++) {
+        s.params[mlp_bias_offset(&s.m, 0) + i] = 1.2784645f; // SiLU gives 1
+        s.params[mlp_weight_offset(&s.m, 1) + i * N + i] = 1;
+    }
+    int zeros[2] = {0}, both = 0;
+    float *other = garbage_floats(s.y_len);
+    for (uint64_t k = 0; k < 2; k++) {
+        const struct mlp_dropout dropout = {.rate = rate, .rng = rng_make(3, RNG_MODEL_DROPOUT, k)};
+        memcpy(other, s.y, s.y_len * sizeof(float));
+        mlp_forward_dropout(s.y, s.scratch, &s.m, s.params, s.x, B, &dropout);
+        for (size_t i = 0; i < s.y_len; i++) {
+            assert_true(s.y[i] == 0 || fabsf(s.y[i] - 1 / 0.9f) < 1e-5f);
+            zeros[k] += s.y[i] == 0;
+            both += k == 1 && s.y[i] == 0 && other[i] == 0;
+        }
+        assert_in_range(zeros[k], 1140, 1420); // 1,280 of 12,800: sd 34
+    }
+    assert_in_range(both, 80, 176); // 128 by chance: sd 11
+    const float none[] = {0};
+    const struct mlp_dropout idle = {.rate = none};
+    mlp_forward_dropout(s.y, s.scratch, &s.m, s.params, s.x, B, &idle);
+    mlp_forward(other, s.scratch, &s.m, s.params, s.x, B);
+    assert_memory_equal(s.y, other, s.y_len * sizeof(float));
+    free(other);
+    drop(&s);
 }
 
 static void blocks_give_the_same(void **state) {
@@ -398,6 +470,8 @@ int main(void) {
         cmocka_unit_test(backward_writes_and_skips),
         cmocka_unit_test(dropped_rows_do_not_matter),
         cmocka_unit_test(a_tape_gives_the_same),
+        cmocka_unit_test(dropout_has_a_gradient),
+        cmocka_unit_test(dropout_keeps_the_mean),
         cmocka_unit_test(blocks_give_the_same),
         cmocka_unit_test(layers_step_by_themselves),
         cmocka_unit_test(same_bits_anywhere),

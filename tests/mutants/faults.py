@@ -137,6 +137,14 @@ faults(
 )
 faults(
     "common/nn/mlp.c",
+    ("dropout-keeps-slopes",
+     "        slopes[(size_t)at] = 0;\n",
+     "",
+     "mlp_grad"),
+    ("dropout-without-scale",
+     "float scale = 1 / (1 - rate);",
+     "float scale = 1;",
+     "mlp_grad"),
     ("bias-decays",
      "step_range(s, s->weights, s->biases, 0);",
      "step_range(s, s->weights, s->biases, s->decay);",
@@ -353,6 +361,10 @@ faults(
 
 faults(
     "modelserver/model/fit.c",
+    ("dropout-is-not-passed-on",
+     ".dropout = f->drops ? f->dropout : NULL,",
+     ".dropout = NULL,",
+     "fit"),
     ("target-not-a-difference",
      "y[1 + j] = next[j] - obs[j];",
      "y[1 + j] = next[j];",
@@ -1422,6 +1434,10 @@ faults(
 )
 faults(
     "common/nn/tape.c",
+    ("tape-without-layer-norm-backward",
+     "        if (m->layer_norm) {\n            elementwise_layer_norm_backward",
+     "        if (0) {\n            elementwise_layer_norm_backward",
+     "mlp_grad"),
     ("tape-gradient-of-all-strips",
      "gradient_at(tape, s, l, first), input_at(tape, s, l, first),",
      "gradient_at(tape, s, l, 0), input_at(tape, s, l, 0),",

@@ -254,8 +254,7 @@ static void two_trainings_follow_the_rules(void **state) {
     free(plain.v);
 }
 
-static void threads_do_not_change_bits(void **state) {
-    (void)state;
+static void compare_threads(float first_weights[8]) {
     size_t bytes = ensemble_params(&e) * sizeof(float);
     struct model one = new_model(), three = new_model();
     struct fit *a = fit_create(&config, &e, ROWS, 1), *b = fit_create(&config, &e, ROWS, 3);
@@ -266,10 +265,22 @@ static void threads_do_not_change_bits(void **state) {
         assert_memory_equal(fit_state(a).adam_v, fit_state(b).adam_v, bytes);
         assert_memory_equal(one.elite, three.elite, 3 * sizeof(int));
     }
+    assert_true(one.holdout_mse[one.elite[0]] < 0.1f); // it learns
+    memcpy(first_weights, one.params, 8 * sizeof(float));
     fit_destroy(&a);
     fit_destroy(&b);
     free_model(&one);
     free_model(&three);
+}
+
+static void threads_do_not_change_bits(void **state) {
+    (void)state;
+    float without[8], with[8];
+    compare_threads(without);
+    config.model.dropout = (struct config_list){1, {0.05}};
+    compare_threads(with);
+    config.model.dropout = (struct config_list){0};
+    assert_memory_not_equal(without, with, sizeof(with));
 }
 
 static void a_stop_changes_nothing(void **state) {
