@@ -17,6 +17,10 @@
 #include "common/base/log.h"
 #include "common/nn/gemm.h"
 
+// A client has one request outstanding; the answer may be a policy.
+static const struct net_limits requests_only = {
+    .message_max = 64 << 10, .send_max = 2, .receive_max = 16};
+
 // ---- start ----
 
 static void identify(struct daemon *d) {
@@ -89,7 +93,8 @@ static void lock_run_dir(struct daemon *d) {
 void daemon_init(struct daemon *d, const struct daemon_spec *spec, void *arg, int argc,
                  char *argv[]) {
     rlimits_start();
-    *d = (struct daemon){.spec = spec, .arg = arg, .lock = -1, .own_endpoint = ""};
+    *d = (struct daemon){
+        .spec = spec, .arg = arg, .lock = -1, .own_endpoint = "", .limits = requests_only};
     options_parse(&d->options, &spec->options, argc, argv);
     identify(d);
     options_open_log(&d->options, spec->name ? spec->name : d->id);
@@ -262,6 +267,7 @@ void daemon_set_idle(struct daemon *d, bool active) {
 
 void daemon_open(struct daemon *d) {
     d->net = net_create();
+    net_limit(d->net, &d->limits);
     d->loop = loop_create();
     d->wire = wire_create();
     d->wake = loop_add_wake(d->loop, on_wake, d);

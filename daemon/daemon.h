@@ -52,6 +52,7 @@ struct daemon {
     char host[128];
     uint64_t pid;
     const char *own_endpoint;       // where it is bound; "": nowhere
+    struct net_limits limits;       // of its own socket; daemon_init: for requests without rows
     const struct daemon_spec *spec; // from here on daemon.c's
     void *arg;
     int lock; // of the run directory; -1: none

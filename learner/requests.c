@@ -89,7 +89,7 @@ void learner_on_peer(struct learner *l, uint64_t now_ms, const struct net_peer *
 void learner_on_garbage(struct learner *l, const struct net_peer *from, enum wire_refusal code,
                         const char *text) {
     l->counters.messages_refused_format++;
-    log_warn("refused a message of %s: %s", from ? "a peer" : l->who.modelserver, text);
+    log_peer(LOG_WARN, "refused a message of %s: %s", from ? "a peer" : l->who.modelserver, text);
     if (from) {
         refuse(l, from, code, text);
     }

@@ -25,6 +25,11 @@
 #include "modelserver/storage/store_size.h"
 #include "modelserver/workers.h"
 
+enum {
+    MESSAGE_ROOM = 1 << 20,   // beside rows or weights; more than any other message
+    QUEUE_MESSAGES_MAX = 256, // the cores limit the bytes
+};
+
 struct app {
     struct daemon daemon;
     struct ensemble ensemble;
@@ -347,6 +352,19 @@ static const struct daemon_spec daemon_spec = {
     .finished = finished,
 };
 
+// The largest messages to the model server are policies and rows.
+static void limit_messages(struct app *app) {
+    const struct task *task = &app->daemon.task;
+    size_t row = (2 * (size_t)task->obs_dim + (size_t)task->act_dim + 1) * sizeof(float) + 1;
+    size_t rows = row * (size_t)app->daemon.config.network.batch_rows_max;
+    size_t policy = policy_params(&app->policy) * sizeof(float);
+    size_t most = MESSAGE_ROOM + (rows > policy ? rows : policy);
+    app->daemon.limits =
+        (struct net_limits){.message_max = most < NET_MESSAGE_MAX ? most : NET_MESSAGE_MAX,
+                            .send_max = QUEUE_MESSAGES_MAX,
+                            .receive_max = QUEUE_MESSAGES_MAX};
+}
+
 int main(int argc, char *argv[]) {
     static struct app app;
     struct daemon *d = &app.daemon;
@@ -355,6 +373,7 @@ int main(int argc, char *argv[]) {
     app.policy = ms_policy(&d->config, &d->task);
     app.threads = thread_plan_divide(&d->config, host_cores()).modelserver;
     predict_memory(&app);
+    limit_messages(&app);
     daemon_open(d);
     open_store(&app);
     start_core(&app);

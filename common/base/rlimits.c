@@ -7,6 +7,7 @@
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -50,7 +51,17 @@ static void save_address_space(void) {
     }
 }
 
+static void raise_descriptors(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < RLIMITS_DESCRIPTORS) {
+        bool ample = limit.rlim_max == RLIM_INFINITY || limit.rlim_max > RLIMITS_DESCRIPTORS;
+        limit.rlim_cur = ample ? RLIMITS_DESCRIPTORS : limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 void rlimits_start(void) {
+    raise_descriptors();
     open_standard_streams();
     signal(SIGXFSZ, SIG_IGN);
     signal(SIGABRT, on_abort);
@@ -65,6 +76,13 @@ uint64_t rlimits_address_space(void) {
         return UINT64_MAX;
     }
     return limit.rlim_cur;
+}
+
+int rlimits_descriptors(void) {
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < RLIMITS_DESCRIPTORS
+               ? (int)limit.rlim_cur
+               : RLIMITS_DESCRIPTORS;
 }
 
 // ---- probes ----

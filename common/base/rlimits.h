@@ -13,8 +13,14 @@
 // To be called first in main. Opens closed standard streams on /dev/null, so that no file or socket
 // gets their numbers. A file over the limit of size is an error of write, not a signal. Under a
 // limit of address space, malloc reserves one arena instead of 64 MiB per thread, and stacks of
-// threads are small. A library's abort leaves an explaining line in the log.
+// threads are small. A library's abort leaves an explaining line in the log. The limit of
+// descriptors is raised as far as the system allows, to RLIMITS_DESCRIPTORS at most.
 void rlimits_start(void);
+
+#define RLIMITS_DESCRIPTORS 65536
+
+// Descriptors that this process may have (ulimit -n).
+int rlimits_descriptors(void);
 
 // Bytes of address space (ulimit -v); UINT64_MAX: no limit.
 uint64_t rlimits_address_space(void);

@@ -36,6 +36,7 @@ enum {
 // The libuv handle is the first member of each struct, so that free_handle can free any of them.
 struct loop_socket {
     uv_poll_t poll;
+    uv_poll_t *connections; // of a ROUTER: ends the sleep when a connection comes or goes
     struct net_socket *net;
     loop_message_fn *fn;
     void *arg;
@@ -215,6 +216,12 @@ void loop_add_socket(struct loop *loop, struct net_socket *socket, loop_message_
     *s = (struct loop_socket){.net = socket, .fn = fn, .arg = arg, .next = loop->sockets};
     CHECK(uv_poll_init(&loop->uv, &s->poll, net_fd(socket)) == 0);
     CHECK(uv_poll_start(&s->poll, UV_READABLE, end_sleep) == 0);
+    int monitor = net_monitor_fd(socket);
+    if (monitor >= 0) {
+        s->connections = xmalloc(sizeof(*s->connections));
+        CHECK(uv_poll_init(&loop->uv, s->connections, monitor) == 0);
+        CHECK(uv_poll_start(s->connections, UV_READABLE, end_sleep) == 0);
+    }
     loop->sockets = s;
 }
 
@@ -224,6 +231,10 @@ void loop_remove_socket(struct loop *loop, struct net_socket *socket) {
         if (s->net == socket) {
             *at = s->next;
             s->removed = true;
+            if (s->connections) {
+                uv_poll_stop(s->connections);
+                uv_close((uv_handle_t *)s->connections, free_handle);
+            }
             uv_poll_stop(&s->poll); // at once: the descriptor may be closed and reused soon
             uv_close((uv_handle_t *)&s->poll, free_handle);
             return;

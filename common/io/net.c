@@ -9,9 +9,12 @@
 // - Senders check the size of messages too: a receiver closes the connection on an oversized
 //   message, which loses the messages queued behind it.
 // - Addresses are validated before ZeroMQ sees them (net_address.c).
+// - The number of connections to a ROUTER is limited, and what they send before a message is whole
+//   (net_guard.c).
 //
 // Each socket has a monitor. For a DEALER it reports whether the connection is up; for a ROUTER,
-// when the listener is closed, so that the endpoint can be bound again right after net_close. The
+// its connections, and when the listener is closed, so that the endpoint can be bound again right
+// after net_close. The
 // order of closing matters: stop the monitor, close the socket, close the monitor's receiving end.
 // Any other order can deadlock ZeroMQ's I/O thread without an error.
 #include "common/io/net.h"
@@ -25,11 +28,13 @@
 #include <zmq.h>
 
 #include "common/base/check.h"
+#include "common/base/clock.h"
 #include "common/base/rlimits.h"
 #include "common/io/net_address.h"
+#include "common/io/net_guard.h"
 
 enum {
-    QUEUE_MESSAGES_MAX = 256, // per direction of a connection; the cores limit the bytes
+    QUEUE_MESSAGES_MAX = 256, // per direction of a connection, unless limited
     LINGER_MS = 1000,         // to deliver the final Goodbye
     RECONNECT_MS = 100,       // initial back-off, doubled up to RECONNECT_MS_MAX
     RECONNECT_MS_MAX = 2000,
@@ -51,6 +56,7 @@ struct net {
     void *ctx;
     unsigned sockets_open;
     uint64_t sockets_made; // for unique names of monitors
+    struct net_limits limits;
 };
 
 struct net_socket {
@@ -59,6 +65,7 @@ struct net_socket {
     void *monitor; // receiving end of the monitor's events
     enum net_kind kind;
     bool connected;
+    struct net_guard *guard; // of a ROUTER
     int fd;
     ino_t ipc_inode; // of the bound socket file; 0: none
     char endpoint[NET_ENDPOINT_MAX];
@@ -77,7 +84,14 @@ struct net *net_create(void) {
     struct net *net = xmalloc(sizeof(*net));
     net->ctx = zmq_ctx_new();
     CHECK(net->ctx);
+    net->limits = (struct net_limits){.message_max = NET_MESSAGE_MAX,
+                                      .send_max = QUEUE_MESSAGES_MAX,
+                                      .receive_max = QUEUE_MESSAGES_MAX};
     return net;
+}
+
+void net_limit(struct net *net, const struct net_limits *limits) {
+    net->limits = *limits;
 }
 
 void net_destroy(struct net **net) {
@@ -97,11 +111,17 @@ static void set_int(void *zmq, int option, int value) {
     CHECK(zmq_setsockopt(zmq, option, &value, sizeof(value)) == 0);
 }
 
+// The server that a DEALER connects to may send what it likes.
+static void set_limits(const struct net_socket *s) {
+    const struct net_limits *limits = &s->net->limits;
+    bool router = s->kind == NET_ROUTER;
+    int64_t message_max = router ? (int64_t)limits->message_max : NET_MESSAGE_MAX;
+    CHECK(zmq_setsockopt(s->zmq, ZMQ_MAXMSGSIZE, &message_max, sizeof(message_max)) == 0);
+    set_int(s->zmq, ZMQ_SNDHWM, router ? limits->send_max : QUEUE_MESSAGES_MAX);
+    set_int(s->zmq, ZMQ_RCVHWM, router ? limits->receive_max : QUEUE_MESSAGES_MAX);
+}
+
 static void set_options(void *zmq, enum net_kind kind, bool ipv6) {
-    int64_t message_max = NET_MESSAGE_MAX;
-    CHECK(zmq_setsockopt(zmq, ZMQ_MAXMSGSIZE, &message_max, sizeof(message_max)) == 0);
-    set_int(zmq, ZMQ_SNDHWM, QUEUE_MESSAGES_MAX);
-    set_int(zmq, ZMQ_RCVHWM, QUEUE_MESSAGES_MAX);
     set_int(zmq, ZMQ_LINGER, LINGER_MS);
     set_int(zmq, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS_MAX);
     set_int(zmq, ZMQ_TCP_KEEPALIVE, 1);
@@ -126,7 +146,8 @@ static void monitor_start(struct net_socket *s) {
     char name[64];
     snprintf(name, sizeof(name), "inproc://monitor-%llu",
              (unsigned long long)s->net->sockets_made++);
-    int events = s->kind == NET_ROUTER ? ZMQ_EVENT_CLOSED | ZMQ_EVENT_CLOSE_FAILED
+    int events = s->kind == NET_ROUTER ? ZMQ_EVENT_CLOSED | ZMQ_EVENT_CLOSE_FAILED |
+                                             ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED
                                        : ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED;
     CHECK(zmq_socket_monitor(s->zmq, name, events) == 0);
     s->monitor = zmq_socket(s->net->ctx, ZMQ_PAIR);
@@ -136,9 +157,9 @@ static void monitor_start(struct net_socket *s) {
     CHECK(zmq_connect(s->monitor, name) == 0);
 }
 
-// Reads one event; 0 if none is pending.
-static int monitor_next(struct net_socket *s) {
-    unsigned char head[6]; // event (2 bytes, native order) and value
+// Reads one event; 0 if none is pending. value: of some, a descriptor.
+static int monitor_next(struct net_socket *s, int32_t *value) {
+    unsigned char head[6]; // event (2 bytes, native order) and value (4 bytes)
     unsigned char address[NET_ENDPOINT_MAX];
     if (zmq_recv(s->monitor, head, sizeof(head), ZMQ_DONTWAIT) != (int)sizeof(head)) {
         return 0;
@@ -146,16 +167,39 @@ static int monitor_next(struct net_socket *s) {
     zmq_recv(s->monitor, address, sizeof(address), ZMQ_DONTWAIT);
     uint16_t event;
     memcpy(&event, head, sizeof(event));
+    memcpy(value, head + sizeof(event), sizeof(*value));
     return event;
 }
 
-static void monitor_drain(struct net_socket *s) {
-    for (int event; (event = monitor_next(s)) != 0;) {
+static void drain_router(struct net_socket *s) {
+    uint64_t now_ms = clock_ms();
+    int32_t fd;
+    for (int event; (event = monitor_next(s, &fd)) != 0;) {
+        if (event == ZMQ_EVENT_ACCEPTED) {
+            net_guard_accepted(s->guard, now_ms, fd);
+        } else if (event == ZMQ_EVENT_DISCONNECTED) {
+            net_guard_closed(s->guard, fd);
+        }
+    }
+    net_guard_check(s->guard, now_ms);
+}
+
+static void drain_dealer(struct net_socket *s) {
+    int32_t value;
+    for (int event; (event = monitor_next(s, &value)) != 0;) {
         if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
             s->connected = true;
         } else if (event == ZMQ_EVENT_DISCONNECTED) {
             s->connected = false;
         }
+    }
+}
+
+static void monitor_drain(struct net_socket *s) {
+    if (s->kind == NET_ROUTER) {
+        drain_router(s);
+    } else {
+        drain_dealer(s);
     }
 }
 
@@ -179,6 +223,8 @@ int net_open(struct net_socket **out, struct net *net, enum net_kind kind, const
     struct net_socket *s = xmalloc(sizeof(*s));
     *s = (struct net_socket){.net = net, .zmq = zmq, .kind = kind};
     net->sockets_open++;
+    s->guard = kind == NET_ROUTER ? net_guard_create(net->limits.message_max) : NULL;
+    set_limits(s);
     set_options(s->zmq, kind, address.ipv6);
     monitor_start(s);
     size_t fd_len = sizeof(s->fd);
@@ -222,7 +268,8 @@ static void unbind(struct net_socket *s) {
     }
     zmq_pollitem_t item = {.socket = s->monitor, .events = ZMQ_POLLIN};
     while (zmq_poll(&item, 1, UNBIND_MS_MAX) > 0) {
-        int event = monitor_next(s);
+        int32_t value;
+        int event = monitor_next(s, &value);
         if (event == ZMQ_EVENT_CLOSED || event == ZMQ_EVENT_CLOSE_FAILED) {
             return;
         }
@@ -240,6 +287,7 @@ void net_close(struct net_socket **socket) {
     zmq_socket_monitor(s->zmq, NULL, 0);
     zmq_close(s->zmq);
     zmq_close(s->monitor);
+    net_guard_destroy(&s->guard);
     s->net->sockets_open--;
     free(s);
     *socket = NULL;
@@ -251,9 +299,22 @@ const char *net_endpoint(const struct net_socket *socket) {
 
 // ---- messages ----
 
+// Makes ZeroMQ look at what its thread reports, which a call does once a millisecond at most.
+static int events_of(struct net_socket *s) {
+    int events = 0;
+    size_t len = sizeof(events);
+    while (zmq_getsockopt(s->zmq, ZMQ_EVENTS, &events, &len) != 0) {
+        CHECK(errno == EINTR);
+    }
+    return events;
+}
+
 static int send_part(struct net_socket *s, const void *data, size_t len, int flags) {
-    while (zmq_send(s->zmq, data, len, ZMQ_DONTWAIT | flags) < 0) {
-        if (errno != EINTR) {
+    for (bool looked = false; zmq_send(s->zmq, data, len, ZMQ_DONTWAIT | flags) < 0;) {
+        if (errno == EAGAIN && !looked) {
+            looked = true;
+            events_of(s); // a short queue may be empty again
+        } else if (errno != EINTR) {
             return -errno;
         }
     }
@@ -346,6 +407,11 @@ int net_recv(struct net_socket *socket, struct net_peer *from, struct net_frame 
     if (from) {
         *from = peer;
     }
+    int fd = socket->guard ? zmq_msg_get(part, ZMQ_SRCFD) : -1;
+    if (fd >= 0 && !net_guard_message(socket->guard, fd)) {
+        monitor_drain(socket);
+        net_guard_message(socket->guard, fd);
+    }
     frame->data = zmq_msg_data(part);
     frame->len = foreign ? 0 : zmq_msg_size(part);
     return 0;
@@ -368,12 +434,16 @@ int net_fd(const struct net_socket *socket) {
     return socket->fd;
 }
 
+int net_monitor_fd(const struct net_socket *socket) {
+    int fd = -1;
+    size_t len = sizeof(fd);
+    if (socket->kind == NET_ROUTER) {
+        CHECK(zmq_getsockopt(socket->monitor, ZMQ_FD, &fd, &len) == 0);
+    }
+    return fd;
+}
+
 bool net_readable(struct net_socket *socket) {
     monitor_drain(socket);
-    int events = 0;
-    size_t len = sizeof(events);
-    while (zmq_getsockopt(socket->zmq, ZMQ_EVENTS, &events, &len) != 0) {
-        CHECK(errno == EINTR);
-    }
-    return (events & ZMQ_POLLIN) != 0;
+    return (events_of(socket) & ZMQ_POLLIN) != 0;
 }

@@ -17,6 +17,12 @@
 
 #define NET_MESSAGE_MAX (64u << 20) // bytes; checked by sender and receiver
 
+// What one connection to a ROUTER of this process may cost.
+struct net_limits {
+    size_t message_max;        // bytes of a message from it; a larger one ends the connection
+    int send_max, receive_max; // messages in its queues
+};
+
 // One message, in memory owned by ZeroMQ. Valid until net_frame_close.
 struct net_frame {
     const void *data;
@@ -32,6 +38,8 @@ struct net_socket;
 
 struct net *net_create(void);
 void net_destroy(struct net **net); // all sockets must be closed
+// For the sockets opened from now on. At first NET_MESSAGE_MAX, and 256 messages each way.
+void net_limit(struct net *net, const struct net_limits *limits);
 
 // Binds a ROUTER or connects a DEALER. endpoint: tcp://HOST:PORT, tcp://HOST:* (any free port) or
 // ipc://PATH. On failure returns a negative errno and a message for the user in err:
@@ -57,6 +65,7 @@ bool net_connected(struct net_socket *socket);
 // For loop.c only: ZeroMQ's edge-triggered descriptor, and whether a message can be received now.
 // net_readable re-arms the edge.
 int net_fd(const struct net_socket *socket);
+int net_monitor_fd(const struct net_socket *socket); // ROUTER: of its connections; DEALER: -1
 bool net_readable(struct net_socket *socket);
 
 #endif

@@ -118,7 +118,7 @@ struct joined join_hello(struct peers *peers, struct outbox *outbox, const struc
         return (struct joined){0};
     }
     if (new_incarnation) {
-        log_info("%s joined: start %llu, pid %llu on %s, version %s", h->id,
+        log_peer(LOG_INFO, "%s joined: start %llu, pid %llu on %s, version %s", h->id,
                  (unsigned long long)incarnation, (unsigned long long)h->pid, h->host, h->version);
     }
     struct peer *displaced = peers_set_route(peers, p, from);

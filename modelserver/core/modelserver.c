@@ -91,9 +91,9 @@ static void peer_gone(struct modelserver *ms, struct peer *p, enum wire_peer_sta
     }
     if (state == WIRE_PEER_LOST) {
         counters_add(&ms->counters, MS_peers_lost, 1);
-        log_warn("%s is lost: no message for a while", p->id);
+        log_peer(LOG_WARN, "%s is lost: no message for a while", p->id);
     } else {
-        log_info("%s left", p->id);
+        log_peer(LOG_INFO, "%s left", p->id);
     }
     if (p->role == WIRE_ROLE_ACTOR) {
         ingest_gone(&ms->ingest, p);
@@ -166,7 +166,7 @@ static void peer_heard(struct modelserver *ms, struct peer *p, uint64_t now_ms) 
     }
     p->state = WIRE_PEER_CONNECTED;
     counters_add(&ms->counters, MS_peers_returned, 1);
-    log_info("%s returned", p->id);
+    log_peer(LOG_INFO, "%s returned", p->id);
     if (p->role == WIRE_ROLE_ACTOR) {
         ingest_connected(&ms->ingest, p);
     } else if (p->role == WIRE_ROLE_LEARNER) {
@@ -317,7 +317,7 @@ static bool on_peer_message(struct modelserver *ms, uint64_t now_ms, struct peer
         peer_gone(ms, p, WIRE_PEER_LEFT);
     } else if (msg->type == WIRE_REFUSE) {
         counters_add(&ms->counters, MS_refusals_received, 1);
-        log_warn("%s refused a message: %s", p->id, msg->refuse.text);
+        log_peer(LOG_WARN, "%s refused a message: %s", p->id, msg->refuse.text);
     } else if (msg->type == WIRE_TRANSITIONS && actor) {
         ingest_transitions(&ms->ingest, now_ms, p, &msg->transitions);
     } else if (msg->type == WIRE_EPISODE && actor) {
@@ -367,7 +367,6 @@ static struct peer *known_sender(struct modelserver *ms, uint64_t now_ms,
 
 void ms_on_message(struct modelserver *ms, uint64_t now_ms, const struct net_peer *from,
                    const struct wire_msg *msg) {
-    outbox_event(&ms->outbox, now_ms);
     if (msg->type == WIRE_STATUS_REQUEST) {
         answer_status(ms, now_ms, from);
         return;
@@ -387,7 +386,6 @@ void ms_on_message(struct modelserver *ms, uint64_t now_ms, const struct net_pee
 
 void ms_on_unparsable(struct modelserver *ms, uint64_t now_ms, const struct net_peer *from,
                       enum wire_refusal code, const char *text, const struct wire_msg *msg) {
-    outbox_event(&ms->outbox, now_ms);
     outbox_refuse(&ms->outbox, from, code, code == WIRE_REFUSED_SCHEMA, "%s", text);
     struct peer *p = peers_by_route(ms->peers, from);
     if (code == WIRE_REFUSED_VALUE && msg->type == WIRE_TRANSITIONS && p &&

@@ -17,10 +17,6 @@ void outbox_init(struct outbox *o, const struct port *port, uint64_t run_id,
     *o = (struct outbox){.port = *port, .run_id = run_id, .counters = counters};
 }
 
-void outbox_event(struct outbox *o, uint64_t now_ms) {
-    o->now_ms = now_ms;
-}
-
 void outbox_queue(struct outbox *o, struct peer *p, unsigned pending) {
     p->pending |= pending;
     if (!p->queued && p->pending) {
@@ -67,8 +63,6 @@ void outbox_refuse(struct outbox *o, const struct net_peer *to, enum wire_refusa
     vsnprintf(msg.refuse.text, sizeof(msg.refuse.text), fmt, args);
     va_end(args);
     counters_add(o->counters, MS_refused_schema + (code - WIRE_REFUSED_SCHEMA), 1);
-    if (log_due(&o->refusal_logged_ms, o->now_ms, 1000)) {
-        log_warn("refused a message (%s)", msg.refuse.text);
-    }
+    log_peer(LOG_WARN, "refused a message (%s)", msg.refuse.text);
     outbox_reply(o, to, &msg);
 }

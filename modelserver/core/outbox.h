@@ -18,14 +18,10 @@ struct outbox {
     struct counters *counters;
     struct peer *queued[PEERS_MAX]; // peers with pending messages
     int queued_count;
-    uint64_t now_ms;            // of the current event
-    uint64_t refusal_logged_ms; // refusals are logged once a second at most
 };
 
 void outbox_init(struct outbox *o, const struct port *port, uint64_t run_id,
                  struct counters *counters);
-// An event begins: the time of refusals until the next one.
-void outbox_event(struct outbox *o, uint64_t now_ms);
 // Adds these (enum pending bits) to the pending messages of p.
 void outbox_queue(struct outbox *o, struct peer *p, unsigned pending);
 // After sending: forgets peers that have nothing pending any more.

@@ -113,13 +113,13 @@ class Stage:
         process = self.start(program, *args)
         return end(process, seconds), read(process.output)
 
-    def run(self, run_dir, *args, sets=None, seed=1, task="inverted_pendulum"):
+    def run(self, run_dir, *args, sets=None, seed=1, task="inverted_pendulum", **options):
         """Starts `spur run` with the short configuration, of MBPO unless args choose another method."""
         method = [] if "--method" in args or "--from" in args else ["--method", "mbpo"]
         command = ["run", task, "--seed", seed, "--run-dir", run_dir, *method, *args]
         for key, value in {**SHORT, **(sets or {})}.items():
             command += ["--set", f"{key}={value}"] if value is not None else []
-        return self.start("spur", *command)
+        return self.start("spur", *command, **options)
 
     def processes(self):
         """{pid: command line} of all running processes with the mark."""

@@ -1563,3 +1563,32 @@ faults(
      "if (!WIFEXITED(status) || WEXITSTATUS(status) == 0) {",
      "store"),
 )
+faults(
+    "common/io/net_guard.c",
+    ("strangers-not-limited",
+     "} else if (g->strangers > NET_STRANGERS_MAX) {",
+     "} else if (false) {",
+     "net"),
+    ("peers-counted-as-strangers",
+     "g->strangers -= !c->heard;",
+     "",
+     "net"),
+    ("parts-without-end-not-cut",
+     "if (over && c->suspect) {",
+     "if (false) {",
+     "net"),
+)
+faults(
+    "common/io/net.c",
+    ("message-limit-of-peers-ignored",
+     "router ? (int64_t)limits->message_max : NET_MESSAGE_MAX",
+     "NET_MESSAGE_MAX",
+     "net"),
+)
+faults(
+    "common/base/log.c",
+    ("lines-of-peers-not-limited",
+     "bool written = ++limit->lines <= LOG_PEER_LINES;",
+     "bool written = ++limit->lines > 0;",
+     "log"),
+)

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 #include <zmq.h> // to play an unknown peer
 
 #include "common/base/clock.h"
+#include "common/io/net_guard.h"
 #include "tests/unit/net_bytes.h"
 
 enum { PATIENCE_MS = 10000 };
@@ -285,6 +287,98 @@ static void oversize_of_an_unknown_peer_closes_its_connection(void **state) {
     net_close(&server);
 }
 
+// A TCP connection that has made the handshake of ZMTP 3.0 as a DEALER.
+static int handshake(const char *endpoint) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    address.sin_port = htons((uint16_t)atoi(strrchr(endpoint, ':') + 1));
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    unsigned char hello[64] = {[0] = 0xff, [9] = 0x7f, [10] = 3};
+    memcpy(hello + 12, "NULL", 4);
+    static const unsigned char ready[] = "\4\x1c\5READY\13Socket-Type\0\0\0\6DEALER";
+    assert_int_equal(write(fd, hello, sizeof(hello)), sizeof(hello));
+    assert_int_equal(write(fd, ready, sizeof(ready) - 1), sizeof(ready) - 1);
+    return fd;
+}
+
+// ZeroMQ keeps the parts of a message until its last one, without a limit.
+static void a_message_of_parts_without_end_is_cut(void **state) {
+    (void)state;
+    enum { PART = 60000, PARTS_MAX = 10000 };
+    struct net_socket *server = open_or_fail(NET_ROUTER, "tcp://127.0.0.1:*");
+    struct net_socket *client = open_or_fail(NET_DEALER, net_endpoint(server));
+    int fd = handshake(net_endpoint(server));
+    static unsigned char part[PART + 9] = {[0] = 3, [7] = PART >> 8, [8] = PART & 255};
+    int parts = 0;
+    for (; parts < PARTS_MAX; parts++) {
+        if (send(fd, part, sizeof(part), MSG_NOSIGNAL) != sizeof(part)) {
+            break;
+        }
+        assert_false(net_readable(server));
+    }
+    assert_true(parts > 10 && parts < PARTS_MAX);
+    close(fd);
+    send_soon(client, NULL, "still here");
+    expect(server, NULL, "still here");
+    net_close(&client);
+    net_close(&server);
+}
+
+// The limit of a process: a connection that announces a larger message is closed, and no memory
+// is taken for it.
+static void a_smaller_limit_holds_for_peers_alone(void **state) {
+    (void)state;
+    const struct net_limits limits = {.message_max = 1000, .send_max = 2, .receive_max = 2};
+    net_limit(net, &limits);
+    struct net_socket *server = open_or_fail(NET_ROUTER, "tcp://127.0.0.1:*");
+    struct net_socket *client = open_or_fail(NET_DEALER, net_endpoint(server));
+    struct net_peer from;
+    char text[2001];
+    memset(text, 'x', sizeof(text) - 1);
+    text[sizeof(text) - 1] = '\0';
+    send_soon(client, NULL, text + 1001);
+    expect(server, &from, text + 1001);
+    for (int i = 0; i < 10; i++) { // a short queue is no obstacle to a peer that reads
+        send_soon(server, &from, text);
+        expect(client, NULL, text);
+    }
+    send_soon(client, NULL, text);
+    wait_connected(client, false);
+    assert_false(net_readable(server));
+    net_close(&client);
+    net_close(&server);
+    net_limit(net, &(struct net_limits){NET_MESSAGE_MAX, 256, 256});
+}
+
+static void new_connections_without_a_message_are_limited(void **state) {
+    (void)state;
+    struct net_socket *server = open_or_fail(NET_ROUTER, "tcp://127.0.0.1:*");
+    struct net_socket *client = open_or_fail(NET_DEALER, net_endpoint(server));
+    send_soon(client, NULL, "before");
+    expect(server, NULL, "before");
+    int fds[2 * NET_STRANGERS_MAX], cut = 0;
+    for (int i = 0; i < 2 * NET_STRANGERS_MAX; i++) {
+        fds[i] = handshake(net_endpoint(server));
+        net_readable(server);
+    }
+    pause_ms(200);
+    net_readable(server);
+    pause_ms(200);
+    for (int i = 0; i < 2 * NET_STRANGERS_MAX; i++) {
+        char byte[256];
+        ssize_t n;
+        while ((n = recv(fds[i], byte, sizeof(byte), MSG_DONTWAIT)) > 0) {
+        }
+        cut += n == 0 || errno != EAGAIN;
+        close(fds[i]);
+    }
+    assert_int_equal(cut, NET_STRANGERS_MAX);
+    send_soon(client, NULL, "after"); // of a peer that is known
+    expect(server, NULL, "after");
+    net_close(&client);
+    net_close(&server);
+}
+
 // Messages of several parts and chosen routing ids arrive as empty messages, which the wire
 // refuses.
 static void multipart_messages_arrive_as_empty_ones(void **state) {
@@ -470,6 +564,9 @@ int main(void) {
         cmocka_unit_test(a_full_queue_means_try_again),
         cmocka_unit_test(oversize_is_refused_by_the_sender),
         cmocka_unit_test(oversize_of_an_unknown_peer_closes_its_connection),
+        cmocka_unit_test(a_message_of_parts_without_end_is_cut),
+        cmocka_unit_test(a_smaller_limit_holds_for_peers_alone),
+        cmocka_unit_test(new_connections_without_a_message_are_limited),
         cmocka_unit_test(multipart_messages_arrive_as_empty_ones),
         cmocka_unit_test(a_restarted_server_is_found_again),
         cmocka_unit_test(an_address_in_use_is_refused),
