@@ -29,7 +29,7 @@ struct wire;
 #define WIRE_STRING_MAX 256         // bytes of any string, NUL included
 #define WIRE_PARAMS_MAX (12u << 20) // floats of a policy
 #define WIRE_LAYERS_MAX 11          // hidden layers of a policy
-#define WIRE_ACTORS_MAX 4096
+#define WIRE_ACTORS_MAX (4096 + 16) // actors, and some evaluators
 #define WIRE_COUNTERS_MAX 64
 #define WIRE_MEMBERS_MAX 32
 #define WIRE_EPISODES_MAX 1024
@@ -65,7 +65,7 @@ const char *wire_type_name(enum wire_type type);
 // The first message on a connection, repeated after Refuse(UNKNOWN).
 struct wire_hello {
     enum wire_role role;
-    char id[WIRE_STRING_MAX]; // unique in the run: "actor-0", "learner"
+    char id[WIRE_STRING_MAX]; // unique in its role: "actor-0", "learner"
     uint64_t incarnation;     // of this start: from Welcome; 0 before it
     char host[WIRE_STRING_MAX];
     uint64_t pid;

@@ -14,13 +14,14 @@
 static void restore_actors(struct modelserver *ms, const struct ms_setup *setup, uint64_t now_ms) {
     for (uint64_t i = 0; i < setup->actor_count; i++) {
         const struct store_actor *a = &setup->actors[i];
-        struct peer *p = peers_add(ms->peers, a->id);
+        const struct peer *const keep[] = {NULL, NULL};
+        struct peer *p = peers_add(ms->peers, WIRE_ROLE_ACTOR, a->id, now_ms, keep);
         CHECK(p);
-        p->role = WIRE_ROLE_ACTOR;
         p->state = WIRE_PEER_LOST;
         p->incarnation = a->incarnation;
         p->heard_ms = now_ms;
         p->registered = true;
+        p->has_index = true;
         p->index = a->index;
         p->seq_accepted = p->seq_stored = a->seq;
         p->rows_accepted = p->rows_stored = p->credit = a->steps_incarnation;

@@ -73,7 +73,7 @@ static struct store_batch *take_batch(struct ingest *in, struct peer *p, uint64_
     b->role = p->role;
     b->handed_out = false;
     memcpy(b->id, p->id, sizeof(b->id));
-    b->index = p->registered ? p->index : STORE_NEW_ACTOR;
+    b->index = p->has_index ? p->index : STORE_NEW_ACTOR;
     b->incarnation = p->incarnation;
     b->seq = seq;
     b->rows = b->rows_refused = 0;
@@ -232,6 +232,7 @@ static void commit_succeeded(struct ingest *in, uint64_t now_ms, struct peer *p,
     if (b->role == WIRE_ROLE_ACTOR) {
         p->steps = b->actor.steps;
         p->episodes = b->actor.episodes;
+        p->has_index = true; // another than it was to take over, if the id has one already
         p->index = b->actor.index;
     }
     if (b->incarnation != p->incarnation) {

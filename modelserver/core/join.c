@@ -69,15 +69,15 @@ static uint64_t incarnation_of(const struct join_view *v, const struct net_peer 
 // refused.
 static bool place_is_free(struct outbox *o, const struct join_view *v, const struct net_peer *from,
                           const struct wire_hello *h, const struct peer *p) {
-    if (p && p->role != h->role) {
-        outbox_refuse(o, from, WIRE_REFUSED_MODE, true, "%s: a process of another kind has this id",
-                      h->id);
-        return false;
-    }
     if (h->role == WIRE_ROLE_LEARNER && v->run_id == 0 && h->incarnation != 0) {
         outbox_refuse(o, from, WIRE_REFUSED_SCHEMA, true,
                       "%s is a learner of an older spur: build all programs from the same source",
                       h->id);
+        return false;
+    }
+    if (!p && h->role == WIRE_ROLE_ACTOR && v->run_id != 0) {
+        outbox_refuse(o, from, WIRE_REFUSED_FENCED, true,
+                      "%s: its place was given to another id while it was away: restart it", h->id);
         return false;
     }
     if (is_superseded(v, h, p)) {
@@ -103,18 +103,20 @@ static bool place_is_free(struct outbox *o, const struct join_view *v, const str
 
 struct joined join_hello(struct peers *peers, struct outbox *outbox, const struct join_view *view,
                          uint64_t now_ms, const struct net_peer *from, const struct wire_hello *h) {
-    struct peer *p = peers_by_id(peers, h->id);
+    struct peer *p = peers_by_id(peers, h->role, h->id);
     if (!hello_is_valid(outbox, view, from, h) || !place_is_free(outbox, view, from, h, p)) {
         return (struct joined){0};
     }
     uint64_t incarnation = incarnation_of(view, from, h, p);
     bool new_incarnation = !p || incarnation != p->incarnation;
     if (!p) {
-        p = peers_add(peers, h->id);
+        const struct peer *const keep[] = {view->learner, view->evaluator};
+        p = peers_add(peers, h->role, h->id, now_ms, keep);
     }
     if (!p) {
         outbox_refuse(outbox, from, WIRE_REFUSED_FULL, false,
-                      "%s: the table of peers is full (%d ids)", h->id, PEERS_MAX);
+                      "%s: the table of peers is full (%d actors, none of which has left)", h->id,
+                      PEERS_ACTORS_MAX);
         return (struct joined){0};
     }
     if (new_incarnation) {
@@ -122,7 +124,6 @@ struct joined join_hello(struct peers *peers, struct outbox *outbox, const struc
                  (unsigned long long)incarnation, (unsigned long long)h->pid, h->host, h->version);
     }
     struct peer *displaced = peers_set_route(peers, p, from);
-    p->role = h->role;
     p->incarnation = incarnation;
     p->pid = h->pid;
     p->environments = h->environments ? h->environments : 1;

@@ -14,7 +14,7 @@
 #define TABLE_LEN (4 * PEERS_MAX)
 
 struct peers {
-    int count;
+    int count, actors, others; // others: learners and evaluators
     struct peer peers[PEERS_MAX];
     int table[TABLE_LEN]; // index + 1, 0: free
 };
@@ -65,23 +65,62 @@ struct peer *peers_by_route(struct peers *r, const struct net_peer *route) {
     return NULL;
 }
 
-struct peer *peers_by_id(struct peers *r, const char *id) {
+struct peer *peers_by_id(struct peers *r, enum wire_role role, const char *id) {
     for (int i = 0; i < r->count; i++) {
-        if (strcmp(r->peers[i].id, id) == 0) {
+        if (r->peers[i].role == role && strcmp(r->peers[i].id, id) == 0) {
             return &r->peers[i];
         }
     }
     return NULL;
 }
 
-struct peer *peers_add(struct peers *r, const char *id) {
+// Whether nothing more is expected of a peer, and nothing of it is on its way into the store.
+static bool is_forgettable(const struct peer *p, uint64_t now_ms) {
+    bool away = p->state == WIRE_PEER_LEFT ||
+                (p->state == WIRE_PEER_LOST && now_ms - p->heard_ms >= PEERS_FORGET_MS);
+    return away && !p->registering && p->seq_accepted == p->seq_stored &&
+           p->rows_accepted == p->rows_stored;
+}
+
+// The forgettable peer, of actors or of the others, that was heard of first.
+static struct peer *forget(struct peers *r, bool actor, uint64_t now_ms,
+                           const struct peer *const *keep) {
+    struct peer *found = NULL;
+    for (int i = 0; i < r->count; i++) {
+        struct peer *p = &r->peers[i];
+        if ((p->role == WIRE_ROLE_ACTOR) == actor && is_forgettable(p, now_ms) && p != keep[0] &&
+            p != keep[1] && (!found || p->heard_ms < found->heard_ms)) {
+            found = p;
+        }
+    }
+    if (found) {
+        *found = (struct peer){.queued = found->queued,
+                               .has_index = found->has_index,
+                               .index = found->index,
+                               .steps = found->steps,
+                               .episodes = found->episodes};
+        rebuild(r);
+    }
+    return found;
+}
+
+struct peer *peers_add(struct peers *r, enum wire_role role, const char *id, uint64_t now_ms,
+                       const struct peer *const *keep) {
+    bool actor = role == WIRE_ROLE_ACTOR;
+    int *count = actor ? &r->actors : &r->others;
+    bool full = *count == (actor ? PEERS_ACTORS_MAX : PEERS_MAX - PEERS_ACTORS_MAX);
     size_t len = strlen(id);
     CHECK(len < WIRE_STRING_MAX);
-    if (r->count == PEERS_MAX) {
+    struct peer *p = full ? forget(r, actor, now_ms, keep) : &r->peers[r->count];
+    if (!p) {
         return NULL;
     }
-    struct peer *p = &r->peers[r->count++];
+    if (!full) {
+        r->count++;
+        (*count)++;
+    }
     memcpy(p->id, id, len + 1);
+    p->role = role;
     p->last_return = NAN;
     return p;
 }

@@ -441,24 +441,32 @@ static struct store_actor *stage(struct store *s, uint64_t index) {
     return &s->staged[index];
 }
 
-// The actor of a batch, staged; added if the id is new. NULL: too many actors.
+static const struct store_actor *staged_or_stored(const struct store *s, uint64_t index) {
+    return s->is_changed[index] ? &s->staged[index] : &s->actor[index];
+}
+
+// The actor of a batch, staged; added if the id is new, in the place that the batch names or in a
+// free one. NULL: too many actors.
 static struct store_actor *actor_of(struct store *s, const struct store_batch *b) {
-    if (b->index != STORE_NEW_ACTOR) {
-        CHECK(b->index < s->staged_count);
+    bool placed = b->index != STORE_NEW_ACTOR;
+    CHECK(!placed || b->index < s->staged_count);
+    if (placed && (b->seq != 0 || strcmp(staged_or_stored(s, b->index)->id, b->id) == 0)) {
         return stage(s, b->index);
     }
     for (uint64_t i = 0; i < s->staged_count; i++) {
-        const struct store_actor *a = s->is_changed[i] ? &s->staged[i] : &s->actor[i];
-        if (strcmp(a->id, b->id) == 0) {
+        if (strcmp(staged_or_stored(s, i)->id, b->id) == 0) {
             return stage(s, i);
         }
     }
-    if (s->staged_count == STORE_ACTORS_MAX) {
+    if (!placed && s->staged_count == STORE_ACTORS_MAX) {
         return NULL;
     }
-    struct store_actor *a = stage(s, s->staged_count);
-    *a = (struct store_actor){.index = s->staged_count++};
+    struct store_actor *a = stage(s, placed ? b->index : s->staged_count);
+    if (!placed) {
+        *a = (struct store_actor){.index = s->staged_count++};
+    }
     snprintf(a->id, sizeof(a->id), "%s", b->id);
+    a->incarnation = 0;
     return a;
 }
 
@@ -538,13 +546,24 @@ static int put_batch(struct store *s, MDB_txn *txn, struct store_batch *b, uint6
     return 0;
 }
 
+// Removes the entry of the id that had a place before, if it is another one now.
+static int forget_id(struct store *s, MDB_txn *txn, uint64_t index) {
+    char *id = s->actor[index].id;
+    if (index >= s->actor_count || strcmp(id, s->staged[index].id) == 0) {
+        return 0;
+    }
+    MDB_val key = {strlen(id), id};
+    return mdb_del(txn, s->actors, &key, NULL);
+}
+
 static int put_actors(struct store *s, MDB_txn *txn) {
     for (uint32_t i = 0; i < s->changed_count; i++) {
         struct store_actor *a = &s->staged[s->changed[i]];
         uint64_t w[ACTOR_WORDS] = {a->index, a->incarnation, a->seq,       a->steps_incarnation,
                                    a->steps, a->episodes,    a->in_episode};
         MDB_val key = {strlen(a->id), a->id}, value = {sizeof(w), w};
-        int rc = mdb_put(txn, s->actors, &key, &value, 0);
+        int rc = forget_id(s, txn, s->changed[i]);
+        rc = rc ? rc : mdb_put(txn, s->actors, &key, &value, 0);
         if (rc) {
             return rc;
         }

@@ -14,15 +14,16 @@
 #define STORE_NEW_ACTOR UINT64_MAX
 #define STORE_ROLES (WIRE_ROLE_LEARNER + 1)
 
-// The stored state of one actor id. index counts ids in the order of their first
-// appearance and never changes.
+// The stored state of one actor. index is its place, 0, 1, ... Ids take places in the order of
+// their first appearance; when there are no more, an id takes over the place of one that is
+// forgotten, with its counts, so that the random streams of the place go on.
 struct store_actor {
     char id[STORE_ID_MAX];
     uint64_t index;
     uint64_t incarnation;
     uint64_t seq;               // last message of this incarnation that is stored
     uint64_t steps_incarnation; // rows of this incarnation, refused ones included
-    uint64_t steps, episodes;   // rows, and episodes begun, of all incarnations
+    uint64_t steps, episodes;   // rows, and episodes begun, of all incarnations in this place
     bool in_episode;            // the last row did not end its episode
 };
 
@@ -32,7 +33,7 @@ struct store_batch {
     // With seq 0: the incarnation was handed out by the server, and is not handed out again.
     bool handed_out;
     char id[STORE_ID_MAX];
-    uint64_t index;       // the actor's, or STORE_NEW_ACTOR
+    uint64_t index; // the actor's, or STORE_NEW_ACTOR. With seq 0 that of another id: taken over
     uint64_t incarnation; // of the sender
     uint64_t seq;         // the stored one + 1; 0: begins the incarnation, unless it is stored
     uint64_t policy_version;

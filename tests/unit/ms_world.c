@@ -39,6 +39,7 @@ static int world_send(void *arg, enum port_socket socket, const struct net_peer 
         s->a = m->welcome.actor_index;
         s->b = m->welcome.next_seq;
         s->c = m->welcome.actor_steps;
+        s->d = m->welcome.incarnation;
         if (s->to >= LEARNER && s->to < EVALUATOR) {
             w->epoch = m->welcome.incarnation;
         }

@@ -219,6 +219,69 @@ static void a_failed_batch_takes_its_followers_along(void **state) {
     }
 }
 
+// A new id takes over the place of one that is forgotten: its counts go on, its name is gone.
+static void places_are_taken_over(void **state) {
+    (void)state;
+    struct store *s = must_open(ROWS_MAX);
+    struct store_batch *b = new_batch();
+    fill(b, "old", 1, 5, 1, 0, 7);
+    assert_int_equal(commit_one(s, b), 1);
+    fill(b, "other", 2, 6, 1, 0, 3);
+    assert_int_equal(commit_one(s, b), 1);
+    fill(b, "new", 1, 9, 0, 0, 0);
+    b->index = 0;
+    assert_int_equal(commit_one(s, b), 1);
+    assert_int_equal(b->actor.index, 0);
+    assert_int_equal(b->actor.seq, 0);
+    assert_int_equal(b->actor.steps_incarnation, 0);
+    assert_int_equal(b->actor.steps, 7);
+    fill(b, "new", 1, 9, 1, 7, 2);
+    b->index = 0;
+    assert_int_equal(commit_one(s, b), 1);
+    // A place is never another's who has one already.
+    fill(b, "other", 2, 7, 0, 0, 0);
+    b->index = 0;
+    assert_int_equal(commit_one(s, b), 1);
+    assert_int_equal(b->actor.index, 1);
+    store_close(&s);
+    s = must_open(ROWS_MAX);
+    assert_int_equal(store_actor_count(s), 2);
+    assert_string_equal(store_actor_at(s, 0)->id, "new");
+    assert_int_equal(store_actor_at(s, 0)->incarnation, 9);
+    assert_int_equal(store_actor_at(s, 0)->steps, 9);
+    assert_string_equal(store_actor_at(s, 1)->id, "other");
+    fill(b, "old", 3, 5, 1, 0, 1); // it is new again
+    assert_int_equal(commit_one(s, b), 1);
+    assert_int_equal(b->actor.index, 2);
+    assert_int_equal(b->actor.steps, 1);
+    store_close(&s);
+    free(b);
+}
+
+// A number that was handed out is on disk with the batch that begins the start.
+static void numbers_of_starts_survive(void **state) {
+    (void)state;
+    struct store *s = must_open(ROWS_MAX);
+    struct store_batch *b = new_batch();
+    fill(b, "a", 1, 4, 0, 0, 0);
+    b->handed_out = true;
+    assert_int_equal(commit_one(s, b), 1);
+    fill(b, "learner", 1, 11, 0, 0, 0);
+    b->role = WIRE_ROLE_LEARNER;
+    b->handed_out = true;
+    assert_int_equal(commit_one(s, b), 1);
+    b->incarnation = 3; // chosen by a client of before, or stored late
+    assert_int_equal(commit_one(s, b), 1);
+    store_close(&s);
+    s = must_open(ROWS_MAX);
+    assert_int_equal(store_starts(s, WIRE_ROLE_ACTOR), 4);
+    assert_int_equal(store_starts(s, WIRE_ROLE_LEARNER), 11);
+    assert_int_equal(store_starts(s, WIRE_ROLE_EVALUATOR), 0);
+    assert_int_equal(store_actor_count(s), 1); // the learner has no entry
+    store_close(&s);
+    free(b);
+}
+
 static void another_run_is_refused(void **state) {
     (void)state;
     struct store *s = must_open(ROWS_MAX);
@@ -485,6 +548,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(order_is_kept, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_failed_batch_takes_its_followers_along, make_dir,
                                         remove_dir),
+        cmocka_unit_test_setup_teardown(places_are_taken_over, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(numbers_of_starts_survive, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(another_run_is_refused, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(rows_of_another_run_are_taken_over, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_full_disk_stores_nothing_and_heals, make_dir, remove_dir),
