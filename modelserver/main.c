@@ -382,7 +382,15 @@ int main(int argc, char *argv[]) {
     daemon_run(d);
 
     bool failed = ms_failed(app.core), unsaved = ms_unsaved(app.core) || app.curve_failed;
+    bool untrained = ms_untrained(app.core);
     log_info("%s", ms_end_text(app.core));
+    if (untrained) {
+        log_error("the model was no longer trained at the end of the run; wild rows may be why: "
+                  "spur data list RUN_DIR");
+    }
     close_all(&app);
-    return unsaved ? EXIT_CODE_IO : failed ? EXIT_CODE_FAILURE : EXIT_CODE_OK;
+    return unsaved     ? EXIT_CODE_IO
+           : failed    ? EXIT_CODE_FAILURE
+           : untrained ? EXIT_CODE_DATA
+                       : EXIT_CODE_OK;
 }

@@ -407,6 +407,8 @@ struct wire_kept {
 // Call at most once for the rows of a message, before the next wire_unpack. Takes over the
 // memory of unpacked rows; copies rows in memory of the caller.
 struct wire_kept *wire_keep(const struct wire_rows *rows);
+// Copies row `from` to row `to` <= from.
+void wire_kept_move(struct wire_kept *kept, uint32_t to, uint32_t from);
 void wire_drop(struct wire_kept **kept);
 
 #endif

@@ -38,6 +38,20 @@ struct wire_kept *wire_keep(const struct wire_rows *rows) {
     return kept;
 }
 
+static void move(const void *column, uint32_t to, uint32_t from, size_t bytes) {
+    char *own = (char *)(uintptr_t)column;
+    memmove(own + to * bytes, own + from * bytes, bytes);
+}
+
+void wire_kept_move(struct wire_kept *kept, uint32_t to, uint32_t from) {
+    const struct wire_rows *r = &kept->rows;
+    move(r->obs, to, from, r->obs_dim * sizeof(float));
+    move(r->act, to, from, r->act_dim * sizeof(float));
+    move(r->reward, to, from, sizeof(float));
+    move(r->next_obs, to, from, r->obs_dim * sizeof(float));
+    move(r->flags, to, from, 1);
+}
+
 void wire_drop(struct wire_kept **kept) {
     if (*kept) {
         arena_free((*kept)->memory);

@@ -17,6 +17,7 @@ enum exit_code {
     EXIT_CODE_FAILURE = 1,
     EXIT_CODE_UNSOLVED = 3,     // `spur run --require-solved`: the steps are spent
     EXIT_CODE_USAGE = 64,       // wrong command line
+    EXIT_CODE_DATA = 65,        // data from which nothing can be learned
     EXIT_CODE_UNAVAILABLE = 69, // a peer or service is missing
     EXIT_CODE_RESOURCES = 71,   // out of memory, threads, processes or descriptors
     EXIT_CODE_IO = 74,          // a file could not be read or written

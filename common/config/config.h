@@ -177,6 +177,10 @@ struct config {
         uint64_t every_s; // between checkpoints; the last one is made at the end
     } checkpoint;
     struct {
+        double bound, largest; // of the numbers of real rows; bound 0: none
+        uint64_t bound_rows;
+    } data;
+    struct {
         uint64_t heartbeat_ms, lost_after_ms;
         int batch_rows_max;   // transitions in a message of an actor
         int unacked_rows_max; // of an actor; it waits when they are reached

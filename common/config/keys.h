@@ -214,6 +214,14 @@
       "those before the first update do not count")                                                \
     X(checkpoint, every_s, U64, "300", 1, 86400, "s",                                              \
       "interval between checkpoints; the last one is made at the end of the run")                  \
+    X(data, bound, F64, "1e4", 0, 1e30, "",                                                        \
+      "a real step is refused, and counted, if an observation or the reward is further from the "  \
+      "mean of the steps so far than this many times their spread (the largest of standard "       \
+      "deviation, magnitude of the mean, and 1); 0: no bound")                                     \
+    X(data, bound_rows, U64, "100", 1, 1e9, "steps",                                               \
+      "number of stored steps from which on data.bound holds")                                     \
+    X(data, largest, F64, "1e10", 1, 1e30, "",                                                     \
+      "a real step with a number of a larger magnitude is refused, from the first one")            \
     X(network, heartbeat_ms, U64, "500", 10, 60000, "ms",                                          \
       "interval of heartbeats while nothing else is sent")                                         \
     X(network, lost_after_ms, U64, "3000", 100, 600000, "ms",                                      \

@@ -13,7 +13,7 @@
 #define CONFIG_CHANGEABLE_BUDGET                                                                   \
     "run.steps, run.actors, run.envs_per_actor, run.stop_when_solved, "                            \
     "run.stuck_*, task.env_timeout_s,"
-#define CONFIG_CHANGEABLE_REST "explore.*, eval.*, checkpoint.*, network.*, compute.*"
+#define CONFIG_CHANGEABLE_REST "explore.*, eval.*, checkpoint.*, data.*, network.*, compute.*"
 #define CONFIG_CHANGEABLE_TEXT CONFIG_CHANGEABLE_BUDGET " " CONFIG_CHANGEABLE_REST
 
 bool config_key_may_change(const struct config_key *key);

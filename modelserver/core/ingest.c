@@ -13,10 +13,20 @@
 #include "proto/epoch.h"
 #include "proto/wire.h"
 
+#define REFUSED_LOG_MS 10000 // between two lines about refused rows
+#define REFUSED_ID_MAX 64    // of the sentence about the last one
+#define REFUSED_WHY_MAX 160
+
 static void widen_rewards(struct ingest *in, const float *reward, uint64_t n) {
     for (uint64_t i = 0; i < n; i++) {
         in->reward_low = fminf(in->reward_low, reward[i]);
         in->reward_high = fmaxf(in->reward_high, reward[i]);
+    }
+}
+
+static void count_bounds(struct ingest *in, const float *obs, const float *reward, uint64_t n) {
+    for (uint64_t i = 0; i < n; i++) {
+        row_bounds_add(&in->bounds, obs + i * in->bounds.obs_dim, reward[i]);
     }
 }
 
@@ -35,6 +45,8 @@ void ingest_init(struct ingest *in, const struct run_context *run, struct outbox
     in->reward_low = INFINITY;
     in->reward_high = -INFINITY;
     widen_rewards(in, steps > 0 ? env->reward : NULL, steps);
+    row_bounds_init(&in->bounds, &run->config, (uint32_t)run->task->obs_dim);
+    count_bounds(in, steps > 0 ? env->obs : NULL, steps > 0 ? env->reward : NULL, steps);
     for (int i = 0; i < INGEST_BATCHES; i++) {
         in->free_batch[i] = &in->batches[i];
     }
@@ -51,6 +63,7 @@ void ingest_deinit(struct ingest *in) {
         free_rows(&in->batches[i]);
     }
     free(in->batches);
+    row_bounds_deinit(&in->bounds);
     *in = (struct ingest){0};
 }
 
@@ -188,6 +201,47 @@ static void keep_rows(struct store_batch *b, const struct wire_rows *rows) {
     b->flags = kept->rows.flags;
 }
 
+static void note_refused(struct ingest *in, uint64_t now_ms, const struct peer *p,
+                         const char *why) {
+    counters_add(in->counters, MS_rows_refused_bound, 1);
+    in->refused_in_row++;
+    snprintf(in->refused_why, sizeof(in->refused_why), "%.*s: %.*s", REFUSED_ID_MAX, p->id,
+             REFUSED_WHY_MAX, why);
+    if (log_due(&in->refused_logged_ms, now_ms, REFUSED_LOG_MS)) {
+        log_warn("a row is refused: %s", in->refused_why);
+    }
+}
+
+// Leaves out the rows beyond the bounds. They are acknowledged with the others.
+static void leave_out_wild_rows(struct ingest *in, uint64_t now_ms, const struct peer *p,
+                                struct store_batch *b) {
+    struct wire_kept *kept = b->memory;
+    uint32_t admitted = 0, o = in->bounds.obs_dim;
+    char why[REFUSED_WHY_MAX];
+    for (uint32_t i = 0; i < b->rows; i++) {
+        if (!row_bounds_admit(&in->bounds, b->obs + i * o, b->reward[i], b->next_obs + i * o, why,
+                              sizeof(why))) {
+            note_refused(in, now_ms, p, why);
+            continue;
+        }
+        if (admitted < i) {
+            wire_kept_move(kept, admitted, i);
+        }
+        admitted++;
+        in->refused_in_row = 0;
+    }
+    b->rows_refused = b->rows - admitted;
+    b->rows = admitted;
+}
+
+bool ingest_refuses_all(const struct ingest *in, char *out, size_t out_len) {
+    if (in->refused_in_row < in->run->config.data.bound_rows) {
+        return false;
+    }
+    snprintf(out, out_len, "rows within the bounds of section data; %s", in->refused_why);
+    return true;
+}
+
 // Whether rows exceed all credit that the actor ever had. Credit that was withdrawn
 // while the actor was lost counts, although another actor may have it now: steps
 // can then exceed what pacing allows by as much, and wait until the learner has
@@ -213,9 +267,10 @@ void ingest_transitions(struct ingest *in, uint64_t now_ms, struct peer *p,
         return;
     }
     keep_rows(b, &t->rows);
+    leave_out_wild_rows(in, now_ms, p, b);
     b->policy_version = t->policy_version;
     p->seq_accepted = t->seq;
-    p->rows_accepted += b->rows;
+    p->rows_accepted += t->rows.rows; // the actor has made them all on its credit
     p->credit_ms = now_ms;
     p->policy_version = t->policy_version > 0 ? t->policy_version : p->policy_version;
     in->rows_pending += b->rows;
@@ -227,6 +282,7 @@ static void commit_succeeded(struct ingest *in, uint64_t now_ms, struct peer *p,
     in->steps += b->rows;
     ends_count(&in->ends, b->next_obs, b->flags, b->rows);
     widen_rewards(in, b->reward, b->rows);
+    count_bounds(in, b->obs, b->reward, b->rows);
     rate_add(&in->steps_rate, now_ms, b->rows);
     rate_add(&p->steps_rate, now_ms, b->rows);
     if (b->role == WIRE_ROLE_ACTOR) {

@@ -23,6 +23,7 @@
 #include "modelserver/core/outbox.h"
 #include "modelserver/core/peers.h"
 #include "modelserver/core/run_context.h"
+#include "modelserver/storage/row_bounds.h"
 #include "modelserver/storage/store_batch.h"
 #include "proto/wire.h"
 
@@ -45,6 +46,10 @@ struct ingest {
     struct rate steps_rate;
     struct ends ends;                  // of the stored rows
     float reward_low, reward_high;     // likewise
+    struct row_bounds bounds;          // likewise
+    uint64_t refused_in_row;           // rows beyond the bounds since the last one that was not
+    uint64_t refused_logged_ms;        // when one was last logged
+    char refused_why[WIRE_STRING_MAX]; // of the last
     char store_error[WIRE_STRING_MAX]; // of the last commit; empty: it succeeded
 };
 
@@ -66,6 +71,8 @@ void ingest_transitions(struct ingest *in, uint64_t now_ms, struct peer *p,
                         const struct wire_transitions *t);
 // A message with rows that must not be stored: acknowledged and counted.
 void ingest_refused_rows(struct ingest *in, struct peer *p, uint64_t seq, uint32_t rows);
+// Whether all rows have been beyond the bounds of section data for a while: why, in out.
+bool ingest_refuses_all(const struct ingest *in, char *out, size_t out_len);
 // The answer of the store to one batch; err says why the commit failed.
 void ingest_stored(struct ingest *in, uint64_t now_ms, struct store_batch *b, const char *err);
 

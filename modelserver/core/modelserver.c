@@ -56,6 +56,11 @@ bool ms_failed(const struct modelserver *ms) {
     return ms->shutdown.failed;
 }
 
+bool ms_untrained(const struct modelserver *ms) {
+    char text[WIRE_STRING_MAX];
+    return ms->shutdown.message.done && training_is_broken(&ms->training, text, sizeof(text));
+}
+
 bool ms_unsaved(const struct modelserver *ms) {
     return ms->saving.failed || ms->ingest.store_error[0] != '\0';
 }
@@ -417,7 +422,8 @@ void ms_on_fit(struct modelserver *ms, uint64_t now_ms, struct ms_fit_job *job) 
         break;
     case TRAINING_NO_MODEL:
         shutdown_fail(&ms->shutdown, now_ms,
-                      "the first training of the model did not end in finite weights");
+                      "the first training of the model did not end in finite weights; wild rows "
+                      "may be why: spur data list RUN_DIR");
         break;
     }
     advance(ms, now_ms);

@@ -41,8 +41,9 @@ void ms_on_save(struct modelserver *ms, uint64_t now_ms, struct ms_save_job *job
 // last rows are accepted. done: the run is complete; else it can be resumed.
 void ms_stop(struct modelserver *ms, uint64_t now_ms, bool done, const char *text);
 enum ms_phase ms_phase(const struct modelserver *ms);
-bool ms_failed(const struct modelserver *ms);  // stopped because the run cannot go on
-bool ms_unsaved(const struct modelserver *ms); // the last checkpoint or the last rows failed
+bool ms_failed(const struct modelserver *ms);    // stopped because the run cannot go on
+bool ms_untrained(const struct modelserver *ms); // complete, but the model was no longer trained
+bool ms_unsaved(const struct modelserver *ms);   // the last checkpoint or the last rows failed
 const char *ms_end_text(const struct modelserver *ms); // why it stopped
 
 // The status of the whole run. Pointers in out are valid until the next call.

@@ -158,6 +158,10 @@ static const char *state_name(const struct modelserver *ms) {
     if (!ms->training.model) {
         return "training the first model";
     }
+    char broken[WIRE_STRING_MAX];
+    if (training_is_broken(&ms->training, broken, sizeof(broken))) {
+        return "learning without training the model";
+    }
     bool fills = !config_has_states(&ms->run.config) && !ms->rollouts.filled;
     return fills ? "filling D_model" : "learning";
 }
@@ -191,6 +195,8 @@ static void waiting(const struct modelserver *ms, uint64_t now_ms, char *out, si
         snprintf(out, out_len, "for an actor: none is connected");
     } else if (!explores && !learner_feed_is_up(&ms->feed)) {
         snprintf(out, out_len, "for the learner: it is not connected");
+    } else if (ingest_refuses_all(&ms->ingest, why, sizeof(why))) {
+        snprintf(out, out_len, "for %s", why);
     } else if (silent_environment(ms)) {
         snprintf(out, out_len, "for %.*s", WIRE_STRING_MAX - 8, silent_environment(ms));
     } else if (evaluation_is_last(&ms->evaluation, now_ms, out, out_len)) {
@@ -222,7 +228,9 @@ void status_report_fill(const struct modelserver *ms, uint64_t now_ms,
     snprintf(out->state, sizeof(out->state), "%s", state_name(ms));
     waiting(ms, now_ms, out->waiting, sizeof(out->waiting));
     stuck_describe(ms, now_ms, out->stuck, sizeof(out->stuck));
-    divergence_find(out->warning, sizeof(out->warning), &ms->divergence.figures);
+    if (!training_is_broken(&ms->training, out->warning, sizeof(out->warning))) {
+        divergence_find(out->warning, sizeof(out->warning), &ms->divergence.figures);
+    }
     peers(ms, now_ms, actors, out);
     learner(ms, now_ms, out);
     pacing(ms, out);

@@ -2,11 +2,14 @@
 // Start and outcome of a training, and the model that it leaves.
 #include "modelserver/core/training.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "common/base/check.h"
 #include "common/base/log.h"
 #include "common/nn/normalizer.h"
+
+#define TRAININGS_BROKEN_MAX 3 // in a row; single ones may be bad luck
 
 void training_init(struct training *t, const struct run_context *run, const struct ms_jobs *jobs,
                    struct counters *counters) {
@@ -91,6 +94,19 @@ static void log_model(const struct model *m) {
     }
 }
 
+bool training_is_broken(const struct training *t, char *out, size_t out_len) {
+    out[0] = '\0';
+    if (!t->model || t->broken < TRAININGS_BROKEN_MAX) {
+        return false;
+    }
+    snprintf(out, out_len,
+             "the model is no longer trained: %llu trainings in a row ended with weights that are "
+             "not finite, and the one of step %llu is used; stop the run, and look for wild rows: "
+             "spur data list RUN_DIR",
+             (unsigned long long)t->broken, (unsigned long long)t->model->env_rows);
+    return true;
+}
+
 enum training_outcome training_done(struct training *t, uint64_t now_ms, struct ms_fit_job *job) {
     CHECK(t->running);
     t->running = false;
@@ -100,6 +116,7 @@ enum training_outcome training_done(struct training *t, uint64_t now_ms, struct 
         t->model = m;
         t->model_ms = now_ms;
         t->trainings++;
+        t->broken = 0;
         t->trained_for = t->running_for;
         log_model(m);
         return TRAINING_NEW_MODEL;
@@ -109,6 +126,7 @@ enum training_outcome training_done(struct training *t, uint64_t now_ms, struct 
         return TRAINING_KEPT_MODEL;
     }
     counters_add(t->counters, MS_trainings_broken, 1);
+    t->broken++;
     if (!t->model) {
         return TRAINING_NO_MODEL;
     }

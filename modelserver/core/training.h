@@ -21,6 +21,7 @@ struct training {
     struct ms_fit_job job;
     bool running;
     uint64_t running_for; // training point of the one that runs
+    uint64_t broken;      // trainings in a row that ended with weights that are not finite
     // Part of the checkpoint.
     uint64_t trainings;   // that succeeded: the next one's number
     uint64_t trained_for; // training point of the last; 0: none
@@ -39,6 +40,9 @@ void training_restore_model(struct training *t, uint64_t now_ms, const struct mo
 uint64_t training_point(const struct training *t, uint64_t steps);
 // Starts a training if one is due and none runs.
 void training_start(struct training *t, uint64_t steps);
+
+// Whether the model is no longer trained: what is known, in out.
+bool training_is_broken(const struct training *t, char *out, size_t out_len);
 
 enum training_outcome {
     TRAINING_NEW_MODEL,

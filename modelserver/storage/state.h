@@ -38,7 +38,8 @@
     X(eval_requests_replaced)                                                                      \
     X(eval_reports_stale)                                                                          \
     X(saves_failed)                                                                                \
-    X(standstills) /* reports that nothing in the run has moved for run.stuck_after_s */
+    X(standstills)        /* reports that nothing in the run has moved for run.stuck_after_s */    \
+    X(rows_refused_bound) /* acknowledged, not stored: beyond the bounds of section data */
 
 enum ms_counter {
 #define X(name) MS_##name,

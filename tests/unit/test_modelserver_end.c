@@ -343,6 +343,35 @@ static void ratio_holds_whatever_happens(uint64_t seed) {
     assert_int_equal(w.updates, 80);
 }
 
+// Trainings that end with broken weights keep the model before; status and exit code say so.
+static void a_model_that_is_no_longer_trained_is_said(void **state) {
+    (void)state;
+    world_meet_actor(&w);
+    world_meet_learner(&w);
+    world_hello(&w, EVALUATOR, WIRE_ROLE_EVALUATOR, "eval", 1);
+    uint64_t seq = world_walk(&w, 1, 21);
+    assert_string_equal(world_status(&w)->state, "learning");
+    w.fit_result = FIT_BROKEN;
+    for (uint64_t steps = 22; steps <= 60; steps++) {
+        world_learn(&w, LEARNER);
+        seq = world_walk(&w, seq, steps);
+        bool said = world_counter(&w, "trainings_broken") >= 3;
+        const struct wire_status *s = world_status(&w);
+        assert_true(said == (strcmp(s->state, "learning without training the model") == 0));
+        assert_true(said == (strstr(s->warning, "the model is no longer trained: ") != NULL));
+        assert_true(!said || strstr(s->warning, "spur data list"));
+    }
+    assert_true(world_counter(&w, "trainings_broken") >= 3);
+    assert_false(ms_untrained(w.ms));
+    world_learn(&w, LEARNER);
+    while (ms_phase(w.ms) == MS_RUNNING) {
+        world_report(&w, 50);
+        world_learn(&w, LEARNER);
+        world_tick(&w, 100);
+    }
+    assert_true(ms_untrained(w.ms));
+}
+
 // What was acknowledged is stored in a file that exists no more; nothing else is acknowledged.
 static void a_removed_store_ends_the_run(void **state) {
     (void)state;
@@ -382,6 +411,7 @@ int main(void) {
         RATIO(a_stopped_run_resumes),
         RATIO(rows_in_flight_are_sent_before_the_end),
         RATIO(a_broken_first_training_ends_the_run),
+        RATIO(a_model_that_is_no_longer_trained_is_said),
         RATIO(a_removed_store_ends_the_run),
         RATIO(ratio_holds_from_many_seeds),
     };
