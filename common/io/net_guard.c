@@ -69,9 +69,12 @@ static void make_room(struct net_guard *g, int fd) {
     g->size = size;
 }
 
-// ZeroMQ reads the end of the connection and closes it.
+// ZeroMQ reads the end of the connection and closes it, which the peer sees as a reset: it would
+// wait for room in a full buffer otherwise.
 static void cut(int fd) {
-    shutdown(fd, SHUT_RDWR);
+    const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+    shutdown(fd, SHUT_RD);
 }
 
 void net_guard_accepted(struct net_guard *g, uint64_t now_ms, int fd) {
