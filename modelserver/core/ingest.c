@@ -106,7 +106,7 @@ void ingest_start(struct ingest *in, struct peer *p, bool handed_out) {
 
 void ingest_hello(struct ingest *in, struct peer *p, bool new_incarnation) {
     if (new_incarnation) {
-        p->seq_accepted = p->seq_stored = 0;
+        p->seq_accepted = p->seq_stored = p->rows_refused = 0;
         p->rows_accepted = p->rows_stored = 0;
         p->credit = p->random_credit = p->credit_max = 0;
     }
@@ -160,6 +160,7 @@ void ingest_refused_rows(struct ingest *in, struct peer *p, uint64_t seq, uint32
     counters_add(in->counters, MS_rows_refused_value, rows);
     b->rows_refused = rows;
     p->seq_accepted = seq;
+    p->rows_refused += rows;
     p->rows_accepted += rows; // the actor has made them on its credit
     in->jobs->store(in->jobs->arg, b);
 }
@@ -272,6 +273,7 @@ void ingest_transitions(struct ingest *in, uint64_t now_ms, struct peer *p,
     p->seq_accepted = t->seq;
     p->rows_accepted += t->rows.rows; // the actor has made them all on its credit
     p->credit_ms = now_ms;
+    p->rows_refused = 0;
     p->policy_version = t->policy_version > 0 ? t->policy_version : p->policy_version;
     in->rows_pending += b->rows;
     in->jobs->store(in->jobs->arg, b);

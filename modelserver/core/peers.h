@@ -49,6 +49,7 @@ struct peer {
     uint64_t rows_accepted, rows_stored; // the same in rows, refused ones included
     uint64_t credit, random_credit;      // rows allowed in all, and of these with random actions
     uint64_t credit_max;                 // the most it ever was allowed, withdrawn or not
+    uint64_t rows_refused;               // since the last that was accepted
     uint64_t credit_ms;                  // when it was last given credit, or used some
     uint64_t steps, episodes;            // stored, of all incarnations in this place
     uint64_t policy_version, unacked_rows, steps_bad;

@@ -9,9 +9,8 @@
 #define WHY_MAX 200 // of a sentence of another part
 
 uint64_t stuck_mark(const struct modelserver *ms) {
-    return ms->ingest.steps + ms->counters.n[MS_rows_refused_value] + ms->feed.updates +
-           ms->training.trainings + ms->rollouts.rows + ms->rollouts.states +
-           ms->feed.queue.real_next + ms->evaluation.history.evaluations;
+    return ms->ingest.steps + ms->feed.updates + ms->training.trainings + ms->rollouts.rows +
+           ms->rollouts.states + ms->feed.queue.real_next + ms->evaluation.history.evaluations;
 }
 
 static bool say(char *out, size_t out_len, const char *fmt, ...)
@@ -72,6 +71,18 @@ static bool is_away(const struct modelserver *ms, uint64_t now_ms, char *out, si
                (unsigned long long)(now_ms - p->heard_ms) / 1000);
 }
 
+// Whether an actor makes rows that the server refuses.
+static bool is_refused(const struct modelserver *ms, char *out, size_t out_len) {
+    for (int i = 0; i < ms->ingest.actors_up; i++) {
+        const struct peer *p = ms->ingest.actor_up[i];
+        if (p->rows_refused > 0) {
+            return say(out, out_len, "the last %llu rows of %.60s were refused",
+                       (unsigned long long)p->rows_refused, p->id);
+        }
+    }
+    return false;
+}
+
 // Whether a connected peer could go on but does not.
 static bool is_idle(const struct modelserver *ms, char *out, size_t out_len) {
     static const char silent[] = "nothing";
@@ -109,7 +120,7 @@ void stuck_describe(const struct modelserver *ms, uint64_t now_ms, char *out, si
     out += n;
     out_len -= (size_t)n;
     if (job_runs(ms, out, out_len) || is_away(ms, now_ms, out, out_len) ||
-        is_idle(ms, out, out_len)) {
+        is_refused(ms, out, out_len) || is_idle(ms, out, out_len)) {
         return;
     }
     char steps[WIRE_STRING_MAX] = "", updates[WIRE_STRING_MAX] = "";

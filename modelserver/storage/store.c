@@ -450,7 +450,7 @@ static const struct store_actor *staged_or_stored(const struct store *s, uint64_
 static struct store_actor *actor_of(struct store *s, const struct store_batch *b) {
     bool placed = b->index != STORE_NEW_ACTOR;
     CHECK(!placed || b->index < s->staged_count);
-    if (placed && (b->seq != 0 || strcmp(staged_or_stored(s, b->index)->id, b->id) == 0)) {
+    if (placed && b->seq != 0) {
         return stage(s, b->index);
     }
     for (uint64_t i = 0; i < s->staged_count; i++) {

@@ -5,6 +5,7 @@
 lost and repeated messages, and restarts. Tests liveness, leaving and fencing. Each wrong message is refused by
 code, field and reason while another actor's rows are stored. A whole lockstep run works without spur's own actors
 and evaluator, through a silence of the model server. The client's policy gives PyTorch's numbers."""
+import math
 import os
 import signal
 import struct
@@ -283,6 +284,41 @@ def wrong_messages_are_refused_and_others_go_on(stage):
 
 # ---- a whole run ----
 
+class Flawed(Count):
+    """Every fifth reward is no number."""
+
+    def step(self, act):
+        obs, reward, terminated = super().step(act)
+        return obs, math.nan if self.at % 5 == 0 else reward, terminated
+
+
+def refused_rows_do_not_stop_lockstep(stage):
+    """An actor that has the name of the learner, and rows that are refused, in lockstep: the run goes on. Where it does
+    not, its status says why."""
+    sets = {**PROMPT, "pacing.mode": "lockstep", "run.steps": 1000, "run.explore_steps": 40, "run.stuck_after_s": 1,
+            "network.batch_rows_max": 1}
+    _, where, _ = daemons(stage, sets, learner=True)
+    server = where["modelserver"]
+    stuck = wait_for("the standstill", lambda: status(stage, server)["stuck"], 10)
+    check("no actor has joined" in stuck, stuck)
+    actor = Actor(Flawed(), server, where["learner"], "learner")
+    make(actor, 120, 60)
+    actor.rows_max = 0
+    state = status(stage, server)
+    refused = sum(math.isnan(row.reward) for row in actor.made)
+    check(refused >= 15 and counter(state, "rows_refused_value") == refused, f"{refused}: {state['counters']}")
+    check(state["env_steps"] == len(actor.made) - refused and state["learner"]["state"] != "lost", f"{state}")
+
+    idle = time.monotonic() + 2
+    while time.monotonic() < idle:
+        actor.poll(0.05)
+    stuck = status(stage, server)["stuck"]
+    check("learner has credit for 1 steps and makes none" in stuck, stuck)
+    make(actor, 10)
+    check(status(stage, server)["stuck"] == "", "it moves again")
+    actor.leave()
+
+
 def a_learner_at_another_address(stage):
     """It is killed and started elsewhere, twice, with no checkpoint: its versions begin at 1. spur's own actor and this client go on
     with its policies, and never with an older one."""
@@ -376,4 +412,4 @@ def the_policy_gives_pytorchs_numbers(_):
 
 
 main(the_policy_gives_pytorchs_numbers, rows_are_stored_once, heard_lost_and_left, wrong_messages_are_refused_and_others_go_on,
-     a_learner_at_another_address, a_run_without_spurs_own_actors)
+     refused_rows_do_not_stop_lockstep, a_learner_at_another_address, a_run_without_spurs_own_actors)

@@ -676,8 +676,8 @@ faults(
      "int rc = 0;",
      "store"),
     ("two-places-for-an-id",
-     "if (placed && (b->seq != 0 || strcmp(staged_or_stored(s, b->index)->id, b->id) == 0)) {",
-     "if (placed && b->seq != 0) {",
+     "for (uint64_t i = 0; i < s->staged_count; i++) {\n        if (strcmp(staged",
+     "for (uint64_t i = placed ? s->staged_count : 0; i < s->staged_count; i++) {\n        if (strcmp(staged",
      "store"),
     ("start-not-on-disk",
      "rc = rc ? rc : put_starts(s, txn);",
@@ -743,6 +743,13 @@ faults(
     ("the-last-that-left-is-forgotten",
      "p->heard_ms < found->heard_ms",
      "p->heard_ms >= found->heard_ms",
+     "modelserver"),
+)
+faults(
+    "modelserver/core/stuck.c",
+    ("refused-rows-are-progress",
+     "return ms->ingest.steps + ms->feed.updates +",
+     "return ms->ingest.steps + ms->counters.n[MS_rows_refused_value] + ms->feed.updates +",
      "modelserver"),
 )
 faults(

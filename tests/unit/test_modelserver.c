@@ -326,6 +326,12 @@ static void refused_rows_use_up_credit(void **state) {
         assert_int_equal(world_last(&w, ACTOR, WIRE_ACK)->a, seq);
     }
     assert_int_equal(world_counter(&w, "rows_refused_value"), 48); // since the restart
+    for (int i = 0; i < 30; i++) { // rows that nobody may use are no progress
+        world_tick(&w, 2100);
+        world_refused_rows(&w, ACTOR, 13 + (uint64_t)i, 1);
+    }
+    assert_string_equal(world_status(&w)->stuck,
+                        "nothing has moved for 63 s: the last 78 rows of actor-0 were refused");
     assert_int_equal(world_status(&w)->env_steps, 0);
 }
 
