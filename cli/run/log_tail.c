@@ -70,12 +70,14 @@ void log_tail_print(int log_fd, const char *path, const char *process, const cha
     free(t.text);
 }
 
-// The text of a line about an error; NULL: it is about something else.
+// The text of a line of level error (time, process, level, text); NULL: it is of another.
 static const char *error_of(const char *line) {
-    const char *error = strstr(line, error_level);
-    return error && strncmp(error + strlen(error_level), hint, strlen(hint)) != 0
-               ? error + strlen(error_level)
-               : NULL;
+    const char *process = strchr(line, ' '), *level = process ? strchr(process + 1, ' ') : NULL;
+    if (!level || strncmp(level, error_level, strlen(error_level)) != 0) {
+        return NULL;
+    }
+    const char *text = level + strlen(error_level);
+    return strncmp(text, hint, strlen(hint)) != 0 ? text : NULL;
 }
 
 void log_tail_reason(char *out, size_t out_len, int log_fd, const char *process,

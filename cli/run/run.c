@@ -213,9 +213,8 @@ static int announce(const struct rundir *dir) {
     char steps[TEXT_LEN], needed[TEXT_LEN], limit[TEXT_LEN];
     printf("spur %s: %s (%s), method %s, seed %llu, %s steps, %s, %d actor%s\n", SPUR_VERSION,
            dir->task.name, dir->task.title, method_info(c->method)->name,
-           (unsigned long long)c->run.seed, text_count(steps, c->run.steps),
-           c->pacing.mode == PACING_LOCKSTEP ? "lockstep" : "ratio", actors,
-           actors == 1 ? "" : "s");
+           (unsigned long long)c->run.seed, text_count(steps, c->run.steps), config_pacing_name(c),
+           actors, actors == 1 ? "" : "s");
     printf("run directory: %s (%s)\n", dir->path, dir->resumed ? "resumed" : "new");
     if (dir->from[0] != '\0') {
         printf("%s\n", dir->from);

@@ -31,6 +31,7 @@ enum pacing_training {
 enum pacing_mode {
     PACING_LOCKSTEP, // the exact order of Algorithm 2, one actor, reproducible to the bit
     PACING_RATIO,    // the same ratio on average, bounded slack, all processes overlap
+    PACING_FREE,     // actors never wait; at most so many updates per step
 };
 
 enum model_targets {
@@ -246,6 +247,7 @@ double config_discount(const struct config *c, uint64_t env_steps);
 uint64_t config_model_rows(const struct config *c, uint64_t env_steps);
 // Updates that are made at the end of exploration, before the ratio of updates to steps applies.
 uint64_t config_warm_start(const struct config *c);
+const char *config_pacing_name(const struct config *c); // of pacing.mode
 // The real step that update t, from 1, belongs to.
 uint64_t config_step_of_update(const struct config *c, uint64_t t);
 // Updates between two publications of the policy.

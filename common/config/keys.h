@@ -84,9 +84,11 @@
       "for tasks where independent steps cancel; or a process of Ornstein and Uhlenbeck")          \
     X(explore, ou_theta, F64, "0.15", 1e-4, 1, "1/step",                                           \
       "explore.noise ou: rate of return to 0; the correlation of two steps is 1 - ou_theta")       \
-    X(pacing, mode, NAME, "ratio", 0, 0, "lockstep|ratio",                                         \
+    X(pacing, mode, NAME, "ratio", 0, 0, "lockstep|ratio|free",                                    \
       "lockstep: the exact order of the paper's Algorithm 2, one actor, reproducible to the "      \
-      "bit; ratio: the same ratio of updates to steps on average, all processes overlap")          \
+      "bit; ratio: the same ratio of updates to steps on average, all processes overlap; free: "   \
+      "actors never wait, as a real robot cannot, and the learner makes at most "                  \
+      "updates_per_step")                                                                          \
     X(pacing, updates_per_step, F64, "20", 0.01, 1000, "updates/step",                             \
       "G, policy updates per real step")                                                           \
     X(pacing, slack_steps, U64, "25", 1, 1e6, "steps",                                             \

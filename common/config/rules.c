@@ -333,6 +333,12 @@ double config_discount(const struct config *c, uint64_t env_steps) {
     return epoch <= s[0] ? s[2] : s[2] + (epoch - s[0]) * (c->sac.discount - s[2]) / (s[1] - s[0]);
 }
 
+const char *config_pacing_name(const struct config *c) {
+    static const char *const names[] = {
+        [PACING_LOCKSTEP] = "lockstep", [PACING_RATIO] = "ratio", [PACING_FREE] = "free"};
+    return names[c->pacing.mode];
+}
+
 uint64_t config_warm_start(const struct config *c) {
     return config_has_states(c) ? c->dhmbpo.warm_start_updates : 0;
 }

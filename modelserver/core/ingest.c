@@ -16,6 +16,7 @@
 #define REFUSED_LOG_MS 10000 // between two lines about refused rows
 #define REFUSED_ID_MAX 64    // of the sentence about the last one
 #define REFUSED_WHY_MAX 160
+#define FREE_CREDIT (UINT64_C(1) << 40) // steps: 34 years at 1 kHz
 
 static void widen_rewards(struct ingest *in, const float *reward, uint64_t n) {
     for (uint64_t i = 0; i < n; i++) {
@@ -249,6 +250,9 @@ bool ingest_refuses_all(const struct ingest *in, char *out, size_t out_len) {
 // caught up. If such rows were deferred, two actors could block each other for
 // ever, each with a message that exceeds its credit.
 static bool exceeds_credit(const struct ingest *in, const struct peer *p, uint64_t rows) {
+    if (in->run->pacing.mode == PACING_FREE) { // the run's budget alone is a limit
+        return in->steps + in->rows_pending >= in->run->pacing.steps_max;
+    }
     return p->rows_accepted + rows > p->credit_max &&
            in->steps + in->rows_pending + rows > in->steps_granted;
 }
@@ -404,11 +408,28 @@ static void share(struct ingest *in, uint64_t now_ms, uint64_t left, uint64_t po
     in->credit_turn++;
 }
 
+// pacing.mode free: more than any actor can use, so that it may also be cut off for long.
+static void give_all(struct ingest *in) {
+    bool explores = explores_at_random(in), ends = in->explores && !explores;
+    in->explores = explores;
+    for (int i = 0; i < in->actors_up; i++) {
+        struct peer *p = in->actor_up[i];
+        if (p->registered && (p->credit != FREE_CREDIT || ends)) {
+            p->credit = p->credit_max = FREE_CREDIT;
+            outbox_queue(in->outbox, p, PENDING_CREDIT);
+        }
+    }
+}
+
 void ingest_credit(struct ingest *in, uint64_t now_ms, uint64_t limit) {
     if (in->actors_up == 0) {
         return;
     }
     in->steps_granted = limit > in->steps_granted ? limit : in->steps_granted;
+    if (in->run->pacing.mode == PACING_FREE) {
+        give_all(in);
+        return;
+    }
     uint64_t accepted = in->steps + in->rows_pending, promised = 0;
     for (int i = 0; i < in->actors_up; i++) {
         promised += unused(in->actor_up[i]);
@@ -434,18 +455,21 @@ const struct peer *ingest_has_credit(const struct ingest *in, uint64_t *rows) {
             *rows = unused(found);
         }
     }
-    return found;
+    uint64_t left = in->steps_granted > in->steps ? in->steps_granted - in->steps : 0;
+    *rows = *rows < left ? *rows : left;
+    return *rows > 0 ? found : NULL;
 }
 
 void ingest_fill_credit(const struct ingest *in, const struct peer *p, uint64_t newest,
                         struct wire_credit *out) {
-    bool explores = explores_at_random(in);
-    bool lockstep = in->run->config.pacing.mode == PACING_LOCKSTEP;
-    *out =
-        (struct wire_credit){.steps_allowed = p->credit,
-                             .random_steps = p->random_credit,
-                             .newest_policy_version = newest,
-                             .min_policy_version = explores   ? 0
-                                                   : lockstep ? newest
-                                                              : epoch_version(epoch_of(newest), 1)};
+    bool explores = explores_at_random(in), free = in->run->pacing.mode == PACING_FREE;
+    bool lockstep = in->run->pacing.mode == PACING_LOCKSTEP;
+    uint64_t left = explores ? config_explore_end(&in->run->config) - in->steps : 0;
+    *out = (struct wire_credit){
+        .steps_allowed = free ? FREE_CREDIT : p->credit,
+        .random_steps = free ? (explores ? p->rows_accepted + left : 0) : p->random_credit,
+        .newest_policy_version = newest,
+        .min_policy_version = explores   ? 0
+                              : lockstep ? newest
+                                         : epoch_version(epoch_of(newest), 1)};
 }

@@ -10,7 +10,7 @@
 // Credit is the number of rows that pacing allows beyond those stored, pending,
 // or promised to other actors. It is shared in small portions, so that actors
 // that join later find some. What an actor leaves unused for lost_after_ms is withdrawn where
-// another one has none.
+// another one has none. In pacing.mode free every actor has all credit.
 #ifndef SPUR_MODELSERVER_CORE_INGEST_H
 #define SPUR_MODELSERVER_CORE_INGEST_H
 
@@ -37,6 +37,7 @@ struct ingest {
     uint64_t steps;                   // S: rows stored
     uint64_t rows_pending;            // accepted, not yet stored
     uint64_t steps_granted;           // the most that pacing ever allowed
+    bool explores;                    // free mode: when credit was last given
     struct peer *actor_up[PEERS_MAX]; // connected actors
     int actors_up;
     uint64_t credit_turn;        // rotates the order in which actors receive credit

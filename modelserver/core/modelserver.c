@@ -504,7 +504,7 @@ static void start_rollouts(struct modelserver *ms) {
         return;
     }
     // In lockstep they wait for the model and the policy of these steps.
-    bool overlaps = ms->run.pacing.mode == PACING_RATIO;
+    bool overlaps = ms->run.pacing.mode != PACING_LOCKSTEP;
     if (overlaps || (view.has_policy && view.training_point == 0)) {
         view.ready = true;
         view.updates_supplied = 0;
@@ -564,7 +564,7 @@ static void advance_evaluation(struct modelserver *ms, uint64_t now_ms) {
     const struct evaluation_view view = {
         .steps = v.steps,
         .policy = ms->feed.policy,
-        .step_is_complete = pacing->mode == PACING_RATIO || v.steps <= pacing->explore ||
+        .step_is_complete = pacing->mode != PACING_LOCKSTEP || v.steps <= pacing->explore ||
                             (v.has_policy && v.rollout_steps >= v.steps &&
                              v.updates >= pacing_updates_due(pacing, v.steps)),
         .budget_is_spent =

@@ -21,7 +21,8 @@ struct pacing pacing_make(const struct config *config) {
                            .slack = slack > slack_min ? slack : slack_min,
                            .train_every = config->model.train_every_steps,
                            .waits = config->pacing.mode == PACING_LOCKSTEP ||
-                                    config->pacing.training == PACING_TRAINING_WAIT,
+                                    (config->pacing.mode == PACING_RATIO &&
+                                     config->pacing.training == PACING_TRAINING_WAIT),
                            .warm_start = config_warm_start(config)};
 }
 
@@ -75,7 +76,8 @@ uint64_t pacing_updates_allowed(const struct pacing *p, const struct pacing_view
     uint64_t total = pacing_updates_total(p);
     bool trains = p->waits && v->training_point > p->explore;
     uint64_t slack = p->mode == PACING_RATIO && !trains ? p->slack : 0;
-    uint64_t steps = least(v->steps, v->rollout_steps + slack);
+    uint64_t late = p->mode == PACING_FREE ? p->slack : slack; // rollouts may be, in steps
+    uint64_t steps = least(v->steps, v->rollout_steps + late);
     if (trains) { // the updates of a training point follow its training
         steps = least(steps, v->training_point - 1);
     }
@@ -157,7 +159,10 @@ uint64_t pacing_steps_allowed(const struct pacing *p, const struct pacing_view *
         explain(why, why_len, "nothing: the step budget is spent");
         return p->steps_max;
     }
-    if (v->steps < p->explore) {
+    if (p->mode == PACING_FREE) {
+        explain(why, why_len, "nothing: actors never wait");
+        limit = p->steps_max;
+    } else if (v->steps < p->explore) {
         explain(why, why_len, "nothing: exploration");
         limit = p->explore;
     } else if (p->mode == PACING_LOCKSTEP) {

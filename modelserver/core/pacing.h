@@ -3,6 +3,7 @@
 // number of updates of the learner and of real steps of the actors.
 //
 // Without these bounds a result depends on the relative speed of the machines.
+// In free mode actors are not bounded, and the learner makes at most the updates due.
 // Pure functions of a view of the run; docs/protocol.md, "Pacing", has the rules.
 // Each bound comes with the reason for waiting, as text.
 #ifndef SPUR_MODELSERVER_CORE_PACING_H

@@ -73,8 +73,7 @@ static void pacing(const struct modelserver *ms, struct wire_status *out) {
     double learnt = pacing_steps_of(&ms->run.pacing, ms->feed.updates);
     uint64_t explore = ms->run.pacing.explore;
     out->has_pacing = true;
-    snprintf(out->pacing_mode, sizeof(out->pacing_mode), "%s",
-             ms->run.pacing.mode == PACING_LOCKSTEP ? "lockstep" : "ratio");
+    snprintf(out->pacing_mode, sizeof(out->pacing_mode), "%s", config_pacing_name(&ms->run.config));
     out->updates_per_step = ms->run.pacing.updates_per_step;
     out->updates_per_step_achieved =
         ms->ingest.steps > explore

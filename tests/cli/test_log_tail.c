@@ -25,7 +25,8 @@ static void the_reason_of_an_end_is_in_the_log(void **state) {
     char path[] = "/tmp/spur-log-XXXXXX", reason[64];
     static const char log[] = "2026-01-31T12:00:00.123Z actor-0 error no memory\n"
                               "2026-01-31T12:00:00.124Z actor-0 error hint: buy some\n"
-                              "2026-01-31T12:00:00.125Z learner error another\n";
+                              "2026-01-31T12:00:00.125Z learner error another\n"
+                              "2026-01-31T12:00:00.126Z learner info  the error 0.1 is small\n";
     int fd = mkstemp(path);
     assert_int_equal(unlink(path), 0); // a log that was removed is read nevertheless
     assert_int_equal(write(fd, log, sizeof(log) - 1), sizeof(log) - 1);

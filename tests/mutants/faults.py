@@ -513,7 +513,7 @@ faults(
      "steps - steps % p->train_every",
      "pacing"),
     ("updates-before-rollouts",
-     "least(v->steps, v->rollout_steps + slack)",
+     "least(v->steps, v->rollout_steps + late)",
      "v->steps",
      "pacing"),
     ("lockstep-one-update-early",
@@ -1490,6 +1490,10 @@ faults(
 )
 faults(
     "modelserver/core/pacing.c",
+    ("free-actors-explore-and-wait",
+     "if (p->mode == PACING_FREE) {",
+     "if (p->mode == PACING_FREE && v->steps >= p->explore) {",
+     "pacing"),
     ("pacing-updates-before-their-states",
      "v->updates_supplied > 0 && allowed > (double)v->updates_supplied",
      "v->updates_supplied > 0 && allowed > 1e300",

@@ -176,7 +176,8 @@ void world_start(struct world *w) {
                               .act_dim = (uint32_t)w->task->act_dim};
     snprintf(meta.task, sizeof(meta.task), "%s", w->task->name);
     char err[512];
-    if (store_open(&w->store, w->dir, &meta, w->config.run.steps, err, sizeof(err)) != 0) {
+    if (store_open(&w->store, w->dir, &meta, config_env_rows_max(&w->config), err, sizeof(err)) !=
+        0) {
         die(EXIT_CODE_FAILURE, NULL, "%s", err);
     }
     w->run_id = meta.run_id;

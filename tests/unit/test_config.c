@@ -215,8 +215,8 @@ static void wrong_types_say_what_was_found(void **state) {
                    "t.yaml:2: run.stop_when_solved: expected true or false, found \"yes\"");
     expect_refusal("eval:\n  target: auto\n",
                    "t.yaml:2: eval.target: expected a number or none, found \"auto\"");
-    expect_refusal("pacing:\n  mode: free\n",
-                   "t.yaml:2: pacing.mode: expected lockstep or ratio, found \"free\"");
+    expect_refusal("pacing:\n  mode: fast\n",
+                   "t.yaml:2: pacing.mode: expected lockstep, ratio or free, found \"fast\"");
     expect_refusal("rollout:\n  schedule: 5\n",
                    "t.yaml:2: rollout.schedule: expected a list of numbers, as in [1, 2.5], found "
                    "\"5\"");

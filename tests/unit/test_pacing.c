@@ -227,6 +227,24 @@ static void no_step_is_allowed_beyond_the_budget(void **state) {
     }
 }
 
+// Whatever the learner does, actors go on; it makes what is due, and no more.
+static void free_actors_never_wait(void **state) {
+    (void)state;
+    struct pacing p = some_pacing(PACING_FREE, 2, 25);
+    struct pacing_view v = {.steps = 3};
+    assert_int_equal(pacing_steps_allowed(&p, &v, NULL, 0), 400);
+    assert_int_equal(pacing_updates_allowed(&p, &v, NULL, 0), 0);
+    v = (struct pacing_view){.steps = 300, .training_point = 290, .rollout_steps = 200};
+    assert_int_equal(pacing_steps_allowed(&p, &v, NULL, 0), 400);
+    assert_int_equal(pacing_updates_allowed(&p, &v, NULL, 0), 0); // there is no model
+    v.has_model = v.ready = true;
+    assert_int_equal(pacing_updates_allowed(&p, &v, NULL, 0), 2 * (225 - 50));
+    v.rollout_steps = 280;
+    assert_int_equal(pacing_updates_allowed(&p, &v, NULL, 0), 2 * (300 - 50));
+    v.updates = 490;
+    assert_int_equal(pacing_steps_allowed(&p, &v, NULL, 0), 400);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ratio_holds_at_all_times),
@@ -234,6 +252,7 @@ int main(void) {
         cmocka_unit_test(lockstep_waits_for_each_part_in_turn),
         cmocka_unit_test(exploration_needs_no_learner),
         cmocka_unit_test(no_step_is_allowed_beyond_the_budget),
+        cmocka_unit_test(free_actors_never_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

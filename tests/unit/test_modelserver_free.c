@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+// Tests the model server's pacing.mode free: actors never wait for credit.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/ms_world.h"
+
+static struct world w;
+
+static int free_world(void **state) {
+    (void)state;
+    world_init(&w, PACING_FREE);
+    return 0;
+}
+
+static int end_world(void **state) {
+    (void)state;
+    world_deinit(&w);
+    return 0;
+}
+
+// Credit for the whole run at once, random steps for what is left of exploration; no row is
+// deferred until the budget of 60 steps is spent, and the last message may exceed it.
+static void free_actors_have_all_credit(void **state) {
+    (void)state;
+    world_meet_actor(&w);
+    const struct sent *credit = world_last(&w, ACTOR, WIRE_CREDIT);
+    assert_true(credit->a > UINT64_C(1) << 39);
+    assert_int_equal(credit->b, 20);
+    world_rows(&w, ACTOR, 1, 8);
+    world_hello(&w, OTHER, WIRE_ROLE_ACTOR, "actor-1", 0);
+    assert_int_equal(world_last(&w, OTHER, WIRE_CREDIT)->b, 12);
+    for (uint64_t seq = 2; seq <= 4; seq++) {
+        world_rows(&w, ACTOR, seq, 8);
+    }
+    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->b, 0); // exploration has ended
+    assert_int_equal(world_last(&w, OTHER, WIRE_CREDIT)->b, 0);
+
+    // The server was away while the actor made rows; it may go on at once.
+    world_restart(&w);
+    world_rejoin(&w, ACTOR, WIRE_ROLE_ACTOR, "actor-0", 1);
+    for (int i = 0; i < w.sent_count; i++) {
+        assert_true(w.sent[i].type != WIRE_CREDIT || w.sent[i].a > UINT64_C(1) << 39);
+    }
+    for (uint64_t seq = 5; seq <= 9; seq++) {
+        world_rows(&w, ACTOR, seq, 8);
+    }
+    assert_int_equal(world_counter(&w, "transitions_deferred"), 1);
+    assert_int_equal(world_status(&w)->env_steps, 64);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(free_actors_have_all_credit, free_world, end_world),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
