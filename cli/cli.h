@@ -22,6 +22,7 @@ int cmd_eval(int argc, char **argv);
 int cmd_render(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_data(int argc, char **argv);
 int cmd_tasks(int argc, char **argv);
 
 // Prints "argv0: text" and a reference to --help; returns EXIT_CODE_USAGE.

@@ -19,6 +19,7 @@ static const struct command {
     {"render", cmd_render, "record a video of the policy of a run directory"},
     {"check", cmd_check, "try an environment before training: numbers, ends, speed, warnings"},
     {"config", cmd_config, "print a configuration, resolved, and the memory it needs"},
+    {"data", cmd_data, "list the real steps of a stopped run, set some aside, put them back"},
     {"tasks", cmd_tasks, "list the tasks"},
     {"bench", cmd_bench, "measure this machine, relative to its limits"},
 };

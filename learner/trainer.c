@@ -194,10 +194,12 @@ void trainer_destroy(struct trainer **t) {
 
 static void fail(struct trainer *t, const char *what) {
     t->report.failed = true;
-    snprintf(t->report.text, sizeof(t->report.text),
-             "%s after %llu updates; training stops and the last good checkpoint is kept: "
-             "look at the losses in progress.csv, lower the learning rate, and resume",
-             what, (unsigned long long)t->updates);
+    snprintf(
+        t->report.text, sizeof(t->report.text),
+        "%s after %llu updates; training stops and the last good checkpoint is kept: "
+        "look for wild steps (spur data list RUN_DIR) and at the losses in progress.csv, lower "
+        "the learning rate, and resume",
+        what, (unsigned long long)t->updates);
 }
 
 struct checkpoint_copy *trainer_take_copy(struct trainer *t) {

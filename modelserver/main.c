@@ -21,6 +21,7 @@
 #include "common/nn/normalizer.h"
 #include "daemon/daemon.h"
 #include "modelserver/core/modelserver.h"
+#include "modelserver/data.h"
 #include "modelserver/storage/checkpoint.h"
 #include "modelserver/storage/store_size.h"
 #include "modelserver/workers.h"
@@ -366,6 +367,11 @@ static void limit_messages(struct app *app) {
 }
 
 int main(int argc, char *argv[]) {
+    if (argc > 1 && strcmp(argv[1], "data") == 0) {
+        static char name[] = "spur data";
+        argv[1] = name;
+        return data_main(argc - 1, argv + 1);
+    }
     static struct app app;
     struct daemon *d = &app.daemon;
     daemon_init(d, &daemon_spec, &app, argc, argv);

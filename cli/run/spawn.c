@@ -16,8 +16,7 @@ static const char *const programs[] = {
     [CHILD_ACTOR] = "spur-actor",
 };
 
-// Finds a daemon's program in the directory of the running `spur`.
-static bool find_program(struct child *c) {
+bool spawn_find_program(char out[PATH_MAX], const char *name) {
     char self[PATH_MAX - 32];
     ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
     if (len <= 0) {
@@ -28,10 +27,10 @@ static bool find_program(struct child *c) {
     char *slash = strrchr(self, '/');
     CHECK(slash);
     *slash = '\0';
-    snprintf(c->program, sizeof(c->program), "%s/%s", self, programs[c->role]);
-    if (access(c->program, X_OK) != 0) {
+    snprintf(out, PATH_MAX, "%s/%s", self, name);
+    if (access(out, X_OK) != 0) {
         cli_fail(EXIT_CODE_UNAVAILABLE, "`make build` puts all programs in build/bin/",
-                 "%s is missing or cannot be executed", c->program);
+                 "%s is missing or cannot be executed", out);
         return false;
     }
     return true;
@@ -112,7 +111,7 @@ bool child_init(struct child *c, enum child_role role, int number, const struct 
     snprintf(c->timeout, sizeof(c->timeout), "%.17g", dir->config.task.env_timeout_s);
     snprintf(c->parent, sizeof(c->parent), "%d", (int)getpid());
     endpoints_of(c->endpoint, e, c->name);
-    if (!find_program(c)) {
+    if (!spawn_find_program(c->program, programs[role])) {
         return false;
     }
     set_args(c, dir, e);

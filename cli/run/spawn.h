@@ -11,6 +11,10 @@
 #include "cli/run/rundir.h"
 #include "common/io/loop.h"
 
+// Finds a program in the directory of the running `spur`. Prints an error and returns false if it
+// is not there.
+bool spawn_find_program(char out[PATH_MAX], const char *name);
+
 enum child_role { CHILD_MODELSERVER, CHILD_LEARNER, CHILD_EVALUATOR, CHILD_ACTOR };
 
 #define CHILD_ARGS_MAX 32

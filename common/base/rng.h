@@ -46,6 +46,7 @@ enum rng_use {
     RNG_TRAINING_MEMBER,   // members of the tiles
     RNG_TRAINING_END,      // whether a head ends a row
     RNG_MODEL_DROPOUT,     // sub = training step * 32 + member
+    RNG_DATA_FILL,         // rows in the places of dropped ones; sub = place
 };
 
 // A position in a stream: a plain value.

@@ -7,7 +7,7 @@ import shutil
 import signal
 import time
 
-from harness import check, end, endpoints, main, read, status, wait_for
+from harness import SOURCE, check, counter, end, endpoints, main, read, status, wait_for
 
 LONG = {"run.steps": 1000000, "eval.every_steps": 1000000}
 
@@ -196,5 +196,62 @@ def edits_of_the_configuration_are_noticed(stage):
     end(run, 20)
 
 
+def wild_steps_are_refused_or_dropped(stage):
+    """With bounds they are not stored. Without, they end every run of the directory, until they are dropped."""
+    shutil.copy(os.path.join(SOURCE, "tests", "own", "process_envs.py"), stage.folder)
+    sets = {**LONG, "run.explore_steps": 50, "model.train_every_steps": 50, "model.targets": "raw"}
+
+    def begin(run_dir, more):
+        return stage.run(run_dir, "--env", "python:process_envs:Wild", sets={**sets, **more})
+
+    def state(run_dir):
+        where = endpoints(run_dir)
+        return status(stage, where["modelserver"]) if where else None
+
+    run_dir = stage.path("bounded")
+    run = begin(run_dir, {})
+    stored(stage, run_dir, 400)
+    now = state(run_dir)
+    check(counter(now, "rows_refused_bound") >= 4 and counter(now, "trainings_broken") == 0, now["counters"])
+    run.send_signal(signal.SIGINT)
+    check(end(run, 20) == 130, read(run.output))
+    code, text = stage.call("spur", "data", "list", run_dir)
+    check(code == 0 and "\n0 wild steps\n" in text and "\n0 of " in text, text)
+
+    run_dir = stage.path("unbounded")
+    run = begin(run_dir, {"data.bound": 0, "data.largest": 1e30, "run.explore_steps": 90})
+    wait_for("a run", lambda: state(run_dir), 20)
+    code, text = stage.call("spur", "data", "list", run_dir)
+    check(code == 75 and "is in use by process" in text, text)
+    check(end(run, 60) in (1, 65) and "spur data list" in read(run.output), read(run.output)[-3000:])
+    stage.no_orphans()
+    # What is stored spoils the next run too; it says so while it runs and at its end.
+    sets = {"data.bound": 1e4, "data.largest": 1e10, "run.steps": 3000, "eval.every_steps": 1500, "eval.episodes": 1}
+    again = stage.start("spur", "run", "--run-dir", run_dir, *(x for k, v in sets.items() for x in ("--set", f"{k}={v}")))
+    check(end(again, 60) == 65, f"exit code {again.returncode}\n{read(again.output)[-3000:]}")
+    for text in "the model was no longer trained at the end", "spur data list":
+        check(text in read(again.output), f"no '{text}':\n{read(again.output)[-3000:]}")
+
+    code, text = stage.call("spur", "data", "list", run_dir)
+    check(code == 0 and "1e+20" in text and "; spur data drop RUN_DIR --wild" in text, text)
+    code, text = stage.call("spur", "data", "drop", run_dir, "--number", "next_obs[0]", "--above", 1e6, "--dry-run")
+    check(code == 0 and " steps would be dropped" in text and not text.startswith("0 "), text)
+    code, text = stage.call("spur", "data", "drop", run_dir, "--number", "next_obs[0]", "--above", 1e6)
+    check(code == 0 and " steps are dropped" in text, text)
+    code, text = stage.call("spur", "data", "drop", run_dir, "--number", "obs[0]", "--above", 1e6)
+    check(code == 0 and " steps are dropped" in text, text)
+    code, text = stage.call("spur", "data", "list", run_dir)
+    check(code == 0 and "1e+20" not in text and "\n0 wild steps\n" in text and "\ndropped: " in text, text)
+    run = stage.start("spur", "run", "--run-dir", run_dir, "--set", "run.steps=1000000")
+    stored(stage, run_dir, 3400)
+    wait_for("trainings", lambda: (state(run_dir) or {}).get("state") == "learning", 5)
+    run.send_signal(signal.SIGINT)
+    check(end(run, 20) == 130, read(run.output))
+    check("weights that are not finite" not in read(os.path.join(run_dir, "log")).split("run.steps 3000 to 1000000")[-1],
+          "trainings still break")
+    code, text = stage.call("spur", "data", "restore", run_dir)
+    check(code == 0 and " steps are restored" in text and not text.startswith("0 "), text)
+
+
 main(a_removed_run_ends, errors_of_the_disk_reach_the_terminal, a_damaged_store_is_not_used, damaged_checkpoints_give_way,
-     edits_of_the_configuration_are_noticed)
+     edits_of_the_configuration_are_noticed, wild_steps_are_refused_or_dropped)

@@ -1679,3 +1679,22 @@ faults(
      "",
      "modelserver_end"),
 )
+faults(
+    "modelserver/storage/store_edit.c",
+    ("filled-by-a-dropped-row",
+     "        if (!gone[i]) {",
+     "        if (i > 0) {",
+     "store_edit"),
+    ("filled-place-changes-its-actor",
+     "    header.actor = store_edit_header(e, place).actor;\n",
+     "",
+     "store_edit"),
+    ("one-row-fills-all-places",
+     "rng_make(0, RNG_DATA_FILL, place)",
+     "rng_make(0, RNG_DATA_FILL, 0)",
+     "store_edit"),
+    ("restored-row-stays-dropped",
+     "rc = rc ? rc : mdb_del(txn, e->file->dropped, &key, NULL);",
+     "(void)key;",
+     "store_edit"),
+)

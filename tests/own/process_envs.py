@@ -67,6 +67,16 @@ class Balance:
         return [self.x, self.v], -(self.x ** 2 + 0.1 * self.v ** 2), abs(self.x) > 3, False, {}
 
 
+class Wild(Balance):
+    """Every 97th observation of the process is far away."""
+    count = 0
+
+    def step(self, action):
+        observation, *rest = super().step(action)
+        Wild.count += 1
+        return [1e20, observation[1]] if Wild.count % 97 == 0 else observation, *rest
+
+
 class Slow(Balance):
     """Its module takes long to import, and its resets long too."""
     spec = Spec(200)

@@ -529,6 +529,19 @@ static void wild_rows_are_refused_and_counted(void **state) {
     assert_true(world_last(&w, ACTOR, WIRE_CREDIT)->a > 20);
 }
 
+static void rows_that_arrive_make_the_bounds(void **state) {
+    (void)state;
+    w.config.data.bound_rows = 4;
+    world_restart(&w);
+    world_meet_actor(&w);
+    send_wild_rows(1, 0, 1e6f); // the first rows have none
+    send_wild_rows(2, 0, 1e6f);
+    assert_int_equal(world_status(&w)->env_steps, 6);
+    send_wild_rows(3, 1, 1e6f);
+    assert_int_equal(world_status(&w)->env_steps, 8);
+    assert_int_equal(world_counter(&w, "rows_refused_bound"), 1);
+}
+
 static void a_restart_judges_by_the_stored_rows(void **state) {
     (void)state;
     world_meet_actor(&w);
@@ -677,6 +690,7 @@ int main(void) {
         RATIO(unknown_peers_and_wrong_runs_are_refused),
         RATIO(a_lost_actors_credit_goes_to_others),
         RATIO(wild_rows_are_refused_and_counted),
+        RATIO(rows_that_arrive_make_the_bounds),
         RATIO(a_restart_judges_by_the_stored_rows),
         RATIO(a_failing_store_is_reported_and_survived),
         RATIO(full_sockets_delay_and_lose_nothing),
