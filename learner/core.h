@@ -56,6 +56,7 @@ struct learner {
 
     // Pending messages to the model server.
     bool policy_pending, progress_pending;
+    uint64_t policy_sent_ms; // when the newest was sent last
     uint64_t progress_seq, progress_updates; // of the last Progress
     struct metrics_sum sum;                  // since the last Progress
     struct metrics mean;                     // of the last Progress with any

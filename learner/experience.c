@@ -141,7 +141,24 @@ static void on_states(struct learner *l, uint64_t now_ms, const struct wire_stat
     }
 }
 
+// What a Grant says of messages that were lost although the connection lives.
+static bool is_complete(struct learner *l, uint64_t now_ms, const struct wire_grant *g) {
+    if (g->experience_seq > l->experience_seq) {
+        l->counters.experience_missing++;
+        rejoin(l, now_ms, "the last messages with experience are missing");
+        return false;
+    }
+    if (g->policy_version < policy_store_version(&l->policies) &&
+        now_ms - l->policy_sent_ms > l->session.lost_after_ms) {
+        l->policy_pending = true;
+    }
+    return true;
+}
+
 static void on_grant(struct learner *l, uint64_t now_ms, const struct wire_grant *g) {
+    if (!is_complete(l, now_ms, g)) {
+        return; // its updates might begin without the rows
+    }
     uint64_t capacity = g->model_capacity, rows_max = trainer_model_rows_max(l->who.config);
     uint64_t rows_min = rows_max > 0 ? 1 : 0;
     if (capacity < rows_min || capacity > rows_max) {

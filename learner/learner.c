@@ -125,6 +125,7 @@ void core_send_pending(struct learner *l, uint64_t now_ms) {
             return;
         }
         l->policy_pending = false;
+        l->policy_sent_ms = now_ms;
     }
     if (l->progress_pending) {
         send_progress(l, now_ms);

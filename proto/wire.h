@@ -238,6 +238,8 @@ struct wire_grant {
     uint64_t model_capacity;  // D_model's rows from now on
     uint64_t env_steps;
     uint64_t checkpoint_id;       // the learner writes a checkpoint when this grows
+    uint64_t experience_seq;      // last message of experience that was sent
+    uint64_t policy_version;      // newest policy that has arrived
     char reason[WIRE_STRING_MAX]; // reason for the limit
 };
 struct wire_progress {

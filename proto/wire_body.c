@@ -92,7 +92,9 @@ _Static_assert((int)SPUR__ENVELOPE__BODY_STATES - BODY_FIRST == WIRE_TYPE_LAST,
     NUM(model_capacity) \
     NUM(env_steps) \
     NUM(checkpoint_id) \
-    TEXT(reason)
+    TEXT(reason) \
+    NUM(experience_seq) \
+    NUM(policy_version)
 #define PROGRESS_FIELDS(NUM, ENUM, TEXT) \
     NUM(experience_seq) \
     NUM(updates) \

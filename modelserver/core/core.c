@@ -157,7 +157,9 @@ struct wire_grant core_grant(const struct modelserver *ms) {
     return (struct wire_grant){.updates_allowed = allowed,
                                .model_capacity = run_model_capacity(&ms->run, ms->ingest.steps),
                                .env_steps = ms->ingest.steps,
-                               .checkpoint_id = ms->saving.checkpoint_id};
+                               .checkpoint_id = ms->saving.checkpoint_id,
+                               .experience_seq = ms->feed.queue.sent,
+                               .policy_version = learner_feed_policy_version(&ms->feed)};
 }
 
 void core_grant_reason(const struct modelserver *ms, char *why, size_t why_len) {

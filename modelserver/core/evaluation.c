@@ -34,6 +34,7 @@ void evaluation_hello(struct evaluation *e, struct peer *p) {
 }
 
 void evaluation_returned(struct evaluation *e, struct peer *p) {
+    e->sent_ms = 0;
     outbox_queue(e->outbox, p, e->current.policy ? PENDING_EVAL : 0);
 }
 
@@ -61,7 +62,19 @@ static void send_waiting(struct evaluation *e) {
     e->current = e->waiting;
     e->current.id = ++e->last_id;
     e->waiting = (struct eval_request){0};
+    e->sent_ms = 0;
     outbox_queue(e->outbox, e->evaluator, PENDING_EVAL);
+}
+
+// The request or its report was lost on the way, if the evaluator has nothing to do.
+static void send_again(struct evaluation *e, uint64_t now_ms) {
+    if (!e->current.policy || !evaluator_is_up(e) || !e->evaluator->waiting[0] || e->sent_ms == 0) {
+        e->sent_ms = now_ms;
+    } else if (now_ms - e->sent_ms > e->run->config.network.lost_after_ms) {
+        e->sent_ms = now_ms;
+        counters_add(e->counters, MS_eval_requests_resent, 1);
+        outbox_queue(e->outbox, e->evaluator, PENDING_EVAL);
+    }
 }
 
 bool evaluation_holds_steps(const struct evaluation *e, uint64_t steps) {
@@ -119,6 +132,7 @@ enum evaluation_verdict evaluation_advance(struct evaluation *e, uint64_t now_ms
             return EVALUATION_BUDGET_SPENT;
         }
     }
+    send_again(e, now_ms);
     send_waiting(e);
     return EVALUATION_CONTINUE;
 }

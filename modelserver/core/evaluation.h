@@ -31,6 +31,7 @@ struct evaluation {
     struct counters *counters;
     struct peer *evaluator; // NULL: none yet
     struct eval_request current, waiting;
+    uint64_t sent_ms; // since when the evaluator has the current one, or should; 0: new
     uint64_t last_id;
     uint64_t boundary;        // last one requested, in units of eval.every_steps
     bool first_due;           // of the policy that was taken over

@@ -38,8 +38,9 @@
     X(eval_requests_replaced)                                                                      \
     X(eval_reports_stale)                                                                          \
     X(saves_failed)                                                                                \
-    X(standstills)        /* reports that nothing in the run has moved for run.stuck_after_s */    \
-    X(rows_refused_bound) /* acknowledged, not stored: beyond the bounds of section data */
+    X(standstills)          /* reports that nothing in the run has moved for run.stuck_after_s */  \
+    X(rows_refused_bound)   /* acknowledged, not stored: beyond the bounds of section data */      \
+    X(eval_requests_resent) /* the request or its report was lost */
 
 enum ms_counter {
 #define X(name) MS_##name,

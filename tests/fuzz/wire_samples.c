@@ -347,6 +347,8 @@ void wire_sample(struct wire_msg *msg, enum wire_type type) {
         msg->grant.model_capacity = 400000;
         msg->grant.env_steps = 1000;
         msg->grant.checkpoint_id = 2;
+        msg->grant.experience_seq = 77;
+        msg->grant.policy_version = (3ull << 32) + 12;
         text(msg->grant.reason, "actors are behind");
         break;
     case WIRE_PROGRESS:

@@ -746,6 +746,24 @@ faults(
      "modelserver"),
 )
 faults(
+    "modelserver/core/evaluation.c",
+    ("a-lost-evaluation-stays-lost",
+     "now_ms - e->sent_ms > e->run->config.network.lost_after_ms",
+     "now_ms < e->sent_ms",
+     "modelserver_end"),
+)
+faults(
+    "learner/experience.c",
+    ("updates-without-the-last-rows",
+     "g->experience_seq > l->experience_seq",
+     "g->experience_seq > l->experience_seq + 1",
+     "learner"),
+    ("a-lost-policy-stays-lost",
+     "g->policy_version < policy_store_version(&l->policies) &&",
+     "g->policy_version > policy_store_version(&l->policies) &&",
+     "learner"),
+)
+faults(
     "modelserver/core/stuck.c",
     ("refused-rows-are-progress",
      "return ms->ingest.steps + ms->feed.updates +",

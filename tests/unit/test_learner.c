@@ -5,219 +5,7 @@
 // foreign data is refused, counted and requested again.
 #include "learner/learner.h"
 
-#include <errno.h>
-
-#include "proto/epoch.h"
-#include "tests/unit/learner_fixture.h"
-
-#define RUN_ID 42
-#define EPOCH 5
-#define SENT_MAX 64
-
-struct sent {
-    bool to_server;
-    struct wire_msg msg;
-};
-
-struct rig {
-    char dir[PATH_MAX];
-    struct config config;
-    struct learner_identity who;
-    struct trainer *trainer;
-    struct learner *core;
-    uint64_t now_ms, version; // version: the last one passed to the core
-    int reopened, submitted;
-    bool deaf, full; // the socket to the server, the queue of commands
-    struct sent sent[SENT_MAX];
-    int sent_count;
-};
-
-static int keep(struct rig *r, bool to_server, const struct wire_msg *msg) {
-    assert_true(r->sent_count < SENT_MAX);
-    r->sent[r->sent_count++] = (struct sent){to_server, *msg};
-    return 0;
-}
-
-static int send_message(void *arg, enum port_socket socket, const struct net_peer *to,
-                        const struct wire_msg *msg) {
-    struct rig *r = arg;
-    if (socket == PORT_MODELSERVER) {
-        return r->deaf ? -EAGAIN : keep(r, true, msg);
-    }
-    assert_int_equal(socket, PORT_OWN);
-    assert_int_equal(to->len, 5);
-    return keep(r, false, msg);
-}
-
-static void reopen(void *arg, enum port_socket socket, const char *endpoint) {
-    assert_string_equal(endpoint, "ipc://server");
-    assert_int_equal(socket, PORT_MODELSERVER);
-    ((struct rig *)arg)->reopened++;
-}
-
-static bool take(void *arg, struct trainer_command *command) {
-    struct rig *r = arg;
-    if (r->full) {
-        return false;
-    }
-    r->submitted++;
-    trainer_handle(r->trainer, command);
-    return true;
-}
-
-// The work of the worker thread, and main's handling of its report.
-static void work(struct rig *r) {
-    bool published = false;
-    uint64_t updates = 0;
-    while (trainer_can_update(r->trainer)) {
-        if (trainer_update(r->trainer)) {
-            published = true;
-            updates = r->trainer->updates;
-        }
-    }
-    struct trainer_report report = r->trainer->report;
-    metrics_sum_clear(&r->trainer->report.sum);
-    published = published || r->version == 0; // the initial policy
-    r->version = report.policy_version;
-    learner_on_report(r->core, r->now_ms, &report,
-                      published ? trainer_policy(r->trainer).params : NULL, r->version, updates);
-}
-
-static void tick(struct rig *r, uint64_t ms) {
-    r->now_ms += ms;
-    learner_on_tick(r->core, r->now_ms);
-}
-
-static void start_with(struct rig *r, struct config config) {
-    const struct port port = {.arg = r, .send = send_message, .reopen = reopen};
-    const struct learner_jobs jobs = {.arg = r, .submit = take};
-    char err[1024];
-    r->config = config;
-    r->now_ms = 1000;
-    r->trainer = trainer_create(&r->config, fixture_task(), r->dir, err, sizeof(err));
-    assert_non_null(r->trainer);
-    r->who = (struct learner_identity){.config = &r->config,
-                                       .task = fixture_task(),
-                                       .host = "here",
-                                       .modelserver = "ipc://server",
-                                       .endpoint = "ipc://own",
-                                       .pid = 6};
-    r->core = learner_create(&r->who, &port, &jobs, trainer_policy(r->trainer).shape, r->now_ms);
-    work(r);
-}
-
-static void start(struct rig *r) {
-    start_with(r, fixture_config());
-}
-
-static struct rig *rig_create_with(struct config config) {
-    struct rig *r = calloc(1, sizeof(*r));
-    assert_non_null(r);
-    fixture_folder(r->dir);
-    start_with(r, config);
-    return r;
-}
-
-static struct rig *rig_create(void) {
-    return rig_create_with(fixture_config());
-}
-
-static void rig_stop(struct rig *r) {
-    learner_destroy(&r->core);
-    trainer_destroy(&r->trainer);
-}
-
-static void rig_destroy(struct rig *r) {
-    rig_stop(r);
-    fixture_remove(r->dir);
-    free(r);
-}
-
-// The next message sent must be of that type and to the server or a peer.
-static const struct wire_msg *expect(struct rig *r, bool server, enum wire_type type) {
-    static struct wire_msg first;
-    if (r->sent_count == 0) {
-        fail_msg("nothing was sent; expected type %d", (int)type);
-    }
-    first = r->sent[0].msg;
-    if (first.type != type || r->sent[0].to_server != server) {
-        fail_msg("type %d was sent, expected %d", (int)first.type, (int)type);
-    }
-    r->sent_count--;
-    memmove(r->sent, r->sent + 1, (size_t)r->sent_count * sizeof(r->sent[0]));
-    return &first;
-}
-
-static void hear(struct rig *r, struct wire_msg *msg) {
-    if (msg->run_id == 0) {
-        msg->run_id = RUN_ID;
-    }
-    learner_on_server(r->core, r->now_ms, msg);
-}
-
-static struct wire_msg welcome(const struct rig *r) {
-    struct wire_msg msg = {.type = WIRE_WELCOME};
-    msg.welcome.seed = r->config.run.seed;
-    snprintf(msg.welcome.task, sizeof(msg.welcome.task), "%s", r->who.task->name);
-    msg.welcome.obs_dim = OBS;
-    msg.welcome.act_dim = ACT;
-    msg.welcome.heartbeat_ms = 500;
-    msg.welcome.lost_after_ms = 3000;
-    msg.welcome.incarnation = EPOCH;
-    return msg;
-}
-
-// Hello, Welcome and the messages after it.
-static void join(struct rig *r) {
-    tick(r, 20);
-    expect(r, true, WIRE_HELLO);
-    struct wire_msg msg = welcome(r);
-    hear(r, &msg);
-    expect(r, true, WIRE_POLICY);
-    expect(r, true, WIRE_PROGRESS);
-}
-
-static void experience(struct rig *r, uint64_t seq, bool model, uint64_t first, uint32_t n) {
-    static struct fixture_rows rows;
-    fixture_fill(&rows, first, n, 0);
-    if (n > 1) {
-        rows.flags[0] = WIRE_TERMINATED;
-        rows.flags[1] = WIRE_TRUNCATED;
-    }
-    struct wire_msg msg = {.type = WIRE_EXPERIENCE};
-    msg.experience = (struct wire_experience){
-        .seq = seq,
-        .kind = model ? WIRE_MODEL : WIRE_REAL,
-        .first_index = model ? 0 : first,
-        .rows = {n, OBS, ACT, rows.obs, rows.act, rows.reward, rows.next_obs, rows.flags},
-    };
-    hear(r, &msg);
-}
-
-static void grant(struct rig *r, uint64_t updates, uint64_t capacity) {
-    struct wire_msg msg = {.type = WIRE_GRANT};
-    msg.grant = (struct wire_grant){.updates_allowed = updates, .model_capacity = capacity};
-    snprintf(msg.grant.reason, sizeof(msg.grant.reason), "one more real step");
-    hear(r, &msg);
-}
-
-static struct wire_status status(struct rig *r) {
-    const struct net_peer peer = {.len = 5, .id = "peer"};
-    const struct wire_msg msg = {.type = WIRE_STATUS_REQUEST};
-    learner_on_peer(r->core, r->now_ms, &peer, &msg);
-    return expect(r, false, WIRE_STATUS)->status;
-}
-
-static uint64_t counter(struct rig *r, const char *name) {
-    struct wire_status s = status(r);
-    for (uint32_t i = 0; i < s.counter_count; i++) {
-        if (strcmp(s.counters[i].name, name) == 0) {
-            return s.counters[i].value;
-        }
-    }
-    fail_msg("no counter %s", name);
-    return 0;
-}
+#include "tests/unit/learner_rig.h"
 
 // One lockstep turn: rows, grant, updates, then the policy before the progress.
 static void test_a_lockstep_turn(void **state) {
@@ -480,6 +268,45 @@ static void test_a_full_queue_loses_nothing(void **state) {
 }
 
 // A socket that accepts nothing: the newest policy is sent later, once.
+// A Grant says what the server has sent, and what has arrived there.
+static void test_lost_messages_are_noticed(void **state) {
+    (void)state;
+    struct rig *r = rig_create();
+    join(r);
+    experience(r, 1, false, 0, 50);
+    struct wire_msg msg = {.type = WIRE_GRANT};
+    msg.grant = (struct wire_grant){.updates_allowed = 4,
+                                    .model_capacity = 200,
+                                    .experience_seq = 1,
+                                    .policy_version = epoch_version(EPOCH, 1)};
+    hear(r, &msg);
+    work(r);
+    assert_int_equal(expect(r, true, WIRE_POLICY)->policy.version, epoch_version(EPOCH, 2));
+    expect(r, true, WIRE_PROGRESS);
+    for (int ms = 0; ms < 2900; ms += 100) { // policy 2 may be on its way
+        hear(r, &msg);
+        tick(r, 100);
+        assert_true(r->sent_count == 0 || expect(r, true, WIRE_PROGRESS));
+    }
+    tick(r, 200);
+    r->sent_count = 0;
+    hear(r, &msg);
+    tick(r, 20);
+    assert_int_equal(expect(r, true, WIRE_POLICY)->policy.version, epoch_version(EPOCH, 2));
+    msg.grant.policy_version = epoch_version(EPOCH, 2);
+    // The rows of message 2 do not arrive: no updates without them.
+    r->sent_count = 0;
+    msg.grant.updates_allowed = 8;
+    msg.grant.experience_seq = 2;
+    hear(r, &msg);
+    work(r);
+    assert_int_equal(status(r).updates, 4);
+    assert_int_equal(counter(r, "experience_missing"), 1);
+    tick(r, 20);
+    assert_int_equal(expect(r, true, WIRE_HELLO)->hello.real_rows, 50);
+    rig_destroy(r);
+}
+
 static void test_the_newest_policy_wins(void **state) {
     (void)state;
     struct rig *r = rig_create();
@@ -686,6 +513,7 @@ int main(void) {
         cmocka_unit_test(test_states_follow_each_other),
         cmocka_unit_test(test_other_ensembles_end_it),
         cmocka_unit_test(test_a_full_queue_loses_nothing),
+        cmocka_unit_test(test_lost_messages_are_noticed),
         cmocka_unit_test(test_the_newest_policy_wins),
         cmocka_unit_test(test_other_runs_are_not_joined),
         cmocka_unit_test(test_a_fatal_refusal_ends_it),

@@ -70,6 +70,36 @@ static void evaluations_take_turns(void **state) {
     assert_int_equal(world_counter(&w, "eval_reports_stale"), 1);
 }
 
+// Its request, or its report, was lost although the connection lives.
+static void an_idle_evaluator_is_asked_again(void **state) {
+    (void)state;
+    struct wire_msg beat = {.type = WIRE_HEARTBEAT};
+    world_hello(&w, EVALUATOR, WIRE_ROLE_EVALUATOR, "evaluator", 0);
+    world_meet_learner(&w);
+    world_meet_actor(&w);
+    world_walk(&w, 1, 10);
+    assert_int_equal(world_count(&w, EVALUATOR, WIRE_EVAL_REQUEST), 1);
+    for (int i = 0; i < 20; i++) { // it plays
+        world_tick(&w, 500);
+        world_message(&w, EVALUATOR, &beat);
+    }
+    assert_int_equal(world_count(&w, EVALUATOR, WIRE_EVAL_REQUEST), 1);
+    memcpy(beat.heartbeat.waiting, "the next evaluation", 20);
+    for (int i = 0; i < 8; i++) {
+        world_tick(&w, 500);
+        world_message(&w, EVALUATOR, &beat);
+    }
+    assert_int_equal(world_count(&w, EVALUATOR, WIRE_EVAL_REQUEST), 2);
+    assert_int_equal(world_counter(&w, "eval_requests_resent"), 1);
+    world_report(&w, 50);
+    assert_int_equal(w.evaluations, 1);
+    for (int i = 0; i < 20; i++) {
+        world_tick(&w, 500);
+        world_message(&w, EVALUATOR, &beat);
+    }
+    assert_int_equal(world_count(&w, EVALUATOR, WIRE_EVAL_REQUEST), 2);
+}
+
 // Figures that do not exist yet are not 0.
 static void nothing_is_known_before_learning(void **state) {
     (void)state;
@@ -402,6 +432,7 @@ static void ratio_holds_from_many_seeds(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         RATIO(evaluations_take_turns),
+        RATIO(an_idle_evaluator_is_asked_again),
         RATIO(nothing_is_known_before_learning),
         RATIO(a_run_ends_when_its_budget_is_spent),
         RATIO(a_run_ends_when_it_is_solved),
