@@ -62,6 +62,7 @@ def errors_of_the_disk_reach_the_terminal(stage):
     run_dir = stage.path("run-dir")
     run = stage.run(run_dir, sets={**LONG, "eval.every_steps": 100})
     stored(stage, run_dir)
+    wait_for("an evaluation", lambda: os.path.exists(os.path.join(run_dir, "progress.csv")), 20)
     os.mkdir(os.path.join(run_dir, "checkpoint", "learner.next.safetensors"))
     os.unlink(os.path.join(run_dir, "progress.csv"))
     os.symlink("/nowhere/at/all", os.path.join(run_dir, "progress.csv"))
