@@ -290,7 +290,8 @@ static int conclude(const struct request *r, const struct rundir *dir,
     case SUPERVISOR_STOPPED:
         return SIGNAL_EXIT_BASE + result->signal;
     case SUPERVISOR_UNSAVED:
-        return cli_fail(result->exit_code, "free space on its disk, then resume",
+        return cli_fail(result->exit_code,
+                        result->killed ? NULL : "free space on its disk, then resume",
                         "the last checkpoint could not be saved; the run resumes from the one "
                         "before");
     case SUPERVISOR_KILLED:

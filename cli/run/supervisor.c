@@ -22,6 +22,8 @@ enum {
     STATUS_RETRY_MS = 2000,  // repeat an unanswered request
     SERVER_LEAVE_MS = 30000, // from SIGTERM to the exit of the model server
     TERM_MS = 20000,         // from SIGTERM to SIGKILL
+    STOPPED_MS = 3000,       // from SIGTERM to SIGKILL, of a process that is stopped (SIGSTOP)
+    UNANSWERED_MS = 10000,   // likewise, of a model server that does not answer
     ERROR_MS = 60000,        // between two lines about errors of a process
     ERROR_WAIT_MS = 1000,    // a process that ends because of an error does so within this time
     TAIL_LINES = 8,
@@ -52,7 +54,7 @@ struct supervisor {
     struct child *children; // the model server is the first
     int child_count;
     enum stage stage;
-    uint64_t deadline_ms;
+    uint64_t stage_ms, deadline_ms; // begin and end of the stage
     struct stop_signal stop_signals[STOP_SIGNALS];
     uint64_t signal_ms; // time of the first stop signal; 0: none yet
     struct supervisor_result result;
@@ -102,7 +104,8 @@ static void enter(struct supervisor *s, enum stage stage) {
         [STAGE_KILL] = UINT32_MAX, // SIGKILL cannot be ignored
     };
     s->stage = stage;
-    s->deadline_ms = loop_now_ms(s->loop) + limit_ms[stage];
+    s->stage_ms = loop_now_ms(s->loop);
+    s->deadline_ms = s->stage_ms + limit_ms[stage];
     if (stage == STAGE_SERVER && s->children[0].handle) {
         loop_child_kill(s->children[0].handle, SIGTERM);
     } else if (stage == STAGE_SERVER) {
@@ -157,9 +160,34 @@ static void note_checkpoint(struct supervisor *s, const struct child *c, int exi
     }
     char reason[256];
     log_tail_reason(reason, sizeof(reason), s->dir->log_fd, c->name, child_program(c));
-    say(s, "%s: %s", c->name, killed || !reason[0] ? "killed without a checkpoint" : reason);
-    s->result.end = killed ? SUPERVISOR_KILLED : SUPERVISOR_UNSAVED;
-    s->result.exit_code = exit_status;
+    say(s, "%s: %s", c->name,
+        killed || !reason[0] ? "it was killed, and its checkpoint was not made" : reason);
+    s->result.end = SUPERVISOR_UNSAVED;
+    s->result.killed = killed;
+    s->result.exit_code = killed ? EXIT_CODE_IO : exit_status;
+}
+
+// Why a process will not end by itself; NULL: it may.
+static const char *is_still(const struct supervisor *s, const struct child *c, uint64_t now) {
+    uint64_t heard = s->received_ms > s->stage_ms ? s->received_ms : s->stage_ms;
+    if (host_is_stopped(loop_child_pid(c->handle))) {
+        return now - s->stage_ms >= STOPPED_MS ? "is stopped (SIGSTOP)" : NULL;
+    }
+    bool silent = s->stage == STAGE_SERVER && c->role == CHILD_MODELSERVER;
+    return silent && now - heard >= UNANSWERED_MS ? "does not answer" : NULL;
+}
+
+// Kills processes that will not end by themselves.
+static void end_still(struct supervisor *s, uint64_t now) {
+    for (int i = 0; i < s->child_count; i++) {
+        struct child *c = &s->children[i];
+        const char *why = c->handle && !c->ended ? is_still(s, c, now) : NULL;
+        if (why) {
+            say(s, "%s, process %d, %s: it is killed", c->name, loop_child_pid(c->handle), why);
+            c->ended = true;
+            loop_child_kill(c->handle, SIGKILL);
+        }
+    }
 }
 
 static void on_child_exit(void *arg, int exit_status, int term_signal) {
@@ -311,6 +339,9 @@ static void on_tick(void *arg) {
         log_warn("not all processes exited in time");
         enter(s, s->stage < STAGE_TERM ? STAGE_TERM : STAGE_KILL);
         return;
+    }
+    if (s->stage == STAGE_SERVER || s->stage == STAGE_TERM) {
+        end_still(s, now);
     }
     start_due(s, now);
     request_status(s, now);

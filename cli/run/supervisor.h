@@ -17,8 +17,8 @@
 //
 // On the first SIGINT, SIGTERM or SIGHUP the model server is asked to end the run, and has all
 // processes checkpoint and exit. Those that do not exit in time get another signal, and are finally
-// killed. A second signal kills all processes at once. Children also exit when the supervisor
-// itself dies.
+// killed; those that are stopped (SIGSTOP), and a model server that does not answer, much sooner. A
+// second signal kills all processes at once. Children also exit when the supervisor itself dies.
 #ifndef SPUR_CLI_RUN_SUPERVISOR_H
 #define SPUR_CLI_RUN_SUPERVISOR_H
 
@@ -29,13 +29,14 @@ enum supervisor_end {
     SUPERVISOR_DONE,    // the model server ended the run
     SUPERVISOR_STOPPED, // in order, after a signal
     SUPERVISOR_UNSAVED, // likewise, but the last checkpoint could not be saved
-    SUPERVISOR_KILLED,  // by the second signal, or because a process did not exit in time
+    SUPERVISOR_KILLED,  // by the second signal
     SUPERVISOR_FAILED,  // a process failed permanently; the error has been printed
 };
 
 struct supervisor_result {
     enum supervisor_end end;
     int exit_code; // of the process that failed, or had no checkpoint
+    bool killed;   // it had none because it was killed
     int signal;    // that stopped the run; 0: none
     double wall_s; // spent on the run, before it was resumed too; 0: not known
 };

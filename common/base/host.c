@@ -248,3 +248,17 @@ uint64_t host_rss(void) {
     fclose(file);
     return n == 2 ? resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 }
+
+bool host_is_stopped(int pid) {
+    char path[64], text[512] = "";
+    snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+    FILE *file = fopen(path, "re");
+    size_t n = file ? fread(text, 1, sizeof(text) - 1, file) : 0;
+    if (file) {
+        fclose(file);
+    }
+    text[n] = '\0';
+    // The name before the state is in parentheses, and may contain some.
+    const char *state = strrchr(text, ')');
+    return state && state[1] == ' ' && (state[2] == 'T' || state[2] == 't');
+}

@@ -45,4 +45,8 @@ uint64_t host_rss(void);
 double host_cgroup_cores(const char *root);
 uint64_t host_cgroup_memory(const char *root);
 
+// Whether a process is stopped, by SIGSTOP, a terminal or a debugger: it does nothing until
+// SIGCONT.
+bool host_is_stopped(int pid);
+
 #endif

@@ -97,4 +97,26 @@ def solved_or_spent(stage):
     stage.no_orphans()
 
 
-main(solved_or_spent, interrupted_and_resumed, twice_means_at_once, killed)
+def stopped_processes_are_killed_and_named(stage):
+    """Ctrl-C ends a run with a process that does nothing, and says that its checkpoint was not made."""
+    for program, code in (("spur-modelserver", 74), ("spur-learner", 74), ("spur-actor", INTERRUPTED)):
+        run_dir = stage.path(f"run-{program[5:]}")
+        run = stage.run(run_dir, sets=LONG)
+        learning(stage, run_dir)
+        pid = stage.find(program, "--id actor-0" if program == "spur-actor" else "--bind")
+        os.kill(pid, signal.SIGSTOP)
+        began = time.monotonic()
+        run.send_signal(signal.SIGINT)
+        check(end(run, 30) == code, f"{program}: exit code {run.returncode}:\n{read(run.output)[-2000:]}")
+        seconds = time.monotonic() - began
+        check(seconds < 15, f"{program}: it took {seconds:.0f} s")
+        check(f", process {pid}, is stopped (SIGSTOP): it is killed" in read(run.output), read(run.output)[-2000:])
+        check(("its checkpoint was not made" in read(run.output)) == (code == 74), read(run.output)[-2000:])
+        stage.no_orphans(2)
+    run = stage.start("spur", "run", "--run-dir", stage.path("run-learner"))
+    learning(stage, stage.path("run-learner"))
+    run.send_signal(signal.SIGINT)
+    check(end(run, 20) == INTERRUPTED, read(run.output))
+
+
+main(stopped_processes_are_killed_and_named, solved_or_spent, interrupted_and_resumed, twice_means_at_once, killed)

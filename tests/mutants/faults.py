@@ -1676,19 +1676,19 @@ faults(
     ("refused-row-keeps-its-credit",
      "p->rows_accepted += t->rows.rows;",
      "p->rows_accepted += b->rows;",
-     "modelserver"),
+     "modelserver_bounds"),
     ("wild-row-stored",
      "    b->rows = admitted;\n",
      "",
-     "modelserver"),
+     "modelserver_bounds"),
     ("rows-after-a-wild-one-not-moved",
      "if (admitted < i) {",
      "if (false) {",
-     "modelserver"),
+     "modelserver_bounds"),
     ("stored-rows-not-judged-by",
      "    count_bounds(in, b->obs, b->reward, b->rows);\n    rate_add",
      "    rate_add",
-     "modelserver"),
+     "modelserver_bounds"),
 )
 faults(
     "modelserver/core/training.c",
@@ -1715,4 +1715,11 @@ faults(
      "rc = rc ? rc : mdb_del(txn, e->file->dropped, &key, NULL);",
      "(void)key;",
      "store_edit"),
+)
+faults(
+    "common/base/host.c",
+    ("sleeping-counts-as-stopped",
+     "(state[2] == 'T' || state[2] == 't')",
+     "state[2] != 'R'",
+     "host"),
 )

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -236,6 +237,24 @@ static void a_dead_parent_is_detected(void **state) {
     assert_int_equal(status, 0);
 }
 
+static void a_stopped_process_is_found(void **state) {
+    (void)state;
+    pid_t child = fork();
+    if (child == 0) {
+        for (;;) {
+            pause();
+        }
+    }
+    usleep(20000); // it sleeps
+    assert_false(host_is_stopped(child));
+    assert_int_equal(kill(child, SIGSTOP), 0);
+    assert_int_equal(waitpid(child, NULL, WUNTRACED), child);
+    assert_true(host_is_stopped(child));
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_false(host_is_stopped(child));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(no_cgroup_means_no_limit, set_up, tear_down),
@@ -247,6 +266,7 @@ int main(void) {
         cmocka_unit_test(a_process_is_bound),
         cmocka_unit_test(this_machine_has_sane_limits),
         cmocka_unit_test(a_dead_parent_is_detected),
+        cmocka_unit_test(a_stopped_process_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

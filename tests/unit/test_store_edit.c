@@ -126,6 +126,9 @@ static void dropped_rows_are_set_aside_and_come_back(void **state) {
     }
     store_close(&s);
     e = open_edit();
+    for (int i = 0; i < ROWS; i++) {
+        assert_false(e.dropped[i]);
+    }
     assert_int_equal(store_edit_drop(&e, all, &count, err, sizeof(err)), -1);
     assert_string_equal(err, "no step would be left");
     assert_false(e.dropped[0]);
