@@ -5,10 +5,10 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "actor/action_noise.h"
 #include "actor/policy_controller.h"
-#include "actor/spool.h"
 #include "actor/vec_env.h"
 #include "common/base/check.h"
 #include "common/base/error.h"
@@ -35,7 +35,8 @@ struct actor {
     struct env_wait wait;    // for creations, and for an environment in another process
     uint64_t waited_ms;      // time of its last call
     uint64_t waits_since_ms; // begin of the call that it waits for
-    struct spool *spool;
+    struct spool *spool;     // before, if an earlier start left it
+    struct spool_home home;
     struct policy_controller controller;
     uint64_t seed;
     uint32_t index;
@@ -87,6 +88,19 @@ void actor_destroy(struct actor **actor) {
     *actor = NULL;
 }
 
+static void finish(struct actor *a, int exit_code);
+
+void actor_use_spool(struct actor *a, const struct spool_home *home) {
+    a->home = *home;
+    if (spool_home_continue(&a->spool, home, a->who->id, a->why, sizeof(a->why)) < 0) {
+        finish(a, EXIT_CODE_CONFIG);
+    } else if (a->spool) {
+        const struct spool_owner *owner = spool_owner(a->spool);
+        a->server.session.run_id = a->learner.session.run_id = owner->run_id;
+        a->server.session.incarnation = owner->incarnation;
+    }
+}
+
 static void finish(struct actor *a, int exit_code) {
     a->phase = PHASE_FINISHED;
     a->exit_code = exit_code;
@@ -94,7 +108,6 @@ static void finish(struct actor *a, int exit_code) {
 
 // ---- conditions for stepping ----
 
-// Whether the next row uses a uniform random action.
 static bool next_is_random(const struct actor *a) {
     return a->steps < a->credit.random_steps;
 }
@@ -113,7 +126,7 @@ static bool has_credit(const struct actor *a) {
 // spool permit it.
 bool actor_may_step(const struct actor *a) {
     return a->phase == PHASE_ACTING && has_credit(a) && policy_suffices(a) && !a->policy_awaited &&
-           !spool_full(a->spool);
+           (a->home.drops || !spool_full(a->spool));
 }
 
 static void describe_waiting(const struct actor *a, uint64_t now_ms, char *out, size_t out_len) {
@@ -129,7 +142,7 @@ static void describe_waiting(const struct actor *a, uint64_t now_ms, char *out, 
     } else if (actor_may_step(a)) {
         client_describe_env_wait(now_ms == a->waited_ms ? now_ms - a->waits_since_ms : 0, out,
                                  out_len);
-    } else if (spool_full(a->spool)) {
+    } else if (spool_full(a->spool) && !a->home.drops) {
         snprintf(out, out_len,
                  "acknowledgements: %llu rows are outstanding, the maximum "
                  "(network.unacked_rows_max)",
@@ -252,7 +265,10 @@ static void check_leaving(struct actor *a, uint64_t now_ms) {
     if (spool_rows(a->spool) == 0) {
         send_goodbye(a, now_ms);
     } else if (now_ms >= a->leave_by_ms) {
-        log_warn("leaving with %llu unacknowledged rows", (unsigned long long)spool_rows(a->spool));
+        log_warn("leaving with %llu unacknowledged rows%s%s",
+                 (unsigned long long)spool_rows(a->spool),
+                 a->home.block ? "; the next start sends them from " : "",
+                 a->home.block ? a->home.path : "");
         send_goodbye(a, now_ms);
     }
 }
@@ -275,7 +291,40 @@ void actor_leave(struct actor *a, uint64_t now_ms, const char *why) {
 
 // ---- incoming messages ----
 
-// Creates environments and spool from the Welcome. False: the actor is finished.
+// Takes or creates the spool. False: the actor is finished.
+static bool prepare_spool(struct actor *a, const struct wire_welcome *w) {
+    struct spool_owner owner = {a->server.session.run_id, a->server.session.incarnation, ""};
+    snprintf(owner.id, sizeof(owner.id), "%s", a->who->id);
+    if (!a->spool) {
+        a->spool = spool_home_make(&a->home, w, &owner, a->why, sizeof(a->why));
+    } else if (!spool_fits(a->spool, w->obs_dim, w->act_dim)) {
+        error_set(a->why, sizeof(a->why), -1,
+                  "%.200s holds rows of other dimensions than the run's", a->home.path);
+        spool_destroy(&a->spool);
+    }
+    if (!a->spool) {
+        finish(a, EXIT_CODE_CONFIG);
+        return false;
+    }
+    a->steps = spool_made(a->spool);
+    return true;
+}
+
+// next_seq is authoritative. It may be ahead of the acknowledgements received here, never behind
+// them. False: the actor is finished.
+static bool take_next_seq(struct actor *a, uint64_t next_seq) {
+    if (spool_welcome(a->spool, next_seq)) {
+        return true;
+    }
+    finish(a, error_set(a->why, sizeof(a->why), EXIT_CODE_TEMPFAIL,
+                        "the model server expects message %llu, but %llu are acknowledged: its "
+                        "store was replaced, or two actors use the same id; restart the actor%s",
+                        (unsigned long long)next_seq, (unsigned long long)spool_acked(a->spool),
+                        a->home.block ? " with another --spool file" : ""));
+    return false;
+}
+
+// Creates the environments from the Welcome. False: the actor is finished.
 static bool prepare(struct actor *a, const struct wire_welcome *w) {
     char err[512];
     const struct task *task = &a->run_task;
@@ -292,7 +341,11 @@ static bool prepare(struct actor *a, const struct wire_welcome *w) {
                                    : "build all programs from the same source"));
         return false;
     }
-    struct vec_env_streams from = {w->seed, w->actor_index, w->actor_steps, w->actor_episodes};
+    // Rows that the server does not have yet have used up random numbers, too.
+    uint64_t pending = spool_rows(a->spool);
+    struct vec_env_streams from = {w->seed, w->actor_index,
+                                   w->actor_steps + pending + spool_dropped(a->spool),
+                                   w->actor_episodes + spool_ends(a->spool) + (pending > 0)};
     struct action_noise noise =
         action_noise_make(w->noise, (uint64_t)task->horizon, w->noise_ou_theta);
     a->envs = vec_env_create(task, a->who->envs, &from, &noise, &a->wait, err, sizeof(err));
@@ -304,26 +357,17 @@ static bool prepare(struct actor *a, const struct wire_welcome *w) {
     a->task = task;
     a->seed = w->seed;
     a->index = w->actor_index;
-
-    // A message stays below NET_MESSAGE_MAX even if the configuration permits more.
-    uint32_t batch_max = w->batch_rows_max > 0 ? w->batch_rows_max : 1;
-    uint32_t fit = (uint32_t)(NET_MESSAGE_MAX / 2 / wire_row_bytes(w->obs_dim, w->act_dim));
-    batch_max = batch_max < WIRE_ROWS_MAX ? batch_max : WIRE_ROWS_MAX;
-    batch_max = batch_max < fit ? batch_max : fit;
-    // Nor does the memory of unacknowledged rows exceed SPOOL_BYTES_MAX.
-    uint32_t rows_max = w->unacked_rows_max > 0 ? w->unacked_rows_max : 1;
-    fit = (uint32_t)(SPOOL_BYTES_MAX / wire_row_bytes(w->obs_dim, w->act_dim));
-    rows_max = rows_max < fit ? rows_max : fit;
-    a->spool = spool_create(rows_max, batch_max, w->obs_dim, w->act_dim);
     return true;
 }
 
 static void on_welcome(struct actor *a, uint64_t now_ms, const struct wire_msg *msg) {
     const struct wire_welcome *w = &msg->welcome;
-    if (a->phase == PHASE_JOINING) {
-        if (!prepare(a, w)) {
-            return;
-        }
+    bool joins = a->phase == PHASE_JOINING;
+    if ((joins && !prepare_spool(a, w)) || !take_next_seq(a, w->next_seq) ||
+        (joins && !prepare(a, w))) {
+        return;
+    }
+    if (joins) {
         a->learner.session.run_id = msg->run_id;
         a->phase = PHASE_ACTING;
         log_info("joined run %016llx at %s: task %s, seed %llu, actor number %u, %llu steps so far",
@@ -334,20 +378,6 @@ static void on_welcome(struct actor *a, uint64_t now_ms, const struct wire_msg *
     }
     a->learner.session.heartbeat_ms = a->server.session.heartbeat_ms;
     a->learner.session.lost_after_ms = a->server.session.lost_after_ms;
-
-    // next_seq is authoritative. It may be ahead of the acknowledgements received here, never
-    // behind them.
-    if (w->next_seq == 0 || w->next_seq - 1 < spool_acked(a->spool) ||
-        !spool_ack(a->spool, w->next_seq - 1)) {
-        finish(
-            a,
-            error_set(
-                a->why, sizeof(a->why), EXIT_CODE_TEMPFAIL,
-                "the model server expects message %llu, but %llu are acknowledged: its store was "
-                "replaced, or two actors use the same id; restart the actor",
-                (unsigned long long)w->next_seq, (unsigned long long)spool_acked(a->spool)));
-        return;
-    }
     resend_rows(a, now_ms);
     check_leaving(a, now_ms);
 }
@@ -362,6 +392,9 @@ static void on_ack(struct actor *a, uint64_t now_ms, uint64_t seq) {
         a->acked_ms = now_ms;
     } else if (seq == acked && spool_in_flight(a->spool) > 0 &&
                now_ms - a->rewound_ms >= a->server.session.heartbeat_ms) {
+        if (spool_has_gap(a->spool)) {
+            session_restart(&a->server.session, now_ms); // what it expects was dropped
+        }
         resend_rows(a, now_ms); // a gap: messages after seq were lost
     }
     check_leaving(a, now_ms);
@@ -524,16 +557,12 @@ static void report_episode(struct actor *a, uint64_t now_ms, const struct vec_en
 
 // The environment is broken. Rows from before are sent once, without waiting for an Ack.
 static void leave_broken(struct actor *a, uint64_t now_ms) {
-    struct wire_msg msg = {.type = WIRE_GOODBYE};
     spool_seal(a->spool);
     send_rows(a, now_ms);
-    if (client_up(&a->server)) {
-        client_send(&a->server, now_ms, &msg); // if it is lost, the server's time-out replaces it
-    }
+    send_goodbye(a, now_ms);
     finish(a, error_set(a->why, sizeof(a->why), EXIT_CODE_CONFIG,
                         "the environment %.60s is broken: %llu of its steps were bad, too many in "
-                        "a row; see the "
-                        "log lines above for the reasons",
+                        "a row; see the log lines above for the reasons",
                         a->task->name, (unsigned long long)a->count.steps_bad));
 }
 
@@ -565,9 +594,8 @@ static void on_bad_step(struct actor *a, uint64_t now_ms, bool broken) {
     log_warn("the simulator of %s returned a bad step (number %llu of this actor): dropped, a "
              "new episode begins",
              a->task->name, (unsigned long long)a->count.steps_bad);
-    if (client_up(&a->server)) {
-        send_heartbeat(a,
-                       now_ms); // carries steps_bad; a busy actor is never silent for long enough
+    if (client_up(&a->server)) { // carries steps_bad; a busy actor is never silent long enough
+        send_heartbeat(a, now_ms);
     }
     a->bad += ACTOR_BAD_WEIGHT;
     if (broken || a->bad >= ACTOR_BAD_MAX) {
@@ -592,6 +620,7 @@ static bool step_once(struct actor *a, uint64_t now_ms) {
     a->steps++;
     a->bad -= a->bad > 0;
     rate_add(&a->rate, now_ms, 1);
+    spool_home_make_room(&a->home, a->spool, now_ms);
     a->last_row[row.env] = spool_push(a->spool, &row, now_ms);
     if (row.flags) {
         report_episode(a, now_ms, &row);
@@ -608,7 +637,8 @@ void actor_step(struct actor *a, uint64_t now_ms) {
     if (a->waited_ms > now_ms) {
         now_ms = a->waited_ms; // acknowledgements are expected from here on
     }
-    if (!actor_may_step(a) || spool_open_ms(a->spool, now_ms) >= ACTOR_FLUSH_MS) {
+    bool flush = client_up(&a->server) && spool_open_ms(a->spool, now_ms) >= ACTOR_FLUSH_MS;
+    if (!actor_may_step(a) || flush) { // while it is cut off, messages fill up
         spool_seal(a->spool);
     }
     send_rows(a, now_ms);
@@ -661,6 +691,7 @@ void actor_status(const struct actor *a, uint64_t now_ms, struct wire_status *st
     status_counter_add(status, "messages_malformed", a->count.messages_malformed);
     status_counter_add(status, "messages_unexpected", a->count.messages_unexpected);
     status_counter_add(status, "rows_refused", a->count.rows_refused);
+    status_counter_add(status, "rows_dropped", a->spool ? spool_dropped(a->spool) : 0);
     status_counter_add(status, "episodes_unsent", a->count.episodes_unsent);
     status_counter_add(status, "policies_refused", a->count.policies_refused);
     status_counter_add(status, "policies_stale", a->count.policies_stale);

@@ -12,6 +12,8 @@
 //   fetches the newest.
 // - It keeps each message until it is acknowledged (actor/spool.h). It resends after a new
 //   Welcome, after an Ack that shows a gap, and after a time without an Ack.
+// - Its rows may lie in a file (spool_file.h). A new process then continues as the start that left
+//   them: it presents that start's run and incarnation, and the server says what it has stored.
 // - Random streams are indexed by the actor's own counts of steps and episodes, so a
 //   restarted actor continues them and repeats no random number.
 // - A bad step (reported by the simulator, or with a non-finite number) is dropped and
@@ -23,6 +25,7 @@
 #include <stdint.h>
 
 #include "actor/client.h"
+#include "actor/spool_home.h"
 #include "proto/wire.h"
 
 // Steps in one call of actor_step: few, so that the loop answers within a millisecond or two.
@@ -42,6 +45,9 @@ struct actor;
 struct actor *actor_create(const struct client_identity *who, const struct port *port,
                            uint64_t now_ms);
 void actor_destroy(struct actor **a);
+
+// Right after actor_create: where rows are kept. Those that an earlier start left are sent first.
+void actor_use_spool(struct actor *a, const struct spool_home *home);
 
 void actor_on_message(struct actor *a, enum port_socket from, uint64_t now_ms,
                       const struct wire_msg *msg);

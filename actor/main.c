@@ -14,6 +14,7 @@
 #include "actor/env/env_factory.h"
 #include "actor/env/process/env_host.h"
 #include "actor/evaluator.h"
+#include "actor/spool_file.h"
 #include "actor/vec_env.h"
 #include "common/base/check.h"
 #include "common/base/log.h"
@@ -22,10 +23,13 @@
 
 _Static_assert(CONFIG_ENVS_PER_ACTOR_MAX <= VEC_ENV_ENVS_MAX, "--envs-per-actor is supported");
 
+#define SPOOL_MIB 256 // default of --spool-mib
+
 struct app {
     struct daemon daemon;
     struct client_identity who;
     struct env_own env; // --env
+    struct spool_file spool;
     struct port port;
     // One of the two.
     struct actor *actor;
@@ -191,6 +195,24 @@ static const struct task *choose_task(struct app *app) {
     return &app->env.task;
 }
 
+// Where rows are kept: --spool, --spool-mib, --when-full.
+static struct spool_home open_spool(struct app *app) {
+    const struct options *o = &app->daemon.options;
+    char err[1024];
+    size_t bytes = (size_t)(o->spool_mib ? o->spool_mib : SPOOL_MIB) << 20;
+    if (o->spool && !o->id) {
+        die(EXIT_CODE_USAGE, NULL,
+            "--spool needs --id: rows are sent on by a start of the same name");
+    }
+    if (o->spool && spool_file_open(&app->spool, o->spool, bytes, err, sizeof(err)) < 0) {
+        die(EXIT_CODE_IO, NULL, "--spool %s", err);
+    }
+    return (struct spool_home){.path = o->spool,
+                               .block = app->spool.block,
+                               .bytes = app->spool.bytes,
+                               .drops = o->drop_oldest};
+}
+
 static void start(struct app *app) {
     struct daemon *d = &app->daemon;
     app->who = (struct client_identity){
@@ -215,6 +237,8 @@ static void start(struct app *app) {
         app->evaluator = evaluator_create(&app->who, &app->port, loop_now_ms(d->loop));
     } else {
         app->actor = actor_create(&app->who, &app->port, loop_now_ms(d->loop));
+        struct spool_home home = open_spool(app);
+        actor_use_spool(app->actor, &home);
     }
 }
 
@@ -224,8 +248,8 @@ static const struct daemon_spec daemon_spec = {
                          "transitions to the model server. May join and leave a run at any time.",
                 .built_for = ", for MuJoCo " SPUR_MUJOCO_VERSION,
                 .needs = OPTION_MODELSERVER,
-                .takes = OPTION_LEARNER | OPTION_EVALUATE | OPTION_ENVS | OPTION_ID | OPTION_TASK |
-                         OPTION_ENV | OPTION_BIND},
+                .takes = OPTION_LEARNER | OPTION_EVALUATE | OPTION_ENVS | OPTION_SPOOL | OPTION_ID |
+                         OPTION_TASK | OPTION_ENV | OPTION_BIND},
     .title = "actor",
     .tick_ms = 50,
     .message = on_message,
@@ -252,6 +276,7 @@ int main(int argc, char **argv) {
 
     actor_destroy(&app.actor);
     evaluator_destroy(&app.evaluator);
+    spool_file_close(&app.spool);
     daemon_close(d);
     return app.exit_code;
 }

@@ -16,7 +16,17 @@
 #include "common/base/spelling.h"
 #include "common/config/config.h"
 
-enum kind { KIND_STRING, KIND_FLAG, KIND_PID, KIND_ENVS, KIND_SECONDS, KIND_HELP, KIND_VERSION };
+enum kind {
+    KIND_STRING,
+    KIND_FLAG,
+    KIND_PID,
+    KIND_ENVS,
+    KIND_MIB,
+    KIND_WHEN_FULL,
+    KIND_SECONDS,
+    KIND_HELP,
+    KIND_VERSION
+};
 
 static const struct {
     const char *name, *value; // value: what --help calls it; NULL: it takes none
@@ -40,6 +50,12 @@ static const struct {
      "be the run's evaluator instead"},
     {"envs-per-actor", "N", KIND_ENVS, OPTION_ENVS, offsetof(struct options, envs),
      "environments to step side by side (default: 1)"},
+    {"spool", "FILE", KIND_STRING, OPTION_SPOOL, offsetof(struct options, spool),
+     "keep rows that are not acknowledged in this file, which outlives the process; needs --id"},
+    {"spool-mib", "N", KIND_MIB, OPTION_SPOOL, offsetof(struct options, spool_mib),
+     "size of that file when it is made (default: 256)"},
+    {"when-full", "WHAT", KIND_WHEN_FULL, OPTION_SPOOL, offsetof(struct options, drop_oldest),
+     "without room for a row: block (the default), or drop-oldest, counted in `spur status`"},
     {"id", "NAME", KIND_STRING, OPTION_ID, offsetof(struct options, id),
      "name in the run, one a process (default: host, pid and a random number)"},
     {"task", "NAME", KIND_STRING, OPTION_TASK, offsetof(struct options, task),
@@ -107,6 +123,24 @@ static int parse_envs(const char *text) {
     return (int)envs;
 }
 
+static int parse_mib(const char *text) {
+    char *end;
+    long mib = strtol(text, &end, 10);
+    if (*text == '\0' || *end != '\0' || mib < 1 || mib > 1 << 20) {
+        die(EXIT_CODE_USAGE, NULL, "--spool-mib %s: expected a whole number from 1 to 1048576",
+            text);
+    }
+    return (int)mib;
+}
+
+static bool parse_when_full(const char *text) {
+    bool drops = strcmp(text, "drop-oldest") == 0;
+    if (!drops && strcmp(text, "block") != 0) {
+        die(EXIT_CODE_USAGE, NULL, "--when-full %s: expected block or drop-oldest", text);
+    }
+    return drops;
+}
+
 static double parse_seconds(const char *text) {
     char *end;
     double seconds = strtod(text, &end);
@@ -130,6 +164,12 @@ static void apply(struct options *o, const struct options_spec *spec, int row) {
         break;
     case KIND_ENVS:
         *(int *)field = parse_envs(optarg);
+        break;
+    case KIND_MIB:
+        *(int *)field = parse_mib(optarg);
+        break;
+    case KIND_WHEN_FULL:
+        *(bool *)field = parse_when_full(optarg);
         break;
     case KIND_SECONDS:
         *(double *)field = parse_seconds(optarg);

@@ -18,6 +18,7 @@ enum option_bit {
     OPTION_EVALUATE = 1 << 7,
     OPTION_ENV = 1 << 8,
     OPTION_ENVS = 1 << 9,
+    OPTION_SPOOL = 1 << 10,
 };
 
 struct options_spec {
@@ -33,6 +34,9 @@ struct options {
     const char *env_dir, *env_python;
     double env_timeout_s; // 0: not given
     bool evaluate, verbose, env_shared;
+    const char *spool;
+    int spool_mib; // 0: not given
+    bool drop_oldest;
     int envs;   // 1 to CONFIG_ENVS_PER_ACTOR_MAX; 0: not given
     int parent; // pid to end with; 0: nobody's child
 };

@@ -167,3 +167,22 @@ def fails():
 
 
 not_callable = 3
+
+
+class Paced(Balance):
+    """A robot with a control period of 5 ms: step() waits for its end. The environment prints how late the worst of the
+    calls came, in ms, every 200 steps."""
+    spec = Spec(200)
+    period = 0.005
+
+    def __init__(self):
+        self.due, self.worst, self.calls = time.monotonic(), 0, 0
+
+    def step(self, action):
+        self.worst = max(self.worst, time.monotonic() - self.due)
+        self.calls += 1
+        if self.calls % 200 == 0:
+            print(f"late {1000 * self.worst:.1f} ms", flush=True)
+        self.due = max(self.due + self.period, time.monotonic())
+        time.sleep(max(0, self.due - time.monotonic()))
+        return super().step(action)

@@ -11,6 +11,8 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum { O = 2, A = 1, CAPACITY = 10, BATCH_MAX = 4 };
 
@@ -143,6 +145,135 @@ static void only_an_open_row_is_marked(void **state) {
     assert_int_equal(t.rows.flags[2], WIRE_TRUNCATED);
 }
 
+// Messages that were never sent close up when the oldest goes.
+static void the_oldest_make_room(void **state) {
+    (void)state;
+    push_many(CAPACITY, 1); // 4, 4 and an open one of 2, sealed at the ring's end
+    assert_int_equal(spool_drop_oldest(spool), 4);
+    assert_int_equal(spool_dropped(spool), 4);
+    assert_int_equal(spool_rows(spool), 6);
+    push_many(4, 1);
+    expect_message(1, 4, 4, 1);
+    expect_message(2, 8, 2, 1);
+    expect_message(3, 10, 4, 1);
+    expect_nothing();
+    assert_false(spool_has_gap(spool));
+    // Nothing is sealed: the open message goes.
+    assert_true(spool_ack(spool, 3));
+    push_many(3, 1);
+    assert_int_equal(spool_drop_oldest(spool), 3);
+    assert_int_equal(spool_rows(spool), 0);
+    push_many(4, 1);
+    expect_message(4, 17, 3, 1); // to the end of the ring
+}
+
+// A dropped message that was on its way: stored, or lost. The server's Welcome tells.
+static void a_gap_is_closed_by_the_welcome(void **state) {
+    (void)state;
+    for (int stored = 0; stored < 2; stored++) {
+        push_many(CAPACITY, 1);
+        expect_message(1, 0, 4, 1);
+        expect_message(2, 4, 4, 1);
+        spool_drop_oldest(spool);
+        assert_true(spool_has_gap(spool));
+        assert_true(spool_welcome(spool, stored ? 2 : 1));
+        assert_false(spool_has_gap(spool));
+        spool_rewind(spool);
+        expect_message(stored ? 2 : 1, 4, 4, 1);
+        expect_message(stored ? 3 : 2, 8, 2, 1);
+        assert_false(spool_welcome(spool, stored ? 1 : 0)); // below what is stored
+        assert_true(spool_ack(spool, stored ? 3 : 2));
+        assert_false(spool_welcome(spool, 1));
+        assert_false(spool_welcome(spool, 9));
+        tear_down(NULL);
+        set_up(NULL);
+    }
+}
+
+static uint64_t block[512]; // a file of an actor
+static const struct spool_owner owner = {7, 3, "robot"};
+
+// As if the process had ended at this point.
+static struct spool *taken_over(uint64_t spoilt_rows) {
+    uint64_t spoilt;
+    free(spool); // without a word to the block
+    spool = spool_continue(block, sizeof(block), &spoilt);
+    assert_int_equal(spoilt, spoilt_rows);
+    return spool;
+}
+
+static int set_up_block(void **state) {
+    (void)state;
+    memset(block, 0, sizeof(block));
+    spool = spool_create_in(block, sizeof(block), BATCH_MAX, O, A, &owner);
+    made = 0;
+    return spool ? 0 : -1;
+}
+
+static void rows_survive_their_process(void **state) {
+    (void)state;
+    assert_null(spool_create_in(block, 100, BATCH_MAX, O, A, &owner));
+    push_many(9, 1);
+    expect_message(1, 0, 4, 1);
+    expect_message(2, 4, 4, 1);
+    assert_true(spool_ack(spool, 1));
+    push(1, WIRE_TERMINATED);
+    assert_non_null(taken_over(0));
+    assert_string_equal(spool_owner(spool)->id, "robot");
+    assert_true(spool_owner(spool)->run_id == 7 && spool_owner(spool)->incarnation == 3);
+    assert_true(spool_fits(spool, O, A) && !spool_fits(spool, O, 2));
+    assert_int_equal(spool_rows(spool), 6);
+    assert_int_equal(spool_made(spool), 10);
+    assert_int_equal(spool_ends(spool), 1);
+    // The server has stored one that was not acknowledged.
+    assert_true(spool_welcome(spool, 3));
+    expect_message(3, 8, 2, 1);
+    push_many(4, 2);
+    expect_message(4, 10, 4, 2);
+    assert_true(spool_ack(spool, 4));
+    assert_null(taken_over(0)); // nothing is left to be sent
+}
+
+// Every state that a process can leave between two stores of one push.
+static void a_message_is_not_taken_twice(void **state) {
+    (void)state;
+    static uint64_t before[512];
+    push_many(2, 1);
+    memcpy(before, block, sizeof(block));
+    spool_seal(spool);
+    // Sealed, but still open as well: the words of the open message are the old ones.
+    for (size_t i = 0; i < 512; i++) {
+        if (before[i] != 0 && block[i] == 0) {
+            block[i] = before[i];
+        }
+    }
+    assert_non_null(taken_over(0));
+    assert_int_equal(spool_rows(spool), 2);
+    expect_message(1, 0, 2, 1);
+    expect_nothing();
+}
+
+static void spoilt_rows_are_left_out(void **state) {
+    (void)state;
+    push_many(7, 1);
+    float *found = NULL;
+    for (size_t i = 0; i < 2 * (sizeof(block) / sizeof(block[0])); i++) {
+        float *x = (float *)(void *)block + i;
+        found = *x == 5.25f ? x : found; // of row 5, in the open message
+    }
+    assert_non_null(found);
+    *found = 0;
+    assert_non_null(taken_over(3));
+    assert_int_equal(spool_rows(spool), 4);
+    expect_message(1, 0, 4, 1);
+    expect_nothing();
+    assert_int_equal(spool_dropped(spool), 3);
+    // A block of anything else is none.
+    block[0]++;
+    assert_null(taken_over(0));
+}
+
+#define WITH_BLOCK(test) cmocka_unit_test_setup_teardown(test, set_up_block, tear_down)
 #define WITH_SPOOL(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void) {
@@ -151,6 +282,11 @@ int main(void) {
         WITH_SPOOL(full_until_acknowledged),
         WITH_SPOOL(resends_what_is_not_acknowledged),
         WITH_SPOOL(only_an_open_row_is_marked),
+        WITH_SPOOL(the_oldest_make_room),
+        WITH_SPOOL(a_gap_is_closed_by_the_welcome),
+        WITH_BLOCK(rows_survive_their_process),
+        WITH_BLOCK(a_message_is_not_taken_twice),
+        WITH_BLOCK(spoilt_rows_are_left_out),
     };
     return cmocka_run_group_tests_name("spool", tests, NULL, NULL);
 }
