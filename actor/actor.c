@@ -480,8 +480,8 @@ void actor_on_message(struct actor *a, enum port_socket from, uint64_t now_ms,
     }
     switch (session_on_message(&client->session, now_ms, msg)) {
     case SESSION_STOP:
-        finish(a,
-               error_set(a->why, sizeof(a->why), EXIT_CODE_PROTOCOL, "%s", client->session.text));
+        finish(a, error_set(a->why, sizeof(a->why), client_stop_code(client), "%s",
+                            client->session.text));
         break;
     case SESSION_WELCOMED:
         on_welcome(a, now_ms, msg);

@@ -124,6 +124,10 @@ bool client_stop_requested(const struct client *c) {
     return c->who->stop_requested && c->who->stop_requested(c->who->stop_arg);
 }
 
+enum exit_code client_stop_code(const struct client *c) {
+    return c->session.outdated ? EXIT_CODE_TEMPFAIL : EXIT_CODE_PROTOCOL;
+}
+
 void client_describe_env_wait(uint64_t waited_ms, char *out, size_t out_len) {
     out[0] = '\0';
     if (waited_ms >= 1000) {

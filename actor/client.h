@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/base/check.h"
 #include "common/task/task.h"
 #include "proto/port.h"
 #include "proto/session.h"
@@ -55,6 +56,8 @@ bool client_has_address(const struct client *c);
 // Whether no message was sent for heartbeat_ms.
 bool client_silent(const struct client *c, uint64_t now_ms);
 bool client_stop_requested(const struct client *c);
+// The exit code after SESSION_STOP: whether the process may be started again.
+enum exit_code client_stop_code(const struct client *c);
 // The reason for waiting while a call to the environment takes waited_ms; "" below a second.
 void client_describe_env_wait(uint64_t waited_ms, char *out, size_t out_len);
 // For env_wait.abandon: says Goodbye and ends the process.

@@ -190,8 +190,8 @@ void evaluator_on_message(struct evaluator *e, uint64_t now_ms, const struct wir
     }
     switch (session_on_message(&e->server.session, now_ms, msg)) {
     case SESSION_STOP:
-        finish(e,
-               error_set(e->why, sizeof(e->why), EXIT_CODE_PROTOCOL, "%s", e->server.session.text));
+        finish(e, error_set(e->why, sizeof(e->why), client_stop_code(&e->server), "%s",
+                            e->server.session.text));
         break;
     case SESSION_WELCOMED:
         e->horizon = msg->welcome.horizon;

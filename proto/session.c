@@ -114,6 +114,7 @@ static enum session_verdict on_refuse(struct session *s, uint64_t now_ms,
     s->refused++;
     snprintf(s->text, sizeof(s->text), "%s", refuse->text);
     if (refuse->fatal) {
+        s->outdated = refuse->code == WIRE_REFUSED_RUN;
         s->state = SESSION_FATAL;
         return SESSION_STOP;
     }
@@ -149,6 +150,7 @@ static uint32_t within(uint32_t n, uint32_t low, uint32_t high) {
 static enum session_verdict on_welcome(struct session *s, const struct wire_msg *msg) {
     if (s->run_id != 0 && s->run_id != msg->run_id) {
         s->state = SESSION_FATAL;
+        s->outdated = true;
         snprintf(s->text, sizeof(s->text),
                  "%.120s now serves another run than the one that this process joined; restart it",
                  s->endpoint);

@@ -46,7 +46,7 @@ enum session_verdict {
     SESSION_FOR_OWNER, // the owner handles the message
     SESSION_WELCOMED,  // a Welcome: the owner reads it and resends unacknowledged messages
     SESSION_HANDLED,   // no further action
-    SESSION_STOP,      // a fatal refusal: exit with `text` and EXIT_CODE_PROTOCOL
+    SESSION_STOP,      // a fatal refusal: exit with `text`
 };
 
 struct session {
@@ -64,6 +64,7 @@ struct session {
     uint64_t pause_until_ms;    // no Hello before this time
     uint32_t tries;             // consecutive Hellos without answer or refused
     char text[WIRE_STRING_MAX]; // of the last refusal
+    bool outdated;              // FATAL, but another start of the process would be welcome
     char line[768];             // for SESSION_WARN
     // Counters for status.
     uint64_t lost, refused, foreign; // connections lost, Refuse received, messages dropped here

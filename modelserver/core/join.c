@@ -76,7 +76,7 @@ static bool place_is_free(struct outbox *o, const struct join_view *v, const str
         return false;
     }
     if (!p && h->role == WIRE_ROLE_ACTOR && v->run_id != 0) {
-        outbox_refuse(o, from, WIRE_REFUSED_FENCED, true,
+        outbox_refuse(o, from, WIRE_REFUSED_RUN, true,
                       "%s: its place was given to another id while it was away: restart it", h->id);
         return false;
     }

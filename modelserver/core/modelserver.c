@@ -471,7 +471,7 @@ static void watch_run(struct modelserver *ms, uint64_t now_ms) {
     stuck_describe(ms, now_ms, text, sizeof(text));
     if (verdict == WATCHDOG_REPORT) {
         counters_add(&ms->counters, MS_standstills, 1);
-        log_warn("%s", text);
+        log_error("%s", text); // `spur run` prints errors
     } else if (verdict == WATCHDOG_MOVES) {
         log_info("the run moves again");
     } else if (verdict == WATCHDOG_STOP) {

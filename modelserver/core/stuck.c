@@ -35,8 +35,7 @@ static bool job_runs(const struct modelserver *ms, char *out, size_t out_len) {
     if (ms->training.running) {
         return say(out, out_len, "the ensemble is being trained");
     }
-    return (ms->rollouts.running && say(out, out_len, "rollouts are being made")) ||
-           (ms->saving.running && say(out, out_len, "a checkpoint is being written"));
+    return ms->rollouts.running && say(out, out_len, "rollouts are being made");
 }
 
 // The actor that was heard of last, or NULL.

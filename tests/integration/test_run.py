@@ -180,4 +180,18 @@ def a_finished_run_goes_on(stage):
     stage.no_orphans()
 
 
-main(a_run_ends_by_itself, sac_trains_no_model, resuming_a_finished_run_ends_at_once, a_finished_run_goes_on)
+def a_run_without_actors_ends(stage):
+    """The terminal says what is stuck; after run.stuck_stop_s the run stops, and can be resumed."""
+    run_dir = stage.path("run-dir")
+    sets = {"run.actors": 0, "run.stuck_after_s": 1, "run.stuck_stop_s": 4}
+    run = stage.run(run_dir, sets=sets)
+    check(end(run, 30) == 1, f"exit code {run.returncode}:\n{read(run.output)}")
+    text = read(run.output)
+    check("modelserver: nothing has moved for 1 s: no actor has joined" in text, text)
+    check("nothing has moved for 4 s: no actor has joined" in text and "to resume: " in text, text)
+    code, text = stage.call("spur", "run", "--run-dir", run_dir, "--set", "run.actors=1", "--set", "run.stuck_stop_s=0", seconds=60)
+    check(code == 0, f"{code}: {text}")
+    stage.no_orphans()
+
+
+main(a_run_without_actors_ends, a_run_ends_by_itself, sac_trains_no_model, resuming_a_finished_run_ends_at_once, a_finished_run_goes_on)

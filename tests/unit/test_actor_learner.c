@@ -113,12 +113,34 @@ static void an_actor_without_an_address_is_told(void **state) {
     world_free(w);
 }
 
+// An actor whose place was given away may be started again; one that was replaced may not.
+static void the_exit_code_says_whether_to_start_again(void **state) {
+    (void)state;
+    static const struct {
+        enum wire_refusal code;
+        int exit_code;
+    } cases[] = {{WIRE_REFUSED_RUN, EXIT_CODE_TEMPFAIL}, {WIRE_REFUSED_FENCED, EXIT_CODE_PROTOCOL}};
+    for (int i = 0; i < 2; i++) {
+        struct world *w = world_make(false);
+        welcome(w);
+        struct wire_msg refuse = {.type = WIRE_REFUSE,
+                                  .refuse = {.code = cases[i].code, .fatal = true}};
+        hear(w, PORT_MODELSERVER, &refuse);
+        int code;
+        const char *why;
+        assert_true(actor_finished(w->actor, &code, &why));
+        assert_int_equal(code, cases[i].exit_code);
+        world_free(w);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_learner_that_moves_is_followed),
         cmocka_unit_test(the_other_address_is_tried_after_silence),
         cmocka_unit_test(a_replaced_learner_is_left),
         cmocka_unit_test(an_actor_without_an_address_is_told),
+        cmocka_unit_test(the_exit_code_says_whether_to_start_again),
     };
     log_init("test_actor_learner", LOG_ERROR, -1);
     return cmocka_run_group_tests(tests, NULL, NULL);
