@@ -26,6 +26,7 @@
 enum pacing_training {
     PACING_TRAINING_OVERLAP,
     PACING_TRAINING_WAIT,
+    PACING_TRAINING_PHASE, // wait, and steps, training and updates follow each other
 };
 
 enum pacing_mode {
@@ -165,6 +166,7 @@ struct config {
         int retain;                  // distribution rollouts that D_states keeps
         uint64_t warm_start_updates; // after the first training of the ensemble
         int critic_updates;          // of the critics alone, after each training
+        bool reset_optimizers;       // after each training
         double policy_tau;           // rate of the averaged policy, which is published
     } dhmbpo;
     struct {

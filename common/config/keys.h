@@ -94,9 +94,11 @@
     X(pacing, slack_steps, U64, "25", 1, 1e6, "steps",                                             \
       "pacing.mode ratio: the number of steps that acting or learning may be ahead of the "        \
       "other")                                                                                     \
-    X(pacing, training, NAME, "overlap", 0, 0, "overlap|wait",                                     \
+    X(pacing, training, NAME, "overlap", 0, 0, "overlap|wait|phase",                               \
       "pacing.mode ratio: steps and updates go on while the ensemble is trained, with the one "    \
-      "before (overlap), or wait for the new one, and all cores train it")                         \
+      "before (overlap), or wait for the new one, and all cores train it; phase: they alternate "  \
+      "as well, first model.train_every_steps steps by a policy that stays, then the training, "   \
+      "then their updates")                                                                        \
     X(model, members, INT, "7", 1, 32, "", "networks in the ensemble")                             \
     X(model, elites, INT, "5", 1, 32, "",                                                          \
       "members with the lowest holdout error, which predict the rollouts")                         \
@@ -201,6 +203,8 @@
       "updates at the end of exploration, before pacing.updates_per_step applies")                 \
     X(dhmbpo, critic_updates, INT, "64", 0, 1e5, "updates",                                        \
       "updates of the critics alone after each training of the ensemble")                          \
+    X(dhmbpo, reset_optimizers, BOOL, "false", 0, 0, "",                                           \
+      "Adam of policy, critics and temperature starts anew after each training of the ensemble")   \
     X(dhmbpo, policy_tau, F64, "1", 1e-6, 1, "",                                                   \
       "rate per update of the average of the policy's parameters, which actors and evaluations "   \
       "receive; 1: the policy itself")                                                             \

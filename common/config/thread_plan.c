@@ -28,7 +28,7 @@ static bool is_small(const struct config *c) {
 
 struct thread_plan thread_plan_divide(const struct config *c, int cores) {
     int learner = c->compute.learner_threads, modelserver = c->compute.modelserver_threads;
-    bool waits = c->pacing.training == PACING_TRAINING_WAIT; // trainings have all cores
+    bool waits = c->pacing.training != PACING_TRAINING_OVERLAP; // trainings have all cores
     int rest = modelserver ? modelserver : waits ? cores : cores - THREAD_PLAN_LEARNER_MAX;
     int most = config_has_states(c) ? THREAD_PLAN_TILES_MAX : THREAD_PLAN_LEARNER_MAX;
     int wanted = is_small(c) ? 1 : cores;

@@ -112,8 +112,8 @@ struct round {
     struct dhmbpo *d;
     const struct dhmbpo_source *source;
     struct training_rollout_view view;
-    uint64_t t;          // number of the policy's update
-    uint64_t critic_t;   // number of the critics' update
+    uint64_t t;          // number of the policy's update, since Adam started
+    uint64_t critic_t;   // of the critics' update, likewise
     uint64_t draw;       // of the random numbers
     const int *pair;     // target critics
     bool critics_only;   // no gradient at (s_H, a_H)
@@ -131,8 +131,8 @@ static struct round round_of(struct dhmbpo *d, const struct dhmbpo_source *sourc
                                    .reward_scale = source->reward_scale,
                                    .discount = source->discount,
                                    .alpha = exp((double)d->alpha[0])},
-                          .t = t,
-                          .critic_t = t + critics};
+                          .t = t - (uint64_t)d->numbers[DHMBPO_POLICY_START],
+                          .critic_t = t + critics - (uint64_t)d->numbers[DHMBPO_CRITIC_START]};
 }
 
 static void draw_step(void *arg, int t, int worker) {
@@ -396,6 +396,16 @@ void dhmbpo_update_critics(struct dhmbpo *d, const struct dhmbpo_source *source,
     draw(&round, pair);
     update_critics(&round);
     d->numbers[DHMBPO_CRITIC_UPDATES]++;
+}
+
+void dhmbpo_reset_optimizers(struct dhmbpo *d, uint64_t t) {
+    memset(d->policy_m, 0, d->policy_n * sizeof(float));
+    memset(d->policy_v, 0, d->policy_n * sizeof(float));
+    memset(d->critic_m, 0, d->critic_n * sizeof(float));
+    memset(d->critic_v, 0, d->critic_n * sizeof(float));
+    d->alpha[1] = d->alpha[2] = 0;
+    d->numbers[DHMBPO_POLICY_START] = (float)(t - 1);
+    d->numbers[DHMBPO_CRITIC_START] = (float)(t - 1) + d->numbers[DHMBPO_CRITIC_UPDATES];
 }
 
 // ---- units ----

@@ -100,7 +100,8 @@ struct dhmbpo {
 #define DHMBPO_PARTS 4 // of the policy's gradient, summed in order
 // Of struct dhmbpo's numbers: bounds of values, whether they are set, how many updates of the
 // critics alone there were, and the ensemble whose data the units were fitted to: its version and
-// rows. A version may be trained again, with other rows, after the model server was killed.
+// rows. A version may be trained again, with other rows, after the model server was killed. Last,
+// the updates of policy and critics before Adam started anew.
 enum {
     DHMBPO_LOWER,
     DHMBPO_UPPER,
@@ -108,6 +109,8 @@ enum {
     DHMBPO_CRITIC_UPDATES,
     DHMBPO_MODEL_VERSION,
     DHMBPO_MODEL_ROWS,
+    DHMBPO_POLICY_START,
+    DHMBPO_CRITIC_START,
     DHMBPO_NUMBERS
 };
 
@@ -124,6 +127,9 @@ void dhmbpo_update_critics(struct dhmbpo *d, const struct dhmbpo_source *source,
 // pair: the two target critics.
 void dhmbpo_update_drawn(struct dhmbpo_metrics *metrics, struct dhmbpo *d,
                          const struct dhmbpo_source *source, uint64_t t, const int pair[2]);
+
+// Adam of policy, critics and temperature starts anew, before update t and critics' updates of it.
+void dhmbpo_reset_optimizers(struct dhmbpo *d, uint64_t t);
 
 // Changes of units: observations from one normalizer to another, and values Q = mean + std q.
 // Networks and temperature keep their meaning.

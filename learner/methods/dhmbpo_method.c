@@ -196,6 +196,9 @@ static void update(void *self, uint64_t t, const struct method_source *source,
     bool new_model = numbers[DHMBPO_MODEL_VERSION] != version || numbers[DHMBPO_MODEL_ROWS] != rows;
     if (new_model) {
         refresh_units(m, source->d_env, discount);
+        if (m->config.dhmbpo.reset_optimizers) {
+            dhmbpo_reset_optimizers(&m->dhmbpo, t);
+        }
         numbers[DHMBPO_MODEL_VERSION] = version;
         numbers[DHMBPO_MODEL_ROWS] = rows;
     }

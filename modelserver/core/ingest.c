@@ -463,13 +463,13 @@ const struct peer *ingest_has_credit(const struct ingest *in, uint64_t *rows) {
 void ingest_fill_credit(const struct ingest *in, const struct peer *p, uint64_t newest,
                         struct wire_credit *out) {
     bool explores = explores_at_random(in), free = in->run->pacing.mode == PACING_FREE;
-    bool lockstep = in->run->pacing.mode == PACING_LOCKSTEP;
+    bool exact = in->run->pacing.mode == PACING_LOCKSTEP || in->run->pacing.phases;
     uint64_t left = explores ? config_explore_end(&in->run->config) - in->steps : 0;
-    *out = (struct wire_credit){
-        .steps_allowed = free ? FREE_CREDIT : p->credit,
-        .random_steps = free ? (explores ? p->rows_accepted + left : 0) : p->random_credit,
-        .newest_policy_version = newest,
-        .min_policy_version = explores   ? 0
-                              : lockstep ? newest
-                                         : epoch_version(epoch_of(newest), 1)};
+    *out = (struct wire_credit){.steps_allowed = free ? FREE_CREDIT : p->credit,
+                                .random_steps = free ? (explores ? p->rows_accepted + left : 0)
+                                                     : p->random_credit,
+                                .newest_policy_version = newest,
+                                .min_policy_version = explores ? 0
+                                                      : exact  ? newest
+                                                              : epoch_version(epoch_of(newest), 1)};
 }

@@ -22,7 +22,9 @@ struct pacing pacing_make(const struct config *config) {
                            .train_every = config->model.train_every_steps,
                            .waits = config->pacing.mode == PACING_LOCKSTEP ||
                                     (config->pacing.mode == PACING_RATIO &&
-                                     config->pacing.training == PACING_TRAINING_WAIT),
+                                     config->pacing.training != PACING_TRAINING_OVERLAP),
+                           .phases = config->pacing.mode == PACING_RATIO &&
+                                     config->pacing.training == PACING_TRAINING_PHASE,
                            .warm_start = config_warm_start(config)};
 }
 
@@ -59,6 +61,15 @@ static void explain(char *why, size_t why_len, const char *text) {
     }
 }
 
+// Phases: the steps whose updates may be made now. The last phase may be a shorter one.
+static uint64_t phase_steps(const struct pacing *p, const struct pacing_view *v) {
+    if (v->training_point > 0) {
+        uint64_t before = v->training_point - least(v->training_point, p->train_every);
+        return before > p->explore ? before : p->explore;
+    }
+    return v->steps < p->steps_max ? pacing_training_point(p, v->steps) : p->steps_max;
+}
+
 uint64_t pacing_updates_allowed(const struct pacing *p, const struct pacing_view *v, char *why,
                                 size_t why_len) {
     if (v->steps < p->explore) {
@@ -75,10 +86,12 @@ uint64_t pacing_updates_allowed(const struct pacing *p, const struct pacing_view
     }
     uint64_t total = pacing_updates_total(p);
     bool trains = p->waits && v->training_point > p->explore;
-    uint64_t slack = p->mode == PACING_RATIO && !trains ? p->slack : 0;
+    uint64_t slack = p->mode == PACING_RATIO && !trains && !p->phases ? p->slack : 0;
     uint64_t late = p->mode == PACING_FREE ? p->slack : slack; // rollouts may be, in steps
     uint64_t steps = least(v->steps, v->rollout_steps + late);
-    if (trains) { // the updates of a training point follow its training
+    if (p->phases) {
+        steps = phase_steps(p, v);
+    } else if (trains) { // the updates of a training point follow its training
         steps = least(steps, v->training_point - 1);
     }
     double allowed = p->updates_per_step * (double)(steps - least(steps, p->explore));
@@ -120,6 +133,26 @@ static uint64_t lockstep_steps(const struct pacing *p, const struct pacing_view 
     } else {
         explain(why, why_len, "nothing");
         return least(v->steps + 1, p->steps_max);
+    }
+    return v->steps;
+}
+
+// The next phase of steps follows the updates of the one before.
+static uint64_t phase_limit(const struct pacing *p, const struct pacing_view *v, char *why,
+                            size_t why_len) {
+    uint64_t point = pacing_training_point(p, v->steps), due = pacing_updates_due(p, point);
+    if (v->training_point > 0) {
+        explain(why, why_len, "the training of the model");
+    } else if (v->updates < due) {
+        if (why) {
+            snprintf(why, why_len, "the updates of this phase: %llu are left",
+                     (unsigned long long)(due - v->updates));
+        }
+    } else if (!v->has_policy) {
+        explain(why, why_len, "the learner's policy");
+    } else {
+        explain(why, why_len, "nothing");
+        return point + p->train_every;
     }
     return v->steps;
 }
@@ -168,7 +201,7 @@ uint64_t pacing_steps_allowed(const struct pacing *p, const struct pacing_view *
     } else if (p->mode == PACING_LOCKSTEP) {
         limit = lockstep_steps(p, v, why, why_len);
     } else {
-        limit = ratio_steps(p, v, why, why_len);
+        limit = p->phases ? phase_limit(p, v, why, why_len) : ratio_steps(p, v, why, why_len);
         limit = limit < v->steps ? v->steps : limit;
     }
     return least(limit, p->steps_max);

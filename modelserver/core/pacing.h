@@ -23,6 +23,7 @@ struct pacing {
     uint64_t slack;          // ratio, in steps; at least 1 / G
     uint64_t train_every;    // F
     bool waits;              // acting and learning wait for trainings
+    bool phases;             // and they take turns
     uint64_t warm_start;     // W, updates due at the end of exploration
 };
 struct pacing pacing_make(const struct config *config);

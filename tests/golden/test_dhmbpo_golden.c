@@ -108,13 +108,12 @@ static void expect_metrics(const struct dhmbpo_metrics *m) {
     expect_metric("alive", m->alive);
 }
 
-static struct dhmbpo_metrics update(struct dhmbpo *d, int threads) {
-    struct dhmbpo_config config = config_of(threads);
+// Update number t, from the golden networks.
+static struct dhmbpo_metrics update_from_golden(struct dhmbpo *d, uint64_t t) {
     float observations[2 * O];
     static const int pair[2] = {3, 1};
-    dhmbpo_init(d, &config);
     struct dynamics dynamics = {0};
-    set_dynamics(&dynamics, &config.rollout.ensemble);
+    set_dynamics(&dynamics, &d->config.rollout.ensemble);
     golden_copy(d->policy_params, "dhmbpo.policy", d->policy_n);
     golden_copy(d->policy_average, "dhmbpo.policy", d->policy_n);
     golden_copy(d->critic_params, "dhmbpo.critic", d->critic_n);
@@ -128,10 +127,16 @@ static struct dhmbpo_metrics update(struct dhmbpo *d, int threads) {
                                          .end_value = -0.9,
                                          .discount = 0.9};
     struct dhmbpo_metrics metrics;
-    dhmbpo_update_drawn(&metrics, d, &source, 1, pair);
+    dhmbpo_update_drawn(&metrics, d, &source, t, pair);
     free(dynamics.params);
     free(dynamics.normalizer);
     return metrics;
+}
+
+static struct dhmbpo_metrics update(struct dhmbpo *d, int threads) {
+    struct dhmbpo_config config = config_of(threads);
+    dhmbpo_init(d, &config);
+    return update_from_golden(d, 1);
 }
 
 static void test_update(void **state) {
@@ -160,6 +165,24 @@ static void test_update(void **state) {
     dhmbpo_deinit(&d);
 }
 
+// Once the optimisers are made anew, a later update is as the first.
+static void test_reset_optimizers(void **state) {
+    (void)state;
+    struct dhmbpo first, later;
+    update(&first, 1);
+    update(&later, 1);
+    later.numbers[DHMBPO_BOUNDED] = 0;
+    later.numbers[DHMBPO_CRITIC_UPDATES] = 3;
+    later.alpha[0] = logf((float)ALPHA);
+    dhmbpo_reset_optimizers(&later, 8);
+    update_from_golden(&later, 8);
+    assert_memory_equal(first.policy_params, later.policy_params, first.policy_n * sizeof(float));
+    assert_memory_equal(first.critic_params, later.critic_params, first.critic_n * sizeof(float));
+    assert_memory_equal(first.alpha, later.alpha, 3 * sizeof(float));
+    dhmbpo_deinit(&first);
+    dhmbpo_deinit(&later);
+}
+
 static void test_threads(void **state) {
     (void)state;
     struct dhmbpo one, more;
@@ -177,6 +200,7 @@ static void test_threads(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_update),
+        cmocka_unit_test(test_reset_optimizers),
         cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, golden_open, golden_close);

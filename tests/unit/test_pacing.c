@@ -227,6 +227,39 @@ static void no_step_is_allowed_beyond_the_budget(void **state) {
     }
 }
 
+// Whole runs: neither side moves while the other's turn or a training lasts.
+static void phases_follow_each_other(void **state) {
+    (void)state;
+    for (uint64_t seed = 0; seed < 60; seed++) {
+        struct walk w = {.p = some_pacing(PACING_RATIO, ratios[seed % 6], 25),
+                         .v = {.rollout_steps = 50, .has_policy = true}};
+        w.p.waits = w.p.phases = true;
+        w.p.warm_start = seed % 3 * 7;
+        w.p.steps_max = seed % 2 ? 400 : 50 + 8 * 40;
+        w.every = seed % 4 == 3 ? 5 : 0;
+        struct rng rng = rng_make(seed, RNG_TEST, 0);
+        while (w.v.steps < w.p.steps_max || w.v.updates < pacing_updates_total(&w.p)) {
+            struct pacing_view before = w.v;
+            uint32_t first = rng_below(&rng, 4);
+            bool any = false;
+            for (uint32_t i = 0; i < 4 && !any; i++) {
+                any = happen(&w, (first + i) % 4, false);
+            }
+            assert_true(any || happen(&w, 2, true));
+            uint64_t point = pacing_training_point(&w.p, before.steps);
+            uint64_t due = pacing_updates_due(&w.p, point);
+            if (w.v.steps > before.steps && before.steps >= 50) {
+                assert_true(w.training == 0 && w.trained_for == point && w.v.updates >= due);
+            }
+            if (w.v.updates > before.updates) {
+                assert_true(w.training == 0 && w.trained_for == point);
+                assert_true(w.v.updates <= due || w.v.steps == w.p.steps_max);
+            }
+        }
+        assert_int_equal(w.v.updates, pacing_updates_total(&w.p));
+    }
+}
+
 // Whatever the learner does, actors go on; it makes what is due, and no more.
 static void free_actors_never_wait(void **state) {
     (void)state;
@@ -252,6 +285,7 @@ int main(void) {
         cmocka_unit_test(lockstep_waits_for_each_part_in_turn),
         cmocka_unit_test(exploration_needs_no_learner),
         cmocka_unit_test(no_step_is_allowed_beyond_the_budget),
+        cmocka_unit_test(phases_follow_each_other),
         cmocka_unit_test(free_actors_never_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
