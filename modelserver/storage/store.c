@@ -5,18 +5,17 @@
 #include "modelserver/storage/store.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <lmdb.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "common/base/file.h"
+#include "modelserver/storage/store_place.h"
 #include "modelserver/storage/store_room.h"
 #include "modelserver/storage/store_row.h"
 #include "modelserver/storage/store_size.h"
@@ -29,11 +28,9 @@
 #define MAP_GROWTHS_MAX 3         // of one commit
 
 #define STORE_SCHEMA 1
-#define ACTOR_WORDS 7
 
 struct store {
-    char path[PATH_MAX]; // of the file
-    bool gone;           // it was found removed or replaced
+    struct store_place place;
     MDB_env *env;
     MDB_dbi rows, actors, meta;
     uint64_t rows_max;
@@ -163,7 +160,7 @@ static int load_actors(struct store *s, MDB_txn *txn) {
     }
     MDB_val key, value;
     while ((rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
-        uint64_t w[ACTOR_WORDS];
+        uint64_t w[STORE_ACTOR_WORDS];
         if (value.mv_size != sizeof(w) || key.mv_size >= STORE_ID_MAX) {
             rc = MDB_CORRUPTED;
             break;
@@ -180,7 +177,7 @@ static int load_actors(struct store *s, MDB_txn *txn) {
                                   .steps_incarnation = w[3],
                                   .steps = w[4],
                                   .episodes = w[5],
-                                  .in_episode = w[6] != 0};
+                                  .in_episode = (w[6] & 1) != 0};
         memcpy(a->id, key.mv_data, key.mv_size);
         s->actor_count = w[0] >= s->actor_count ? w[0] + 1 : s->actor_count;
     }
@@ -277,6 +274,11 @@ static int open_contents(struct store *s, struct store_meta *meta, const char *d
     return mdb_txn_commit(txn);
 }
 
+static bool is_in_place(struct store *s) {
+    int fd;
+    return mdb_env_get_fd(s->env, &fd) == 0 && store_place_holds(&s->place, fd);
+}
+
 int store_open(struct store **out, const char *dir, struct store_meta *meta, uint64_t rows_max,
                char *err, size_t err_len) {
     *out = NULL;
@@ -290,7 +292,7 @@ int store_open(struct store **out, const char *dir, struct store_meta *meta, uin
         return -1;
     }
     struct store *s = xcalloc(1, sizeof(*s));
-    if (file_join(s->path, sizeof(s->path), dir, "data.mdb") < 0) {
+    if (file_join(s->place.path, sizeof(s->place.path), dir, "data.mdb") < 0) {
         free(s);
         return error_set(err, err_len, -1, "%s: the path is too long", dir);
     }
@@ -320,6 +322,7 @@ int store_open(struct store **out, const char *dir, struct store_meta *meta, uin
         store_close(&s);
         return -1;
     }
+    is_in_place(s); // how long the file is
     *out = s;
     return 0;
 }
@@ -559,8 +562,10 @@ static int forget_id(struct store *s, MDB_txn *txn, uint64_t index) {
 static int put_actors(struct store *s, MDB_txn *txn) {
     for (uint32_t i = 0; i < s->changed_count; i++) {
         struct store_actor *a = &s->staged[s->changed[i]];
-        uint64_t w[ACTOR_WORDS] = {a->index, a->incarnation, a->seq,       a->steps_incarnation,
-                                   a->steps, a->episodes,    a->in_episode};
+        uint64_t w[STORE_ACTOR_WORDS] = {
+            a->index, a->incarnation, a->seq,       a->steps_incarnation,
+            a->steps, a->episodes,    a->in_episode};
+        store_actor_seal(w);
         MDB_val key = {strlen(a->id), a->id}, value = {sizeof(w), w};
         int rc = forget_id(s, txn, s->changed[i]);
         rc = rc ? rc : mdb_put(txn, s->actors, &key, &value, 0);
@@ -596,23 +601,9 @@ static int reason(const struct store *s, int rc) {
     return full ? ENOSPC : rc;
 }
 
-// Whether LMDB's file is still the one at its path. What is written to a file that was removed or
-// replaced is lost when the last process closes it, without any error.
-static bool is_in_place(struct store *s) {
-    int fd;
-    struct stat open, named;
-    s->gone = s->gone || mdb_env_get_fd(s->env, &fd) != 0 || fstat(fd, &open) != 0 ||
-              stat(s->path, &named) != 0 || open.st_dev != named.st_dev ||
-              open.st_ino != named.st_ino;
-    return !s->gone;
-}
-
 static void describe_failure(const struct store *s, int rc, char *err, size_t err_len) {
-    if (s->gone) {
-        snprintf(err, err_len,
-                 "%s was removed, moved or replaced while the run uses it: nothing more is stored; "
-                 "put the run directory back, then resume the run",
-                 s->path);
+    if (s->place.gone) {
+        store_place_describe(&s->place, err, err_len);
     } else {
         snprintf(err, err_len,
                  "nothing could be stored: %s; free space on the disk of the run directory",
@@ -627,13 +618,12 @@ static int commit_once(struct store *s, struct store_batch *const *batches, int 
     s->staged_count = s->actor_count;
     memcpy(s->staged_starts, s->starts, sizeof(s->starts));
     MDB_txn *txn = NULL;
-    int rc = mdb_txn_begin(s->env, NULL, 0, &txn);
+    int rc = is_in_place(s) ? mdb_txn_begin(s->env, NULL, 0, &txn) : ENOENT;
     for (int i = 0; i < n && rc == 0; i++) {
         rc = put_batch(s, txn, batches[i], place);
     }
     rc = rc ? rc : put_actors(s, txn);
     rc = rc ? rc : put_starts(s, txn);
-    rc = rc ? rc : is_in_place(s) ? 0 : ENOENT;
     if (rc == 0) {
         rc = mdb_txn_commit(txn);
     } else if (txn) {

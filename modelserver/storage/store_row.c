@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The third word of the header has flags, mark and checksum.
+// The third word of a row's header, and the last of an actor, have flags, mark and checksum.
 #include "modelserver/storage/store_row.h"
 
 #include <string.h>
@@ -43,4 +43,21 @@ bool store_row_is_intact(const unsigned char *value, size_t len) {
     uint32_t sum = (uint32_t)(last >> 32);
     last &= UINT32_MAX;
     return (last & SEALED) ? sum == sum_of(value, len, last) : (last & ~FLAGS) == 0 && sum == 0;
+}
+
+static uint32_t sum_of_actor(const uint64_t *words, uint64_t last) {
+    uint32_t sum = checksum_add(0, words, (STORE_ACTOR_WORDS - 1) * sizeof(*words));
+    return checksum_add(sum, &last, sizeof(last));
+}
+
+void store_actor_seal(uint64_t words[STORE_ACTOR_WORDS]) {
+    uint64_t *last = &words[STORE_ACTOR_WORDS - 1];
+    *last = (*last & FLAGS) | SEALED;
+    *last |= (uint64_t)sum_of_actor(words, *last) << 32;
+}
+
+bool store_actor_is_intact(const uint64_t words[STORE_ACTOR_WORDS]) {
+    uint64_t last = words[STORE_ACTOR_WORDS - 1] & UINT32_MAX;
+    uint32_t sum = (uint32_t)(words[STORE_ACTOR_WORDS - 1] >> 32);
+    return (last & SEALED) ? sum == sum_of_actor(words, last) : (last & ~FLAGS) == 0 && sum == 0;
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// A row's value on disk, without LMDB (all numbers are little-endian):
+// The values on disk, without LMDB (all numbers are little-endian). An actor's is seven u64 in the
+// order of struct store_actor, of which the last has a checksum as a row's third word has. A row's:
 //   u64 actor index (all ones: taken over from another run), u64 policy version,
 //   u8 flags, u8[3] 0 or, with a checksum, 0, 0, 128; u32 checksum of the value with 0 in its
 //   place, f32 obs (O), act (A), reward (1), next_obs (O)
-// Rows of earlier builds have no checksum.
+// Values of earlier builds have no checksum.
 #ifndef SPUR_MODELSERVER_STORAGE_STORE_ROW_H
 #define SPUR_MODELSERVER_STORAGE_STORE_ROW_H
 
@@ -12,6 +13,7 @@
 #include <stdint.h>
 
 #define STORE_NO_ACTOR UINT64_MAX // of rows of another run
+#define STORE_ACTOR_WORDS 7
 
 struct store_row_header {
     uint64_t actor, policy_version;
@@ -23,6 +25,9 @@ struct store_row_header {
 struct store_row_header store_row_header(const unsigned char *value);
 void store_row_set_header(unsigned char *value, const struct store_row_header *header);
 void store_row_seal(unsigned char *value, size_t len);
+// The same for an actor's value.
+void store_actor_seal(uint64_t words[STORE_ACTOR_WORDS]);
+bool store_actor_is_intact(const uint64_t words[STORE_ACTOR_WORDS]);
 // False: it has another content than when it was sealed.
 bool store_row_is_intact(const unsigned char *value, size_t len);
 

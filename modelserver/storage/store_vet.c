@@ -72,15 +72,17 @@ static int vet_row(struct vet *v, const MDB_val *key, const MDB_val *value, uint
 }
 
 static int vet_actor(struct vet *v, const MDB_val *value) {
-    struct {
-        uint64_t index, incarnation, seq, steps_incarnation, steps;
-    } actor;
-    if (value->mv_size < sizeof(actor)) {
+    enum { INDEX, STEPS = 4 };
+    uint64_t words[STORE_ACTOR_WORDS];
+    if (value->mv_size != sizeof(words)) {
         return damaged(v, "an actor has %llu bytes", value->mv_size);
     }
-    memcpy(&actor, value->mv_data, sizeof(actor));
-    bool counts = actor.index < STORE_ACTORS_MAX && actor.steps == v->rows[actor.index];
-    return counts ? 0 : damaged(v, "actor %llu has another number of steps", actor.index);
+    memcpy(words, value->mv_data, sizeof(words));
+    if (!store_actor_is_intact(words)) {
+        return damaged(v, "actor %llu does not match its checksum", words[INDEX]);
+    }
+    bool counts = words[INDEX] < STORE_ACTORS_MAX && words[STEPS] == v->rows[words[INDEX]];
+    return counts ? 0 : damaged(v, "actor %llu has another number of steps", words[INDEX]);
 }
 
 // Reads the whole database `name`.

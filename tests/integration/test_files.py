@@ -43,7 +43,11 @@ def a_removed_run_ends(stage):
     def remove_all(run_dir):  # a checkpoint may be written meanwhile
         wait_for("no directory", lambda: shutil.rmtree(run_dir, ignore_errors=True) or not os.path.exists(run_dir), 5)
 
-    for name, remove in ("tree", remove_all), ("file", unlink), ("moved", move), ("replaced", replace):
+    def cut_off(run_dir):
+        os.truncate(os.path.join(run_dir, "store", "data.mdb"), 1 << 14)
+
+    for name, remove in (("tree", remove_all), ("file", unlink), ("moved", move), ("replaced", replace),
+                         ("cut off", cut_off)):
         run_dir = stage.path(name)
         run = stage.run(run_dir, sets=LONG)
         where = stored(stage, run_dir)

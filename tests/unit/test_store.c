@@ -25,6 +25,7 @@
 #include "common/base/file.h"
 #include "common/base/rng.h"
 #include "modelserver/storage/store.h"
+#include "modelserver/storage/store_row.h"
 #include "proto/wire.h"
 
 enum { O = 3, A = 2, ROWS_MAX = 4096, BATCH = 1024 };
@@ -379,6 +380,30 @@ static void a_full_disk_stores_nothing_and_heals(void **state) {
     free(b);
 }
 
+static void every_flipped_bit_of_a_value_is_found(void **state) {
+    (void)state;
+    uint64_t actor[STORE_ACTOR_WORDS] = {1, 2, 3, 4, 5, 6, 1};
+    unsigned char row[64] = {0};
+    const struct store_row_header header = {1, 2, WIRE_TRUNCATED};
+    assert_true(store_actor_is_intact(actor)); // of an earlier build
+    store_row_set_header(row, &header);
+    assert_true(store_row_is_intact(row, sizeof(row)));
+    store_actor_seal(actor);
+    store_row_seal(row, sizeof(row));
+    assert_true(store_actor_is_intact(actor) && store_row_is_intact(row, sizeof(row)));
+    assert_int_equal(store_row_header(row).flags, WIRE_TRUNCATED);
+    for (int bit = 0; bit < 64 * STORE_ACTOR_WORDS; bit++) {
+        actor[bit / 64] ^= UINT64_C(1) << (bit % 64);
+        assert_false(store_actor_is_intact(actor));
+        actor[bit / 64] ^= UINT64_C(1) << (bit % 64);
+    }
+    for (int bit = 0; bit < 8 * 64; bit++) {
+        row[bit / 8] ^= (unsigned char)(1 << (bit % 8));
+        assert_false(store_row_is_intact(row, sizeof(row)));
+        row[bit / 8] ^= (unsigned char)(1 << (bit % 8));
+    }
+}
+
 static void data_path(char path[96]) {
     snprintf(path, 96, "%s/data.mdb", dir);
 }
@@ -473,7 +498,7 @@ static void a_file_that_is_no_longer_in_place_takes_nothing(void **state) {
     char path[96], other[96];
     snprintf(path, sizeof(path), "%s/data.mdb", dir);
     snprintf(other, sizeof(other), "%s/lock.mdb", dir);
-    enum { REMOVED, REPLACED, MOVED, FAULTS };
+    enum { REMOVED, REPLACED, CUT_OFF, MOVED, FAULTS };
     for (int fault = REMOVED; fault < FAULTS; fault++) {
         struct store *s = must_open(ROWS_MAX);
         struct store_batch *b = new_batch();
@@ -481,6 +506,7 @@ static void a_file_that_is_no_longer_in_place_takes_nothing(void **state) {
         assert_int_equal(commit_one(s, b), 1);
         assert_int_equal(fault == REMOVED    ? unlink(path)
                          : fault == REPLACED ? rename(other, path)
+                         : fault == CUT_OFF  ? truncate(path, 8192)
                                              : rename(path, other),
                          0);
         fill(b, "a", 1, 5, 2, 100, 10);
@@ -553,6 +579,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(another_run_is_refused, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(rows_of_another_run_are_taken_over, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_full_disk_stores_nothing_and_heals, make_dir, remove_dir),
+        cmocka_unit_test(every_flipped_bit_of_a_value_is_found),
         cmocka_unit_test_setup_teardown(a_shortened_store_is_refused, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(flipped_bits_change_no_row, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_file_that_is_no_longer_in_place_takes_nothing, make_dir,
