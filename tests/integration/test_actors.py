@@ -48,13 +48,14 @@ def actors_join_are_lost_and_leave(stage):
     wait_for("another actor-1", lambda: stage.find("spur-actor", "--id actor-1") not in (0, pid), 5)
     wait_for("its steps", lambda: actor_line(stage, where, "actor-1")["steps"] > before, 10)
 
-    # An actor that is started by hand joins.
-    hand = stage.start("spur-actor", "--modelserver", where["modelserver"], "--learner", where["learner"],
-                       "--id", "by-hand", "--envs-per-actor", "16", "--bind", f"ipc://{stage.sockets}/by-hand")
+    # An actor that is started by hand joins. The model server says where the learner is.
+    hand = stage.start("spur-actor", "--modelserver", where["modelserver"], "--id", "by-hand", "--envs-per-actor", "16",
+                       "--bind", f"ipc://{stage.sockets}/by-hand")
     line = wait_for("the actor by hand", lambda: (actor_line(stage, where, "by-hand") or {}).get("steps", 0) > 5
                     and actor_line(stage, where, "by-hand"), 10)
     check(line["state"] in ("connected", "waiting"), f"it is {line['state']}")
     own = status(stage, f"ipc://{stage.sockets}/by-hand")
+    wait_for("a policy", lambda: actor_line(stage, where, "by-hand")["policy_version"] > 0, 10)
     check(own and own["daemon"] == "by-hand" and own["actors"][0]["steps"] > 0, f"its own status: {own}")
 
     # Killed: it sends no Goodbye.
