@@ -404,7 +404,8 @@ void ms_on_unparsable(struct modelserver *ms, uint64_t now_ms, const struct net_
 // ---- results of jobs ----
 
 void ms_on_stored(struct modelserver *ms, uint64_t now_ms, struct store_batch *b, const char *err) {
-    bool gone = b->error == -ENOENT; // b is another's after the next line
+    // b is another's after the next line.
+    bool gone = b->error == -ENOENT || b->error == -ENOTRECOVERABLE;
     ingest_stored(&ms->ingest, now_ms, b, err);
     if (gone) {
         shutdown_fail(&ms->shutdown, now_ms, err);

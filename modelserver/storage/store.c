@@ -604,6 +604,11 @@ static int reason(const struct store *s, int rc) {
 static void describe_failure(const struct store *s, int rc, char *err, size_t err_len) {
     if (s->place.gone) {
         store_place_describe(&s->place, err, err_len);
+    } else if (rc == MDB_PANIC) {
+        snprintf(err, err_len,
+                 "%s: nothing more can be stored, because an earlier write failed; check the disk, "
+                 "then resume the run",
+                 s->place.path);
     } else {
         snprintf(err, err_len,
                  "nothing could be stored: %s; free space on the disk of the run directory",
@@ -646,9 +651,11 @@ int store_commit(struct store *s, struct store_batch *const *batches, int n, cha
         rc = rc ? rc : commit_once(s, batches, n, &place);
     }
     if (rc) {
+        // LMDB's own codes are negative.
+        int error = rc == MDB_PANIC ? -ENOTRECOVERABLE : rc > 0 ? -rc : -EIO;
         describe_failure(s, rc, err, err_len);
         for (int i = 0; i < n; i++) {
-            batches[i]->error = rc > 0 ? -rc : -EIO; // LMDB's own codes are negative
+            batches[i]->error = error;
         }
         return 0;
     }

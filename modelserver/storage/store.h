@@ -52,7 +52,7 @@ int store_take_rows(struct store *store, const char *from, uint64_t rows, char *
 //
 // Before and after each transaction the file is compared with the one at its path (two
 // system calls, some microseconds). Once it was found removed or replaced, every batch fails
-// with -ENOENT.
+// with -ENOENT; once LMDB can write no more, with -ENOTRECOVERABLE.
 int store_commit(struct store *store, struct store_batch *const *batches, int n, char *err,
                  size_t err_len);
 

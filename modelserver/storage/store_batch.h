@@ -43,8 +43,9 @@ struct store_batch {
     const uint8_t *flags;
     void *owner, *memory; // the caller's: the actor, and the memory of the rows
     // The answer: 0 and the actor as it is stored now, or a negative errno.
-    // -ESTALE: out of order, because an earlier batch failed. -ENOENT: the store's file was
-    // removed or replaced; nothing can be stored any more.
+    // -ESTALE: out of order, because an earlier batch failed. -ENOENT, -ENOTRECOVERABLE:
+    // nothing can be stored any more, because the store's file was removed or replaced, or
+    // because the disk failed.
     int error;
     struct store_actor actor; // of an actor
 };

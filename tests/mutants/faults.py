@@ -1786,3 +1786,17 @@ faults(
      "? true",
      "store"),
 )
+faults(
+    "modelserver/storage/store.c",
+    ("failed-disk-is-not-final",
+     "rc == MDB_PANIC ? -ENOTRECOVERABLE : rc > 0",
+     "rc > 0",
+     "store"),
+)
+faults(
+    "modelserver/core/modelserver.c",
+    ("failed-disk-does-not-end-the-run",
+     "b->error == -ENOENT || b->error == -ENOTRECOVERABLE;",
+     "b->error == -ENOENT;",
+     "modelserver_end"),
+)

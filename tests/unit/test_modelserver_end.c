@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <math.h>
 #include <string.h>
 #include <unistd.h>
@@ -417,6 +418,25 @@ static void a_removed_store_ends_the_run(void **state) {
     assert_non_null(strstr(ms_end_text(w.ms), "was removed, moved or replaced"));
 }
 
+// A store that can take no more ends the run; other errors of the disk may pass.
+static void a_disk_that_failed_ends_the_run(void **state) {
+    (void)state;
+    const int errors[] = {-ENOSPC, -EIO, -ENOTRECOVERABLE};
+    world_meet_actor(&w);
+    for (int i = 0; i < 3; i++) {
+        w.prompt = false;
+        world_rows(&w, ACTOR, 1, 2);
+        assert_int_equal(w.batch_count, 1);
+        w.batch_count = 0;
+        w.batches[0]->error = errors[i];
+        ms_on_stored(w.ms, w.now, w.batches[0], "the disk failed");
+        assert_null(world_last(&w, ACTOR, WIRE_ACK));
+        assert_int_equal(ms_phase(w.ms), i < 2 ? MS_RUNNING : MS_STOPPING);
+    }
+    assert_true(ms_failed(w.ms) && ms_unsaved(w.ms));
+    assert_string_equal(ms_end_text(w.ms), "the disk failed");
+}
+
 static void ratio_holds_from_many_seeds(void **state) {
     (void)state;
     for (uint64_t seed = 0; seed < 25; seed++) {
@@ -444,6 +464,7 @@ int main(void) {
         RATIO(a_broken_first_training_ends_the_run),
         RATIO(a_model_that_is_no_longer_trained_is_said),
         RATIO(a_removed_store_ends_the_run),
+        RATIO(a_disk_that_failed_ends_the_run),
         RATIO(ratio_holds_from_many_seeds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

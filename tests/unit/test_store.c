@@ -525,6 +525,44 @@ static void a_file_that_is_no_longer_in_place_takes_nothing(void **state) {
     assert_int_equal(close(open(path, O_WRONLY | O_CREAT, 0600)), 0); // for remove_dir
 }
 
+// Makes writes by LMDB's descriptor for its last page of a transaction (O_DSYNC) fail.
+static void break_the_last_write(void) {
+    char path[96], link[64], target[128];
+    data_path(path);
+    for (int fd = 3; fd < 64; fd++) {
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        ssize_t n = readlink(link, target, sizeof(target) - 1);
+        target[n > 0 ? n : 0] = '\0';
+        if (strcmp(target, path) == 0 && (fcntl(fd, F_GETFL) & O_DSYNC)) {
+            int broken = open(path, O_RDONLY);
+            assert_int_equal(dup2(broken, fd), fd);
+            close(broken);
+        }
+    }
+}
+
+static void a_disk_that_failed_is_said_and_final(void **state) {
+    (void)state;
+    struct store *s = must_open(ROWS_MAX);
+    struct store_batch *b = new_batch();
+    fill(b, "a", 1, 5, 1, 0, 100);
+    assert_int_equal(commit_one(s, b), 1);
+    break_the_last_write();
+    fill(b, "a", 1, 5, 2, 100, 10);
+    assert_int_equal(commit_one(s, b), 0);
+    assert_true(b->error != 0 && b->error != -ESTALE);
+    assert_int_equal(commit_one(s, b), 0);
+    assert_int_equal(b->error, -ENOTRECOVERABLE);
+    assert_non_null(strstr(err, "an earlier write failed"));
+    assert_int_equal(store_rows(s), 100);
+    store_close(&s);
+    s = must_open(ROWS_MAX);
+    assert_int_equal(store_rows(s), 100);
+    assert_int_equal(commit_one(s, b), 1); // sent again
+    store_close(&s);
+    free(b);
+}
+
 _Noreturn static void commit_until_killed(int told) {
     struct store_meta meta = some_meta();
     struct store *s;
@@ -582,6 +620,7 @@ int main(void) {
         cmocka_unit_test(every_flipped_bit_of_a_value_is_found),
         cmocka_unit_test_setup_teardown(a_shortened_store_is_refused, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(flipped_bits_change_no_row, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_disk_that_failed_is_said_and_final, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_file_that_is_no_longer_in_place_takes_nothing, make_dir,
                                         remove_dir),
         cmocka_unit_test_setup_teardown(a_kill_loses_nothing_that_was_acknowledged, make_dir,
