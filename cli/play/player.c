@@ -224,7 +224,8 @@ int player_load(struct player *p, int argc, char **argv) {
     char err[1024];
     const struct task *own = p->task.name ? &p->task : NULL;
     if (player_policy_load(&p->saved, p->path, own, err, sizeof(err)) < 0) {
-        return cli_fail(EXIT_CODE_IO, NULL, "%s", err);
+        return cli_fail(EXIT_CODE_IO, "a run has two policies: --policy newest and --policy best",
+                        "%s", err);
     }
     return 0;
 }

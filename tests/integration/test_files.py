@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: MIT
 """Shows that a run notices when its files are removed, replaced or damaged: nothing is acknowledged that is not kept,
 nothing damaged is used, and a sentence says what is wrong and what to do."""
+import json
 import os
 import shutil
 import signal
 import time
+import zlib
 
 from harness import SOURCE, check, counter, end, endpoints, main, read, status, wait_for
 
@@ -138,6 +140,16 @@ def damaged_checkpoints_give_way(stage):
     run_dir = stage.path("run-dir")
     stopped_run(stage, run_dir)
     names = ("learner", "modelserver")
+    policy = os.path.join(run_dir, "policy.safetensors")
+    for path in [policy] + [os.path.join(run_dir, "checkpoint", f"{name}.safetensors") for name in names]:
+        with open(path, "rb") as f:
+            data = f.read()
+        recorded = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])["__metadata__"]["checksum"]
+        computed = zlib.crc32(data.replace(recorded.encode(), b"crc32 00000000"))
+        check(recorded == f"crc32 {computed:08x}", f"{path}: {recorded}, not {computed:08x}")
+    damage(policy, 0.9)
+    code, text = stage.call("spur", "eval", run_dir)
+    check(code == 74 and "policy.safetensors: cannot be read: it is damaged" in text and "--policy best" in text, text)
     for name in names:
         damage(os.path.join(run_dir, "checkpoint", f"{name}.safetensors"), 0.9)
     with open(os.path.join(run_dir, "checkpoint", "learner.safetensors.tmp.7"), "wb"):
