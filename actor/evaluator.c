@@ -163,13 +163,21 @@ static void begin(struct evaluator *e, const struct wire_eval_request *request) 
     e->running = true;
 }
 
+// Whether r repeats the request of (id, env_steps, version). A model server that was restarted
+// counts ids anew.
+static bool is_same(const struct wire_eval_request *r, uint64_t id, uint64_t env_steps,
+                    uint64_t version) {
+    return r->id == id && r->env_steps == env_steps && r->policy.version == version;
+}
+
 static void on_request(struct evaluator *e, uint64_t now_ms,
                        const struct wire_eval_request *request) {
-    bool repeated = e->report_ready && e->report.id == request->id;
-    if (repeated) {
+    const struct wire_eval_report *last = &e->report;
+    const struct wire_eval_request *now = &e->current;
+    if (e->report_ready && is_same(request, last->id, last->env_steps, last->policy_version)) {
         e->report_sent = false;
         send_report(e, now_ms);
-    } else if (e->running && e->current.id == request->id) {
+    } else if (e->running && is_same(request, now->id, now->env_steps, now->policy.version)) {
         return; // already running
     } else if (request->episodes == 0 || request->episodes > WIRE_EPISODES_MAX) {
         e->count.requests_refused++;

@@ -204,4 +204,7 @@ void evaluation_report(struct evaluation *e, const struct wire_eval_report *r,
                                    .best_number = epoch_number(request->policy->version)};
     e->jobs->evaluated(e->jobs->arg, &record);
     policy_drop(&request->policy);
+    if (e->evaluator) { // its return had queued the request again
+        e->evaluator->pending &= ~(unsigned)PENDING_EVAL;
+    }
 }

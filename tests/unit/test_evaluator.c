@@ -95,6 +95,24 @@ static void the_newest_waiting_request_wins(void **state) {
     world_free(w);
 }
 
+// Found by spur-sim --seed 52: the run waited for its last evaluation for ever.
+static void a_restarted_server_counts_requests_anew(void **state) {
+    (void)state;
+    struct world *w = world_make(true);
+    welcome(w);
+    request(w, 1, 5, 2);
+    evaluate(w);
+    request(w, 1, 5, 2); // repeated
+    evaluate(w);
+    request(w, 1, 6, 2); // of another server: another policy
+    evaluate(w);
+    assert_int_equal(count_sent(w, WIRE_EVAL_REPORT), 3);
+    assert_true(find_sent(w, WIRE_EVAL_REPORT, 1)->msg.eval_report.policy_version == 5);
+    assert_true(find_sent(w, WIRE_EVAL_REPORT, 2)->msg.eval_report.policy_version == 6);
+    assert_int_equal(steps_taken, 2 * 2 * EPISODE_STEPS);
+    world_free(w);
+}
+
 static void a_report_waits_for_the_socket(void **state) {
     (void)state;
     struct world *w = world_make(true);
@@ -134,6 +152,7 @@ int main(void) {
         cmocka_unit_test(requests_are_answered),
         cmocka_unit_test(long_episodes_are_cut),
         cmocka_unit_test(the_newest_waiting_request_wins),
+        cmocka_unit_test(a_restarted_server_counts_requests_anew),
         cmocka_unit_test(a_report_waits_for_the_socket),
         cmocka_unit_test(impossible_requests_are_refused),
     };

@@ -101,6 +101,19 @@ static void an_idle_evaluator_is_asked_again(void **state) {
     assert_int_equal(world_count(&w, EVALUATOR, WIRE_EVAL_REQUEST), 2);
 }
 
+// Found by spur-sim --seed 96: the request was sent again, without its policy.
+static void a_report_is_the_first_word_of_an_evaluator_that_was_lost(void **state) {
+    (void)state;
+    world_hello(&w, EVALUATOR, WIRE_ROLE_EVALUATOR, "evaluator", 0);
+    world_meet_learner(&w);
+    world_meet_actor(&w);
+    world_walk(&w, 1, 10);
+    world_tick(&w, 3500);
+    world_report(&w, 50);
+    assert_int_equal(w.evaluations, 1);
+    assert_int_equal(world_count(&w, EVALUATOR, WIRE_EVAL_REQUEST), 1);
+}
+
 // Figures that do not exist yet are not 0.
 static void nothing_is_known_before_learning(void **state) {
     (void)state;
@@ -453,6 +466,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         RATIO(evaluations_take_turns),
         RATIO(an_idle_evaluator_is_asked_again),
+        RATIO(a_report_is_the_first_word_of_an_evaluator_that_was_lost),
         RATIO(nothing_is_known_before_learning),
         RATIO(a_run_ends_when_its_budget_is_spent),
         RATIO(a_run_ends_when_it_is_solved),

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: MIT
+// Events in the order of (time, number), processes, and the life of a run.
+#include "tests/sim/sim.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+
+#define RUN_US_MAX 900000000 // of fake time, for a whole run
+
+// ---- the queue of events ----
+
+static bool is_before(const struct sim_event *a, const struct sim_event *b) {
+    return a->at_us != b->at_us ? a->at_us < b->at_us : a->number < b->number;
+}
+
+static void swap(struct sim_event *a, struct sim_event *b) {
+    struct sim_event t = *a;
+    *a = *b;
+    *b = t;
+}
+
+struct sim_event *sim_schedule(struct sim *s, uint64_t in_us, enum sim_event_kind kind,
+                               struct sim_process *p) {
+    if (s->heap_len == s->heap_cap) {
+        s->heap_cap = s->heap_cap ? 2 * s->heap_cap : 1024;
+        s->heap = realloc(s->heap, s->heap_cap * sizeof(*s->heap));
+        CHECK(s->heap);
+    }
+    size_t i = s->heap_len++;
+    s->heap[i] = (struct sim_event){
+        .at_us = s->now_us + in_us, .number = ++s->events, .kind = kind, .process = p};
+    for (; i > 0 && is_before(&s->heap[i], &s->heap[(i - 1) / 2]); i = (i - 1) / 2) {
+        swap(&s->heap[i], &s->heap[(i - 1) / 2]);
+    }
+    return &s->heap[i];
+}
+
+static struct sim_event next_event(struct sim *s) {
+    struct sim_event first = s->heap[0];
+    s->heap[0] = s->heap[--s->heap_len];
+    for (size_t i = 0;;) {
+        size_t least = i;
+        for (size_t c = 2 * i + 1; c <= 2 * i + 2 && c < s->heap_len; c++) {
+            least = is_before(&s->heap[c], &s->heap[least]) ? c : least;
+        }
+        if (least == i) {
+            return first;
+        }
+        swap(&s->heap[i], &s->heap[least]);
+        i = least;
+    }
+}
+
+// ---- chance, time, trace ----
+
+bool sim_chance(struct sim *s, double p) {
+    return p > 0 && rng_uniform(&s->rng) < p;
+}
+
+uint64_t sim_between(struct sim *s, uint64_t low, uint64_t high) {
+    return low + rng_below(&s->rng, (uint32_t)(high - low + 1));
+}
+
+uint64_t sim_now_ms(const struct sim_process *p) {
+    return p->sim->now_us / 1000 + p->skew_ms;
+}
+
+void sim_trace(struct sim *s, const char *fmt, ...) {
+    char line[512];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(line, sizeof(line), fmt, args);
+    va_end(args);
+    if (s->trace) {
+        printf("%12.6f  %s\n", (double)s->now_us * 1e-6, line);
+    }
+}
+
+static void mix(struct sim *s, uint64_t x) {
+    s->trace_hash = (s->trace_hash ^ x) * UINT64_C(0x9e3779b97f4a7c15);
+    s->trace_hash ^= s->trace_hash >> 32;
+}
+
+// ---- processes ----
+
+static uint64_t tick_us(const struct sim_process *p) {
+    return p->kind == SIM_ACTOR || p->kind == SIM_EVALUATOR ? 50000 : p->sim->tick_us;
+}
+
+struct sim_process *sim_start(struct sim *s, int slot) {
+    struct sim_slot *place = &s->slot[slot];
+    CHECK(s->processes < SIM_PROCESSES_MAX);
+    struct sim_process *p = calloc(1, sizeof(*p));
+    CHECK(p);
+    s->process[s->processes++] = p;
+    *p = (struct sim_process){.sim = s,
+                              .kind = place->kind,
+                              .slot = slot,
+                              .number = s->processes,
+                              .alive = true,
+                              .skew_ms = sim_between(s, 1, 10000000),
+                              .link = {-1, -1, -1},
+                              .heard_us = s->now_us};
+    p->port = (struct port){.arg = p, .send = network_send, .reopen = network_reopen};
+    snprintf(p->id, sizeof(p->id), "%s", place->id);
+    place->process = p;
+    sim_trace(s, "start %s#%u", p->id, p->number);
+    if (p->kind == SIM_MODELSERVER) {
+        server_start(p);
+    } else if (p->kind == SIM_LEARNER) {
+        trainer_start(p);
+    } else if (p->kind != SIM_STRANGER) {
+        actors_start(p);
+    }
+    if (p->kind != SIM_MODELSERVER) {
+        network_reopen(p, PORT_MODELSERVER, "sim://modelserver");
+    }
+    sim_schedule(s, sim_between(s, 1, tick_us(p)), SIM_TICK, p);
+    return p;
+}
+
+static void end_process(struct sim_process *p) {
+    check_gone(p->sim, p);
+    p->alive = false;
+    network_forget(p);
+    if (p->ms) {
+        server_crash(p);
+    }
+    trainer_stop(p);
+    actor_destroy(&p->actor);
+    evaluator_destroy(&p->evaluator);
+    struct sim_slot *place = &p->sim->slot[p->slot];
+    place->process = place->process == p ? NULL : place->process;
+}
+
+void sim_crash(struct sim_process *p) {
+    sim_trace(p->sim, "crash %s#%u", p->id, p->number);
+    end_process(p);
+}
+
+void sim_exit(struct sim_process *p, int code, const char *why) {
+    struct sim *s = p->sim;
+    bool newest = s->slot[p->slot].process == p;
+    sim_trace(s, "exit %s#%u code %d: %s", p->id, p->number, code, why);
+    if (p->kind == SIM_MODELSERVER) {
+        s->done = code == 0;
+    }
+    end_process(p);
+    if (newest && !s->done) {
+        sim_schedule(s, sim_between(s, 100000, 3000000), SIM_START, NULL)->slot = p->slot;
+    }
+}
+
+static void settle_server(struct sim_process *p) {
+    if (ms_phase(p->ms) != MS_STOPPED) {
+        return;
+    }
+    if (ms_failed(p->ms)) {
+        check_fail(p->sim, "the model server gave up: %s", ms_end_text(p->ms));
+    }
+    bool done =
+        p->sim->disk.rows >= p->sim->config.run.steps || strcmp(ms_end_text(p->ms), "solved") == 0;
+    sim_exit(p, done ? EXIT_CODE_OK : EXIT_CODE_TEMPFAIL, ms_end_text(p->ms));
+}
+
+void sim_settle(struct sim_process *p) {
+    const char *why = "";
+    int code = 0;
+    enum exit_code learner_code;
+    if (!p->alive) {
+        return;
+    }
+    check_after(p->sim, p);
+    if (p->ms) {
+        settle_server(p);
+    } else if (p->learner && learner_finished(p->learner, &learner_code)) {
+        sim_exit(p, (int)learner_code, "");
+    } else if ((p->actor && actor_finished(p->actor, &code, &why)) ||
+               (p->evaluator && evaluator_finished(p->evaluator, &code, &why))) {
+        if (code != EXIT_CODE_OK && code != EXIT_CODE_PROTOCOL) {
+            check_fail(p->sim, "%s ends with code %d: %s", p->id, code, why);
+        }
+        sim_exit(p, code, why);
+    } else if (((p->actor && actor_may_step(p->actor)) ||
+                (p->evaluator && evaluator_may_step(p->evaluator))) &&
+               !p->step_pending) {
+        p->step_pending = true;
+        sim_schedule(p->sim, p->sim->step_us, SIM_STEP, p);
+    }
+}
+
+// ---- the run ----
+
+static void tick(struct sim_process *p) {
+    uint64_t now = sim_now_ms(p);
+    if (p->ms) {
+        ms_on_tick(p->ms, now);
+    } else if (p->learner) {
+        learner_on_tick(p->learner, now);
+    } else if (p->actor) {
+        actor_on_tick(p->actor, now);
+    } else if (p->evaluator) {
+        evaluator_on_tick(p->evaluator, now);
+    } else {
+        stranger_tick(p);
+    }
+    sim_settle(p);
+    if (p->alive) {
+        sim_schedule(p->sim, tick_us(p), SIM_TICK, p);
+    }
+}
+
+static void restart(struct sim *s, int slot) {
+    if (!s->slot[slot].process && !s->done) {
+        sim_start(s, slot);
+    }
+}
+
+// An event of a process that is frozen waits for it.
+static bool is_frozen(struct sim *s, struct sim_event *e) {
+    if (!e->process || e->process->frozen_until <= s->now_us) {
+        return false;
+    }
+    struct sim_event *later =
+        sim_schedule(s, e->process->frozen_until - s->now_us, e->kind, e->process);
+    memcpy(later->value, e->value, sizeof(e->value));
+    return true;
+}
+
+static void execute_of_process(struct sim_process *p, struct sim_event *e) {
+    switch (e->kind) {
+    case SIM_TICK:
+        tick(p);
+        break;
+    case SIM_STEP:
+        actors_step(p);
+        break;
+    case SIM_TRAIN:
+    case SIM_LEARNER_SAVE:
+        trainer_event(p, e);
+        break;
+    default:
+        server_event(p, e);
+    }
+}
+
+static void execute(struct sim *s, struct sim_event *e) {
+    s->now_us = e->at_us;
+    mix(s, e->at_us ^ (uint64_t)e->kind << 56);
+    mix(s, (e->process ? e->process->number : 0) ^ (uint64_t)e->len << 32);
+    if (e->process) {
+        if (e->process->alive && !is_frozen(s, e)) {
+            execute_of_process(e->process, e);
+        }
+    } else if (e->kind == SIM_MESSAGE) {
+        network_deliver(s, e);
+    } else if (e->kind == SIM_CONNECT) {
+        network_connect(s, e);
+    } else if (e->kind == SIM_START) {
+        restart(s, e->slot);
+    } else if (e->kind == SIM_FAULT && !s->healed) {
+        faults_event(s);
+    } else if (e->kind == SIM_HEAL) {
+        faults_heal(s);
+    }
+    free(e->bytes);
+}
+
+static void begin(struct sim *s) {
+    s->rng = rng_make(s->seed, RNG_TEST, 0);
+    s->pack = wire_create();
+    s->unpack = wire_create();
+    s->trace_hash = UINT64_C(14695981039346656037);
+    faults_choose(s);
+    uint32_t o = (uint32_t)s->task->obs_dim, a = (uint32_t)s->task->act_dim;
+    s->disk.obs = xcalloc(SIM_ROWS_MAX * o, sizeof(float));
+    s->disk.act = xcalloc(SIM_ROWS_MAX * a, sizeof(float));
+    s->disk.reward = xcalloc(SIM_ROWS_MAX, sizeof(float));
+    s->disk.next_obs = xcalloc(SIM_ROWS_MAX * o, sizeof(float));
+    s->disk.flags = xcalloc(SIM_ROWS_MAX, 1);
+    s->disk.columns = (struct env_columns){
+        o, a, s->disk.obs, s->disk.act, s->disk.reward, s->disk.next_obs, s->disk.flags};
+    for (int i = 0; i < s->slots; i++) {
+        sim_schedule(s, sim_between(s, 0, 500000), SIM_START, NULL)->slot = i;
+    }
+    sim_schedule(s, s->faults.fault_every_us, SIM_FAULT, NULL);
+    sim_schedule(s, s->heal_us, SIM_HEAL, NULL);
+}
+
+static void end(struct sim *s) {
+    s->done = true;
+    for (uint32_t i = 0; i < s->processes; i++) {
+        if (s->process[i]->alive) {
+            end_process(s->process[i]);
+        }
+        free(s->process[i]);
+    }
+    for (size_t i = 0; i < s->heap_len; i++) {
+        free(s->heap[i].bytes);
+    }
+    free(s->heap);
+    wire_destroy(&s->pack);
+    wire_destroy(&s->unpack);
+    free(s->disk.obs);
+    free(s->disk.act);
+    free(s->disk.reward);
+    free(s->disk.next_obs);
+    free(s->disk.flags);
+}
+
+bool sim_run(struct sim *s) {
+    begin(s);
+    while (!s->violation[0] && !s->done && s->heap_len > 0) {
+        struct sim_event e = next_event(s);
+        execute(s, &e);
+        s->executed++;
+        if (s->now_us > RUN_US_MAX) {
+            check_fail(s, "5: the run has not ended after %d s", RUN_US_MAX / 1000000);
+        }
+    }
+    if (!s->violation[0]) {
+        check_end(s);
+    }
+    end(s);
+    return !s->violation[0];
+}
