@@ -101,6 +101,12 @@ def damage(path, at=0.5):
         f.write(bytes([byte[0] ^ 16]))
 
 
+def damage_pages(path):
+    """Changes a byte of every page but the two of the head: some pages are free."""
+    for page in range(2, os.path.getsize(path) // 4096):
+        damage(path, (page * 4096 + 2000) / os.path.getsize(path))
+
+
 def a_damaged_store_is_not_used(stage):
     """One sentence and 74 at once, and the learner's file is as before; a copy put back goes on."""
     run_dir = stage.path("run-dir")
@@ -113,7 +119,7 @@ def a_damaged_store_is_not_used(stage):
         os.truncate(store, len(whole) // 2)
 
     def flipped():
-        damage(store, 0.7)
+        damage_pages(store)
 
     def overwritten():
         with open(store, "r+b") as f:
@@ -134,6 +140,19 @@ def a_damaged_store_is_not_used(stage):
     stored(stage, run_dir)
     run.send_signal(signal.SIGINT)
     check(end(run, 20) == 130, read(run.output))
+
+
+def a_store_that_is_damaged_meanwhile_ends_the_run(stage):
+    """The model server is restarted, finds the damage, and the learner does not go on with a part of the steps."""
+    run_dir = stage.path("run-dir")
+    run = stage.run(run_dir, sets=LONG)
+    stored(stage, run_dir, 1000)
+    os.kill(stage.find("spur-modelserver", "--bind"), signal.SIGKILL)
+    damage_pages(os.path.join(run_dir, "store", "data.mdb"))
+    check(end(run, 20) == 74, f"exit code {run.returncode}:\n{read(run.output)[-2000:]}")
+    check("data.mdb is damaged (" in read(run.output), read(run.output)[-2000:])
+    check(read(os.path.join(run_dir, "log")).count("modelserver started as process") == 2, "it was restarted again and again")
+    stage.no_orphans()
 
 
 def damaged_checkpoints_give_way(stage):
@@ -273,5 +292,6 @@ def wild_steps_are_refused_or_dropped(stage):
     check(code == 0 and " steps are restored" in text and not text.startswith("0 "), text)
 
 
-main(a_removed_run_ends, errors_of_the_disk_reach_the_terminal, a_damaged_store_is_not_used, damaged_checkpoints_give_way,
+main(a_removed_run_ends, errors_of_the_disk_reach_the_terminal, a_damaged_store_is_not_used, a_store_that_is_damaged_meanwhile_ends_the_run,
+     damaged_checkpoints_give_way,
      edits_of_the_configuration_are_noticed, wild_steps_are_refused_or_dropped)
