@@ -188,7 +188,6 @@ void client_status(const struct client *c, uint64_t now_ms, struct wire_status *
     snprintf(line->host, sizeof(line->host), "%s", who->host);
     line->role = c->role;
     line->pid = who->pid;
-    line->incarnation = c->session.incarnation;
     line->heard_s = (double)session_silence_ms(&c->session, now_ms) / 1000;
     status_counters_session(status, &c->session);
 }

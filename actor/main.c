@@ -278,5 +278,5 @@ int main(int argc, char **argv) {
     evaluator_destroy(&app.evaluator);
     spool_file_close(&app.spool);
     daemon_close(d);
-    return app.exit_code;
+    return daemon_exit_code(d, app.exit_code);
 }

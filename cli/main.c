@@ -18,6 +18,7 @@ static const struct command {
     {"eval", cmd_eval, "evaluate the policy of a run directory"},
     {"render", cmd_render, "record a video of the policy of a run directory"},
     {"check", cmd_check, "try an environment before training: numbers, ends, speed, warnings"},
+    {"keys", cmd_keys, "make and list the keys of runs across machines"},
     {"config", cmd_config, "print a configuration, resolved, and the memory it needs"},
     {"data", cmd_data, "list the real steps of a stopped run, set some aside, put them back"},
     {"tasks", cmd_tasks, "list the tasks"},

@@ -16,6 +16,7 @@
 #include "common/base/rlimits.h"
 #include "common/base/log.h"
 #include "common/nn/gemm.h"
+#include "daemon/admission.h"
 
 // A client has one request outstanding; the answer may be a policy.
 static const struct net_limits requests_only = {
@@ -34,7 +35,9 @@ static void identify(struct daemon *d) {
         // Containers may share the host's name and each have a process 1.
         uint32_t unique;
         CHECK(getrandom(&unique, sizeof(unique), 0) == sizeof(unique));
-        snprintf(d->id, sizeof(d->id), "%.64s-%d-%08x", d->host, (int)getpid(), unique);
+        bool named = d->keys.name[0] != '\0' && !d->keys.serves; // a key allows ids below its name
+        snprintf(d->id, sizeof(d->id), "%.48s%s%.48s-%d-%08x", named ? d->keys.name : "",
+                 named ? "/" : "", d->host, (int)getpid(), unique);
     } else if (*id == '\0' || strlen(id) >= sizeof(d->id)) {
         die(EXIT_CODE_USAGE, NULL, "--id: 1 to %zu characters, not %zu", sizeof(d->id) - 1,
             strlen(id));
@@ -90,12 +93,72 @@ static void lock_run_dir(struct daemon *d) {
     }
 }
 
+// ---- keys ----
+
+// The token of a run on this machine: the first of its servers makes it.
+static void find_token(struct daemon *d, char path[PATH_MAX]) {
+    daemon_path(path, PATH_MAX, d, KEYS_TOKEN_FILE);
+    int rc = file_exists(path) || !d->options.bind ? 0 : keys_write_token(path);
+    if (rc < 0) {
+        die(EXIT_CODE_IO, NULL, "%s: cannot be written: %s", path, strerror(-rc));
+    }
+}
+
+// Dies unless the keys suffice for an endpoint.
+static void require_keys(const struct daemon *d, const char *endpoint, bool bound) {
+    if (!endpoint) {
+        return;
+    }
+    enum net_reach reach = net_address_reach(endpoint);
+    const struct keys *k = &d->keys;
+    bool pair = k->secret_key[0] != '\0';
+    if (reach == NET_REACH_NETWORK && !pair) {
+        die(EXIT_CODE_DENIED, NET_KEYS_HINT,
+            "%s can be reached from other machines: keys are needed", endpoint);
+    }
+    if (reach == NET_REACH_MACHINE && bound && !pair && k->token[0] == '\0') {
+        die(EXIT_CODE_DENIED, "--keys RUN_DIR/token, or an ipc:// address",
+            "%s can be reached by every user of this machine: the token of the run is needed",
+            endpoint);
+    }
+    if (bound && pair && !k->serves) {
+        die(EXIT_CODE_DENIED, "spur-actor needs no --bind; servers take the folder of `spur keys`",
+            "--keys %s is a client's key: it admits nobody at %s", k->path, endpoint);
+    }
+}
+
+static void read_keys(struct daemon *d, const char *path) {
+    char err[1024];
+    if (keys_load(&d->keys, path, err, sizeof(err)) < 0) {
+        die(EXIT_CODE_DENIED, "`spur keys --help` says how to make them", "%s", err);
+    }
+}
+
+static bool in_machine(const char *endpoint) {
+    return endpoint && net_address_reach(endpoint) == NET_REACH_MACHINE;
+}
+
+// Finds the token where none was given, and dies unless the keys suffice.
+static void check_keys(struct daemon *d) {
+    const struct options *o = &d->options;
+    if (!o->keys && o->run_dir && (in_machine(o->bind) || in_machine(o->modelserver))) {
+        char token[PATH_MAX];
+        find_token(d, token);
+        read_keys(d, token);
+    }
+    require_keys(d, o->bind, true);
+    require_keys(d, o->modelserver, false);
+    require_keys(d, o->learner, false);
+}
+
 void daemon_init(struct daemon *d, const struct daemon_spec *spec, void *arg, int argc,
                  char *argv[]) {
     rlimits_start();
-    *d = (struct daemon){
-        .spec = spec, .arg = arg, .lock = -1, .own_endpoint = "", .limits = requests_only};
+    *d = (struct daemon){.spec = spec, .arg = arg, .lock = -1, .limits = requests_only};
     options_parse(&d->options, &spec->options, argc, argv);
+    if (d->options.keys) {
+        read_keys(d, d->options.keys);
+    }
     identify(d);
     options_open_log(&d->options, spec->name ? spec->name : d->id);
     if (d->options.config) {
@@ -104,10 +167,38 @@ void daemon_init(struct daemon *d, const struct daemon_spec *spec, void *arg, in
     if (d->options.run_dir) {
         lock_run_dir(d);
     }
+    check_keys(d);
     char slow[256];
     if (gemm_is_slow(slow, sizeof(slow))) {
         log_warn("%s", slow);
     }
+}
+
+// ---- admission ----
+
+// The entry of a peer; false: it needs none.
+static bool entry_of(const struct daemon *d, const struct net_peer *from,
+                     const struct key_entry **entry) {
+    *entry = from->key > 0 && from->key <= d->keys.count ? &d->keys.list[from->key - 1] : NULL;
+    return from->key != 0;
+}
+
+// A server that refuses this process will do so again: it stops in order.
+static void check_refusals(struct daemon *d, uint64_t now_ms) {
+    for (int i = PORT_MODELSERVER; i < PORT_SOCKET_COUNT && !d->refused; i++) {
+        const char *why = d->sockets[i] ? net_refusal(d->sockets[i], false) : NULL;
+        if (why) {
+            char text[512];
+            snprintf(text, sizeof(text), "%s %s", net_endpoint(d->sockets[i]), why);
+            log_error("%s", text);
+            d->refused = true;
+            d->spec->stop(d->arg, now_ms, text);
+        }
+    }
+}
+
+enum exit_code daemon_exit_code(const struct daemon *d, enum exit_code code) {
+    return d->refused ? EXIT_CODE_DENIED : code;
 }
 
 // ---- sockets ----
@@ -125,6 +216,11 @@ static void receive(struct daemon *d, enum port_socket socket, const struct net_
     char err[512];
     uint64_t now_ms = loop_now_ms(d->loop);
     int rc = wire_unpack(d->wire, &d->msg, data, len, err, sizeof(err));
+    const struct key_entry *entry;
+    if (rc == 0 && socket == PORT_OWN && entry_of(d, from, &entry) &&
+        !admission_allows(entry, &d->msg, err, sizeof(err))) {
+        rc = -WIRE_REFUSED_KEY;
+    }
     if (rc < 0) {
         d->spec->garbage(d->arg, now_ms, socket, from, (enum wire_refusal) - rc, err, &d->msg);
     } else {
@@ -187,6 +283,24 @@ static void reopen_sockets(struct daemon *d) {
     }
 }
 
+// A connection keeps what its handshake gave it, so all of them end when a key may do less.
+static void on_hangup(void *arg) {
+    struct daemon *d = arg;
+    char err[1024];
+    int taken;
+    if (keys_reload(&d->keys, &taken, err, sizeof(err)) < 0) {
+        log_error("the list of keys stays as it was: %s", err);
+        return;
+    }
+    net_admit(d->net);
+    log_info("read %s again: %d keys may do less", d->keys.path, taken);
+    if (taken > 0) {
+        loop_remove_socket(d->loop, d->sockets[PORT_OWN]);
+        net_cut(&d->sockets[PORT_OWN]);
+        open_socket(d, PORT_OWN, d->own_endpoint);
+    }
+}
+
 // ---- the core's port ----
 
 static int port_send(void *arg, enum port_socket socket, const struct net_peer *to,
@@ -217,6 +331,7 @@ static void on_tick(void *arg) {
     if (d->options.parent && getppid() != d->options.parent) {
         d->spec->stop(d->arg, now_ms, "the parent process has ended");
     }
+    check_refusals(d, now_ms);
     d->spec->tick(d->arg, now_ms);
     reopen_sockets(d);
     settle(d);
@@ -268,6 +383,7 @@ void daemon_set_idle(struct daemon *d, bool active) {
 void daemon_open(struct daemon *d) {
     d->net = net_create();
     net_limit(d->net, &d->limits);
+    net_secure(d->net, &d->keys);
     d->loop = loop_create();
     d->wire = wire_create();
     d->wake = loop_add_wake(d->loop, on_wake, d);
@@ -276,7 +392,8 @@ void daemon_open(struct daemon *d) {
     open_socket(d, PORT_MODELSERVER, d->options.modelserver);
     open_socket(d, PORT_LEARNER, d->options.learner);
     if (d->sockets[PORT_OWN]) {
-        d->own_endpoint = net_endpoint(d->sockets[PORT_OWN]);
+        snprintf(d->own_endpoint, sizeof(d->own_endpoint), "%s",
+                 net_endpoint(d->sockets[PORT_OWN]));
     }
 }
 
@@ -285,6 +402,9 @@ void daemon_run(struct daemon *d) {
     loop_add_timer(d->loop, 0, d->spec->tick_ms, on_tick, d);
     loop_on_signal(d->loop, SIGINT, on_signal, d);
     loop_on_signal(d->loop, SIGTERM, on_signal, d);
+    if (d->keys.serves && d->sockets[PORT_OWN]) {
+        loop_on_signal(d->loop, SIGHUP, on_hangup, d);
+    }
     loop_run(d->loop);
 }
 
@@ -295,6 +415,7 @@ void daemon_close(struct daemon *d) {
     loop_destroy(&d->loop);
     net_destroy(&d->net);
     wire_destroy(&d->wire);
+    keys_free(&d->keys);
     if (d->lock >= 0) {
         close(d->lock);
     }

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/check.h"
 #include "common/config/config.h"
 #include "common/io/loop.h"
 #include "common/io/net.h"
@@ -51,7 +52,8 @@ struct daemon {
     char id[128];         // --id, or HOST-PID-RANDOM
     char host[128];
     uint64_t pid;
-    const char *own_endpoint;       // where it is bound; "": nowhere
+    char own_endpoint[NET_ENDPOINT_MAX]; // where it is bound; "": nowhere
+    struct keys keys;
     struct net_limits limits;       // of its own socket; daemon_init: for requests without rows
     const struct daemon_spec *spec; // from here on daemon.c's
     void *arg;
@@ -67,6 +69,7 @@ struct daemon {
     struct wire_msg msg; // the one that is being handled
     uint64_t stop_ms;    // of the first signal to stop
     bool running, stopped;
+    bool refused; // by a server, for good
 };
 
 // Everything up to the lock of the run directory. Dies with a message on an error.
@@ -76,6 +79,8 @@ void daemon_init(struct daemon *d, const struct daemon_spec *spec, void *arg, in
 // Creates the loop and opens the sockets given by the options. Dies on an error.
 void daemon_open(struct daemon *d);
 void daemon_run(struct daemon *d); // until finished
+// The exit code of the process: the core's, or EXIT_CODE_DENIED after a refusal.
+enum exit_code daemon_exit_code(const struct daemon *d, enum exit_code code);
 // Closes everything. Threads that call daemon_wake must have ended.
 void daemon_close(struct daemon *d);
 

@@ -71,6 +71,9 @@ static const struct {
      "for each answer of its process (default: 60)"},
     {"no-isolate", NULL, KIND_FLAG, OPTION_ENV, offsetof(struct options, env_shared),
      "load a plug-in into this process (task.isolate: false)"},
+    {"keys", "PATH", KIND_STRING, 0, offsetof(struct options, keys),
+     "who this process is: a folder of `spur keys` for servers, a key for clients, or the token of "
+     "a run on this machine (RUN_DIR/token)"},
     {"parent", "PID", KIND_PID, 0, offsetof(struct options, parent),
      "end when this process is no longer the parent"},
     {"log", "FILE", KIND_STRING, 0, offsetof(struct options, log_path),

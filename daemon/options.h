@@ -30,7 +30,7 @@ struct options_spec {
 
 // Strings are argv's; NULL when not given.
 struct options {
-    const char *config, *run_dir, *modelserver, *learner, *bind, *id, *task, *env, *log_path;
+    const char *config, *run_dir, *modelserver, *learner, *bind, *id, *task, *env, *log_path, *keys;
     const char *env_dir, *env_python;
     double env_timeout_s; // 0: not given
     bool evaluate, verbose, env_shared;

@@ -167,5 +167,5 @@ int main(int argc, char **argv) {
     daemon_close(d);
     free(app.params);
     log_info("left with exit code %d", (int)app.exit_code);
-    return (int)app.exit_code;
+    return (int)daemon_exit_code(d, app.exit_code);
 }

@@ -18,7 +18,7 @@ static void refuse(struct learner *l, const struct net_peer *to, enum wire_refus
                    const char *text) {
     struct wire_msg msg = {.type = WIRE_REFUSE, .run_id = l->session.run_id};
     msg.refuse.code = code;
-    msg.refuse.fatal = code == WIRE_REFUSED_SCHEMA;
+    msg.refuse.fatal = code == WIRE_REFUSED_SCHEMA || code == WIRE_REFUSED_KEY;
     snprintf(msg.refuse.text, sizeof(msg.refuse.text), "%s", text);
     answer(l, to, &msg);
 }

@@ -112,6 +112,7 @@ enum wire_refusal {
     WIRE_REFUSED_FULL,       // no space for another peer
     WIRE_REFUSED_MODE,       // not possible in this mode: a second actor in lockstep
     WIRE_REFUSED_FORMAT,     // does not parse
+    WIRE_REFUSED_KEY,        // not allowed to the sender's key
 };
 // fatal: the receiver stops with this text; else it may retry.
 struct wire_refuse {
@@ -265,7 +266,7 @@ struct wire_actor_status {
     char host[WIRE_STRING_MAX];
     enum wire_role role;
     enum wire_peer_state state;
-    uint64_t pid, incarnation, index;
+    uint64_t pid, index;
     uint64_t steps, episodes;
     double steps_per_s;
     uint64_t policy_version;

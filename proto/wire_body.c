@@ -17,7 +17,7 @@ _Static_assert(sizeof(float) == 4 && sizeof(double) == 8, "numbers are IEEE");
 _Static_assert((int)SPUR__ROLE__ROLE_LEARNER == WIRE_ROLE_LEARNER, "enums are spur.proto's");
 _Static_assert((int)SPUR__ACTIVATION__ACTIVATION_SILU == WIRE_ACTIVATION_SILU, "likewise");
 _Static_assert((int)SPUR__NOISE__NOISE_OU == WIRE_NOISE_OU, "likewise");
-_Static_assert((int)SPUR__REFUSAL__REFUSAL_FORMAT == WIRE_REFUSED_FORMAT, "likewise");
+_Static_assert((int)SPUR__REFUSAL__REFUSAL_KEY == WIRE_REFUSED_KEY, "likewise");
 _Static_assert((int)SPUR__EXPERIENCE_KIND__EXPERIENCE_MODEL == WIRE_MODEL, "likewise");
 
 // A body's field number is its type + BODY_FIRST.

@@ -120,7 +120,7 @@ static int form_welcome(struct verdict v, const struct wire_welcome *w) {
 }
 
 static int form_refuse(struct verdict v, const struct wire_refuse *r) {
-    RULE(form(v, "refuse.code", r->code, WIRE_REFUSED_SCHEMA, WIRE_REFUSED_FORMAT));
+    RULE(form(v, "refuse.code", r->code, WIRE_REFUSED_SCHEMA, WIRE_REFUSED_KEY));
     return text(v, "refuse.text", r->text, true);
 }
 

@@ -82,7 +82,6 @@ _Static_assert((int)SPUR__PEER_STATE__PEER_LEFT == WIRE_PEER_LEFT, "enums are sp
     ENUM(role) \
     ENUM(state) \
     NUM(pid) \
-    NUM(incarnation) \
     NUM(index) \
     NUM(steps) \
     NUM(episodes) \

@@ -111,7 +111,7 @@ static bool find_learner(struct system_bench *s, char *note, size_t note_len) {
     bool found = sscanf(text, "modelserver: %*s learner: %255s", endpoint) == 1;
     free(text);
     if (found) {
-        s->learner = status_client_create(endpoint, note, note_len);
+        s->learner = status_client_create(endpoint, NULL, note, note_len);
     }
     return s->learner != NULL;
 }

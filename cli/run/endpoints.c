@@ -83,16 +83,46 @@ void endpoints_remove(struct endpoints *e) {
 
 // ---- for other hosts ----
 
-static bool is_loopback(const char *host) {
-    return strncmp(host, "127.", 4) == 0 || strcmp(host, "localhost") == 0 ||
-           strcmp(host, "[::1]") == 0;
-}
-
 static bool is_any(const char *host) {
     return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "*") == 0 || strcmp(host, "[::]") == 0;
 }
 
-int endpoints_listen(struct endpoints *e, const char *address) {
+// The keys of the run's processes, as an absolute path.
+static int find_keys(struct endpoints *e, const char *keys, const char *run_dir) {
+    char path[PATH_MAX] = "";
+    bool network = net_address_reach(e->modelserver_bind) == NET_REACH_NETWORK;
+    if (keys) {
+        snprintf(path, sizeof(path), "%s", keys);
+    } else if (network && !keys_folder(path)) {
+        return cli_fail(EXIT_CODE_USAGE, NULL,
+                        "name a folder of keys with --keys: HOME is not set");
+    } else if (!network) {
+        if (!rundir_join(path, run_dir, KEYS_TOKEN_FILE)) {
+            return EXIT_CODE_IO;
+        }
+        int rc = keys_write_token(path);
+        if (rc < 0) {
+            return cli_fail(EXIT_CODE_IO, NULL, "%s: cannot be written: %s", path, strerror(-rc));
+        }
+    }
+    if (!realpath(path, e->keys)) {
+        return cli_fail(EXIT_CODE_DENIED, NET_KEYS_HINT,
+                        "%s can be reached from other machines, which needs keys; %s: %s",
+                        e->modelserver_bind, path, strerror(errno));
+    }
+    struct keys loaded;
+    char err[1024];
+    int rc = keys_load(&loaded, e->keys, err, sizeof(err));
+    bool serves = rc == 0 && (loaded.serves || (!network && loaded.token[0] != '\0'));
+    keys_free(&loaded);
+    return rc < 0    ? cli_fail(EXIT_CODE_DENIED, NET_KEYS_HINT, "%s", err)
+           : !serves ? cli_fail(EXIT_CODE_DENIED, NET_KEYS_HINT,
+                                "--keys %s: a run needs a folder of keys", path)
+                     : 0;
+}
+
+int endpoints_listen(struct endpoints *e, const char *address, const char *keys,
+                     const char *run_dir) {
     *e = (struct endpoints){0};
     static const char scheme[] = "tcp://";
     char host[128];
@@ -120,26 +150,20 @@ int endpoints_listen(struct endpoints *e, const char *address) {
     } else {
         memcpy(name, host, sizeof(name));
     }
-    if (!is_loopback(host)) {
-        fprintf(stderr,
-                "spur: warning: any host that can connect to %s can join this run: there is no\n"
-                "  authentication yet. Use it in a trusted network only.\n",
-                e->modelserver_bind);
-    }
     snprintf(e->modelserver_join, sizeof(e->modelserver_join), "tcp://%s:%u", name, port);
     snprintf(e->learner_join, sizeof(e->learner_join), "tcp://%s:%u", name, port + 1);
-    return 0;
+    return find_keys(e, keys, run_dir);
 }
 
 // ---- the file ----
 
 int endpoints_write(const struct endpoints *e, const char *run_dir) {
-    char path[PATH_MAX], text[2 * NET_ENDPOINT_MAX + 64];
+    char path[PATH_MAX], text[2 * NET_ENDPOINT_MAX + PATH_MAX + 64];
     if (!rundir_join(path, run_dir, "endpoints")) {
         return EXIT_CODE_IO;
     }
-    int len =
-        snprintf(text, sizeof(text), "modelserver: %s\nlearner: %s\n", e->modelserver, e->learner);
+    int len = snprintf(text, sizeof(text), "modelserver: %s\nlearner: %s\n%s%s%s", e->modelserver,
+                       e->learner, e->keys[0] ? "keys: " : "", e->keys, e->keys[0] ? "\n" : "");
     int rc = file_write_atomic(path, text, (size_t)len);
     if (rc < 0) {
         return cli_fail(EXIT_CODE_IO, NULL, "%s: cannot be written: %s", path, strerror(-rc));
@@ -148,16 +172,19 @@ int endpoints_write(const struct endpoints *e, const char *run_dir) {
 }
 
 void endpoints_unwrite(const char *run_dir) {
-    char path[PATH_MAX];
-    if (rundir_join(path, run_dir, "endpoints")) {
-        unlink(path);
+    static const char *const names[] = {"endpoints", KEYS_TOKEN_FILE};
+    for (int i = 0; i < 2; i++) {
+        char path[PATH_MAX];
+        if (rundir_join(path, run_dir, names[i])) {
+            unlink(path);
+        }
     }
 }
 
 void endpoints_clear(const char *run_dir) {
-    char endpoint[NET_ENDPOINT_MAX], err[256];
+    char endpoint[NET_ENDPOINT_MAX], keys[PATH_MAX], err[256];
     static const char scheme[] = "ipc://", socket[] = "/modelserver";
-    if (endpoints_read(endpoint, run_dir, err, sizeof(err)) == 0 &&
+    if (endpoints_read(endpoint, keys, run_dir, err, sizeof(err)) == 0 &&
         strncmp(endpoint, scheme, strlen(scheme)) == 0) {
         struct endpoints e = {0};
         snprintf(e.folder, sizeof(e.folder), "%s", endpoint + strlen(scheme));
@@ -170,14 +197,15 @@ void endpoints_clear(const char *run_dir) {
     endpoints_unwrite(run_dir);
 }
 
-int endpoints_read(char out[NET_ENDPOINT_MAX], const char *run_dir, char *err, size_t err_len) {
+int endpoints_read(char out[NET_ENDPOINT_MAX], char keys[PATH_MAX], const char *run_dir, char *err,
+                   size_t err_len) {
     char path[PATH_MAX], *text;
     size_t len;
     if (file_join(path, sizeof(path), run_dir, "endpoints") < 0) {
         snprintf(err, err_len, "%s: the path is too long", run_dir);
         return -1;
     }
-    int rc = file_read_all(&text, &len, path, 4096);
+    int rc = file_read_all(&text, &len, path, 4096 + PATH_MAX);
     if (rc < 0) {
         snprintf(err, err_len, "no run is active in %s (%s: %s)", run_dir, path, strerror(-rc));
         return -1;
@@ -186,6 +214,9 @@ int endpoints_read(char out[NET_ENDPOINT_MAX], const char *run_dir, char *err, s
     if (rc < 0) {
         snprintf(err, err_len, "%s: expected \"modelserver: ENDPOINT\" in the first line", path);
     }
+    const char *at = strstr(text, "\nkeys: ");
+    at = at ? at + strlen("\nkeys: ") : "";
+    snprintf(keys, PATH_MAX, "%.*s", (int)strcspn(at, "\n"), at);
     free(text);
     return rc;
 }

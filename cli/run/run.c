@@ -2,6 +2,7 @@
 // `spur run`: one training run on this machine, from the command line to the summary.
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "actor/env/env_factory.h"
 #include "cli/cli.h"
@@ -21,7 +22,7 @@
 static const char help[] =
     "usage: spur run TASK|FILE [--env ENV] [--seed N] [--run-dir DIR] [--actors N]\n"
     "                [--envs-per-actor N] [--method NAME]\n"
-    "                [--set section.key=value]... [--listen tcp://HOST:PORT]\n"
+    "                [--set section.key=value]... [--listen tcp://HOST:PORT [--keys DIR]]\n"
     "                [--require-solved]\n"
     "       spur run --run-dir DIR\n"
     "       spur run [TASK|FILE] --from RUN_DIR [--without PART,...] --run-dir DIR ...\n"
@@ -50,6 +51,8 @@ static const char help[] =
     "                          change its budget, evaluations, checkpoints and processes:\n"
     "                          spur run --run-dir DIR --set run.steps=N\n"
     "  --listen tcp://HOST:PORT  lets actors on other hosts join (the learner gets PORT + 1)\n"
+    "  --keys DIR              their keys (`spur keys`; docs/security.md); default:\n"
+    "                          ~/.config/spur/keys. A loopback address needs none\n"
     "  --require-solved        a run that spends its steps without reaching eval.target exits\n"
     "                          with 3 instead of 0\n"
     "\n"
@@ -66,26 +69,20 @@ static const char help[] =
     "  1             any other failure\n";
 
 static const struct option options[] = {
-    {"env", required_argument, NULL, 'v'},
-    {"method", required_argument, NULL, 'm'},
-    {"seed", required_argument, NULL, 'e'},
-    {"run-dir", required_argument, NULL, 'd'},
-    {"actors", required_argument, NULL, 'a'},
-    {"envs-per-actor", required_argument, NULL, 'p'},
-    {"set", required_argument, NULL, 's'},
-    {"listen", required_argument, NULL, 'l'},
-    {"help", no_argument, NULL, 'h'},
-    {"require-solved", no_argument, NULL, 'r'},
-    {"from", required_argument, NULL, 'f'},
-    {"without", required_argument, NULL, 'w'},
-    {0},
+    {"env", required_argument, NULL, 'v'},      {"method", required_argument, NULL, 'm'},
+    {"seed", required_argument, NULL, 'e'},     {"run-dir", required_argument, NULL, 'd'},
+    {"actors", required_argument, NULL, 'a'},   {"envs-per-actor", required_argument, NULL, 'p'},
+    {"set", required_argument, NULL, 's'},      {"listen", required_argument, NULL, 'l'},
+    {"keys", required_argument, NULL, 'k'},     {"help", no_argument, NULL, 'h'},
+    {"require-solved", no_argument, NULL, 'r'}, {"from", required_argument, NULL, 'f'},
+    {"without", required_argument, NULL, 'w'},  {0},
 };
 
 enum { SIGNAL_EXIT_BASE = 128 }; // as shells report the end by a signal
 
 struct request {
     struct config_source source;
-    const char *run_dir, *listen, *without;
+    const char *run_dir, *listen, *keys, *without;
     char seed[48], actors[48], envs[48]; // as assignments
     bool require_solved, help;
 };
@@ -102,6 +99,9 @@ static bool set_number(struct request *r, char **argv, char out[48], const char 
 }
 
 static int check_from(struct request *r, char **argv) {
+    if (r->keys && !r->listen) {
+        return cli_usage_error(argv, "--keys needs --listen tcp://HOST:PORT");
+    }
     if (r->source.from && !r->run_dir) {
         return cli_usage_error(argv, "--from %s: name the directory of the new run with --run-dir",
                                r->source.from);
@@ -145,6 +145,9 @@ static int parse(struct request *r, int argc, char **argv) {
             break;
         case 'l':
             r->listen = optarg;
+            break;
+        case 'k':
+            r->keys = optarg;
             break;
         case 'r':
             r->require_solved = true;
@@ -242,10 +245,16 @@ static int announce(const struct rundir *dir) {
 // Prints the command for starting further actors.
 static void print_join(const struct config *c, const struct endpoints *e) {
     if (e->folder[0] == '\0' || c->run.actors == 0) {
-        char modelserver[2 * NET_ENDPOINT_MAX], learner[2 * NET_ENDPOINT_MAX];
-        printf("actors join with: spur-actor --modelserver %s --learner %s\n",
+        char modelserver[2 * NET_ENDPOINT_MAX], learner[2 * NET_ENDPOINT_MAX], keys[2 * PATH_MAX];
+        struct stat st;
+        bool folder = stat(e->keys, &st) == 0 && S_ISDIR(st.st_mode);
+        printf("actors join with: spur-actor --modelserver %s --learner %s%s%s%s\n",
                text_shell(modelserver, sizeof(modelserver), e->modelserver_join),
-               text_shell(learner, sizeof(learner), e->learner_join));
+               text_shell(learner, sizeof(learner), e->learner_join), e->keys[0] ? " --keys " : "",
+               folder       ? "NAME.key"
+               : e->keys[0] ? text_shell(keys, sizeof(keys), e->keys)
+                            : "",
+               folder ? "  (spur keys add NAME makes it)" : "");
     }
     fflush(stdout);
 }
@@ -305,7 +314,8 @@ static int conclude(const struct request *r, const struct rundir *dir,
 static int supervise(const struct request *r, const struct rundir *dir) {
     struct endpoints e;
     endpoints_clear(dir->path);
-    int rc = r->listen ? endpoints_listen(&e, r->listen) : endpoints_private(&e, dir->path);
+    int rc = r->listen ? endpoints_listen(&e, r->listen, r->keys, dir->path)
+                       : endpoints_private(&e, dir->path);
     if (rc != 0) {
         return rc;
     }

@@ -91,6 +91,10 @@ static void set_args(struct child *c, const struct rundir *dir, const struct end
         }
         break;
     }
+    if (e->keys[0] != '\0') {
+        c->args[n++] = "--keys";
+        c->args[n++] = e->keys;
+    }
     c->args[n++] = "--parent";
     c->args[n++] = c->parent;
     c->args[n++] = NULL;
@@ -158,9 +162,10 @@ enum child_verdict child_judge(struct child *c, uint64_t now_ms, int exit_status
     }
     // The run directory is locked by a process of a killed `spur run`, still saving its checkpoint.
     bool busy = term_signal == 0 && exit_status == EXIT_CODE_TEMPFAIL;
-    bool hopeless = term_signal == 0 && !busy &&
-                    (exit_status == EXIT_CODE_USAGE || exit_status == EXIT_CODE_CONFIG ||
-                     exit_status == EXIT_CODE_PROTOCOL || child_is_vital(c));
+    bool hopeless =
+        term_signal == 0 && !busy &&
+        (exit_status == EXIT_CODE_USAGE || exit_status == EXIT_CODE_CONFIG ||
+         exit_status == EXIT_CODE_PROTOCOL || exit_status == EXIT_CODE_DENIED || child_is_vital(c));
     c->crashes++;
     // Without its evaluator a run cannot end. Actors of other hosts may replace this one.
     bool needed = c->role == CHILD_EVALUATOR || c->endpoint[0] != '\0';

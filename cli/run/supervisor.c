@@ -48,6 +48,7 @@ enum { STOP_SIGNALS = 3 };
 struct supervisor {
     const struct rundir *dir;
     struct loop *loop;
+    struct keys keys;
     struct net *net;
     struct net_socket *socket; // to the model server, for its status
     struct wire *wire;
@@ -398,7 +399,12 @@ struct supervisor_result supervisor_run(const struct rundir *dir, const struct e
     s->net = net_create();
     s->wire = wire_create();
     log_init("spur", LOG_INFO, dir->log_fd);
-    char err[512];
+    char err[1024];
+    if (e->keys[0] != '\0' && keys_load(&s->keys, e->keys, err, sizeof(err)) < 0) {
+        s->result.exit_code = cli_fail(EXIT_CODE_DENIED, NULL, "%s", err);
+        goto out;
+    }
+    net_secure(s->net, &s->keys);
     if (net_open(&s->socket, s->net, NET_DEALER, e->modelserver, err, sizeof(err)) != 0) {
         s->result.exit_code = cli_fail(EXIT_CODE_UNAVAILABLE, NULL, "%s", err);
         goto out;
@@ -415,6 +421,7 @@ out:
     loop_destroy(&s->loop);
     net_destroy(&s->net);
     wire_destroy(&s->wire);
+    keys_free(&s->keys);
     log_init("spur", LOG_INFO, -1);
 out_children:;
     struct supervisor_result result = s->result;

@@ -16,17 +16,21 @@
 enum { POLL_MS = 20 }; // the descriptor is edge-triggered: do not rely on it for longer
 
 struct status_client {
+    struct keys keys;
     struct net *net;
     struct net_socket *socket;
     struct wire *wire;
     struct wire_msg msg;
 };
 
-struct status_client *status_client_create(const char *endpoint, char *err, size_t err_len) {
+struct status_client *status_client_create(const char *endpoint, const char *keys, char *err,
+                                           size_t err_len) {
     struct status_client *c = xmalloc(sizeof(*c));
     c->net = net_create();
     c->wire = wire_create();
-    if (net_open(&c->socket, c->net, NET_DEALER, endpoint, err, err_len) != 0) {
+    net_secure(c->net, &c->keys);
+    if ((keys && keys[0] != '\0' && keys_load(&c->keys, keys, err, err_len) != 0) ||
+        net_open(&c->socket, c->net, NET_DEALER, endpoint, err, err_len) != 0) {
         status_client_destroy(&c);
         return NULL;
     }
@@ -42,6 +46,7 @@ void status_client_destroy(struct status_client **c) {
     }
     net_destroy(&(*c)->net);
     wire_destroy(&(*c)->wire);
+    keys_free(&(*c)->keys);
     free(*c);
     *c = NULL;
 }
@@ -56,6 +61,14 @@ static bool receive(struct status_client *c, int *verdict, char *err, size_t err
     *verdict = wire_unpack(c->wire, &c->msg, frame.data, frame.len, err, err_len);
     net_frame_close(&frame);
     return true;
+}
+
+static bool is_refused(struct status_client *c, bool at_last, char *err, size_t err_len) {
+    const char *why = net_refusal(c->socket, at_last);
+    if (why) {
+        snprintf(err, err_len, "%s %s", net_endpoint(c->socket), why);
+    }
+    return why != NULL;
 }
 
 int status_client_status(struct status_client *c, const struct wire_status **status,
@@ -77,11 +90,17 @@ int status_client_status(struct status_client *c, const struct wire_status **sta
             if (c->msg.type == WIRE_REFUSE) {
                 snprintf(err, err_len, "%s refused the request: %s", net_endpoint(c->socket),
                          c->msg.refuse.text);
-                return -1;
+                return c->msg.refuse.code == WIRE_REFUSED_KEY ? -EACCES : -1;
             }
+        }
+        if (is_refused(c, false, err, err_len)) {
+            return -EACCES;
         }
         struct pollfd fd = {.fd = net_fd(c->socket), .events = POLLIN};
         poll(&fd, 1, POLL_MS);
+    }
+    if (is_refused(c, true, err, err_len)) {
+        return -EACCES;
     }
     if (sent) {
         snprintf(err, err_len,

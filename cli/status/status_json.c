@@ -158,7 +158,6 @@ static json_t *actor(const struct wire_actor_status *a) {
     put_text(o, "role", status_role(a->role));
     put_text(o, "state", status_peer_state(a->state));
     put_count(o, "pid", a->pid);
-    put_id(o, "incarnation", a->incarnation);
     put_count_if(o, "index", a->role == WIRE_ROLE_ACTOR, a->index);
     put_count(o, "steps", a->steps);
     put_count(o, "episodes", a->episodes);

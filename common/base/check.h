@@ -23,6 +23,7 @@ enum exit_code {
     EXIT_CODE_IO = 74,          // a file could not be read or written
     EXIT_CODE_TEMPFAIL = 75,    // try again later
     EXIT_CODE_PROTOCOL = 76,    // the peer has another version of the schema, or another task
+    EXIT_CODE_DENIED = 77,      // a key is missing or not admitted
     EXIT_CODE_CONFIG = 78,      // the configuration is wrong
 };
 

@@ -32,6 +32,7 @@
 #include "common/base/rlimits.h"
 #include "common/io/net_address.h"
 #include "common/io/net_guard.h"
+#include "common/io/net_zap.h"
 
 enum {
     QUEUE_MESSAGES_MAX = 256, // per direction of a connection, unless limited
@@ -40,13 +41,15 @@ enum {
     RECONNECT_MS_MAX = 2000,
     HANDSHAKE_MS_MAX = 5000,
     BACKLOG_MAX = 1024,
+    HANDSHAKES_FAILED_MIN = 3, // one after the other, without a reason
+    REFUSED_MS = 10000,        // and for so long: a server with too many connections refuses some
     KEEPALIVE_IDLE_S = 30,
     KEEPALIVE_INTERVAL_S = 10,
     KEEPALIVE_COUNT = 3,
     TCP_UNACKED_MS_MAX = 15000, // unacknowledged data for longer: the connection is dead
     UNBIND_MS_MAX = 1000,
     // Upper bounds of what a context and a socket take.
-    CONTEXT_THREADS = 2,
+    CONTEXT_THREADS = 3,
     CONTEXT_DESCRIPTORS = 10,
     CONTEXT_BYTES = 4 << 20,
     SOCKET_DESCRIPTORS = 8,
@@ -57,6 +60,11 @@ struct net {
     unsigned sockets_open;
     uint64_t sockets_made; // for unique names of monitors
     struct net_limits limits;
+    const struct keys *keys; // NULL: none
+    struct net_zap *zap;     // of a server with keys
+    // Of DEALERs, which may be opened again: handshakes that failed without a reason, in a row.
+    int handshakes_failed;
+    uint64_t failing_ms; // since when
 };
 
 struct net_socket {
@@ -65,6 +73,8 @@ struct net_socket {
     void *monitor; // receiving end of the monitor's events
     enum net_kind kind;
     bool connected;
+    bool secured;            // connections have a user id
+    const char *refusal;     // of a DEALER; NULL: not refused
     struct net_guard *guard; // of a ROUTER
     int fd;
     ino_t ipc_inode; // of the bound socket file; 0: none
@@ -99,10 +109,71 @@ void net_destroy(struct net **net) {
         return;
     }
     CHECK((*net)->sockets_open == 0);
+    zmq_ctx_shutdown((*net)->ctx);
+    net_zap_stop(&(*net)->zap);
     while (zmq_ctx_term((*net)->ctx) != 0 && errno == EINTR) {
     }
     free(*net);
     *net = NULL;
+}
+
+// ---- keys ----
+
+void net_secure(struct net *net, const struct keys *keys) {
+    net->keys = keys;
+}
+
+void net_admit(struct net *net) {
+    if (net->zap) {
+        net_zap_admit(net->zap, net->keys);
+    }
+}
+
+void net_make_keys(char public_key[KEY_LEN], char secret_key[KEY_LEN]) {
+    CHECK(zmq_curve_keypair(public_key, secret_key) == 0);
+}
+
+static void set_text(void *zmq, int option, const char *text) {
+    CHECK(zmq_setsockopt(zmq, option, text, strlen(text)) == 0);
+}
+
+// CURVE and PLAIN exclude each other. The handler is there before the first connection; one that it
+// has not admitted has no user id, and may do nothing.
+static void set_server_keys(struct net_socket *s, bool curve) {
+    const int yes = 1;
+    if (!s->net->zap) {
+        s->net->zap = net_zap_start(s->net->ctx, s->net->keys);
+    }
+    set_text(s->zmq, ZMQ_ZAP_DOMAIN, NET_ZAP_DOMAIN);
+    CHECK(zmq_setsockopt(s->zmq, curve ? ZMQ_CURVE_SERVER : ZMQ_PLAIN_SERVER, &yes, sizeof(yes)) ==
+          0);
+    if (curve) {
+        set_text(s->zmq, ZMQ_CURVE_SECRETKEY, s->net->keys->secret_key);
+    }
+}
+
+static void set_client_keys(struct net_socket *s, bool curve) {
+    const struct keys *k = s->net->keys;
+    if (curve) {
+        set_text(s->zmq, ZMQ_CURVE_SERVERKEY, k->server_key);
+        set_text(s->zmq, ZMQ_CURVE_PUBLICKEY, k->public_key);
+        set_text(s->zmq, ZMQ_CURVE_SECRETKEY, k->secret_key);
+    } else {
+        set_text(s->zmq, ZMQ_PLAIN_USERNAME, "spur");
+        set_text(s->zmq, ZMQ_PLAIN_PASSWORD, k->token);
+    }
+}
+
+static void set_keys(struct net_socket *s, const char *endpoint) {
+    const struct keys *k = s->net->keys;
+    bool curve = k && k->secret_key[0] != '\0';
+    bool token = k && k->token[0] != '\0' && strncmp(endpoint, "tcp://", 6) == 0;
+    s->secured = curve || token;
+    if (s->secured && s->kind == NET_ROUTER) {
+        set_server_keys(s, curve);
+    } else if (s->secured) {
+        set_client_keys(s, curve);
+    }
 }
 
 // ---- opening ----
@@ -146,9 +217,12 @@ static void monitor_start(struct net_socket *s) {
     char name[64];
     snprintf(name, sizeof(name), "inproc://monitor-%llu",
              (unsigned long long)s->net->sockets_made++);
-    int events = s->kind == NET_ROUTER ? ZMQ_EVENT_CLOSED | ZMQ_EVENT_CLOSE_FAILED |
-                                             ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED
-                                       : ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED;
+    int events = s->kind == NET_ROUTER
+                     ? ZMQ_EVENT_CLOSED | ZMQ_EVENT_CLOSE_FAILED | ZMQ_EVENT_ACCEPTED |
+                           ZMQ_EVENT_DISCONNECTED
+                     : ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
+                           ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                           ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
     CHECK(zmq_socket_monitor(s->zmq, name, events) == 0);
     s->monitor = zmq_socket(s->net->ctx, ZMQ_PAIR);
     CHECK(s->monitor);
@@ -184,13 +258,42 @@ static void drain_router(struct net_socket *s) {
     net_guard_check(s->guard, now_ms);
 }
 
+// What a failed handshake says about this process and the server.
+static const char *refusal_of(struct net_socket *s, int event, int32_t value) {
+    bool token = s->net->keys && s->net->keys->token[0] != '\0';
+    if (event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) {
+        return token ? "does not admit the token of this process: it is another run's"
+                     : "does not admit the key of this process: it is not in its list, or was "
+                       "revoked";
+    }
+    if (event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL &&
+        value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH) {
+        return s->secured ? "asks for another proof of who this process is than --keys has: a key "
+                            "of `spur keys`, the token of its run, or none"
+                          : "asks for a key or the token of its run: give it with --keys";
+    }
+    return NULL;
+}
+
+// Whose boxes a server cannot open, it leaves without a word.
+static void count_failure(struct net *net) {
+    if (net->handshakes_failed++ == 0) {
+        net->failing_ms = clock_ms();
+    }
+}
+
 static void drain_dealer(struct net_socket *s) {
     int32_t value;
     for (int event; (event = monitor_next(s, &value)) != 0;) {
         if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
             s->connected = true;
+            s->net->handshakes_failed = 0;
         } else if (event == ZMQ_EVENT_DISCONNECTED) {
             s->connected = false;
+        } else if (event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL) {
+            count_failure(s->net);
+        } else if (!s->refusal) {
+            s->refusal = refusal_of(s, event, value);
         }
     }
 }
@@ -226,6 +329,7 @@ int net_open(struct net_socket **out, struct net *net, enum net_kind kind, const
     s->guard = kind == NET_ROUTER ? net_guard_create(net->limits.message_max) : NULL;
     set_limits(s);
     set_options(s->zmq, kind, address.ipv6);
+    set_keys(s, endpoint);
     monitor_start(s);
     size_t fd_len = sizeof(s->fd);
     CHECK(zmq_getsockopt(s->zmq, ZMQ_FD, &s->fd, &fd_len) == 0);
@@ -293,6 +397,13 @@ void net_close(struct net_socket **socket) {
     *socket = NULL;
 }
 
+void net_cut(struct net_socket **socket) {
+    if (*socket) {
+        set_int((*socket)->zmq, ZMQ_LINGER, 0);
+        net_close(socket);
+    }
+}
+
 const char *net_endpoint(const struct net_socket *socket) {
     return socket->endpoint;
 }
@@ -356,6 +467,18 @@ int net_send(struct net_socket *socket, const struct net_peer *to, struct net_fr
     return rc;
 }
 
+// The user id of the handshake.
+static uint16_t key_of(const struct net_socket *s, zmq_msg_t *part) {
+    if (!s->secured || s->kind != NET_ROUTER) {
+        return 0;
+    }
+    const char *user = zmq_msg_gets(part, "User-Id");
+    char *end = NULL;
+    unsigned long number = user ? strtoul(user, &end, 10) : NET_PEER_NO_KEY;
+    return user && *user != '\0' && *end == '\0' && number <= KEYS_MAX ? (uint16_t)number
+                                                                       : NET_PEER_NO_KEY;
+}
+
 static int recv_part(struct net_socket *s, zmq_msg_t *part) {
     while (zmq_msg_recv(part, s->zmq, ZMQ_DONTWAIT) < 0) {
         if (errno != EINTR) {
@@ -395,6 +518,8 @@ int net_recv(struct net_socket *socket, struct net_peer *from, struct net_frame 
         return rc;
     }
 
+    peer.key = key_of(socket, part);
+
     // Valid messages have one part. Multi-part ones come from foreign peers: they are returned as
     // an empty message, which wire_unpack refuses and the core counts.
     bool foreign = false;
@@ -428,6 +553,22 @@ void net_frame_close(struct net_frame *frame) {
 bool net_connected(struct net_socket *socket) {
     monitor_drain(socket);
     return socket->connected;
+}
+
+const char *net_refusal(struct net_socket *socket, bool at_last) {
+    monitor_drain(socket);
+    const struct net *net = socket->net;
+    bool tcp = strncmp(socket->endpoint, "tcp://", 6) == 0;
+    if (socket->refusal || socket->connected || !tcp ||
+        net->handshakes_failed < HANDSHAKES_FAILED_MIN ||
+        (!at_last && clock_ms() - net->failing_ms < REFUSED_MS)) {
+        return socket->refusal;
+    }
+    return socket->secured
+               ? "ends each handshake: it has another key than the server-key of "
+                 "--keys, or is no process of spur"
+               : "ends each handshake: it asks for a key or the token of its run, or is "
+                 "no process of spur";
 }
 
 int net_fd(const struct net_socket *socket) {

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/io/keys.h"
 #include "common/io/net_address.h"
 #include "common/io/net_peer.h"
 
@@ -40,6 +41,13 @@ struct net *net_create(void);
 void net_destroy(struct net **net); // all sockets must be closed
 // For the sockets opened from now on. At first NET_MESSAGE_MAX, and 256 messages each way.
 void net_limit(struct net *net, const struct net_limits *limits);
+// Sockets opened from now on use these keys, which the context borrows: a ROUTER admits those that
+// they list, a DEALER presents its own. A token is for tcp only; without keys nothing is asked.
+void net_secure(struct net *net, const struct keys *keys);
+// The list has changed, for connections from now on. Those that exist end with their socket.
+void net_admit(struct net *net);
+// A new pair of keys, as text.
+void net_make_keys(char public_key[KEY_LEN], char secret_key[KEY_LEN]);
 
 // Binds a ROUTER or connects a DEALER. endpoint: tcp://HOST:PORT, tcp://HOST:* (any free port) or
 // ipc://PATH. On failure returns a negative errno and a message for the user in err:
@@ -47,6 +55,8 @@ void net_limit(struct net *net, const struct net_limits *limits);
 int net_open(struct net_socket **out, struct net *net, enum net_kind kind, const char *endpoint,
              char *err, size_t err_len);
 void net_close(struct net_socket **socket); // also removes the ipc file of a ROUTER
+// net_close that ends all connections at once: what is queued is lost.
+void net_cut(struct net_socket **socket);
 
 // ROUTER: the bound endpoint, wildcards resolved. DEALER: the endpoint given to net_open.
 const char *net_endpoint(const struct net_socket *socket);
@@ -61,6 +71,11 @@ int net_recv(struct net_socket *socket, struct net_peer *from, struct net_frame 
 
 // DEALER: whether the connection is up. Reads the events of the socket monitor.
 bool net_connected(struct net_socket *socket);
+
+// DEALER: whether the server refuses this process for good: a sentence without the address, or
+// NULL. "does not admit this key: ...". A server that ends handshakes without a reason does so
+// after 10 s; at_last: already now.
+const char *net_refusal(struct net_socket *socket, bool at_last);
 
 // For loop.c only: ZeroMQ's edge-triggered descriptor, and whether a message can be received now.
 // net_readable re-arms the edge.

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,6 +92,34 @@ static int prepare_tcp(struct net_address *out, enum net_kind kind, const char *
     }
     freeaddrinfo(found);
     return 0;
+}
+
+static bool is_loopback(const struct sockaddr *address) {
+    const struct sockaddr_in *v4 = (const void *)address;
+    const struct sockaddr_in6 *v6 = (const void *)address;
+    return address->sa_family == AF_INET ? ntohl(v4->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET
+                                         : IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr);
+}
+
+enum net_reach net_address_reach(const char *endpoint) {
+    char host[NET_ENDPOINT_MAX], err[256];
+    const char *port;
+    if (strlen(endpoint) >= NET_ENDPOINT_MAX || strncmp(endpoint, "tcp://", 6) != 0 ||
+        split_tcp(host, sizeof(host), &port, NET_ROUTER, endpoint, err, sizeof(err)) != 0) {
+        return NET_REACH_USER;
+    }
+    char *name = host;
+    if (host[0] == '[') {
+        host[strcspn(host, "]")] = '\0';
+        name = host + 1;
+    }
+    struct addrinfo *found = NULL;
+    if (resolve(&found, name) != 0) {
+        return NET_REACH_NETWORK; // an interface, or a name that is not known yet
+    }
+    bool loopback = is_loopback(found->ai_addr);
+    freeaddrinfo(found);
+    return loopback ? NET_REACH_MACHINE : NET_REACH_NETWORK;
 }
 
 // Prepares an ipc path for binding: refuses sockets in use and files that are not sockets, removes

@@ -17,6 +17,18 @@ enum net_kind {
     NET_DEALER, // connects to one peer
 };
 
+// Who can reach an endpoint.
+enum net_reach {
+    NET_REACH_USER,    // ipc: the owner of the socket's file
+    NET_REACH_MACHINE, // the loopback interface: all users of this machine
+    NET_REACH_NETWORK, // other machines
+};
+#define NET_KEYS_HINT "make them with: spur keys make (docs/security.md)"
+
+// Of a host name, that of its address. What is not an address counts as the user's: net_open
+// refuses it.
+enum net_reach net_address_reach(const char *endpoint);
+
 // An address for zmq_bind or zmq_connect.
 struct net_address {
     char text[NET_ENDPOINT_MAX + 1024]; // a resolved host may be longer than its name

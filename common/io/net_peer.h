@@ -14,10 +14,15 @@
 struct net_peer {
     uint8_t len;
     uint8_t id[NET_PEER_ID_MAX];
+    // The key of the connection: its entry in the list of keys, from 1. 0: it may do everything, as
+    // a process of the same user, with the run's token or with the server's own key.
+    uint16_t key;
 };
 
+#define NET_PEER_NO_KEY UINT16_MAX // may do nothing
+
 static inline bool net_peer_equal(const struct net_peer *a, const struct net_peer *b) {
-    return a->len == b->len && memcmp(a->id, b->id, a->len) == 0;
+    return a->len == b->len && a->key == b->key && memcmp(a->id, b->id, a->len) == 0;
 }
 
 #endif

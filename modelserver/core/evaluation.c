@@ -178,9 +178,15 @@ void evaluation_fill_request(const struct evaluation *e, struct wire_eval_reques
 void evaluation_report(struct evaluation *e, const struct wire_eval_report *r,
                        const struct learning_curve_row *figures) {
     struct eval_request *request = &e->current;
-    if (!request->policy || r->id != request->id || r->policy_version != request->policy->version ||
-        r->episodes == 0) {
+    if (!request->policy || r->id != request->id || r->policy_version != request->policy->version) {
         counters_add(e->counters, MS_eval_reports_stale, 1);
+        return;
+    }
+    if (r->episodes != (uint32_t)e->run->config.eval.episodes) {
+        counters_add(e->counters, MS_eval_reports_wrong, 1);
+        outbox_refuse(e->outbox, &e->evaluator->route, WIRE_REFUSED_FORMAT, true,
+                      "EvalReport of %u episodes, but %d were asked for", r->episodes,
+                      e->run->config.eval.episodes);
         return;
     }
     const struct config *config = &e->run->config;

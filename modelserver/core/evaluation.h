@@ -67,6 +67,7 @@ bool evaluation_is_last(const struct evaluation *e, uint64_t now_ms, char *out, 
 
 void evaluation_fill_request(const struct evaluation *e, struct wire_eval_request *out);
 // figures: the row of the learning curve but for what the report says.
+// A report of other episodes than were asked for is refused.
 void evaluation_report(struct evaluation *e, const struct wire_eval_report *r,
                        const struct learning_curve_row *figures);
 

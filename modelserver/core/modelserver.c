@@ -391,7 +391,8 @@ void ms_on_message(struct modelserver *ms, uint64_t now_ms, const struct net_pee
 
 void ms_on_unparsable(struct modelserver *ms, uint64_t now_ms, const struct net_peer *from,
                       enum wire_refusal code, const char *text, const struct wire_msg *msg) {
-    outbox_refuse(&ms->outbox, from, code, code == WIRE_REFUSED_SCHEMA, "%s", text);
+    outbox_refuse(&ms->outbox, from, code, code == WIRE_REFUSED_SCHEMA || code == WIRE_REFUSED_KEY,
+                  "%s", text);
     struct peer *p = peers_by_route(ms->peers, from);
     if (code == WIRE_REFUSED_VALUE && msg->type == WIRE_TRANSITIONS && p &&
         p->role == WIRE_ROLE_ACTOR && msg->run_id == ms->run.id) {

@@ -8,7 +8,7 @@
 
 #include "common/base/log.h"
 
-// Refusal codes and their counters are in one order.
+// Refusal codes up to FORMAT and their counters are in one order.
 _Static_assert(MS_refused_format - MS_refused_schema == WIRE_REFUSED_FORMAT - WIRE_REFUSED_SCHEMA,
                "a counter for each refusal");
 
@@ -55,6 +55,11 @@ void outbox_reply(struct outbox *o, const struct net_peer *to, struct wire_msg *
     }
 }
 
+static enum ms_counter counter_of(enum wire_refusal code) {
+    return code == WIRE_REFUSED_KEY ? MS_refused_key
+                                    : MS_refused_schema + (code - WIRE_REFUSED_SCHEMA);
+}
+
 void outbox_refuse(struct outbox *o, const struct net_peer *to, enum wire_refusal code, bool fatal,
                    const char *fmt, ...) {
     struct wire_msg msg = {.type = WIRE_REFUSE, .refuse = {.code = code, .fatal = fatal}};
@@ -62,7 +67,7 @@ void outbox_refuse(struct outbox *o, const struct net_peer *to, enum wire_refusa
     va_start(args, fmt);
     vsnprintf(msg.refuse.text, sizeof(msg.refuse.text), fmt, args);
     va_end(args);
-    counters_add(o->counters, MS_refused_schema + (code - WIRE_REFUSED_SCHEMA), 1);
+    counters_add(o->counters, counter_of(code), 1);
     log_peer(LOG_WARN, "refused a message (%s)", msg.refuse.text);
     outbox_reply(o, to, &msg);
 }

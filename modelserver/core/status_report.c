@@ -24,7 +24,6 @@ static void actor_status(const struct modelserver *ms, const struct peer *p, uin
     *out = (struct wire_actor_status){.role = p->role,
                                       .state = p->state,
                                       .pid = p->pid,
-                                      .incarnation = p->incarnation,
                                       .index = p->index,
                                       .steps = p->steps,
                                       .episodes = p->episodes,

@@ -40,7 +40,9 @@
     X(saves_failed)                                                                                \
     X(standstills)          /* reports that nothing in the run has moved for run.stuck_after_s */  \
     X(rows_refused_bound)   /* acknowledged, not stored: beyond the bounds of section data */      \
-    X(eval_requests_resent) /* the request or its report was lost */
+    X(eval_requests_resent) /* the request or its report was lost */                               \
+    X(refused_key)          /* messages that the sender's key does not allow */                    \
+    X(eval_reports_wrong)   /* with other episodes than were asked for */
 
 enum ms_counter {
 #define X(name) MS_##name,

@@ -143,7 +143,6 @@ static void actor(struct wire_actor_status *a, unsigned i) {
     a->role = i % 2 ? WIRE_ROLE_EVALUATOR : WIRE_ROLE_ACTOR;
     a->state = WIRE_PEER_WAITING;
     a->pid = 100 + i;
-    a->incarnation = 200 + i;
     a->index = 300 + i;
     a->steps = 400 + i;
     a->episodes = 500 + i;

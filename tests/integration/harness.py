@@ -92,6 +92,7 @@ class Stage:
         self.env[name] = value
         self.env["XDG_RUNTIME_DIR"] = self.sockets
         self.logs = []
+        self.keys = None  # --keys of `spur status`, for endpoints with tcp
         atexit.register(self.clear)
 
     def path(self, *names):
@@ -203,9 +204,15 @@ def endpoints(run_dir):
     return found if "modelserver" in found and "learner" in found else None
 
 
+def token_of(run_dir):
+    """The token of a run that listens at a loopback address."""
+    return read(os.path.join(run_dir, "token")).split('"')[1]
+
+
 def status(stage, endpoint):
     """`spur status ENDPOINT --json`, or None without an answer."""
-    code, text = stage.call("spur", "status", endpoint, "--json")
+    keys = ["--keys", stage.keys] if stage.keys else []
+    code, text = stage.call("spur", "status", endpoint, *keys, "--json")
     return json.loads(text) if code == 0 else None
 
 
@@ -218,9 +225,9 @@ def counter(state, name):
 # bytes.
 
 class Dealer:
-    """A ZMTP 3.0 connection without security, as a DEALER."""
+    """A ZMTP 3.0 connection as a DEALER, without security or with the token of a run (PLAIN)."""
 
-    def __init__(self, endpoint):
+    def __init__(self, endpoint, token=None):
         if endpoint.startswith("ipc://"):
             self.socket = socket.socket(socket.AF_UNIX)
             self.socket.connect(endpoint[len("ipc://"):])
@@ -228,11 +235,24 @@ class Dealer:
             host, port = endpoint[len("tcp://"):].rsplit(":", 1)
             self.socket = socket.create_connection((host, int(port)))
         self.socket.settimeout(5)
-        self.socket.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32))
+        mechanism = b"NULL" if token is None else b"PLAIN"
+        self.socket.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00" + mechanism.ljust(20, b"\0") + bytes(32))
         self.take(64)
-        ready = b"\x05READY\x0bSocket-Type" + struct.pack(">I", 6) + b"DEALER"
-        self.socket.sendall(bytes([4, len(ready)]) + ready)
-        self.frame()
+        if token is not None:
+            self.command(b"HELLO", b"\x04spur" + bytes([len(token)]) + token.encode())
+            self.expect(b"WELCOME")
+        self.command(b"READY" if token is None else b"INITIATE",
+                     b"\x0bSocket-Type" + struct.pack(">I", 6) + b"DEALER")
+        self.expect(b"READY")
+
+    def command(self, name, body):
+        data = bytes([len(name)]) + name + body
+        self.socket.sendall(bytes([4, len(data)]) + data)
+
+    def expect(self, name):
+        answer = self.frame()
+        if answer[1:1 + len(name)] != name:
+            raise Failure(f"the daemon answers {answer}, not {name}")
 
     def take(self, n):
         data = b""

@@ -17,6 +17,7 @@ def start(stage, *args, sets=None):
     run_dir = stage.path("run-dir")
     run = stage.run(run_dir, *args, sets={**LONG, **(sets or {})})
     where = wait_for("the run's endpoints", lambda: endpoints(run_dir), 10)
+    stage.keys = where.get("keys")
     return run, where
 
 
@@ -82,9 +83,10 @@ def the_older_of_two_is_fenced(stage):
     port = free_ports()
     run, where = start(stage, "--listen", f"tcp://127.0.0.1:{port}")
     check(where["modelserver"] == f"tcp://127.0.0.1:{port}", f"it listens at {where}")
-    first = stage.start("spur-actor", "--modelserver", where["modelserver"], "--learner", where["learner"], "--id", "twin")
+    options = ["--modelserver", where["modelserver"], "--learner", where["learner"], "--keys", where["keys"], "--id", "twin"]
+    first = stage.start("spur-actor", *options)
     wait_for("the first", lambda: actor_line(stage, where, "twin"), 10)
-    second = stage.start("spur-actor", "--modelserver", where["modelserver"], "--learner", where["learner"], "--id", "twin")
+    second = stage.start("spur-actor", *options)
     check(end(first, 10) == 76, f"the older one exits with {first.returncode}:\n{read(first.output)}")
     check(second.poll() is None, "the newer one ended")
     wait_for("steps of the newer one", lambda: actor_line(stage, where, "twin")["steps"] > 0, 10)

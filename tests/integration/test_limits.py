@@ -140,9 +140,10 @@ def ipv6_only(stage):
         f.write("127.0.0.1 localhost\nfd00:77::1 trainer.test\n")
     done = in_namespace(stage, "-n", "-m", script=f"""
         ip link set lo up && ip -6 addr add fd00:77::1/128 dev lo nodad && mount --bind hosts /etc/hosts || exit 99
-        {spur} run inverted_pendulum --method mbpo {sets} --run-dir six --listen tcp://trainer.test:7905 >out 2>&1 & run=$!
+        {spur} keys make --dir keys
+        {spur} run inverted_pendulum --method mbpo {sets} --run-dir six --listen tcp://trainer.test:7905 --keys keys >out 2>&1 & run=$!
         for i in $(seq 40); do
-            {spur} status tcp://trainer.test:7905 >status 2>&1 && grep -q actor-0 status && break
+            {spur} status --keys keys tcp://trainer.test:7905 >status 2>&1 && grep -q actor-0 status && break
             sleep 0.25
         done
         head -n 1 status; tail -n 3 out
@@ -164,9 +165,10 @@ def containers(stage):
     port = free_ports()
     done = in_namespace(stage, "-m", script=f"""
         {spur} run inverted_pendulum --method mbpo {sets} --actors 0 --run-dir run --listen tcp://127.0.0.1:{port} >out 2>&1 & run=$!
+        while ! test -e run/endpoints; do sleep 0.1; done
         for i in 1 2; do
             unshare -p -f --mount-proc sh -c 'exec {actor} --modelserver tcp://127.0.0.1:{port} \
-                --learner tcp://127.0.0.1:{port + 1}' >actor$i 2>&1 &
+                --learner tcp://127.0.0.1:{port + 1} --keys run/token' >actor$i 2>&1 &
         done
         for i in $(seq 80); do
             {spur} status run >status 2>&1

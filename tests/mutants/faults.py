@@ -1814,3 +1814,40 @@ faults(
      "return r->id == id && (env_steps == version || true);",
      "evaluator"),
 )
+faults(
+    "daemon/admission.c",
+    ("ids-of-keys-not-compared",
+     "if (hello && !key_allows_id(e, msg->hello.id)) {",
+     "if (false) {",
+     "admission"),
+    ("role-of-hello-not-compared",
+     "if ((e->roles & needed) == 0) {",
+     "if (!hello && (e->roles & needed) == 0) {",
+     "admission"),
+    ("unlisted-key-admitted",
+     "if (!e || e->roles == 0) {",
+     "if (!e) {",
+     "admission"),
+)
+faults(
+    "common/io/keys.c",
+    ("secret-readable-by-others",
+     "if (stat(path, &st) == 0 && (st.st_mode & 077) != 0 && secret) {",
+     "if (false) {",
+     "keys"),
+    ("revoked-key-keeps-roles",
+     "list[i].roles = now ? now->roles : 0;",
+     "",
+     "keys"),
+    ("id-of-a-longer-name",
+     "(id[len] == '\\0' || id[len] == '/')",
+     "true",
+     "keys"),
+)
+faults(
+    "modelserver/core/evaluation.c",
+    ("episodes-of-a-report-not-counted",
+     "if (r->episodes != (uint32_t)e->run->config.eval.episodes) {",
+     "if (r->episodes == 0) {",
+     "modelserver_end"),
+)

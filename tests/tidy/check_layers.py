@@ -59,6 +59,7 @@ BELOW = {
 
     "cli/text": "",
     "cli/cli": "common/config common/task actor/env",  # the table of commands
+    "cli/keys": "common/base common/io cli/text cli/cli",
     "cli/run": "common/base common/io common/config common/task common/nn proto actor/env "
                "actor/env/env_factory actor learner/replay learner/methods learner modelserver/model "
                "modelserver/storage modelserver/core cli/text cli/cli",
@@ -86,7 +87,7 @@ PART_OF = {
 
 # header pattern -> files that may include it
 DOORWAYS = {
-    r"zmq\.h": {"common/io/net.c"},
+    r"zmq\.h": {"common/io/net.c", "common/io/net_zap.c"},
     r"uv\.h": {"common/io/loop.c"},
     r"cblas\.h|openblas.*\.h": {"common/nn/blas.c"},
     r"mujoco/mujoco\.h": {"actor/env/mujoco_library.h"},

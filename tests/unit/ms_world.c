@@ -445,14 +445,22 @@ uint64_t world_walk(struct world *w, uint64_t seq, uint64_t steps) {
 }
 
 void world_report(struct world *w, double value) {
+    world_report_of(w, value, (uint32_t)w->config.eval.episodes);
+}
+
+void world_report_of(struct world *w, double value, uint32_t episodes) {
     const struct sent *s = world_last(w, EVALUATOR, WIRE_EVAL_REQUEST);
-    CHECK(s);
-    double returns[2] = {value - 1, value + 1}, lengths[2] = {5, 5};
+    double returns[WORLD_EPISODES_MAX], lengths[WORLD_EPISODES_MAX];
+    CHECK(s && episodes <= WORLD_EPISODES_MAX);
+    for (uint32_t i = 0; i < episodes; i++) {
+        returns[i] = value + (i % 2 ? 1 : -1);
+        lengths[i] = 5;
+    }
     struct wire_msg msg = {.type = WIRE_EVAL_REPORT,
                            .eval_report = {.id = s->a,
                                            .env_steps = s->b,
                                            .policy_version = s->c,
-                                           .episodes = 2,
+                                           .episodes = episodes,
                                            .episodes_cut = 1,
                                            .returns = returns,
                                            .lengths = lengths}};

@@ -102,6 +102,8 @@ void world_meet_learner(struct world *w); // with its policy
 uint64_t world_walk(struct world *w, uint64_t seq, uint64_t steps);
 // The evaluator answers the last request: two episodes, value -+ 1.
 void world_report(struct world *w, double value);
+#define WORLD_EPISODES_MAX 16
+void world_report_of(struct world *w, double value, uint32_t episodes);
 
 // The next unread message to peer (0: any) of that type (0: any), or NULL. Skips
 // others.

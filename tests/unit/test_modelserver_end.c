@@ -140,6 +140,11 @@ static void a_run_ends_when_its_budget_is_spent(void **state) {
     }
     assert_int_equal(w.updates, 80); // G (60 - 20), no slack at the end
     assert_int_equal(world_last(&w, LEARNER, WIRE_GRANT)->a, 80);
+    // A report of fewer episodes than were asked for is refused, and the request stays.
+    world_report_of(&w, 1000, 2);
+    assert_int_equal(world_last(&w, EVALUATOR, WIRE_REFUSE)->a, WIRE_REFUSED_FORMAT);
+    assert_int_equal(world_counter(&w, "eval_reports_wrong"), 1);
+    assert_int_equal(world_status(&w)->evaluations, 0);
     world_report(&w, 1); // of the outstanding one
     assert_int_equal(ms_phase(w.ms), MS_RUNNING);
     assert_int_equal(world_last(&w, EVALUATOR, WIRE_EVAL_REQUEST)->b, 60);

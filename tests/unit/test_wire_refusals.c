@@ -244,7 +244,7 @@ static void bad_enums_are_refused(void **state) {
         assert_body_refused("hello.role", HELLO, &hello);
     }
     struct bytes refuse = {0};
-    put_number(&refuse, 1, WIRE_REFUSED_FORMAT + 1);
+    put_number(&refuse, 1, WIRE_REFUSED_KEY + 1);
     assert_body_refused("refuse.code", 13, &refuse);
     struct bytes experience = {0};
     put_number(&experience, 1, 1);
