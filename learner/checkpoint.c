@@ -22,6 +22,7 @@
 #define META_MAX 80
 #define COUNTERS 9
 #define TEXT_MAX 512
+#define WEIGHT_MAX 1e12f // no update reaches it, and products of two are finite
 
 struct paths {
     char dir[PATH_MAX];
@@ -379,8 +380,16 @@ static void *load_agent(const struct checkpoint *cp, const struct safetensors *f
             return NULL;
         }
     }
-    if (!method_finite(cp->method, agent)) {
-        snprintf(err, err_len, "it holds numbers that are not finite");
+    // The statistics of both networks' scaling have the units of the data.
+    const unsigned both = METHOD_PART_POLICY | METHOD_PART_CRITICS;
+    bool sound = method_finite(cp->method, agent);
+    for (int i = 0; i < count; i++) {
+        sound = sound && (blocks[i].parts == both ||
+                          stats_all_within(blocks[i].data, blocks[i].weights, WEIGHT_MAX));
+    }
+    if (!sound) {
+        snprintf(err, err_len, "it holds numbers that are not finite, or weights beyond %g",
+                 (double)WEIGHT_MAX);
         cp->method->destroy(agent);
         return NULL;
     }

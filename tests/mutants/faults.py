@@ -1851,3 +1851,10 @@ faults(
      "if (r->episodes == 0) {",
      "modelserver_end"),
 )
+faults(
+    "learner/checkpoint.c",
+    ("learner-with-any-weights",
+     "sound = sound && (blocks[i].parts == both ||",
+     "sound = sound && (true ||",
+     "checkpoint"),
+)

@@ -4,6 +4,8 @@
 // loaded state is checked; numbers that are not finite never reach them.
 #include "learner/checkpoint.h"
 
+#include <math.h>
+
 #include "common/base/log.h"
 #include "common/nn/safetensors.h"
 #include "tests/unit/trainer_fixture.h"
@@ -386,7 +388,8 @@ static void test_refuses_mismatching_checkpoints(void **state) {
 
 // Rewards that overflow the loss: it stops with a message and keeps the good checkpoint.
 // Rewrites the checkpoint as the builds before methods wrote it: keys without a section.
-static void age_checkpoint(const struct run *run, const char *learning_rate) {
+// first_weight: of the policy; NaN: as it is.
+static void age_checkpoint(const struct run *run, const char *learning_rate, float first_weight) {
     char path[PATH_MAX], err[1024];
     path_of(path, run, "checkpoint/learner.safetensors");
     struct safetensors *file = safetensors_open(path, err, sizeof(err));
@@ -403,10 +406,28 @@ static void age_checkpoint(const struct run *run, const char *learning_rate) {
     for (int i = 0; i < count; i++) {
         tensors[i] = *safetensors_at(file, i);
     }
+    if (!isnan(first_weight)) {
+        ((float *)(uintptr_t)safetensors_find(file, "policy")->data)[0] = first_weight;
+    }
     assert_int_equal(safetensors_write(path, tensors, count, meta, sizeof(meta) / sizeof(meta[0]),
                                        err, sizeof(err)),
                      0);
     safetensors_close(&file);
+}
+
+static void test_weights_that_no_update_reaches_are_refused(void **state) {
+    (void)state;
+    const float bad[] = {INFINITY, 1e20f, -1e13f};
+    for (int i = 0; i < 3; i++) {
+        struct run run;
+        setup(&run);
+        make_two_checkpoints(&run);
+        age_checkpoint(&run, "0.0003", 100);
+        expect_loaded(&run, 8, 20);
+        age_checkpoint(&run, "0.0003", bad[i]);
+        expect_loaded(&run, 4, 0);
+        fixture_remove(run.dir);
+    }
 }
 
 static void test_loads_checkpoints_of_earlier_builds(void **state) {
@@ -414,7 +435,7 @@ static void test_loads_checkpoints_of_earlier_builds(void **state) {
     struct run run;
     setup(&run);
     make_two_checkpoints(&run);
-    age_checkpoint(&run, "0.001");
+    age_checkpoint(&run, "0.001", (float)NAN);
     char lines[4096] = "";
     FILE *log = tmpfile();
     log_init("test", LOG_WARN, fileno(log));
@@ -581,6 +602,7 @@ int main(void) {
         cmocka_unit_test(test_refuses_mismatching_checkpoints),
         cmocka_unit_test(test_loads_checkpoints_of_earlier_builds),
         cmocka_unit_test(test_starts_from_another_run),
+        cmocka_unit_test(test_weights_that_no_update_reaches_are_refused),
         cmocka_unit_test(test_stops_at_not_finite),
         cmocka_unit_test(test_survives_a_full_disk),
     };
