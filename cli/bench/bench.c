@@ -29,7 +29,7 @@
 #define JSON_SCHEMA 1
 
 static const char help[] =
-    "usage: spur bench [--envs | --compute | --grow] [--json] [--seconds S] [--dir DIR]\n"
+    "usage: spur bench [--envs | --compute | --grow | --links] [--json] [--seconds S] [--dir DIR]\n"
     "\n"
     "Measures the components of a run at Hopper's dimensions: SAC updates, ensemble steps,\n"
     "rollout rows, transitions stored and acknowledged by a spur-modelserver process, and\n"
@@ -40,12 +40,22 @@ static const char help[] =
     "  --compute     updates, ensemble steps and rollout rows only\n"
     "  --grow        these for several batch sizes, widths, ensembles, rollout lengths and\n"
     "                buffer sizes: how the cost scales\n"
+    "  --links       transitions stored and acknowledged over ipc, and over tcp with a token and\n"
+    "                with keys\n"
     "  --json        print JSON; see docs/bench.md\n"
     "  --seconds S   total time, approximately (default 30)\n"
     "  --dir DIR     parent of the store's temporary directory (default: the current one),\n"
     "                which determines the disk that is measured\n";
 
-enum { OPTION_JSON = 1, OPTION_ENVS, OPTION_COMPUTE, OPTION_GROW, OPTION_SECONDS, OPTION_DIR };
+enum {
+    OPTION_JSON = 1,
+    OPTION_ENVS,
+    OPTION_COMPUTE,
+    OPTION_GROW,
+    OPTION_LINKS,
+    OPTION_SECONDS,
+    OPTION_DIR
+};
 
 static const struct option options[] = {
     {"help", no_argument, NULL, 'h'},
@@ -53,6 +63,7 @@ static const struct option options[] = {
     {"envs", no_argument, NULL, OPTION_ENVS},
     {"compute", no_argument, NULL, OPTION_COMPUTE},
     {"grow", no_argument, NULL, OPTION_GROW},
+    {"links", no_argument, NULL, OPTION_LINKS},
     {"seconds", required_argument, NULL, OPTION_SECONDS},
     {"dir", required_argument, NULL, OPTION_DIR},
     {0},
@@ -270,8 +281,11 @@ static void print_json(const struct bench *b) {
 
 // Adds and measures the cases selected by `only`, an option or 0.
 static void measure_all(struct bench *b, int only, double seconds, const char *where) {
-    int peak = only == OPTION_ENVS ? BENCH_NO_LIMIT : bench_add_peak(b);
-    if (only == OPTION_GROW) {
+    bool computes = only != OPTION_ENVS && only != OPTION_LINKS;
+    int peak = computes ? bench_add_peak(b) : BENCH_NO_LIMIT;
+    if (only == OPTION_LINKS) {
+        bench_add_links(b, where);
+    } else if (only == OPTION_GROW) {
         bench_add_growth(b, peak);
     } else if (only != OPTION_ENVS) {
         bench_add_compute(b, peak, where);
@@ -310,8 +324,9 @@ int cmd_bench(int argc, char **argv) {
         case OPTION_ENVS:
         case OPTION_COMPUTE:
         case OPTION_GROW:
+        case OPTION_LINKS:
             if (only != 0 && only != option) {
-                return cli_usage_error(argv, "takes one of --envs, --compute and --grow");
+                return cli_usage_error(argv, "takes one of --envs, --compute, --grow and --links");
             }
             only = option;
             break;

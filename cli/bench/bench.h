@@ -76,6 +76,8 @@ bool bench_has_env(const struct task *task);
 void bench_add_env(struct bench *b, const struct task *task);
 // where: parent of the store's temporary directory.
 void bench_add_store(struct bench *b, const char *where);
+// The same rates over ipc, over tcp with a token and over tcp with CURVE.
+void bench_add_links(struct bench *b, const char *where);
 
 // Calls step(state), which does n units of work, until `seconds` have passed. Returns units per
 // second of wall-clock time, or of the thread's CPU time.

@@ -7,17 +7,22 @@
 // cannot store more rows per sync than that.
 #include "cli/bench/bench.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "cli/run/spawn.h"
 #include "common/base/check.h"
 #include "common/base/clock.h"
+#include "common/base/file.h"
 #include "common/base/rng.h"
+#include "common/io/keys.h"
 #include "common/io/loop.h"
 #include "common/io/net.h"
 #include "proto/hello.h"
@@ -34,8 +39,13 @@
 #define UNACKED_MAX 512        // unacknowledged messages
 #define UNACKED_ROWS_MAX 16384 // unacknowledged rows: the default of actors
 
-// The actor and its server, shared by all cases of this file.
+// How the actor reaches the server.
+enum link { LINK_IPC, LINK_TOKEN, LINK_CURVE, LINK_COUNT };
+
+// The actor and its server, shared by the cases of one link.
 struct store_bench {
+    enum link link;
+    struct keys keys;
     int users; // cases not closed yet
     struct rundir dir;
     struct endpoints endpoints;
@@ -241,10 +251,49 @@ static int write_config(struct store_bench *s) {
     return 0;
 }
 
+// A free port of the loopback interface; another process may take it before it is bound.
+static unsigned free_port(void) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(address);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool bound = fd >= 0 && bind(fd, (struct sockaddr *)&address, len) == 0 &&
+                 getsockname(fd, (struct sockaddr *)&address, &len) == 0;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return bound ? ntohs(address.sin_port) : 0;
+}
+
+// Address and keys of the link, in the temporary directory.
+static int make_link(struct store_bench *s) {
+    struct endpoints *e = &s->endpoints;
+    char public_key[KEY_LEN], secret_key[KEY_LEN], path[PATH_MAX];
+    if (s->link == LINK_IPC) {
+        snprintf(e->modelserver, sizeof(e->modelserver), "ipc://%.200s/socket", s->dir.path);
+        return 0;
+    }
+    snprintf(e->modelserver, sizeof(e->modelserver), "tcp://127.0.0.1:%u", free_port());
+    if (s->link == LINK_TOKEN) {
+        bool written =
+            rundir_join(e->keys, s->dir.path, KEYS_TOKEN_FILE) && keys_write_token(e->keys) == 0;
+        return written ? keys_load(&s->keys, e->keys, s->trouble, sizeof(s->trouble)) : -1;
+    }
+    net_make_keys(public_key, secret_key);
+    bool written = rundir_join(e->keys, s->dir.path, "keys") && file_make_dir(e->keys) == 0 &&
+                   rundir_join(path, e->keys, KEYS_SERVER_FILE) &&
+                   keys_write_pair(path, "server", public_key, secret_key, NULL) == 0 &&
+                   rundir_join(path, e->keys, KEYS_LIST_FILE) &&
+                   file_write_atomic(path, "", 0) == 0;
+    return written ? keys_load(&s->keys, e->keys, s->trouble, sizeof(s->trouble)) : -1;
+}
+
 static int start_server(struct store_bench *s) {
     char path[PATH_MAX], err[256];
-    snprintf(s->endpoints.modelserver, sizeof(s->endpoints.modelserver), "ipc://%.200s/socket",
-             s->dir.path);
+    if (make_link(s) < 0) {
+        snprintf(s->trouble, sizeof(s->trouble), "keys cannot be written");
+        return -1;
+    }
+    net_secure(s->net, &s->keys);
     memcpy(s->endpoints.modelserver_bind, s->endpoints.modelserver,
            sizeof(s->endpoints.modelserver));
     if (!child_init(&s->child, CHILD_MODELSERVER, 0, &s->dir, &s->endpoints)) {
@@ -297,6 +346,7 @@ static void store_close_one(void *state) {
     loop_destroy(&s->loop);
     net_close(&s->socket);
     net_destroy(&s->net);
+    keys_free(&s->keys);
     wire_destroy(&s->wire);
     if (s->dir.path[0]) {
         bench_remove_folder(s->dir.path);
@@ -394,8 +444,9 @@ static void add_pair(struct bench *b, struct store_bench *s, uint32_t rows, meas
     }
 }
 
-void bench_add_store(struct bench *b, const char *where) {
+static struct store_bench *create(enum link link, const char *where) {
     struct store_bench *s = xcalloc(1, sizeof(*s));
+    s->link = link;
     s->net = net_create();
     s->loop = loop_create();
     s->wire = wire_create();
@@ -412,6 +463,37 @@ void bench_add_store(struct bench *b, const char *where) {
         }
         s->started = start_server(s) == 0;
     }
+    return s;
+}
+
+void bench_add_store(struct bench *b, const char *where) {
+    struct store_bench *s = create(LINK_IPC, where);
     add_pair(b, s, 1, disk_small, transitions_small);
     add_pair(b, s, ROWS_LARGE, disk_large, transitions_large);
+}
+
+void bench_add_links(struct bench *b, const char *where) {
+    static const char *const names[] = {"ipc", "token", "curve"};
+    static const char *const whats[] = {"ipc", "tcp with a token", "tcp with CURVE"};
+    static measure_fn *const runs[] = {transitions_small, transitions_large};
+    int limits[2] = {BENCH_NO_LIMIT, BENCH_NO_LIMIT};
+    for (int link = 0; link < LINK_COUNT; link++) {
+        struct store_bench *s = create((enum link)link, where);
+        for (int i = 0; i < 2; i++) {
+            int rows = i == 0 ? 1 : ROWS_LARGE;
+            char name[64];
+            snprintf(name, sizeof(name), "transitions_%d_%s", rows, names[link]);
+            struct bench_case *c = bench_add(b, name, "rows/s");
+            snprintf(c->what, sizeof(c->what), "transitions acknowledged over %s, %d a message",
+                     whats[link], rows);
+            snprintf(c->note, sizeof(c->note), "%s", s->started ? "limit: over ipc" : s->trouble);
+            limits[i] = link == 0 ? bench_index(b, c) : limits[i];
+            c->limit = limits[i];
+            c->cost = 1;
+            c->state = s;
+            c->close = store_close_one;
+            c->run = s->started ? runs[i] : NULL;
+            s->users++;
+        }
+    }
 }

@@ -69,7 +69,8 @@ def wait_for(what, fn, seconds):
 def python_with(*modules):
     """An interpreter that has all modules, for environments in Python; None if there is none."""
     venv = os.environ.get("VIRTUAL_ENV")
-    for python in (os.environ.get("SPUR_TEST_PYTHON"), venv and os.path.join(venv, "bin", "python3"), shutil.which("python3")):
+    for python in (os.environ.get("SPUR_TEST_PYTHON"), venv and os.path.join(venv, "bin", "python3"), shutil.which("python3"),
+                   "/usr/bin/python3"):
         if python and subprocess.run([python, "-c", "import " + ", ".join(modules)], capture_output=True,
                                      check=False).returncode == 0:
             return python

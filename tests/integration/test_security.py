@@ -3,13 +3,14 @@
 """Shows who may join a run. Across machines: keys that were made and copied as docs/security.md says let an actor
 train, over CURVE; every other kind of attempt is refused, each in plain words and with an exit code. At a loopback
 address: only who has the token. Nothing is asked over ipc, whose folder is its user's."""
+import json
 import os
 import shutil
 import signal
-import socket
+import subprocess
 import sys
 
-from harness import (SOURCE, Dealer, Failure, check, counter, end, endpoints, free_ports, lines_of, main, read, status,
+from harness import (BIN, SHORT, SOURCE, Dealer, Failure, check, counter, end, endpoints, free_ports, main, python_with, read, status,
                      token_of, wait_for)
 
 sys.path.insert(0, os.path.join(SOURCE, "tests", "conformance"))
@@ -17,6 +18,7 @@ from client import Actor, Evaluator  # noqa: E402
 
 LONG = {"run.steps": 1000000, "run.explore_steps": 300, "eval.every_steps": 1000000, "run.actors": 1}
 DENIED, PROTOCOL = 77, 76
+KEY = 10  # code of Refuse
 
 
 def keys(stage, *args):
@@ -206,5 +208,68 @@ def a_loopback_address_needs_the_token(stage):
     check(not os.path.exists(token), "the token stays after the run")
 
 
+def a_client_in_python_has_its_role_alone(stage):
+    """With pyzmq, over CURVE: it joins, and whatever another role sends is refused."""
+    python = python_with("zmq")
+    if not python:
+        print("skipped: a_client_in_python_has_its_role_alone: no pyzmq")
+        return
+    keys(stage, "add", "robot")
+    robot = copied(stage, "robot")
+    run, where = start(stage)
+    done = subprocess.run([python, os.path.join(SOURCE, "tests", "conformance", "keyed.py"), robot, where["modelserver"], "actor-0"],
+                          env=stage.env, text=True, capture_output=True, timeout=60, check=False)
+    said = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    refused_all = {name: str(KEY) for name in ("Policy", "Progress", "EvalReport", "StatusRequest", "Hello-other", "Hello-learner",
+                                               "Hello-evaluator")}
+    check(said == {"Hello": "12", **refused_all}, f"{done.stdout}{done.stderr}")
+    check(counter(status(stage, where["modelserver"]), "refused_key") == len(refused_all), "not counted")
+    stop(stage, run)
+
+
+def two_machines(stage):
+    """Two network namespaces with a cable between them, and one file that is copied."""
+    if subprocess.run(["unshare", "-n", "true"], check=False, capture_output=True).returncode != 0 or not shutil.which("ip"):
+        print("skipped: two_machines: no network namespaces")
+        return
+    spur, spur_actor = os.path.join(BIN, "spur"), os.path.join(BIN, "spur-actor")
+    sets = " ".join(f"--set {key}={str(value).replace(' ', '')}" for key, value in {**SHORT, **LONG}.items())
+    script = f"""
+        unshare -n sleep 120 & there=$!
+        ip link set lo up
+        for i in $(seq 50); do
+            ip link add near type veth peer name far netns $there 2>errors && break
+            sleep 0.1
+        done
+        ip addr add 10.77.0.1/24 dev near && ip link set near up || exit 99
+        on_robot() {{ nsenter -t $there -n "$@"; }}
+        on_robot ip link set lo up
+        on_robot ip addr add 10.77.0.2/24 dev far && on_robot ip link set far up || exit 99
+        {spur} keys make --dir keys && {spur} keys add robot --dir keys && mkdir robot && mv keys/robot.key robot
+        {spur} run inverted_pendulum --method mbpo {sets} --actors 0 --run-dir run --listen tcp://10.77.0.1:7000 --keys keys >out 2>&1 & run=$!
+        while ! test -e run/endpoints; do sleep 0.1; done
+        on_robot {spur_actor} --modelserver tcp://10.77.0.1:7000 >without 2>&1
+        echo "without a key: $?"
+        on_robot {spur_actor} --keys robot/robot.key --modelserver tcp://10.77.0.1:7000 >with 2>&1 & actor=$!
+        for i in $(seq 160); do
+            {spur} status run --json >status 2>&1
+            python3 -c 'import json; s = json.load(open("status")); exit(s["learner"]["updates"] < 100)' 2>errors && break
+            sleep 0.25
+        done
+        kill -INT $run; wait $run; wait $actor
+        echo "with its key: $?"
+        kill $there"""
+    done = subprocess.run(["unshare", "-n", "sh", "-c", script], cwd=stage.folder, env=stage.env, text=True, timeout=100,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    if done.returncode == 99:
+        print("skipped: two_machines: no cable between namespaces")
+        return
+    check("without a key: 77" in done.stdout and "with its key: 0" in done.stdout, f"{done.stdout}\n{read(stage.path('with'))}")
+    state = json.loads(read(stage.path("status")))
+    robot = next(a for a in state["actors"] if a["id"].startswith("robot/"))
+    check(robot["steps"] > 300 and state["learner"]["updates"] >= 100, f"{state}")
+    print(f"the robot made {robot['steps']} steps, the learner {state['learner']['updates']} updates")
+
+
 if __name__ == "__main__":
-    main(a_run_across_machines_trains, everybody_else_is_refused, a_loopback_address_needs_the_token)
+    main(a_run_across_machines_trains, two_machines, a_client_in_python_has_its_role_alone, everybody_else_is_refused, a_loopback_address_needs_the_token)
