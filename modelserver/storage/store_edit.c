@@ -51,7 +51,10 @@ static int read_values(struct store_edit *e, MDB_txn *txn, MDB_dbi dbi, bool mar
     MDB_cursor *cursor;
     MDB_val key, value;
     int rc = mdb_cursor_open(txn, dbi, &cursor);
-    while (rc == 0 && (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+    if (rc) {
+        return rc;
+    }
+    while ((rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
         size_t place = SIZE_MAX;
         memcpy(&place, key.mv_data, key.mv_size == sizeof(place) ? sizeof(place) : 0);
         if (place >= e->rows || value.mv_size != e->row_bytes ||
@@ -102,11 +105,13 @@ static int open_file(struct store_edit *e, const char *dir) {
     }
     rc = rc ? rc : mdb_txn_begin(f->env, NULL, 0, &txn);
     rc = rc ? rc : read_all(e, txn);
-    if (rc) {
-        mdb_txn_abort(txn);
-        return rc;
+    if (rc == 0) {
+        return mdb_txn_commit(txn);
     }
-    return mdb_txn_commit(txn);
+    if (txn) {
+        mdb_txn_abort(txn);
+    }
+    return rc;
 }
 
 int store_edit_open(struct store_edit *e, const char *dir, char *err, size_t err_len) {
