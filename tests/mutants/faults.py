@@ -1858,3 +1858,25 @@ faults(
      "sound = sound && (true ||",
      "checkpoint"),
 )
+faults(
+    "common/io/net_zap.c",
+    ("any-token-admitted",
+     "equal(r->parts[PASSWORD], z->token, KEY_TOKEN_LEN - 1);",
+     "true;",
+     "net_keys"),
+    ("revoked-key-admitted",
+     "strcmp(z->list[i].public_key, key) == 0 && z->list[i].roles != 0",
+     "strcmp(z->list[i].public_key, key) == 0",
+     "net_keys"),
+    ("key-of-another-entry",
+     "return i + 1;",
+     "return 1;",
+     "net_keys"),
+)
+faults(
+    "common/io/net_peer.h",
+    ("routes-of-all-keys-equal",
+     "a->len == b->len && a->key == b->key &&",
+     "a->len == b->len &&",
+     "net_keys"),
+)
