@@ -49,6 +49,7 @@ struct config_source {
     const char *name;               // NULL: nothing given
     const char *env;                // --env, task.env for short; NULL: not given
     const char *method;             // --method; NULL: not given
+    const char *recipe;             // --recipe; NULL: not given
     const char *from;               // --from; NULL: not given
     const char *sets[CLI_SETS_MAX]; // "section.key=value", borrowed
     int set_count;

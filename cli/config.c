@@ -9,7 +9,8 @@
 #include "common/base/host.h"
 
 static const char help[] =
-    "usage: spur config TASK|FILE [--env ENV] [--method NAME] [--set section.key=value]...\n"
+    "usage: spur config TASK|FILE [--env ENV] [--method NAME] [--recipe NAME|FILE]\n"
+    "                   [--set section.key=value]...\n"
     "       spur config --doc\n"
     "\n"
     "Prints the configuration for `spur run` as YAML, with meaning, unit and range of each key,\n"
@@ -19,13 +20,18 @@ static const char help[] =
     "  FILE                    a file ending in .yaml, or a path\n"
     "  --env ENV               task.env: an environment of your own; makes TASK optional\n"
     "  --method NAME           mbpo, dhmbpo or sac\n"
+    "  --recipe NAME|FILE      values on top of the task's: dhmbpo-paper, or a file\n"
     "  --set section.key=value override a key; repeatable\n"
     "  --doc                   print docs/configuration.md\n";
 
 static const struct option options[] = {
-    {"env", required_argument, NULL, 'v'}, {"method", required_argument, NULL, 'm'},
-    {"set", required_argument, NULL, 's'}, {"doc", no_argument, NULL, 'd'},
-    {"help", no_argument, NULL, 'h'},      {0},
+    {"env", required_argument, NULL, 'v'},
+    {"method", required_argument, NULL, 'm'},
+    {"recipe", required_argument, NULL, 'c'},
+    {"set", required_argument, NULL, 's'},
+    {"doc", no_argument, NULL, 'd'},
+    {"help", no_argument, NULL, 'h'},
+    {0},
 };
 
 int cmd_config(int argc, char **argv) {
@@ -43,6 +49,9 @@ int cmd_config(int argc, char **argv) {
             break;
         case 'm':
             source.method = optarg;
+            break;
+        case 'c':
+            source.recipe = optarg;
             break;
         case 'd':
             doc = true;

@@ -320,8 +320,38 @@ static int use_from(struct config *c, const char *dir) {
     return 0;
 }
 
+static const struct embed_file *file_named(const char *name) {
+    for (int i = 0; i < cli_configs_count; i++) {
+        if (strcmp(cli_configs[i].name, name) == 0) {
+            return &cli_configs[i];
+        }
+    }
+    return NULL;
+}
+
+// Values on top of those of the task: of a file, or of one of configs/.
+static int use_recipe(struct config *c, const char *name) {
+    char err[1024], file_name[CONFIG_STRING_MAX];
+    if (cli_is_file(name)) {
+        return config_load(c, name, err, sizeof(err)) < 0
+                   ? cli_fail(EXIT_CODE_CONFIG, NULL, "--recipe %s", err)
+                   : 0;
+    }
+    snprintf(file_name, sizeof(file_name), "%.60s.yaml", name);
+    const struct embed_file *file = file_named(file_name);
+    if (!file) {
+        return cli_fail(EXIT_CODE_CONFIG, "dhmbpo-paper is one; a file's name ends in .yaml",
+                        "there is no recipe \"%.60s\" in this program", name);
+    }
+    if (config_parse(c, (const char *)file->data, file->len, file->name, err, sizeof(err)) < 0) {
+        return cli_fail(EXIT_CODE_CONFIG, NULL, "%s", err);
+    }
+    return 0;
+}
+
 int cli_override(struct config *c, const struct config_source *source) {
-    int rc = source->env ? use_env(c, source->env) : 0;
+    int rc = source->recipe ? use_recipe(c, source->recipe) : 0;
+    rc = rc == 0 && source->env ? use_env(c, source->env) : rc;
     rc = rc == 0 && source->from ? use_from(c, source->from) : rc;
     rc = rc != 0 ? rc : apply_sets(c, source);
     rc = rc != 0 ? rc : fill_in_env(c);
@@ -332,15 +362,6 @@ int cli_override(struct config *c, const struct config_source *source) {
 }
 
 // ---- configurations ----
-
-static const struct embed_file *file_named(const char *name) {
-    for (int i = 0; i < cli_configs_count; i++) {
-        if (strcmp(cli_configs[i].name, name) == 0) {
-            return &cli_configs[i];
-        }
-    }
-    return NULL;
-}
 
 // The file of a task: TASK.METHOD.yaml if there is one, else TASK.yaml. Gymnasium's v5 tasks use
 // the configuration of v4.

@@ -21,7 +21,7 @@
 
 static const char help[] =
     "usage: spur run TASK|FILE [--env ENV] [--seed N] [--run-dir DIR] [--actors N]\n"
-    "                [--envs-per-actor N] [--method NAME]\n"
+    "                [--envs-per-actor N] [--method NAME] [--recipe NAME|FILE]\n"
     "                [--set section.key=value]... [--listen tcp://HOST:PORT [--keys DIR]]\n"
     "                [--require-solved]\n"
     "       spur run --run-dir DIR\n"
@@ -39,6 +39,7 @@ static const char help[] =
     "                          settings except eval.target, and may be left out\n"
     "  --method NAME           mbpo, dhmbpo, or sac, which learns from real steps only; a task\n"
     "                          names a method that learns it (docs/methods.md)\n"
+    "  --recipe NAME|FILE      values on top of the task's: dhmbpo-paper, or a configuration\n"
     "  --seed N                run.seed; the same seed in lockstep gives the same bits\n"
     "  --run-dir DIR           default: runs/TASK-seedN, or runs/TASK-METHOD-seedN\n"
     "  --from RUN_DIR          starts from the policy, critics, model and stored steps of another\n"
@@ -69,13 +70,21 @@ static const char help[] =
     "  1             any other failure\n";
 
 static const struct option options[] = {
-    {"env", required_argument, NULL, 'v'},      {"method", required_argument, NULL, 'm'},
-    {"seed", required_argument, NULL, 'e'},     {"run-dir", required_argument, NULL, 'd'},
-    {"actors", required_argument, NULL, 'a'},   {"envs-per-actor", required_argument, NULL, 'p'},
-    {"set", required_argument, NULL, 's'},      {"listen", required_argument, NULL, 'l'},
-    {"keys", required_argument, NULL, 'k'},     {"help", no_argument, NULL, 'h'},
-    {"require-solved", no_argument, NULL, 'r'}, {"from", required_argument, NULL, 'f'},
-    {"without", required_argument, NULL, 'w'},  {0},
+    {"env", required_argument, NULL, 'v'},
+    {"method", required_argument, NULL, 'm'},
+    {"seed", required_argument, NULL, 'e'},
+    {"run-dir", required_argument, NULL, 'd'},
+    {"actors", required_argument, NULL, 'a'},
+    {"envs-per-actor", required_argument, NULL, 'p'},
+    {"set", required_argument, NULL, 's'},
+    {"listen", required_argument, NULL, 'l'},
+    {"keys", required_argument, NULL, 'k'},
+    {"help", no_argument, NULL, 'h'},
+    {"require-solved", no_argument, NULL, 'r'},
+    {"from", required_argument, NULL, 'f'},
+    {"without", required_argument, NULL, 'w'},
+    {"recipe", required_argument, NULL, 'c'},
+    {0},
 };
 
 enum { SIGNAL_EXIT_BASE = 128 }; // as shells report the end by a signal
@@ -132,6 +141,9 @@ static int parse(struct request *r, int argc, char **argv) {
             break;
         case 'm':
             r->source.method = optarg;
+            break;
+        case 'c':
+            r->source.recipe = optarg;
             break;
         case 'p':
             ok = set_number(r, argv, r->envs, "--envs-per-actor", "run.envs_per_actor",

@@ -66,6 +66,22 @@ double stats_median(double *x, int n) {
     return n % 2 ? x[n / 2] : 0.5 * (x[n / 2 - 1] + x[n / 2]);
 }
 
+double stats_paired_p(const float *x, const float *y, size_t n) {
+    double mean = 0, squares = 0;
+    for (size_t i = 0; i < n; i++) {
+        mean += ((double)x[i] - (double)y[i]) / (double)n;
+    }
+    for (size_t i = 0; i < n; i++) {
+        double off = (double)x[i] - (double)y[i] - mean;
+        squares += off * off;
+    }
+    if (squares == 0) {
+        return mean < 0 ? 0 : mean > 0 ? 1 : 0.5;
+    }
+    double error = sqrt(squares / ((double)n - 1) / (double)n);
+    return 0.5 * erfc(-mean / error / sqrt(2));
+}
+
 float stats_quantile(float *x, size_t n, double q) {
     size_t low = 0, high = n - 1, rank = (size_t)(q * (double)(n - 1) + 0.5);
     while (low < high) { // Hoare's selection: what is left contains the rank

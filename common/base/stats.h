@@ -24,6 +24,11 @@ double stats_mean(const double *x, int n);
 double stats_std(const double *x, int n);
 double stats_median(double *x, int n); // reorders x
 
+// The paired test of n numbers against n others: the probability that a mean difference as low as
+// that of x - y, or lower, comes about by chance (normal approximation). x is lower where it is
+// small. NaN if a number is; without spread 0, 0.5 or 1 by the sign.
+double stats_paired_p(const float *x, const float *y, size_t n);
+
 // The q-quantile (0 to 1, nearest rank) of n > 0 numbers; reorders x.
 float stats_quantile(float *x, size_t n, double q);
 

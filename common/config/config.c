@@ -28,8 +28,10 @@
 #define C_TYPE_LIST struct config_list
 #define C_TYPE_NAME                                                                                \
     enum method_id : 1, enum pacing_mode : 1, enum pacing_training : 1, enum task_termination : 1, \
-        enum model_targets : 1, enum model_stop : 1, enum explore_noise : 1,                       \
-        enum sac_activation : 1, enum compute_kernels
+        enum model_targets : 1, enum model_stop : 1, enum model_noise : 1,                         \
+        enum model_bootstrap : 1, enum model_init : 1, enum model_decay : 1,                       \
+        enum dhmbpo_policy_init : 1, enum explore_noise : 1, enum sac_activation : 1,              \
+        enum compute_kernels
 #define ASSERT_TYPE(section, key, kind, ...)                                                       \
     _Static_assert(_Generic(((struct config *)0)->section.key, C_TYPE_##kind : 1, default : 0),    \
                    #section "." #key " is not a " #kind);
@@ -53,6 +55,11 @@ _Static_assert(sizeof(enum pacing_mode) == sizeof(int), "names are stored as int
 _Static_assert(sizeof(enum pacing_training) == sizeof(int), "names are stored as int");
 _Static_assert(sizeof(enum model_targets) == sizeof(int), "names are stored as int");
 _Static_assert(sizeof(enum model_stop) == sizeof(int), "names are stored as int");
+_Static_assert(sizeof(enum model_noise) == sizeof(int), "names are stored as int");
+_Static_assert(sizeof(enum model_bootstrap) == sizeof(int), "names are stored as int");
+_Static_assert(sizeof(enum model_init) == sizeof(int), "names are stored as int");
+_Static_assert(sizeof(enum model_decay) == sizeof(int), "names are stored as int");
+_Static_assert(sizeof(enum dhmbpo_policy_init) == sizeof(int), "names are stored as int");
 _Static_assert(sizeof(enum task_termination) == sizeof(int), "names are stored as int");
 _Static_assert(sizeof(enum sac_activation) == sizeof(int), "names are stored as int");
 _Static_assert(sizeof(enum explore_noise) == sizeof(int), "names are stored as int");

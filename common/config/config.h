@@ -42,6 +42,27 @@ enum model_targets {
 enum model_stop {
     MODEL_STOP_PAPER,  // patience alone
     MODEL_STOP_BUDGET, // patience, or a number of gradient steps
+    MODEL_STOP_PAIRED_TEST,
+};
+enum model_noise {
+    MODEL_NOISE_HEADS, // outputs of the networks
+    MODEL_NOISE_FREE,  // one parameter for each member and target
+};
+enum model_bootstrap {
+    MODEL_BOOTSTRAP_RESAMPLE,
+    MODEL_BOOTSTRAP_EXPONENTIAL, // weights of the rows
+};
+enum model_init {
+    MODEL_INIT_TRUNCATED,
+    MODEL_INIT_KAIMING,
+};
+enum model_decay {
+    MODEL_DECAY_L2,
+    MODEL_DECAY_DECOUPLED, // AdamW
+};
+enum dhmbpo_policy_init {
+    DHMBPO_POLICY_INIT_GLOROT,
+    DHMBPO_POLICY_INIT_ORTHOGONAL,
 };
 
 enum task_termination {
@@ -121,15 +142,23 @@ struct config {
         struct config_list hidden;       // widths of the hidden layers, instead; or none
         bool layer_norm;                 // of the members
         struct config_list dropout;      // rates of the hidden layers, from the first; or none
+        struct config_list layer_norm_epsilon;
+        enum model_noise noise;
+        enum model_bootstrap bootstrap;
+        enum model_init init;
         double learning_rate;            // Adam
         struct config_list weight_decay; // one per layer, hidden_layers + 1 values
-        int batch_size;                  // of a member
-        uint64_t train_every_steps;      // F
-        double holdout_ratio;            // fraction of all rows, 0.2
-        uint64_t holdout_rows_max;       // 5000
-        double improvement;              // relative decrease of the holdout MSE that counts, 0.01
-        int patience_epochs;             // a training ends after more epochs without improvement
-        int epochs_max;                  // 0: no limit
+        enum model_decay decay;
+        bool reset_optimizer;       // in each training
+        uint64_t rows_max;          // of a training; 0: all
+        int batch_size;             // of a member
+        uint64_t train_every_steps; // F
+        double holdout_ratio;       // fraction of all rows, 0.2
+        uint64_t holdout_rows_max;  // 5000
+        double improvement;         // relative decrease of the holdout MSE that counts, 0.01
+        int patience_epochs;        // a training ends after more epochs without improvement
+        int epoch_batches;          // at most; 0: all rows
+        int epochs_max;             // 0: no limit
         enum model_targets targets;
         enum model_stop stop;
         uint64_t steps_max; // MODEL_STOP_BUDGET: gradient steps of a member in one training
@@ -166,8 +195,10 @@ struct config {
         int retain;                  // distribution rollouts that D_states keeps
         uint64_t warm_start_updates; // after the first training of the ensemble
         int critic_updates;          // of the critics alone, after each training
-        bool reset_optimizers;       // after each training
-        double policy_tau;           // rate of the averaged policy, which is published
+        double critic_dropout;
+        enum dhmbpo_policy_init policy_init;
+        bool reset_optimizers; // after each training
+        double policy_tau;     // rate of the averaged policy, which is published
     } dhmbpo;
     struct {
         uint64_t every_steps;

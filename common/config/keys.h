@@ -112,9 +112,29 @@
     X(model, dropout, LIST, "[]", 0, 0.9, "",                                                      \
       "share of the outputs of each hidden layer, from the first, that a gradient step sets to 0;" \
       " layers that are not listed: 0")                                                            \
+    X(model, layer_norm_epsilon, LIST, "[]", 1e-8, 10, "",                                         \
+      "model.layer_norm: what is added to the variance of the outputs of each hidden layer, from " \
+      "the first; layers that are not listed: 1e-5")                                               \
+    X(model, noise, NAME, "heads", 0, 0, "heads|free",                                             \
+      "variance of a member's prediction: an output of its network for each target (heads), as "   \
+      "in PETS and MBPO, or one trained number for each target (free)")                            \
+    X(model, bootstrap, NAME, "resample", 0, 0, "resample|exponential",                            \
+      "how members differ in their rows: each draws them with replacement (resample), or all see " \
+      "the same batches, in which each row has a weight of its own for each member, from the "     \
+      "exponential distribution (exponential)")                                                    \
+    X(model, init, NAME, "truncated", 0, 0, "truncated|kaiming",                                   \
+      "first weights of members: truncated normal, as in PETS and MBPO, or normal with sd "        \
+      "sqrt(2 / inputs) and random biases (kaiming)")                                              \
     X(model, learning_rate, F64, "0.001", 1e-8, 1, "", "learning rate of Adam for the ensemble")   \
     X(model, weight_decay, LIST, "[2.5e-5, 5e-5, 7.5e-5, 7.5e-5, 1e-4]", 0, 1, "",                 \
       "L2 coefficient of the weights of each layer, hidden_layers + 1 values")                     \
+    X(model, decay, NAME, "l2", 0, 0, "l2|decoupled",                                              \
+      "weight_decay is a term of the loss (l2), or shrinks weights and biases by "                 \
+      "learning_rate * weight_decay in each step, as AdamW does (decoupled)")                      \
+    X(model, reset_optimizer, BOOL, "false", 0, 0, "",                                             \
+      "Adam of the ensemble starts anew in each training")                                         \
+    X(model, rows_max, U64, "0", 0, 1e9, "rows",                                                   \
+      "real rows of a training, drawn at random, held-out ones included; 0: all")                  \
     X(model, batch_size, INT, "256", 1, 65536, "rows",                                             \
       "batch size of a member in one gradient step")                                               \
     X(model, train_every_steps, U64, "250", 1, 1e6, "steps",                                       \
@@ -127,13 +147,17 @@
     X(model, patience_epochs, INT, "5", 0, 1000, "epochs",                                         \
       "a training ends after more than this number of epochs without an improvement of any "       \
       "member")                                                                                    \
+    X(model, epoch_batches, INT, "0", 0, 1e6, "batches",                                           \
+      "maximum number of batches of an epoch; 0: all training rows")                               \
     X(model, epochs_max, INT, "0", 0, 1e6, "epochs",                                               \
       "maximum number of epochs of a training; 0: no limit")                                       \
     X(model, targets, NAME, "normalized", 0, 0, "normalized|raw",                                  \
       "units in which the ensemble predicts rewards and changes of observations: normalized by "   \
       "mean and spread of the real rows, so that any scale is learned; raw, as in MBPO's code")    \
-    X(model, stop, NAME, "budget", 0, 0, "paper|budget",                                           \
-      "what ends a training: patience_epochs alone (paper), or steps_max as well (budget)")        \
+    X(model, stop, NAME, "budget", 0, 0, "paper|budget|paired_test",                               \
+      "what ends a training: patience_epochs alone (paper), or steps_max as well (budget), or 50 " \
+      "ln(obs_dim + 1) epochs in which no paired test finds the whole ensemble better "            \
+      "(paired_test)")                                                                             \
     X(model, steps_max, U64, "500", 1, 1e9, "steps",                                               \
       "model.stop budget: gradient steps of a member in one training, in whole epochs, at "        \
       "least one epoch")                                                                           \
@@ -203,6 +227,10 @@
       "updates at the end of exploration, before pacing.updates_per_step applies")                 \
     X(dhmbpo, critic_updates, INT, "64", 0, 1e5, "updates",                                        \
       "updates of the critics alone after each training of the ensemble")                          \
+    X(dhmbpo, critic_dropout, F64, "0", 0, 0.9, "",                                                \
+      "share of the outputs of the critics' hidden layers that an update of theirs sets to 0")     \
+    X(dhmbpo, policy_init, NAME, "glorot", 0, 0, "glorot|orthogonal",                              \
+      "first weights of the policy: uniform (glorot), or orthogonal matrices")                     \
     X(dhmbpo, reset_optimizers, BOOL, "false", 0, 0, "",                                           \
       "Adam of policy, critics and temperature starts anew after each training of the ensemble")   \
     X(dhmbpo, policy_tau, F64, "1", 1e-6, 1, "",                                                   \

@@ -69,6 +69,11 @@ static int check_discount_rise(const struct config *c, char *err, size_t err_len
 }
 
 static int check_layer_norm(const struct config *c, char *err, size_t err_len) {
+    if (c->dhmbpo.critic_dropout > 0 && c->sac.activation != SAC_ACTIVATION_SILU) {
+        return error_set(err, err_len, -1,
+                         "dhmbpo.critic_dropout is not 0, but sac.activation is relu: set it to "
+                         "silu");
+    }
     if (c->sac.layer_norm && c->sac.activation != SAC_ACTIVATION_SILU) {
         return error_set(err, err_len, -1,
                          "sac.layer_norm is true, but sac.activation is relu: set it to silu");
@@ -261,6 +266,11 @@ int config_check(const struct config *c, char *err, size_t err_len) {
     if (c->model.dropout.n >= decays) {
         return error_set(err, err_len, -1, "model.dropout has %d values for %d hidden layers",
                          c->model.dropout.n, decays - 1);
+    }
+    if (c->model.layer_norm_epsilon.n >= decays) {
+        return error_set(err, err_len, -1,
+                         "model.layer_norm_epsilon has %d values for %d hidden layers",
+                         c->model.layer_norm_epsilon.n, decays - 1);
     }
     if (c->network.lost_after_ms < 2 * c->network.heartbeat_ms) {
         return error_set(err, err_len, -1,

@@ -32,6 +32,13 @@ void adam_step(float *p, float *m, float *v, const float *g, size_t n, const str
     kernels()->adam->step(p, m, v, g, n, &c);
 }
 
+void adam_shrink(float *p, size_t n, const struct adam *a, double decay) {
+    float factor = (float)(1 - a->learning_rate * decay);
+    for (size_t i = 0; i < n; i++) {
+        p[i] *= factor;
+    }
+}
+
 void adam_polyak_step(float *p, float *m, float *v, float *target, const float *g, size_t n,
                       const struct adam *a, float decay, float tau, uint64_t t) {
     const struct adam_coefficients c = coefficients(a, decay, t);

@@ -22,6 +22,10 @@ struct adam adam_make(double learning_rate); // the defaults above
 void adam_step(float *p, float *m, float *v, const float *g, size_t n, const struct adam *a,
                float decay, uint64_t t);
 
+// p *= 1 - lr * decay: the decoupled decay of AdamW (Loshchilov and Hutter 2019), before an
+// adam_step without decay.
+void adam_shrink(float *p, size_t n, const struct adam *a, double decay);
+
 // adam_step followed by target = (1 - tau) target + tau p (Polyak averaging), in one pass over
 // memory. The parameters have the same bits as after adam_step.
 void adam_polyak_step(float *p, float *m, float *v, float *target, const float *g, size_t n,

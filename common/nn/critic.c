@@ -66,8 +66,13 @@ void critic_concat(float *x, const struct critic *c, const float *obs, const flo
 
 void critic_forward(float *q, float *scratch, const struct critic *c, const float *params, int k,
                     const float *x, int B) {
+    critic_forward_dropout(q, scratch, c, params, k, x, B, NULL);
+}
+
+void critic_forward_dropout(float *q, float *scratch, const struct critic *c, const float *params,
+                            int k, const float *x, int B, const struct mlp_dropout *dropout) {
     struct workspace s = workspace_at(scratch, c, B);
-    mlp_forward(q, s.net, &c->net, params + critic_offset(c, k), x, B);
+    mlp_forward_dropout(q, s.net, &c->net, params + critic_offset(c, k), x, B, dropout);
 }
 
 void critic_infer(float *q, float *scratch, const struct critic *c, const float *params, int k,

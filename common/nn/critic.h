@@ -31,6 +31,9 @@ void critic_concat(float *x, const struct critic *c, const float *obs, const flo
 // q (B) = Q_k(x).
 void critic_forward(float *q, float *scratch, const struct critic *c, const float *params, int k,
                     const float *x, int B);
+// With dropout unless it is NULL.
+void critic_forward_dropout(float *q, float *scratch, const struct critic *c, const float *params,
+                            int k, const float *x, int B, const struct mlp_dropout *dropout);
 // Inference only: keeps nothing for a backward pass.
 void critic_infer(float *q, float *scratch, const struct critic *c, const float *params, int k,
                   const float *x, int B);

@@ -36,8 +36,8 @@ void elementwise_slope_backward(float *dh, const float *slope, int N, int B) {
     kernels()->elementwise->slope_backward(dh, slope, N, B);
 }
 
-void elementwise_layer_norm(float *x, float *inverse, int N, int B) {
-    kernels()->elementwise->layer_norm(x, inverse, N, B);
+void elementwise_layer_norm(float *x, float *inverse, int N, int B, float epsilon) {
+    kernels()->elementwise->layer_norm(x, inverse, N, B, epsilon);
 }
 
 void elementwise_layer_norm_backward(float *dx, const float *y, const float *inverse,

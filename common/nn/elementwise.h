@@ -40,8 +40,8 @@ void elementwise_slope_backward(float *dh, const float *slope, int N, int B);
 // Layer normalisation (Ba, Kiros and Hinton 2016) without affine part, in place: each row of x (N,
 // B) becomes y = (x - mean) inverse, inverse = 1 / sqrt(var + epsilon), with mean and var over its
 // N features. inverse (B, padded as a matrix (1, B)), or NULL, is kept for the backward pass.
-#define LAYER_NORM_EPSILON 1e-5f
-void elementwise_layer_norm(float *x, float *inverse, int N, int B);
+#define LAYER_NORM_EPSILON 1e-5f // the usual one
+void elementwise_layer_norm(float *x, float *inverse, int N, int B, float epsilon);
 // dx (N, B) = dL/dy becomes slope dL/dx, the gradient before the activation whose output was x:
 // dL/dx = (dy - mean(dy) - y mean(dy y)) inverse.
 void elementwise_layer_norm_backward(float *dx, const float *y, const float *inverse,

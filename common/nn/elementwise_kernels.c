@@ -371,7 +371,7 @@ static int kernel_keep(float *to, const float *from, const float *keep, int N, i
 
 // mean and 1 / standard deviation over the features of a block of rows.
 static void block_moments(float *restrict mean, float *restrict inverse, const float *restrict x,
-                          int N) {
+                          int N, float epsilon) {
     float sum[LAYOUT_ROWS] = {0}, squares[LAYOUT_ROWS] = {0};
     for (int j = 0; j < N; j++) {
         for (int i = 0; i < LAYOUT_ROWS; i++) {
@@ -388,15 +388,16 @@ static void block_moments(float *restrict mean, float *restrict inverse, const f
         }
     }
     for (int i = 0; i < LAYOUT_ROWS; i++) {
-        inverse[i] = 1.0f / sqrtf(squares[i] / (float)N + LAYER_NORM_EPSILON);
+        inverse[i] = 1.0f / sqrtf(squares[i] / (float)N + epsilon);
     }
 }
 
-static void kernel_layer_norm(float *restrict x, float *restrict inverse, int N, int B) {
+static void kernel_layer_norm(float *restrict x, float *restrict inverse, int N, int B,
+                              float epsilon) {
     float mean[LAYOUT_ROWS], unused[LAYOUT_ROWS];
     for (int s = 0; s < layout_blocks(B); s++, x += layout_offset(N, 1)) {
         float *own = inverse ? inverse + layout_offset(1, s) : unused;
-        block_moments(mean, own, x, N);
+        block_moments(mean, own, x, N, epsilon);
         for (int j = 0; j < N; j++) {
             for (int i = 0; i < LAYOUT_ROWS; i++) {
                 x[j * LAYOUT_ROWS + i] = (x[j * LAYOUT_ROWS + i] - mean[i]) * own[i];

@@ -21,13 +21,15 @@ struct ensemble_training {
     float *params, *m, *v; // ensemble_params() each; m, v: Adam's moments
     struct adam adam;
     const float *decay;   // (layers) L2 coefficient of each layer's weights
+    bool decoupled;       // decay is AdamW's
     const float *weight;  // (T) of the targets in the loss
     const float *dropout; // (layers - 1) rates of the hidden layers, or NULL
     uint64_t seed;        // of dropout
     uint64_t t;           // Adam steps so far; incremented by ensemble_steps_run
-    // Fills x (B, in_dim), standardised, and y (B, T) with a member's batch for step 0, 1, ... of
-    // this run; returns B, at least 1 and at most batch_max. Called from any thread of the team.
-    int (*batch)(void *arg, float *x, float *y, int member, uint32_t step);
+    // Fills x (B, in_dim), standardised, y (B, T) and row_weight (B) with a member's batch for step
+    // 0, 1, ... of this run; returns B, at least 1 and at most batch_max. Called from any thread of
+    // the team.
+    int (*batch)(void *arg, float *x, float *y, float *row_weight, int member, uint32_t step);
     void *arg;
 };
 

@@ -25,12 +25,16 @@ struct mlp_hidden hidden_of_model(const struct config *c) {
     struct mlp_hidden hidden =
         make(&c->model.hidden, c->model.hidden_width, c->model.hidden_layers, ACTIVATION_SILU);
     hidden.layer_norm = c->model.layer_norm;
+    for (int l = 0; l < c->model.layer_norm_epsilon.n && l < hidden.layers; l++) {
+        hidden.epsilon[l] = (float)c->model.layer_norm_epsilon.v[l];
+    }
     return hidden;
 }
 
 struct ensemble ensemble_of_config(const struct config *c, int obs_dim, int act_dim) {
     struct mlp_hidden hidden = hidden_of_model(c);
-    return ensemble_make_hidden(c->model.members, obs_dim, act_dim, &hidden);
+    struct ensemble e = ensemble_make_hidden(c->model.members, obs_dim, act_dim, &hidden);
+    return c->model.noise == MODEL_NOISE_FREE ? ensemble_with_free_noise(e) : e;
 }
 
 struct termination heads_of_ensemble(const struct ensemble *e, enum task_termination termination) {

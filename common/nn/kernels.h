@@ -20,7 +20,7 @@ struct elementwise_kernels {
     void (*bias_silu)(float *, float *, const float *, int, int);
     void (*relu_backward)(float *, const float *, int, int);
     void (*slope_backward)(float *, const float *, int, int);
-    void (*layer_norm)(float *, float *, int, int);
+    void (*layer_norm)(float *, float *, int, int, float);
     void (*layer_norm_backward)(float *, const float *, const float *, const float *, int, int);
     void (*sums)(float *, const float *, const float *, int, int);
     void (*dots)(float *, const float *, const float *, int, int);

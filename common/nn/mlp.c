@@ -47,6 +47,7 @@ struct mlp mlp_make_hidden(int in, const struct mlp_hidden *hidden, int out) {
     for (int l = 0; l < hidden->layers; l++) {
         CHECK(hidden->width[l] > 0);
         m.dims[l + 1] = hidden->width[l];
+        m.epsilon[l] = hidden->epsilon[l] > 0 ? hidden->epsilon[l] : LAYER_NORM_EPSILON;
     }
     m.dims[m.layers] = out;
     return m;
@@ -142,6 +143,72 @@ void mlp_init_truncated(float *params, const struct mlp *m, struct rng *rng) {
     }
 }
 
+void mlp_init_kaiming(float *params, const struct mlp *m, struct rng *rng) {
+    for (int l = 0; l < m->layers; l++) {
+        float *W = params + mlp_weight_offset(m, l), *b = params + mlp_bias_offset(m, l);
+        size_t n = (size_t)m->dims[l] * (size_t)m->dims[l + 1];
+        double in = m->dims[l];
+        for (size_t i = 0; i < n; i++) {
+            W[i] = (float)(sqrt(2 / in) * rng_normal(rng));
+        }
+        for (int i = 0; i < m->dims[l + 1]; i++) {
+            b[i] = (float)(rng_normal(rng) / (2 * sqrt(in)));
+        }
+    }
+}
+
+// Vector k of the rows or of the columns of W, whichever are fewer: elements at a stride.
+struct span {
+    float *first;
+    size_t stride, n;
+};
+
+static struct span span_at(float *W, int in, int out, int k) {
+    bool rows = out <= in;
+    return (struct span){.first = W + (rows ? (size_t)k * (size_t)in : (size_t)k),
+                         .stride = rows ? 1 : (size_t)in,
+                         .n = (size_t)(rows ? in : out)};
+}
+
+static double span_dot(const struct span *a, const struct span *b) {
+    double sum = 0;
+    for (size_t i = 0; i < a->n; i++) {
+        sum += (double)a->first[i * a->stride] * (double)b->first[i * b->stride];
+    }
+    return sum;
+}
+
+// Gram and Schmidt's process, of normal vectors.
+static void make_orthogonal(float *W, int in, int out) {
+    for (int k = 0; k < (in < out ? in : out); k++) {
+        struct span own = span_at(W, in, out, k);
+        for (int pass = 0; pass < 2; pass++) { // twice, against rounding
+            for (int j = 0; j < k; j++) {
+                struct span other = span_at(W, in, out, j);
+                double along = span_dot(&own, &other);
+                for (size_t i = 0; i < own.n; i++) {
+                    own.first[i * own.stride] -= (float)along * other.first[i * other.stride];
+                }
+            }
+        }
+        float norm = (float)sqrt(span_dot(&own, &own));
+        for (size_t i = 0; i < own.n; i++) {
+            own.first[i * own.stride] /= norm;
+        }
+    }
+}
+
+void mlp_init_orthogonal(float *params, const struct mlp *m, struct rng *rng) {
+    memset(params, 0, mlp_params(m) * sizeof(float));
+    for (int l = 0; l < m->layers; l++) {
+        float *W = params + mlp_weight_offset(m, l);
+        for (int i = 0; i < m->dims[l] * m->dims[l + 1]; i++) {
+            W[i] = (float)rng_normal(rng);
+        }
+        make_orthogonal(W, m->dims[l], m->dims[l + 1]);
+    }
+}
+
 static enum gemm_operands operands_of(const struct mlp *m, int layer) {
     return layer > 0 && layer < m->layers - 1 ? GEMM_BF16_ALLOWED : GEMM_F32;
 }
@@ -190,8 +257,8 @@ void mlp_forward_dropout(float *y, float *scratch, const struct mlp *m, const fl
             drop_outputs(output, slopes, layout_floats(m->dims[l + 1], B), dropout->rate[l], &rng);
         }
         if (m->layer_norm && l + 1 < m->layers) {
-            elementwise_layer_norm(output, scratch + inverse_offset(m, l + 1, B), m->dims[l + 1],
-                                   B);
+            elementwise_layer_norm(output, scratch + inverse_offset(m, l + 1, B), m->dims[l + 1], B,
+                                   m->epsilon[l]);
         }
     }
     gemm_to_rows(y, scratch + input_offset(m, m->layers, B), m->dims[m->layers], B);
@@ -210,13 +277,13 @@ static void infer_block(float *y, float *scratch, const struct mlp *m, const flo
     for (int l = 0; l < m->layers; l++) {
         mlp_layer_forward(buffers[(l + 1) % 2], NULL, m, l, params, buffers[l % 2], B);
         if (m->layer_norm && l + 1 < m->layers) {
-            elementwise_layer_norm(buffers[(l + 1) % 2], NULL, m->dims[l + 1], B);
+            elementwise_layer_norm(buffers[(l + 1) % 2], NULL, m->dims[l + 1], B, m->epsilon[l]);
         }
     }
     gemm_to_rows(y, buffers[m->layers % 2], m->dims[m->layers], B);
 }
 
-static void normalize_row(float *x, int n) {
+static void normalize_row(float *x, int n, float epsilon) {
     float sum = 0, squares = 0;
     for (int j = 0; j < n; j++) {
         sum += x[j];
@@ -225,7 +292,7 @@ static void normalize_row(float *x, int n) {
     for (int j = 0; j < n; j++) {
         squares += (x[j] - mean) * (x[j] - mean);
     }
-    float inverse = 1.0f / sqrtf(squares / (float)n + LAYER_NORM_EPSILON);
+    float inverse = 1.0f / sqrtf(squares / (float)n + epsilon);
     for (int j = 0; j < n; j++) {
         x[j] = (x[j] - mean) * inverse;
     }
@@ -251,7 +318,7 @@ static void infer_row(float *y, float *scratch, const struct mlp *m, const float
                 elementwise_bias_silu(output, NULL, &zero, 1, out);
             }
             if (m->layer_norm) {
-                normalize_row(output, out);
+                normalize_row(output, out, m->epsilon[l]);
             }
         }
         x = output;
@@ -386,6 +453,10 @@ struct layer_step {
 static void step_range(const struct layer_step *s, size_t first, size_t n, float decay) {
     const struct mlp_adam *a = s->a;
     size_t at = s->at + first;
+    if (a->decoupled) {
+        adam_shrink(s->params + at, n, &a->adam, (double)s->decay);
+        decay = 0;
+    }
     if (a->target) {
         adam_polyak_step(s->params + at, a->m + at, a->v + at, a->target + at, a->gradient + first,
                          n, &a->adam, decay, a->tau, a->t);

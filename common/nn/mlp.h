@@ -28,6 +28,7 @@ struct mlp {
     // Inputs of the layers after the first are normalised over their features, without an affine
     // part (elementwise_layer_norm); with SiLU only.
     bool layer_norm;
+    float epsilon[MLP_LAYERS_MAX]; // of the normalised outputs of each hidden layer
 };
 
 // The hidden layers of a network.
@@ -36,6 +37,7 @@ struct mlp_hidden {
     int width[MLP_LAYERS_MAX - 1];
     enum activation activation;
     bool layer_norm;
+    float epsilon[MLP_LAYERS_MAX - 1]; // of layer norm; 0: LAYER_NORM_EPSILON
 };
 struct mlp_hidden mlp_hidden_equal(int width, int layers, enum activation activation);
 struct mlp mlp_make_hidden(int in, const struct mlp_hidden *hidden, int out);
@@ -54,6 +56,12 @@ void mlp_init_glorot(float *params, const struct mlp *m, struct rng *rng);
 // Weights normal with sd 1 / (2 sqrt(in)) truncated at two sd, biases 0, as in the dynamics models
 // of PETS and MBPO.
 void mlp_init_truncated(float *params, const struct mlp *m, struct rng *rng);
+// Weights normal with sd sqrt(2 / in) (He et al. 2015), biases with sd 1 / (2 sqrt(in)), as in the
+// dynamics models of DHMBPO.
+void mlp_init_kaiming(float *params, const struct mlp *m, struct rng *rng);
+// The rows of each weight matrix, or its columns if they are fewer, are orthonormal (Saxe et al.
+// 2014); biases 0. As in the policy of DHMBPO.
+void mlp_init_orthogonal(float *params, const struct mlp *m, struct rng *rng);
 
 // y (B, out) = f(x (B, in)), both row-major. Activations are stored in scratch (see layout.h).
 void mlp_forward(float *y, float *scratch, const struct mlp *m, const float *params, const float *x,
@@ -86,6 +94,7 @@ void mlp_backward(float *dx, float *dparams, float *scratch, const struct mlp *m
 struct mlp_adam {
     struct adam adam;
     const float *decay; // (layers) L2 coefficient of each layer's weights, or NULL; none on biases
+    bool decoupled;     // instead, decay is that of AdamW, of weights and biases
     uint64_t t;         // number of this step, counted from 1
     float *m, *v;       // moments, laid out as the parameters
     float *target;      // likewise: becomes (1 - tau) target + tau params; or NULL

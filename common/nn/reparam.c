@@ -90,6 +90,14 @@ void reparam_ensemble(float *params, const struct ensemble *e, const float *from
         reparam_inputs(member, &e->net, from, to, e->in_dim, NORMALIZER_INPUT_LIMIT);
         reparam_outputs(member, &e->net, old, new, 0, T);
     }
+    if (e->free_noise) {
+        for (int i = 0; i < e->members * T; i++) {
+            bool moves = old[T + i % T] != 0 && new[T + i % T] != 0;
+            params[ensemble_log_sigma_offset(e, 0) + (size_t)i] +=
+                moves ? logf(old[T + i % T] / new[T + i % T]) : 0;
+        }
+        return;
+    }
     // In units of the target, the log-variance and its bounds stay.
     for (int j = 0; j < T; j++) {
         if (old[T + j] == 0 || new[T + j] == 0) {

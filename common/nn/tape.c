@@ -120,7 +120,7 @@ void tape_forward(float *y, float *tape, float *scratch, const struct tape_shape
         mlp_layer_forward(output, silu ? saved : NULL, m, l, params, input, TAPE_ROWS);
         if (!last && m->layer_norm) {
             elementwise_layer_norm(output, inverse_at(tape, s, l + 1, strip), m->dims[l + 1],
-                                   TAPE_ROWS);
+                                   TAPE_ROWS, m->epsilon[l]);
         }
         input = output;
     }

@@ -91,7 +91,11 @@ void dhmbpo_init(struct dhmbpo *d, const struct dhmbpo_config *config) {
     d->memory = xfloats(d->memory_floats);
     lay_out(d);
     struct rng rng = rng_make(config->rollout.seed, RNG_POLICY_INIT, 0);
-    policy_init(d->policy_params, &config->rollout.policy, &rng);
+    if (config->orthogonal) {
+        mlp_init_orthogonal(d->policy_params, &config->rollout.policy.net, &rng);
+    } else {
+        policy_init(d->policy_params, &config->rollout.policy, &rng);
+    }
     memcpy(d->policy_average, d->policy_params, d->policy_n * sizeof(float));
     rng = rng_make(config->rollout.seed, RNG_CRITIC_INIT, 0);
     critic_init(d->critic_params, &d->critic, &rng);
@@ -220,6 +224,17 @@ static void find_targets(const struct round *round) {
 
 // ---- critics ----
 
+static struct mlp_dropout critic_dropout(float rate[MLP_LAYERS_MAX], const struct round *round,
+                                         int k) {
+    const struct dhmbpo *d = round->d;
+    uint64_t sub = round->draw * DHMBPO_CRITICS_MAX + (uint64_t)k;
+    for (int l = 0; l < MLP_LAYERS_MAX; l++) {
+        rate[l] = (float)d->config.critic_dropout;
+    }
+    return (struct mlp_dropout){.rate = rate,
+                                .rng = rng_make(d->config.rollout.seed, RNG_CRITIC_DROPOUT, sub)};
+}
+
 static void critic_step(void *arg, int k, int worker) {
     const struct round *round = arg;
     struct dhmbpo *d = round->d;
@@ -233,7 +248,10 @@ static void critic_step(void *arg, int k, int worker) {
                                   .target = d->critic_target,
                                   .tau = (float)d->config.tau,
                                   .gradient = d->critic_gradient[worker]};
-    critic_forward(q, scratch, c, d->critic_params, k, d->first_x, B);
+    float rate[MLP_LAYERS_MAX];
+    const struct mlp_dropout dropout = critic_dropout(rate, round, k);
+    critic_forward_dropout(q, scratch, c, d->critic_params, k, d->first_x, B,
+                           d->config.critic_dropout > 0 ? &dropout : NULL);
     d->critic_loss[k] =
         (double)critic_backward_adam(&step, d->critic_params, scratch, c, k, q, d->target, B);
     if (round->critics_only) {

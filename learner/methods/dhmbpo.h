@@ -44,6 +44,8 @@ struct dhmbpo_config {
     int critics;
     double learning_rate, critic_learning_rate, temperature_learning_rate;
     double gradient_norm_max; // of the policy's gradient; 0: no limit
+    double critic_dropout;    // rate of dropout where critics are updated
+    bool orthogonal;          // first weights of the policy
     double tau, policy_tau, target_entropy, initial_temperature;
 };
 

@@ -50,6 +50,8 @@ struct dhmbpo_config dhmbpo_method_config(const struct config *c, const struct t
         .gradient_norm_max = sac.gradient_norm_max,
         .tau = sac.tau,
         .policy_tau = c->dhmbpo.policy_tau,
+        .critic_dropout = c->dhmbpo.critic_dropout,
+        .orthogonal = c->dhmbpo.policy_init == DHMBPO_POLICY_INIT_ORTHOGONAL,
         .target_entropy = sac.target_entropy,
         .initial_temperature = sac.initial_temperature,
     };

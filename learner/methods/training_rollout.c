@@ -156,7 +156,7 @@ static void predict(struct training_rollout *r, const struct training_rollout_vi
                  v->dynamics->params + ensemble_member_offset(e, s->member[tile]), w->in);
     size_t T = (size_t)e->target_dim;
     ensemble_sample_forward(w->target, s->kept + row * T, w->scratch, e, v->dynamics->params,
-                            w->out, s->target_noise + row * T, TILE);
+                            s->member[tile], w->out, s->target_noise + row * T, TILE);
 }
 
 // w->done = which rows end at next (32, O), which is clipped.

@@ -22,13 +22,24 @@
 // The reward's, in place of NORMALIZER_REACH: the rare large reward of a goal is not an outlier.
 #define REWARD_REACH 1000.0f
 
+// model.stop paired_test. An ensemble that is better by chance with probability P_RESETS or less
+// goes on being trained, with P_BEST or less it is kept.
+#define P_RESETS 0.5
+#define P_BEST 0.1
+#define PATIENCE 50.0  // epochs for each ln(obs_dim + 1)
+#define PATIENCES 5    // at most so many of them, in
+#define FIRST_FACTOR 5 // the first training takes longer
+
 struct fit {
     struct ensemble e;
     struct adam adam;
     float decay[MLP_LAYERS_MAX], dropout[MLP_LAYERS_MAX];
     int elites, batch, patience, epochs_max;
     bool raw_targets, drops; // dropout
-    uint64_t steps_max;      // UINT64_MAX: no bound
+    bool weighs_rows, decoupled, resets, paired;
+    uint32_t epoch_batches; // 0: all
+    uint64_t rows_used_max;
+    uint64_t steps_max; // UINT64_MAX: no bound
     double holdout_ratio, improvement;
     uint64_t holdout_max, rows_max, seed;
     size_t params, member_params;
@@ -49,16 +60,19 @@ struct fit {
     float *target_weight;               // (target_dim)
     uint32_t *permutation;
     uint32_t holdout, train, outliers;
-    double *errors; // (members, blocks of held-out rows) sums of squares
+    float *row_score, *best_row_score; // (rows_max) paired: of each held-out row
+    double *errors;                    // (members, blocks of held-out rows) sums of squares
     struct member {
         uint32_t *rows; // (rows_max) bootstrap sample, in the order of this epoch
         struct rng shuffle;
         double score, best;
         bool improved;
-        float *best_params; // (member_params)
+        float *best_params; // (member_params), then log_sigma of free noise
     } member[ENSEMBLE_MEMBERS_MAX];
     struct worker {
-        float *scratch, *mean; // of SCORE_ROWS predictions
+        float *scratch, *mean;              // of SCORE_ROWS predictions
+        float *logvar;                      // paired, as the following
+        double *centre, *spread, *variance; // over the members
     } worker[THREAD_TEAM_SIZE_MAX];
 };
 
@@ -82,6 +96,12 @@ struct fit *fit_create(const struct config *config, const struct ensemble *e, ui
         f->dropout[l] = listed ? (float)config->model.dropout.v[l] : 0;
     }
     f->drops = config->model.dropout.n > 0;
+    f->weighs_rows = config->model.bootstrap == MODEL_BOOTSTRAP_EXPONENTIAL;
+    f->decoupled = config->model.decay == MODEL_DECAY_DECOUPLED;
+    f->resets = config->model.reset_optimizer;
+    f->paired = config->model.stop == MODEL_STOP_PAIRED_TEST;
+    f->epoch_batches = (uint32_t)config->model.epoch_batches;
+    f->rows_used_max = config->model.rows_max ? config->model.rows_max : UINT64_MAX;
     f->elites = config->model.elites;
     f->batch = config->model.batch_size;
     f->raw_targets = config->model.targets == MODEL_TARGETS_RAW;
@@ -100,7 +120,11 @@ struct fit *fit_create(const struct config *config, const struct ensemble *e, ui
     for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++) {
         *blocks[i] = xfloats(f->params);
     }
-    ensemble_init(f->weights, e, f->seed);
+    if (config->model.init == MODEL_INIT_KAIMING) {
+        ensemble_init_kaiming(f->weights, e, f->seed);
+    } else {
+        ensemble_init(f->weights, e, f->seed);
+    }
     f->x = xcalloc(rows_max * (size_t)e->in_dim, sizeof(float));
     f->y = xcalloc(rows_max * (size_t)e->target_dim, sizeof(float));
     f->permutation = xcalloc(rows_max, sizeof(uint32_t));
@@ -108,10 +132,12 @@ struct fit *fit_create(const struct config *config, const struct ensemble *e, ui
     f->new_normalizer = xfloats(ensemble_normalizer_floats(e));
     f->columns = xcalloc((size_t)e->target_dim, sizeof(f->columns[0]));
     f->target_weight = xfloats((size_t)e->target_dim);
+    f->row_score = xfloats(f->paired ? rows_max : 0);
+    f->best_row_score = xfloats(f->paired ? rows_max : 0);
     f->errors = xcalloc((uint64_t)e->members * score_blocks(rows_max), sizeof(double));
     for (int i = 0; i < e->members; i++) {
         f->member[i].rows = xcalloc(rows_max, sizeof(uint32_t));
-        f->member[i].best_params = xfloats(f->member_params);
+        f->member[i].best_params = xfloats(f->member_params + (size_t)e->target_dim);
     }
     threads = threads > e->members ? e->members : threads;
     f->team = thread_team_create(threads);
@@ -122,7 +148,14 @@ struct fit *fit_create(const struct config *config, const struct ensemble *e, ui
     }
     for (int i = 0; i < threads; i++) {
         f->worker[i].scratch = xfloats(ensemble_scratch(e, SCORE_ROWS));
-        f->worker[i].mean = xfloats(SCORE_ROWS * (size_t)e->target_dim);
+        size_t n = SCORE_ROWS * (size_t)e->target_dim;
+        f->worker[i].mean = xfloats(n);
+        if (f->paired) {
+            f->worker[i].logvar = xfloats(n);
+            f->worker[i].centre = xcalloc(n, sizeof(double));
+            f->worker[i].spread = xcalloc(n, sizeof(double));
+            f->worker[i].variance = xcalloc(n, sizeof(double));
+        }
     }
     return f;
 }
@@ -135,6 +168,10 @@ void fit_destroy(struct fit **fit) {
     for (int i = 0; i < thread_team_size(f->team); i++) {
         free(f->worker[i].scratch);
         free(f->worker[i].mean);
+        free(f->worker[i].logvar);
+        free(f->worker[i].centre);
+        free(f->worker[i].spread);
+        free(f->worker[i].variance);
     }
     ensemble_steps_destroy(&f->steps);
     thread_team_destroy(&f->team);
@@ -143,9 +180,19 @@ void fit_destroy(struct fit **fit) {
         free(f->member[i].rows);
         free(f->member[i].best_params);
     }
-    float *blocks[] = {f->weights,      f->m, f->v, f->new_weights, f->new_m,
-                       f->new_v,        f->x, f->y, f->normalizer,  f->new_normalizer,
-                       f->target_weight};
+    float *blocks[] = {f->weights,
+                       f->m,
+                       f->v,
+                       f->new_weights,
+                       f->new_m,
+                       f->new_v,
+                       f->x,
+                       f->y,
+                       f->normalizer,
+                       f->new_normalizer,
+                       f->target_weight,
+                       f->row_score,
+                       f->best_row_score};
     for (size_t i = 0; i < sizeof(blocks) / sizeof(blocks[0]); i++) {
         free(blocks[i]);
     }
@@ -161,8 +208,14 @@ uint64_t fit_memory_bytes(const struct config *config, const struct ensemble *e,
     uint64_t members = (uint64_t)e->members;
     uint64_t row = (uint64_t)(e->in_dim + e->target_dim);
     uint64_t floats = 6 * ensemble_params(e) + 2 * ensemble_normalizer_floats(e) +
-                      members * mlp_params(&e->net) + rows_max * row + rows_max * (members + 1);
-    uint64_t worker = ensemble_scratch(e, SCORE_ROWS) + SCORE_ROWS * (uint64_t)e->target_dim;
+                      members * (mlp_params(&e->net) + (uint64_t)e->target_dim) + rows_max * row +
+                      rows_max * (members + 1);
+    uint64_t block = SCORE_ROWS * (uint64_t)e->target_dim;
+    uint64_t worker = ensemble_scratch(e, SCORE_ROWS) + block;
+    if (config->model.stop == MODEL_STOP_PAIRED_TEST) {
+        floats += 2 * rows_max;
+        worker += 7 * block; // a float and three doubles
+    }
     struct termination heads = model_heads(e, config->task.termination);
     uint64_t for_heads =
         heads.members > 0 ? termination_fit_memory_bytes(&heads, rows_max, threads) : 0;
@@ -293,29 +346,61 @@ static void normalize(struct fit *f, uint32_t rows) {
     }
 }
 
-static void prepare(struct fit *f, const struct env_columns *d, uint32_t rows, uint64_t number) {
+static void save_best(struct fit *f, int i) {
+    const struct ensemble *e = &f->e;
+    float *to = f->member[i].best_params;
+    memcpy(to, f->new_weights + ensemble_member_offset(e, i), f->member_params * sizeof(float));
+    if (e->free_noise) {
+        memcpy(to + f->member_params, f->new_weights + ensemble_log_sigma_offset(e, i),
+               (size_t)e->target_dim * sizeof(float));
+    }
+}
+
+// Shared bounds of the log-variance stay, and moments.
+static void restore_best(struct fit *f, int i) {
+    const struct ensemble *e = &f->e;
+    const float *from = f->member[i].best_params;
+    memcpy(f->new_weights + ensemble_member_offset(e, i), from, f->member_params * sizeof(float));
+    if (e->free_noise) {
+        memcpy(f->new_weights + ensemble_log_sigma_offset(e, i), from + f->member_params,
+               (size_t)e->target_dim * sizeof(float));
+    }
+}
+
+// The member's rows, in the order of its first epoch.
+static void draw_rows(struct fit *f, int i, uint64_t number) {
+    struct member *member = &f->member[i];
+    struct rng draw = rng_make(f->seed, RNG_MODEL_BOOTSTRAP, number * 64 + (uint64_t)i);
+    for (uint32_t r = 0; r < f->train; r++) {
+        member->rows[r] = f->holdout + (f->weighs_rows ? r : rng_below(&draw, f->train));
+    }
+    uint64_t order = f->weighs_rows ? 0 : (uint64_t)i; // or the same batches
+    member->shuffle = rng_make(f->seed, RNG_MODEL_SHUFFLE, number * 64 + order);
+}
+
+static void prepare(struct fit *f, const struct env_columns *d, uint32_t all, uint64_t number) {
+    uint32_t rows = all < f->rows_used_max ? all : (uint32_t)f->rows_used_max;
     double held = (double)rows * f->holdout_ratio;
     f->holdout = held < (double)f->holdout_max ? (uint32_t)held : (uint32_t)f->holdout_max;
     f->holdout = f->holdout < 1 ? 1 : f->holdout;
     f->train = rows - f->holdout;
     struct rng split = rng_make(f->seed, RNG_MODEL_SPLIT, number);
-    rng_permutation(&split, f->permutation, rows);
+    rng_permutation(&split, f->permutation, all);
     memcpy(f->new_weights, f->weights, f->params * sizeof(float));
     memcpy(f->new_m, f->m, f->params * sizeof(float));
     memcpy(f->new_v, f->v, f->params * sizeof(float));
     f->new_adam_steps = f->adam_steps;
+    if (f->resets) {
+        memset(f->new_m, 0, f->params * sizeof(float));
+        memset(f->new_v, 0, f->params * sizeof(float));
+        f->new_adam_steps = 0;
+    }
     gather(f, d, rows);
     normalize(f, rows);
     for (int i = 0; i < f->e.members; i++) {
-        struct member *member = &f->member[i];
-        struct rng draw = rng_make(f->seed, RNG_MODEL_BOOTSTRAP, number * 64 + (uint64_t)i);
-        for (uint32_t r = 0; r < f->train; r++) {
-            member->rows[r] = f->holdout + rng_below(&draw, f->train);
-        }
-        member->shuffle = rng_make(f->seed, RNG_MODEL_SHUFFLE, number * 64 + (uint64_t)i);
-        member->best = INFINITY; // the first score is an improvement, however large
-        memcpy(member->best_params, f->new_weights + ensemble_member_offset(&f->e, i),
-               f->member_params * sizeof(float));
+        draw_rows(f, i, number);
+        f->member[i].best = INFINITY; // the first score is an improvement, however large
+        save_best(f, i);
     }
 }
 
@@ -333,8 +418,15 @@ static void shuffle_member(void *arg, int item, int worker) {
     }
 }
 
+// A row of D_env has the same weight for a member in all trainings.
+static float weight_of(const struct fit *f, uint32_t row, int member) {
+    uint64_t sub = (uint64_t)f->permutation[row] * ENSEMBLE_MEMBERS_MAX + (uint64_t)member;
+    struct rng rng = rng_make(f->seed, RNG_MODEL_ROW_WEIGHT, sub);
+    return (float)-log(1 - rng_uniform(&rng));
+}
+
 // The batch callback of ensemble_training: rows of one step, in the order of this epoch.
-static int fill_batch(void *arg, float *x, float *y, int member, uint32_t step) {
+static int fill_batch(void *arg, float *x, float *y, float *row_weight, int member, uint32_t step) {
     const struct fit *f = arg;
     size_t in = (size_t)f->e.in_dim, out = (size_t)f->e.target_dim;
     uint32_t first = step * (uint32_t)f->batch, left = f->train - first;
@@ -343,8 +435,21 @@ static int fill_batch(void *arg, float *x, float *y, int member, uint32_t step) 
     for (uint32_t r = 0; r < n; r++) {
         memcpy(x + r * in, f->x + rows[r] * in, in * sizeof(float));
         memcpy(y + r * out, f->y + rows[r] * out, out * sizeof(float));
+        row_weight[r] = f->weighs_rows ? weight_of(f, rows[r], member) : 1;
     }
     return (int)n;
+}
+
+// n held-out rows from `first`, and the predictions of one member.
+static double block_error(const struct fit *f, const float *mean, uint32_t first, uint32_t n) {
+    size_t out = (size_t)f->e.target_dim;
+    const float *y = f->y + first * out;
+    double sum = 0;
+    for (size_t j = 0; j < n * out; j++) {
+        double error = (double)mean[j] - (double)y[j];
+        sum += (double)f->target_weight[j % out] * (error * error);
+    }
+    return sum;
 }
 
 // The error of one member on one block of held-out rows.
@@ -355,19 +460,53 @@ static void score_block(void *arg, int item, int worker) {
     int member = item / (int)blocks;
     uint32_t first = (uint32_t)item % blocks * SCORE_ROWS, left = f->holdout - first;
     uint32_t n = left < SCORE_ROWS ? left : SCORE_ROWS;
-    size_t in = (size_t)f->e.in_dim, out = (size_t)f->e.target_dim;
-    ensemble_predict(w->mean, NULL, w->scratch, &f->e, f->new_weights, member, f->x + first * in,
-                     (int)n);
-    const float *y = f->y + first * out;
-    double sum = 0;
-    for (size_t j = 0; j < n * out; j++) {
-        double error = (double)w->mean[j] - (double)y[j];
-        sum += (double)f->target_weight[j % out] * (error * error);
-    }
-    f->errors[item] = sum;
+    ensemble_predict(w->mean, NULL, w->scratch, &f->e, f->new_weights, member,
+                     f->x + first * (size_t)f->e.in_dim, (int)n);
+    f->errors[item] = block_error(f, w->mean, first, n);
 }
 
-// The error of a member over all blocks; saves its weights if they are its best.
+// Adds member k to the mean (centre), its spread (squares about it) and the sum of variances.
+static void add_member(struct worker *w, int k, size_t n) {
+    for (size_t j = 0; j < n; j++) {
+        double off = (double)w->mean[j] - w->centre[j];
+        w->centre[j] += off / (k + 1);
+        w->spread[j] += off * ((double)w->mean[j] - w->centre[j]);
+        w->variance[j] += exp((double)w->logvar[j]);
+    }
+}
+
+// The errors of all members on one block, and the score of each of its rows: twice the negative
+// log-likelihood, up to a constant, of a Gaussian with the mean of all members and the variance of
+// their mixture.
+static void score_ensemble_block(void *arg, int block, int worker) {
+    struct fit *f = arg;
+    struct worker *w = &f->worker[worker];
+    int members = f->e.members;
+    uint32_t first = (uint32_t)block * SCORE_ROWS, left = f->holdout - first;
+    uint32_t n = left < SCORE_ROWS ? left : SCORE_ROWS;
+    size_t out = (size_t)f->e.target_dim, count = n * out, blocks = score_blocks(f->holdout);
+    memset(w->centre, 0, count * sizeof(double));
+    memset(w->spread, 0, count * sizeof(double));
+    memset(w->variance, 0, count * sizeof(double));
+    for (int k = 0; k < members; k++) {
+        ensemble_predict(w->mean, w->logvar, w->scratch, &f->e, f->new_weights, k,
+                         f->x + first * (size_t)f->e.in_dim, (int)n);
+        f->errors[(size_t)k * blocks + (size_t)block] = block_error(f, w->mean, first, n);
+        add_member(w, k, count);
+    }
+    for (size_t i = 0; i < n; i++) {
+        double score = 0;
+        for (size_t j = i * out; j < (i + 1) * out; j++) {
+            double variance = (w->variance[j] + w->spread[j]) / members;
+            double error = (double)f->y[first * out + j] - w->centre[j];
+            score += (double)f->target_weight[j % out] * (error * error / variance + log(variance));
+        }
+        f->row_score[first + i] = (float)score;
+    }
+}
+
+// The error of a member over all blocks; saves its weights if they are its best. With a paired
+// test the ensemble is judged as a whole.
 static void score_member(void *arg, int item, int worker) {
     (void)worker;
     struct fit *f = arg;
@@ -378,18 +517,47 @@ static void score_member(void *arg, int item, int worker) {
         sum += f->errors[(uint64_t)item * blocks + i];
     }
     member->score = sum / ((double)f->holdout * (double)f->e.target_dim);
+    if (f->paired) {
+        return;
+    }
     member->improved =
         member->score < member->best &&
         (isinf(member->best) || member->best - member->score > f->improvement * member->best);
     if (member->improved) {
         member->best = member->score;
-        memcpy(member->best_params, f->new_weights + ensemble_member_offset(&f->e, item),
-               f->member_params * sizeof(float));
+        save_best(f, item);
     }
 }
 
 static uint32_t epoch_steps(const struct fit *f) {
-    return (f->train + (uint32_t)f->batch - 1) / (uint32_t)f->batch;
+    uint32_t all = (f->train + (uint32_t)f->batch - 1) / (uint32_t)f->batch;
+    return f->epoch_batches > 0 && f->epoch_batches < all ? f->epoch_batches : all;
+}
+
+// Whether the ensemble seems better than the best one; it is kept if that is no chance.
+static bool test_ensemble(struct fit *f) {
+    bool none = isinf(f->member[0].best);
+    double p = none ? 0 : stats_paired_p(f->row_score, f->best_row_score, f->holdout);
+    for (int i = 0; i < f->e.members && p < P_BEST; i++) {
+        f->member[i].best = f->member[i].score;
+        save_best(f, i);
+    }
+    if (p < P_BEST) {
+        memcpy(f->best_row_score, f->row_score, f->holdout * sizeof(float));
+    }
+    return p < P_RESETS;
+}
+
+// Whether an epoch has made anything better.
+static bool has_improved(struct fit *f) {
+    if (f->paired) {
+        return test_ensemble(f);
+    }
+    bool any = false;
+    for (int i = 0; i < f->e.members; i++) {
+        any = any || f->member[i].improved;
+    }
+    return any;
 }
 
 // False when *stop interrupted it.
@@ -401,6 +569,7 @@ static bool run_epoch(struct fit *f, const atomic_bool *stop) {
                                          .v = f->new_v,
                                          .adam = f->adam,
                                          .decay = f->decay,
+                                         .decoupled = f->decoupled,
                                          .weight = f->target_weight,
                                          .dropout = f->drops ? f->dropout : NULL,
                                          .seed = f->seed,
@@ -411,7 +580,12 @@ static bool run_epoch(struct fit *f, const atomic_bool *stop) {
         return false;
     }
     f->new_adam_steps = training.t;
-    thread_team_run(f->team, score_block, f, members * (int)score_blocks(f->holdout));
+    int blocks = (int)score_blocks(f->holdout);
+    if (f->paired) {
+        thread_team_run(f->team, score_ensemble_block, f, blocks);
+    } else {
+        thread_team_run(f->team, score_block, f, members * blocks);
+    }
     thread_team_run(f->team, score_member, f, members);
     return true;
 }
@@ -441,7 +615,12 @@ static void swap(float **a, float **b) {
 }
 
 // Whether to run another epoch. idle: epochs since the last improvement.
-static bool needs_epoch(const struct fit *f, int epochs, int idle) {
+static bool needs_epoch(const struct fit *f, uint64_t number, int epochs, int idle) {
+    if (f->paired) {
+        double patience = PATIENCE * log(f->e.obs_dim + 1) * (number == 0 ? FIRST_FACTOR : 1);
+        return idle < patience && epochs < PATIENCES * patience &&
+               (f->epochs_max == 0 || epochs < f->epochs_max);
+    }
     return idle <= f->patience && (f->epochs_max == 0 || epochs < f->epochs_max) &&
            (epochs == 0 || ((uint64_t)epochs + 1) * epoch_steps(f) <= f->steps_max);
 }
@@ -452,21 +631,15 @@ enum fit_result fit_train(struct fit *f, struct model *out, const struct env_col
     CHECK(rows <= f->rows_max);
     prepare(f, d, (uint32_t)rows, number);
     int epochs = 0, idle = 0;
-    while (needs_epoch(f, epochs, idle)) {
+    while (needs_epoch(f, number, epochs, idle)) {
         if (!run_epoch(f, stop)) {
             return FIT_STOPPED;
         }
-        bool any = false;
-        for (int i = 0; i < f->e.members; i++) {
-            any = any || f->member[i].improved;
-        }
-        idle = any ? 0 : idle + 1;
+        idle = has_improved(f) ? 0 : idle + 1;
         epochs++;
     }
-    // Restore the best weights of each member; bounds and moments stay.
     for (int i = 0; i < f->e.members; i++) {
-        memcpy(f->new_weights + ensemble_member_offset(&f->e, i), f->member[i].best_params,
-               f->member_params * sizeof(float));
+        restore_best(f, i);
     }
     if (!stats_all_finite(f->new_weights, f->params) || !stats_all_finite(f->new_m, f->params) ||
         !stats_all_finite(f->new_v, f->params)) {

@@ -15,9 +15,14 @@
 // relative to the member's best, the weights are saved as its best. Training stops after more than
 // `patience_epochs` epochs in a row without improvement of any member (with
 // model.stop budget: or when another epoch would exceed model.steps_max gradient
-// steps). Then each member's best weights are restored, and the `elites` members
-// with the lowest error are selected. Bounds of the log-variance and Adam's moments
-// are not restored; weights, bounds and moments are the start of the next
+// steps). With model.stop paired_test the ensemble is judged as a whole: by a paired
+// test of the log-likelihood of its mixture on the held-out rows (DHMBPO, erl_lib), it
+// is kept if it is better with p < 0.1, and training ends after 50 ln(obs_dim + 1)
+// epochs in a row without p < 0.5, or 5 times as many in all; both 5 times as many in
+// the first training. With model.bootstrap exponential all members see the same batches,
+// and each row of D_env has a fixed weight for each member. Then each member's best weights are
+// restored, and the `elites` members with the lowest error are selected. Bounds of the log-variance
+// and Adam's moments are not restored; weights, bounds and moments are the start of the next
 // training. Where termination is learnt, the termination heads are trained
 // afterwards on the same rows (termination_fit.h).
 //

@@ -37,10 +37,11 @@ def network(name, dims, scale=0.5):
 
 
 def run(flat, dims, x, activation, norm=False):
-    """norm: layer norm of the inputs of the layers after the first."""
+    """norm: layer norm of the inputs of the layers after the first; a list: with these epsilons."""
     at = 0
     for i, (fan_in, out) in enumerate(zip(dims, dims[1:])):
-        x = F.layer_norm(x, (fan_in,), eps=1e-5) if norm and i > 0 else x
+        if norm and i > 0:
+            x = F.layer_norm(x, (fan_in,), eps=1e-5 if norm is True else norm[i - 1])
         weight = flat[at:at + fan_in * out].view(out, fan_in)
         bias = flat[at + fan_in * out:at + (fan_in + 1) * out]
         at += (fan_in + 1) * out
@@ -124,6 +125,41 @@ def ensemble():
     terms = 0.01 * highest[moving].sum() - 0.01 * lowest[moving].sum()
     put("ensemble.bounds_loss", terms.view(1))
     put("ensemble.gradient", torch.autograd.grad(total + terms, params)[0])
+
+
+def free_ensemble():
+    """The ensemble of DHMBPO: layer norm with large epsilons, one log_sigma a member and target, weighted rows."""
+    members, T = 3, 1 + O
+    dims = [O + A, H, H, T]
+    networks = torch.cat([network("unused", dims, 1.5) for _ in range(members)])
+    del tensors["unused"]
+    size = networks.numel() // members
+    log_sigma = 0.5 * torch.randn(members, T) - 0.5
+    params = put("free.params", torch.cat([networks, log_sigma.flatten()]).float()).requires_grad_()
+    x = put("free.x", torch.randn(members, B, O + A))
+    y = put("free.y", torch.randn(members, B, T))
+    weight = put("free.weight", torch.tensor([1.2, 1.2, 0.0, 1.2, 1.2, 1.2]))
+    rows = put("free.row_weight", -torch.log(1 - torch.rand(members, B)))
+    losses, means = [], []
+    for k in range(members):
+        mean = run(params[k * size:(k + 1) * size], dims, x[k], F.silu, [1.0, 0.1])
+        sigma = params[members * size + k * T:members * size + (k + 1) * T]
+        terms = (mean - y[k])**2 * torch.exp(-2 * sigma) + 2 * sigma.clamp(min=math.log(1e-3))
+        losses.append((rows[k][:, None] * weight * terms).mean())
+        means.append(mean)
+    put("free.mean", torch.stack(means))
+    put("free.losses", torch.stack(losses))
+    put("free.gradient", torch.autograd.grad(sum(losses), params)[0])
+
+
+def decoupled():
+    """AdamW, three steps with three gradients."""
+    p = put("adamw.start", torch.randn(100)).requires_grad_()
+    adam = torch.optim.AdamW([p], lr=1e-3, weight_decay=30.0)
+    for t in (1, 2, 3):
+        p.grad = put(f"adamw.gradient{t}", torch.randn(100))
+        adam.step()
+    put("adamw.end", p)
 
 
 def optimiser():
@@ -410,4 +446,7 @@ sac("four_sac", count=4)
 torch.manual_seed(5)
 dhmbpo()
 sac("norm_sac", activation=F.silu, norm=True)
+torch.manual_seed(7)
+free_ensemble()
+decoupled()
 write(sys.argv[1])

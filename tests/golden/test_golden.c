@@ -120,7 +120,7 @@ static void ensemble_numbers(void **state) {
         const float *xk = x + k * B * (O + A);
         ensemble_predict(mean + k * B * T, logvar + k * B * T, scratch, &e, params, k, xk, B);
         losses[k] = ensemble_member_loss(&mses[k], gradient, scratch, &e, params, k, xk,
-                                         y + k * B * T, weight, B);
+                                         y + k * B * T, weight, NULL, B);
     }
     float bounds =
         ensemble_bounds_loss(gradient + ensemble_max_logvar_offset(&e), &e, params, weight);
@@ -138,6 +138,57 @@ static void ensemble_numbers(void **state) {
         assert_true(weight[j % T] == 0 ? expected[j] == 0 : fabs(expected[j]) > 1e-4);
     }
     FREE_ALL(params, x, y, weight, gradient, scratch);
+}
+
+static void free_ensemble_numbers(void **state) {
+    (void)state;
+    struct mlp_hidden hidden = mlp_hidden_equal(H, 2, ACTIVATION_SILU);
+    hidden.layer_norm = true;
+    hidden.epsilon[0] = 1;
+    hidden.epsilon[1] = 0.1f;
+    struct ensemble e = ensemble_with_free_noise(ensemble_make_hidden(MEMBERS, O, A, &hidden));
+    size_t n = ensemble_params(&e), at = ensemble_log_sigma_offset(&e, 0);
+    float *params = golden_input("free.params", n),
+          *x = golden_input("free.x", MEMBERS * B * (O + A));
+    float *y = golden_input("free.y", MEMBERS * B * T), *weight = golden_input("free.weight", T);
+    float *rows = golden_input("free.row_weight", MEMBERS * B);
+    float *gradient = zeros(n), *scratch = zeros(ensemble_scratch(&e, B));
+    float losses[MEMBERS], mean[MEMBERS * B * T], logvar[B * T];
+    for (int k = 0; k < MEMBERS; k++) {
+        const float *xk = x + k * B * (O + A);
+        ensemble_predict(mean + k * B * T, logvar, scratch, &e, params, k, xk, B);
+        for (size_t j = 0; j < B * T; j++) {
+            assert_true(logvar[j] == 2 * params[at + (size_t)k * T + j % T]);
+        }
+        losses[k] = ensemble_member_loss(NULL, gradient, scratch, &e, params, k, xk, y + k * B * T,
+                                         weight, rows + k * B, B);
+    }
+    golden_expect("free.mean", mean, MEMBERS * B * T, 1e-6);
+    golden_expect("free.losses", losses, MEMBERS, 1e-6);
+    golden_expect("free.gradient", gradient, n, 2e-6);
+    // The noise again, alone.
+    const double *expected = golden_answer("free.gradient", n);
+    for (size_t j = at; j < n; j++) {
+        assert_true(fabs((double)gradient[j] - expected[j]) < 1e-6 * (1 + fabs(expected[j])));
+    }
+    FREE_ALL(params, x, y, weight, rows, gradient, scratch);
+}
+
+static void decoupled_decay(void **state) {
+    (void)state;
+    enum { N = 100 };
+    struct adam a = adam_make(1e-3);
+    float *p = golden_input("adamw.start", N), *m = zeros(N), *v = zeros(N);
+    for (uint64_t t = 1; t <= 3; t++) {
+        char name[64];
+        snprintf(name, sizeof(name), "adamw.gradient%d", (int)t);
+        float *g = golden_input(name, N);
+        adam_shrink(p, N, &a, 30);
+        adam_step(p, m, v, g, N, &a, 0, t);
+        free(g);
+    }
+    golden_expect("adamw.end", p, N, 1e-6);
+    FREE_ALL(p, m, v);
 }
 
 static void adam_numbers(void **state) {
@@ -187,8 +238,9 @@ static void normalizer_numbers(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(policy_numbers),     cmocka_unit_test(critic_numbers),
-        cmocka_unit_test(ensemble_numbers),   cmocka_unit_test(adam_numbers),
+        cmocka_unit_test(policy_numbers),        cmocka_unit_test(critic_numbers),
+        cmocka_unit_test(ensemble_numbers),      cmocka_unit_test(adam_numbers),
+        cmocka_unit_test(free_ensemble_numbers), cmocka_unit_test(decoupled_decay),
         cmocka_unit_test(normalizer_numbers),
     };
     return cmocka_run_group_tests(tests, golden_open, golden_close);

@@ -90,7 +90,7 @@ static void gradients_of_many_shapes(void **state) {
         float *dparams = zero_floats(s.params_len), mse;
         double expected = loss(s.params64, &s);
         float got = ensemble_member_loss(&mse, dparams, s.scratch, &e, s.params, s.member, s.x, s.y,
-                                         ones, s.B);
+                                         ones, NULL, s.B);
         check_close("loss", &got, &expected, 1, TOLERANCE);
         check_gradient("loss", dparams, s.params64, s.params_len, loss, &s, TOLERANCE);
         // The bounds alone, not hidden by larger entries.
@@ -115,6 +115,31 @@ static void bounds_terms(void **state) {
     drop(&s);
 }
 
+// Networks of zeros predict 0. Below the floor less noise gains nothing more, and the gradient is
+// that of the errors alone.
+static void free_noise_has_a_floor(void **state) {
+    (void)state;
+    enum { B = 3, T = 3 };
+    struct ensemble e = ensemble_with_free_noise(ensemble_make(2, T - 1, 1, 5, 1));
+    float *params = zero_floats(ensemble_params(&e)), *dparams = zero_floats(ensemble_params(&e));
+    float *scratch = garbage_floats(ensemble_scratch(&e, B));
+    float x[B * T] = {0}, y[B * T], *log_sigma = params + ensemble_log_sigma_offset(&e, 1);
+    for (int i = 0; i < B * T; i++) {
+        y[i] = i % T == 1 ? 1e-4f : 0.5f;
+    }
+    log_sigma[1] = -8;
+    float loss = ensemble_member_loss(NULL, dparams, scratch, &e, params, 1, x, y, ones, NULL, B);
+    double below = 1e-8 * exp(16);
+    assert_true(fabs((double)loss - (2 * 0.25 + below + 2 * log(1e-3)) / T) < 1e-5);
+    const float *gradient = dparams + ensemble_log_sigma_offset(&e, 1);
+    assert_true(fabs((double)gradient[0] - (2 - 2 * 0.25) / T) < 1e-6);
+    assert_true(fabs((double)gradient[1] + 2 * below / T) < 1e-5);
+    assert_true(dparams[ensemble_log_sigma_offset(&e, 0)] == 0); // the other member's
+    free(params);
+    free(dparams);
+    free(scratch);
+}
+
 // mse and loss recomputed from the output of ensemble_predict, for more rows than
 // a block; also without the variance.
 static void predictions_agree(void **state) {
@@ -124,8 +149,8 @@ static void predictions_agree(void **state) {
     size_t n = (size_t)(B * s.e.target_dim);
     float *mean = garbage_floats(n), *again = garbage_floats(n), *logvar = garbage_floats(n);
     float *dparams = zero_floats(s.params_len), mse;
-    float got =
-        ensemble_member_loss(&mse, dparams, s.scratch, &s.e, s.params, s.member, s.x, s.y, ones, B);
+    float got = ensemble_member_loss(&mse, dparams, s.scratch, &s.e, s.params, s.member, s.x, s.y,
+                                     ones, NULL, B);
     ensemble_predict(mean, logvar, s.scratch, &s.e, s.params, s.member, s.x, B);
     ensemble_predict(again, NULL, s.scratch, &s.e, s.params, s.member, s.x, B);
     assert_memory_equal(mean, again, n * sizeof(float));
@@ -166,9 +191,8 @@ static void members_start_apart(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gradients_of_many_shapes),
-        cmocka_unit_test(bounds_terms),
-        cmocka_unit_test(predictions_agree),
+        cmocka_unit_test(gradients_of_many_shapes), cmocka_unit_test(bounds_terms),
+        cmocka_unit_test(free_noise_has_a_floor),   cmocka_unit_test(predictions_agree),
         cmocka_unit_test(members_start_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -304,6 +304,51 @@ static void dropout_keeps_the_mean(void **state) {
     drop(&s);
 }
 
+// W W^T = 1 or W^T W = 1, whichever is the smaller.
+static void orthogonal_weights(void **state) {
+    (void)state;
+    static const int shapes[][2] = {{5, 40}, {40, 5}, {24, 24}};
+    for (size_t k = 0; k < 3; k++) {
+        int in = shapes[k][0], out = shapes[k][1], least = in < out ? in : out;
+        struct mlp m = mlp_make(in, 1, 0, out, ACTIVATION_SILU);
+        float *W = garbage_floats(mlp_params(&m));
+        struct rng rng = rng_make(1, RNG_TEST, 16);
+        mlp_init_orthogonal(W, &m, &rng);
+        for (int a = 0; a < least; a++) {
+            for (int b = 0; b < least; b++) {
+                double sum = 0;
+                for (int i = 0; i < (in < out ? out : in); i++) {
+                    sum += in < out ? (double)W[i * in + a] * (double)W[i * in + b]
+                                    : (double)W[a * in + i] * (double)W[b * in + i];
+                }
+                assert_true(fabs(sum - (a == b)) < 1e-5);
+            }
+        }
+        assert_true(W[in * out] == 0 && W[in * out + out - 1] == 0);
+        free(W);
+    }
+}
+
+static double squares_of(const float *x, size_t n) {
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        sum += (double)x[i] * (double)x[i];
+    }
+    return sum / (double)n;
+}
+
+static void kaiming_weights(void **state) {
+    (void)state;
+    enum { IN = 50, OUT = 2000 };
+    struct mlp m = mlp_make(IN, 1, 0, OUT, ACTIVATION_SILU);
+    float *W = garbage_floats(mlp_params(&m));
+    struct rng rng = rng_make(1, RNG_TEST, 17);
+    mlp_init_kaiming(W, &m, &rng);
+    assert_true(fabs(squares_of(W, IN * OUT) * IN / 2 - 1) < 0.02);
+    assert_true(fabs(squares_of(W + IN * OUT, OUT) * 4 * IN - 1) < 0.15);
+    free(W);
+}
+
 static void blocks_give_the_same(void **state) {
     (void)state;
     int B = 2 * MLP_INFER_ROWS + 37;
@@ -472,6 +517,8 @@ int main(void) {
         cmocka_unit_test(a_tape_gives_the_same),
         cmocka_unit_test(dropout_has_a_gradient),
         cmocka_unit_test(dropout_keeps_the_mean),
+        cmocka_unit_test(orthogonal_weights),
+        cmocka_unit_test(kaiming_weights),
         cmocka_unit_test(blocks_give_the_same),
         cmocka_unit_test(layers_step_by_themselves),
         cmocka_unit_test(same_bits_anywhere),

@@ -463,6 +463,31 @@ static void committed_files_are_the_papers(void **state) {
     assert_int_equal(c.model.stop, MODEL_STOP_PAPER);
 }
 
+// The recipe is read on top of any task's file.
+static void the_recipe_goes_with_every_task(void **state) {
+    (void)state;
+    static const char *const tasks[] = {"hopper_unclipped", "half_cheetah", "inverted_pendulum",
+                                        "humanoid_truncated_obs"};
+    for (int i = 0; i < 4; i++) {
+        struct config c, task;
+        char path[128];
+        snprintf(path, sizeof(path), "configs/%s.yaml", tasks[i]);
+        load_committed(&task, path);
+        c = task;
+        assert_int_equal(
+            config_load(&c, source_path("configs/dhmbpo-paper.yaml"), err, sizeof(err)), 0);
+        assert_int_equal(config_check(&c, err, sizeof(err)), 0);
+        assert_string_equal(c.run.task, task.run.task);
+        assert_int_equal(c.run.steps, task.run.steps);
+        assert_int_equal(c.method, METHOD_dhmbpo);
+        assert_int_equal(c.model.noise, MODEL_NOISE_FREE);
+        assert_int_equal(c.model.stop, MODEL_STOP_PAIRED_TEST);
+        assert_int_equal(c.pacing.training, PACING_TRAINING_PHASE);
+        assert_int_equal(c.model.hidden.n, 3);
+        assert_true(c.sac.hidden.v[2] == 256 && c.sac.discount == 0.995);
+    }
+}
+
 // The file of a task with unclipped velocities has the values of the task that it belongs to.
 static void unclipped_files_have_the_same_values(void **state) {
     (void)state;
@@ -603,6 +628,7 @@ int main(void) {
         cmocka_unit_test(rules_over_several_keys),
         cmocka_unit_test(printed_reads_back),
         cmocka_unit_test(committed_files_are_the_papers),
+        cmocka_unit_test(the_recipe_goes_with_every_task),
         cmocka_unit_test(unclipped_files_have_the_same_values),
         cmocka_unit_test(documentation_is_up_to_date),
         cmocka_unit_test(rollout_length_follows_the_schedule),

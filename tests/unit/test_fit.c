@@ -116,7 +116,7 @@ static void plain_step(struct plain *s, uint32_t *const rows[], uint32_t first, 
         }
         float *part =
             xfloats(size); // gradients of the shared bounds are summed in the order of members
-        ensemble_member_loss(NULL, part, scratch, &e, s->p, i, xb, yb, ones, (int)n);
+        ensemble_member_loss(NULL, part, scratch, &e, s->p, i, xb, yb, ones, NULL, (int)n);
         for (size_t j = 0; j < size; j++) {
             g[j] += part[j];
         }
@@ -281,6 +281,71 @@ static void threads_do_not_change_bits(void **state) {
     compare_threads(with);
     config.model.dropout = (struct config_list){0};
     assert_memory_not_equal(without, with, sizeof(with));
+}
+
+// The published recipe of DHMBPO in small: it learns, with the same bits on any number of threads.
+static void the_recipe_learns(void **state) {
+    (void)state;
+    struct config kept = config;
+    struct ensemble heads = e;
+    config.model.noise = MODEL_NOISE_FREE;
+    config.model.bootstrap = MODEL_BOOTSTRAP_EXPONENTIAL;
+    config.model.init = MODEL_INIT_KAIMING;
+    config.model.decay = MODEL_DECAY_DECOUPLED;
+    config.model.reset_optimizer = true;
+    config.model.stop = MODEL_STOP_PAIRED_TEST;
+    config.model.epoch_batches = 6;
+    e = ensemble_with_free_noise(heads);
+    float weights[8];
+    compare_threads(weights);
+    e = heads;
+    config = kept;
+}
+
+// All members see the same rows: equal members with equal weights stay equal, and with weights of
+// their own they do not.
+static void members_differ_by_weights_of_rows(void **state) {
+    (void)state;
+    struct config weighted = config;
+    weighted.model.bootstrap = MODEL_BOOTSTRAP_EXPONENTIAL;
+    weighted.model.epochs_max = 1;
+    weighted.model.rows_max = 200;
+    struct fit *fit = fit_create(&weighted, &e, ROWS, 1);
+    struct model m = new_model();
+    float *start = fit_state(fit).weights;
+    size_t n = mlp_params(&e.net);
+    memcpy(start + n, start, n * sizeof(float));
+    assert_int_equal(fit_train(fit, &m, &env, ROWS, 0, &never), FIT_DONE);
+    assert_int_equal(*fit_state(fit).adam_steps, (160 + 63) / 64); // of 200 rows, 40 held out
+    float most = 0;
+    for (size_t i = 0; i < n; i++) {
+        most = fmaxf(most, fabsf(m.params[i] - m.params[n + i]));
+    }
+    assert_true(most > 1e-3f && most < 0.1f); // three steps of 3e-3, in other directions
+    fit_destroy(&fit);
+    free_model(&m);
+}
+
+// A paired test stops once there is nothing to learn: after patience, and no later than 5 times it.
+static void a_paired_test_ends_the_training(void **state) {
+    (void)state;
+    struct config paired = config;
+    paired.model.stop = MODEL_STOP_PAIRED_TEST;
+    paired.model.epoch_batches = 1;
+    paired.model.epochs_max = 0;
+    paired.model.reset_optimizer = true;
+    struct fit *fit = fit_create(&paired, &e, ROWS, 1);
+    struct model m = new_model();
+    double patience = 50 * log(O + 1);
+    assert_int_equal(fit_train(fit, &m, &env, ROWS, 0, &never), FIT_DONE);
+    assert_true((double)m.epochs >= 5 * patience && (double)m.epochs < 25 * patience + 1);
+    assert_true(m.holdout_mse[m.elite[0]] < 0.1f);
+    assert_int_equal(*fit_state(fit).adam_steps, m.epochs);
+    assert_int_equal(fit_train(fit, &m, &env, ROWS, 1, &never), FIT_DONE);
+    assert_true((double)m.epochs >= patience && (double)m.epochs < 5 * patience + 1);
+    assert_int_equal(*fit_state(fit).adam_steps, m.epochs); // made anew
+    fit_destroy(&fit);
+    free_model(&m);
 }
 
 static void a_stop_changes_nothing(void **state) {
@@ -475,6 +540,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_trainings_follow_the_rules),
         cmocka_unit_test(threads_do_not_change_bits),
+        cmocka_unit_test(the_recipe_learns),
+        cmocka_unit_test(members_differ_by_weights_of_rows),
+        cmocka_unit_test(a_paired_test_ends_the_training),
         cmocka_unit_test(a_stop_changes_nothing),
         cmocka_unit_test(broken_weights_are_discarded),
         cmocka_unit_test(any_scale_and_offset_is_learned),

@@ -76,11 +76,11 @@ static void a_network_keeps_its_function(void **state) {
     free(params);
 }
 
-static void the_ensemble_keeps_mean_and_variance(void **state) {
-    (void)state;
+static void keeps_mean_and_variance(bool free_noise) {
     rng = rng_make(1, RNG_TEST, 61);
     enum { O = 2, T = 1 + O };
     struct ensemble e = ensemble_make(MEMBERS, O, IN - O, 16, 2);
+    e = free_noise ? ensemble_with_free_noise(e) : e;
     size_t targets = ensemble_target_normalizer(&e);
     float *params = xfloats(ensemble_params(&e)), x[ROWS * IN], z[ROWS * IN];
     float *scratch = xfloats(ensemble_scratch(&e, ROWS));
@@ -107,6 +107,12 @@ static void the_ensemble_keeps_mean_and_variance(void **state) {
     assert_close(logvar[1], logvar[0], ROWS * T, 10);
     free(params);
     free(scratch);
+}
+
+static void the_ensemble_keeps_mean_and_variance(void **state) {
+    (void)state;
+    keeps_mean_and_variance(false);
+    keeps_mean_and_variance(true);
 }
 
 static void constant_columns_begin_without_influence(void **state) {

@@ -41,6 +41,31 @@ static void moments(void **state) {
     assert_true(stats_mean(x, 0) == 0 && stats_std(x, 0) == 0 && stats_median(x, 0) == 0);
 }
 
+// Against the table of the normal distribution; where they differ alike, and by chance.
+static void paired_tests(void **state) {
+    (void)state;
+    enum { N = 400 };
+    struct rng rng = rng_make(1, RNG_TEST, 1);
+    float x[N], y[N];
+    int below = 0;
+    for (int round = 0; round < 2000; round++) {
+        for (int i = 0; i < N; i++) {
+            y[i] = 10 * (float)rng_normal(&rng);
+            x[i] = y[i] + (float)rng_normal(&rng);
+        }
+        below += stats_paired_p(x, y, N) < 0.1;
+    }
+    assert_in_range(below, 150, 250); // 200: sd 13
+    for (int i = 0; i < N; i++) {     // mean 0.1, sd 1 by the formula of n - 1
+        x[i] = y[i] + (float)((i % 2 ? 1 : -1) * sqrt((N - 1.0) / N)) - 0.1f;
+    }
+    assert_true(fabs(stats_paired_p(x, y, N) - 0.02275) < 1e-4); // -2 standard errors
+    assert_true(fabs(stats_paired_p(y, x, N) - 0.97725) < 1e-4);
+    assert_true(stats_paired_p(x, x, N) == 0.5);
+    x[0] = NAN;
+    assert_true(isnan(stats_paired_p(x, y, N)));
+}
+
 // Nearest rank, against sorting, with many equal numbers.
 static void quantiles(void **state) {
     (void)state;
@@ -73,6 +98,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_rate_follows_and_forgets),
         cmocka_unit_test(moments),
+        cmocka_unit_test(paired_tests),
         cmocka_unit_test(quantiles),
         cmocka_unit_test(finiteness),
     };
