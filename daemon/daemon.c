@@ -65,18 +65,36 @@ void daemon_path(char *out, size_t out_len, const struct daemon *d, const char *
     }
 }
 
-// One daemon of a kind per run directory: two would overwrite each other's checkpoints.
-static void lock_run_dir(struct daemon *d) {
-    char dir[PATH_MAX], path[PATH_MAX], name[64];
-    int pid = 0;
+// The path of the lock, in a folder that is made where it is missing.
+static void lock_path(char out[PATH_MAX], struct daemon *d) {
+    char dir[PATH_MAX], name[64];
     daemon_path(dir, sizeof(dir), d, "checkpoint");
     snprintf(name, sizeof(name), "%s.lock", d->spec->name);
     int rc = file_make_dirs(dir);
     rc = rc ? rc : file_dir_writable(dir);
-    rc = rc ? rc : file_join(path, sizeof(path), dir, name);
+    rc = rc ? rc : file_join(out, PATH_MAX, dir, name);
     if (rc < 0) {
         die(EXIT_CODE_IO, "the run directory must be writable", "--run-dir %s: %s",
             d->options.run_dir, strerror(-rc));
+    }
+}
+
+static void sweep(const struct daemon *d) {
+    char dir[PATH_MAX];
+    daemon_path(dir, sizeof(dir), d, "checkpoint");
+    int removed = file_sweep(dir) + file_sweep(d->options.run_dir);
+    if (removed > 0) {
+        log_info("%d temporary files of killed processes removed", removed);
+    }
+}
+
+// One daemon of a kind per run directory: two would overwrite each other's checkpoints.
+static void lock_run_dir(struct daemon *d) {
+    char path[PATH_MAX];
+    int pid = 0;
+    lock_path(path, d);
+    if (d->options.standby) {
+        return; // another process has the lock
     }
     d->lock = file_lock(path, &pid);
     if (d->lock == -EWOULDBLOCK) {
@@ -87,10 +105,17 @@ static void lock_run_dir(struct daemon *d) {
     if (d->lock < 0) {
         die(EXIT_CODE_IO, NULL, "%s: %s", path, strerror(-d->lock));
     }
-    int removed = file_sweep(dir) + file_sweep(d->options.run_dir);
-    if (removed > 0) {
-        log_info("%d temporary files of killed processes removed", removed);
+    sweep(d);
+}
+
+void daemon_take_run_dir(struct daemon *d) {
+    char path[PATH_MAX];
+    lock_path(path, d);
+    d->lock = file_lock_replace(path);
+    if (d->lock < 0) {
+        die(EXIT_CODE_IO, NULL, "%s: %s", path, strerror(-d->lock));
     }
+    sweep(d);
 }
 
 // ---- keys ----

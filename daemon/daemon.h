@@ -72,10 +72,14 @@ struct daemon {
     bool refused; // by a server, for good
 };
 
-// Everything up to the lock of the run directory. Dies with a message on an error.
+// Everything up to the lock of the run directory, which --standby does not take yet. Dies with a
+// message on an error.
 // Borrows spec and arg.
 void daemon_init(struct daemon *d, const struct daemon_spec *spec, void *arg, int argc,
                  char *argv[]);
+// With --standby: takes the run directory, which daemon_init leaves to the process before, from
+// that process. Dies on an error.
+void daemon_take_run_dir(struct daemon *d);
 // Creates the loop and opens the sockets given by the options. Dies on an error.
 void daemon_open(struct daemon *d);
 void daemon_run(struct daemon *d); // until finished

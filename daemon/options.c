@@ -48,6 +48,8 @@ static const struct {
      "where to listen, for peers and for `spur status`"},
     {"evaluate", NULL, KIND_FLAG, OPTION_EVALUATE, offsetof(struct options, evaluate),
      "be the run's evaluator instead"},
+    {"standby", NULL, KIND_FLAG, OPTION_STANDBY, offsetof(struct options, standby),
+     "wait, and take over from the newest checkpoint when the run has lost its learner"},
     {"envs-per-actor", "N", KIND_ENVS, OPTION_ENVS, offsetof(struct options, envs),
      "environments to step side by side (default: 1)"},
     {"spool", "FILE", KIND_STRING, OPTION_SPOOL, offsetof(struct options, spool),

@@ -19,6 +19,7 @@ enum option_bit {
     OPTION_ENV = 1 << 8,
     OPTION_ENVS = 1 << 9,
     OPTION_SPOOL = 1 << 10,
+    OPTION_STANDBY = 1 << 11,
 };
 
 struct options_spec {
@@ -33,7 +34,7 @@ struct options {
     const char *config, *run_dir, *modelserver, *learner, *bind, *id, *task, *env, *log_path, *keys;
     const char *env_dir, *env_python;
     double env_timeout_s; // 0: not given
-    bool evaluate, verbose, env_shared;
+    bool evaluate, standby, verbose, env_shared;
     const char *spool;
     int spool_mib; // 0: not given
     bool drop_oldest;

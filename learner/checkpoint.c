@@ -18,22 +18,29 @@
 #include "common/config/keys.h"
 #include "common/nn/policy_file.h"
 #include "common/nn/safetensors.h"
+#include "learner/staging.h"
 
 #define META_MAX 80
 #define COUNTERS 9
 #define TEXT_MAX 512
 #define WEIGHT_MAX 1e12f // no update reaches it, and products of two are finite
 
+#define LEARNER_FILE "learner.safetensors"
+
 struct paths {
     char dir[PATH_MAX];
-    char next[PATH_MAX], newest[PATH_MAX], previous[PATH_MAX], unreadable[PATH_MAX];
+    char next[PATH_MAX], next_model[PATH_MAX], next_policy[PATH_MAX]; // in the learner's folder
+    char newest[PATH_MAX], previous[PATH_MAX], unreadable[PATH_MAX];
     char model[PATH_MAX], policy[PATH_MAX];
 };
 
-static int make_paths(struct paths *p, const char *run_dir, char *err, size_t err_len) {
+static int make_paths(struct paths *p, const char *run_dir, const char *staging, char *err,
+                      size_t err_len) {
     int rc = file_join(p->dir, sizeof(p->dir), run_dir, "checkpoint");
-    rc |= file_join(p->next, sizeof(p->next), p->dir, "learner.next.safetensors");
-    rc |= file_join(p->newest, sizeof(p->newest), p->dir, "learner.safetensors");
+    rc |= file_join(p->next, sizeof(p->next), staging, LEARNER_FILE);
+    rc |= file_join(p->next_model, sizeof(p->next_model), staging, "replay_model.safetensors");
+    rc |= file_join(p->next_policy, sizeof(p->next_policy), staging, "policy.safetensors");
+    rc |= file_join(p->newest, sizeof(p->newest), p->dir, LEARNER_FILE);
     rc |= file_join(p->previous, sizeof(p->previous), p->dir, "learner.previous.safetensors");
     rc |= file_join(p->unreadable, sizeof(p->unreadable), p->dir, "learner.unreadable.safetensors");
     rc |= file_join(p->model, sizeof(p->model), p->dir, "replay_model.safetensors");
@@ -43,6 +50,15 @@ static int make_paths(struct paths *p, const char *run_dir, char *err, size_t er
         return -1;
     }
     return 0;
+}
+
+int checkpoint_stage(char staging[PATH_MAX], const char *run_dir, char *err, size_t err_len) {
+    struct paths p;
+    staging[0] = '\0';
+    if (make_paths(&p, run_dir, "", err, err_len) < 0) {
+        return -1;
+    }
+    return staging_create(staging, p.dir, LEARNER_FILE, err, err_len);
 }
 
 // ---- metadata: shapes, which must agree, and other settings, which are compared ----
@@ -173,7 +189,7 @@ static uint64_t mark_of(const struct checkpoint *cp) {
 
 struct checkpoint_copy {
     const struct task *task;
-    const char *run_dir;
+    const char *run_dir, *staging;
     struct meta meta;
     struct tensor tensors[METHOD_BLOCKS_MAX + COUNTERS];
     int count;
@@ -248,6 +264,7 @@ struct checkpoint_copy *checkpoint_copy_create(const struct checkpoint *cp) {
     struct checkpoint_copy *copy = xcalloc(1, sizeof(*copy));
     copy->task = cp->task;
     copy->run_dir = cp->run_dir;
+    copy->staging = cp->staging;
     copy->mark = mark_of(cp);
     make_meta(&copy->meta, cp);
     copy_learner(copy, cp);
@@ -305,16 +322,6 @@ static int save_model(const struct replay *d_model, const char *task, uint64_t m
     return safetensors_write(path, tensors, n, &meta, 1, err, err_len);
 }
 
-// Without rows the file of a run that had them goes.
-static int save_rows(const struct checkpoint_copy *copy, const struct replay *d_model,
-                     const char *path, char *err, size_t err_len) {
-    if (d_model) {
-        return save_model(d_model, copy->task->name, copy->mark, path, err, err_len);
-    }
-    unlink(path);
-    return 0;
-}
-
 static int move_file(const char *from, const char *to, char *err, size_t err_len) {
     if (rename(from, to) < 0) {
         snprintf(err, err_len, "%s: cannot be renamed to %s: %s", from, to, strerror(errno));
@@ -323,10 +330,25 @@ static int move_file(const char *from, const char *to, char *err, size_t err_len
     return 0;
 }
 
+// Without rows the file of a run that had them goes.
+static int save_rows(const struct checkpoint_copy *copy, const struct replay *d_model,
+                     const struct paths *p, char *err, size_t err_len) {
+    if (!d_model) {
+        unlink(p->model);
+        return 0;
+    }
+    if (save_model(d_model, copy->task->name, copy->mark, p->next_model, err, err_len) < 0) {
+        return -1;
+    }
+    return move_file(p->next_model, p->model, err, err_len);
+}
+
 // The pair is complete: its learner file becomes the newest one.
 static int move_up(const struct paths *p, char *err, size_t err_len) {
-    if (file_exists(p->newest) && move_file(p->newest, p->previous, err, err_len) < 0) {
-        return -1;
+    int rc = file_exists(p->next) ? file_keep(p->newest, p->previous) : 0;
+    if (rc < 0) {
+        return error_set(err, err_len, -1, "%s: cannot be kept as %s: %s", p->newest, p->previous,
+                         strerror(-rc));
     }
     return move_file(p->next, p->newest, err, err_len);
 }
@@ -334,21 +356,15 @@ static int move_up(const struct paths *p, char *err, size_t err_len) {
 int checkpoint_write(const struct checkpoint_copy *copy, const struct replay *d_model, char *err,
                      size_t err_len) {
     struct paths p;
-    if (make_paths(&p, copy->run_dir, err, err_len) < 0) {
-        return -1;
-    }
-    int rc = file_make_dir(p.dir); // not the run directory: it was removed
-    if (rc < 0) {
-        snprintf(err, err_len, "%s: %s", p.dir, strerror(-rc));
-        return -1;
-    }
-    if (safetensors_write(p.next, copy->tensors, copy->count, copy->meta.list, copy->meta.n, err,
+    if (make_paths(&p, copy->run_dir, copy->staging, err, err_len) < 0 ||
+        safetensors_write(p.next, copy->tensors, copy->count, copy->meta.list, copy->meta.n, err,
                           err_len) < 0 ||
-        save_rows(copy, d_model, p.model, err, err_len) < 0 || move_up(&p, err, err_len) < 0) {
+        save_rows(copy, d_model, &p, err, err_len) < 0 || move_up(&p, err, err_len) < 0 ||
+        policy_file_write(p.next_policy, &copy->policy_shape, copy->policy, &copy->info, err,
+                          err_len) < 0) {
         return -1;
     }
-    return policy_file_write(p.policy, &copy->policy_shape, copy->policy, &copy->info, err,
-                             err_len);
+    return move_file(p.next_policy, p.policy, err, err_len);
 }
 
 // ---- loading ----
@@ -552,7 +568,7 @@ static bool pair_complete(const struct paths *p, const uint64_t *model_mark) {
 
 int checkpoint_load(struct checkpoint *cp, char *err, size_t err_len) {
     struct paths p;
-    if (make_paths(&p, cp->run_dir, err, err_len) < 0) {
+    if (make_paths(&p, cp->run_dir, cp->staging, err, err_len) < 0) {
         return -1;
     }
     char why[TEXT_MAX] = "no such file";
@@ -625,7 +641,7 @@ static int take_block(const struct safetensors *file, const struct method_block 
 int checkpoint_take_over(struct checkpoint *cp, char *err, size_t err_len) {
     struct paths p;
     char why[TEXT_MAX];
-    if (make_paths(&p, cp->config->from.run, err, err_len) < 0) {
+    if (make_paths(&p, cp->config->from.run, "", err, err_len) < 0) {
         return -1;
     }
     struct safetensors *file = safetensors_open(p.newest, why, sizeof(why));

@@ -10,16 +10,20 @@
 // the largest part, is included in lockstep only, where a resumed learner continues with the same
 // bits. In ratio it starts empty, and the model server makes its first fill again.
 //
+// Files are made in the learner's own folder (staging.h) and renamed to their places, so that a
+// learner whose place was taken changes none of them.
+//
 // A checkpoint is copied, and the copy is written, which may happen on another thread. D_model is
 // not copied, so with D_model the trainer must wait for the writing.
 //
 // The learner file and D_model share a mark (updates + model rows ever received). The order of
-// writing leaves a matching pair after a crash at any instant: the new learner file
-// under a temporary name; then D_model, which replaces the old one (from here on
-// the new pair is valid); then the learner files are renamed.
+// writing leaves a matching pair after a crash at any instant: both are made in the folder; then
+// D_model replaces the old one (from here on the new pair is valid); then the learner files are
+// renamed. The next start finds the new learner file in the folder of the one before.
 #ifndef SPUR_LEARNER_CHECKPOINT_H
 #define SPUR_LEARNER_CHECKPOINT_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,6 +35,7 @@ struct checkpoint {
     const struct config *config;
     const struct task *task;
     const char *run_dir;
+    const char *staging; // staging.h, of this start: checkpoint_stage's
     const struct method *method;
     void *agent;             // the method's state
     struct states *d_states; // NULL: none
@@ -41,7 +46,11 @@ struct checkpoint {
 // Whether D_model is part of the checkpoints of a run.
 bool checkpoint_has_rows(const struct config *config);
 
-// A copy of everything but D_model, with its own memory; run_dir and task are borrowed.
+// Makes the folder of this start, to be removed by staging_remove. From now on earlier starts can
+// write no checkpoint. 0, or -1 with a sentence in err.
+int checkpoint_stage(char staging[PATH_MAX], const char *run_dir, char *err, size_t err_len);
+
+// A copy of everything but D_model, with its own memory; run_dir, staging and task are borrowed.
 struct checkpoint_copy;
 struct checkpoint_copy *checkpoint_copy_create(const struct checkpoint *c);
 void checkpoint_copy_destroy(struct checkpoint_copy **copy);

@@ -50,7 +50,7 @@ static int send_message(struct learner *l, uint64_t now_ms, struct wire_msg *msg
 static void send_hello(struct learner *l, uint64_t now_ms) {
     const struct hello_sender sender = {
         .role = WIRE_ROLE_LEARNER,
-        .id = "learner",
+        .id = l->who.id,
         .host = l->who.host,
         .version = SPUR_VERSION,
         .endpoint = l->who.endpoint,
@@ -248,7 +248,10 @@ void learner_on_report(struct learner *l, uint64_t now_ms, const struct trainer_
         (report->idle && report->updates != l->progress_updates)) {
         l->progress_pending = true;
     }
-    if (report->failed && l->stage < STAGE_GOODBYE) {
+    if (report->replaced && l->stage < STAGE_GOODBYE) {
+        log_error("%s", report->text);
+        begin_goodbye(l, now_ms, EXIT_CODE_PROTOCOL);
+    } else if (report->failed && l->stage < STAGE_GOODBYE) {
         log_error("%s", report->text);
         begin_goodbye(l, now_ms, EXIT_CODE_FAILURE);
     } else if (report->finished && l->stage < STAGE_GOODBYE) {

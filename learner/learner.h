@@ -39,6 +39,7 @@ struct learner_jobs {
 struct learner_identity {
     const struct config *config;
     const struct task *task;
+    const char *id;                            // in the run
     const char *host, *modelserver, *endpoint; // endpoint: the bound one
     uint64_t pid;
 };

@@ -16,6 +16,7 @@
 #include "common/nn/gemm.h"
 #include "daemon/daemon.h"
 #include "learner/learner.h"
+#include "learner/standby.h"
 #include "learner/trainer.h"
 #include "learner/worker.h"
 
@@ -24,8 +25,9 @@ struct app {
     struct learner_identity who;
     struct trainer *trainer;
     struct worker *worker;
-    struct learner *core;
-    float *params; // the policy, copied from the worker for the core
+    struct standby *standby; // with --standby, until it takes over
+    struct learner *core;    // NULL until then
+    float *params;           // the policy, copied from the worker for the core
     enum exit_code exit_code;
 };
 
@@ -38,7 +40,9 @@ static bool submit(void *arg, struct trainer_command *command) {
 static void on_message(void *arg, uint64_t now_ms, enum port_socket socket,
                        const struct net_peer *from, const struct wire_msg *msg) {
     struct app *app = arg;
-    if (socket == PORT_MODELSERVER) {
+    if (!app->core) {
+        standby_on_message(app->standby, now_ms, socket, from, msg);
+    } else if (socket == PORT_MODELSERVER) {
         learner_on_server(app->core, now_ms, msg);
     } else {
         learner_on_peer(app->core, now_ms, from, msg);
@@ -48,9 +52,15 @@ static void on_message(void *arg, uint64_t now_ms, enum port_socket socket,
 static void on_garbage(void *arg, uint64_t now_ms, enum port_socket socket,
                        const struct net_peer *from, enum wire_refusal code, const char *text,
                        const struct wire_msg *msg) {
+    struct app *app = arg;
+    const struct net_peer *sender = socket == PORT_OWN ? from : NULL;
     (void)now_ms;
     (void)msg;
-    learner_on_garbage(((struct app *)arg)->core, socket == PORT_OWN ? from : NULL, code, text);
+    if (app->core) {
+        learner_on_garbage(app->core, sender, code, text);
+    } else {
+        log_peer(LOG_WARN, "a message that does not parse: %s", text);
+    }
 }
 
 static void take_report(void *arg, uint64_t now_ms) {
@@ -61,19 +71,34 @@ static void take_report(void *arg, uint64_t now_ms) {
     learner_on_report(app->core, now_ms, &report, newer ? app->params : NULL, version, updates);
 }
 
+static void join_run(struct app *app);
+
 static void on_tick(void *arg, uint64_t now_ms) {
-    take_report(arg, now_ms);
-    learner_on_tick(((struct app *)arg)->core, now_ms);
+    struct app *app = arg;
+    if (app->core) {
+        take_report(app, now_ms);
+        learner_on_tick(app->core, now_ms);
+    } else if (standby_on_tick(app->standby, now_ms)) {
+        daemon_take_run_dir(&app->daemon);
+        join_run(app);
+        standby_destroy(&app->standby);
+    }
 }
 
 static void on_stop(void *arg, uint64_t now_ms, const char *why) {
+    struct app *app = arg;
     (void)now_ms;
-    learner_stop(((struct app *)arg)->core, why);
+    if (app->core) {
+        learner_stop(app->core, why);
+    } else {
+        standby_stop(app->standby, why);
+    }
 }
 
 static bool finished(void *arg) {
     struct app *app = arg;
-    return learner_finished(app->core, &app->exit_code);
+    return app->core ? learner_finished(app->core, &app->exit_code)
+                     : standby_finished(app->standby, &app->exit_code);
 }
 
 // ---- start ----
@@ -105,7 +130,8 @@ static void log_start(const struct app *app) {
     }
 }
 
-static void start(struct app *app) {
+// Loads the newest checkpoint and starts the core and the trainer's thread.
+static void join_run(struct app *app) {
     struct daemon *d = &app->daemon;
     char err[1024];
     app->trainer = trainer_create(&d->config, &d->task, d->options.run_dir, err, sizeof(err));
@@ -113,15 +139,6 @@ static void start(struct app *app) {
         die(EXIT_CODE_CONFIG, NULL, "%s", err);
     }
     app->params = xfloats(policy_params(trainer_policy(app->trainer).shape));
-    daemon_open(d);
-    app->who = (struct learner_identity){
-        .config = &d->config,
-        .task = &d->task,
-        .host = d->host,
-        .modelserver = d->options.modelserver,
-        .endpoint = d->own_endpoint,
-        .pid = d->pid,
-    };
     const struct port port = daemon_port(d);
     const struct learner_jobs jobs = {.arg = app, .submit = submit};
     app->core = learner_create(&app->who, &port, &jobs, trainer_policy(app->trainer).shape,
@@ -131,6 +148,27 @@ static void start(struct app *app) {
     if (!app->worker) {
         die(EXIT_CODE_FAILURE, NULL, "%s", err);
     }
+}
+
+// A standby has a name of its own: under that of the learner it would take its place at once.
+static void start(struct app *app) {
+    struct daemon *d = &app->daemon;
+    daemon_open(d);
+    app->who = (struct learner_identity){
+        .config = &d->config,
+        .task = &d->task,
+        .id = d->options.standby ? d->id : "learner",
+        .host = d->host,
+        .modelserver = d->options.modelserver,
+        .endpoint = d->own_endpoint,
+        .pid = d->pid,
+    };
+    if (d->options.standby) {
+        const struct port port = daemon_port(d);
+        app->standby = standby_create(&app->who, &port, loop_now_ms(d->loop));
+    } else {
+        join_run(app);
+    }
     log_info("policies and status at %s, model server at %s", d->own_endpoint,
              d->options.modelserver);
 }
@@ -139,6 +177,7 @@ static const struct daemon_spec daemon_spec = {
     .options = {.program = "spur-learner",
                 .about = "Trains the policy of a run on the rows that the model server sends, and\n"
                          "serves it to the actors. Resumes from DIR/checkpoint if there is one.",
+                .takes = OPTION_STANDBY,
                 .needs = OPTION_CONFIG | OPTION_RUN_DIR | OPTION_MODELSERVER | OPTION_BIND},
     .name = "learner",
     .title = "learner",
@@ -164,6 +203,7 @@ int main(int argc, char **argv) {
     worker_destroy(&app.worker);
     trainer_destroy(&app.trainer);
     learner_destroy(&app.core);
+    standby_destroy(&app.standby);
     daemon_close(d);
     free(app.params);
     log_info("left with exit code %d", (int)app.exit_code);

@@ -9,6 +9,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "learner/staging.h"
 
 static struct trainer_command *new_command(enum trainer_command_kind kind, size_t rows) {
     struct trainer_command *command = xmalloc(sizeof(*command) + rows);
@@ -110,6 +111,7 @@ static struct checkpoint checkpoint_of(struct trainer *t) {
         .config = &t->config,
         .task = t->task,
         .run_dir = t->run_dir,
+        .staging = t->staging,
         .method = t->method,
         .agent = t->agent,
         .d_model = t->has_model_rows ? &t->d_model : NULL,
@@ -157,6 +159,9 @@ struct trainer *trainer_create(const struct config *config, const struct task *t
     }
     t->publish_every = config_publish_every(config);
     t->report.policy_version = 1;
+    if (checkpoint_stage(t->staging, run_dir, err, err_len) < 0) {
+        goto fail;
+    }
     struct checkpoint checkpoint = checkpoint_of(t);
     int loaded = checkpoint_load(&checkpoint, err, err_len);
     if (loaded < 0) {
@@ -188,6 +193,7 @@ void trainer_destroy(struct trainer **t) {
     checkpoint_copy_destroy(&(*t)->copy);
     replay_deinit(&(*t)->d_model);
     replay_deinit(&(*t)->d_env);
+    staging_remove((*t)->staging);
     free(*t);
     *t = NULL;
 }
@@ -212,6 +218,13 @@ void trainer_written(struct trainer *t, const char *why) {
     if (!why) {
         t->report.checkpoints++;
         t->report.saved = true;
+        return;
+    }
+    if (staging_is_lost(t->staging)) {
+        t->report.replaced = true;
+        snprintf(t->report.text, sizeof(t->report.text),
+                 "another learner has taken over the files of this run; this one has written none "
+                 "since, and stops");
         return;
     }
     // Not fatal: the disk may have space for the next one.

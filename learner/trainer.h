@@ -72,6 +72,7 @@ struct trainer_report {
     bool saved;                  // the last requested checkpoint was written
     bool finished;               // after TRAINER_FINISH
     bool failed;                 // stopped: losses or weights are not finite
+    bool replaced;               // another start has taken over the files of the run
     char text[TRAINER_TEXT_MAX]; // the last failure, of updates or of a checkpoint
 };
 
@@ -79,6 +80,7 @@ struct trainer {
     struct config config; // a copy
     const struct task *task;
     char run_dir[CONFIG_STRING_MAX * 4];
+    char staging[PATH_MAX]; // the folder of this start, for checkpoints
     const struct method *method;
     void *agent; // the method's state
     bool has_model_rows, has_states;
@@ -99,7 +101,8 @@ uint64_t trainer_model_rows_max(const struct config *config);
 void trainer_memory(uint64_t *real, uint64_t *model, uint64_t *networks,
                     const struct config *config, const struct task *task);
 
-// Resumes from the checkpoint in run_dir; without one, starts with policy version 1.
+// Resumes from the checkpoint in run_dir; without one, starts with policy version 1. An earlier
+// start of a learner, should it still run, can write no more checkpoints there.
 // NULL with a sentence in err.
 struct trainer *trainer_create(const struct config *config, const struct task *task,
                                const char *run_dir, char *err, size_t err_len);

@@ -294,6 +294,7 @@ struct wire_status {
     char state[WIRE_STRING_MAX];   // "exploring", "learning", "stopping", "solved", ...
     char waiting[WIRE_STRING_MAX]; // reason for waiting; empty: working
     char stuck[WIRE_STRING_MAX];   // what holds the run up, and since when; empty: it moves
+    bool ending;                   // the run ends: a learner that leaves is not replaced
     char warning[WIRE_STRING_MAX]; // learning diverges: how, and what to try; empty: it does not
 
     uint64_t env_steps, env_steps_budget, explore_steps, episodes;

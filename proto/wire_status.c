@@ -26,6 +26,7 @@ _Static_assert((int)SPUR__PEER_STATE__PEER_LEFT == WIRE_PEER_LEFT, "enums are sp
     TEXT(waiting) \
     TEXT(stuck) \
     TEXT(warning) \
+    NUM(ending) \
     NUM(env_steps) \
     NUM(env_steps_budget) \
     NUM(explore_steps) \

@@ -135,6 +135,21 @@ static enum child_verdict again_in(struct child *c, uint64_t now_ms, uint64_t pa
     return CHILD_AGAIN;
 }
 
+// The run has another learner, which may be lost too.
+static enum child_verdict stand_by(struct child *c, uint64_t now_ms) {
+    int n = 0;
+    while (c->args[n]) {
+        n++;
+    }
+    if (!c->standby) {
+        CHECK(n + 1 < CHILD_ARGS_MAX);
+        c->args[n] = "--standby";
+        c->args[n + 1] = NULL;
+    }
+    c->standby = true;
+    return again_in(c, now_ms, CHILD_PAUSE_MS);
+}
+
 static uint64_t pause_ms(const struct child *c) {
     uint64_t pause = CHILD_PAUSE_MS;
     for (int i = 1; i < c->crashes && pause < CHILD_PAUSE_MS_MAX; i++) {
@@ -162,11 +177,20 @@ enum child_verdict child_judge(struct child *c, uint64_t now_ms, int exit_status
     }
     // The run directory is locked by a process of a killed `spur run`, still saving its checkpoint.
     bool busy = term_signal == 0 && exit_status == EXIT_CODE_TEMPFAIL;
+    bool learner = c->role == CHILD_LEARNER;
+    bool replaced = term_signal == 0 && exit_status == EXIT_CODE_PROTOCOL && learner;
+    c->crashes++;
+    if (busy && learner && c->crashes > CHILD_BUSY_MAX) {
+        c->crashes = 0;
+        return stand_by(c, now_ms);
+    }
+    if (replaced && c->crashes <= CHILD_CRASHES_MAX) {
+        return stand_by(c, now_ms);
+    }
     bool hopeless =
         term_signal == 0 && !busy &&
         (exit_status == EXIT_CODE_USAGE || exit_status == EXIT_CODE_CONFIG ||
          exit_status == EXIT_CODE_PROTOCOL || exit_status == EXIT_CODE_DENIED || child_is_vital(c));
-    c->crashes++;
     // Without its evaluator a run cannot end. Actors of other hosts may replace this one.
     bool needed = c->role == CHILD_EVALUATOR || c->endpoint[0] != '\0';
     bool fails = term_signal == 0 && needed && c->crashes > CHILD_FAILURES_MAX;

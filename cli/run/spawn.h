@@ -36,6 +36,7 @@ struct child {
     uint64_t again_ms;                   // time of the next start; 0: never
     int crashes;                         // in a row
     bool ended;                          // by SIGKILL, because it would not have ended by itself
+    bool standby;                        // a learner whose place another has taken
     char error[256];                     // the newest that it logged, to be printed; empty: none
     uint64_t error_ms, error_printed_ms; // when it was read, and when one was last printed
     void *owner;

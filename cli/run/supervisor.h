@@ -7,7 +7,8 @@
 //   modelserver or learner,    restarted a few times; it resumes from its checkpoint
 //     killed by a signal
 //   either of them, code 75    the run directory is still locked by an earlier process: restarted
-//                              for up to a minute
+//                              for up to a minute, and then a learner as a standby
+//   learner, code 76           a standby has taken over: restarted as the next standby
 //   actor or evaluator,        restarted forever, with exponential back-off; the run continues
 //     killed by a signal
 //   actor or evaluator, other  likewise, but six failures in a row stop the run, unless actors of

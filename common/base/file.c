@@ -312,6 +312,19 @@ int file_dir_writable(const char *dir) {
     return 0;
 }
 
+static int write_pid(int fd) {
+    char text[32];
+    int len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+    return ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)len, 0) != len ? -errno : 0;
+}
+
+// Whether the file at path is the open one: file_lock_replace may have replaced it.
+static bool is_at(int fd, const char *path) {
+    struct stat held, there;
+    return fstat(fd, &held) == 0 && stat(path, &there) == 0 && held.st_ino == there.st_ino &&
+           held.st_dev == there.st_dev;
+}
+
 int file_lock(const char *path, int *pid) {
     *pid = 0;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
@@ -319,17 +332,35 @@ int file_lock(const char *path, int *pid) {
         return -errno;
     }
     char text[32] = {0};
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        int rc = -errno;
-        if (pread(fd, text, sizeof(text) - 1, 0) > 0) {
-            *pid = atoi(text);
-        }
+    int rc = flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
+    if (rc < 0 && pread(fd, text, sizeof(text) - 1, 0) > 0) {
+        *pid = atoi(text);
+    } else if (rc == 0) {
+        rc = is_at(fd, path) ? write_pid(fd) : -EWOULDBLOCK;
+    }
+    if (rc < 0) {
         close(fd);
         return rc;
     }
-    int len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
-    if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)len, 0) != len) {
-        int rc = -errno;
+    return fd;
+}
+
+int file_lock_replace(const char *path) {
+    char temporary[PATH_MAX];
+    int n = snprintf(temporary, sizeof(temporary), "%s.tmp.%d", path, (int)getpid());
+    if (n < 0 || (size_t)n >= sizeof(temporary)) {
+        return -ENAMETOOLONG;
+    }
+    int fd = open(temporary, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (fd < 0) {
+        return -errno;
+    }
+    int rc = flock(fd, LOCK_EX | LOCK_NB) < 0 ? -errno : write_pid(fd);
+    if (rc == 0 && rename(temporary, path) < 0) {
+        rc = -errno;
+    }
+    if (rc < 0) {
+        unlink(temporary);
         close(fd);
         return rc;
     }

@@ -48,6 +48,9 @@ int file_dir_writable(const char *dir);
 // closing it releases the lock. -EWOULDBLOCK if another process has the lock, with its pid
 // in *pid if known, else 0.
 int file_lock(const char *path, int *pid);
+// The same in place of a process that has the lock and does not answer: the file is replaced, and
+// what that process has locked is no longer at path.
+int file_lock_replace(const char *path);
 
 // Flushes standard output at the end of a program. Returns exit_code, or EXIT_CODE_IO instead of 0
 // after logging the error, if any of the output is lost: a full disk must not look like success.

@@ -136,6 +136,23 @@ static void restart_policy(void **state) {
     // After a long life it is restarted.
     assert_int_equal(child_judge(&c, 1000 + CHILD_STEADY_MS, 0, SIGKILL), CHILD_AGAIN);
 
+    // Replaced by a standby, or kept out by one: it becomes the next standby.
+    c = child_of(CHILD_LEARNER);
+    c.args[0] = "spur-learner";
+    for (int i = 0; i < CHILD_CRASHES_MAX; i++) {
+        assert_int_equal(child_judge(&c, 2000, EXIT_CODE_PROTOCOL, 0), CHILD_AGAIN);
+        assert_string_equal(c.args[1], "--standby");
+        assert_null(c.args[2]);
+    }
+    assert_int_equal(child_judge(&c, 2000, EXIT_CODE_PROTOCOL, 0), CHILD_FATAL);
+    c = child_of(CHILD_LEARNER);
+    for (int i = 0; i < CHILD_BUSY_MAX; i++) {
+        assert_int_equal(child_judge(&c, 2000, EXIT_CODE_TEMPFAIL, 0), CHILD_AGAIN);
+        assert_null(c.args[0]);
+    }
+    assert_int_equal(child_judge(&c, 2000, EXIT_CODE_TEMPFAIL, 0), CHILD_AGAIN);
+    assert_string_equal(c.args[0], "--standby");
+
     c = child_of(CHILD_MODELSERVER);
     for (int i = 0; i < CHILD_BUSY_MAX; i++) {
         assert_int_equal(child_judge(&c, 2000, EXIT_CODE_TEMPFAIL, 0), CHILD_AGAIN);

@@ -1466,6 +1466,14 @@ faults(
      "term_signal == 0 && needed && c->crashes > CHILD_FAILURES_MAX",
      "needed && c->crashes > CHILD_FAILURES_MAX",
      "cli_parts"),
+    ("replaced-learner-is-no-standby",
+     "if (replaced && c->crashes <= CHILD_CRASHES_MAX) {",
+     "if (false) {",
+     "cli_parts"),
+    ("wrong-standby-for-ever",
+     "if (replaced && c->crashes <= CHILD_CRASHES_MAX) {",
+     "if (replaced) {",
+     "cli_parts"),
 )
 
 # ---- waiting for environments ----
@@ -1881,6 +1889,58 @@ faults(
      "b->error == -ENOENT || b->error == -ENOTRECOVERABLE;",
      "b->error == -ENOENT;",
      "modelserver_end"),
+)
+
+# ---- a standby learner ----
+
+faults(
+    "learner/standby.c",
+    ("standby-takes-over-at-once",
+     "now_ms - s->away_ms >= patience;",
+     "true;",
+     "standby"),
+    ("standby-is-as-patient-with-the-first",
+     "s->seen ? STANDBY_PATIENCE_MS : STANDBY_FIRST_MS",
+     "STANDBY_PATIENCE_MS",
+     "standby"),
+    ("standby-counts-the-silence",
+     "if (!s->away || gap) {",
+     "if (!s->away) {",
+     "standby"),
+    ("standby-forgets-no-loss",
+     "s->away = !connected;",
+     "s->away |= !connected;",
+     "standby"),
+    ("standby-joins-the-end",
+     "if (status->ending) {",
+     "if (false) {",
+     "standby"),
+    ("standby-of-any-run",
+     "msg->type == WIRE_STATUS && msg->run_id != s->session.run_id",
+     "false",
+     "standby"),
+)
+faults(
+    "learner/staging.c",
+    ("folders-of-others-stay",
+     "if (rc < 0 || rmdir(folder) == 0) {",
+     "if (true) {",
+     "checkpoint"),
+    ("finished-checkpoint-of-others-is-lost",
+     "strcmp(e->d_name, kept) != 0 ||",
+     "true ||",
+     "checkpoint"),
+    ("removed-run-is-another-learner",
+     "return other; // else the run directory is being removed",
+     "return true;",
+     "checkpoint"),
+)
+faults(
+    "common/base/file.c",
+    ("lock-not-replaced",
+     "if (rc == 0 && rename(temporary, path) < 0) {\n        rc = -errno;\n    }\n    if (rc < 0) {\n        unlink(temporary);\n        close(fd);",
+     "if (rc < 0) {\n        unlink(temporary);\n        close(fd);",
+     "file"),
 )
 faults(
     "modelserver/core/evaluation.c",

@@ -192,6 +192,7 @@ void trainer_start(struct sim_process *p) {
              p->number);
     p->learner_who = (struct learner_identity){.config = &s->config,
                                                .task = s->task,
+                                               .id = "learner",
                                                .host = "sim",
                                                .modelserver = "sim://modelserver",
                                                .endpoint = p->endpoint,

@@ -98,6 +98,7 @@ static inline void start_with(struct rig *r, struct config config) {
     assert_non_null(r->trainer);
     r->who = (struct learner_identity){.config = &r->config,
                                        .task = fixture_task(),
+                                       .id = "learner",
                                        .host = "here",
                                        .modelserver = "ipc://server",
                                        .endpoint = "ipc://own",

@@ -5,10 +5,14 @@
 #include "learner/checkpoint.h"
 
 #include <math.h>
+#include <sys/stat.h>
 
 #include "common/base/log.h"
 #include "common/nn/safetensors.h"
+#include "learner/staging.h"
 #include "tests/unit/trainer_fixture.h"
+
+#define LEARNER_FILE "learner.safetensors"
 
 static void check_same(const struct trainer *a, const struct trainer *b) {
     struct sac_block x[SAC_BLOCKS], y[SAC_BLOCKS];
@@ -327,17 +331,90 @@ static void test_crash_between_the_files(void **state) {
     struct run run;
     setup(&run);
     make_two_checkpoints(&run);
-    move(&run, "checkpoint/learner.safetensors", "checkpoint/learner.next.safetensors");
+    char folder[PATH_MAX]; // of a killed start
+    path_of(folder, &run, "checkpoint/learner.next.killed");
+    assert_int_equal(mkdir(folder, 0700), 0);
+    move(&run, "checkpoint/learner.safetensors", "checkpoint/learner.next.killed/" LEARNER_FILE);
     expect_loaded(&run, 8, 20); // and the missing rename is done
-    char path[PATH_MAX];
-    path_of(path, &run, "checkpoint/learner.next.safetensors");
-    assert_false(file_exists(path));
+    assert_false(file_exists(folder));
     expect_loaded(&run, 8, 20);
 
     // D_model still belongs to the newest; `next` is incomplete and removed.
-    move(&run, "checkpoint/learner.previous.safetensors", "checkpoint/learner.next.safetensors");
+    assert_int_equal(mkdir(folder, 0700), 0);
+    move(&run, "checkpoint/learner.previous.safetensors",
+         "checkpoint/learner.next.killed/" LEARNER_FILE);
     expect_loaded(&run, 8, 20);
-    assert_false(file_exists(path));
+    assert_false(file_exists(folder));
+    fixture_remove(run.dir);
+}
+
+// A copy of a file of the run, to be compared with it later.
+static void read_file(char **data, size_t *len, const struct run *run, const char *name) {
+    char path[PATH_MAX];
+    path_of(path, run, name);
+    assert_int_equal(file_read_all(data, len, path, 1 << 24), 0);
+}
+
+// A learner that was frozen before or while it wrote a checkpoint, and goes on after another one
+// has taken over, changes no file of the run.
+static void test_a_replaced_learner_writes_nothing(void **state) {
+    (void)state;
+    static const char *const files[] = {
+        "checkpoint/" LEARNER_FILE, "checkpoint/learner.previous.safetensors",
+        "checkpoint/replay_model.safetensors", "policy.safetensors"};
+    enum { FILES = sizeof(files) / sizeof(files[0]) };
+    struct run run;
+    setup(&run);
+    make_two_checkpoints(&run);
+    struct trainer *frozen = make(&run);
+    char started[PATH_MAX]; // written before it was frozen
+    assert_int_equal(file_join(started, sizeof(started), frozen->staging, "policy.safetensors"), 0);
+    assert_int_equal(file_write_atomic(started, "old", 3), 0);
+    struct trainer *active = make(&run);
+    assert_true(staging_is_lost(frozen->staging));
+    assert_false(staging_is_lost(active->staging));
+    char *before[FILES];
+    size_t len[FILES];
+    for (int i = 0; i < FILES; i++) {
+        read_file(&before[i], &len[i], &run, files[i]);
+    }
+    add(frozen, false, 0, 60);
+    grant(frozen, 9, 200);
+    train_all(frozen);
+    command(frozen, TRAINER_CHECKPOINT);
+    assert_true(frozen->report.replaced);
+    assert_false(frozen->report.saved);
+    assert_non_null(strstr(frozen->report.text, "another learner has taken over"));
+    trainer_destroy(&frozen);
+    for (int i = 0; i < FILES; i++) {
+        char *now;
+        size_t now_len;
+        read_file(&now, &now_len, &run, files[i]);
+        assert_int_equal(now_len, len[i]);
+        assert_memory_equal(now, before[i], now_len);
+        free(now);
+        free(before[i]);
+    }
+    command(active, TRAINER_CHECKPOINT);
+    assert_true(active->report.saved);
+    assert_false(active->report.replaced);
+    trainer_destroy(&active);
+    fixture_remove(run.dir);
+}
+
+// A removed run directory is an error of the disk, not another learner.
+static void test_a_removed_directory_is_no_other_learner(void **state) {
+    (void)state;
+    struct run run;
+    setup(&run);
+    struct trainer *t = make(&run);
+    char path[PATH_MAX];
+    path_of(path, &run, "checkpoint");
+    fixture_remove(path);
+    command(t, TRAINER_CHECKPOINT);
+    assert_int_equal(t->report.checkpoint_failures, 1);
+    assert_false(t->report.replaced);
+    trainer_destroy(&t);
     fixture_remove(run.dir);
 }
 
@@ -574,15 +651,15 @@ static void test_survives_a_full_disk(void **state) {
     setup(&run);
     struct trainer *t = make(&run);
     char path[PATH_MAX];
-    path_of(path, &run, "checkpoint");
-    assert_int_equal(file_write_atomic(path, "in the way", 10), 0);
+    assert_int_equal(file_join(path, sizeof(path), t->staging, LEARNER_FILE), 0);
+    assert_int_equal(mkdir(path, 0700), 0);
     add(t, false, 0, 50);
     grant(t, 8, 200);
     command(t, TRAINER_CHECKPOINT);
     assert_int_equal(t->report.checkpoint_failures, 1);
     assert_non_null(strstr(t->report.text, "checkpoint"));
     assert_true(trainer_can_update(t));
-    unlink(path);
+    rmdir(path);
     command(t, TRAINER_CHECKPOINT);
     assert_int_equal(t->report.checkpoints, 1);
     trainer_destroy(&t);
@@ -599,6 +676,8 @@ int main(void) {
         cmocka_unit_test(test_a_copy_is_written_later),
         cmocka_unit_test(test_damaged_model_rows_are_skipped),
         cmocka_unit_test(test_crash_between_the_files),
+        cmocka_unit_test(test_a_replaced_learner_writes_nothing),
+        cmocka_unit_test(test_a_removed_directory_is_no_other_learner),
         cmocka_unit_test(test_refuses_mismatching_checkpoints),
         cmocka_unit_test(test_loads_checkpoints_of_earlier_builds),
         cmocka_unit_test(test_starts_from_another_run),

@@ -147,8 +147,32 @@ static void a_lock_names_its_holder(void **state) {
     close(fd);
 }
 
+// A lock that is taken from a process that does not answer.
+static void test_a_lock_is_replaced(void **state) {
+    (void)state;
+    char lock[] = "/tmp/spur-lock-XXXXXX";
+    int pid, made = mkstemp(lock);
+    assert_true(made >= 0);
+    close(made);
+    int first = file_lock(lock, &pid);
+    assert_true(first >= 0);
+    assert_int_equal(file_lock(lock, &pid), -EWOULDBLOCK);
+    int second = file_lock_replace(lock);
+    assert_true(second >= 0);
+    assert_int_equal(file_lock(lock, &pid), -EWOULDBLOCK);
+    assert_int_equal(pid, getpid());
+    close(first); // what it held is no longer there
+    assert_int_equal(file_lock(lock, &pid), -EWOULDBLOCK);
+    close(second);
+    int third = file_lock(lock, &pid);
+    assert_true(third >= 0);
+    close(third);
+    unlink(lock);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_lock_is_replaced),
         cmocka_unit_test(replaced_whole),
         cmocka_unit_test(the_file_before_is_kept),
         cmocka_unit_test(refusals),

@@ -178,15 +178,13 @@ static bool finished(const struct trainer_report *r) {
 // The disk is a pipe that nobody reads: the checkpoint does not end, and updates go on.
 static void test_updates_go_on_while_a_checkpoint_is_written(void **state) {
     (void)state;
-    char dir[PATH_MAX], folder[PATH_MAX], pipe[PATH_MAX], err[256];
+    char dir[PATH_MAX], pipe[PATH_MAX], err[256];
     fixture_folder(dir);
-    assert_int_equal(file_join(folder, sizeof(folder), dir, "checkpoint"), 0);
-    assert_int_equal(mkdir(folder, 0700), 0);
-    int len = snprintf(pipe, sizeof(pipe), "%.3000s/learner.next.safetensors.tmp.%d", folder,
-                       (int)getpid());
-    assert_true(len > 0 && mkfifo(pipe, 0600) == 0);
     struct config config = fixture_config();
     struct trainer *t = make(&config, dir);
+    int len = snprintf(pipe, sizeof(pipe), "%.3000s/learner.safetensors.tmp.%d", t->staging,
+                       (int)getpid());
+    assert_true(len > 0 && mkfifo(pipe, 0600) == 0);
     struct worker *w = worker_create(t, 16, wake, NULL, err, sizeof(err));
     assert_non_null(w);
     float *params = xfloats(fixture_sac(t)->sac.policy_n);
