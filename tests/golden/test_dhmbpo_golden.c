@@ -108,6 +108,8 @@ static void expect_metrics(const struct dhmbpo_metrics *m) {
     expect_metric("alive", m->alive);
 }
 
+static double critic_dropout; // 0 in the golden update
+
 // Update number t, from the golden networks.
 static struct dhmbpo_metrics update_from_golden(struct dhmbpo *d, uint64_t t) {
     float observations[2 * O];
@@ -135,6 +137,7 @@ static struct dhmbpo_metrics update_from_golden(struct dhmbpo *d, uint64_t t) {
 
 static struct dhmbpo_metrics update(struct dhmbpo *d, int threads) {
     struct dhmbpo_config config = config_of(threads);
+    config.critic_dropout = critic_dropout;
     dhmbpo_init(d, &config);
     return update_from_golden(d, 1);
 }
@@ -197,11 +200,47 @@ static void test_threads(void **state) {
     dhmbpo_deinit(&one);
 }
 
+static void test_critic_dropout(void **state) {
+    struct dhmbpo without, with;
+    update(&without, 1);
+    critic_dropout = 0.1;
+    update(&with, 1);
+    size_t n = mlp_params(&with.critic.net); // each critic has its own
+    for (size_t k = 0; k < CRITICS; k++) {
+        assert_memory_not_equal(with.critic_m + k * n, without.critic_m + k * n, n * sizeof(float));
+    }
+    assert_memory_equal(with.target, without.target, B * sizeof(float)); // none in the targets
+    test_threads(state);
+    critic_dropout = 0;
+    dhmbpo_deinit(&without);
+    dhmbpo_deinit(&with);
+}
+
+static void test_orthogonal_policy(void **state) {
+    (void)state;
+    struct dhmbpo_config config = config_of(1);
+    config.orthogonal = true;
+    struct dhmbpo d;
+    dhmbpo_init(&d, &config);
+    for (int a = 0; a < O; a++) { // the columns of the first layer
+        double sum = 0, beside = 0;
+        for (int i = 0; i < WIDTH; i++) {
+            const float *row = d.policy_params + i * O;
+            sum += (double)row[a] * (double)row[a];
+            beside += (double)row[a] * (double)row[(a + 1) % O];
+        }
+        assert_true(fabs(sum - 1) < 1e-5 && fabs(beside) < 1e-5);
+    }
+    dhmbpo_deinit(&d);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_update),
         cmocka_unit_test(test_reset_optimizers),
         cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_critic_dropout),
+        cmocka_unit_test(test_orthogonal_policy),
     };
     return cmocka_run_group_tests(tests, golden_open, golden_close);
 }

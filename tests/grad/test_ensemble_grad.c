@@ -35,7 +35,7 @@ static struct example make(struct ensemble e, int B, int member, uint64_t seed) 
     struct example s = {.e = e, .B = B, .member = member};
     s.params_len = ensemble_params(&e);
     s.params = normal_floats(&rng, s.params_len, 0.4);
-    for (int j = 0; j < e.target_dim; j++) {
+    for (int j = 0; j < e.target_dim && !e.free_noise; j++) {
         s.params[ensemble_max_logvar_offset(&e) + (size_t)j] += 0.5f;
         s.params[ensemble_min_logvar_offset(&e) + (size_t)j] -= 1.0f;
     }
@@ -140,6 +140,32 @@ static void free_noise_has_a_floor(void **state) {
     free(scratch);
 }
 
+// A sample is the member's own mean and spread, and its gradient by the mean is 1.
+static void samples_with_free_noise(void **state) {
+    (void)state;
+    enum { B = 5, T = 4, N = B * T };
+    struct example s = make(ensemble_with_free_noise(ensemble_make(3, T - 1, 1, 9, 2)), B, 1, 430);
+    float mean[N], logvar[N], y[N], kept[N], d_output[N], noise[N], dy[N];
+    float *scratch = garbage_floats(ensemble_sample_scratch(&s.e, B));
+    struct rng rng = rng_make(2, RNG_TEST, 4);
+    ensemble_predict(mean, logvar, s.scratch, &s.e, s.params, s.member, s.x, B);
+    for (int i = 0; i < N; i++) {
+        noise[i] = (float)rng_normal(&rng);
+        dy[i] = (float)rng_normal(&rng);
+    }
+    ensemble_sample_forward(y, kept, scratch, &s.e, s.params, s.member, mean, noise, B);
+    ensemble_sample_backward(d_output, kept, &s.e, dy, B);
+    for (int i = 0; i < N; i++) {
+        double sigma =
+            exp((double)s.params[ensemble_log_sigma_offset(&s.e, s.member) + (size_t)(i % T)]);
+        assert_true(fabs((double)y[i] - (double)mean[i] - sigma * (double)noise[i]) < 1e-5);
+        assert_true(fabs((double)logvar[i] - 2 * log(sigma)) < 1e-5);
+        assert_true(d_output[i] == dy[i]);
+    }
+    free(scratch);
+    drop(&s);
+}
+
 // mse and loss recomputed from the output of ensemble_predict, for more rows than
 // a block; also without the variance.
 static void predictions_agree(void **state) {
@@ -192,8 +218,8 @@ static void members_start_apart(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_of_many_shapes), cmocka_unit_test(bounds_terms),
-        cmocka_unit_test(free_noise_has_a_floor),   cmocka_unit_test(predictions_agree),
-        cmocka_unit_test(members_start_apart),
+        cmocka_unit_test(free_noise_has_a_floor),   cmocka_unit_test(samples_with_free_noise),
+        cmocka_unit_test(predictions_agree),        cmocka_unit_test(members_start_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
