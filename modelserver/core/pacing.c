@@ -104,7 +104,10 @@ uint64_t pacing_updates_allowed(const struct pacing *p, const struct pacing_view
         explain(why, why_len, "nothing: all updates of the run are allowed");
         return total;
     }
-    if (why && steps < v->steps) {
+    if (p->phases) {
+        explain(why, why_len,
+                v->training_point > 0 ? "the training of the model" : "the steps of this phase");
+    } else if (why && steps < v->steps) {
         snprintf(why, why_len, "rollouts for %llu real steps: in progress",
                  (unsigned long long)(v->steps - v->rollout_steps));
     } else if (why) {

@@ -1848,6 +1848,13 @@ faults(
      "pacing"),
 )
 faults(
+    "modelserver/core/ingest.c",
+    ("phase-by-an-older-policy",
+     "== PACING_LOCKSTEP || in->run->pacing.phases;",
+     "== PACING_LOCKSTEP;",
+     "modelserver_states"),
+)
+faults(
     "learner/methods/dhmbpo.c",
     ("critics-without-dropout",
      "d->config.critic_dropout > 0 ? &dropout : NULL",

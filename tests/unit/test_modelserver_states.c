@@ -146,6 +146,39 @@ static void steps_wait_for_a_training(void **state) {
     assert_true(world_last(&w, ACTOR, WIRE_CREDIT)->a > 30);
 }
 
+// Ten steps without an update, the training, all their updates, and only then steps by the policy
+// after them.
+static void phases_take_turns(void **state) {
+    (void)state;
+    w.config.pacing.training = PACING_TRAINING_PHASE;
+    world_restart(&w);
+    world_meet_learner(&w);
+    world_meet_actor(&w);
+    uint64_t seq = world_walk(&w, 1, 20);
+    world_learn(&w, LEARNER);
+    assert_int_equal(w.updates, WARM_START);
+    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 30);
+    w.prompt = false;
+    for (uint64_t S = 21; S <= 30; S++) {
+        world_rows(&w, ACTOR, seq++, 1);
+        world_end_stores(&w);
+        world_learn(&w, LEARNER);
+    }
+    assert_int_equal(w.updates, WARM_START);
+    assert_non_null(w.fit);
+    world_end_fit(&w);
+    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 30);
+    w.prompt = true;
+    while (w.block) {
+        world_end_rollout(&w);
+    }
+    world_learn(&w, LEARNER);
+    assert_int_equal(w.updates, WARM_START + 2 * 10);
+    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 40);
+    // Not by an older policy.
+    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->c, world_last(&w, ACTOR, WIRE_CREDIT)->d);
+}
+
 // A learner that is back gets the ensemble again, and the rollouts after those that it has.
 static void a_learner_that_returns_goes_on(void **state) {
     (void)state;
@@ -188,6 +221,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(lockstep_has_one_order, lockstep_world, end_world),
         cmocka_unit_test_setup_teardown(rollouts_run_ahead_by_two, ratio_world, end_world),
         cmocka_unit_test_setup_teardown(steps_wait_for_a_training, ratio_world, end_world),
+        cmocka_unit_test_setup_teardown(phases_take_turns, ratio_world, end_world),
         cmocka_unit_test_setup_teardown(a_learner_that_returns_goes_on, lockstep_world, end_world),
         cmocka_unit_test_setup_teardown(a_learner_that_returns_goes_on, ratio_world, end_world),
     };

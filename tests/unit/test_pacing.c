@@ -260,6 +260,29 @@ static void phases_follow_each_other(void **state) {
     }
 }
 
+static void phases_say_what_they_wait_for(void **state) {
+    (void)state;
+    struct pacing p = some_pacing(PACING_RATIO, 2, 25);
+    p.waits = p.phases = true;
+    struct pacing_view v = {.steps = 95,
+                            .updates = 80,
+                            .rollout_steps = 95,
+                            .has_model = true,
+                            .ready = true,
+                            .has_policy = true};
+    char why[128];
+    assert_int_equal(pacing_updates_allowed(&p, &v, why, sizeof(why)), 80);
+    assert_non_null(strstr(why, "steps of this phase"));
+    assert_int_equal(pacing_steps_allowed(&p, &v, NULL, 0), 130);
+    v.steps = v.training_point = 130;
+    assert_int_equal(pacing_updates_allowed(&p, &v, why, sizeof(why)), 80);
+    assert_non_null(strstr(why, "training"));
+    v.training_point = 0;
+    assert_int_equal(pacing_updates_allowed(&p, &v, NULL, 0), 160);
+    assert_int_equal(pacing_steps_allowed(&p, &v, why, sizeof(why)), 130);
+    assert_non_null(strstr(why, "80 are left"));
+}
+
 // Whatever the learner does, actors go on; it makes what is due, and no more.
 static void free_actors_never_wait(void **state) {
     (void)state;
@@ -286,6 +309,7 @@ int main(void) {
         cmocka_unit_test(exploration_needs_no_learner),
         cmocka_unit_test(no_step_is_allowed_beyond_the_budget),
         cmocka_unit_test(phases_follow_each_other),
+        cmocka_unit_test(phases_say_what_they_wait_for),
         cmocka_unit_test(free_actors_never_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
