@@ -50,13 +50,14 @@ struct learner {
     // Submitted to the trainer in this connection.
     uint64_t conversation; // number of Welcomes so far
     uint64_t experience_seq, real_rows, model_rows, model_capacity, states;
+    uint64_t experience_late_ms; // since when grants know of fewer messages than have arrived
     struct wire_grant grant;
     bool grant_pending; // the queue was full
     uint64_t checkpoints_requested, checkpoint_id, checkpoint_ms, checkpoint_updates;
 
     // Pending messages to the model server.
     bool policy_pending, progress_pending;
-    uint64_t policy_sent_ms; // when the newest was sent last
+    uint64_t policy_sent_ms;                 // when the newest was sent last
     uint64_t progress_seq, progress_updates; // of the last Progress
     struct metrics_sum sum;                  // since the last Progress
     struct metrics mean;                     // of the last Progress with any

@@ -37,6 +37,7 @@ static void on_welcome(struct learner *l, uint64_t now_ms, const struct wire_wel
     l->conversation++;
     l->policies.epoch = l->session.incarnation;
     l->experience_seq = 0;
+    l->experience_late_ms = 0;
     l->progress_seq = 0;
     l->policy_pending = l->progress_pending = true;
     core_send_pending(l, now_ms);
@@ -146,6 +147,17 @@ static bool is_complete(struct learner *l, uint64_t now_ms, const struct wire_gr
     if (g->experience_seq > l->experience_seq) {
         l->counters.experience_missing++;
         rejoin(l, now_ms, "the last messages with experience are missing");
+        return false;
+    }
+    // Experience of before the Hello that arrived after the Welcome took numbers of later messages.
+    // A Grant alone may be the one that is late.
+    if (g->experience_seq == l->experience_seq) {
+        l->experience_late_ms = 0;
+    } else if (l->experience_late_ms == 0) {
+        l->experience_late_ms = now_ms;
+    } else if (now_ms - l->experience_late_ms > l->session.lost_after_ms) {
+        l->experience_late_ms = 0;
+        rejoin(l, now_ms, "experience of an earlier connection has arrived");
         return false;
     }
     if (g->policy_version < policy_store_version(&l->policies) &&

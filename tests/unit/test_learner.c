@@ -304,6 +304,23 @@ static void test_lost_messages_are_noticed(void **state) {
     assert_int_equal(counter(r, "experience_missing"), 1);
     tick(r, 20);
     assert_int_equal(expect(r, true, WIRE_HELLO)->hello.real_rows, 50);
+    // Message 1 of before this Hello arrives after the Welcome: the server's own 1 would be
+    // ignored.
+    struct wire_msg again = welcome(r);
+    hear(r, &again);
+    experience(r, 1, false, 50, 10);
+    msg.grant.experience_seq = 0;
+    bool said_hello = false;
+    for (int ms = 0; ms < 4000; ms += 100) {
+        r->sent_count = 0;
+        hear(r, &msg);
+        tick(r, 100);
+        for (int i = 0; i < r->sent_count; i++) {
+            said_hello = said_hello || r->sent[i].msg.type == WIRE_HELLO;
+        }
+        assert_true(!said_hello || ms >= 2900);
+    }
+    assert_true(said_hello);
     rig_destroy(r);
 }
 
