@@ -15,7 +15,7 @@
 #include "proto/epoch.h"
 #include "tests/sim/sim.h"
 
-#define STILL_US_MAX 40000000 // longest time without progress
+#define STILL_US_MAX 25000000 // longest time without progress
 
 void check_fail(struct sim *s, const char *fmt, ...) {
     if (s->violation[0]) {
@@ -169,6 +169,7 @@ void check_delivered(struct sim *s, struct sim_process *to, struct sim_process *
         }
         from->heard_us = s->now_us;
     }
+    s->gone = to->ms && msg->type == WIRE_GOODBYE && from->kind == SIM_ACTOR ? from : NULL;
     to->acknowledged = to->actor && (msg->type == WIRE_ACK || msg->type == WIRE_WELCOME);
 }
 
@@ -195,6 +196,8 @@ static void check_progress(struct sim *s) {
     const struct sim_process *learner = s->slot[1].process;
     mark = mark * 65537 + (learner ? learner->trainer.report.updates : 0);
     if (mark != s->mark || !s->healed) {
+        uint64_t still_us = s->healed ? s->now_us - s->moved_us : 0;
+        s->still_us_max = still_us > s->still_us_max ? still_us : s->still_us_max;
         s->mark = mark;
         s->moved_us = s->now_us;
     } else if (s->now_us - s->moved_us > STILL_US_MAX) {
@@ -209,6 +212,20 @@ static void check_progress(struct sim *s) {
 }
 
 // ---- after events ----
+
+// An actor that said Goodbye has left at once.
+static void check_left(struct sim *s, const struct sim_process *server,
+                       const struct sim_process *p) {
+    static struct wire_status status;
+    ms_status(server->ms, sim_now_ms(server), &status);
+    for (uint32_t i = 0; i < status.actor_count; i++) {
+        const struct wire_actor_status *a = &status.actors[i];
+        if (a->role == WIRE_ROLE_ACTOR && strcmp(a->id, p->id) == 0 && p->incarnation > 0 &&
+            a->incarnation == p->incarnation && a->state != WIRE_PEER_LEFT) {
+            check_fail(s, "5: %s#%u said Goodbye and is not gone", p->id, p->number);
+        }
+    }
+}
 
 void check_gone(struct sim *s, const struct sim_process *p) {
     for (uint32_t i = 0; i < s->processes; i++) {
@@ -226,6 +243,10 @@ void check_after(struct sim *s, const struct sim_process *p) {
     check_progress(s);
     if (p->acknowledged) {
         check_acknowledged(s, s->process[p->number - 1]);
+    }
+    if (p->ms && s->gone) {
+        check_left(s, s->process[p->number - 1], s->gone);
+        s->gone = NULL;
     }
 }
 

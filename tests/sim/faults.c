@@ -78,7 +78,7 @@ void faults_choose(struct sim *s) {
     choose_slots(s);
     s->step_us = sim_between(s, 500, 60000);
     s->update_us = sim_between(s, 500, 40000);
-    s->commit_us = sim_between(s, 200, 30000);
+    s->commit_us = sim_chance(s, 0.2) ? sim_between(s, 30000, 1500000) : sim_between(s, 200, 30000);
     s->fit_us = sim_between(s, 20000, 2000000);
     s->rollout_us = sim_between(s, 500, 50000);
     s->tick_us = 20000;
@@ -90,12 +90,13 @@ void faults_choose(struct sim *s) {
                              .crashes = sim_chance(s, 0.6),
                              .cuts = sim_chance(s, 0.6),
                              .freezes = sim_chance(s, 0.4),
+                             .silences = sim_chance(s, 0.4),
                              .full_disk = sim_chance(s, 0.2),
                              .strangers = sim_chance(s, 0.3),
                              .twins = sim_chance(s, 0.3),
                              .moves = sim_chance(s, 0.3),
                              .leaves = sim_chance(s, 0.3)};
-    f->drop = sim_chance(s, 0.3) ? 0.02 : 0;
+    f->drop = sim_chance(s, 0.3) ? (double)sim_between(s, 1, 20) * 0.01 : 0;
     f->duplicate = sim_chance(s, 0.3) ? 0.02 : 0;
 }
 
@@ -105,11 +106,15 @@ static struct sim_process *any_process(struct sim *s) {
     return s->slot[sim_between(s, 0, (uint64_t)s->slots - 1)].process;
 }
 
-static void cut_any_link(struct sim *s) {
+static void break_any_link(struct sim *s, bool silently) {
     for (int tries = 0; tries < 8 && s->links > 0; tries++) {
         int link = (int)sim_between(s, 0, (uint64_t)s->links - 1);
         if (!s->link[link].closed && s->link[link].server) {
-            network_cut(s, link);
+            if (silently) {
+                network_silence(s, link);
+            } else {
+                network_cut(s, link);
+            }
             return;
         }
     }
@@ -150,7 +155,7 @@ static void strike(struct sim *s, struct sim_process *p) {
     if (kind == 0 && f->crashes) {
         crash(s, p);
     } else if (kind == 1 && f->cuts) {
-        cut_any_link(s);
+        break_any_link(s, f->silences && sim_chance(s, 0.5));
     } else if (kind == 2 && f->cuts) {
         p->cut_until = s->now_us + sim_between(s, 100000, 6000000);
         sim_trace(s, "partition %s#%u", p->id, p->number);

@@ -33,7 +33,7 @@ static void set_replay(uint64_t seed, enum sim_plant plant) {
 }
 
 struct total {
-    uint64_t events, rows, updates, starts, hash;
+    uint64_t still_us, events, rows, updates, starts, hash;
     double seconds;
 };
 
@@ -46,6 +46,7 @@ static bool run_seed(uint64_t seed, enum sim_plant plant, bool trace, struct tot
     set_replay(seed, plant);
     bool held = sim_run(s);
     snprintf(violation, violation_len, "%s", s->violation);
+    total->still_us = s->still_us_max > total->still_us ? s->still_us_max : total->still_us;
     total->events += s->executed;
     total->rows += s->disk.rows;
     total->updates += s->updates_max;
@@ -67,9 +68,11 @@ static int run_seeds(uint64_t first, uint64_t count, enum sim_plant plant, bool 
         }
     }
     printf("%" PRIu64 " seeds, %" PRIu64 " failed: %" PRIu64 " events, %" PRIu64 " starts, %" PRIu64
-           " rows, %" PRIu64 " updates in %.0f simulated seconds; trace %016" PRIx64 "\n",
+           " rows, %" PRIu64
+           " updates in %.0f simulated seconds; longest standstill after faults %.1f s; "
+           "trace %016" PRIx64 "\n",
            count, failed, total.events, total.starts, total.rows, total.updates, total.seconds,
-           total.hash);
+           (double)total.still_us * 1e-6, total.hash);
     return failed > 0;
 }
 

@@ -87,11 +87,19 @@ void network_cut(struct sim *s, int link) {
     break_link(s, link);
 }
 
-void network_forget(struct sim_process *p) {
+void network_silence(struct sim *s, int link) {
+    sim_trace(s, "silence %s#%u %s", s->link[link].client->id, s->link[link].client->number,
+              s->link[link].endpoint);
+    s->link[link].silent = true;
+}
+
+void network_forget(struct sim_process *p, bool silently) {
     struct sim *s = p->sim;
     int n = s->links;
     for (int i = 0; i < n; i++) {
-        if (s->link[i].server == p) {
+        if (s->link[i].server == p && silently && !s->link[i].closed) {
+            network_silence(s, i); // its machine is gone: nothing tells the client
+        } else if (s->link[i].server == p) {
             break_link(s, i);
         } else if (s->link[i].client == p) {
             s->link[i].closed = true;
@@ -204,7 +212,8 @@ static bool postpone(struct sim *s, struct sim_event *e, const struct sim_link *
 void network_deliver(struct sim *s, struct sim_event *e) {
     struct sim_link *l = &s->link[e->link];
     struct sim_process *to = e->to_client ? l->client : l->server;
-    bool current = l->server && to->alive && (!e->to_client || to->link[l->socket] == e->link);
+    bool current =
+        l->server && !l->silent && to->alive && (!e->to_client || to->link[l->socket] == e->link);
     if (current && postpone(s, e, l, to)) {
         return;
     }

@@ -122,10 +122,10 @@ struct sim_process *sim_start(struct sim *s, int slot) {
     return p;
 }
 
-static void end_process(struct sim_process *p) {
+static void end_process(struct sim_process *p, bool silently) {
     check_gone(p->sim, p);
     p->alive = false;
-    network_forget(p);
+    network_forget(p, silently);
     if (p->ms) {
         server_crash(p);
     }
@@ -137,8 +137,9 @@ static void end_process(struct sim_process *p) {
 }
 
 void sim_crash(struct sim_process *p) {
-    sim_trace(p->sim, "crash %s#%u", p->id, p->number);
-    end_process(p);
+    bool silently = p->sim->faults.silences && sim_chance(p->sim, 0.3);
+    sim_trace(p->sim, "crash %s#%u%s", p->id, p->number, silently ? ", with its machine" : "");
+    end_process(p, silently);
 }
 
 void sim_exit(struct sim_process *p, int code, const char *why) {
@@ -148,7 +149,7 @@ void sim_exit(struct sim_process *p, int code, const char *why) {
     if (p->kind == SIM_MODELSERVER) {
         s->done = code == 0;
     }
-    end_process(p);
+    end_process(p, false);
     if (newest && !s->done) {
         sim_schedule(s, sim_between(s, 100000, 3000000), SIM_START, NULL)->slot = p->slot;
     }
@@ -294,7 +295,7 @@ static void end(struct sim *s) {
     s->done = true;
     for (uint32_t i = 0; i < s->processes; i++) {
         if (s->process[i]->alive) {
-            end_process(s->process[i]);
+            end_process(s->process[i], true);
         }
         free(s->process[i]);
     }

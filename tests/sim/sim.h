@@ -144,6 +144,7 @@ struct sim_link {
     struct sim_process *client, *server; // server: NULL while connecting
     char endpoint[64];
     bool closed; // by the client, or broken: no new messages
+    bool silent; // broken, and neither side knows
     uint64_t last_us[2];
     int queued[2]; // to the server, to the client
 };
@@ -186,7 +187,7 @@ struct sim_event {
 struct sim_faults {
     double drop, duplicate;
     uint64_t delay_us, jitter_us, fault_every_us;
-    bool crashes, cuts, freezes, full_disk, strangers, twins, moves, leaves;
+    bool crashes, cuts, freezes, silences, full_disk, strangers, twins, moves, leaves;
 };
 
 struct sim {
@@ -215,11 +216,12 @@ struct sim {
     // check.c
     uint64_t updates, updates_max; // of the newest trainer, of all
     uint64_t withdrawn;            // rows that may exceed the bound of steps
-    uint64_t moved_us, mark;
+    uint64_t moved_us, mark, still_us_max;
     uint64_t newest;              // version that a Credit named
     struct sim_pair start[4096];  // (role and incarnation, process) that were handed out
     struct sim_pair policy[4096]; // (version, updates) that were published
     int start_count, policy_count;
+    struct sim_process *gone; // its Goodbye has just arrived
     char violation[512];
     uint64_t trace_hash;
 };
@@ -248,8 +250,10 @@ int network_send(void *arg, enum port_socket socket, const struct net_peer *to,
 void network_reopen(void *arg, enum port_socket socket, const char *endpoint);
 void network_connect(struct sim *s, const struct sim_event *e);
 void network_deliver(struct sim *s, struct sim_event *e);
-void network_forget(struct sim_process *p); // it is gone: its connections break
-void network_cut(struct sim *s, int link);  // breaks one, with what is on the way
+// It is gone: its connections break; silently: clients are not told.
+void network_forget(struct sim_process *p, bool silently);
+void network_silence(struct sim *s, int link); // messages vanish, and neither side is told
+void network_cut(struct sim *s, int link);     // breaks one, with what is on the way
 void network_raw(struct sim_process *p, int socket, const void *bytes, size_t len);
 
 // ---- server.c, trainer.c, actors.c: the programs ----
