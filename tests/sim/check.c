@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
-#include "proto/epoch.h"
+#include "modelserver/core/core.h"
 #include "tests/sim/sim.h"
 
 #define STILL_US_MAX 25000000 // longest time without progress
@@ -216,14 +216,10 @@ static void check_progress(struct sim *s) {
 // An actor that said Goodbye has left at once.
 static void check_left(struct sim *s, const struct sim_process *server,
                        const struct sim_process *p) {
-    static struct wire_status status;
-    ms_status(server->ms, sim_now_ms(server), &status);
-    for (uint32_t i = 0; i < status.actor_count; i++) {
-        const struct wire_actor_status *a = &status.actors[i];
-        if (a->role == WIRE_ROLE_ACTOR && strcmp(a->id, p->id) == 0 && p->incarnation > 0 &&
-            a->incarnation == p->incarnation && a->state != WIRE_PEER_LEFT) {
-            check_fail(s, "5: %s#%u said Goodbye and is not gone", p->id, p->number);
-        }
+    const struct peer *peer = peers_by_id(server->ms->peers, WIRE_ROLE_ACTOR, p->id);
+    if (peer && p->incarnation > 0 && peer->incarnation == p->incarnation &&
+        peer->state != WIRE_PEER_LEFT) {
+        check_fail(s, "5: %s#%u said Goodbye and is not gone", p->id, p->number);
     }
 }
 
