@@ -13,6 +13,7 @@
 #include "common/nn/ensemble_steps.h"
 #include "common/nn/normalizer.h"
 #include "common/nn/reparam.h"
+#include "modelserver/model/paired_test.h"
 #include "modelserver/model/termination_fit.h"
 
 #define SCORE_ROWS MLP_INFER_ROWS // per pass: activations stay in the cache
@@ -21,14 +22,6 @@
 #define TARGET_LIMIT 100.0f
 // The reward's, in place of NORMALIZER_REACH: the rare large reward of a goal is not an outlier.
 #define REWARD_REACH 1000.0f
-
-// model.stop paired_test. An ensemble that is better by chance with probability P_RESETS or less
-// goes on being trained, with P_BEST or less it is kept.
-#define P_RESETS 0.5
-#define P_BEST 0.1
-#define PATIENCE 50.0  // epochs for each ln(obs_dim + 1)
-#define PATIENCES 5    // at most so many of them, in
-#define FIRST_FACTOR 5 // the first training takes longer
 
 struct fit {
     struct ensemble e;
@@ -70,9 +63,9 @@ struct fit {
         float *best_params; // (member_params), then log_sigma of free noise
     } member[ENSEMBLE_MEMBERS_MAX];
     struct worker {
-        float *scratch, *mean;              // of SCORE_ROWS predictions
-        float *logvar;                      // paired, as the following
-        double *centre, *spread, *variance; // over the members
+        float *scratch, *mean; // of SCORE_ROWS predictions
+        float *logvar;         // paired, as the following
+        struct mixture mixture;
     } worker[THREAD_TEAM_SIZE_MAX];
 };
 
@@ -152,9 +145,9 @@ struct fit *fit_create(const struct config *config, const struct ensemble *e, ui
         f->worker[i].mean = xfloats(n);
         if (f->paired) {
             f->worker[i].logvar = xfloats(n);
-            f->worker[i].centre = xcalloc(n, sizeof(double));
-            f->worker[i].spread = xcalloc(n, sizeof(double));
-            f->worker[i].variance = xcalloc(n, sizeof(double));
+            f->worker[i].mixture.centre = xcalloc(n, sizeof(double));
+            f->worker[i].mixture.spread = xcalloc(n, sizeof(double));
+            f->worker[i].mixture.variance = xcalloc(n, sizeof(double));
         }
     }
     return f;
@@ -169,9 +162,9 @@ void fit_destroy(struct fit **fit) {
         free(f->worker[i].scratch);
         free(f->worker[i].mean);
         free(f->worker[i].logvar);
-        free(f->worker[i].centre);
-        free(f->worker[i].spread);
-        free(f->worker[i].variance);
+        free(f->worker[i].mixture.centre);
+        free(f->worker[i].mixture.spread);
+        free(f->worker[i].mixture.variance);
     }
     ensemble_steps_destroy(&f->steps);
     thread_team_destroy(&f->team);
@@ -465,44 +458,21 @@ static void score_block(void *arg, int item, int worker) {
     f->errors[item] = block_error(f, w->mean, first, n);
 }
 
-// Adds member k to the mean (centre), its spread (squares about it) and the sum of variances.
-static void add_member(struct worker *w, int k, size_t n) {
-    for (size_t j = 0; j < n; j++) {
-        double off = (double)w->mean[j] - w->centre[j];
-        w->centre[j] += off / (k + 1);
-        w->spread[j] += off * ((double)w->mean[j] - w->centre[j]);
-        w->variance[j] += exp((double)w->logvar[j]);
-    }
-}
-
-// The errors of all members on one block, and the score of each of its rows: twice the negative
-// log-likelihood, up to a constant, of a Gaussian with the mean of all members and the variance of
-// their mixture.
+// The errors of all members on one block, and the score of each of its rows.
 static void score_ensemble_block(void *arg, int block, int worker) {
     struct fit *f = arg;
     struct worker *w = &f->worker[worker];
-    int members = f->e.members;
     uint32_t first = (uint32_t)block * SCORE_ROWS, left = f->holdout - first;
     uint32_t n = left < SCORE_ROWS ? left : SCORE_ROWS;
-    size_t out = (size_t)f->e.target_dim, count = n * out, blocks = score_blocks(f->holdout);
-    memset(w->centre, 0, count * sizeof(double));
-    memset(w->spread, 0, count * sizeof(double));
-    memset(w->variance, 0, count * sizeof(double));
-    for (int k = 0; k < members; k++) {
+    size_t out = (size_t)f->e.target_dim, blocks = score_blocks(f->holdout);
+    mixture_clear(&w->mixture, n * out);
+    for (int k = 0; k < f->e.members; k++) {
         ensemble_predict(w->mean, w->logvar, w->scratch, &f->e, f->new_weights, k,
                          f->x + first * (size_t)f->e.in_dim, (int)n);
         f->errors[(size_t)k * blocks + (size_t)block] = block_error(f, w->mean, first, n);
-        add_member(w, k, count);
+        mixture_add(&w->mixture, w->mean, w->logvar, n * out);
     }
-    for (size_t i = 0; i < n; i++) {
-        double score = 0;
-        for (size_t j = i * out; j < (i + 1) * out; j++) {
-            double variance = (w->variance[j] + w->spread[j]) / members;
-            double error = (double)f->y[first * out + j] - w->centre[j];
-            score += (double)f->target_weight[j % out] * (error * error / variance + log(variance));
-        }
-        f->row_score[first + i] = (float)score;
-    }
+    mixture_score(f->row_score + first, &w->mixture, f->y + first * out, f->target_weight, n, out);
 }
 
 // The error of a member over all blocks; saves its weights if they are its best. With a paired
@@ -534,24 +504,22 @@ static uint32_t epoch_steps(const struct fit *f) {
     return f->epoch_batches > 0 && f->epoch_batches < all ? f->epoch_batches : all;
 }
 
-// Whether the ensemble seems better than the best one; it is kept if that is no chance.
-static bool test_ensemble(struct fit *f) {
-    bool none = isinf(f->member[0].best);
-    double p = none ? 0 : stats_paired_p(f->row_score, f->best_row_score, f->holdout);
-    for (int i = 0; i < f->e.members && p < P_BEST; i++) {
+// Whether the ensemble seems better than the best one; saves it if it is.
+static bool judge_ensemble(struct fit *f) {
+    bool first = isinf(f->member[0].best);
+    enum paired_verdict verdict =
+        paired_test_judge(f->best_row_score, f->row_score, f->holdout, first);
+    for (int i = 0; i < f->e.members && verdict == PAIRED_BEST; i++) {
         f->member[i].best = f->member[i].score;
         save_best(f, i);
     }
-    if (p < P_BEST) {
-        memcpy(f->best_row_score, f->row_score, f->holdout * sizeof(float));
-    }
-    return p < P_RESETS;
+    return verdict != PAIRED_IDLE;
 }
 
 // Whether an epoch has made anything better.
 static bool has_improved(struct fit *f) {
     if (f->paired) {
-        return test_ensemble(f);
+        return judge_ensemble(f);
     }
     bool any = false;
     for (int i = 0; i < f->e.members; i++) {
@@ -617,8 +585,8 @@ static void swap(float **a, float **b) {
 // Whether to run another epoch. idle: epochs since the last improvement.
 static bool needs_epoch(const struct fit *f, uint64_t number, int epochs, int idle) {
     if (f->paired) {
-        double patience = PATIENCE * log(f->e.obs_dim + 1) * (number == 0 ? FIRST_FACTOR : 1);
-        return idle < patience && epochs < PATIENCES * patience &&
+        double patience = paired_test_patience(f->e.obs_dim, number);
+        return idle < patience && epochs < PAIRED_PATIENCES * patience &&
                (f->epochs_max == 0 || epochs < f->epochs_max);
     }
     return idle <= f->patience && (f->epochs_max == 0 || epochs < f->epochs_max) &&

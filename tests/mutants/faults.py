@@ -420,10 +420,6 @@ faults(
 )
 faults(
     "modelserver/model/fit.c",
-    ("best-ensemble-is-any",
-     "p < P_BEST) {\n        memcpy(f->best_row_score",
-     "p < P_RESETS) {\n        memcpy(f->best_row_score",
-     "fit"),
     ("all-rows-in-an-epoch",
      "return f->epoch_batches > 0 && f->epoch_batches < all ? f->epoch_batches : all;",
      "return all;",
@@ -439,10 +435,6 @@ faults(
     ("free-noise-is-not-restored",
      "    if (e->free_noise) {\n        memcpy(f->new_weights + ensemble_log_sigma",
      "    if (0) {\n        memcpy(f->new_weights + ensemble_log_sigma",
-     "fit"),
-    ("mixture-without-spread-of-members",
-     "(w->variance[j] + w->spread[j]) / members",
-     "w->variance[j] / members",
      "fit"),
 )
 faults(
@@ -1850,6 +1842,21 @@ faults(
      "return v->steps < p->steps_max ? pacing_training_point(p, v->steps) : p->steps_max;",
      "return pacing_training_point(p, v->steps);",
      "pacing"),
+)
+faults(
+    "modelserver/model/paired_test.c",
+    ("best-ensemble-is-any",
+     "if (p < P_BEST) {",
+     "if (p < P_BETTER) {",
+     "paired_test"),
+    ("mixture-without-spread-of-members",
+     "(m->variance[j] + m->spread[j]) / m->members",
+     "m->variance[j] / m->members",
+     "paired_test"),
+    ("first-training-is-short",
+     "(number == 0 ? FIRST_FACTOR : 1)",
+     "1",
+     "paired_test"),
 )
 faults(
     "modelserver/core/ingest.c",

@@ -326,6 +326,29 @@ static void members_differ_by_weights_of_rows(void **state) {
     free_model(&m);
 }
 
+// No epoch after the first counts as an improvement: all of it is restored, the noise as well.
+static void free_noise_is_restored(void **state) {
+    (void)state;
+    struct config one = config;
+    struct ensemble heads = e;
+    one.model.noise = MODEL_NOISE_FREE;
+    one.model.improvement = 1;
+    e = ensemble_with_free_noise(heads);
+    struct model more = new_model(), first = new_model();
+    struct fit *fit = fit_create(&one, &e, ROWS, 1);
+    assert_int_equal(fit_train(fit, &more, &env, ROWS, 0, &never), FIT_DONE);
+    assert_int_equal(more.epochs, 1 + 3);
+    fit_destroy(&fit);
+    one.model.epochs_max = 1;
+    fit = fit_create(&one, &e, ROWS, 1);
+    assert_int_equal(fit_train(fit, &first, &env, ROWS, 0, &never), FIT_DONE);
+    assert_memory_equal(more.params, first.params, ensemble_params(&e) * sizeof(float));
+    fit_destroy(&fit);
+    free_model(&more);
+    free_model(&first);
+    e = heads;
+}
+
 // A paired test stops once there is nothing to learn: after patience, and no later than 5 times it.
 static void a_paired_test_ends_the_training(void **state) {
     (void)state;
@@ -542,6 +565,7 @@ int main(void) {
         cmocka_unit_test(threads_do_not_change_bits),
         cmocka_unit_test(the_recipe_learns),
         cmocka_unit_test(members_differ_by_weights_of_rows),
+        cmocka_unit_test(free_noise_is_restored),
         cmocka_unit_test(a_paired_test_ends_the_training),
         cmocka_unit_test(a_stop_changes_nothing),
         cmocka_unit_test(broken_weights_are_discarded),
