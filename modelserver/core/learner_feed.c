@@ -80,7 +80,8 @@ void learner_feed_policy(struct learner_feed *f, uint64_t now_ms, const struct w
     }
     if (epoch_number(p->version) < epoch_number(have)) {
         counters_add(f->counters, MS_policies_rewound, 1);
-        log_warn("the learner resumed at policy %llu, which is older than policy %llu seen before; "
+        log_peer(LOG_WARN,
+                 "the learner resumed at policy %llu, which is older than policy %llu seen before; "
                  "its policies have epoch %llu now",
                  (unsigned long long)epoch_number(p->version),
                  (unsigned long long)epoch_number(have), (unsigned long long)epoch_of(p->version));
