@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Shows that a standby learner takes over within 10 seconds when the run's learner is killed or frozen, that the
-one before is fenced when it goes on, and that `spur run` makes it the next standby."""
+"""Shows that a standby learner takes over within 10 seconds when the run's learner is killed, frozen or cut off, that
+the one before is fenced when it goes on, and that `spur run` makes it the next standby."""
 import os
 import signal
-import sys
+import socket
+import threading
 import time
 
-from harness import BIN, SHORT, check, end, endpoints, main, read, status, tensors, wait_for
+from harness import SHORT, check, end, endpoints, main, read, status, tensors, wait_for
 
 # Without an end within the test.
 SETS = {**SHORT, "run.steps": 200000, "eval.every_steps": 100000, "model.train_every_steps": 2000}
@@ -33,9 +34,9 @@ class Run:
     def start(self, program, *args):
         return self.stage.start(program, "--config", self.config, "--run-dir", self.dir, *args)
 
-    def learner(self, *args):
+    def learner(self, *args, server=None):
         bind = f"ipc://{self.stage.sockets}/learner-{len(self.learners)}"
-        process = self.start("spur-learner", "--modelserver", self.server, "--bind", bind, *args)
+        process = self.start("spur-learner", "--modelserver", server or self.server, "--bind", bind, *args)
         process.bind = bind
         self.learners.append(process)
         return process
@@ -71,14 +72,50 @@ class Run:
             check(end(process, 10) == 0, f"exit code {process.returncode}:\n{read(process.output)[-2000:]}")
 
 
+class Link:
+    """A socket in front of the model server, that can be cut: bytes then neither arrive nor fail."""
+
+    def __init__(self, run):
+        self.to, self.up = run.server[len("ipc://"):], threading.Event()
+        self.up.set()
+        path = f"{run.stage.sockets}/link"
+        self.endpoint = f"ipc://{path}"
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(path)
+        self.listener.listen()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            near, _ = self.listener.accept()
+            self.up.wait()
+            far = socket.socket(socket.AF_UNIX)
+            far.connect(self.to)
+            for one, other in (near, far), (far, near):
+                threading.Thread(target=self.forward, args=(one, other), daemon=True).start()
+
+    def forward(self, one, other):
+        try:
+            while data := one.recv(1 << 16):
+                self.up.wait()
+                other.sendall(data)
+        except OSError:
+            pass  # the other direction has ended
+        for end_of in one, other:
+            try:
+                end_of.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # it is closed
+
+
 def lose(run, epoch, how):
-    """Loses the active learner: seconds until the standby's updates."""
+    """Loses the active learner, by a signal or a call: seconds until the standby's updates."""
     active = run.learners[-1]
     run.standby()
     done = run.checkpoint()
     wait_for("a checkpoint", lambda: run.checkpoint() > done, 10)
     began = time.monotonic()
-    active.send_signal(how)
+    how() if callable(how) else active.send_signal(how)
     wait_for("another epoch", lambda: run.epoch() == epoch + 1, SECONDS_MAX)
     run.learns(SECONDS_MAX, epoch + 1)
     took = time.monotonic() - began
@@ -128,6 +165,24 @@ def a_frozen_learner_is_fenced(stage):
     run.finish()
 
 
+def a_learner_that_was_cut_off_is_fenced(stage):
+    """It runs all the time, with updates to make and checkpoints to write."""
+    run = Run(stage)
+    wait_for("the model server", lambda: status(stage, run.server), 10)
+    link = Link(run)
+    run.learner(server=link.endpoint)
+    run.learns(20, 1)
+    cut_off, took = lose(run, 1, link.up.clear)
+    report("cut off", [took])
+    written = run.checkpoint()
+    wait_for("a checkpoint of the new learner", lambda: run.checkpoint() > written, 10)
+    link.up.set()
+    check(end(cut_off, 20) == 76, f"exit code {cut_off.returncode}:\n{read(cut_off.output)[-2000:]}")
+    check(run.epoch() == 2, f"epoch {run.epoch()}")
+    run.learns(10, 2)
+    run.finish()
+
+
 def spur_run_makes_a_fenced_learner_the_standby(stage):
     run_dir = stage.path("run-dir")
     run = stage.run(run_dir, sets=SETS)
@@ -156,4 +211,5 @@ def spur_run_makes_a_fenced_learner_the_standby(stage):
     stage.no_orphans()
 
 
-main(takes_over_from_a_killed_learner, a_frozen_learner_is_fenced, spur_run_makes_a_fenced_learner_the_standby)
+main(takes_over_from_a_killed_learner, a_frozen_learner_is_fenced, a_learner_that_was_cut_off_is_fenced,
+     spur_run_makes_a_fenced_learner_the_standby)
