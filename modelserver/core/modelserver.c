@@ -120,6 +120,16 @@ static void welcome(struct modelserver *ms, struct peer *p, const struct joined 
     }
 }
 
+// There is one place for the role of p. Lost peers that had it must say Hello when they return.
+static void take_place(struct modelserver *ms, const struct peer *p) {
+    for (int i = 0; i < peers_count(ms->peers); i++) {
+        struct peer *other = peers_at(ms->peers, i);
+        if (other != p && other->role == p->role) {
+            peer_gone(ms, other, WIRE_PEER_LEFT);
+        }
+    }
+}
+
 static void on_hello(struct modelserver *ms, uint64_t now_ms, const struct net_peer *from,
                      const struct wire_hello *hello, uint64_t run_id) {
     bool lockstep = ms->run.config.pacing.mode == PACING_LOCKSTEP;
@@ -142,13 +152,13 @@ static void on_hello(struct modelserver *ms, uint64_t now_ms, const struct net_p
     if (joined.handed_out) {
         ms->starts[p->role] = p->incarnation;
     }
+    if (p->role != WIRE_ROLE_ACTOR || lockstep) {
+        take_place(ms, p);
+    }
     welcome(ms, p, &joined);
     if (p->role == WIRE_ROLE_ACTOR) {
         ingest_hello(&ms->ingest, p, joined.new_incarnation);
     } else if (p->role == WIRE_ROLE_LEARNER) {
-        if (ms->feed.learner && ms->feed.learner != p) {
-            peer_gone(ms, ms->feed.learner, WIRE_PEER_LEFT); // its messages are refused from now on
-        }
         bool first = learner_feed_hello(&ms->feed, p, hello);
         ingest_announce(&ms->ingest);
         rollouts_hello(&ms->rollouts, hello->states);

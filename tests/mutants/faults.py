@@ -2052,3 +2052,136 @@ faults(
      "a->len == b->len &&",
      "net_keys"),
 )
+faults(
+    "modelserver/core/modelserver.c",
+    ("place-kept-by-the-lost",
+     "        if (other != p && other->role == p->role) {",
+     "        if (other != p && other->role == p->role && p->role == WIRE_ROLE_LEARNER) {",
+     "modelserver_end"),
+)
+
+# ---- the whole system: faults that the simulator must find within 200 seeds ----
+
+faults(
+    "modelserver/core/ingest.c",
+    ("sim-ack-before-commit",
+     "    p->rows_accepted += t->rows.rows; // the actor has made them all on its credit\n",
+     "    p->rows_accepted += t->rows.rows;\n"
+     "    p->seq_stored = t->seq;\n"
+     "    outbox_queue(in->outbox, p, PENDING_ACK);\n",
+     "sim"),
+    ("sim-full-disk-not-taken-back",
+     "        p->seq_accepted = p->seq_stored;\n"
+     "        p->rows_accepted = p->rows_stored;\n"
+     "        p->registering = false;\n",
+     "        p->registering = false;\n",
+     "sim"),
+    ("sim-start-not-on-disk",
+     "        b->handed_out = handed_out;\n",
+     "        b->handed_out = handed_out && false;\n",
+     "sim"),
+)
+faults(
+    "modelserver/core/join.c",
+    ("sim-next-message-not-stored",
+     "out->next_seq = p->seq_stored + 1;",
+     "out->next_seq = p->seq_accepted + 1;",
+     "sim"),
+    ("sim-start-numbers-repeated",
+     "uint64_t next = v->starts[h->role] + 1;",
+     "uint64_t next = v->starts[h->role] + (v->starts[h->role] == 0);",
+     "sim"),
+    ("sim-older-start-admitted",
+     "    return v->run_id != 0 ? h->incarnation != p->incarnation\n",
+     "    return v->run_id != 0 ? false\n",
+     "sim"),
+)
+faults(
+    "modelserver/core/peers.c",
+    ("sim-stale-route",
+     "    p->route = *route;\n",
+     "    p->route = p->has_route ? p->route : *route;\n",
+     "sim"),
+)
+faults(
+    "modelserver/core/pacing.c",
+    ("sim-grant-beyond-the-ratio",
+     "    allowed += p->updates_per_step * (double)slack + (double)p->warm_start;",
+     "    allowed += p->updates_per_step * (double)(slack + 1) + (double)p->warm_start;",
+     "sim"),
+    ("sim-steps-beyond-the-ratio",
+     "    uint64_t limit = (uint64_t)floor(by_updates) + p->slack;",
+     "    uint64_t limit = (uint64_t)floor(by_updates) + p->slack + 1;",
+     "sim"),
+)
+faults(
+    "modelserver/core/modelserver.c",
+    ("sim-goodbye-lost",
+     "        peer_gone(ms, p, WIRE_PEER_LEFT);\n    } else if (msg->type == WIRE_REFUSE)",
+     "    } else if (msg->type == WIRE_REFUSE)",
+     "sim"),
+    ("sim-training-points-forgotten",
+     "        training_start(&ms->training, ms->ingest.steps);\n",
+     "        if (ms->training.trainings < 2) {\n"
+     "            training_start(&ms->training, ms->ingest.steps);\n"
+     "        }\n",
+     "sim"),
+)
+faults(
+    "modelserver/core/learner_feed.c",
+    ("sim-older-policy-taken",
+     "    if (p->version < have || epoch_of",
+     "    if (epoch_of",
+     "sim"),
+)
+faults(
+    "learner/experience.c",
+    ("sim-epoch-forgotten",
+     "    l->policies.epoch = l->session.incarnation;\n",
+     "    l->policies.epoch = 1;\n",
+     "sim"),
+    ("sim-last-policy-lost",
+     "        l->policy_pending = true;\n    }\n    return true;",
+     "    }\n    return true;",
+     "sim"),
+)
+faults(
+    "actor/actor.c",
+    ("sim-silence-without-resend",
+     "            now_ms - a->acked_ms >= a->server.session.lost_after_ms) {",
+     "            now_ms == 0) {",
+     "sim"),
+    ("sim-learner-moves-unnoticed",
+     "    client_tell(&a->learner, now_ms, credit->learner);\n",
+     "",
+     "sim"),
+)
+faults(
+    "proto/session.c",
+    ("sim-silence-unnoticed",
+     "    if (session_silence_ms(s, now_ms) >= s->lost_after_ms) {\n        s->lost++;",
+     "    if (false) {\n        s->lost++;",
+     "sim"),
+    ("sim-unknown-ignored",
+     "        if (s->state == SESSION_UP && !s->request_only) {",
+     "        if (false) {",
+     "sim"),
+)
+faults(
+    "modelserver/core/evaluation.c",
+    ("sim-evaluation-not-repeated",
+     "        outbox_queue(e->outbox, e->evaluator, PENDING_EVAL);\n    }\n}",
+     "    }\n}",
+     "sim"),
+    ("sim-answered-request-sent-again",
+     "e->evaluator->pending &= ~(unsigned)PENDING_EVAL;",
+     ";",
+     "sim"),
+)
+faults(
+    "actor/evaluator.c",
+    ("sim-request-known-by-its-id",
+     "return r->id == id && r->env_steps == env_steps && r->policy.version == version;",
+     "return r->id == id && (env_steps == version || true);",
+     "sim"),
+)

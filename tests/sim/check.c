@@ -213,11 +213,11 @@ static void check_progress(struct sim *s) {
 
 // ---- after events ----
 
-// An actor that said Goodbye has left at once.
+// An actor that said Goodbye on the connection of its Hello has left at once.
 static void check_left(struct sim *s, const struct sim_process *server,
                        const struct sim_process *p) {
     const struct peer *peer = peers_by_id(server->ms->peers, WIRE_ROLE_ACTOR, p->id);
-    if (peer && p->incarnation > 0 && peer->incarnation == p->incarnation &&
+    if (peer && net_peer_equal(&peer->route, &s->route) && peer->incarnation == p->incarnation &&
         peer->state != WIRE_PEER_LEFT) {
         check_fail(s, "5: %s#%u said Goodbye and is not gone", p->id, p->number);
     }

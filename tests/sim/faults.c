@@ -211,7 +211,7 @@ static void say_hello(struct sim_process *p) {
     struct sim *s = p->sim;
     struct wire_msg msg = {.type = WIRE_HELLO, .run_id = sim_chance(s, 0.3) ? 42 : 0};
     msg.hello.role = (enum wire_role)sim_between(s, WIRE_ROLE_ACTOR, WIRE_ROLE_LEARNER);
-    msg.hello.incarnation = sim_chance(s, 0.5) ? 0 : sim_between(s, 1, 20);
+    msg.hello.incarnation = sim_chance(s, 0.5) ? 0 : sim_between(s, 1000000, 1000020);
     snprintf(msg.hello.id, sizeof(msg.hello.id), "%s", names[sim_between(s, 0, 4)]);
     snprintf(msg.hello.host, sizeof(msg.hello.host), "elsewhere");
     send_to_server(p, &msg);

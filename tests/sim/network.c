@@ -227,7 +227,7 @@ void network_deliver(struct sim *s, struct sim_event *e) {
     struct sim_process *from = e->to_client ? l->server : l->client;
     sim_trace(s, "%s#%u -> %s#%u %s", from->id, from->number, to->id, to->number,
               refused ? err : wire_type_name(msg.type));
-    struct net_peer route = route_of(e->link);
+    struct net_peer route = s->route = route_of(e->link);
     if (!refused) {
         check_delivered(s, to, from, &msg);
     }

@@ -221,6 +221,7 @@ struct sim {
     struct sim_pair start[4096];  // (role and incarnation, process) that were handed out
     struct sim_pair policy[4096]; // (version, updates) that were published
     int start_count, policy_count;
+    struct net_peer route;    // of the last message
     struct sim_process *gone; // its Goodbye has just arrived
     char violation[512];
     uint64_t trace_hash;

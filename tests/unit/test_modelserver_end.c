@@ -114,6 +114,27 @@ static void a_report_is_the_first_word_of_an_evaluator_that_was_lost(void **stat
     assert_int_equal(world_count(&w, EVALUATOR, WIRE_EVAL_REQUEST), 1);
 }
 
+// Found by spur-sim --seed 2093: it was connected, but was asked for no evaluation.
+static void a_lost_evaluator_returns_after_another_had_its_place(void **state) {
+    (void)state;
+    struct wire_msg beat = {.type = WIRE_HEARTBEAT};
+    world_hello(&w, EVALUATOR, WIRE_ROLE_EVALUATOR, "evaluator", 0);
+    world_meet_learner(&w);
+    world_meet_actor(&w);
+    world_tick(&w, 3500);
+    world_hello(&w, 31, WIRE_ROLE_EVALUATOR, "another", 0);
+    world_tick(&w, 3500);
+    world_message(&w, EVALUATOR, &beat);
+    assert_int_equal(world_last(&w, EVALUATOR, WIRE_REFUSE)->a, WIRE_REFUSED_UNKNOWN);
+    world_rejoin(&w, EVALUATOR, WIRE_ROLE_EVALUATOR, "evaluator", 1);
+    world_progress(&w, LEARNER);
+    world_meet_actor(&w);
+    world_walk(&w, 1, 10);
+    assert_int_equal(world_count(&w, EVALUATOR, WIRE_EVAL_REQUEST), 1);
+    world_report(&w, 50);
+    assert_int_equal(w.evaluations, 1);
+}
+
 // Figures that do not exist yet are not 0.
 static void nothing_is_known_before_learning(void **state) {
     (void)state;
@@ -472,6 +493,7 @@ int main(void) {
         RATIO(evaluations_take_turns),
         RATIO(an_idle_evaluator_is_asked_again),
         RATIO(a_report_is_the_first_word_of_an_evaluator_that_was_lost),
+        RATIO(a_lost_evaluator_returns_after_another_had_its_place),
         RATIO(nothing_is_known_before_learning),
         RATIO(a_run_ends_when_its_budget_is_spent),
         RATIO(a_run_ends_when_it_is_solved),
