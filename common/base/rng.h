@@ -47,6 +47,7 @@ enum rng_use {
     RNG_TRAINING_END,      // whether a head ends a row
     RNG_MODEL_DROPOUT,     // sub = training step * 32 + member
     RNG_DATA_FILL,         // rows in the places of dropped ones; sub = place
+    RNG_MODEL_HOLDOUT,     // whether a row is held out; sub = row
     RNG_MODEL_ROW_WEIGHT,  // weight of a row; sub = row * 32 + member
     RNG_CRITIC_DROPOUT,    // sub = draw * 10 + critic
 };

@@ -28,7 +28,7 @@
 #define C_TYPE_LIST struct config_list
 #define C_TYPE_NAME                                                                                \
     enum method_id : 1, enum pacing_mode : 1, enum pacing_training : 1, enum task_termination : 1, \
-        enum model_targets : 1, enum model_stop : 1, enum model_noise : 1,                         \
+        enum model_targets : 1, enum model_stop : 1, enum model_noise : 1, enum model_holdout : 1, \
         enum model_bootstrap : 1, enum model_init : 1, enum model_decay : 1,                       \
         enum dhmbpo_policy_init : 1, enum explore_noise : 1, enum sac_activation : 1,              \
         enum compute_kernels
@@ -55,6 +55,7 @@ _Static_assert(sizeof(enum pacing_mode) == sizeof(int), "names are stored as int
 _Static_assert(sizeof(enum pacing_training) == sizeof(int), "names are stored as int");
 _Static_assert(sizeof(enum model_targets) == sizeof(int), "names are stored as int");
 _Static_assert(sizeof(enum model_stop) == sizeof(int), "names are stored as int");
+_Static_assert(sizeof(enum model_holdout) == sizeof(int), "names are stored as int");
 _Static_assert(sizeof(enum model_noise) == sizeof(int), "names are stored as int");
 _Static_assert(sizeof(enum model_bootstrap) == sizeof(int), "names are stored as int");
 _Static_assert(sizeof(enum model_init) == sizeof(int), "names are stored as int");

@@ -44,6 +44,10 @@ enum model_stop {
     MODEL_STOP_BUDGET, // patience, or a number of gradient steps
     MODEL_STOP_PAIRED_TEST,
 };
+enum model_holdout {
+    MODEL_HOLDOUT_DRAWN, // in each training
+    MODEL_HOLDOUT_FIXED, // by row
+};
 enum model_noise {
     MODEL_NOISE_HEADS, // outputs of the networks
     MODEL_NOISE_FREE,  // one parameter for each member and target
@@ -154,11 +158,12 @@ struct config {
         int batch_size;             // of a member
         uint64_t train_every_steps; // F
         double holdout_ratio;       // fraction of all rows, 0.2
-        uint64_t holdout_rows_max;  // 5000
-        double improvement;         // relative decrease of the holdout MSE that counts, 0.01
-        int patience_epochs;        // a training ends after more epochs without improvement
-        int epoch_batches;          // at most; 0: all rows
-        int epochs_max;             // 0: no limit
+        enum model_holdout holdout;
+        uint64_t holdout_rows_max; // 5000
+        double improvement;        // relative decrease of the holdout MSE that counts, 0.01
+        int patience_epochs;       // a training ends after more epochs without improvement
+        int epoch_batches;         // at most; 0: all rows
+        int epochs_max;            // 0: no limit
         enum model_targets targets;
         enum model_stop stop;
         uint64_t steps_max; // MODEL_STOP_BUDGET: gradient steps of a member in one training

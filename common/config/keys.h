@@ -141,6 +141,9 @@
       "F, real steps between two trainings of the ensemble")                                       \
     X(model, holdout_ratio, F64, "0.2", 0.001, 0.9, "",                                            \
       "fraction of the real rows in the holdout set")                                              \
+    X(model, holdout, NAME, "drawn", 0, 0, "drawn|fixed",                                          \
+      "which rows are held out: others in each training (drawn), or the same in all, so that "     \
+      "none of them is ever trained on (fixed)")                                                   \
     X(model, holdout_rows_max, U64, "5000", 1, 1e7, "rows", "maximum size of the holdout set")     \
     X(model, improvement, F64, "0.01", 0, 1, "",                                                   \
       "relative decrease of the holdout error that counts as an improvement of a member")          \

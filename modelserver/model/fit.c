@@ -29,7 +29,7 @@ struct fit {
     float decay[MLP_LAYERS_MAX], dropout[MLP_LAYERS_MAX];
     int elites, batch, patience, epochs_max;
     bool raw_targets, drops; // dropout
-    bool weighs_rows, decoupled, resets, paired;
+    bool weighs_rows, decoupled, resets, paired, fixed_holdout;
     uint32_t epoch_batches; // 0: all
     uint64_t rows_used_max;
     uint64_t steps_max; // UINT64_MAX: no bound
@@ -91,6 +91,7 @@ struct fit *fit_create(const struct config *config, const struct ensemble *e, ui
     f->drops = config->model.dropout.n > 0;
     f->weighs_rows = config->model.bootstrap == MODEL_BOOTSTRAP_EXPONENTIAL;
     f->decoupled = config->model.decay == MODEL_DECAY_DECOUPLED;
+    f->fixed_holdout = config->model.holdout == MODEL_HOLDOUT_FIXED;
     f->resets = config->model.reset_optimizer;
     f->paired = config->model.stop == MODEL_STOP_PAIRED_TEST;
     f->epoch_batches = (uint32_t)config->model.epoch_batches;
@@ -371,14 +372,52 @@ static void draw_rows(struct fit *f, int i, uint64_t number) {
     member->shuffle = rng_make(f->seed, RNG_MODEL_SHUFFLE, number * 64 + order);
 }
 
-static void prepare(struct fit *f, const struct env_columns *d, uint32_t all, uint64_t number) {
-    uint32_t rows = all < f->rows_used_max ? all : (uint32_t)f->rows_used_max;
+// Sets holdout and train of the permuted rows.
+static void split_by_number(struct fit *f, uint32_t rows) {
     double held = (double)rows * f->holdout_ratio;
     f->holdout = held < (double)f->holdout_max ? (uint32_t)held : (uint32_t)f->holdout_max;
     f->holdout = f->holdout < 1 ? 1 : f->holdout;
     f->train = rows - f->holdout;
+}
+
+static bool is_held_out(const struct fit *f, uint32_t row) {
+    struct rng rng = rng_make(f->seed, RNG_MODEL_HOLDOUT, row);
+    return rng_uniform(&rng) < f->holdout_ratio;
+}
+
+// The same by the label of each row; held-out ones beyond the maximum are left out. Neither part
+// is empty.
+static void split_by_label(struct fit *f, uint32_t rows) {
+    uint32_t *held = f->permutation, *others = f->member[0].rows, n = 0, train = 0;
+    for (uint32_t r = 0; r < rows; r++) {
+        uint32_t row = f->permutation[r];
+        if (is_held_out(f, row)) {
+            held[n++] = row;
+        } else {
+            others[train++] = row;
+        }
+    }
+    if (n == 0) {
+        held[n++] = others[--train];
+    } else if (train == 0) {
+        others[train++] = held[--n];
+    }
+    f->holdout = n < f->holdout_max ? n : (uint32_t)f->holdout_max;
+    f->train = train;
+    memcpy(f->permutation + f->holdout, others, train * sizeof(uint32_t));
+}
+
+static void prepare(struct fit *f, const struct env_columns *d, uint32_t all, uint64_t number) {
+    uint32_t rows = all < f->rows_used_max ? all : (uint32_t)f->rows_used_max;
     struct rng split = rng_make(f->seed, RNG_MODEL_SPLIT, number);
     rng_permutation(&split, f->permutation, all);
+    if (f->fixed_holdout) {
+        split_by_label(f, rows);
+    } else {
+        split_by_number(f, rows);
+    }
+    rows = f->holdout + f->train;
+
     memcpy(f->new_weights, f->weights, f->params * sizeof(float));
     memcpy(f->new_m, f->m, f->params * sizeof(float));
     memcpy(f->new_v, f->v, f->params * sizeof(float));

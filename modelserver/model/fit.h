@@ -4,7 +4,9 @@
 //
 // Every training draws a new permutation of the rows. The first min(rows * holdout
 // ratio, holdout_rows_max) are held out from all members; the others are training
-// rows. Normalizers of inputs and targets (reward, next_obs - obs) are fitted to the
+// rows. With model.holdout fixed those are held out that a draw for each row of D_env
+// says, in all trainings; such rows beyond holdout_rows_max are left out.
+// Normalizers of inputs and targets (reward, next_obs - obs) are fitted to the
 // training rows, and the weights re-parametrised, so that each member predicts what
 // it predicted before (common/nn/reparam.h); model.targets raw, as in MBPO's code,
 // leaves targets as they are. Targets that are constant have no part in loss and

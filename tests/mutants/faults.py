@@ -1844,6 +1844,17 @@ faults(
      "pacing"),
 )
 faults(
+    "modelserver/model/fit.c",
+    ("label-changes-with-the-order",
+     "if (is_held_out(f, row)) {",
+     "if (is_held_out(f, r)) {",
+     "fit"),
+    ("held-out-rows-beyond-the-maximum-are-trained-on",
+     "memcpy(f->permutation + f->holdout, others, train * sizeof(uint32_t));",
+     "memcpy(f->permutation + n, others, train * sizeof(uint32_t));",
+     "fit"),
+)
+faults(
     "modelserver/model/paired_test.c",
     ("best-ensemble-is-any",
      "if (p < P_BEST) {",

@@ -326,6 +326,44 @@ static void members_differ_by_weights_of_rows(void **state) {
     free_model(&m);
 }
 
+// The rewards of rows that are held out are wrong. While they are, the error is large; a member
+// that had ever been trained on one would show it in what it predicts for the others.
+static void fixed_rows_are_never_trained_on(void **state) {
+    (void)state;
+    struct config fixed = config;
+    fixed.model.holdout = MODEL_HOLDOUT_FIXED;
+    fixed.model.holdout_rows_max = 60; // of some 140
+    fixed.model.epochs_max = 2;
+    struct model m = new_model(), wrong = new_model();
+    static float r[ROWS];
+    struct env_columns changed = env;
+    changed.reward = r;
+    int held = 0;
+    for (uint32_t i = 0; i < ROWS; i++) {
+        struct rng rng = rng_make(fixed.run.seed, RNG_MODEL_HOLDOUT, i);
+        bool is_held = rng_uniform(&rng) < fixed.model.holdout_ratio;
+        r[i] = is_held ? reward[i] + 3 : reward[i];
+        held += is_held;
+    }
+    assert_in_range(held, 105, 175); // 140: sd 10.6
+    for (int k = 0; k < 2; k++) {
+        struct fit *fit = fit_create(&fixed, &e, ROWS, 1);
+        for (uint64_t number = 0; number < 3; number++) {
+            assert_int_equal(
+                fit_train(fit, k ? &wrong : &m, k ? &changed : &env, ROWS, number, &never),
+                FIT_DONE);
+        }
+        // Three trainings of two epochs of the others.
+        assert_int_equal(*fit_state(fit).adam_steps, 3 * 2 * ((ROWS - held + 63) / 64));
+        assert_memory_equal(fit_state(fit).normalizer, m.normalizer,
+                            ensemble_normalizer_floats(&e) * sizeof(float));
+        fit_destroy(&fit);
+    }
+    assert_true(wrong.holdout_mse[0] > m.holdout_mse[0] + 0.5f);
+    free_model(&m);
+    free_model(&wrong);
+}
+
 // No epoch after the first counts as an improvement: all of it is restored, the noise as well.
 static void free_noise_is_restored(void **state) {
     (void)state;
@@ -565,6 +603,7 @@ int main(void) {
         cmocka_unit_test(threads_do_not_change_bits),
         cmocka_unit_test(the_recipe_learns),
         cmocka_unit_test(members_differ_by_weights_of_rows),
+        cmocka_unit_test(fixed_rows_are_never_trained_on),
         cmocka_unit_test(free_noise_is_restored),
         cmocka_unit_test(a_paired_test_ends_the_training),
         cmocka_unit_test(a_stop_changes_nothing),
