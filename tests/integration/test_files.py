@@ -270,12 +270,13 @@ def wild_steps_are_refused_or_dropped(stage):
     check(code == 75 and "is in use by process" in text, text)
     check(end(run, 60) in (1, 65) and "spur data list" in read(run.output), read(run.output)[-3000:])
     stage.no_orphans()
-    # What is stored spoils the next run too; it says so while it runs and at its end.
+    # What is stored spoils the next run too, and it says so at its end: 65 if only the model is no longer trained, 1 if the
+    # learner's weights broke before.
     sets = {"data.bound": 1e4, "data.largest": 1e10, "run.steps": 3000, "eval.every_steps": 1500, "eval.episodes": 1}
     again = stage.start("spur", "run", "--run-dir", run_dir, *(x for k, v in sets.items() for x in ("--set", f"{k}={v}")))
-    check(end(again, 60) == 65, f"exit code {again.returncode}\n{read(again.output)[-3000:]}")
-    for text in "the model was no longer trained at the end", "spur data list":
-        check(text in read(again.output), f"no '{text}':\n{read(again.output)[-3000:]}")
+    code, said = end(again, 60), read(again.output)
+    check(code in (1, 65) and "spur data list" in said, f"exit code {code}\n{said[-3000:]}")
+    check(code == 1 or "the model was no longer trained at the end" in said, said[-3000:])
 
     code, text = stage.call("spur", "data", "list", run_dir)
     check(code == 0 and "1e+20" in text and "; spur data drop RUN_DIR --wild" in text, text)
