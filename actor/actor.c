@@ -122,8 +122,7 @@ static bool has_credit(const struct actor *a) {
     return a->steps < a->credit.steps_allowed;
 }
 
-// Independent of the connection: a disconnected actor continues while its credit and the
-// spool permit it.
+// A disconnected actor continues too, while its credit and the spool permit it.
 bool actor_may_step(const struct actor *a) {
     return a->phase == PHASE_ACTING && has_credit(a) && policy_suffices(a) && !a->policy_awaited &&
            (a->home.drops || !spool_full(a->spool));
@@ -205,8 +204,7 @@ static void send_heartbeat(struct actor *a, uint64_t now_ms) {
     client_send(&a->server, now_ms, &msg); // a failure is harmless: another one follows
 }
 
-// Called while an environment is created, or computes in another process: sends a heartbeat if one
-// is due.
+// While an environment is created, or computes in another process: sends a heartbeat if one is due.
 static bool on_wait(void *arg, uint64_t now_ms, uint64_t since_ms) {
     struct actor *a = arg;
     a->waited_ms = now_ms;
@@ -310,8 +308,7 @@ static bool prepare_spool(struct actor *a, const struct wire_welcome *w) {
     return true;
 }
 
-// next_seq is authoritative. It may be ahead of the acknowledgements received here, never behind
-// them. False: the actor is finished.
+// next_seq may be ahead of the acknowledgements received, never behind. False: actor finished.
 static bool take_next_seq(struct actor *a, uint64_t next_seq) {
     if (spool_welcome(a->spool, next_seq)) {
         return true;
@@ -355,6 +352,7 @@ static bool prepare(struct actor *a, const struct wire_welcome *w) {
         return false;
     }
     a->task = task;
+    vec_env_go_on(a->envs, &w->episode);
     a->seed = w->seed;
     a->index = w->actor_index;
     return true;
@@ -429,6 +427,9 @@ static void on_policy(struct actor *a, uint64_t now_ms, const struct wire_policy
     char err[512];
     a->policy_unchanged = true;
     a->policy_awaited = false;
+    if (!epoch_is_announced(policy->version, a->credit.newest_policy_version)) {
+        return;
+    }
     switch (policy_controller_load(&a->controller, policy, a->task, a->who->envs, now_ms, err,
                                    sizeof(err))) {
     case POLICY_CONTROLLER_LOADED:
@@ -566,8 +567,7 @@ static void leave_broken(struct actor *a, uint64_t now_ms) {
                         a->task->name, (unsigned long long)a->count.steps_bad));
 }
 
-// Makes sure that the next action is computed, by a policy that is new enough: for as many
-// environments as the credit permits. False: the policy is broken.
+// Decides for as many environments as the credit permits, if needed. False: the policy is broken.
 static bool decide(struct actor *a) {
     if (vec_env_decided(a->envs) > 0 && vec_env_version(a->envs) >= a->credit.min_policy_version) {
         return true;

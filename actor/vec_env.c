@@ -3,12 +3,14 @@
 #include "actor/vec_env.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "actor/action_noise.h"
 #include "actor/env/env.h"
 #include "actor/env/env_factory.h"
 #include "actor/episode.h"
 #include "common/base/check.h"
+#include "common/base/log.h"
 #include "common/base/rng.h"
 #include "common/base/stats.h"
 
@@ -186,6 +188,51 @@ int vec_env_decided(const struct vec_env *s) {
 
 uint64_t vec_env_version(const struct vec_env *s) {
     return s->version;
+}
+
+// ---- going on within an episode ----
+
+// Makes row i again. False: it comes out otherwise.
+static bool repeat_row(struct vec_env *s, const struct wire_rows *rows, uint32_t i) {
+    struct lane *lane = &s->lanes[0];
+    size_t O = (size_t)s->task->obs_dim, bytes = O * sizeof(float);
+    make_noise(s, 0); // its state depends on all steps of the episode
+    if (memcmp(s->obs, rows->obs + i * O, bytes) != 0) {
+        return false;
+    }
+    double reward =
+        episode_step(&lane->episode, lane->env, rows->act + i * (size_t)s->task->act_dim);
+    env_obs(lane->env, s->obs);
+    lane->steps++;
+    return lane->episode.state == EPISODE_RUNNING && (float)reward == rows->reward[i] &&
+           memcmp(s->obs, rows->next_obs + i * O, bytes) == 0;
+}
+
+void vec_env_go_on(struct vec_env *s, const struct wire_rows *rows) {
+    struct lane *lane = &s->lanes[0];
+    uint64_t steps = lane->steps;
+    if (rows->rows == 0 || s->envs != 1 || rows->rows > steps || s->episodes == 0 ||
+        rows->obs_dim != (uint32_t)s->task->obs_dim ||
+        rows->act_dim != (uint32_t)s->task->act_dim) {
+        return;
+    }
+    lane->steps -= rows->rows;
+    lane->episodes--;
+    s->episodes--;
+    begin_episode(s, 0);
+    bool same = true;
+    for (uint32_t i = 0; i < rows->rows && same; i++) {
+        same = repeat_row(s, rows, i);
+    }
+    lane->steps = steps;
+    if (same) {
+        log_info("the episode goes on after %u steps, which were made again", rows->rows);
+        return;
+    }
+    lane->episode.state = EPISODE_BROKEN; // the next one begins anew
+    log_warn("%s makes other steps from the same start and actions: a new episode begins, and the "
+             "run goes on with other bits than without the interruption",
+             s->task->name);
 }
 
 // ---- stepping ----

@@ -52,6 +52,12 @@ struct vec_env *vec_env_create(const struct task *task, int envs,
                                const struct env_wait *wait, char *err, size_t err_len);
 void vec_env_destroy(struct vec_env **s);
 
+// Lockstep, before the first action of one environment: goes on within the last of the episodes
+// counted in `episodes`, whose rows are the last of `steps`, by making their actions again. If the
+// rows come out otherwise, as with an environment that is not a function of its start and actions,
+// that is logged, and a new episode begins. 0 rows, or several environments: nothing.
+void vec_env_go_on(struct vec_env *s, const struct wire_rows *rows);
+
 // Computes the actions of the next environments, at most n > 0 and not beyond the end of the
 // round. Begins an episode where the last one has ended. Actions are uniformly random if
 // controller is NULL, else sampled from its policy, whose batch_max is at least n; both are

@@ -180,6 +180,7 @@ void daemon_init(struct daemon *d, const struct daemon_spec *spec, void *arg, in
                  char *argv[]) {
     rlimits_start();
     *d = (struct daemon){.spec = spec, .arg = arg, .lock = -1, .limits = requests_only};
+    d->argv = argv;
     options_parse(&d->options, &spec->options, argc, argv);
     if (d->options.keys) {
         read_keys(d, d->options.keys);
@@ -443,5 +444,13 @@ void daemon_close(struct daemon *d) {
     keys_free(&d->keys);
     if (d->lock >= 0) {
         close(d->lock);
+    }
+}
+
+void daemon_again(const struct daemon *d) {
+    if (!d->stop_ms) { // a signal to stop ends it
+        log_info("starting again");
+        execv("/proc/self/exe", d->argv);
+        log_error("this process cannot start itself again: %s", strerror(errno));
     }
 }

@@ -68,6 +68,7 @@ struct daemon {
     struct wire *wire;
     struct wire_msg msg; // the one that is being handled
     uint64_t stop_ms;    // of the first signal to stop
+    char **argv;         // of the process
     bool running, stopped;
     bool refused; // by a server, for good
 };
@@ -87,6 +88,10 @@ void daemon_run(struct daemon *d); // until finished
 enum exit_code daemon_exit_code(const struct daemon *d, enum exit_code code);
 // Closes everything. Threads that call daemon_wake must have ended.
 void daemon_close(struct daemon *d);
+
+// After daemon_close: the process begins anew, as if it had been killed and started again. Returns
+// only if that fails, and logs why.
+void daemon_again(const struct daemon *d);
 
 struct port daemon_port(struct daemon *d);
 void daemon_wake(void *daemon); // from any thread: calls wake soon

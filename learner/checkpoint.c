@@ -21,7 +21,7 @@
 #include "learner/staging.h"
 
 #define META_MAX 80
-#define COUNTERS 9
+#define COUNTERS 12
 #define TEXT_MAX 512
 #define WEIGHT_MAX 1e12f // no update reaches it, and products of two are finite
 
@@ -234,6 +234,12 @@ static void copy_learner(struct checkpoint_copy *copy, const struct checkpoint *
     tensors[count++] = tensor_u64("model_capacity", &capacity, 1);
     tensors[count++] = tensor_u64("model_rows_added", &added, 1);
     tensors[count++] = tensor_u64("mark", &copy->mark, 1);
+    tensors[count++] = tensor_u64("step", &cp->step, 1);
+    if (cp->published) {
+        size_t n = policy_params(cp->method->policy(cp->agent).shape);
+        tensors[count++] = tensor_f32("published", cp->published, n);
+        tensors[count++] = tensor_u64("published_updates", &cp->published_updates, 1);
+    }
     const struct states *s = cp->d_states;
     if (s) {
         tensors[count++] = tensor_u64("states.number", &s->number, 1);
@@ -359,12 +365,13 @@ int checkpoint_write(const struct checkpoint_copy *copy, const struct replay *d_
     if (make_paths(&p, copy->run_dir, copy->staging, err, err_len) < 0 ||
         safetensors_write(p.next, copy->tensors, copy->count, copy->meta.list, copy->meta.n, err,
                           err_len) < 0 ||
-        save_rows(copy, d_model, &p, err, err_len) < 0 || move_up(&p, err, err_len) < 0 ||
         policy_file_write(p.next_policy, &copy->policy_shape, copy->policy, &copy->info, err,
-                          err_len) < 0) {
+                          err_len) < 0 ||
+        move_file(p.next_policy, p.policy, err, err_len) < 0 ||
+        save_rows(copy, d_model, &p, err, err_len) < 0) {
         return -1;
     }
-    return move_file(p.next_policy, p.policy, err, err_len);
+    return move_up(&p, err, err_len);
 }
 
 // ---- loading ----
@@ -447,6 +454,23 @@ static void take_states(struct states *s, const struct safetensors *file) {
     free(updates);
 }
 
+// A file of ratio, or of an earlier build, has neither step nor policy.
+static void take_published(struct checkpoint *cp, const struct safetensors *file) {
+    struct method_policy policy = cp->method->policy(cp->agent);
+    size_t n = policy_params(policy.shape);
+    char err[256];
+    if (!read_u64(file, "step", &cp->step)) {
+        cp->step = CHECKPOINT_NO_STEP;
+    }
+    if (cp->published &&
+        (!read_u64(file, "published_updates", &cp->published_updates) ||
+         safetensors_copy_f32(file, "published", cp->published, n, err, sizeof(err)) != 0)) {
+        memcpy(cp->published, policy.params, n * sizeof(float));
+        cp->published_updates = cp->updates;
+        cp->step = CHECKPOINT_NO_STEP;
+    }
+}
+
 // An incomplete file changes nothing.
 static int take_learner(struct checkpoint *cp, const struct safetensors *file, uint64_t *mark,
                         char *err, size_t err_len) {
@@ -469,6 +493,7 @@ static int take_learner(struct checkpoint *cp, const struct safetensors *file, u
     cp->agent = agent;
     cp->updates = updates;
     cp->policy_version = version;
+    take_published(cp, file);
     if (cp->d_states) {
         take_states(cp->d_states, file);
         number_states(cp->d_states, updates, cp->config->dhmbpo.states_every);
@@ -607,6 +632,7 @@ int checkpoint_load(struct checkpoint *cp, char *err, size_t err_len) {
         } else if (rows) {
             log_warn("%s does not match %s (%s); D_model starts empty", p.model, path,
                      model ? "the marks differ" : why);
+            cp->step = CHECKPOINT_NO_STEP;
         }
         log_info("resumed from %s: %llu updates, policy version %llu, %llu model rows", path,
                  (unsigned long long)cp->updates, (unsigned long long)cp->policy_version,

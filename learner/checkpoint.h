@@ -30,6 +30,9 @@
 
 #include "learner/methods/method.h"
 
+// The step of a file of an earlier build, which has none: no checkpoint of a model server fits.
+#define CHECKPOINT_NO_STEP UINT64_MAX
+
 // What a checkpoint holds; all pointers are borrowed.
 struct checkpoint {
     const struct config *config;
@@ -41,6 +44,11 @@ struct checkpoint {
     struct states *d_states; // NULL: none
     struct replay *d_model;  // NULL: the method needs none
     uint64_t updates, policy_version;
+    // Lockstep, else 0 and NULL: the number of real steps, whose updates these are, and the policy
+    // that was published last, with its number of updates.
+    uint64_t step;
+    float *published;
+    uint64_t published_updates;
 };
 
 // Whether D_model is part of the checkpoints of a run.

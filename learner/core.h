@@ -67,6 +67,7 @@ struct learner {
     bool finish_pending; // the queue was full
     uint64_t goodbye_ms;
     enum exit_code exit_code;
+    bool again; // the process starts again from its checkpoint
 };
 
 // The reason for waiting; "" for none.

@@ -238,7 +238,9 @@ void learner_on_server(struct learner *l, uint64_t now_ms, const struct wire_msg
         break;
     case SESSION_STOP:
         // No checkpoint: the files may belong to a newer learner now.
-        log_error("%s refuses this learner: %s", l->who.modelserver, l->session.text);
+        l->again = msg->type == WIRE_REFUSE && msg->refuse.code == WIRE_REFUSED_UNKNOWN;
+        log_line(l->again ? LOG_INFO : LOG_ERROR, "%s refuses this learner: %s", l->who.modelserver,
+                 l->session.text);
         core_leave(l, EXIT_CODE_PROTOCOL);
         break;
     }

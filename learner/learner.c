@@ -68,6 +68,7 @@ static void send_hello(struct learner *l, uint64_t now_ms) {
     hello->real_rows = l->real_rows;
     hello->model_rows = l->model_rows;
     hello->states = l->states;
+    hello->checkpoint = l->report.checkpoint_step;
     send_message(l, now_ms, &msg);
 }
 
@@ -89,6 +90,10 @@ void core_waiting(const struct learner *l, uint64_t now_ms, char *out, size_t ou
     }
 }
 
+static uint64_t checkpoints_ended(const struct trainer_report *r) {
+    return r->checkpoints + r->checkpoint_failures;
+}
+
 static void send_progress(struct learner *l, uint64_t now_ms) {
     const struct trainer_report *r = &l->report;
     if (l->sum.n > 0 || l->mean.count == 0) { // the names are valid before the first update
@@ -104,6 +109,8 @@ static void send_progress(struct learner *l, uint64_t now_ms) {
         .model_capacity = r->model_capacity,
         .updates_per_s = rate_per_s(&l->update_rate, now_ms),
         .metrics = l->mean,
+        .checkpoint_id = checkpoints_ended(r) >= l->checkpoints_requested ? l->checkpoint_id : 0,
+        .checkpoint = r->checkpoint_step,
     };
     core_waiting(l, now_ms, msg.progress.waiting, sizeof(msg.progress.waiting));
     if (send_message(l, now_ms, &msg) == 0) {
@@ -150,7 +157,9 @@ void core_submit_grant(struct learner *l) {
 }
 
 void core_submit_checkpoint(struct learner *l, uint64_t now_ms) {
-    if (core_submit(l, trainer_command_create(TRAINER_CHECKPOINT))) {
+    struct trainer_command *command = trainer_command_create(TRAINER_CHECKPOINT);
+    command->step = l->checkpoint_id;
+    if (core_submit(l, command)) {
         l->checkpoints_requested++;
         l->checkpoint_ms = now_ms;
         l->checkpoint_updates = l->report.updates;
@@ -188,9 +197,10 @@ static void tick_running(struct learner *l, uint64_t now_ms) {
     if (l->grant_pending) {
         core_submit_grant(l);
     }
-    uint64_t done = l->report.checkpoints + l->report.checkpoint_failures;
-    if (now_ms - l->checkpoint_ms >= l->who.config->checkpoint.every_s * 1000 &&
-        done >= l->checkpoints_requested && l->report.updates > l->checkpoint_updates) {
+    if (l->who.config->pacing.mode != PACING_LOCKSTEP && // there the model server asks for them
+        now_ms - l->checkpoint_ms >= l->who.config->checkpoint.every_s * 1000 &&
+        checkpoints_ended(&l->report) >= l->checkpoints_requested &&
+        l->report.updates > l->checkpoint_updates) {
         core_submit_checkpoint(l, now_ms);
     }
 }
@@ -234,6 +244,10 @@ void learner_on_report(struct learner *l, uint64_t now_ms, const struct trainer_
         l->states = report->states;
         l->model_capacity = report->model_capacity;
         l->checkpoint_updates = report->updates;
+        l->checkpoint_id = report->checkpoint_step;
+    }
+    if (l->who.config->pacing.mode == PACING_LOCKSTEP) { // the model server waits for its end
+        l->progress_pending |= checkpoints_ended(report) > checkpoints_ended(&l->report);
     }
     l->report = *report;
     rate_add(&l->update_rate, now_ms, report->updates - before);
@@ -270,6 +284,10 @@ void learner_stop(struct learner *l, const char *why) {
     log_info("stopping: %s", why);
     l->stage = STAGE_FINISHING;
     submit_finish(l);
+}
+
+bool learner_starts_again(const struct learner *l) {
+    return l->again;
 }
 
 bool learner_finished(const struct learner *l, enum exit_code *exit_code) {

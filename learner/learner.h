@@ -71,5 +71,8 @@ void learner_on_report(struct learner *l, uint64_t now_ms, const struct trainer_
 void learner_stop(struct learner *l, const char *why);
 // True at the end: the process exits with *exit_code.
 bool learner_finished(const struct learner *l, enum exit_code *exit_code);
+// Then: the model server, in lockstep, is at an earlier step, and this process is to start again
+// from its checkpoint.
+bool learner_starts_again(const struct learner *l);
 
 #endif

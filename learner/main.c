@@ -200,12 +200,16 @@ int main(int argc, char **argv) {
 
     daemon_run(d);
 
+    bool again = learner_starts_again(app.core);
     worker_destroy(&app.worker);
     trainer_destroy(&app.trainer);
     learner_destroy(&app.core);
     standby_destroy(&app.standby);
     daemon_close(d);
     free(app.params);
+    if (again) {
+        daemon_again(d);
+    }
     log_info("left with exit code %d", (int)app.exit_code);
     return (int)daemon_exit_code(d, app.exit_code);
 }

@@ -118,7 +118,16 @@ static struct checkpoint checkpoint_of(struct trainer *t) {
         .d_states = t->has_states ? &t->d_states : NULL,
         .updates = t->updates,
         .policy_version = t->report.policy_version,
+        .step = t->saving_step,
+        .published = t->config.pacing.mode == PACING_LOCKSTEP ? t->published : NULL,
+        .published_updates = t->published_updates,
     };
+}
+
+static void publish(struct trainer *t) {
+    struct method_policy policy = trainer_policy(t);
+    memcpy(t->published, policy.params, policy_params(policy.shape) * sizeof(float));
+    t->published_updates = t->updates;
 }
 
 struct trainer *trainer_create(const struct config *config, const struct task *task,
@@ -126,8 +135,8 @@ struct trainer *trainer_create(const struct config *config, const struct task *t
     struct trainer *t = xcalloc(1, sizeof(*t));
     t->config = *config;
     t->task = task;
-    int n = snprintf(t->run_dir, sizeof(t->run_dir), "%s", run_dir);
-    if (n < 0 || (size_t)n >= sizeof(t->run_dir)) {
+    int len = snprintf(t->run_dir, sizeof(t->run_dir), "%s", run_dir);
+    if (len < 0 || (size_t)len >= sizeof(t->run_dir)) {
         snprintf(err, err_len, "run directory: the path is longer than %zu bytes",
                  sizeof(t->run_dir));
         goto fail;
@@ -162,6 +171,8 @@ struct trainer *trainer_create(const struct config *config, const struct task *t
     if (checkpoint_stage(t->staging, run_dir, err, err_len) < 0) {
         goto fail;
     }
+    size_t n = policy_params(trainer_policy(t).shape);
+    t->published = xfloats(n);
     struct checkpoint checkpoint = checkpoint_of(t);
     int loaded = checkpoint_load(&checkpoint, err, err_len);
     if (loaded < 0) {
@@ -174,6 +185,11 @@ struct trainer *trainer_create(const struct config *config, const struct task *t
     t->agent = checkpoint.agent;
     t->updates = checkpoint.updates;
     t->report.policy_version = checkpoint.policy_version;
+    t->report.checkpoint_step = t->saving_step = checkpoint.step;
+    t->published_updates = checkpoint.published_updates;
+    if (loaded == 0 || !checkpoint.published) {
+        publish(t);
+    }
     refresh(t);
     return t;
 fail:
@@ -191,6 +207,7 @@ void trainer_destroy(struct trainer **t) {
     states_deinit(&(*t)->d_states);
     dynamics_deinit(&(*t)->dynamics);
     checkpoint_copy_destroy(&(*t)->copy);
+    free((*t)->published);
     replay_deinit(&(*t)->d_model);
     replay_deinit(&(*t)->d_env);
     staging_remove((*t)->staging);
@@ -217,6 +234,7 @@ struct checkpoint_copy *trainer_take_copy(struct trainer *t) {
 void trainer_written(struct trainer *t, const char *why) {
     if (!why) {
         t->report.checkpoints++;
+        t->report.checkpoint_step = t->saving_step;
         t->report.saved = true;
         return;
     }
@@ -256,6 +274,17 @@ static void save(struct trainer *t, bool later) {
     trainer_written(t, rc < 0 ? err : NULL);
 }
 
+// In lockstep the checkpoints that the model server asks for are the only ones, as they belong to
+// its own.
+static void finish(struct trainer *t) {
+    if (t->config.pacing.mode != PACING_LOCKSTEP) {
+        save(t, false);
+    } else if (t->report.checkpoints + t->report.checkpoint_failures == 0) {
+        t->report.saved = true; // none was asked for
+    }
+    t->report.finished = true;
+}
+
 void trainer_handle(struct trainer *t, struct trainer_command *command) {
     switch (command->kind) {
     case TRAINER_EXPERIENCE:
@@ -283,11 +312,11 @@ void trainer_handle(struct trainer *t, struct trainer_command *command) {
     case TRAINER_WRITTEN:
         break;
     case TRAINER_CHECKPOINT:
+        t->saving_step = command->step;
         save(t, t->writes_later);
         break;
     case TRAINER_FINISH:
-        save(t, false);
-        t->report.finished = true;
+        finish(t);
         break;
     }
     trainer_command_destroy(&command);
@@ -313,15 +342,19 @@ bool trainer_update(struct trainer *t) {
     struct metrics metrics = {0};
     t->method->update(t->agent, t->updates + 1, &source, &metrics);
     t->updates++;
-    bool publish = t->updates % t->publish_every == 0;
+    bool published = t->updates % t->publish_every == 0;
     if (!metrics_finite(&metrics)) {
         fail(t, "a loss is not a finite number");
-    } else if (publish && !method_finite(t->method, t->agent)) {
+    } else if (published && !method_finite(t->method, t->agent)) {
         fail(t, "a weight is not a finite number");
     } else {
         metrics_sum_add(&t->report.sum, &metrics);
-        t->report.policy_version += publish;
+        t->report.policy_version += published;
+    }
+    published = published && !t->report.failed;
+    if (published) {
+        publish(t);
     }
     refresh(t);
-    return publish && !t->report.failed;
+    return published;
 }

@@ -48,6 +48,7 @@ struct trainer_command {
     struct wire_states states;  // STATES: likewise
     float *memory;
     uint64_t updates_allowed, model_capacity; // GRANT
+    uint64_t step;                            // CHECKPOINT: in lockstep, of real steps
     uint8_t terminated[];                     // EXPERIENCE: (rows)
 };
 
@@ -68,6 +69,7 @@ struct trainer_report {
     uint64_t states;        // distribution rollouts received
     struct metrics_sum sum; // since the figures were last taken
     uint64_t checkpoints, checkpoint_failures;
+    uint64_t checkpoint_step;    // lockstep: step of the one on the disk; 0: none
     bool idle;                   // no update is possible now
     bool saved;                  // the last requested checkpoint was written
     bool finished;               // after TRAINER_FINISH
@@ -89,8 +91,11 @@ struct trainer {
     struct dynamics dynamics;
     uint64_t updates;             // total
     uint64_t publish_every;       // updates between publications
+    float *published;             // the policy of the last one
+    uint64_t published_updates;   // made by then
     bool writes_later;            // TRAINER_CHECKPOINT hands out a copy, unless it has D_model
     struct checkpoint_copy *copy; // handed out next; NULL: none
+    uint64_t saving_step;         // lockstep: of the one that is being written
     struct trainer_report report;
 };
 
@@ -112,7 +117,7 @@ void trainer_destroy(struct trainer **t);
 void trainer_handle(struct trainer *t, struct trainer_command *command);
 // Whether an update is granted and there are rows.
 bool trainer_can_update(const struct trainer *t);
-// One update. True when it published a policy: trainer_policy, under report.policy_version.
+// One update. True when it published a policy: t->published, under report.policy_version.
 bool trainer_update(struct trainer *t);
 
 struct method_policy trainer_policy(const struct trainer *t);

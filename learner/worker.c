@@ -38,9 +38,9 @@ static void share(struct worker *w, bool published) {
     w->report = t->report;
     w->report.sum = sum;
     if (published) {
-        memcpy(w->params, trainer_policy(t).params, w->params_n * sizeof(float));
+        memcpy(w->params, t->published, w->params_n * sizeof(float));
         w->published = t->report.policy_version;
-        w->published_updates = t->updates;
+        w->published_updates = t->published_updates;
     }
     pthread_mutex_unlock(&w->lock);
     metrics_sum_clear(&t->report.sum);

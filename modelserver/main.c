@@ -126,7 +126,8 @@ static bool finished(void *arg) {
     if (ms_phase(app->core) != MS_RUNNING) {
         workers_interrupt(app->workers);
     }
-    return ms_phase(app->core) == MS_STOPPED;
+    uint64_t step;
+    return ms_phase(app->core) == MS_STOPPED || ms_starts_again(app->core, &step);
 }
 
 // ---- start ----
@@ -299,6 +300,7 @@ static void start_core(struct app *app) {
     if (loaded > 0) {
         setup.state = &state;
         setup.model = has_model ? &model : NULL;
+        setup.previous_step = ms_checkpoint_previous_step(workers.checkpoint_path);
     } else if (app->fit) {
         take_model(&app->daemon.config, &fit);
     }
@@ -366,6 +368,20 @@ static void limit_messages(struct app *app) {
                             .receive_max = QUEUE_MESSAGES_MAX};
 }
 
+// Lockstep: starts again from the checkpoint of the learner's step.
+static void go_back(struct app *app) {
+    uint64_t step;
+    char path[PATH_MAX];
+    if (!ms_starts_again(app->core, &step)) {
+        return;
+    }
+    daemon_path(path, sizeof(path), &app->daemon, "checkpoint/modelserver.safetensors");
+    close_all(app);
+    ms_checkpoint_go_back(path, step);
+    daemon_again(&app->daemon);
+    exit(EXIT_CODE_TEMPFAIL);
+}
+
 int main(int argc, char *argv[]) {
     if (argc > 1 && strcmp(argv[1], "data") == 0) {
         static char name[] = "spur data";
@@ -387,6 +403,7 @@ int main(int argc, char *argv[]) {
 
     daemon_run(d);
 
+    go_back(&app);
     bool failed = ms_failed(app.core), unsaved = ms_unsaved(app.core) || app.curve_failed;
     bool untrained = ms_untrained(app.core);
     log_info("%s", ms_end_text(app.core));

@@ -96,9 +96,9 @@ static void *training_thread(void *arg) {
                                     job->number, &w->stop);
         } else {
             struct fit_state state = fit_state(s->fit);
-            work->failed =
-                ms_checkpoint_write(s->checkpoint_path, &s->run, &work->save->state,
-                                    work->save->model, &state, work->err, sizeof(work->err)) != 0;
+            work->failed = ms_checkpoint_write(s->checkpoint_path, &s->run, &work->save->state,
+                                               work->save->model, &state, work->save->keep,
+                                               work->err, sizeof(work->err)) != 0;
             work->save->failed = work->failed;
         }
         finish(w, work);

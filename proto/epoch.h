@@ -7,6 +7,7 @@
 #ifndef SPUR_PROTO_EPOCH_H
 #define SPUR_PROTO_EPOCH_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define EPOCH_TEXT_MAX 48
@@ -19,6 +20,12 @@ static inline uint64_t epoch_version(uint64_t epoch, uint64_t number) {
 
 static inline uint64_t epoch_of(uint64_t version) {
     return version >> EPOCH_SHIFT;
+}
+
+// Whether a version is of no newer learner than `newest`, of the last Credit; 0: any is. In
+// lockstep a newer one has gone back, and credit of before is not for its policies.
+static inline bool epoch_is_announced(uint64_t version, uint64_t newest) {
+    return newest == 0 || epoch_of(version) <= epoch_of(newest);
 }
 
 static inline uint64_t epoch_number(uint64_t version) {

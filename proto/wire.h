@@ -76,6 +76,7 @@ struct wire_hello {
     // Learner only: its current state.
     uint64_t updates, policy_version, real_rows, model_rows;
     uint64_t states;       // distribution rollouts received
+    uint64_t checkpoint;   // lockstep: as in Progress
     uint32_t environments; // of an actor; 0: one
 };
 
@@ -86,6 +87,23 @@ enum wire_noise {
     WIRE_NOISE_PINK,
     WIRE_NOISE_OU,
 };
+
+enum wire_flag { WIRE_TERMINATED = 1, WIRE_TRUNCATED = 2 };
+
+// Rows of (s, a, r, s', flags), in columns.
+struct wire_rows {
+    uint32_t rows, obs_dim, act_dim;
+    const float *obs;      // (rows, obs_dim)
+    const float *act;      // (rows, act_dim), in [-1, 1]
+    const float *reward;   // (rows)
+    const float *next_obs; // (rows, obs_dim): the true next one, also at the end of an episode
+    const uint8_t *flags;  // (rows), enum wire_flag bits
+    struct wire *wire;     // owner of the memory; NULL: memory of the caller
+};
+// Bytes of one row in all its columns.
+static inline uint64_t wire_row_bytes(uint64_t obs_dim, uint64_t act_dim) {
+    return (2 * obs_dim + act_dim + 1) * sizeof(float) + 1;
+}
 
 struct wire_welcome {
     uint64_t seed;
@@ -100,6 +118,8 @@ struct wire_welcome {
     enum wire_noise noise;
     double noise_ou_theta; // of WIRE_NOISE_OU
     uint64_t incarnation;  // number of this start; of the learner: its epoch (proto/epoch.h)
+    // Lockstep: the stored rows of the actor's unfinished episode; none: 0 rows.
+    struct wire_rows episode;
 };
 
 enum wire_refusal {
@@ -120,23 +140,6 @@ struct wire_refuse {
     bool fatal;
     char text[WIRE_STRING_MAX];
 };
-
-enum wire_flag { WIRE_TERMINATED = 1, WIRE_TRUNCATED = 2 };
-
-// Rows of (s, a, r, s', flags), in columns.
-struct wire_rows {
-    uint32_t rows, obs_dim, act_dim;
-    const float *obs;      // (rows, obs_dim)
-    const float *act;      // (rows, act_dim), in [-1, 1]
-    const float *reward;   // (rows)
-    const float *next_obs; // (rows, obs_dim): the true next one, also at the end of an episode
-    const uint8_t *flags;  // (rows), enum wire_flag bits
-    struct wire *wire;     // owner of the memory; NULL: memory of the caller
-};
-// Bytes of one row in all its columns.
-static inline uint64_t wire_row_bytes(uint64_t obs_dim, uint64_t act_dim) {
-    return (2 * obs_dim + act_dim + 1) * sizeof(float) + 1;
-}
 
 struct wire_transitions {
     uint64_t seq;            // of this message: 1, 2, ... in one incarnation
@@ -239,6 +242,7 @@ struct wire_grant {
     uint64_t model_capacity;  // D_model's rows from now on
     uint64_t env_steps;
     uint64_t checkpoint_id;       // the learner writes a checkpoint when this grows
+                                  // lockstep: the step of it
     uint64_t experience_seq;      // last message of experience that was sent
     uint64_t policy_version;      // newest policy that has arrived
     char reason[WIRE_STRING_MAX]; // reason for the limit
@@ -250,6 +254,8 @@ struct wire_progress {
     double updates_per_s;
     struct metrics metrics;        // means over the updates since the last Progress
     char waiting[WIRE_STRING_MAX]; // reason for waiting; empty: working
+    uint64_t checkpoint_id;        // last one of Grant that was carried out, or failed
+    uint64_t checkpoint;           // lockstep: step of the one on the disk; 0: none
 };
 
 // ---- status ----

@@ -42,7 +42,8 @@ _Static_assert((int)SPUR__ENVELOPE__BODY_STATES - BODY_FIRST == WIRE_TYPE_LAST,
     NUM(real_rows) \
     NUM(model_rows) \
     NUM(environments) \
-    NUM(states)
+    NUM(states) \
+    NUM(checkpoint)
 #define WELCOME_FIELDS(NUM, ENUM, TEXT) \
     NUM(seed) \
     TEXT(task) \
@@ -103,7 +104,9 @@ _Static_assert((int)SPUR__ENVELOPE__BODY_STATES - BODY_FIRST == WIRE_TYPE_LAST,
     NUM(model_rows) \
     NUM(model_capacity) \
     NUM(updates_per_s) \
-    TEXT(waiting)
+    TEXT(waiting) \
+    NUM(checkpoint_id) \
+    NUM(checkpoint)
 #define POLICY_GET_FIELDS(NUM, ENUM, TEXT) \
     NUM(have_version)
 
@@ -380,6 +383,9 @@ void wire_pack_body(struct arena *a, struct Spur__Envelope *p, const struct wire
         break;
     case WIRE_WELCOME:
         p->welcome = pack_welcome(a, &msg->welcome);
+        if (msg->welcome.episode.rows > 0) {
+            p->welcome->episode = pack_whole_rows(a, &msg->welcome.episode);
+        }
         break;
     case WIRE_REFUSE:
         p->refuse = pack_refuse(a, &msg->refuse);
@@ -459,7 +465,9 @@ int wire_unpack_body(struct arena *a, struct wire_msg *msg, const struct Spur__E
         return 0;
     case SPUR__ENVELOPE__BODY_WELCOME:
         unpack_welcome(&msg->welcome, p->welcome);
-        return 0;
+        return p->welcome->episode
+                   ? unpack_whole_rows(&msg->welcome.episode, p->welcome->episode, err, err_len)
+                   : 0;
     case SPUR__ENVELOPE__BODY_REFUSE:
         unpack_refuse(&msg->refuse, p->refuse);
         return 0;

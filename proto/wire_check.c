@@ -116,7 +116,7 @@ static int form_welcome(struct verdict v, const struct wire_welcome *w) {
         return error_set(v.err, v.err_len, -WIRE_REFUSED_FORMAT,
                          "welcome.noise_ou_theta: %g is not in (0, 1]", w->noise_ou_theta);
     }
-    return 0;
+    return w->episode.rows > 0 ? form_rows(v, &w->episode) : 0;
 }
 
 static int form_refuse(struct verdict v, const struct wire_refuse *r) {
@@ -307,6 +307,8 @@ static int value_eval_report(struct verdict v, const struct wire_eval_report *e)
 int wire_check_values(const struct wire_msg *msg, char *err, size_t err_len) {
     struct verdict v = {.err = err, .err_len = err_len};
     switch (msg->type) {
+    case WIRE_WELCOME:
+        return value_rows(v, &msg->welcome.episode);
     case WIRE_TRANSITIONS:
         return value_rows(v, &msg->transitions.rows);
     case WIRE_EXPERIENCE:

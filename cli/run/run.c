@@ -18,6 +18,7 @@
 #include "common/base/host.h"
 #include "common/config/thread_plan.h"
 #include "common/nn/gemm.h"
+#include "common/nn/safetensors.h"
 
 static const char help[] =
     "usage: spur run TASK|FILE [--env ENV] [--seed N] [--run-dir DIR] [--actors N]\n"
@@ -354,6 +355,21 @@ static int check_steps(const struct rundir *dir, const struct summary *s) {
         (unsigned long long)dir->config.run.steps, dir->path, (unsigned long long)done);
 }
 
+// In lockstep: whether the learner's checkpoint is older than the last evaluation, because the run
+// was killed between the two.
+static bool lacks_checkpoint(const struct rundir *dir, const struct summary *s) {
+    char path[PATH_MAX], err[256];
+    uint64_t step = 0;
+    if (dir->config.pacing.mode != PACING_LOCKSTEP ||
+        !rundir_join(path, dir->path, "checkpoint/learner.safetensors")) {
+        return false;
+    }
+    struct safetensors *file = safetensors_open(path, err, sizeof(err));
+    bool known = file && safetensors_copy_u64(file, "step", &step, 1, err, sizeof(err)) == 0;
+    safetensors_close(&file);
+    return known && step < s->curve.env_steps;
+}
+
 int cmd_run(int argc, char **argv) {
     struct request r = {0};
     int rc = parse(&r, argc, argv);
@@ -378,7 +394,7 @@ int cmd_run(int argc, char **argv) {
     if (rc != 0) {
         return rc;
     }
-    if (summary_finished(&summary, &dir.config)) {
+    if (summary_finished(&summary, &dir.config) && !lacks_checkpoint(&dir, &summary)) {
         summary_sentence(&summary, 0, text, sizeof(text));
         printf("this run is finished: %s\nrun directory: %s\n"
                "to go on: spur run --run-dir %s --set %s\n"

@@ -67,8 +67,11 @@ void core_init(struct modelserver *ms, const struct ms_setup *setup, uint64_t no
     ms->peers = peers_create();
     memcpy(ms->starts, setup->starts, sizeof(ms->starts));
     outbox_init(&ms->outbox, &setup->port, run->id, &ms->counters);
+    ms->pair.matches = run->pacing.mode == PACING_LOCKSTEP;
+    uint64_t steps = setup->state ? setup->state->checkpoint_id : 0;
     ingest_init(&ms->ingest, run, &ms->outbox, &ms->jobs, &ms->counters, setup->env,
-                setup->env_rows);
+                setup->env_rows,
+                ms->pair.matches && steps < setup->env_rows ? steps : setup->env_rows);
     training_init(&ms->training, run, &ms->jobs, &ms->counters);
     rollouts_init(&ms->rollouts, run, &ms->jobs, &ms->counters);
     learner_feed_init(&ms->feed, run, &ms->outbox, &ms->counters, setup->env);
@@ -82,6 +85,7 @@ void core_init(struct modelserver *ms, const struct ms_setup *setup, uint64_t no
     restore_actors(ms, setup, now_ms);
     const struct ms_state none = {0};
     restore_state(ms, setup->state ? setup->state : &none);
+    ms->saving.previous_step = setup->previous_step;
     if (setup->model) {
         training_restore_model(&ms->training, now_ms, setup->model);
     }
@@ -133,15 +137,33 @@ struct pacing_view core_pacing_view(const struct modelserver *ms) {
 }
 
 uint64_t core_steps_allowed(const struct modelserver *ms, char *why, size_t why_len) {
-    if (evaluation_holds_steps(&ms->evaluation, ms->ingest.steps)) {
+    uint64_t steps = ms->ingest.steps, evaluated = evaluation_steps_max(&ms->evaluation, steps);
+    bool lockstep = ms->run.pacing.mode == PACING_LOCKSTEP;
+    if (lockstep && (ms->closing.begun || ms->saving.running)) {
         if (why) {
-            snprintf(why, why_len, "the evaluation at step %llu: it may end the run",
-                     (unsigned long long)ms->ingest.steps);
+            snprintf(why, why_len, "a checkpoint");
         }
-        return ms->ingest.steps;
+        return steps;
+    }
+    if (evaluated <= steps && steps < ms->run.pacing.steps_max) {
+        if (why) {
+            snprintf(why, why_len, "the evaluation at step %llu", (unsigned long long)steps);
+        }
+        return steps;
     }
     struct pacing_view view = core_pacing_view(ms);
-    return pacing_steps_allowed(&ms->run.pacing, &view, why, why_len);
+    uint64_t allowed = pacing_steps_allowed(&ms->run.pacing, &view, why, why_len);
+    return allowed < evaluated ? allowed : evaluated;
+}
+
+bool core_is_quiet(const struct modelserver *ms) {
+    struct pacing_view v = core_pacing_view(ms);
+    return v.steps >= ms->run.pacing.explore && learner_feed_is_up(&ms->feed) && v.ready &&
+           v.training_point == 0 && !ms->rollouts.running && v.rollout_steps >= v.steps &&
+           learner_feed_is_drained(&ms->feed, v.steps) && v.has_policy &&
+           v.updates >= pacing_updates_due(&ms->run.pacing, v.steps) &&
+           evaluation_is_settled(&ms->evaluation, v.steps) &&
+           ms->feed.progress.checkpoint_id >= ms->saving.checkpoint_id;
 }
 
 struct wire_grant core_grant(const struct modelserver *ms) {

@@ -23,6 +23,20 @@
 #include "modelserver/core/training.h"
 #include "modelserver/core/watchdog.h"
 
+// Lockstep: the pair of checkpoints, of learner and model server, from which the run has gone on.
+struct pair {
+    bool matches;      // the two are of one step
+    bool starts_again; // the process is to start again from the one of learner_step
+    uint64_t learner_step;
+};
+
+// Lockstep: the end of the run waits for a pair of checkpoints of its last step.
+struct closing {
+    bool begun, done;
+    uint64_t begun_ms;
+    char text[WIRE_STRING_MAX];
+};
+
 struct modelserver {
     struct run_context run;
     struct ms_jobs jobs;
@@ -39,6 +53,8 @@ struct modelserver {
     struct saving saving;
     struct shutdown shutdown;
     struct watchdog watchdog;
+    struct pair pair;
+    struct closing closing;
     struct wire_actor_status *actor_status; // (PEERS_MAX), of the last status
 };
 
@@ -49,6 +65,10 @@ uint64_t core_memory_bytes(const struct config *config, const struct task *task)
 
 // The core's part of a checkpoint.
 struct ms_state core_state(const struct modelserver *ms, uint64_t now_ms);
+
+// Lockstep: all that the steps so far allow is done, and the learner has answered the last request
+// for a checkpoint. The state of both is a function of seed and steps.
+bool core_is_quiet(const struct modelserver *ms);
 
 struct pacing_view core_pacing_view(const struct modelserver *ms);
 // How many real steps there may be now; why, unless NULL: what more of them wait for.

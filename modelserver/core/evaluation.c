@@ -20,6 +20,8 @@ void evaluation_init(struct evaluation *e, const struct run_context *run, struct
                              .jobs = jobs,
                              .counters = counters,
                              .history = *history,
+                             .alone_ms = run->started_ms,
+                             .awaited = true,
                              .boundary = history->env_steps / run->config.eval.every_steps,
                              .first_due = run->config.from.run[0] != '\0' &&
                                           run->config.from.policy && history->evaluations == 0,
@@ -77,11 +79,27 @@ static void send_again(struct evaluation *e, uint64_t now_ms) {
     }
 }
 
-bool evaluation_holds_steps(const struct evaluation *e, uint64_t steps) {
-    const struct config *config = &e->run->config;
-    return config->pacing.mode == PACING_LOCKSTEP && config->run.stop_when_solved &&
-           config_has_target(config) && steps > e->run->pacing.explore && evaluator_is_up(e) &&
-           is_pending(e);
+static bool is_due(const struct evaluation *e, uint64_t steps) {
+    return is_pending(e) || e->first_due || steps / e->run->config.eval.every_steps > e->boundary;
+}
+
+uint64_t evaluation_steps_max(const struct evaluation *e, uint64_t steps) {
+    if (e->run->config.pacing.mode != PACING_LOCKSTEP || !e->awaited) {
+        return UINT64_MAX;
+    }
+    return is_due(e, steps) ? steps : (e->boundary + 1) * e->run->config.eval.every_steps;
+}
+
+bool evaluation_is_settled(const struct evaluation *e, uint64_t steps) {
+    bool final = steps >= e->run->pacing.steps_max;
+    return final ? e->final_requested && !is_pending(e) : !is_due(e, steps);
+}
+
+static void note_evaluator(struct evaluation *e, uint64_t now_ms, uint64_t steps) {
+    if (evaluator_is_up(e) || !is_due(e, steps)) {
+        e->alone_ms = now_ms;
+    }
+    e->awaited = now_ms - e->alone_ms < FINAL_MS;
 }
 
 static bool is_solved(const struct evaluation *e) {
@@ -106,7 +124,8 @@ static bool final_is_done(struct evaluation *e, uint64_t now_ms, bool has_policy
 
 enum evaluation_verdict evaluation_advance(struct evaluation *e, uint64_t now_ms,
                                            const struct evaluation_view *v) {
-    if (is_solved(e)) {
+    note_evaluator(e, now_ms, v->steps);
+    if (is_solved(e) && v->steps >= e->history.env_steps) {
         return EVALUATION_SOLVED;
     }
     uint64_t every = e->run->config.eval.every_steps, boundary = v->steps / every;

@@ -36,6 +36,8 @@ struct evaluation {
     uint64_t boundary;        // last one requested, in units of eval.every_steps
     bool first_due;           // of the policy that was taken over
     bool final_requested;     // the one at the end of the run
+    uint64_t alone_ms;        // last time with an evaluator, or without anything to evaluate
+    bool awaited;             // one is connected, or may soon be
     uint64_t budget_spent_ms; // since when only the final evaluation is missing; 0: not yet
     struct learning_curve_history history;
     uint32_t episodes_cut; // of the last report, at eval.steps_max
@@ -59,8 +61,11 @@ enum evaluation_verdict { EVALUATION_CONTINUE, EVALUATION_SOLVED, EVALUATION_BUD
 // Requests the evaluations that are due. Whether the run ends, and why.
 enum evaluation_verdict evaluation_advance(struct evaluation *e, uint64_t now_ms,
                                            const struct evaluation_view *view);
-// Lockstep: the next step waits for an evaluation, because it may end the run.
-bool evaluation_holds_steps(const struct evaluation *e, uint64_t steps);
+// Lockstep: steps wait at each multiple of eval.every_steps for the evaluation there, so that the
+// learning curve does not depend on the clock. How many there may be at `steps`.
+uint64_t evaluation_steps_max(const struct evaluation *e, uint64_t steps);
+// Whether those due at so many steps, after which nothing else is to be done, are reported.
+bool evaluation_is_settled(const struct evaluation *e, uint64_t steps);
 
 // Whether the run has made its steps and waits for its last evaluation: why, in out.
 bool evaluation_is_last(const struct evaluation *e, uint64_t now_ms, char *out, size_t out_len);

@@ -33,21 +33,22 @@ static void count_bounds(struct ingest *in, const float *obs, const float *rewar
 
 void ingest_init(struct ingest *in, const struct run_context *run, struct outbox *outbox,
                  const struct ms_jobs *jobs, struct counters *counters,
-                 const struct env_columns *env, uint64_t steps) {
+                 const struct env_columns *env, uint64_t stored, uint64_t steps) {
     *in = (struct ingest){.run = run,
                           .outbox = outbox,
                           .jobs = jobs,
                           .counters = counters,
+                          .stored = stored,
                           .steps = steps,
-                          .steps_granted = steps,
+                          .steps_granted = stored,
                           .batches = xcalloc(INGEST_BATCHES, sizeof(*in->batches)),
                           .free_batches = INGEST_BATCHES};
-    ends_init(&in->ends, run->task, run->has_model, env, steps);
+    ends_init(&in->ends, run->task, run->has_model, env, stored);
     in->reward_low = INFINITY;
     in->reward_high = -INFINITY;
-    widen_rewards(in, steps > 0 ? env->reward : NULL, steps);
+    widen_rewards(in, stored > 0 ? env->reward : NULL, stored);
     row_bounds_init(&in->bounds, &run->config, (uint32_t)run->task->obs_dim);
-    count_bounds(in, steps > 0 ? env->obs : NULL, steps > 0 ? env->reward : NULL, steps);
+    count_bounds(in, stored > 0 ? env->obs : NULL, stored > 0 ? env->reward : NULL, stored);
     for (int i = 0; i < INGEST_BATCHES; i++) {
         in->free_batch[i] = &in->batches[i];
     }
@@ -251,10 +252,10 @@ bool ingest_refuses_all(const struct ingest *in, char *out, size_t out_len) {
 // ever, each with a message that exceeds its credit.
 static bool exceeds_credit(const struct ingest *in, const struct peer *p, uint64_t rows) {
     if (in->run->pacing.mode == PACING_FREE) { // the run's budget alone is a limit
-        return in->steps + in->rows_pending >= in->run->pacing.steps_max;
+        return in->stored + in->rows_pending >= in->run->pacing.steps_max;
     }
     return p->rows_accepted + rows > p->credit_max &&
-           in->steps + in->rows_pending + rows > in->steps_granted;
+           in->stored + in->rows_pending + rows > in->steps_granted;
 }
 
 void ingest_transitions(struct ingest *in, uint64_t now_ms, struct peer *p,
@@ -285,7 +286,8 @@ void ingest_transitions(struct ingest *in, uint64_t now_ms, struct peer *p,
 
 static void commit_succeeded(struct ingest *in, uint64_t now_ms, struct peer *p,
                              const struct store_batch *b) {
-    in->steps += b->rows;
+    in->stored += b->rows;
+    in->steps = in->run->pacing.mode == PACING_LOCKSTEP ? in->steps : in->stored;
     ends_count(&in->ends, b->next_obs, b->flags, b->rows);
     widen_rewards(in, b->reward, b->rows);
     count_bounds(in, b->obs, b->reward, b->rows);
@@ -358,7 +360,7 @@ static uint64_t unused(const struct peer *p) {
 static bool explores_at_random(const struct ingest *in) {
     const struct config *c = &in->run->config;
     bool has_policy = c->from.run[0] != '\0' && c->from.policy;
-    return in->steps < config_explore_end(c) && !has_policy;
+    return in->stored < config_explore_end(c) && !has_policy;
 }
 
 // Whether an actor has no credit left.
@@ -421,6 +423,11 @@ static void give_all(struct ingest *in) {
     }
 }
 
+void ingest_come_to(struct ingest *in, uint64_t limit) {
+    limit = limit < in->stored ? limit : in->stored;
+    in->steps = limit > in->steps ? limit : in->steps;
+}
+
 void ingest_credit(struct ingest *in, uint64_t now_ms, uint64_t limit) {
     if (in->actors_up == 0) {
         return;
@@ -430,7 +437,7 @@ void ingest_credit(struct ingest *in, uint64_t now_ms, uint64_t limit) {
         give_all(in);
         return;
     }
-    uint64_t accepted = in->steps + in->rows_pending, promised = 0;
+    uint64_t accepted = in->stored + in->rows_pending, promised = 0;
     for (int i = 0; i < in->actors_up; i++) {
         promised += unused(in->actor_up[i]);
     }
@@ -455,7 +462,7 @@ const struct peer *ingest_has_credit(const struct ingest *in, uint64_t *rows) {
             *rows = unused(found);
         }
     }
-    uint64_t left = in->steps_granted > in->steps ? in->steps_granted - in->steps : 0;
+    uint64_t left = in->steps_granted > in->stored ? in->steps_granted - in->stored : 0;
     *rows = *rows < left ? *rows : left;
     return *rows > 0 ? found : NULL;
 }
@@ -464,7 +471,7 @@ void ingest_fill_credit(const struct ingest *in, const struct peer *p, uint64_t 
                         struct wire_credit *out) {
     bool explores = explores_at_random(in), free = in->run->pacing.mode == PACING_FREE;
     bool exact = in->run->pacing.mode == PACING_LOCKSTEP || in->run->pacing.phases;
-    uint64_t left = explores ? config_explore_end(&in->run->config) - in->steps : 0;
+    uint64_t left = explores ? config_explore_end(&in->run->config) - in->stored : 0;
     *out = (struct wire_credit){.steps_allowed = free ? FREE_CREDIT : p->credit,
                                 .random_steps = free ? (explores ? p->rows_accepted + left : 0)
                                                      : p->random_credit,

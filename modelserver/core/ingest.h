@@ -34,7 +34,8 @@ struct ingest {
     struct outbox *outbox;
     const struct ms_jobs *jobs;
     struct counters *counters;
-    uint64_t steps;                   // S: rows stored
+    uint64_t stored;                  // rows
+    uint64_t steps;                   // S: rows that the run has come to; all, but in lockstep
     uint64_t rows_pending;            // accepted, not yet stored
     uint64_t steps_granted;           // the most that pacing ever allowed
     bool explores;                    // free mode: when credit was last given
@@ -54,10 +55,10 @@ struct ingest {
     char store_error[WIRE_STRING_MAX]; // of the last commit; empty: it succeeded
 };
 
-// env, steps: the rows that are stored already.
+// env, stored: the rows that are stored already. steps: to which the run has come.
 void ingest_init(struct ingest *in, const struct run_context *run, struct outbox *outbox,
                  const struct ms_jobs *jobs, struct counters *counters,
-                 const struct env_columns *env, uint64_t steps);
+                 const struct env_columns *env, uint64_t stored, uint64_t steps);
 void ingest_deinit(struct ingest *in);
 uint64_t ingest_memory_bytes(const struct config *config, const struct task *task);
 
@@ -79,6 +80,8 @@ void ingest_stored(struct ingest *in, uint64_t now_ms, struct store_batch *b, co
 
 // The learner's address may have changed: the actors are told.
 void ingest_announce(struct ingest *in);
+// Lockstep: the run comes to stored rows, up to `limit` in all.
+void ingest_come_to(struct ingest *in, uint64_t limit);
 // Shares credit among the connected actors, for `limit` real steps in all.
 void ingest_credit(struct ingest *in, uint64_t now_ms, uint64_t limit);
 // The connected actor with the most unused credit, or NULL, and how much.

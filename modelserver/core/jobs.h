@@ -35,6 +35,7 @@ struct rollout_block {
 struct ms_save_job {
     struct ms_state state;
     const struct model *model; // NULL before the first training
+    bool keep;                 // the file at hand, as the one before
     bool failed;               // the answer
 };
 

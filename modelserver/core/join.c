@@ -137,8 +137,44 @@ struct joined join_hello(struct peers *peers, struct outbox *outbox, const struc
                            .displaced = displaced};
 }
 
+// Whether row i of D_env begins an episode.
+static bool begins_episode(const struct env_columns *env, uint64_t i, size_t obs_dim) {
+    return i == 0 || env->flags[i - 1] != 0 ||
+           memcmp(env->obs + i * obs_dim, env->next_obs + (i - 1) * obs_dim,
+                  obs_dim * sizeof(float)) != 0;
+}
+
+// Lockstep: an actor that has made all rows goes on within its last episode, if that has not
+// ended. Its episodes are counted by their rows.
+static void fill_episode(const struct run_context *run, const struct env_columns *env,
+                         uint64_t stored, struct wire_welcome *out) {
+    size_t o = (size_t)run->task->obs_dim, a = (size_t)run->task->act_dim;
+    uint64_t taken = config_rows_taken(&run->config), first = taken, episodes = 0;
+    if (run->pacing.mode != PACING_LOCKSTEP || out->actor_steps == 0 ||
+        out->actor_steps + taken != stored) {
+        return;
+    }
+    for (uint64_t i = taken; i < stored; i++) {
+        bool begins = i == taken || begins_episode(env, i, o);
+        episodes += begins;
+        first = begins ? i : first;
+    }
+    out->actor_episodes = episodes;
+    if (env->flags[stored - 1] != 0 || stored - first > WIRE_ROWS_MAX) {
+        return;
+    }
+    out->episode = (struct wire_rows){.rows = (uint32_t)(stored - first),
+                                      .obs_dim = (uint32_t)o,
+                                      .act_dim = (uint32_t)a,
+                                      .obs = env->obs + first * o,
+                                      .act = env->act + first * a,
+                                      .reward = env->reward + first,
+                                      .next_obs = env->next_obs + first * o,
+                                      .flags = env->flags + first};
+}
+
 void join_fill_welcome(const struct run_context *run, const struct peer *p,
-                       struct wire_welcome *out) {
+                       const struct env_columns *env, uint64_t stored, struct wire_welcome *out) {
     static const enum wire_noise noises[] = {[EXPLORE_NOISE_WHITE] = WIRE_NOISE_WHITE,
                                              [EXPLORE_NOISE_PINK] = WIRE_NOISE_PINK,
                                              [EXPLORE_NOISE_OU] = WIRE_NOISE_OU};
@@ -161,5 +197,6 @@ void join_fill_welcome(const struct run_context *run, const struct peer *p,
         out->next_seq = p->seq_stored + 1;
         out->actor_steps = p->steps;
         out->actor_episodes = p->episodes;
+        fill_episode(run, env, stored, out);
     }
 }

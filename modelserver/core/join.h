@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "modelserver/model/env_columns.h"
 #include "modelserver/core/outbox.h"
 #include "modelserver/core/peers.h"
 #include "modelserver/core/run_context.h"
@@ -40,7 +41,8 @@ struct joined join_hello(struct peers *peers, struct outbox *outbox, const struc
                          uint64_t now_ms, const struct net_peer *from,
                          const struct wire_hello *hello);
 
+// env, stored: D_env, for the unfinished episode of an actor in lockstep; out borrows its columns.
 void join_fill_welcome(const struct run_context *run, const struct peer *p,
-                       struct wire_welcome *out);
+                       const struct env_columns *env, uint64_t stored, struct wire_welcome *out);
 
 #endif

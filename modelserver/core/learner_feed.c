@@ -37,6 +37,8 @@ bool learner_feed_hello(struct learner_feed *f, struct peer *p, const struct wir
     hello_endpoint(f->endpoint, h);
     f->learner_version = epoch_version(p->incarnation, epoch_number(h->policy_version));
     f->grant = (struct wire_grant){0};
+    f->progress.checkpoint = h->checkpoint;
+    f->progress.checkpoint_id = h->incarnation == 0 ? h->checkpoint : 0;
     return first;
 }
 

@@ -17,6 +17,7 @@
 #include "common/base/log.h"
 #include "modelserver/core/core.h"
 #include "modelserver/core/join.h"
+#include "modelserver/core/pair.h"
 #include "modelserver/core/status_report.h"
 #include "modelserver/core/stuck.h"
 
@@ -45,7 +46,16 @@ uint64_t ms_memory_bytes(const struct config *config, const struct task *task) {
 }
 
 void ms_stop(struct modelserver *ms, uint64_t now_ms, bool done, const char *text) {
-    shutdown_begin(&ms->shutdown, now_ms, done, text);
+    if (ms->run.pacing.mode == PACING_LOCKSTEP) {
+        pair_begin_end(ms, now_ms, done, text);
+    } else {
+        shutdown_begin(&ms->shutdown, now_ms, done, text);
+    }
+}
+
+bool ms_starts_again(const struct modelserver *ms, uint64_t *learner_step) {
+    *learner_step = ms->pair.learner_step;
+    return ms->pair.starts_again;
 }
 
 enum ms_phase ms_phase(const struct modelserver *ms) {
@@ -135,7 +145,7 @@ static void on_hello(struct modelserver *ms, uint64_t now_ms, const struct net_p
     bool lockstep = ms->run.config.pacing.mode == PACING_LOCKSTEP;
     const struct join_view view = {
         .run = &ms->run,
-        .steps = ms->ingest.steps,
+        .steps = ms->ingest.stored,
         .learner = ms->feed.learner,
         .evaluator = ms->evaluation.evaluator,
         .actor = lockstep && ms->ingest.actors_up > 0 ? ms->ingest.actor_up[0] : NULL,
@@ -148,6 +158,10 @@ static void on_hello(struct modelserver *ms, uint64_t now_ms, const struct net_p
     }
     if (joined.displaced) {
         peer_gone(ms, joined.displaced, WIRE_PEER_LOST);
+    }
+    if (p->role == WIRE_ROLE_LEARNER && !pair_hello(ms, p, hello)) {
+        p->state = WIRE_PEER_LOST;
+        return;
     }
     if (joined.handed_out) {
         ms->starts[p->role] = p->incarnation;
@@ -212,7 +226,7 @@ static void fill_message(struct modelserver *ms, struct peer *p, enum pending pe
     switch (pending) {
     case PENDING_WELCOME:
         msg->type = WIRE_WELCOME;
-        join_fill_welcome(&ms->run, p, &msg->welcome);
+        join_fill_welcome(&ms->run, p, ms->feed.env, ms->ingest.stored, &msg->welcome);
         break;
     case PENDING_CREDIT:
         msg->type = WIRE_CREDIT;
@@ -503,10 +517,15 @@ void ms_on_tick(struct modelserver *ms, uint64_t now_ms) {
 
 static void save(struct modelserver *ms, uint64_t now_ms) {
     // Not during a training: weights and state must belong together.
-    if (ms->saving.due && !ms->saving.running && !ms->training.running) {
-        struct ms_state state = core_state(ms, now_ms);
-        saving_start(&ms->saving, &state, ms->training.model);
+    if (!ms->saving.due || ms->saving.running || ms->training.running) {
+        return;
     }
+    struct ms_state state = core_state(ms, now_ms);
+    bool keep = true;
+    if (ms->run.pacing.mode == PACING_LOCKSTEP && !pair_may_save(ms, &state, &keep)) {
+        return;
+    }
+    saving_start(&ms->saving, &state, ms->training.model, keep);
 }
 
 static void start_rollouts(struct modelserver *ms) {
@@ -576,7 +595,7 @@ static void advance_evaluation(struct modelserver *ms, uint64_t now_ms) {
     const struct evaluation_view view = {
         .steps = v.steps,
         .policy = ms->feed.policy,
-        .step_is_complete = pacing->mode != PACING_LOCKSTEP || v.steps <= pacing->explore ||
+        .step_is_complete = pacing->mode != PACING_LOCKSTEP || v.steps < pacing->explore ||
                             (v.has_policy && v.rollout_steps >= v.steps &&
                              v.updates >= pacing_updates_due(pacing, v.steps)),
         .budget_is_spent =
@@ -620,19 +639,35 @@ static void advance_shutdown(struct modelserver *ms, uint64_t now_ms) {
             outbox_queue(&ms->outbox, p, peer_is_up(p) ? PENDING_SHUTDOWN : 0);
         }
         break;
-    case SHUTDOWN_SAVE:
+    case SHUTDOWN_SAVE: // lockstep: made before, see pair_advance_end
         saving_request(&ms->saving);
         save(ms, now_ms);
         break;
     }
 }
 
+// Lockstep: stored steps, of a run that goes on or of now, are taken one at a time, and after the
+// request for a checkpoint of the learner at the step before.
+static void advance_steps(struct modelserver *ms, uint64_t now_ms) {
+    if (ms->run.pacing.mode == PACING_LOCKSTEP && is_running(ms)) {
+        raise_grant(ms, now_ms);
+        ingest_come_to(&ms->ingest, core_steps_allowed(ms, NULL, 0));
+    }
+}
+
 // Starts everything that has become possible. After every event.
 static void advance(struct modelserver *ms, uint64_t now_ms) {
+    if (ms->pair.starts_again) {
+        return;
+    }
     if (is_running(ms)) {
         saving_check_interval(&ms->saving, now_ms, ms->ingest.steps);
     }
     save(ms, now_ms); // first: it must not wait for one training after the other
+    if (is_running(ms)) {
+        pair_advance_end(ms, now_ms);
+    }
+    advance_steps(ms, now_ms);
     advance_learner(ms, now_ms);
     if (is_running(ms)) {
         advance_evaluation(ms, now_ms);

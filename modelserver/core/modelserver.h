@@ -40,6 +40,9 @@ void ms_on_save(struct modelserver *ms, uint64_t now_ms, struct ms_save_job *job
 // Begins the end of the run: no new jobs start, peers are sent Shutdown, their
 // last rows are accepted. done: the run is complete; else it can be resumed.
 void ms_stop(struct modelserver *ms, uint64_t now_ms, bool done, const char *text);
+// Lockstep: the learner has gone back to its checkpoint. The process is to start again from its own
+// of the same step, which is one of its two files, or from the beginning: 0.
+bool ms_starts_again(const struct modelserver *ms, uint64_t *learner_step);
 enum ms_phase ms_phase(const struct modelserver *ms);
 bool ms_failed(const struct modelserver *ms);    // stopped because the run cannot go on
 bool ms_untrained(const struct modelserver *ms); // complete, but the model was no longer trained

@@ -30,6 +30,7 @@ struct ms_setup {
     struct learning_curve_history history;
     const struct ms_state *state; // of the checkpoint; NULL: none
     const struct model *model;    // of the checkpoint, copied; NULL: none
+    uint64_t previous_step;       // lockstep: step of the checkpoint before; 0: none
 };
 
 #endif

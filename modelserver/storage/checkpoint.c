@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/check.h"
 #include "common/base/error.h"
@@ -39,7 +40,7 @@ static const char *print_u64(char out[NUMBER_MAX], uint64_t value) {
 
 int ms_checkpoint_write(const char *path, const struct ms_checkpoint_run *run,
                         const struct ms_state *state, const struct model *model,
-                        const struct fit_state *fit, char *err, size_t err_len) {
+                        const struct fit_state *fit, bool keep, char *err, size_t err_len) {
     struct tensor tensors[17];
     int n = 0;
     tensors[n++] = tensor_u64("state", &state->trainings, STATE_WORDS);
@@ -86,7 +87,7 @@ int ms_checkpoint_write(const char *path, const struct ms_checkpoint_run *run,
                                             {"version", SPUR_VERSION}};
     char previous[PATH_MAX];
     int rc = file_beside(previous, sizeof(previous), path, "previous");
-    rc = rc ? rc : file_keep(path, previous);
+    rc = rc || !keep ? rc : file_keep(path, previous);
     if (rc < 0) {
         return error_set(err, err_len, -1, "%s: the one before cannot be kept: %s", path,
                          strerror(-rc));
@@ -287,6 +288,35 @@ int ms_checkpoint_load(const char *path, const struct ms_checkpoint_run *run,
                                       "%s; move it away, and the model is trained anew from the "
                                       "stored steps",
                                       why);
+}
+
+static uint64_t step_of(const char *path) {
+    char err[256];
+    struct ms_state state = {0};
+    struct safetensors *c = file_exists(path) ? safetensors_open(path, err, sizeof(err)) : NULL;
+    if (c && safetensors_copy_u64(c, "clock", &state.wall_ms, CLOCK_WORDS, err, sizeof(err)) != 0) {
+        state.checkpoint_id = 0;
+    }
+    safetensors_close(&c);
+    return state.checkpoint_id;
+}
+
+uint64_t ms_checkpoint_previous_step(const char *path) {
+    char previous[PATH_MAX];
+    return file_beside(previous, sizeof(previous), path, "previous") < 0 ? 0 : step_of(previous);
+}
+
+void ms_checkpoint_go_back(const char *path, uint64_t step) {
+    char previous[PATH_MAX];
+    if (step_of(path) == step || file_beside(previous, sizeof(previous), path, "previous") < 0) {
+        return;
+    }
+    if (step == 0) {
+        unlink(previous);
+        unlink(path);
+    } else {
+        rename(previous, path);
+    }
 }
 
 int ms_checkpoint_take_over(const char *path, const struct fit_state *fit, char *err,

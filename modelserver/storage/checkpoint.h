@@ -24,10 +24,11 @@ struct ms_checkpoint_run {
     uint64_t run_id, seed;
 };
 
-// fit must not be training; model: NULL before the first one. 0, or -1 with a sentence in err.
+// fit must not be training; model: NULL before the first one. keep: the file at path becomes the
+// one before. 0, or -1 with a sentence in err.
 int ms_checkpoint_write(const char *path, const struct ms_checkpoint_run *run,
                         const struct ms_state *state, const struct model *model,
-                        const struct fit_state *fit, char *err, size_t err_len);
+                        const struct fit_state *fit, bool keep, char *err, size_t err_len);
 // Fills state, the ensemble's training state and, when *has_model, the model
 // (its params, normalizer and termination point to buffers). 0, or -1 with a sentence in err: the
 // file is damaged, of another run, has other shapes, or numbers that are not finite or that no
@@ -40,6 +41,11 @@ int ms_checkpoint_read(const char *path, const struct ms_checkpoint_run *run,
 int ms_checkpoint_load(const char *path, const struct ms_checkpoint_run *run,
                        struct ms_state *state, const struct fit_state *fit, struct model *model,
                        bool *has_model, char *err, size_t err_len);
+
+// Lockstep: the step (ms_state.checkpoint_id) of the file before the one at path; 0: none.
+uint64_t ms_checkpoint_previous_step(const char *path);
+// Lockstep: undoes what is newer than the checkpoint of that step; 0: all of it.
+void ms_checkpoint_go_back(const char *path, uint64_t step);
 
 // Fills the weights and normalizers of fit from the checkpoint of another run, not its optimizer's
 // state; heads only if that run has them. 0, or -1 with a sentence in err.

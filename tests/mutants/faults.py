@@ -1280,18 +1280,28 @@ faults(
 faults(
     "modelserver/core/saving.c",
     ("ratio-saves-each-training",
-     "trainings == 1 || s->run->pacing.mode == PACING_LOCKSTEP",
-     "trainings > 0",
+     "s->due = s->due || trainings == 1;",
+     "s->due = true;",
      "modelserver_end"),
-    ("lockstep-saves-the-first-training",
-     "trainings == 1 || s->run->pacing.mode == PACING_LOCKSTEP",
-     "trainings == 1",
+)
+faults(
+    "modelserver/core/pair.c",
+    ("lockstep-goes-on-with-a-learner-that-went-back",
+     "(fresh && untouched && h->checkpoint == s->checkpoint_id)",
+     "(fresh && h->checkpoint == s->checkpoint_id)",
+     "modelserver_learner"),
+)
+faults(
+    "modelserver/core/core.c",
+    ("lockstep-steps-while-a-pair-is-written",
+     "ms->closing.begun || ms->saving.running",
+     "ms->closing.begun",
      "modelserver_end"),
 )
 faults(
     "modelserver/core/ingest.c",
     ("reward-range-forgets-the-store",
-     "widen_rewards(in, steps > 0 ? env->reward : NULL, steps);",
+     "widen_rewards(in, stored > 0 ? env->reward : NULL, stored);",
      "",
      "modelserver_learner"),
 )
@@ -1668,7 +1678,7 @@ faults(
 faults(
     "modelserver/storage/checkpoint.c",
     ("checkpoint-before-not-kept",
-     "    rc = rc ? rc : file_keep(path, previous);\n",
+     "    rc = rc || !keep ? rc : file_keep(path, previous);\n",
      "",
      "ms_checkpoint"),
     ("checkpoint-with-any-weights",

@@ -182,6 +182,12 @@ static void job_save(void *arg, struct ms_save_job *job) {
 }
 
 static void write_state(struct sim_disk *d, const struct ms_save_job *job) {
+    if (job->keep && d->has_state) {
+        d->has_previous = true;
+        d->previous = d->state;
+        d->previous_version = d->model_version;
+        d->previous_rows = d->model_rows;
+    }
     d->has_state = true;
     d->state = job->state;
     d->model_version = job->model ? job->model->version : 0;
@@ -243,6 +249,18 @@ void server_crash(struct sim_process *p) {
     ms_destroy(&p->ms);
 }
 
+void server_go_back(struct sim *s, uint64_t step) {
+    struct sim_disk *d = &s->disk;
+    if (d->has_state && d->state.checkpoint_id == step) {
+        return;
+    }
+    d->has_state = step != 0;
+    d->has_previous = false;
+    d->state = d->previous;
+    d->model_version = step != 0 ? d->previous_version : 0;
+    d->model_rows = step != 0 ? d->previous_rows : 0;
+}
+
 void server_start(struct sim_process *p) {
     struct sim *s = p->sim;
     struct sim_disk *d = &s->disk;
@@ -258,7 +276,8 @@ void server_start(struct sim_process *p) {
                              .actors = d->actors > 0 ? d->actor : NULL,
                              .actor_count = d->actors,
                              .history = d->history,
-                             .state = d->has_state ? &d->state : NULL};
+                             .state = d->has_state ? &d->state : NULL,
+                             .previous_step = d->has_previous ? d->previous.checkpoint_id : 0};
     memcpy(setup.starts, d->starts, sizeof(setup.starts));
     struct ensemble e = ms_ensemble(&s->config, s->task);
     struct model_slots slots;

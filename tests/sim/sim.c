@@ -156,6 +156,12 @@ void sim_exit(struct sim_process *p, int code, const char *why) {
 }
 
 static void settle_server(struct sim_process *p) {
+    uint64_t step;
+    if (ms_starts_again(p->ms, &step)) {
+        sim_exit(p, EXIT_CODE_TEMPFAIL, "it starts again");
+        server_go_back(p->sim, step);
+        return;
+    }
     if (ms_phase(p->ms) != MS_STOPPED) {
         return;
     }

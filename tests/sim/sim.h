@@ -72,10 +72,13 @@ struct sim_disk {
     bool has_state;
     struct ms_state state;
     uint64_t model_version, model_rows; // of the saved state; 0: none
+    bool has_previous;                  // lockstep: the state before, with its model
+    struct ms_state previous;
+    uint64_t previous_version, previous_rows;
     struct learning_curve_history history;
     // The learner's checkpoint.
     bool has_learner;
-    uint64_t updates, version, learner_model_rows, states;
+    uint64_t updates, version, learner_model_rows, states, learner_step;
     bool full;
 };
 
@@ -180,7 +183,7 @@ struct sim_event {
     bool to_client;
     uint8_t *bytes;
     size_t len;
-    uint64_t value[4];
+    uint64_t value[5];
 };
 
 // Probabilities are per message or per fault.
@@ -260,6 +263,8 @@ void network_raw(struct sim_process *p, int socket, const void *bytes, size_t le
 // ---- server.c, trainer.c, actors.c: the programs ----
 
 void server_start(struct sim_process *p);
+// Lockstep: undoes what is newer than the checkpoint of that step, as ms_checkpoint_go_back.
+void server_go_back(struct sim *s, uint64_t step);
 void server_event(struct sim_process *p, struct sim_event *e);
 void server_crash(struct sim_process *p);
 void trainer_start(struct sim_process *p);

@@ -57,7 +57,7 @@ static bool submit(void *arg, struct trainer_command *command) {
 
 // ---- checkpoints: begun by the trainer, durable when the writer ends ----
 
-static void save_begins(struct sim_process *p) {
+static void save_begins(struct sim_process *p, uint64_t step) {
     const struct trainer_report *r = &p->trainer.report;
     struct sim_event *e =
         sim_schedule(p->sim, sim_between(p->sim, 1000, 60000), SIM_LEARNER_SAVE, p);
@@ -65,9 +65,10 @@ static void save_begins(struct sim_process *p) {
     e->value[1] = r->policy_version;
     e->value[2] = r->model_rows;
     e->value[3] = r->states;
+    e->value[4] = step;
 }
 
-static bool save_ends(struct sim_process *p, const uint64_t value[4]) {
+static bool save_ends(struct sim_process *p, const uint64_t value[5]) {
     struct sim_disk *d = &p->sim->disk;
     struct trainer_report *r = &p->trainer.report;
     if (d->full || p->sim->slot[p->slot].process != p) {
@@ -79,6 +80,7 @@ static bool save_ends(struct sim_process *p, const uint64_t value[4]) {
     d->version = value[1];
     d->learner_model_rows = value[2];
     d->states = value[3];
+    d->learner_step = r->checkpoint_step = value[4];
     r->checkpoints++;
     r->saved = true;
     return true;
@@ -117,11 +119,13 @@ static void handle(struct sim_process *p, struct trainer_command *c) {
                             ? r->model_rows
                             : r->model_capacity;
     } else if (c->kind == TRAINER_CHECKPOINT) {
-        save_begins(p);
+        save_begins(p, c->step);
     } else if (c->kind == TRAINER_FINISH) {
-        const uint64_t now[4] = {r->updates, r->policy_version, r->model_rows, r->states};
-        r->saved = false;
-        save_ends(p, now);
+        const uint64_t now[5] = {r->updates, r->policy_version, r->model_rows, r->states};
+        r->saved = p->sim->config.pacing.mode == PACING_LOCKSTEP; // there only when asked for
+        if (!r->saved) {
+            save_ends(p, now);
+        }
         r->finished = true;
     }
     trainer_command_destroy(&c);
@@ -183,6 +187,7 @@ void trainer_start(struct sim_process *p) {
         r->updates = d->updates;
         r->policy_version = d->version;
         r->states = d->states;
+        r->checkpoint_step = d->learner_step;
         r->model_rows = rows ? d->learner_model_rows : 0;
     }
     r->model_capacity = config_has_states(&s->config) ? 0 : config_model_rows(&s->config, 0);

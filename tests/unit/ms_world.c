@@ -73,6 +73,8 @@ static int world_send(void *arg, enum port_socket socket, const struct net_peer 
         s->a = m->grant.updates_allowed;
         s->b = m->grant.model_capacity;
         s->c = m->grant.env_steps;
+        s->d = m->grant.checkpoint_id;
+        w->checkpoint = m->grant.checkpoint_id;
     } else if (m->type == WIRE_EVAL_REQUEST) {
         s->a = m->eval_request.id;
         s->b = m->eval_request.env_steps;
@@ -147,6 +149,9 @@ static void prepare(struct world *w, enum pacing_mode mode) {
     c->eval.solved_evaluations = 2;
     c->run.stop_when_solved = false;
     c->network.batch_rows_max = 8;
+    if (mode == PACING_LOCKSTEP) { // steps would wait for each evaluation
+        c->eval.every_steps = 1000;
+    }
     w->task = task_find(c->run.task);
     w->sent = xcalloc(WORLD_SENT_MAX, sizeof(*w->sent));
     snprintf(w->dir, sizeof(w->dir), "/tmp/spur-ms-XXXXXX");
@@ -336,6 +341,7 @@ void world_hello(struct world *w, uint8_t peer, enum wire_role role, const char 
         msg.hello.real_rows = w->real_rows;
         msg.hello.model_rows = w->model_rows;
         msg.hello.states = w->states;
+        msg.hello.checkpoint = w->checkpoint;
     }
     world_message(w, peer, &msg);
 }
@@ -407,7 +413,9 @@ void world_progress(struct world *w, uint8_t peer) {
                                         .updates = w->updates,
                                         .policy_version = world_version(w),
                                         .real_rows = w->real_rows,
-                                        .model_rows = w->model_rows}};
+                                        .model_rows = w->model_rows,
+                                        .checkpoint_id = w->checkpoint,
+                                        .checkpoint = w->checkpoint}};
     world_message(w, peer, &msg);
 }
 

@@ -61,6 +61,7 @@ struct world {
     // The learner's side, for world_learn.
     uint64_t epoch; // of the last Welcome to it
     uint64_t updates, version, experience_seq, real_rows, model_rows, states; // version: number
+    uint64_t checkpoint; // that it has on its disk: the last that a Grant asked for
 };
 
 // Small and quick: E 20, F 10, M 3, G 2, slack 4, 60 steps.

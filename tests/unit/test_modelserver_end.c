@@ -197,6 +197,7 @@ static void a_run_ends_when_it_is_solved(void **state) {
     world_deinit(&w);
     world_init(&w, PACING_LOCKSTEP);
     w.config.run.stop_when_solved = true;
+    w.config.eval.every_steps = 10;
     world_restart(&w);
     world_meet_learner(&w);
     world_meet_actor(&w);
@@ -218,6 +219,8 @@ static void a_run_ends_when_it_is_solved(void **state) {
         world_learn(&w, LEARNER);
     }
     world_report(&w, 100);
+    world_tick(&w, 20);
+    world_progress(&w, LEARNER); // it has its checkpoint of this step
     assert_int_equal(ms_phase(w.ms), MS_STOPPING);
     assert_string_equal(ms_end_text(w.ms), "solved");
     assert_int_equal(world_last(&w, LEARNER, WIRE_SHUTDOWN)->a, 1);
@@ -260,11 +263,33 @@ static void in_ratio_trainings_are_not_saved_one_by_one(void **state) {
     assert_int_equal(w.fits, fits + 1);
 }
 
-static void in_lockstep_each_training_is_saved(void **state) {
+// The model server first, then the learner, both of one step; no step is taken meanwhile.
+static void in_lockstep_checkpoints_are_pairs(void **state) {
     (void)state;
-    w.config.checkpoint.every_s = 1000;
+    w.config.checkpoint.every_s = 1;
     world_restart(&w);
-    assert_int_equal(saves_of_a_run(), 5);
+    world_meet_learner(&w);
+    world_meet_actor(&w);
+    uint64_t seq = world_walk(&w, 1, 20);
+    world_tick(&w, 20);
+    assert_int_equal(w.saves, 1); // the first model
+    assert_int_equal(w.saved_state.checkpoint_id, 20);
+    assert_int_equal(world_last(&w, LEARNER, WIRE_GRANT)->d, 20);
+    world_tick(&w, 1000);
+    assert_int_equal(w.saves, 1); // the learner has not answered
+    seq = world_walk(&w, seq, 21);
+    world_learn(&w, LEARNER);
+    w.prompt = false;
+    world_tick(&w, 1000);
+    assert_non_null(w.save);
+    world_rows(&w, ACTOR, seq++, 1);
+    world_end_stores(&w);
+    assert_int_equal(world_status(&w)->env_steps, 21); // stored, and not yet taken
+    assert_int_equal(world_last(&w, LEARNER, WIRE_GRANT)->d, 20);
+    world_end_save(&w);
+    assert_int_equal(w.saved_state.checkpoint_id, 21);
+    assert_int_equal(w.checkpoint, 21);
+    assert_int_equal(world_status(&w)->env_steps, 22);
 }
 
 static void a_stopped_run_resumes(void **state) {
@@ -277,8 +302,15 @@ static void a_stopped_run_resumes(void **state) {
         world_learn(&w, LEARNER);
     }
     uint64_t S = world_status(&w)->env_steps;
+    bool lockstep = w.config.pacing.mode == PACING_LOCKSTEP;
+    world_progress(&w, LEARNER);
     ms_stop(w.ms, w.now, false, "stopped by a signal");
     world_tick(&w, 20);
+    if (lockstep) { // which ends with a pair of checkpoints
+        assert_int_equal(w.checkpoint, S);
+        assert_null(world_last(&w, LEARNER, WIRE_SHUTDOWN));
+        world_progress(&w, LEARNER);
+    }
     assert_int_equal(world_last(&w, LEARNER, WIRE_SHUTDOWN)->a, 0);
     world_rows(&w, ACTOR, seq++, 1); // the actor's remaining rows are stored
     assert_int_equal(world_last(&w, ACTOR, WIRE_ACK)->a, seq - 1);
@@ -291,10 +323,11 @@ static void a_stopped_run_resumes(void **state) {
     int fits = w.fits;
     uint64_t model_rows = w.model_rows, real_rows = w.real_rows;
     world_restart(&w);
-    assert_int_equal(world_status(&w)->env_steps, S + 1);
+    assert_int_equal(world_status(&w)->env_steps, lockstep ? S : S + 1);
     world_hello(&w, ACTOR, WIRE_ROLE_ACTOR, "actor-0", 2);
     world_hello(&w, LEARNER, WIRE_ROLE_LEARNER, "learner", 0);
     world_policy(&w, LEARNER, w.version, w.updates);
+    assert_int_equal(world_status(&w)->env_steps, S + 1);
     assert_int_equal(w.fits, fits);                 // nothing is trained twice,
     assert_int_equal(w.model_rows, model_rows + 6); // rolled out only for the new step,
     assert_int_equal(w.real_rows, real_rows + 1);   // and sent twice
@@ -498,7 +531,7 @@ int main(void) {
         RATIO(a_run_ends_when_its_budget_is_spent),
         RATIO(a_run_ends_when_it_is_solved),
         RATIO(in_ratio_trainings_are_not_saved_one_by_one),
-        LOCKSTEP(in_lockstep_each_training_is_saved),
+        LOCKSTEP(in_lockstep_checkpoints_are_pairs),
         LOCKSTEP(a_stopped_run_resumes),
         RATIO(a_stopped_run_resumes),
         RATIO(rows_in_flight_are_sent_before_the_end),

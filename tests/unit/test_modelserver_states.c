@@ -222,7 +222,6 @@ int main(void) {
         cmocka_unit_test_setup_teardown(rollouts_run_ahead_by_two, ratio_world, end_world),
         cmocka_unit_test_setup_teardown(steps_wait_for_a_training, ratio_world, end_world),
         cmocka_unit_test_setup_teardown(phases_take_turns, ratio_world, end_world),
-        cmocka_unit_test_setup_teardown(a_learner_that_returns_goes_on, lockstep_world, end_world),
         cmocka_unit_test_setup_teardown(a_learner_that_returns_goes_on, ratio_world, end_world),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -86,8 +86,8 @@ static void a_checkpoint_comes_back_to_the_bit(void **state) {
         words[i] = i * i + 1;
     }
     struct fit_state fit = view_of(&before), read_fit = view_of(&after);
-    assert_int_equal(ms_checkpoint_write(path, &some_run, &written, &model, &fit, err, sizeof(err)),
-                     0);
+    assert_int_equal(
+        ms_checkpoint_write(path, &some_run, &written, &model, &fit, true, err, sizeof(err)), 0);
 
     float params[PARAMS], normalizer[NORMALIZER];
     struct model back = {.members = 3, .elites = 2, .params = params, .normalizer = normalizer};
@@ -114,15 +114,15 @@ static void a_checkpoint_comes_back_to_the_bit(void **state) {
     // An elite that is no member.
     const int right = model.elite[0];
     model.elite[0] = model.members;
-    assert_int_equal(ms_checkpoint_write(path, &some_run, &written, &model, &fit, err, sizeof(err)),
-                     0);
+    assert_int_equal(
+        ms_checkpoint_write(path, &some_run, &written, &model, &fit, true, err, sizeof(err)), 0);
     assert_int_equal(ms_checkpoint_read(path, &some_run, &read_state, &read_fit, &back, &has_model,
                                         err, sizeof(err)),
                      -1);
     assert_non_null(strstr(err, "elite 3 of 3 members"));
     model.elite[0] = right;
-    assert_int_equal(ms_checkpoint_write(path, &some_run, &written, &model, &fit, err, sizeof(err)),
-                     0);
+    assert_int_equal(
+        ms_checkpoint_write(path, &some_run, &written, &model, &fit, true, err, sizeof(err)), 0);
 
     // Other runs, other shapes.
     struct ms_checkpoint_run other = {"hopper", 4712, 3};
@@ -155,7 +155,7 @@ static int load(struct ensemble_floats *f, struct ms_state *state) {
 static void must_write(struct ensemble_floats *f, uint64_t trainings) {
     struct fit_state fit = view_of(f);
     const struct ms_state state = {.trainings = trainings};
-    if (ms_checkpoint_write(path, &some_run, &state, NULL, &fit, err, sizeof(err)) != 0) {
+    if (ms_checkpoint_write(path, &some_run, &state, NULL, &fit, true, err, sizeof(err)) != 0) {
         fail_msg("%s", err);
     }
 }
@@ -228,8 +228,8 @@ static void before_the_first_training_there_is_no_model(void **state) {
     struct ensemble_floats f = {.steps = 0};
     struct fit_state fit = view_of(&f);
     const struct ms_state written = {.rollout_steps = 20};
-    assert_int_equal(ms_checkpoint_write(path, &some_run, &written, NULL, &fit, err, sizeof(err)),
-                     0);
+    assert_int_equal(
+        ms_checkpoint_write(path, &some_run, &written, NULL, &fit, true, err, sizeof(err)), 0);
     struct ms_state read_state;
     struct model back = {.members = 3, .elites = 2};
     bool has_model = true;

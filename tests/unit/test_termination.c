@@ -267,7 +267,7 @@ static void threads_and_restarts_do_not_change_bits(void **state) {
     const struct ms_state none = {0};
     struct ms_state words;
     bool has_model = false;
-    if (ms_checkpoint_write(path, &run, &none, &m, &from, err, sizeof(err)) != 0 ||
+    if (ms_checkpoint_write(path, &run, &none, &m, &from, true, err, sizeof(err)) != 0 ||
         ms_checkpoint_read(path, &run, &words, &to, &back, &has_model, err, sizeof(err)) != 0) {
         fail_msg("%s", err);
     }
@@ -289,7 +289,7 @@ static void threads_and_restarts_do_not_change_bits(void **state) {
     plain.task.termination = TASK_TERMINATION_RULE;
     struct fit *without = fit_create(&plain, &e, ROWS, 1);
     from = fit_state(without);
-    assert_int_equal(ms_checkpoint_write(path, &run, &none, &m, &from, err, sizeof(err)), 0);
+    assert_int_equal(ms_checkpoint_write(path, &run, &none, &m, &from, true, err, sizeof(err)), 0);
     assert_int_equal(
         ms_checkpoint_read(path, &run, &words, &to, &back, &has_model, err, sizeof(err)), -1);
     assert_non_null(strstr(err, "termination.weights"));

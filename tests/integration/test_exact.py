@@ -1,0 +1,167 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Shows that a lockstep run that is interrupted ends with the same bits as one that is not: processes are killed with
+SIGKILL at random instants, one or all of them, or the run is stopped by Ctrl-C, and it goes on. Compared are every
+tensor of policy, learner, D_model and model server, the stored rows and the learning curve.
+
+    test_exact.py                      a few kills of each method
+    test_exact.py --kills N [--seed S] N kills of each victim, for each method (docs/reliability.md)
+"""
+import argparse
+import os
+import random
+import signal
+import sys
+import time
+
+import harness
+from harness import INTERRUPTED, SOURCE, check, end, lines_of, main, progress, read, tensors, wait_for
+
+CLOCK = ("clock", "counters")  # of time, and of refused or resent messages
+SETS = {"pacing.mode": "lockstep", "run.steps": 320, "run.explore_steps": 120, "checkpoint.every_s": 1,
+        "eval.every_steps": 80, "model.train_every_steps": 80, "task.termination": "learned",
+        "network.lost_after_ms": 1000, "network.heartbeat_ms": 200}
+# A policy is published after every second update, and not where a step ends.
+DHMBPO = {"rollout.per_step": None, "rollout.retain_epochs": None, "sac.real_ratio": None,
+          "dhmbpo.warm_start_updates": 51, "dhmbpo.starts": 64, "dhmbpo.states": 200, "dhmbpo.retain": 3}
+SAC = {key: None for key in harness.SHORT if key.startswith(("model.", "rollout."))}
+METHODS = {
+    "mbpo": (("--method", "mbpo"), {"explore.noise": "pink"}),
+    "sac": (("--method", "sac"), {**SAC, "pacing.updates_per_step": 12, "task.termination": None,
+                                  "model.train_every_steps": None, "compute.modelserver_threads": None}),
+    "dhmbpo": (("--method", "dhmbpo"), DHMBPO),
+}
+DAEMONS = {
+    "modelserver": ("spur-modelserver", "--config"),
+    "learner": ("spur-learner", "--config"),
+    "actor": ("spur-actor", "--learner"),
+    "evaluator": ("spur-actor", "--evaluate"),
+}
+VICTIMS = (*DAEMONS, "all", "spur", "ctrl-c")
+
+
+def result(stage, run_dir):
+    """What must be equal: {name: value}."""
+    found = {}
+    for folder, _, files in os.walk(run_dir):
+        for name in files:
+            if name.endswith(".safetensors") and "previous" not in name and "best" not in name:
+                path = os.path.join(folder, name)
+                for tensor, (kind, shape, data) in sorted(tensors(path).items()):
+                    if tensor in CLOCK:
+                        continue
+                    # D_model is a ring: its oldest rows, then "obs.2" and so on, wherever it is split.
+                    one = f"{os.path.relpath(path, run_dir)}: {tensor.removesuffix('.2')}"
+                    found[one] = found.get(one, kind.encode()) + data
+    found["rows"] = stage.call("spur", "data", "list", run_dir)
+    found["learning curve"] = [(row["env_steps"], row["return_mean"], row["return_std"], row["updates"])
+                               for row in progress(run_dir)]
+    return found
+
+
+def difference(one, two):
+    """The names of what differs."""
+    return [name for name in sorted(one.keys() | two.keys()) if one.get(name) != two.get(name)]
+
+
+def start(stage, run_dir, method, more, env=()):
+    args, sets = METHODS[method]
+    return stage.run(run_dir, *args, *env, seed=5, sets={**SETS, **sets, **more})
+
+
+def finish(stage, run, run_dir):
+    check(end(run, 60) == 0, f"the run fails:\n{read(run.output)[-2000:]}")
+    stage.no_orphans()
+
+
+def reference(stage, method, more, env=()):
+    """The result of a run without an interruption, and its time in seconds."""
+    run_dir = stage.path(f"{method}-whole")
+    began = time.monotonic()
+    finish(stage, start(stage, run_dir, method, more, env), run_dir)
+    seconds = time.monotonic() - began
+    found = result(stage, run_dir)
+    check(any(name.startswith("checkpoint/learner") for name in found), f"no learner among {sorted(found)}")
+    check(len(found["learning curve"]) >= 4, f"the curve is {found['learning curve']}")
+    return found, seconds
+
+
+def interrupt(stage, run, victim):
+    """Kills or stops; True: the run has to be resumed."""
+    if victim in DAEMONS:
+        pid = stage.find(*DAEMONS[victim])
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+        return False
+    if victim == "ctrl-c":
+        run.send_signal(signal.SIGINT)
+        check(end(run, 30) in (0, INTERRUPTED), f"Ctrl-C: {read(run.output)[-1000:]}")
+    elif victim == "spur":
+        run.kill()
+    else:
+        for pid in stage.processes():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+    run.wait(10)
+    stage.no_orphans(10)
+    return True
+
+
+def one_kill(stage, method, victim, after, expected, more=None, env=()):
+    """The names of what differs after one interruption so many seconds after the start."""
+    run_dir = stage.path(f"{method}-{victim}-{after:.3f}")
+    run = start(stage, run_dir, method, more or {}, env)
+    wait_for("the run directory", lambda: os.path.exists(os.path.join(run_dir, "config.yaml")), 10)
+    began = time.monotonic()
+    while time.monotonic() - began < after and run.poll() is None:
+        time.sleep(0.002)
+    if run.poll() is None and interrupt(stage, run, victim):
+        run = stage.start("spur", "run", "--run-dir", run_dir)
+    finish(stage, run, run_dir)
+    return difference(expected, result(stage, run_dir))
+
+
+def kills(stage, method, victims, count, draw, more=None, env=()):
+    expected, seconds = reference(stage, method, more or {}, env)
+    failed = 0
+    for victim in victims:
+        same = 0
+        for _ in range(count):
+            after = draw.uniform(0, seconds)
+            bad = one_kill(stage, method, victim, after, expected, more, env)
+            same += not bad
+            if bad:
+                print(f"  {method}, {victim} after {after:.3f} s: {bad[:6]}", flush=True)
+        print(f"{method:8} {victim:12} {same} of {count} equal", flush=True)
+        failed += count - same
+    check(failed == 0, f"{failed} interrupted runs have other bits")
+
+
+def kills_of_mbpo(stage):
+    kills(stage, "mbpo", ("all", "learner", "actor"), 1, random.Random(1))
+
+
+def kills_of_dhmbpo(stage):
+    kills(stage, "dhmbpo", ("modelserver", "ctrl-c"), 1, random.Random(2))
+
+
+def all_kills(options):
+    def chosen(stage):
+        for method in options.methods.split(","):
+            kills(stage, method, options.victims.split(","), options.kills, random.Random(options.seed))
+    sys.argv[1:] = []
+    main(chosen)
+
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--kills", type=int)
+parser.add_argument("--seed", type=int, default=1)
+parser.add_argument("--methods", default=",".join(METHODS))
+parser.add_argument("--victims", default=",".join(VICTIMS))
+given, _ = parser.parse_known_args()
+if given.kills:
+    all_kills(given)
+else:
+    main(kills_of_mbpo, kills_of_dhmbpo)
