@@ -76,6 +76,24 @@ static int run_seeds(uint64_t first, uint64_t count, enum sim_plant plant, bool 
     return failed > 0;
 }
 
+// The same seed gives the same events.
+static int run_twice(uint64_t first, uint64_t count) {
+    char violation[512];
+    int differ = 0;
+    for (uint64_t seed = first; seed < first + count; seed++) {
+        struct total once = {0}, again = {0};
+        run_seed(seed, PLANT_none, false, &once, violation, sizeof(violation));
+        run_seed(seed, PLANT_none, false, &again, violation, sizeof(violation));
+        if (once.hash != again.hash || once.events != again.events) {
+            printf("seed %" PRIu64 ": %" PRIu64 " events, then %" PRIu64 "\n", seed, once.events,
+                   again.events);
+            differ++;
+        }
+    }
+    printf("%" PRIu64 " seeds run twice, %d differ\n", count, differ);
+    return differ > 0;
+}
+
 // Each planted fault must be found.
 static int run_plants(void) {
     int missed = 0;
@@ -110,7 +128,7 @@ static enum sim_plant plant_of(const char *name) {
 int main(int argc, char **argv) {
     uint64_t first = 1, count = 1;
     enum sim_plant plant = PLANT_none;
-    bool trace = false, logs = false, plants = false;
+    bool trace = false, logs = false, plants = false, twice = false;
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
         if (strcmp(argv[i], "--seeds") == 0) {
@@ -124,13 +142,15 @@ int main(int argc, char **argv) {
             i++;
         } else if (strcmp(argv[i], "--plants") == 0) {
             plants = true;
+        } else if (strcmp(argv[i], "--twice") == 0) {
+            twice = true;
         } else if (strcmp(argv[i], "--trace") == 0) {
             trace = true;
         } else if (strcmp(argv[i], "--log") == 0) {
             logs = true;
         } else {
             die(EXIT_CODE_USAGE,
-                "--seed S | --first S --seeds N | --plants; --plant NAME, --trace, --log",
+                "--seed S | --first S --seeds N [--twice] | --plants; --plant NAME, --trace, --log",
                 "unknown option %s", argv[i]);
         }
     }
@@ -139,5 +159,7 @@ int main(int argc, char **argv) {
     signal(SIGSEGV, on_abort);
     log_init("sim", logs ? LOG_INFO : LOG_ERROR,
              logs ? STDERR_FILENO : open("/dev/null", O_WRONLY));
-    return plants ? run_plants() : run_seeds(first, count, plant, trace);
+    return plants  ? run_plants()
+           : twice ? run_twice(first, count)
+                   : run_seeds(first, count, plant, trace);
 }
