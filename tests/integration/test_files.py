@@ -289,7 +289,7 @@ def wild_steps_are_refused_or_dropped(stage):
     code, text = stage.call("spur", "data", "list", run_dir)
     check(code == 0 and "1e+20" not in text and "\n0 wild steps\n" in text and "\ndropped: " in text, text)
     run = stage.start("spur", "run", "--run-dir", run_dir, "--set", "run.steps=1000000")
-    stored(stage, run_dir, 3400)
+    stored(stage, run_dir, wait_for("a status", lambda: state(run_dir), 20)["env_steps"] + 300)
     wait_for("trainings", lambda: (state(run_dir) or {}).get("state") == "learning", 5)
     run.send_signal(signal.SIGINT)
     check(end(run, 20) == 130, read(run.output))
