@@ -106,6 +106,7 @@ static int blocks(const void *self, struct method_block out[METHOD_BLOCKS_MAX]) 
     const struct dhmbpo *d = &m->dhmbpo;
     size_t p = d->policy_n, c = d->critic_n;
     unsigned of_policy = METHOD_PART_POLICY, of_critics = METHOD_PART_CRITICS;
+    static const float never_reset[DHMBPO_NUMBERS - DHMBPO_POLICY_START];
     const struct method_block all[] = {
         {"policy", d->policy_params, p, of_policy, p, NULL},
         {"policy.average", d->policy_average, p, of_policy, p, NULL},
@@ -116,7 +117,9 @@ static int blocks(const void *self, struct method_block out[METHOD_BLOCKS_MAX]) 
         {"critic.adam_m", d->critic_m, c, of_critics, 0, NULL},
         {"critic.adam_v", d->critic_v, c, of_critics, 0, NULL},
         {"log_alpha", d->alpha, 3, of_policy, 1, NULL},
-        {"dhmbpo", d->numbers, DHMBPO_NUMBERS, of_critics, DHMBPO_BOUNDED + 1, NULL},
+        {"dhmbpo", d->numbers, DHMBPO_POLICY_START, of_critics, DHMBPO_BOUNDED + 1, NULL},
+        {"dhmbpo.adam_starts", d->numbers + DHMBPO_POLICY_START,
+         DHMBPO_NUMBERS - DHMBPO_POLICY_START, of_critics, 0, never_reset},
         {"scaling", m->scaling.state, scaling_floats(&m->scaling.config), of_policy | of_critics,
          scaling_kept(&m->scaling.config), NULL},
     };
