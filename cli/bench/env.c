@@ -188,6 +188,7 @@ static struct actor_bench *join(const struct task *task, int envs, const struct 
     msg = (struct wire_msg){.type = WIRE_WELCOME};
     msg.welcome =
         (struct wire_welcome){.seed = 1,
+                              .incarnation = 1,
                               .obs_dim = (uint32_t)task->obs_dim,
                               .act_dim = (uint32_t)task->act_dim,
                               .horizon = (uint32_t)task->horizon,
