@@ -4,12 +4,13 @@
 SIGKILL at random instants, one or all of them, or the run is stopped by Ctrl-C, and it goes on. Compared are every
 tensor of policy, learner, D_model and model server, the stored rows and the learning curve.
 
-    test_exact.py                      a few kills of each method
-    test_exact.py --kills N [--seed S] N kills of each victim, for each method (docs/reliability.md)
+    test_exact.py                                    a few kills
+    test_exact.py --kills N [--seed S] [--own NAME]  N kills of each victim, for each method (docs/reliability.md)
 """
 import argparse
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -147,10 +148,40 @@ def kills_of_dhmbpo(stage):
     kills(stage, "dhmbpo", ("modelserver", "ctrl-c"), 1, random.Random(2))
 
 
+def own_environment(stage, name):
+    """Arguments for an environment of a process of its own."""
+    shutil.copy(os.path.join(SOURCE, "tests", "own", "process_envs.py"), stage.folder)
+    return "--env", f"python:process_envs:{name}"
+
+
+def kills_of_an_own_environment(stage):
+    kills(stage, "sac", ("actor", "spur"), 1, random.Random(3), env=own_environment(stage, "Balance"))
+
+
+def an_environment_that_differs_is_reported(stage):
+    run_dir = stage.path("run-dir")
+    log = os.path.join(run_dir, "log")
+    run = start(stage, run_dir, "sac", {"run.steps": 100000}, own_environment(stage, "Unsteady"))
+    wait_for("the actor", lambda: any("joined run" in line for line in lines_of(log)), 20)
+    # At the end of an episode there is nothing to make again.
+    for _ in range(10):
+        time.sleep(0.3)
+        pid = wait_for("an actor", lambda: stage.find(*DAEMONS["actor"]), 20)
+        os.kill(pid, signal.SIGKILL)
+        wait_for("another actor", lambda: stage.find(*DAEMONS["actor"]) not in (0, pid), 40)
+        time.sleep(1)
+        if "makes other steps" in read(log):
+            break
+    check("makes other steps" in read(log), "an environment that is not a function of its start goes on unnoticed")
+    run.send_signal(signal.SIGINT)
+    check(end(run, 30) == INTERRUPTED, read(run.output)[-1000:])
+
+
 def all_kills(options):
     def chosen(stage):
+        env = own_environment(stage, options.own) if options.own else ()
         for method in options.methods.split(","):
-            kills(stage, method, options.victims.split(","), options.kills, random.Random(options.seed))
+            kills(stage, method, options.victims.split(","), options.kills, random.Random(options.seed), env=env)
     sys.argv[1:] = []
     main(chosen)
 
@@ -160,8 +191,9 @@ parser.add_argument("--kills", type=int)
 parser.add_argument("--seed", type=int, default=1)
 parser.add_argument("--methods", default=",".join(METHODS))
 parser.add_argument("--victims", default=",".join(VICTIMS))
+parser.add_argument("--own", help="an environment of tests/own/process_envs.py, in a process of its own")
 given, _ = parser.parse_known_args()
 if given.kills:
     all_kills(given)
 else:
-    main(kills_of_mbpo, kills_of_dhmbpo)
+    main(kills_of_mbpo, kills_of_dhmbpo, kills_of_an_own_environment, an_environment_that_differs_is_reported)

@@ -67,6 +67,14 @@ class Balance:
         return [self.x, self.v], -(self.x ** 2 + 0.1 * self.v ** 2), abs(self.x) > 3, False, {}
 
 
+class Unsteady(Balance):
+    """It draws numbers that no reset has seeded."""
+
+    def step(self, action):
+        self.v += random.SystemRandom().uniform(-0.01, 0.01)
+        return super().step(action)
+
+
 class Wild(Balance):
     """Every 97th observation of the process is far away."""
     count = 0
