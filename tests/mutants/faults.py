@@ -2149,13 +2149,6 @@ faults(
      "sim"),
 )
 faults(
-    "modelserver/core/learner_feed.c",
-    ("sim-older-policy-taken",
-     "    if (p->version < have || epoch_of",
-     "    if (epoch_of",
-     "sim"),
-)
-faults(
     "learner/experience.c",
     ("sim-epoch-forgotten",
      "    l->policies.epoch = l->session.incarnation;\n",

@@ -48,7 +48,7 @@ static void choose_config(struct sim *s) {
     c->rollout.schedule = (struct config_list){4, {0, 1, 2, 2}};
     c->rollout.epoch_steps = 50;
     c->sac.hidden_width = 4;
-    c->eval.every_steps = sim_between(s, 20, 60);
+    c->eval.every_steps = sim_between(s, 4, 40);
     c->eval.episodes = 2;
     c->eval.target = 1e9;
     c->run.stop_when_solved = false;
