@@ -2187,10 +2187,6 @@ faults(
      "        outbox_queue(e->outbox, e->evaluator, PENDING_EVAL);\n    }\n}",
      "    }\n}",
      "sim"),
-    ("sim-answered-request-sent-again",
-     "e->evaluator->pending &= ~(unsigned)PENDING_EVAL;",
-     ";",
-     "sim"),
 )
 faults(
     "actor/evaluator.c",

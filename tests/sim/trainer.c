@@ -177,6 +177,15 @@ void trainer_event(struct sim_process *p, struct sim_event *e) {
 
 // ---- life ----
 
+static bool is_bound(const struct sim *s, const char *endpoint) {
+    for (uint32_t i = 0; i < s->processes; i++) {
+        if (s->process[i]->alive && strcmp(s->process[i]->endpoint, endpoint) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void trainer_start(struct sim_process *p) {
     struct sim *s = p->sim;
     const struct sim_disk *d = &s->disk;
@@ -192,7 +201,7 @@ void trainer_start(struct sim_process *p) {
     }
     r->model_capacity = config_has_states(&s->config) ? 0 : config_model_rows(&s->config, 0);
     refresh(p);
-    bool moved = s->faults.moves && sim_chance(s, 0.5);
+    bool moved = (s->faults.moves && sim_chance(s, 0.5)) || is_bound(s, "sim://learner");
     snprintf(p->endpoint, sizeof(p->endpoint), moved ? "sim://learner-%u" : "sim://learner",
              p->number);
     p->learner_who = (struct learner_identity){.config = &s->config,

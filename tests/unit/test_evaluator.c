@@ -95,7 +95,7 @@ static void the_newest_waiting_request_wins(void **state) {
     world_free(w);
 }
 
-// Found by spur-sim --seed 52: the run waited for its last evaluation for ever.
+// Found by the simulator: the run waited for its last evaluation for ever.
 static void a_restarted_server_counts_requests_anew(void **state) {
     (void)state;
     struct world *w = world_make(true);

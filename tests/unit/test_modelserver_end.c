@@ -101,7 +101,7 @@ static void an_idle_evaluator_is_asked_again(void **state) {
     assert_int_equal(world_count(&w, EVALUATOR, WIRE_EVAL_REQUEST), 2);
 }
 
-// Found by spur-sim --seed 96: the request was sent again, without its policy.
+// Found by the simulator: the request was sent again, without its policy.
 static void a_report_is_the_first_word_of_an_evaluator_that_was_lost(void **state) {
     (void)state;
     world_hello(&w, EVALUATOR, WIRE_ROLE_EVALUATOR, "evaluator", 0);
@@ -114,7 +114,7 @@ static void a_report_is_the_first_word_of_an_evaluator_that_was_lost(void **stat
     assert_int_equal(world_count(&w, EVALUATOR, WIRE_EVAL_REQUEST), 1);
 }
 
-// Found by spur-sim --seed 2093: it was connected, but was asked for no evaluation.
+// Found by the simulator: it was connected, but was asked for no evaluation.
 static void a_lost_evaluator_returns_after_another_had_its_place(void **state) {
     (void)state;
     struct wire_msg beat = {.type = WIRE_HEARTBEAT};
