@@ -360,7 +360,7 @@ static void read_file(char **data, size_t *len, const struct run *run, const cha
 static void test_a_replaced_learner_writes_nothing(void **state) {
     (void)state;
     static const char *const files[] = {
-        "checkpoint/" LEARNER_FILE, "checkpoint/learner.previous.safetensors",
+        "checkpoint/learner.safetensors", "checkpoint/learner.previous.safetensors",
         "checkpoint/replay_model.safetensors", "policy.safetensors"};
     enum { FILES = sizeof(files) / sizeof(files[0]) };
     struct run run;
