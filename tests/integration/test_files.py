@@ -79,8 +79,8 @@ def errors_of_the_disk_reach_the_terminal(stage):
             os.mkdir(made)
         except FileExistsError:
             pass  # for an instant, a checkpoint
-    os.unlink(os.path.join(run_dir, "progress.csv"))
-    os.symlink("/nowhere/at/all", os.path.join(run_dir, "progress.csv"))
+    os.symlink("/nowhere/at/all", stage.path("nowhere"))
+    os.replace(stage.path("nowhere"), os.path.join(run_dir, "progress.csv"))  # at once: it is written meanwhile
     wait_for("an error of each", lambda: all(f"\n{who}: " in read(run.output) and what in read(run.output) for who, what in
                                              (("learner", "learner.safetensors"), ("modelserver", "progress.csv"))), 15)
     check(run.poll() is None, f"the run ended:\n{read(run.output)[-2000:]}")
