@@ -50,7 +50,7 @@ struct actor {
     uint64_t acked_ms;        // last new acknowledgement, or last time with nothing in flight
     uint64_t rewound_ms;
 
-    uint64_t steps;                      // rows made by this incarnation
+    uint64_t steps;                      // rows that the server has or will get from it
     uint64_t bad;                        // a bad step adds ACTOR_BAD_WEIGHT, a good one subtracts 1
     uint64_t last_row[VEC_ENV_ENVS_MAX]; // of each environment, by the spool's numbers; 0: none
     double last_return;
@@ -88,7 +88,10 @@ void actor_destroy(struct actor **actor) {
     *actor = NULL;
 }
 
-static void finish(struct actor *a, int exit_code);
+static void finish(struct actor *a, int exit_code) {
+    a->phase = PHASE_FINISHED;
+    a->exit_code = exit_code;
+}
 
 void actor_use_spool(struct actor *a, const struct spool_home *home) {
     a->home = *home;
@@ -99,11 +102,6 @@ void actor_use_spool(struct actor *a, const struct spool_home *home) {
         a->server.session.run_id = a->learner.session.run_id = owner->run_id;
         a->server.session.incarnation = owner->incarnation;
     }
-}
-
-static void finish(struct actor *a, int exit_code) {
-    a->phase = PHASE_FINISHED;
-    a->exit_code = exit_code;
 }
 
 // ---- conditions for stepping ----
@@ -304,7 +302,7 @@ static bool prepare_spool(struct actor *a, const struct wire_welcome *w) {
         finish(a, EXIT_CODE_CONFIG);
         return false;
     }
-    a->steps = spool_made(a->spool);
+    a->steps = spool_made(a->spool) - spool_dropped(a->spool);
     return true;
 }
 
@@ -392,8 +390,9 @@ static void on_ack(struct actor *a, uint64_t now_ms, uint64_t seq) {
                now_ms - a->rewound_ms >= a->server.session.heartbeat_ms) {
         if (spool_has_gap(a->spool)) {
             session_restart(&a->server.session, now_ms); // what it expects was dropped
+        } else {
+            resend_rows(a, now_ms); // messages after seq were lost
         }
-        resend_rows(a, now_ms); // a gap: messages after seq were lost
     }
     check_leaving(a, now_ms);
 }
@@ -620,7 +619,7 @@ static bool step_once(struct actor *a, uint64_t now_ms) {
     a->steps++;
     a->bad -= a->bad > 0;
     rate_add(&a->rate, now_ms, 1);
-    spool_home_make_room(&a->home, a->spool, now_ms);
+    a->steps -= spool_home_make_room(&a->home, a->spool, now_ms);
     a->last_row[row.env] = spool_push(a->spool, &row, now_ms);
     if (row.flags) {
         report_episode(a, now_ms, &row);

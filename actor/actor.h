@@ -12,8 +12,9 @@
 //   fetches the newest.
 // - It keeps each message until it is acknowledged (actor/spool.h). It resends after a new
 //   Welcome, after an Ack that shows a gap, and after a time without an Ack.
-// - Its rows may lie in a file (spool_file.h). A new process then continues as the start that left
-//   them: it presents that start's run and incarnation, and the server says what it has stored.
+// - Its rows may be kept in a file (spool_file.h). A new process then continues as the start that
+//   left them: it presents that start's run and incarnation, and the server says what it has
+//   stored.
 // - Random streams are indexed by the actor's own counts of steps and episodes, so a
 //   restarted actor continues them and repeats no random number.
 // - A bad step (reported by the simulator, or with a non-finite number) is dropped and

@@ -11,6 +11,8 @@
 
 static const char magic[8] = "SPUROWS1";
 
+#define DIM_MAX (1u << 20) // of what a damaged header may say
+
 // A message: rows of the ring from `first`. Their number and the checksum change in one store.
 struct batch {
     uint64_t policy_version;
@@ -334,7 +336,8 @@ uint64_t spool_rewind(struct spool *s) {
 static bool is_readable(const void *block, size_t bytes) {
     const struct header *h = block;
     return bytes >= header_bytes() && memcmp(h->magic, magic, sizeof(magic)) == 0 &&
-           h->capacity > 0 && h->batch_rows_max > 0 && h->batch_rows_max <= h->capacity &&
+           h->obs_dim <= DIM_MAX && h->act_dim <= DIM_MAX && h->capacity > 0 &&
+           h->batch_rows_max > 0 && h->batch_rows_max <= h->capacity &&
            block_bytes(h->capacity, h->obs_dim, h->act_dim) <= bytes && h->acked <= h->last &&
            h->last - h->acked <= h->capacity && h->shift <= h->acked &&
            memchr(h->owner.id, '\0', sizeof(h->owner.id));

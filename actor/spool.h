@@ -10,7 +10,7 @@
 //     acknowledged | sent, in flight | sealed, to be sent | open, collecting rows
 //                  ^ acked           ^ cursor             ^ last
 //
-// Ring, messages and counts lie in one block of memory. In a mapped file (spool_file.h) they
+// Ring, messages and counts are in one block of memory. In a mapped file (spool_file.h) they
 // survive the process: each change is complete once its last word is written, and each message
 // has a checksum, so that what a power cut spoilt is found.
 //

@@ -53,14 +53,15 @@ struct spool *spool_home_make(const struct spool_home *home, const struct wire_w
     return spool_create(rows_max < fit ? rows_max : fit, batch_max, w->obs_dim, w->act_dim);
 }
 
-void spool_home_make_room(struct spool_home *home, struct spool *s, uint64_t now_ms) {
+uint32_t spool_home_make_room(struct spool_home *home, struct spool *s, uint64_t now_ms) {
     if (!spool_full(s)) {
-        return;
+        return 0;
     }
-    spool_drop_oldest(s);
+    uint32_t rows = spool_drop_oldest(s);
     if (log_due(&home->dropped_ms, now_ms, SPOOL_HOME_LOG_MS)) {
         log_warn("the model server takes no rows, and the spool is full: %llu of the oldest rows "
                  "dropped so far",
                  (unsigned long long)spool_dropped(s));
     }
+    return rows;
 }

@@ -27,7 +27,8 @@ int spool_home_continue(struct spool **out, const struct spool_home *home, const
 // A spool for a new start, as the Welcome asks for. NULL with the reason in err.
 struct spool *spool_home_make(const struct spool_home *home, const struct wire_welcome *w,
                               const struct spool_owner *owner, char *err, size_t err_len);
-// Makes room for a row if there is none. Only with `drops`.
-void spool_home_make_room(struct spool_home *home, struct spool *s, uint64_t now_ms);
+// Makes room for a row if there is none. Only with `drops`. Returns the number of rows dropped,
+// which use up no credit.
+uint32_t spool_home_make_room(struct spool_home *home, struct spool *s, uint64_t now_ms);
 
 #endif

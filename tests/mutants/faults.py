@@ -1148,6 +1148,14 @@ faults(
 )
 faults(
     "actor/actor.c",
+    ("dropped-rows-use-up-credit",
+     "a->steps -= spool_home_make_room(",
+     "(void)spool_home_make_room(",
+     "actor_spool"),
+    ("kept-rows-use-up-no-credit",
+     "a->steps = spool_made(a->spool) - spool_dropped(a->spool);",
+     "a->steps = 0;",
+     "actor_spool"),
     ("actor-step-beyond-credit",
      "return a->steps < a->credit.steps_allowed;",
      "return a->steps <= a->credit.steps_allowed;",

@@ -256,7 +256,7 @@ void network_connect(struct sim *s, const struct sim_event *e);
 void network_deliver(struct sim *s, struct sim_event *e);
 // It is gone: its connections break; silently: clients are not told.
 void network_forget(struct sim_process *p, bool silently);
-void network_silence(struct sim *s, int link); // messages vanish, and neither side is told
+void network_silence(struct sim *s, int link); // messages are lost, and neither side gets an error
 void network_cut(struct sim *s, int link);     // breaks one, with what is on the way
 void network_raw(struct sim_process *p, int socket, const void *bytes, size_t len);
 

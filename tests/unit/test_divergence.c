@@ -72,7 +72,7 @@ static void healthy_figures_are_silent(void **state) {
 static void values_beyond_the_rewards(void **state) {
     (void)state;
     struct divergence_figures f = healthy();
-    // Values lie in [-110, 510], which is 620 wide; the bounds are -110 - 620 and 510 + 620.
+    // Values are in [-110, 510], which is 620 wide; the bounds are -110 - 620 and 510 + 620.
     f.earned = (double)NAN;
     f.q_mean = 1129;
     expect(&f, DIVERGENCE_NONE, "");

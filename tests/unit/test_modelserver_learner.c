@@ -246,7 +246,7 @@ static void a_returning_learner_receives_missing_rows(void **state) {
 }
 
 // Whatever happens to the learner and the server, the versions that an actor hears of grow, and
-// it is told to leave a policy of a dead learner.
+// its Credit then asks for a newer policy than the dead learner's.
 static void versions_never_go_back(void **state) {
     (void)state;
     uint64_t newest = 0, epoch = 0, seq = 1;
@@ -306,7 +306,8 @@ static void a_replaced_learner_is_fenced(void **state) {
     expect_refusal(LEARNER, WIRE_REFUSED_FENCED, true);
     world_rejoin(&w, NEXT, WIRE_ROLE_LEARNER, "learner-2", old + 1);
     assert_int_equal(w.epoch, old + 1);
-    // A learner of before, with a clock for its number, is told to be built again.
+    // A learner of before, with a clock for its number, is refused with the advice to build it
+    // again.
     world_hello(&w, 22, WIRE_ROLE_LEARNER, "learner", 1700000000000000000);
     expect_refusal(22, WIRE_REFUSED_SCHEMA, true);
 }
