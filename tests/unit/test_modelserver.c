@@ -4,37 +4,10 @@
 // lost and restarted peers, a failing disk, and status.
 //
 // The core is driven by calls in a fixture with a simulated clock (ms_world.h).
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "tests/unit/ms_world.h"
-
-static struct world w;
-
-static int ratio_world(void **state) {
-    (void)state;
-    world_init(&w, PACING_RATIO);
-    return 0;
-}
-
-static int end_world(void **state) {
-    (void)state;
-    world_deinit(&w);
-    return 0;
-}
-
-static void expect_refusal(uint8_t peer, enum wire_refusal code, bool fatal) {
-    const struct sent *s = world_last(&w, peer, WIRE_REFUSE);
-    assert_non_null(s);
-    assert_int_equal(s->a, code);
-    assert_int_equal(s->b, fatal);
-}
+#include "tests/unit/ms_setup.h"
 
 static void rows_are_stored_before_they_are_acknowledged(void **state) {
     (void)state;
@@ -433,15 +406,6 @@ static void status_covers_the_whole_system(void **state) {
     assert_true(s->has_learner && s->has_model && s->has_pacing && s->has_eval);
     assert_true(s->counter_count > 20);
 }
-
-static int lockstep_world(void **state) {
-    (void)state;
-    world_init(&w, PACING_LOCKSTEP);
-    return 0;
-}
-
-#define LOCKSTEP(test) cmocka_unit_test_setup_teardown(test, lockstep_world, end_world)
-#define RATIO(test) cmocka_unit_test_setup_teardown(test, ratio_world, end_world)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

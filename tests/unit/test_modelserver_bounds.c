@@ -1,29 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Shows that the model server's core refuses wild rows by those that are stored: acknowledged with
 // the others of their message, counted, and replaced by further credit.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <string.h>
 
-#include "tests/unit/ms_world.h"
-
-static struct world w;
-
-static int ratio_world(void **state) {
-    (void)state;
-    world_init(&w, PACING_RATIO);
-    return 0;
-}
-
-static int end_world(void **state) {
-    (void)state;
-    world_deinit(&w);
-    return 0;
-}
+#include "tests/unit/ms_setup.h"
 
 // Three rows, of which the row `wild`, or all of them (3), have an observation of `value`.
 static void send_wild_rows(uint64_t seq, int wild, float value) {
@@ -93,8 +73,6 @@ static void a_restart_judges_by_the_stored_rows(void **state) {
     send_wild_rows(4, 0, 0);
     assert_null(strstr(world_status(&w)->waiting, "bounds"));
 }
-
-#define RATIO(test) cmocka_unit_test_setup_teardown(test, ratio_world, end_world)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -3,39 +3,13 @@
 // and that it reaches its end within the bounds of ratio for any order of events.
 //
 // The core is driven by calls in a fixture with a simulated clock (ms_world.h).
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <errno.h>
 #include <math.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/base/rng.h"
-#include "tests/unit/ms_world.h"
-
-static struct world w;
-
-static int ratio_world(void **state) {
-    (void)state;
-    world_init(&w, PACING_RATIO);
-    return 0;
-}
-
-static int lockstep_world(void **state) {
-    (void)state;
-    world_init(&w, PACING_LOCKSTEP);
-    return 0;
-}
-
-static int end_world(void **state) {
-    (void)state;
-    world_deinit(&w);
-    return 0;
-}
+#include "tests/unit/ms_setup.h"
 
 static void evaluations_take_turns(void **state) {
     (void)state;
@@ -517,9 +491,6 @@ static void ratio_holds_from_many_seeds(void **state) {
         world_init(&w, PACING_RATIO);
     }
 }
-
-#define LOCKSTEP(test) cmocka_unit_test_setup_teardown(test, lockstep_world, end_world)
-#define RATIO(test) cmocka_unit_test_setup_teardown(test, ratio_world, end_world)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

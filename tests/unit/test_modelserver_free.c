@@ -1,26 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Tests the model server's pacing.mode free: actors never wait for credit.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-
-#include "tests/unit/ms_world.h"
-
-static struct world w;
-
-static int free_world(void **state) {
-    (void)state;
-    world_init(&w, PACING_FREE);
-    return 0;
-}
-
-static int end_world(void **state) {
-    (void)state;
-    world_deinit(&w);
-    return 0;
-}
+#include "tests/unit/ms_setup.h"
 
 // Credit for the whole run at once, random steps for what is left of exploration; no row is
 // deferred until the budget of 60 steps is spent, and the last message may exceed it.
@@ -54,7 +34,7 @@ static void free_actors_have_all_credit(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(free_actors_have_all_credit, free_world, end_world),
+        FREE(free_actors_have_all_credit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,38 +3,11 @@
 // what happens when more ids come than can be remembered.
 //
 // The core is driven by calls in a fixture with a simulated clock (ms_world.h).
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "modelserver/core/peers.h"
-#include "tests/unit/ms_world.h"
-
-static struct world w;
-
-static int ratio_world(void **state) {
-    (void)state;
-    world_init(&w, PACING_RATIO);
-    return 0;
-}
-
-static int end_world(void **state) {
-    (void)state;
-    world_deinit(&w);
-    return 0;
-}
-
-static void expect_refusal(uint8_t peer, enum wire_refusal code, bool fatal) {
-    const struct sent *s = world_last(&w, peer, WIRE_REFUSE);
-    assert_non_null(s);
-    assert_int_equal(s->a, code);
-    assert_int_equal(s->b, fatal);
-}
+#include "tests/unit/ms_setup.h"
 
 // An id may come back with any clock once its holder has left or is lost. The start before can only
 // continue where it is the newest: as a new one it would send its rows again.
@@ -193,8 +166,6 @@ static void other_roles_have_places_of_their_own(void **state) {
     }
     assert_int_equal(world_count(&w, 0, WIRE_REFUSE), 0);
 }
-
-#define RATIO(test) cmocka_unit_test_setup_teardown(test, ratio_world, end_world)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

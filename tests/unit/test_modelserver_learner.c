@@ -4,44 +4,11 @@
 // that returns.
 //
 // The core is driven by calls in a fixture with a simulated clock (ms_world.h).
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <string.h>
 
 #include "modelserver/core/experience_queue.h"
 #include "proto/epoch.h"
-#include "tests/unit/ms_world.h"
-
-static struct world w;
-
-static int ratio_world(void **state) {
-    (void)state;
-    world_init(&w, PACING_RATIO);
-    return 0;
-}
-
-static int lockstep_world(void **state) {
-    (void)state;
-    world_init(&w, PACING_LOCKSTEP);
-    return 0;
-}
-
-static int end_world(void **state) {
-    (void)state;
-    world_deinit(&w);
-    return 0;
-}
-
-static void expect_refusal(uint8_t peer, enum wire_refusal code, bool fatal) {
-    const struct sent *s = world_last(&w, peer, WIRE_REFUSE);
-    assert_non_null(s);
-    assert_int_equal(s->a, code);
-    assert_int_equal(s->b, fatal);
-}
+#include "tests/unit/ms_setup.h"
 
 // Steps through a whole run and checks every message to the learner between two
 // steps: real row, rollouts, grant, in that order and amount.
@@ -448,9 +415,6 @@ static void rows_wait_for_the_grant(void **state) {
     assert_int_equal(world_next(&w, LEARNER, 0)->type, WIRE_GRANT);
     assert_non_null(world_next(&w, LEARNER, WIRE_EXPERIENCE));
 }
-
-#define LOCKSTEP(test) cmocka_unit_test_setup_teardown(test, lockstep_world, end_world)
-#define RATIO(test) cmocka_unit_test_setup_teardown(test, ratio_world, end_world)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
