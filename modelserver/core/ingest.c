@@ -476,7 +476,7 @@ void ingest_fill_credit(const struct ingest *in, const struct peer *p, uint64_t 
                                 .random_steps = free ? (explores ? p->rows_accepted + left : 0)
                                                      : p->random_credit,
                                 .newest_policy_version = newest,
-                                .min_policy_version = explores ? 0
-                                                      : exact  ? newest
+                                .min_policy_version = explores || free ? 0
+                                                      : exact          ? newest
                                                               : epoch_version(epoch_of(newest), 1)};
 }
