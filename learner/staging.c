@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Folders checkpoint/learner.next.XXXXXX.
+// Creation of the folder of one start, and removal of those that earlier starts left.
 #include "learner/staging.h"
 
 #include <dirent.h>

@@ -14,9 +14,8 @@
 //
 // Each socket has a monitor. For a DEALER it reports whether the connection is up; for a ROUTER,
 // its connections, and when the listener is closed, so that the endpoint can be bound again right
-// after net_close. The
-// order of closing matters: stop the monitor, close the socket, close the monitor's receiving end.
-// Any other order can deadlock ZeroMQ's I/O thread without an error.
+// after net_close. The order of closing matters: stop the monitor, close the socket, close the
+// monitor's receiving end. Any other order can deadlock ZeroMQ's I/O thread without an error.
 #include "common/io/net.h"
 
 #include <errno.h>
