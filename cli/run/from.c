@@ -16,7 +16,10 @@
 #include "common/config/keys.h"
 #include "learner/methods/method.h"
 
-#define MODEL_SHAPE_KEYS "model.members model.hidden_width model.hidden_layers model.hidden"
+// Those of the same shape that compute another function are among them.
+#define MODEL_SHAPE_KEYS                                                                           \
+    "model.members model.hidden_width model.hidden_layers model.hidden model.noise "               \
+    "model.layer_norm model.layer_norm_epsilon"
 
 // The other run.
 struct other {

@@ -73,6 +73,8 @@ def rewards_of_another_task_are_left_out(stage):
     code, text = stage.call("spur", "run", "--from", first, "--run-dir", stage.path("none"), "--set", "from.rows=100000",
                             "--set", "model.members=2", "--set", "model.elites=1")
     check(code == 78 and "--set model.members=3, or start without its model" in text, f"{code}: {text}")
+    code, text = stage.call("spur", "run", "--from", first, "--run-dir", stage.path("none"), "--set", "model.layer_norm=true")
+    check(code == 78 and "--set model.layer_norm=false, or start without its model" in text, f"{code}: {text}")
     check(not os.path.exists(stage.path("none")), "a refused run leaves a directory")
     code, text = stage.call("spur", "run", "--from", stage.folder, "--run-dir", stage.path("none"))
     check(code == 64 and "contains no run" in text, f"{code}: {text}")
