@@ -16,28 +16,34 @@ void row_bounds_init(struct row_bounds *b, const struct config *c, uint32_t obs_
                              .bound_rows = c->data.bound_rows,
                              .obs_dim = obs_dim,
                              .mean = xcalloc(obs_dim + 1, sizeof(*b->mean)),
-                             .squares = xcalloc(obs_dim + 1, sizeof(*b->squares))};
+                             .squares = xcalloc(obs_dim + 1, sizeof(*b->squares)),
+                             .spread = xcalloc(obs_dim + 1, sizeof(*b->spread))};
+    for (uint32_t j = 0; j <= obs_dim; j++) {
+        b->spread[j] = 1;
+    }
 }
 
 void row_bounds_deinit(struct row_bounds *b) {
     free(b->mean);
     free(b->squares);
+    free(b->spread);
     *b = (struct row_bounds){0};
 }
 
-static double spread(const struct row_bounds *b, uint32_t column) {
-    double std = b->rows > 0 ? sqrt(b->squares[column] / (double)b->rows) : 0;
-    return fmax(fmax(std, fabs(b->mean[column])), 1);
+// Comparisons in place of fmax and fmin, which are calls: stored numbers are finite.
+static double larger(double a, double b) {
+    return a > b ? a : b;
 }
 
 static void add(struct row_bounds *b, uint32_t column, double x) {
+    double mean = b->mean[column], reach = NEAR * b->spread[column];
     if (b->rows > 0) {
-        double reach = NEAR * spread(b, column);
-        x = fmin(fmax(x, b->mean[column] - reach), b->mean[column] + reach);
+        x = x < mean - reach ? mean - reach : x > mean + reach ? mean + reach : x;
     }
-    double from_old = x - b->mean[column];
-    b->mean[column] += from_old / (double)(b->rows + 1);
-    b->squares[column] += from_old * (x - b->mean[column]);
+    b->mean[column] += (x - mean) / (double)(b->rows + 1);
+    b->squares[column] += (x - mean) * (x - b->mean[column]);
+    double std = sqrt(b->squares[column] / (double)(b->rows + 1));
+    b->spread[column] = larger(larger(std, fabs(b->mean[column])), 1);
 }
 
 void row_bounds_add(struct row_bounds *b, const float *obs, float reward) {
@@ -53,7 +59,7 @@ static bool admit(const struct row_bounds *b, uint32_t column, double x, const c
                   char *why, size_t why_len) {
     char which[48];
     bool known = b->bound > 0 && b->rows >= b->bound_rows;
-    double reach = known ? b->bound * spread(b, column) : INFINITY;
+    double reach = known ? b->bound * b->spread[column] : INFINITY;
     bool too_large = !(fabs(x) <= b->largest); // also NaN
     if (!too_large && fabs(x - b->mean[column]) <= reach) {
         return true;
@@ -64,7 +70,7 @@ static bool admit(const struct row_bounds *b, uint32_t column, double x, const c
     } else {
         snprintf(why, why_len,
                  "%s is %.4g, more than data.bound (%.4g) spreads of %.4g from the mean %.4g",
-                 which, x, b->bound, spread(b, column), b->mean[column]);
+                 which, x, b->bound, b->spread[column], b->mean[column]);
     }
     return false;
 }

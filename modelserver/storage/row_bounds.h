@@ -19,7 +19,8 @@ struct row_bounds {
     double bound, largest; // bound 0: none
     uint64_t bound_rows, rows;
     uint32_t obs_dim;
-    double *mean, *squares; // (obs_dim + 1) of observations and reward; squared deviations, summed
+    // (obs_dim + 1) of observations and reward: mean, squared deviations summed, and spread.
+    double *mean, *squares, *spread;
 };
 
 void row_bounds_init(struct row_bounds *b, const struct config *c, uint32_t obs_dim);
