@@ -30,8 +30,16 @@ static void add_mark(struct display *d, uint64_t now_ms, uint64_t env_steps) {
     d->marks += d->marks < DISPLAY_MARKS;
 }
 
-// Extrapolates the rate of the last minute, which includes trainings of the model.
-static double time_left_s(const struct display *d, const struct wire_status *s) {
+// Whether steps wait for many updates, as after exploration: their rate says nothing then.
+static bool learner_catches_up(const struct wire_status *s) {
+    return s->has_learner && s->updates_allowed > s->updates + s->updates / 4;
+}
+
+double display_time_left_s(struct display *d, uint64_t now_ms, const struct wire_status *s) {
+    add_mark(d, now_ms, s->env_steps);
+    if (learner_catches_up(s)) {
+        d->marks = d->next_mark = 0;
+    }
     if (d->marks < 2) {
         return NAN;
     }
@@ -134,8 +142,7 @@ void display_update(struct display *d, uint64_t now_ms, const struct wire_status
                     uint64_t age_ms) {
     char line[LINE_LEN] = "starting";
     if (status) {
-        add_mark(d, now_ms, status->env_steps);
-        display_line(line, sizeof(line), status, time_left_s(d, status),
+        display_line(line, sizeof(line), status, display_time_left_s(d, now_ms, status),
                      stands_still(d, now_ms, status));
         if (age_ms >= SILENT_MS) {
             add(line, sizeof(line), " | no answer for %llu s", (unsigned long long)age_ms / 1000);

@@ -442,6 +442,29 @@ static void the_live_line(void **state) {
                               "device | 0 step/s | ep 0");
 }
 
+// After exploration steps wait for thousands of updates: their rate is not that of the run.
+static void the_time_left(void **state) {
+    (void)state;
+    struct display d = {0};
+    struct wire_status s = {.has_learner = true, .explore_steps = 5000, .env_steps_budget = 10000};
+    s.env_steps = 4000;
+    assert_true(isnan(display_time_left_s(&d, 1000, &s)));
+    s.env_steps = 5000;
+    s.updates_allowed = 5000;
+    for (uint64_t i = 1; i <= 100; i++) {
+        s.env_steps += i == 1;
+        s.updates = 45 * i;
+        assert_true(isnan(display_time_left_s(&d, 1000 + 1000 * i, &s)) || s.updates > 4000);
+    }
+    d.marks = d.next_mark = 0;
+    s.updates = s.updates_allowed;
+    for (uint64_t i = 0; i < 10; i++) { // 20 steps/s
+        s.env_steps = 6000 + 20 * i;
+        double left = display_time_left_s(&d, 200000 + 1000 * i, &s);
+        assert_true(i == 0 ? isnan(left) : fabs(left - (double)(4000 - 20 * i) / 20) < 1e-9);
+    }
+}
+
 // ---- memory ----
 
 static uint64_t bytes_of(const struct memory *m, const char *process, const char *what) {
@@ -684,6 +707,7 @@ int main(void) {
         cmocka_unit_test(status_json_is_documented),
         cmocka_unit_test(missing_figures_are_null),
         cmocka_unit_test(the_live_line),
+        cmocka_unit_test(the_time_left),
         cmocka_unit_test(every_task_takes_every_method),
         cmocka_unit_test(memory_is_predicted),
         cmocka_unit_test(paths_are_words_of_a_shell),
