@@ -197,6 +197,7 @@ struct config {
         uint64_t states_every;       // updates that one distribution rollout serves
         int starts;                  // rollouts of a distribution rollout at a time
         uint64_t states;             // least number of states of a distribution rollout
+        double error_sum;            // of the one-step errors over a distribution rollout; 0: any
         int retain;                  // distribution rollouts that D_states keeps
         uint64_t warm_start_updates; // after the first training of the ensemble
         int critic_updates;          // of the critics alone, after each training

@@ -96,6 +96,12 @@ static int check_dhmbpo(const struct config *c, char *err, size_t err_len) {
                          "values by rewards / (1 - discount)",
                          c->sac.discount);
     }
+    if (c->dhmbpo.error_sum > 0 && c->model.targets != MODEL_TARGETS_NORMALIZED) {
+        return error_set(err, err_len, -1,
+                         "dhmbpo.error_sum is %g, a share of the targets' variance: it needs "
+                         "model.targets: normalized",
+                         c->dhmbpo.error_sum);
+    }
     if (config_states_max(c) > STATES_MAX) {
         return error_set(err, err_len, -1,
                          "a distribution rollout may have %llu states, more than %d: lower "

@@ -309,7 +309,7 @@ static void on_eval_report(struct modelserver *ms, uint64_t now_ms,
     if (ms->run.has_model) {
         metrics_set(&figures.model, "model_holdout_mse", m ? model_holdout_mse(m) : (double)NAN);
         metrics_set(&figures.model, "rollout_length",
-                    config_rollout_length(&ms->run.config, ms->evaluation.current.env_steps));
+                    rollouts_length(&ms->run.config, ms->evaluation.current.env_steps, m));
         metrics_set(&figures.model, "model_epochs", m ? (double)m->epochs : (double)NAN);
         metrics_set(&figures.model, "ends", (double)ms->ingest.ends.terminated);
         metrics_set(&figures.model, "ends_unexplained", (double)ms->ingest.ends.unexplained);

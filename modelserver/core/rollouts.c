@@ -5,6 +5,8 @@
 #include <math.h>
 
 #include "common/base/check.h"
+#include "common/config/config.h"
+#include "modelserver/model/versions.h"
 #include "proto/wire.h"
 
 #define BLOCK_ROWS_MAX 131072 // rows that one block of rollouts may make
@@ -158,6 +160,14 @@ static struct rollout_block *free_block(struct rollouts *r) {
     return NULL;
 }
 
+uint32_t rollouts_length(const struct config *config, uint64_t steps, const struct model *model) {
+    double k = config_rollout_length(config, steps);
+    if (config_has_states(config) && config->dhmbpo.error_sum > 0 && model) {
+        k = fmin(k, floor(config->dhmbpo.error_sum / model_holdout_mse(model)));
+    }
+    return (uint32_t)fmax(k, 1);
+}
+
 void rollouts_start(struct rollouts *r, uint64_t steps, const struct rollout_progress *progress,
                     struct model *model, struct policy_version *policy) {
     CHECK(!r->running);
@@ -175,7 +185,7 @@ void rollouts_start(struct rollouts *r, uint64_t steps, const struct rollout_pro
                                   .total = r->batch.total,
                                   .first = r->batch.requested,
                                   .count = (uint32_t)count,
-                                  .length = (uint32_t)config_rollout_length(&r->run->config, steps),
+                                  .length = rollouts_length(&r->run->config, steps, model),
                                   .env_rows = steps,
                                   .rows_min = states ? r->run->config.dhmbpo.states : 0,
                                   .model = model_ref(model),

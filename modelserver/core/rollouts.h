@@ -54,6 +54,8 @@ struct rollouts {
 void rollouts_init(struct rollouts *r, const struct run_context *run, const struct ms_jobs *jobs,
                    struct counters *counters);
 void rollouts_deinit(struct rollouts *r);
+// k at a real step by that ensemble (NULL: none yet): rollout.schedule, and dhmbpo.error_sum.
+uint32_t rollouts_length(const struct config *config, uint64_t steps, const struct model *model);
 uint64_t rollouts_memory_bytes(const struct config *config, const struct task *task);
 // The part of a checkpoint: to out, and from one (or zeros) at start-up.
 void rollouts_state(const struct rollouts *r, struct ms_state *out);

@@ -1654,6 +1654,10 @@ faults(
      "p->updates + (uint64_t)p->ahead * c->dhmbpo.states_every < first",
      "p->updates + ((uint64_t)p->ahead + 1) * c->dhmbpo.states_every < first",
      "modelserver_states"),
+    ("length-ignores-the-error",
+     "k = fmin(k, floor(config->dhmbpo.error_sum / model_holdout_mse(model)));",
+     "(void)model;",
+     "modelserver_states"),
 )
 faults(
     "modelserver/core/experience_queue.c",

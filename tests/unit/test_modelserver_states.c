@@ -10,8 +10,11 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <math.h>
 #include <string.h>
 
+#include "modelserver/core/rollouts.h"
+#include "modelserver/model/versions.h"
 #include "proto/epoch.h"
 #include "tests/unit/ms_world.h"
 
@@ -216,12 +219,33 @@ static void a_learner_that_returns_goes_on(void **state) {
     assert_int_equal(w.states, states);
 }
 
+// An ensemble whose errors are large is rolled out for fewer steps than the schedule says.
+static void large_errors_shorten_rollouts(void **state) {
+    (void)state;
+    struct model m = {.elites = 1};
+    struct config *c = &w.config;
+    assert_int_equal(c->rollout.schedule.n, 4);
+    c->rollout.schedule.v[2] = c->rollout.schedule.v[3] = 20;
+    m.holdout_mse[0] = 0.04F;
+    assert_int_equal(rollouts_length(c, 0, &m), 20);
+    c->dhmbpo.error_sum = 0.21;
+    assert_int_equal(rollouts_length(c, 0, NULL), 20);
+    assert_int_equal(rollouts_length(c, 0, &m), 5);
+    m.holdout_mse[0] = 0.001F;
+    assert_int_equal(rollouts_length(c, 0, &m), 20);
+    m.holdout_mse[0] = 1;
+    assert_int_equal(rollouts_length(c, 0, &m), 1);
+    m.holdout_mse[0] = INFINITY;
+    assert_int_equal(rollouts_length(c, 0, &m), 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(lockstep_has_one_order, lockstep_world, end_world),
         cmocka_unit_test_setup_teardown(rollouts_run_ahead_by_two, ratio_world, end_world),
         cmocka_unit_test_setup_teardown(steps_wait_for_a_training, ratio_world, end_world),
         cmocka_unit_test_setup_teardown(phases_take_turns, ratio_world, end_world),
+        cmocka_unit_test_setup_teardown(large_errors_shorten_rollouts, ratio_world, end_world),
         cmocka_unit_test_setup_teardown(a_learner_that_returns_goes_on, ratio_world, end_world),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
