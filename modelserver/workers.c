@@ -92,6 +92,7 @@ static void *training_thread(void *arg) {
     while ((work = queue_pop(w->training, UINT32_MAX))) {
         if (work->kind == WORK_FIT) {
             struct ms_fit_job *job = work->fit;
+            fit_count_epochs(s->fit, job->epochs);
             job->result = fit_train(s->fit, job->out, store_columns(s->store), job->rows,
                                     job->number, &w->stop);
         } else {

@@ -4,6 +4,7 @@
 #ifndef SPUR_MODELSERVER_CORE_JOBS_H
 #define SPUR_MODELSERVER_CORE_JOBS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -17,6 +18,7 @@
 struct ms_fit_job {
     struct model *out;
     uint64_t rows, number;
+    atomic_ulong *epochs; // counted up meanwhile; NULL: not
     enum fit_result result; // the answer
 };
 

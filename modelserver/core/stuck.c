@@ -9,7 +9,8 @@
 #define WHY_MAX 200 // of a sentence of another part
 
 uint64_t stuck_mark(const struct modelserver *ms) {
-    return ms->ingest.steps + ms->feed.updates + ms->training.trainings + ms->rollouts.rows +
+    return ms->ingest.steps + ms->feed.updates + ms->training.trainings +
+           atomic_load_explicit(&ms->training.epochs, memory_order_relaxed) + ms->rollouts.rows +
            ms->rollouts.states + ms->feed.queue.real_next + ms->evaluation.history.evaluations;
 }
 

@@ -71,8 +71,8 @@ void training_start(struct training *t, uint64_t steps) {
     }
     t->running = true;
     t->running_for = point;
-    t->job =
-        (struct ms_fit_job){.out = model_take(&t->models), .rows = steps, .number = t->trainings};
+    t->job = (struct ms_fit_job){
+        .out = model_take(&t->models), .rows = steps, .number = t->trainings, .epochs = &t->epochs};
     t->jobs->fit(t->jobs->arg, &t->job);
 }
 

@@ -21,6 +21,7 @@ struct training {
     struct ms_fit_job job;
     bool running;
     uint64_t running_for; // training point of the one that runs
+    atomic_ulong epochs;  // of all trainings since the start, counted by the training's thread
     uint64_t broken;      // trainings in a row that ended with weights that are not finite
     // Part of the checkpoint.
     uint64_t trainings;   // that succeeded: the next one's number

@@ -40,6 +40,8 @@ struct fit {
     struct ensemble_steps *steps;
     struct termination_fit *heads; // NULL: there are none
 
+    atomic_ulong *epochs_counter; // borrowed; NULL: none
+
     // Weights and moments between trainings, and the copies being trained.
     float *weights, *m, *v;
     float *new_weights, *new_m, *new_v;
@@ -632,6 +634,10 @@ static bool needs_epoch(const struct fit *f, uint64_t number, int epochs, int id
            (epochs == 0 || ((uint64_t)epochs + 1) * epoch_steps(f) <= f->steps_max);
 }
 
+void fit_count_epochs(struct fit *f, atomic_ulong *epochs) {
+    f->epochs_counter = epochs;
+}
+
 enum fit_result fit_train(struct fit *f, struct model *out, const struct env_columns *d,
                           uint64_t rows, uint64_t number, const atomic_bool *stop) {
     CHECK(rows >= 2);
@@ -644,6 +650,9 @@ enum fit_result fit_train(struct fit *f, struct model *out, const struct env_col
         }
         idle = has_improved(f) ? 0 : idle + 1;
         epochs++;
+        if (f->epochs_counter) {
+            atomic_fetch_add_explicit(f->epochs_counter, 1, memory_order_relaxed);
+        }
     }
     for (int i = 0; i < f->e.members; i++) {
         restore_best(f, i);

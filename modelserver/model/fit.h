@@ -57,6 +57,10 @@ uint64_t fit_memory_bytes(const struct config *config, const struct ensemble *e,
 enum fit_result fit_train(struct fit *fit, struct model *out, const struct env_columns *d,
                           uint64_t rows, uint64_t number, const atomic_bool *stop);
 
+// Adds one there for every epoch of the following trainings (borrowed; NULL: nowhere), so that
+// another thread sees that a long training moves.
+void fit_count_epochs(struct fit *fit, atomic_ulong *epochs);
+
 // Pointers into fit, to be read or written on the training thread between trainings.
 struct fit_state fit_state(struct fit *fit);
 

@@ -854,6 +854,10 @@ faults(
      "return ms->ingest.steps + ms->feed.updates +",
      "return ms->ingest.steps + ms->counters.n[MS_rows_refused_value] + ms->feed.updates +",
      "modelserver"),
+    ("epochs-are-no-progress",
+     "atomic_load_explicit(&ms->training.epochs, memory_order_relaxed) + ms->rollouts.rows",
+     "ms->rollouts.rows",
+     "modelserver_states"),
 )
 faults(
     "modelserver/core/watchdog.c",

@@ -225,11 +225,15 @@ static void two_trainings_follow_the_rules(void **state) {
     ensemble_init(plain.p, &e, 11);
     struct fit *fit = fit_create(&config, &e, ROWS, 1);
     struct model m = new_model();
+    atomic_ulong counted = 0;
+    fit_count_epochs(fit, &counted);
     for (uint64_t number = 0; number < 2; number++) {
+        atomic_store(&counted, 0);
         float best[MEMBERS];
         int epochs = plain_train(&plain, number, best);
         assert_int_equal(fit_train(fit, &m, &env, ROWS, number, &never), FIT_DONE);
         assert_int_equal(m.epochs, epochs);
+        assert_int_equal(counted, epochs);
         assert_int_equal(m.version, number + 1);
         assert_int_equal(m.env_rows, ROWS);
         assert_close(m.params, plain.p, n, "params");

@@ -149,6 +149,26 @@ static void steps_wait_for_a_training(void **state) {
     assert_true(world_last(&w, ACTOR, WIRE_CREDIT)->a > 30);
 }
 
+// A long training moves with every epoch; without one it is what holds the run up.
+static void a_training_moves_by_epochs(void **state) {
+    (void)state;
+    world_meet_learner(&w);
+    world_meet_actor(&w);
+    uint64_t seq = world_walk(&w, 1, 19);
+    w.prompt = false;
+    world_rows(&w, ACTOR, seq, 1);
+    world_end_stores(&w);
+    assert_non_null(w.fit);
+    for (int i = 0; i < 5; i++) {
+        world_tick(&w, 50000);
+        assert_string_equal(world_status(&w)->stuck, "");
+        atomic_fetch_add(w.fit->epochs, 1);
+        world_tick(&w, 10);
+    }
+    world_tick(&w, 61000);
+    assert_non_null(strstr(world_status(&w)->stuck, "the ensemble is being trained"));
+}
+
 // Ten steps without an update, the training, all their updates, and only then steps by the policy
 // after them.
 static void phases_take_turns(void **state) {
@@ -244,6 +264,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(lockstep_has_one_order, lockstep_world, end_world),
         cmocka_unit_test_setup_teardown(rollouts_run_ahead_by_two, ratio_world, end_world),
         cmocka_unit_test_setup_teardown(steps_wait_for_a_training, ratio_world, end_world),
+        cmocka_unit_test_setup_teardown(a_training_moves_by_epochs, ratio_world, end_world),
         cmocka_unit_test_setup_teardown(phases_take_turns, ratio_world, end_world),
         cmocka_unit_test_setup_teardown(large_errors_shorten_rollouts, ratio_world, end_world),
         cmocka_unit_test_setup_teardown(a_learner_that_returns_goes_on, ratio_world, end_world),
