@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <limits.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -210,11 +211,23 @@ static int read_heads(const struct safetensors *c, const struct fit_state *fit, 
                                      err_len);
 }
 
+// After the heads' networks, the scale and shift of each: numbers, or those of a head that never
+// ends an episode (termination_never), as after a training without a terminal row.
+static bool heads_are_valid(const struct fit_state *f) {
+    for (uint64_t i = f->termination_trained; i < f->termination_params; i += 2) {
+        const float *calibration = f->termination + i;
+        bool never = calibration[0] == 0 && calibration[1] == -INFINITY;
+        if (!never && !stats_all_within(calibration, 2, WEIGHT_MAX)) {
+            return false;
+        }
+    }
+    return stats_all_within(f->termination, f->termination_trained, WEIGHT_MAX);
+}
+
 // A checksum does not help against what was wrong when it was written.
 static int check_numbers(const struct fit_state *f, const char *path, char *err, size_t err_len) {
-    uint64_t heads = f->termination_params, trained = f->termination_trained;
-    if (!stats_all_within(f->weights, f->params, WEIGHT_MAX) ||
-        !stats_all_within(f->termination, heads, WEIGHT_MAX)) {
+    uint64_t trained = f->termination_trained;
+    if (!stats_all_within(f->weights, f->params, WEIGHT_MAX) || !heads_are_valid(f)) {
         return error_set(err, err_len, -1, "%s: weights of the model are not finite, or beyond %g",
                          path, (double)WEIGHT_MAX);
     }

@@ -223,6 +223,39 @@ static void numbers_that_no_training_reaches_are_refused(void **state) {
     }
 }
 
+// A head without a terminal row has the shift -infinity; other calibrations are numbers.
+static void heads_that_never_end_come_back(void **state) {
+    (void)state;
+    enum { TRAINED = 4, HEADS = 2, ALL = TRAINED + 2 * HEADS };
+    static const struct {
+        float scale, shift;
+        int rc;
+    } calibrations[] = {{0, -INFINITY, 0},    {0, INFINITY, -1}, {1, -INFINITY, -1},
+                        {NAN, -INFINITY, -1}, {0, NAN, -1},      {1, -3, 0}};
+    for (size_t i = 0; i < sizeof(calibrations) / sizeof(calibrations[0]); i++) {
+        struct ensemble_floats f = {0};
+        float heads[ALL] = {0}, m[TRAINED] = {0}, v[TRAINED] = {0};
+        uint64_t steps = 1;
+        heads[ALL - 2] = calibrations[i].scale;
+        heads[ALL - 1] = calibrations[i].shift;
+        struct fit_state fit = view_of(&f);
+        fit.termination_params = ALL;
+        fit.termination_trained = TRAINED;
+        fit.termination = heads;
+        fit.termination_m = m;
+        fit.termination_v = v;
+        fit.termination_steps = &steps;
+        struct ms_state counts = {0};
+        bool has_model;
+        assert_int_equal(
+            ms_checkpoint_write(path, &some_run, &counts, NULL, &fit, true, err, sizeof(err)), 0);
+        assert_int_equal(
+            ms_checkpoint_read(path, &some_run, &counts, &fit, NULL, &has_model, err, sizeof(err)),
+            calibrations[i].rc);
+        remove_path(NULL);
+    }
+}
+
 static void before_the_first_training_there_is_no_model(void **state) {
     (void)state;
     struct ensemble_floats f = {.steps = 0};
@@ -413,6 +446,7 @@ int main(void) {
                                         remove_path),
         cmocka_unit_test_setup_teardown(numbers_that_no_training_reaches_are_refused, make_path,
                                         remove_path),
+        cmocka_unit_test_setup_teardown(heads_that_never_end_come_back, make_path, remove_path),
         cmocka_unit_test_setup_teardown(before_the_first_training_there_is_no_model, make_path,
                                         remove_path),
         cmocka_unit_test_setup_teardown(the_best_policy_is_a_file_for_all, make_path, remove_path),
