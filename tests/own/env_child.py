@@ -47,6 +47,11 @@ MAKES = {"version": {"version": 2}, "obs_dim": {"obs": 513}, "act_dim": {"act": 
 def make():
     if fault == "hang_make":
         time.sleep(1000)
+    if fault.startswith("killed_make_"):  # that many times: the file SPUR_TEST_KILLS counts
+        with open(os.environ["SPUR_TEST_KILLS"], "ab") as f:
+            f.write(b"x")
+        if os.path.getsize(f.name) <= int(fault[-1]):
+            os.kill(os.getpid(), signal.SIGKILL)
     if fault == "exit_make":
         print("no such device", file=sys.stderr)
         sys.exit(3)

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -183,6 +184,25 @@ static void test_refused(void **state) {
     struct env_spec spec = {.env = child("none"), .dir = "/nonexistent"};
     assert_int_equal(env_own_read(&own, &spec, err, sizeof(err)), -1);
     assert_said(err, "task.env_dir");
+}
+
+// A process that is killed before it answers is started again, twice.
+static void test_killed_starts(void **state) {
+    (void)state;
+    char path[] = "/tmp/spur-kills-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    setenv("SPUR_TEST_KILLS", path, 1);
+    assert_int_equal(read_own(child("killed_make_2"), 20), 0);
+    assert_said(logged(), "was killed by signal 9 (Killed) before it answered MAKE; it is started");
+    assert_int_equal(ftruncate(fd, 0), 0);
+    assert_int_equal(read_own(child("killed_make_3"), 20), -1);
+    assert_said(err, "was killed by signal 9");
+    struct stat st;
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_size, 3);
+    close(fd);
+    unlink(path);
 }
 
 // The third step fails: it is bad, and the next episode runs in a new process.
@@ -540,7 +560,8 @@ int main(void) {
     setenv("PYTHONDONTWRITEBYTECODE", "1", 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_command),        cmocka_unit_test(test_horizon),
-        cmocka_unit_test(test_refused),        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_refused),        cmocka_unit_test(test_killed_starts),
+        cmocka_unit_test(test_killed_starts),  cmocka_unit_test(test_failures),
         cmocka_unit_test(test_errors),         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_bound),          cmocka_unit_test(test_prints),
         cmocka_unit_test(test_wait),           cmocka_unit_test(test_pictures),

@@ -27,6 +27,7 @@
 EMBED_TABLE(env_process_scripts);
 
 enum { MADE_HEAD = 24, OBSERVATION_HEAD = 16, RANGE_BYTES = 24, SEED_BITS = 31 };
+#define STARTS_MAX 3 // of a process that is killed before it has answered
 
 #define HOST_PROGRAM "spur-actor" // runs plug-ins
 
@@ -318,8 +319,7 @@ static int start_child(struct process *p, char *err, size_t err_len) {
     return p->child ? 0 : -1;
 }
 
-// Starts the process and sends MAKE. Sets p->task and the other fields from the reply.
-static int start(struct process *p, char *note, size_t note_len, char *err, size_t err_len) {
+static int start_once(struct process *p, char *note, size_t note_len, char *err, size_t err_len) {
     struct pipe_child_reply reply;
     uint32_t make[2] = {FRAME_VERSION, (p->pictures ? FRAME_MAKE_PICTURES : 0) |
                                            (p->plugin ? FRAME_MAKE_RANGES : 0)};
@@ -334,6 +334,18 @@ static int start(struct process *p, char *note, size_t note_len, char *err, size
         pipe_child_rename(p->child, p->name);
     } else {
         pipe_child_stop(&p->child, 0);
+    }
+    return rc;
+}
+
+// Starts the process and sends MAKE. Sets p->task and the other fields from the reply. A process
+// that is killed before it replies, as by the system for want of memory, does not make the
+// environment a broken one: it is started again.
+static int start(struct process *p, char *note, size_t note_len, char *err, size_t err_len) {
+    int rc = start_once(p, note, note_len, err, err_len);
+    for (int i = 1; i < STARTS_MAX && rc == -EINTR; i++) {
+        log_warn("%s: %s; it is started again", p->name[0] ? p->name : p->spec.env, err);
+        rc = start_once(p, note, note_len, err, err_len);
     }
     return rc;
 }

@@ -183,6 +183,7 @@ static int describe_end(const struct pipe_child *c, enum frame_type type, char *
     } else {
         snprintf(err, err_len, "the process was killed by signal %d (%s) before it answered %s",
                  info.si_status, strsignal(info.si_status), type_name(type));
+        return info.si_status == SIGKILL ? -EINTR : -1;
     }
     return -1;
 }

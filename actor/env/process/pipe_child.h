@@ -33,8 +33,8 @@ struct pipe_child_reply {
 struct pipe_child *pipe_child_start(const struct pipe_child_command *command, char *err,
                                     size_t err_len);
 // Sends a request and waits at most timeout_s for its reply; calls wait (may be NULL) meanwhile. 0,
-// -ECANCELED if wait ended it, or -1. On failure the reason is in err, and the child must be
-// stopped.
+// -ECANCELED if wait ended it, -EINTR if the child was killed by SIGKILL, or -1. On failure the
+// reason is in err, and the child must be stopped.
 int pipe_child_call(struct pipe_child *child, struct pipe_child_reply *reply, enum frame_type type,
                     const void *payload, size_t len, double timeout_s, const struct env_wait *wait,
                     char *err, size_t err_len);
