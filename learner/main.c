@@ -200,7 +200,7 @@ int main(int argc, char **argv) {
 
     daemon_run(d);
 
-    bool again = learner_starts_again(app.core);
+    bool again = app.core && learner_starts_again(app.core); // NULL: it stood by
     worker_destroy(&app.worker);
     trainer_destroy(&app.trainer);
     learner_destroy(&app.core);

@@ -146,7 +146,7 @@ bool standby_on_tick(struct standby *s, uint64_t now_ms) {
         s->port.reopen(s->port.arg, PORT_MODELSERVER, s->who.modelserver);
     }
     if (duties & SESSION_HELLO) {
-        const struct wire_msg msg = {.type = WIRE_STATUS_REQUEST};
+        const struct wire_msg msg = {.type = WIRE_STATUS_REQUEST, .status_request.standby = true};
         if (s->port.send(s->port.arg, PORT_MODELSERVER, NULL, &msg) == 0) {
             session_sent(&s->session, now_ms, true);
         }

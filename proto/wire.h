@@ -196,6 +196,10 @@ struct wire_policy {
 void wire_policy_hidden(struct wire_policy *p, int layers, const int *widths,
                         enum wire_activation activation);
 
+struct wire_status_request {
+    bool standby; // a standby learner: an end of the run waits for its next request
+};
+
 struct wire_policy_get {
     uint64_t have_version; // 0: none
 };
@@ -371,12 +375,13 @@ struct wire_msg {
         struct wire_grant grant;
         struct wire_progress progress;
         struct wire_policy_get policy_get;
+        struct wire_status_request status_request;
         struct wire_policy policy;
         struct wire_status status;
         struct wire_heartbeat heartbeat;
         struct wire_model model;
         struct wire_states states;
-        // Goodbye and StatusRequest are empty.
+        // Goodbye is empty.
     };
 };
 

@@ -109,6 +109,8 @@ _Static_assert((int)SPUR__ENVELOPE__BODY_STATES - BODY_FIRST == WIRE_TYPE_LAST,
     NUM(checkpoint)
 #define POLICY_GET_FIELDS(NUM, ENUM, TEXT) \
     NUM(have_version)
+#define STATUS_REQUEST_FIELDS(NUM, ENUM, TEXT) \
+    NUM(standby)
 
 // These messages contain more than plain fields; functions below convert the rest.
 #define TRANSITIONS_FIELDS(NUM, ENUM, TEXT) \
@@ -184,6 +186,7 @@ BOTH(shutdown, Shutdown, SHUTDOWN_FIELDS)
 BOTH(grant, Grant, GRANT_FIELDS)
 BOTH(progress, Progress, PROGRESS_FIELDS)
 BOTH(policy_get, PolicyGet, POLICY_GET_FIELDS)
+BOTH(status_request, StatusRequest, STATUS_REQUEST_FIELDS)
 BOTH(transitions, Transitions, TRANSITIONS_FIELDS)
 BOTH(experience, Experience, EXPERIENCE_FIELDS)
 BOTH(model, Model, MODEL_FIELDS)
@@ -446,9 +449,7 @@ void wire_pack_body(struct arena *a, struct Spur__Envelope *p, const struct wire
         p->policy = pack_whole_policy(a, &msg->policy);
         break;
     case WIRE_STATUS_REQUEST:
-        p->status_request = arena_alloc(a, sizeof(*p->status_request));
-        CHECK(p->status_request);
-        spur__status_request__init(p->status_request);
+        p->status_request = pack_status_request(a, &msg->status_request);
         break;
     case WIRE_STATUS:
         p->status = wire_pack_status(a, &msg->status);
@@ -516,8 +517,10 @@ int wire_unpack_body(struct arena *a, struct wire_msg *msg, const struct Spur__E
         return unpack_whole_policy(&msg->policy, p->policy, err, err_len);
     case SPUR__ENVELOPE__BODY_STATUS:
         return wire_unpack_status(a, &msg->status, p->status, err, err_len);
-    case SPUR__ENVELOPE__BODY_GOODBYE:
     case SPUR__ENVELOPE__BODY_STATUS_REQUEST:
+        unpack_status_request(&msg->status_request, p->status_request);
+        return 0;
+    case SPUR__ENVELOPE__BODY_GOODBYE:
         return 0;
     default:
         return error_set(err, err_len, -WIRE_REFUSED_FORMAT, "an envelope without a message");

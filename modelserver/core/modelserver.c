@@ -397,6 +397,9 @@ static struct peer *known_sender(struct modelserver *ms, uint64_t now_ms,
 void ms_on_message(struct modelserver *ms, uint64_t now_ms, const struct net_peer *from,
                    const struct wire_msg *msg) {
     if (msg->type == WIRE_STATUS_REQUEST) {
+        if (msg->status_request.standby) {
+            shutdown_note_standby(&ms->shutdown, now_ms);
+        }
         answer_status(ms, now_ms, from);
         return;
     }

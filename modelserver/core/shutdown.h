@@ -17,6 +17,9 @@ struct shutdown {
     bool announced; // peers were sent Shutdown
     bool saved;     // the last checkpoint was requested
     bool failed;    // the run cannot go on
+    // A standby learner has requested the status, and when; of the end, once that has begun.
+    bool standby, standby_told;
+    uint64_t standby_ms;
     struct wire_shutdown message;
 };
 
@@ -26,7 +29,10 @@ void shutdown_begin(struct shutdown *s, uint64_t now_ms, bool done, const char *
 // The end of a run that cannot go on.
 void shutdown_fail(struct shutdown *s, uint64_t now_ms, const char *text);
 
-// What the end waits for.
+// A standby learner has requested the status, which it is sent.
+void shutdown_note_standby(struct shutdown *s, uint64_t now_ms);
+
+// What the end waits for, beside a standby learner's next request.
 struct shutdown_view {
     bool learner_up, others_up; // connected peers
     bool learner_drained;       // no rows are pending for the learner

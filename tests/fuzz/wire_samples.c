@@ -362,8 +362,10 @@ void wire_sample(struct wire_msg *msg, enum wire_type type) {
     case WIRE_STATUS:
         status(&msg->status);
         break;
-    case WIRE_GOODBYE:
     case WIRE_STATUS_REQUEST:
+        msg->status_request.standby = true;
+        break;
+    case WIRE_GOODBYE:
         break;
     }
 }

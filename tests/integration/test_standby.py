@@ -65,6 +65,17 @@ class Run:
         wait_for("the standby", lambda: (status(self.stage, process.bind) or {}).get("state") == "standby", 5)
         return process
 
+    def finish_with_a_standby(self):
+        """The end is shorter than the time between two requests of the standby."""
+        standby = self.standby()
+        for process in (self.actor, self.learners[0]):
+            process.kill()
+        time.sleep(0.7)
+        self.modelserver.send_signal(signal.SIGINT)
+        check(end(self.modelserver, 10) == 0, f"the model server:\n{read(self.modelserver.output)[-2000:]}")
+        check(end(standby, 2) == 0, f"exit code {standby.returncode}:\n{read(standby.output)[-2000:]}")
+        check("the run ends" in read(standby.output), f"{read(standby.output)[-2000:]}")
+
     def finish(self):
         self.modelserver.send_signal(signal.SIGINT)
         check(end(self.modelserver, 30) == 0, f"the model server:\n{read(self.modelserver.output)[-2000:]}")
@@ -183,6 +194,13 @@ def a_learner_that_was_cut_off_is_fenced(stage):
     run.finish()
 
 
+def a_standby_leaves_with_the_run(stage):
+    run = Run(stage)
+    run.learner()
+    run.learns(20, 1)
+    run.finish_with_a_standby()
+
+
 def spur_run_makes_a_fenced_learner_the_standby(stage):
     run_dir = stage.path("run-dir")
     run = stage.run(run_dir, sets=SETS)
@@ -211,5 +229,5 @@ def spur_run_makes_a_fenced_learner_the_standby(stage):
     stage.no_orphans()
 
 
-main(takes_over_from_a_killed_learner, a_frozen_learner_is_fenced, a_learner_that_was_cut_off_is_fenced,
+main(takes_over_from_a_killed_learner, a_standby_leaves_with_the_run, a_frozen_learner_is_fenced, a_learner_that_was_cut_off_is_fenced,
      spur_run_makes_a_fenced_learner_the_standby)

@@ -319,6 +319,47 @@ static void a_stopped_run_resumes(void **state) {
     assert_int_equal(w.updates, 80);
 }
 
+// The end of a run without peers takes no time, and a standby learner requests the status at
+// intervals: it would then wait for a model server that was restarted.
+static void an_end_waits_for_a_standby_learner(void **state) {
+    (void)state;
+    const struct net_peer from = {.len = 1, .id = {STRANGER}};
+    struct wire_msg ask = {.type = WIRE_STATUS_REQUEST, .status_request.standby = true};
+    ms_on_message(w.ms, w.now, &from, &ask);
+    world_tick(&w, 500);
+    ms_stop(w.ms, w.now, false, "stopped by a signal");
+    world_tick(&w, 500);
+    world_tick(&w, 500);
+    assert_int_equal(ms_phase(w.ms), MS_STOPPING);
+    ask.status_request.standby = false; // `spur status`
+    ms_on_message(w.ms, w.now, &from, &ask);
+    world_tick(&w, 20);
+    assert_int_equal(ms_phase(w.ms), MS_STOPPING);
+    ask.status_request.standby = true;
+    ms_on_message(w.ms, w.now, &from, &ask);
+    world_tick(&w, 20);
+    world_tick(&w, 20);
+    assert_int_equal(ms_phase(w.ms), MS_STOPPED);
+}
+
+// One that went away before, or that hangs now, is not waited for, or not for long.
+static void an_end_does_not_wait_for_a_standby_that_is_gone(void **state) {
+    (void)state;
+    const struct net_peer from = {.len = 1, .id = {STRANGER}};
+    const struct wire_msg ask = {.type = WIRE_STATUS_REQUEST, .status_request.standby = true};
+    for (int hangs = 0; hangs < 2; hangs++) {
+        ms_on_message(w.ms, w.now, &from, &ask);
+        world_tick(&w, hangs ? 500 : 2500);
+        ms_stop(w.ms, w.now, false, "stopped by a signal");
+        for (int i = 0; i < (hangs ? 30 : 2); i++) {
+            world_tick(&w, 110);
+        }
+        assert_int_equal(ms_phase(w.ms), MS_STOPPED);
+        world_deinit(&w);
+        world_init(&w, PACING_RATIO);
+    }
+}
+
 static void rows_in_flight_are_sent_before_the_end(void **state) {
     (void)state;
     w.prompt = false;
@@ -505,6 +546,8 @@ int main(void) {
         LOCKSTEP(in_lockstep_checkpoints_are_pairs),
         LOCKSTEP(a_stopped_run_resumes),
         RATIO(a_stopped_run_resumes),
+        RATIO(an_end_waits_for_a_standby_learner),
+        RATIO(an_end_does_not_wait_for_a_standby_that_is_gone),
         RATIO(rows_in_flight_are_sent_before_the_end),
         RATIO(a_broken_first_training_ends_the_run),
         RATIO(a_model_that_is_no_longer_trained_is_said),

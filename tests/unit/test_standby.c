@@ -29,6 +29,7 @@ static int send_message(void *arg, enum port_socket socket, const struct net_pee
     }
     assert_int_equal(socket, PORT_MODELSERVER);
     assert_int_equal(msg->type, WIRE_STATUS_REQUEST); // never a Hello
+    assert_true(msg->status_request.standby);
     w->asked++;
     return 0;
 }
