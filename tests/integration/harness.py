@@ -99,13 +99,14 @@ class Stage:
     def path(self, *names):
         return os.path.join(self.folder, *names)
 
-    def start(self, program, *args, **options):
-        """Starts a program of build/bin; its output goes to the file .output of the result."""
+    def start(self, program, *args, prefix=(), **options):
+        """Starts a program of build/bin, by way of the command `prefix`; its output goes to the file .output of the
+        result."""
         options.setdefault("cwd", self.folder)
         output = self.path(f"output-{len(self.logs)}")
         self.logs.append(output)
         with open(output, "wb") as out:
-            process = subprocess.Popen([os.path.join(BIN, program), *map(str, args)], env=self.env,
+            process = subprocess.Popen([*prefix, os.path.join(BIN, program), *map(str, args)], env=self.env,
                                        stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, **options)
         process.output = output
         return process
