@@ -194,6 +194,27 @@ def a_learner_that_was_cut_off_is_fenced(stage):
     run.finish()
 
 
+def of_two_standbys_one_learns(stage):
+    """Both request the status at the same instants: one of them may be fenced, but not both."""
+    run = Run(stage)
+    run.learner()
+    run.learns(20, 1)
+    pair = [run.learner("--standby") for _ in range(2)]
+    for process in pair:
+        wait_for("the standbys", lambda process=process: (status(stage, process.bind) or {}).get("state") == "standby", 5)
+    fenced = 0
+    run.learners[0].kill()
+    wait_for("another epoch", lambda: run.epoch() > 1, SECONDS_MAX)
+    time.sleep(2.5)  # for a checkpoint of each
+    run.learns(SECONDS_MAX, run.epoch())
+    for process in pair:
+        if process.poll() is not None:
+            check(process.returncode == 76, f"exit code {process.returncode}:\n{read(process.output)[-2000:]}")
+            fenced += 1
+    check(fenced < 2, "both are fenced")
+    print(f"{fenced} of 2 standbys fenced")
+
+
 def a_standby_leaves_with_the_run(stage):
     run = Run(stage)
     run.learner()
@@ -229,5 +250,5 @@ def spur_run_makes_a_fenced_learner_the_standby(stage):
     stage.no_orphans()
 
 
-main(takes_over_from_a_killed_learner, a_standby_leaves_with_the_run, a_frozen_learner_is_fenced, a_learner_that_was_cut_off_is_fenced,
+main(takes_over_from_a_killed_learner, a_standby_leaves_with_the_run, of_two_standbys_one_learns, a_frozen_learner_is_fenced, a_learner_that_was_cut_off_is_fenced,
      spur_run_makes_a_fenced_learner_the_standby)
