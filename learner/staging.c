@@ -4,9 +4,12 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "common/base/error.h"
@@ -15,6 +18,8 @@
 #define PREFIX "learner.next."
 // A learner that still runs adds files meanwhile: one at a time.
 #define TRIES_MAX 100
+
+enum { TURN_MS = 2000, TURN_POLL_MS = 10 };
 
 // Empties the folder; `kept` goes to kept_path. 0, or a negative errno.
 static int empty(const char *folder, const char *kept, const char *kept_path) {
@@ -77,10 +82,21 @@ static int remove_others(const char *dir, const char *own, const char *kept, cha
     return rc;
 }
 
-int staging_create(char path[PATH_MAX], const char *dir, const char *kept, char *err,
-                   size_t err_len) {
-    int rc = file_make_dirs(dir);
-    rc = rc ? rc : file_join(path, PATH_MAX, dir, PREFIX "XXXXXX");
+// Starts take turns: of two in the same instant the later one removes the folder of the other, not
+// each that of the other. A process that was frozen in its turn is waited for TURN_MS. Returns a
+// descriptor, whose closing ends the turn, or -1.
+static int take_turn(const char *dir) {
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int ms = 0; fd >= 0 && ms < TURN_MS && flock(fd, LOCK_EX | LOCK_NB) < 0;
+         ms += TURN_POLL_MS) {
+        poll(NULL, 0, TURN_POLL_MS);
+    }
+    return fd;
+}
+
+static int create(char path[PATH_MAX], const char *dir, const char *kept, char *err,
+                  size_t err_len) {
+    int rc = file_join(path, PATH_MAX, dir, PREFIX "XXXXXX");
     if (rc == 0 && !mkdtemp(path)) {
         rc = -errno;
     }
@@ -94,6 +110,21 @@ int staging_create(char path[PATH_MAX], const char *dir, const char *kept, char 
         return -1;
     }
     return 0;
+}
+
+int staging_create(char path[PATH_MAX], const char *dir, const char *kept, char *err,
+                   size_t err_len) {
+    int rc = file_make_dirs(dir);
+    if (rc < 0) {
+        path[0] = '\0';
+        return error_set(err, err_len, -1, "%s: %s", dir, strerror(-rc));
+    }
+    int turn = take_turn(dir);
+    rc = create(path, dir, kept, err, err_len);
+    if (turn >= 0) {
+        close(turn);
+    }
+    return rc;
 }
 
 bool staging_is_lost(const char *path) {

@@ -4,7 +4,8 @@
 // It belongs to one start of a learner. Each file reaches its place by a rename from it. The next
 // start removes it first, and from then on such a rename fails: a learner that was frozen or cut
 // off, and replaced meanwhile, changes no file of the run any more, at whatever instruction it
-// goes on. No clock and no lock is needed, and it holds on file systems that machines share.
+// goes on. No clock and no lock is needed for that, and it holds on file systems that machines
+// share. A lock of the directory lets two starts of the same instant take turns.
 #ifndef SPUR_LEARNER_STAGING_H
 #define SPUR_LEARNER_STAGING_H
 

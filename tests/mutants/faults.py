@@ -2034,6 +2034,14 @@ faults(
 )
 faults(
     "learner/staging.c",
+    ("starts-take-no-turns",
+     "flock(fd, LOCK_EX | LOCK_NB) < 0;",
+     "flock(fd, LOCK_EX | LOCK_NB) > 0;",
+     "staging"),
+    ("frozen-start-holds-all-up",
+     "fd >= 0 && ms < TURN_MS && flock",
+     "fd >= 0 && ms < 30 * TURN_MS && flock",
+     "staging"),
     ("folders-of-others-stay",
      "if (rc < 0 || rmdir(folder) == 0) {",
      "if (true) {",
