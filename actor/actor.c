@@ -647,7 +647,7 @@ void actor_step(struct actor *a, uint64_t now_ms) {
 // ---- reporting ----
 
 bool actor_finished(const struct actor *a, int *exit_code, const char **why) {
-    *exit_code = a->exit_code;
+    *exit_code = client_exit_code(&a->server, a->exit_code);
     *why = a->why;
     return a->phase == PHASE_FINISHED;
 }

@@ -128,6 +128,11 @@ enum exit_code client_stop_code(const struct client *c) {
     return c->session.outdated ? EXIT_CODE_TEMPFAIL : EXIT_CODE_PROTOCOL;
 }
 
+int client_exit_code(const struct client *c, int code) {
+    bool again = code == EXIT_CODE_OK && c->who->supervised && c->session.stopped;
+    return again ? EXIT_CODE_TEMPFAIL : code;
+}
+
 void client_describe_env_wait(uint64_t waited_ms, char *out, size_t out_len) {
     out[0] = '\0';
     if (waited_ms >= 1000) {

@@ -22,6 +22,7 @@ struct client_identity {
     uint64_t pid;
     const struct task *task;           // required task; NULL: the run's
     int envs;                          // environments of an actor
+    bool supervised;                   // by `spur run`, which starts it again
     bool (*stop_requested)(void *arg); // whether a signal to stop arrived; NULL: never
     void (*exit_now)(void *arg);       // ends the process during a blocked call; NULL: it is not
     void *stop_arg;
@@ -58,6 +59,10 @@ bool client_silent(const struct client *c, uint64_t now_ms);
 bool client_stop_requested(const struct client *c);
 // The exit code after SESSION_STOP: whether the process may be started again.
 enum exit_code client_stop_code(const struct client *c);
+// The exit code of a process that ends with `code`. A run that was stopped may be resumed at once
+// at the same address, and a supervised process of the new start may join the old server before
+// that has ended: it is to be started again.
+int client_exit_code(const struct client *c, int code);
 // The reason for waiting while a call to the environment takes waited_ms; "" below a second.
 void client_describe_env_wait(uint64_t waited_ms, char *out, size_t out_len);
 // For env_wait.abandon: says Goodbye and ends the process.

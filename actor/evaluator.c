@@ -306,7 +306,7 @@ void evaluator_step(struct evaluator *e, uint64_t now_ms) {
 }
 
 bool evaluator_finished(const struct evaluator *e, int *exit_code, const char **why) {
-    *exit_code = e->exit_code;
+    *exit_code = client_exit_code(&e->server, e->exit_code);
     *why = e->why;
     return e->finished;
 }

@@ -222,6 +222,7 @@ static void start(struct app *app) {
         .pid = d->pid,
         .envs = d->options.envs ? d->options.envs : 1,
         .task = choose_task(app),
+        .supervised = d->options.parent != 0,
         .stop_requested = daemon_stop_requested,
         .exit_now = daemon_exit_now,
         .stop_arg = d,

@@ -183,6 +183,7 @@ enum session_verdict session_on_message(struct session *s, uint64_t now_ms,
         return on_refuse(s, now_ms, &msg->refuse);
     }
     if (msg->type == WIRE_SHUTDOWN && (s->run_id == 0 || msg->run_id == s->run_id)) {
+        s->stopped = !msg->shutdown.done;
         return SESSION_FOR_OWNER; // a server that is shutting down sends no Welcome
     }
     enum session_verdict verdict = SESSION_FOR_OWNER;

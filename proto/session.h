@@ -65,6 +65,7 @@ struct session {
     uint32_t tries;             // consecutive Hellos without answer or refused
     char text[WIRE_STRING_MAX]; // of the last refusal
     bool outdated;              // FATAL, but another start of the process would be welcome
+    bool stopped;               // Shutdown of a run that is not done
     char line[768];             // for SESSION_WARN
     // Counters for status.
     uint64_t lost, refused, foreign; // connections lost, Refuse received, messages dropped here

@@ -1707,6 +1707,31 @@ faults(
      "process"),
 )
 faults(
+    "actor/client.c",
+    ("old-server-sends-actors-away",
+     "code == EXIT_CODE_OK && c->who->supervised && c->session.stopped;",
+     "code == EXIT_CODE_OK && c->who->supervised && false;",
+     "actor"),
+    ("actors-by-hand-try-again",
+     "code == EXIT_CODE_OK && c->who->supervised && c->session.stopped;",
+     "code == EXIT_CODE_OK && c->session.stopped;",
+     "actor"),
+)
+faults(
+    "proto/session.c",
+    ("end-of-a-run-is-a-stop",
+     "s->stopped = !msg->shutdown.done;",
+     "s->stopped = true;",
+     "actor"),
+)
+faults(
+    "actor/evaluator.c",
+    ("old-server-sends-the-evaluator-away",
+     "*exit_code = client_exit_code(&e->server, e->exit_code);",
+     "*exit_code = e->exit_code;",
+     "evaluator"),
+)
+faults(
     "modelserver/core/shutdown.c",
     ("standby-misses-the-end",
      "bool others = v->others_up || awaits_standby(s);",

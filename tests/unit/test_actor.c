@@ -519,6 +519,24 @@ static void leaving_waits_for_acknowledgement(void **state) {
     world_free(w);
 }
 
+// The server that another `spur run` left behind stops, at the address where the next one will be.
+static void a_supervised_actor_of_a_stopped_run_starts_again(void **state) {
+    (void)state;
+    for (int done = 0; done < 2; done++) {
+        for (int supervised = 0; supervised < 2; supervised++) {
+            struct world *w = world_make(false);
+            int code;
+            w->who.supervised = supervised;
+            pass(w, 50);
+            struct wire_msg shutdown = {.type = WIRE_SHUTDOWN, .shutdown.done = done};
+            hear(w, PORT_MODELSERVER, &shutdown);
+            assert_true(finished(w, &code));
+            assert_int_equal(code, supervised && !done ? EXIT_CODE_TEMPFAIL : EXIT_CODE_OK);
+            world_free(w);
+        }
+    }
+}
+
 static void refusals_stop_or_wait(void **state) {
     (void)state;
     struct world *w = world_make(false);
@@ -633,6 +651,7 @@ int main(void) {
         cmocka_unit_test(heartbeats_continue_during_a_slow_step),
         cmocka_unit_test(streams_continue_after_a_restart),
         cmocka_unit_test(leaving_waits_for_acknowledgement),
+        cmocka_unit_test(a_supervised_actor_of_a_stopped_run_starts_again),
         cmocka_unit_test(refusals_stop_or_wait),
         cmocka_unit_test(tasks_that_differ_stop_the_actor),
         cmocka_unit_test(brings_its_own_task),

@@ -52,6 +52,20 @@ static void requests_are_answered(void **state) {
     world_free(w);
 }
 
+static void a_supervised_evaluator_of_a_stopped_run_starts_again(void **state) {
+    (void)state;
+    struct world *w = world_make(true);
+    int code;
+    const char *why;
+    w->who.supervised = true;
+    welcome(w);
+    struct wire_msg shutdown = {.type = WIRE_SHUTDOWN};
+    hear(w, PORT_MODELSERVER, &shutdown);
+    assert_true(evaluator_finished(w->evaluator, &code, &why));
+    assert_int_equal(code, EXIT_CODE_TEMPFAIL);
+    world_free(w);
+}
+
 static void long_episodes_are_cut(void **state) {
     (void)state;
     float params[256];
@@ -150,6 +164,7 @@ static void impossible_requests_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_are_answered),
+        cmocka_unit_test(a_supervised_evaluator_of_a_stopped_run_starts_again),
         cmocka_unit_test(long_episodes_are_cut),
         cmocka_unit_test(the_newest_waiting_request_wins),
         cmocka_unit_test(a_restarted_server_counts_requests_anew),
