@@ -163,14 +163,18 @@ class World:
         """Starts again what has ended, as a service manager does, and says when it ended as it must not."""
         if self.run.poll() is not None:
             self.resume()
+        where = self.where()
         for name, start in self.guest_commands().items():
             old = self.guests.get(name)
             if old and old.poll() is None:
+                if name != "witness" and old.where != where:
+                    old.terminate()  # the run has other sockets now, and is not found by this process
                 continue
             if old:
                 check(old.returncode in LEAVES[name], f"{name} exits with {old.returncode}:\n{read(old.output)[-2000:]}")
             if not self.final:
                 self.guests[name] = start()
+                self.guests[name].where = where
         for pid, until in list(self.frozen.items()):
             if time.monotonic() >= until:
                 self.thaw(pid)
