@@ -146,8 +146,11 @@ static void require_keys(const struct daemon *d, const char *endpoint, bool boun
             "%s can be reached by every user of this machine: the token of the run is needed",
             endpoint);
     }
-    if (bound && pair && !k->serves) {
-        die(EXIT_CODE_DENIED, "spur-actor needs no --bind; servers take the folder of `spur keys`",
+    // An actor serves its user's `spur status` alone; other machines reach a server.
+    bool for_user = reach == NET_REACH_USER && !(d->spec->options.needs & OPTION_BIND);
+    if (bound && pair && !k->serves && !for_user) {
+        die(EXIT_CODE_DENIED,
+            "spur-actor needs no --bind, or an ipc:// one; servers take the folder of `spur keys`",
             "--keys %s is a client's key: it admits nobody at %s", k->path, endpoint);
     }
 }

@@ -165,7 +165,8 @@ static void set_client_keys(struct net_socket *s, bool curve) {
 
 static void set_keys(struct net_socket *s, const char *endpoint) {
     const struct keys *k = s->net->keys;
-    bool curve = k && k->secret_key[0] != '\0';
+    // A client's key admits nobody: what a client binds is ipc, open to its user.
+    bool curve = k && k->secret_key[0] != '\0' && (k->serves || s->kind != NET_ROUTER);
     bool token = k && k->token[0] != '\0' && strncmp(endpoint, "tcp://", 6) == 0;
     s->secured = curve || token;
     if (s->secured && s->kind == NET_ROUTER) {

@@ -102,6 +102,22 @@ def a_run_across_machines_trains(stage):
     stop(stage, run)
 
 
+def an_actor_with_a_key_answers_at_home(stage):
+    """The key of an actor admits nobody, but a socket of ipc is its user's, and asks for nothing."""
+    keys(stage, "add", "robot")
+    robot = copied(stage, "robot")
+    run, where = start(stage, actors=0)
+    own = f"ipc://{stage.sockets}/robot"
+    joined = actor(stage, where, robot, "--id", "robot", "--bind", own)
+    wait_for("steps", lambda: line_of(stage, where, "robot").get("steps", 0) > 5, 20)
+    stage.keys = None
+    state = status(stage, own)
+    check(state and state["state"] == "acting" and state["actors"][0]["id"] == "robot", f"{state}")
+    joined.terminate()
+    check(end(joined, 10) == 0, read(joined.output))
+    stop(stage, run)
+
+
 def hang_up(stage):
     log = stage.path("run", "log")
     before = read(log).count("again: ")
@@ -272,4 +288,4 @@ def two_machines(stage):
 
 
 if __name__ == "__main__":
-    main(a_run_across_machines_trains, two_machines, a_client_in_python_has_its_role_alone, everybody_else_is_refused, a_loopback_address_needs_the_token)
+    main(a_run_across_machines_trains, an_actor_with_a_key_answers_at_home, two_machines, a_client_in_python_has_its_role_alone, everybody_else_is_refused, a_loopback_address_needs_the_token)
