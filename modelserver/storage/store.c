@@ -19,6 +19,7 @@
 #include "modelserver/storage/store_room.h"
 #include "modelserver/storage/store_row.h"
 #include "modelserver/storage/store_size.h"
+#include "modelserver/storage/store_source.h"
 #include "modelserver/storage/store_vet.h"
 #include "proto/wire.h"
 
@@ -348,79 +349,47 @@ void store_close(struct store **store) {
 
 // ---- rows of another run ----
 
-// Copies a row, which keeps its numbers but no actor and no policy of this run.
-static int take_row(struct store *s, MDB_txn *txn, uint64_t place, const MDB_val *from) {
+// Adds a row of another run, which keeps its numbers but no actor and no policy of this run.
+static int take_row(struct store *s, MDB_txn *txn, uint64_t place, unsigned char *row) {
     size_t k = place;
-    MDB_val key = {sizeof(k), &k}, value = {.mv_size = s->row_bytes};
-    int rc = mdb_put(txn, s->rows, &key, &value, MDB_APPEND | MDB_RESERVE);
-    if (rc) {
-        return rc;
-    }
-    const struct store_row_header header = {STORE_NO_ACTOR, 0,
-                                            store_row_header(from->mv_data).flags};
-    memcpy(value.mv_data, from->mv_data, s->row_bytes);
-    store_row_set_header(value.mv_data, &header);
-    store_row_seal(value.mv_data, s->row_bytes);
-    unpack_row(s, place, value.mv_data);
-    return 0;
+    MDB_val key = {sizeof(k), &k}, value = {s->row_bytes, row};
+    const struct store_row_header header = {STORE_NO_ACTOR, 0, store_row_header(row).flags};
+    store_row_set_header(row, &header);
+    store_row_seal(row, s->row_bytes);
+    unpack_row(s, place, row);
+    return mdb_put(txn, s->rows, &key, &value, MDB_APPEND);
 }
 
-static int copy_rows(struct store *s, MDB_txn *to, MDB_txn *from, uint64_t rows, const char *dir,
-                     char *err, size_t err_len) {
-    MDB_dbi dbi;
-    MDB_cursor *cursor;
-    MDB_stat stat = {0};
-    int rc = mdb_dbi_open(from, "rows", MDB_INTEGERKEY, &dbi);
-    rc = rc ? rc : mdb_stat(from, dbi, &stat);
-    if (rc == 0 && stat.ms_entries < rows) {
-        snprintf(err, err_len, "%s: contains %zu real steps, fewer than from.rows, %llu", dir,
-                 stat.ms_entries, (unsigned long long)rows);
+static int copy_rows(struct store *s, MDB_txn *txn, const char *dir, uint64_t rows, char *err,
+                     size_t err_len) {
+    struct store_source source;
+    if (store_source_open(&source, dir, rows, s->row_bytes, err, err_len) < 0) {
         return -1;
     }
-    rc = rc ? rc : mdb_cursor_open(from, dbi, &cursor);
-    if (rc) {
-        return rc;
-    }
-    MDB_val key, value;
+    unsigned char *row = xmalloc(s->row_bytes);
+    int rc = 0;
     for (uint64_t place = 0; place < rows && rc == 0; place++) {
-        rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT);
-        if (rc == 0 && value.mv_size != s->row_bytes) {
-            snprintf(err, err_len, "%s: its steps have other dimensions than this run's", dir);
-            rc = -1;
-        }
-        if (rc == 0 && !store_row_is_intact(value.mv_data, value.mv_size)) {
-            snprintf(err, err_len, "%s is damaged: step %llu does not match its checksum", dir,
-                     (unsigned long long)place);
-            rc = -1;
-        }
-        rc = rc ? rc : take_row(s, to, place, &value);
+        rc = store_source_read(&source, row, s->row_bytes, err, err_len);
+        rc = rc ? rc : take_row(s, txn, place, row);
     }
-    mdb_cursor_close(cursor);
+    free(row);
+    store_source_close(&source);
     return rc;
 }
 
 int store_take_rows(struct store *s, const char *dir, uint64_t rows, char *err, size_t err_len) {
     CHECK(store_rows(s) == 0);
     CHECK(rows <= s->rows_max);
-    MDB_env *env = NULL;
-    MDB_txn *from = NULL, *to = NULL;
-    int rc = mdb_env_create(&env);
-    rc = rc ? rc : mdb_env_set_maxdbs(env, 3);
-    rc = rc ? rc : mdb_env_open(env, dir, MDB_RDONLY, 0);
-    rc = rc ? rc : mdb_txn_begin(env, NULL, MDB_RDONLY, &from);
-    rc = rc ? rc : mdb_txn_begin(s->env, NULL, 0, &to);
-    rc = rc ? rc : copy_rows(s, to, from, rows, dir, err, err_len);
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(s->env, NULL, 0, &txn);
     if (rc == 0) {
-        rc = mdb_txn_commit(to);
-        to = NULL;
+        rc = copy_rows(s, txn, dir, rows, err, err_len);
+        if (rc) {
+            mdb_txn_abort(txn);
+        } else {
+            rc = mdb_txn_commit(txn);
+        }
     }
-    if (to) {
-        mdb_txn_abort(to);
-    }
-    if (from) {
-        mdb_txn_abort(from);
-    }
-    mdb_env_close(env);
     if (rc) {
         if (rc != -1) {
             snprintf(err, err_len, "%s: its steps cannot be taken over: %s", dir, mdb_strerror(rc));

@@ -6,13 +6,11 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <lmdb.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,12 +18,11 @@
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "common/base/file.h"
-#include "common/base/host.h"
 #include "modelserver/storage/store_batch.h"
+#include "modelserver/storage/store_child.h"
 #include "modelserver/storage/store_row.h"
 #include "modelserver/storage/store_size.h"
 
-#define SECONDS_MAX 600 // a damaged tree may have no end
 #define TEXT_MAX 256
 
 struct vet {
@@ -128,13 +125,7 @@ static int examine(struct vet *v, const char *dir, const struct stat *st) {
 
 static _Noreturn void run_child(const char *dir, const struct stat *st, pid_t parent, int out) {
     static struct vet v;
-    const struct rlimit no_core = {0, 0};
-    host_die_with(parent, SIGKILL);
-    host_reset_signals();
-    setrlimit(RLIMIT_CORE, &no_core);
-    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    dup2(null, STDERR_FILENO); // LMDB's assertions
-    alarm(SECONDS_MAX);
+    store_child_begin(parent);
     int rc = examine(&v, dir, st);
     size_t len = strlen(v.text);
     _exit(rc == 0 || write(out, v.text, len) == (ssize_t)len ? rc != 0 : 1);

@@ -44,7 +44,7 @@ SETS = {"run.steps": STEPS_MAX, "run.explore_steps": 100, "run.actors": 2, "eval
         "rollout.schedule": "[0, 1, 1, 1]", "network.lost_after_ms": 1000, "network.heartbeat_ms": 200}
 # What `spur run` may end with, and what must have happened to it.
 KILLED, DISK = "killed by", ("cannot be written", "No space left", "File too large", "could not be saved", "was not made")
-LEAVES = {"witness": (0, -9), "spool": (0, -9), "guest": (0, -9), "standby": (0, -9, 74, 76)}
+LEAVES = {"witness": (0, -9), "spool": (0, -9, -15), "guest": (0, -9, -15), "standby": (0, -9, -15, 74, 76)}
 
 
 # ---- the processes ----
@@ -169,6 +169,7 @@ class World:
             if old and old.poll() is None:
                 if name != "witness" and old.where != where:
                     old.terminate()  # the run has other sockets now, and is not found by this process
+                    old.where = where
                 continue
             if old:
                 check(old.returncode in LEAVES[name], f"{name} exits with {old.returncode}:\n{read(old.output)[-2000:]}")

@@ -1732,6 +1732,21 @@ faults(
      "evaluator"),
 )
 faults(
+    "modelserver/storage/store_source.c",
+    ("foreign-row-without-its-checksum",
+     "!store_row_is_intact(value.mv_data, len))) {",
+     "false)) {",
+     "store_source"),
+    ("foreign-store-read-to-any-end",
+     "return error_set(err, err_len, -1,\n                     \"%s: it is damaged, or was",
+     "return error_set(err, err_len, 0,\n                     \"%s: it is damaged, or was",
+     "store_source"),
+    ("few-foreign-rows-are-enough",
+     "if (rc == 0 && stat.ms_entries < rows) {",
+     "if (rc == 0 && stat.ms_entries < 1) {",
+     "store"),
+)
+faults(
     "modelserver/core/shutdown.c",
     ("standby-misses-the-end",
      "bool others = v->others_up || awaits_standby(s);",

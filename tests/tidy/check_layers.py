@@ -96,7 +96,7 @@ DOORWAYS = {
     r"EGL/.*": {"actor/env/render/offscreen.c"},
     r"zlib\.h": {"cli/play/png.c", "common/base/checksum.c"},
     r".*\.pb-c\.h|protobuf-c/.*": {f"proto/wire{part}.c" for part in ("", "_body", "_metrics", "_scan", "_status")},
-    r"lmdb\.h": {f"modelserver/storage/store{part}.c" for part in ("", "_edit", "_room", "_vet")}
+    r"lmdb\.h": {f"modelserver/storage/store{part}.c" for part in ("", "_edit", "_room", "_source", "_vet")}
                 | {"tests/unit/test_store_readers.c"},
     r"yaml\.h": {"common/config/yaml_doc.c"},
 }
