@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <lmdb.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@
 #define TEXT_MAX 256
 
 struct vet {
+    uint64_t whole;                  // rows before the first damaged one; 0: not known
     char text[TEXT_MAX];             // what is damaged
     uint64_t rows[STORE_ACTORS_MAX]; // by actor
 };
@@ -58,6 +60,7 @@ static int vet_row(struct vet *v, const MDB_val *key, const MDB_val *value, uint
     }
     if (value->mv_size != len || len < STORE_ROW_HEADER_WORDS * sizeof(uint64_t) ||
         !store_row_is_intact(value->mv_data, len)) {
+        v->whole = place;
         return damaged(v, "step %llu does not match its checksum", place);
     }
     uint64_t actor = store_row_header(value->mv_data).actor;
@@ -127,32 +130,42 @@ static _Noreturn void run_child(const char *dir, const struct stat *st, pid_t pa
     static struct vet v;
     store_child_begin(parent);
     int rc = examine(&v, dir, st);
-    size_t len = strlen(v.text);
-    _exit(rc == 0 || write(out, v.text, len) == (ssize_t)len ? rc != 0 : 1);
+    size_t len = offsetof(struct vet, rows);
+    _exit(rc == 0 || write(out, &v, len) == (ssize_t)len ? rc != 0 : 1);
 }
 
-static int conclude(const char *path, const char *found, int status, char *err, size_t err_len) {
-    char how[64] = "it cannot be read";
+static int conclude(const char *path, const struct vet *found, int status, char *err,
+                    size_t err_len) {
+    char how[64] = "it cannot be read", before[128] = "";
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
         return 0;
     }
     if (WIFSIGNALED(status)) {
         snprintf(how, sizeof(how), "reading it ends by signal %d", WTERMSIG(status));
     }
+    if (found->whole > 0) {
+        snprintf(before, sizeof(before),
+                 "; with the %llu steps before the damaged one: --set from.rows=%llu in place of "
+                 "--without store",
+                 (unsigned long long)found->whole, (unsigned long long)found->whole);
+    }
     return error_set(err, err_len, -1,
                      "%s is damaged (%s); put a copy of it back, or begin a new run with what this "
-                     "one has learned: spur run --from RUN_DIR --without store --run-dir NEW_DIR",
-                     path, found[0] ? found : how);
+                     "one has learned: spur run --from RUN_DIR --without store --run-dir NEW_DIR%s",
+                     path, found->text[0] ? found->text : how, before);
 }
 
 int store_vet(const char *dir, char *err, size_t err_len) {
-    char path[PATH_MAX], found[TEXT_MAX] = "";
+    char path[PATH_MAX];
+    static struct vet found; // its head
+    const size_t found_len = offsetof(struct vet, rows);
     struct stat st;
     int ends[2], status = 0;
     if (file_join(path, sizeof(path), dir, "data.mdb") < 0 || stat(path, &st) != 0 ||
         st.st_size == 0) {
         return 0; // the opening says what is wrong
     }
+    memset(&found, 0, found_len);
     if (pipe2(ends, O_CLOEXEC) != 0) {
         return error_set(err, err_len, -1, "%s: cannot be examined: %s", path, strerror(errno));
     }
@@ -163,8 +176,8 @@ int store_vet(const char *dir, char *err, size_t err_len) {
     close(ends[1]);
     if (pid > 0) {
         size_t n = 0;
-        for (ssize_t got = 1; got > 0 && n<sizeof(found) - 1; n += got> 0 ? (size_t)got : 0) {
-            got = read(ends[0], found + n, sizeof(found) - 1 - n);
+        for (ssize_t got = 1; got > 0 && n<found_len; n += got> 0 ? (size_t)got : 0) {
+            got = read(ends[0], (char *)&found + n, found_len - n);
         }
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
         }
@@ -172,5 +185,5 @@ int store_vet(const char *dir, char *err, size_t err_len) {
     close(ends[0]);
     return pid < 0
                ? error_set(err, err_len, -1, "%s: cannot be examined: %s", path, strerror(errno))
-               : conclude(path, found, status, err, err_len);
+               : conclude(path, &found, status, err, err_len);
 }

@@ -42,7 +42,8 @@ COLUMNS = ("seconds", "process", "pid", "anonymous_kib", "pss_kib", "descriptors
 # ---- the run ----
 
 class Soak:
-    def __init__(self, stage, seed):
+    def __init__(self, stage, seed, minutes):
+        self.new_until = time.monotonic() + WARM_UP * 60 * minutes
         self.stage, self.draw, self.run_dir = stage, random.Random(seed), stage.path("run-dir")
         self.visitors, self.joined, self.clients = {}, 0, 0
         shutil.copy(os.path.join(SOURCE, "tests", "own", "process_envs.py"), stage.folder)
@@ -59,8 +60,10 @@ class Soak:
         return status(self.stage, self.where["modelserver"])
 
     def visit(self):
-        """An actor joins, one of a few names that return or a new one; others leave."""
-        name = f"guest-{self.draw.randrange(4)}" if self.draw.random() < 0.5 else f"new-{self.joined}"
+        """An actor joins, one of some names that return or, until the memory is compared, a new one; others leave. The
+        server remembers 4096 names, and the status has a line of each."""
+        new = self.draw.random() < 0.5 and time.monotonic() < self.new_until
+        name = f"new-{self.joined}" if new else f"guest-{self.draw.randrange(12)}"
         if name not in self.visitors:
             self.visitors[name] = self.stage.start("spur-actor", "--modelserver", self.where["modelserver"], "--env",
                                                     ENV, "--id", name)
@@ -98,7 +101,7 @@ def sample(name, pid):
 
 
 def soak(stage, seed, minutes, table):
-    it, began = Soak(stage, seed), time.monotonic()
+    it, began = Soak(stage, seed, minutes), time.monotonic()
     with open(table, "w", encoding="utf-8", newline="") as f:
         writer = csv.DictWriter(f, COLUMNS)
         writer.writeheader()

@@ -1732,6 +1732,13 @@ faults(
      "evaluator"),
 )
 faults(
+    "modelserver/storage/store_vet.c",
+    ("damaged-step-is-taken-over",
+     "        v->whole = place;\n",
+     "        v->whole = place + 1;\n",
+     "store_source"),
+)
+faults(
     "modelserver/storage/store_source.c",
     ("foreign-row-without-its-checksum",
      "!store_row_is_intact(value.mv_data, len))) {",

@@ -111,6 +111,19 @@ static void a_damaged_row_is_refused(void **state) {
     }
     close(fd);
     expect_refused();
+    // The steps before the first damaged one are whole, and the sentence of its own run says so.
+    struct store_meta meta = {.run_id = 7, .seed = 5, .task = "t", .obs_dim = O, .act_dim = A};
+    struct store *s;
+    assert_int_equal(store_open(&s, dir, &meta, ROWS, err, sizeof(err)), -1);
+    const char *said = strstr(err, "--set from.rows=");
+    assert_non_null(said);
+    uint64_t whole = strtoull(said + strlen("--set from.rows="), NULL, 10);
+    assert_true(whole > 0 && whole < BATCH);
+    s = must_open(other);
+    assert_int_equal(store_take_rows(s, dir, whole + 1, err, sizeof(err)), -1);
+    assert_int_equal(store_take_rows(s, dir, whole, err, sizeof(err)), 0);
+    assert_int_equal(store_rows(s), whole);
+    store_close(&s);
 }
 
 static void a_store_that_shrinks_meanwhile_is_refused(void **state) {
