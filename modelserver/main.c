@@ -180,7 +180,9 @@ static void take_rows(struct app *app) {
         die(EXIT_CODE_IO, NULL, "%s/store: the path is too long", c->from.run);
     }
     if (store_take_rows(app->store, dir, rows, err, sizeof(err)) != 0) {
-        die(EXIT_CODE_IO, "--without store starts without its steps, --set from.rows=N with the first N", "%s", err);
+        die(EXIT_CODE_IO,
+            "--without store starts without its steps, --set from.rows=N with the first N", "%s",
+            err);
     }
     log_info("%llu real steps taken over from %s", (unsigned long long)rows, dir);
 }

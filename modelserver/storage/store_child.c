@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Limits and signals of the child, set after fork and before it opens the store.
 #include "modelserver/storage/store_child.h"
 
 #include <fcntl.h>
