@@ -5,7 +5,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "actor/action_noise.h"
 #include "actor/policy_controller.h"
@@ -14,7 +13,6 @@
 #include "common/base/error.h"
 #include "common/base/log.h"
 #include "common/base/stats.h"
-#include "common/io/net.h"
 #include "proto/epoch.h"
 #include "proto/status_counters.h"
 
@@ -47,8 +45,7 @@ struct actor {
     bool policy_unchanged;    // its answer contained no newer policy
     uint64_t policy_late_ms;  // since when answers lack a policy that was announced; 0: they do not
     uint64_t policy_broken;   // version that produced a non-finite action
-    uint64_t acked_ms;        // last new acknowledgement, or last time with nothing in flight
-    uint64_t rewound_ms;
+    uint64_t rewound_ms, acked_ms; // last new acknowledgement, or last time with nothing in flight
 
     uint64_t steps;                      // rows that the server has or will get from it
     uint64_t bad;                        // a bad step adds ACTOR_BAD_WEIGHT, a good one subtracts 1
@@ -646,8 +643,12 @@ void actor_step(struct actor *a, uint64_t now_ms) {
 
 // ---- reporting ----
 
+const struct client *actor_server(const struct actor *a) {
+    return &a->server;
+}
+
 bool actor_finished(const struct actor *a, int *exit_code, const char **why) {
-    *exit_code = client_exit_code(&a->server, a->exit_code);
+    *exit_code = a->exit_code;
     *why = a->why;
     return a->phase == PHASE_FINISHED;
 }

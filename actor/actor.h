@@ -62,6 +62,8 @@ void actor_step(struct actor *a, uint64_t now_ms);
 // Sends the remaining rows, waits at most ACTOR_LEAVE_MS for acknowledgements, sends
 // Goodbye. A second call has no effect.
 void actor_leave(struct actor *a, uint64_t now_ms, const char *why);
+// The connection, of which client_exit_code speaks.
+const struct client *actor_server(const struct actor *a);
 // Whether the actor is finished, with the exit code and the reason.
 bool actor_finished(const struct actor *a, int *exit_code, const char **why);
 

@@ -305,8 +305,12 @@ void evaluator_step(struct evaluator *e, uint64_t now_ms) {
     }
 }
 
+const struct client *evaluator_server(const struct evaluator *e) {
+    return &e->server;
+}
+
 bool evaluator_finished(const struct evaluator *e, int *exit_code, const char **why) {
-    *exit_code = client_exit_code(&e->server, e->exit_code);
+    *exit_code = e->exit_code;
     *why = e->why;
     return e->finished;
 }

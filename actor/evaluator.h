@@ -31,6 +31,7 @@ bool evaluator_may_step(const struct evaluator *e);
 void evaluator_step(struct evaluator *e, uint64_t now_ms);
 
 void evaluator_leave(struct evaluator *e, uint64_t now_ms, const char *why);
+const struct client *evaluator_server(const struct evaluator *e); // for client_exit_code
 bool evaluator_finished(const struct evaluator *e, int *exit_code, const char **why);
 
 // *status borrows line.

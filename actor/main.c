@@ -146,6 +146,9 @@ static bool finished(void *arg) {
         return false;
     }
     if (app->exit_code == EXIT_CODE_OK) {
+        app->exit_code = client_exit_code(app->actor ? actor_server(app->actor)
+                                                     : evaluator_server(app->evaluator),
+                                          app->exit_code);
         log_info("leaving: %s", why);
     } else {
         log_error("%s", why);

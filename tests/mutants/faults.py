@@ -1725,13 +1725,6 @@ faults(
      "actor"),
 )
 faults(
-    "actor/evaluator.c",
-    ("old-server-sends-the-evaluator-away",
-     "*exit_code = client_exit_code(&e->server, e->exit_code);",
-     "*exit_code = e->exit_code;",
-     "evaluator"),
-)
-faults(
     "modelserver/storage/store_vet.c",
     ("damaged-step-is-taken-over",
      "        v->whole = place;\n",

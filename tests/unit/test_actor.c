@@ -531,7 +531,10 @@ static void a_supervised_actor_of_a_stopped_run_starts_again(void **state) {
             struct wire_msg shutdown = {.type = WIRE_SHUTDOWN, .shutdown.done = done};
             hear(w, PORT_MODELSERVER, &shutdown);
             assert_true(finished(w, &code));
-            assert_int_equal(code, supervised && !done ? EXIT_CODE_TEMPFAIL : EXIT_CODE_OK);
+            assert_int_equal(code, EXIT_CODE_OK);
+            assert_int_equal(client_exit_code(actor_server(w->actor), code),
+                             supervised && !done ? EXIT_CODE_TEMPFAIL : EXIT_CODE_OK);
+            assert_int_equal(client_exit_code(actor_server(w->actor), EXIT_CODE_IO), EXIT_CODE_IO);
             world_free(w);
         }
     }

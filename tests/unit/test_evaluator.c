@@ -62,6 +62,8 @@ static void a_supervised_evaluator_of_a_stopped_run_starts_again(void **state) {
     struct wire_msg shutdown = {.type = WIRE_SHUTDOWN};
     hear(w, PORT_MODELSERVER, &shutdown);
     assert_true(evaluator_finished(w->evaluator, &code, &why));
+    assert_int_equal(code, EXIT_CODE_OK);
+    code = client_exit_code(evaluator_server(w->evaluator), code);
     assert_int_equal(code, EXIT_CODE_TEMPFAIL);
     world_free(w);
 }
