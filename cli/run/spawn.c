@@ -201,6 +201,12 @@ enum child_verdict child_judge(struct child *c, uint64_t now_ms, int exit_status
     return again_in(c, now_ms, pause_ms(c));
 }
 
+void child_hurry(struct child *c, uint64_t now_ms) {
+    if (c->crashes == 0 && c->again_ms > now_ms + CHILD_PAUSE_MS) {
+        c->again_ms = now_ms + CHILD_PAUSE_MS;
+    }
+}
+
 void child_describe_end(char *out, size_t out_len, int exit_status, int term_signal) {
     if (term_signal != 0) {
         snprintf(out, out_len, "was killed by signal %d (%s)", term_signal, strsignal(term_signal));

@@ -59,6 +59,11 @@ bool child_is_vital(const struct child *c);       // the run cannot continue wit
 // Called when the child has exited by itself: decides what to do, sets again_ms.
 enum child_verdict child_judge(struct child *c, uint64_t now_ms, int exit_status, int term_signal);
 
+// Called for a learner that is not running while the model server is not, and the run goes on. If
+// it left in order, waiting for the end of the run is in vain: a model server that another `spur
+// run` left behind has sent it away. It is started again soon.
+void child_hurry(struct child *learner, uint64_t now_ms);
+
 // "was killed by signal 9 (Killed)", "ended with code 78".
 void child_describe_end(char *out, size_t out_len, int exit_status, int term_signal);
 

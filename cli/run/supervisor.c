@@ -232,6 +232,11 @@ static void on_child_exit(void *arg, int exit_status, int term_signal) {
         fail(s, c, term_signal ? EXIT_CODE_FAILURE : exit_status, how);
         break;
     }
+    for (int i = 0; i < s->child_count && s->stage == STAGE_RUN && !s->children[0].handle; i++) {
+        if (s->children[i].role == CHILD_LEARNER && !s->children[i].handle) {
+            child_hurry(&s->children[i], now);
+        }
+    }
 }
 
 static void start(struct supervisor *s, struct child *c) {

@@ -1747,6 +1747,17 @@ faults(
      "store"),
 )
 faults(
+    "cli/run/spawn.c",
+    ("crashing-learner-hurried",
+     "if (c->crashes == 0 && c->again_ms > now_ms + CHILD_PAUSE_MS) {",
+     "if (c->again_ms > now_ms + CHILD_PAUSE_MS) {",
+     "spawn"),
+    ("learner-waits-for-an-end-that-does-not-come",
+     "if (c->crashes == 0 && c->again_ms > now_ms + CHILD_PAUSE_MS) {",
+     "if (c->crashes != 0 && c->again_ms > now_ms + CHILD_PAUSE_MS) {",
+     "spawn"),
+)
+faults(
     "modelserver/core/shutdown.c",
     ("standby-misses-the-end",
      "bool others = v->others_up || awaits_standby(s);",
