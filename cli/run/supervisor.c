@@ -162,7 +162,9 @@ static void note_checkpoint(struct supervisor *s, const struct child *c, int exi
     char reason[256];
     log_tail_reason(reason, sizeof(reason), s->dir->log_fd, c->name, child_program(c));
     say(s, "%s: %s", c->name,
-        killed || !reason[0] ? "it was killed, and its checkpoint was not made" : reason);
+        killed      ? "it was killed, and its checkpoint was not made"
+        : reason[0] ? reason
+                    : "it could not write all of its files; the log lacks the reason");
     s->result.end = SUPERVISOR_UNSAVED;
     s->result.killed = killed;
     s->result.exit_code = killed ? EXIT_CODE_IO : exit_status;

@@ -37,8 +37,8 @@ class Accountant(Actor):
         try:
             with open(os.path.join(self.run_dir, "endpoints"), encoding="utf-8") as f:
                 where = dict(line.strip().split(": ", 1) for line in f)
-            self.endpoint, self.learner = where["modelserver"], where["learner"]
-            self.told, self.learner_dealer = b"", None
+            self.endpoint = where["modelserver"]
+            self.learner, self.told, self.learner_dealer = "", b"", None  # as the model server says
         except (OSError, KeyError, ValueError):
             self.cut()
             return  # between two runs
