@@ -36,7 +36,7 @@ void display_end(struct display *d);
 void display_line(char *out, size_t out_len, const struct wire_status *status, double left_s,
                   bool still);
 
-// Notes the status and extrapolates the rate of the last minute, trainings of the ensemble included.
+// Notes the status and extrapolates the rate of the last minute, with trainings of the ensemble.
 // NAN while that rate says nothing: at first, during exploration, and while steps wait until the
 // learner has made up for many updates, as it does after exploration. Public for tests.
 double display_time_left_s(struct display *d, uint64_t now_ms, const struct wire_status *status);

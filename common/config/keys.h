@@ -225,9 +225,9 @@
     X(dhmbpo, states, U64, "5120", 1, 16384, "states",                                             \
       "a distribution rollout is repeated until it has so many states, at most 20 times")          \
     X(dhmbpo, error_sum, F64, "0", 0, 1e6, "",                                                     \
-      "distribution rollouts are at most this / the ensemble's holdout error steps long (its mean " \
-      "squared error of one step, in the targets' variance), so that a young ensemble is not "     \
-      "rolled out far; at least 1; 0: rollout.schedule alone decides")                             \
+      "distribution rollouts are at most this / the ensemble's holdout error steps long (its "     \
+      "mean squared error of one step, in the targets' variance), so that a young ensemble is "    \
+      "not rolled out far; at least 1; 0: rollout.schedule alone decides")                         \
     X(dhmbpo, retain, INT, "10", 1, 1000, "",                                                      \
       "distribution rollouts whose states are kept as start states of training rollouts")          \
     X(dhmbpo, warm_start_updates, U64, "5000", 0, 1e6, "updates",                                  \

@@ -115,76 +115,6 @@ static void summary_of_a_run(void **state) {
     assert_non_null(strstr(err, "progress.csv:1: the columns env_steps"));
 }
 
-// ---- children ----
-
-static struct child child_of(enum child_role role) {
-    return (struct child){.role = role, .started_ms = 1000};
-}
-
-static void restart_policy(void **state) {
-    (void)state;
-    struct child c = child_of(CHILD_MODELSERVER);
-    assert_int_equal(child_judge(&c, 2000, 0, 0), CHILD_RUN_OVER);
-    assert_int_equal(child_judge(&c, 2000, EXIT_CODE_IO, 0), CHILD_FATAL);
-
-    c = child_of(CHILD_LEARNER);
-    for (int i = 0; i < CHILD_CRASHES_MAX; i++) {
-        assert_int_equal(child_judge(&c, 2000, 0, SIGKILL), CHILD_AGAIN);
-        assert_true(c.again_ms > 2000);
-    }
-    assert_int_equal(child_judge(&c, 2000, 0, SIGKILL), CHILD_FATAL);
-    // After a long life it is restarted.
-    assert_int_equal(child_judge(&c, 1000 + CHILD_STEADY_MS, 0, SIGKILL), CHILD_AGAIN);
-
-    // Replaced by a standby, or kept out by one: it becomes the next standby.
-    c = child_of(CHILD_LEARNER);
-    c.args[0] = "spur-learner";
-    for (int i = 0; i < CHILD_CRASHES_MAX; i++) {
-        assert_int_equal(child_judge(&c, 2000, EXIT_CODE_PROTOCOL, 0), CHILD_AGAIN);
-        assert_string_equal(c.args[1], "--standby");
-        assert_null(c.args[2]);
-    }
-    assert_int_equal(child_judge(&c, 2000, EXIT_CODE_PROTOCOL, 0), CHILD_FATAL);
-    c = child_of(CHILD_LEARNER);
-    for (int i = 0; i < CHILD_BUSY_MAX; i++) {
-        assert_int_equal(child_judge(&c, 2000, EXIT_CODE_TEMPFAIL, 0), CHILD_AGAIN);
-        assert_null(c.args[0]);
-    }
-    assert_int_equal(child_judge(&c, 2000, EXIT_CODE_TEMPFAIL, 0), CHILD_AGAIN);
-    assert_string_equal(c.args[0], "--standby");
-
-    c = child_of(CHILD_MODELSERVER);
-    for (int i = 0; i < CHILD_BUSY_MAX; i++) {
-        assert_int_equal(child_judge(&c, 2000, EXIT_CODE_TEMPFAIL, 0), CHILD_AGAIN);
-    }
-    assert_int_equal(child_judge(&c, 2000, EXIT_CODE_TEMPFAIL, 0), CHILD_FATAL);
-
-    c = child_of(CHILD_ACTOR);
-    snprintf(c.endpoint, sizeof(c.endpoint), "ipc:///run/actor-0");
-    uint64_t pause = 0;
-    for (int i = 0; i < 100; i++) {
-        assert_int_equal(child_judge(&c, 2000, 0, SIGKILL), CHILD_AGAIN);
-        assert_true(c.again_ms - 2000 >= pause && c.again_ms - 2000 <= CHILD_PAUSE_MS_MAX);
-        pause = c.again_ms - 2000;
-    }
-    assert_int_equal(pause, CHILD_PAUSE_MS_MAX);
-    assert_int_equal(child_judge(&c, 2000, 0, 0), CHILD_AWAY);
-    assert_int_equal(c.again_ms, 0);
-    // An actor that fails by itself every time is given up, unless others can join.
-    for (int others = 0; others < 2; others++) {
-        c = child_of(CHILD_ACTOR);
-        snprintf(c.endpoint, sizeof(c.endpoint), "%s", others ? "" : "ipc:///run/actor-0");
-        for (int i = 0; i < CHILD_FAILURES_MAX; i++) {
-            assert_int_equal(child_judge(&c, 2000, EXIT_CODE_RESOURCES, 0), CHILD_AGAIN);
-        }
-        assert_int_equal(child_judge(&c, 2000, EXIT_CODE_RESOURCES, 0),
-                         others ? CHILD_AGAIN : CHILD_FATAL);
-    }
-    // Replaced by an actor of the same id: the run continues.
-    assert_int_equal(child_judge(&c, 2000, EXIT_CODE_PROTOCOL, 0), CHILD_AWAY);
-    assert_int_equal(child_judge(&c, 2000, EXIT_CODE_CONFIG, 0), CHILD_FATAL);
-}
-
 // ---- status ----
 
 static struct wire_status full_status(struct wire_actor_status *actor) {
@@ -701,7 +631,6 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(figures),
         cmocka_unit_test(summary_of_a_run),
-        cmocka_unit_test(restart_policy),
         cmocka_unit_test(status_as_text),
         cmocka_unit_test(status_as_json),
         cmocka_unit_test(status_json_is_documented),

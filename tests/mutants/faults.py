@@ -1491,15 +1491,15 @@ faults(
     ("a-killed-actor-is-given-up",
      "term_signal == 0 && needed && c->crashes > CHILD_FAILURES_MAX",
      "needed && c->crashes > CHILD_FAILURES_MAX",
-     "cli_parts"),
+     "spawn"),
     ("replaced-learner-is-no-standby",
      "if (replaced && c->crashes <= CHILD_CRASHES_MAX) {",
      "if (false) {",
-     "cli_parts"),
+     "spawn"),
     ("wrong-standby-for-ever",
      "if (replaced && c->crashes <= CHILD_CRASHES_MAX) {",
      "if (replaced) {",
-     "cli_parts"),
+     "spawn"),
 )
 
 # ---- waiting for environments ----
