@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,11 +26,14 @@
 #include "modelserver/storage/store_size.h"
 
 #define TEXT_MAX 256
+#define TRIAL_BYTES (1u << 20) // more than a trial of writing needs
+#define FIRST_PAGE 2           // after the two that describe the file
 
 struct vet {
     uint64_t whole;                  // rows before the first damaged one; 0: not known
     char text[TEXT_MAX];             // what is damaged
     uint64_t rows[STORE_ACTORS_MAX]; // by actor
+    size_t row_bytes, last_page;
 };
 
 static int damaged(struct vet *v, const char *what, uint64_t where) {
@@ -41,6 +45,7 @@ static int vet_size(struct vet *v, MDB_env *env, const struct stat *st) {
     MDB_stat stat;
     int rc = mdb_env_info(env, &info);
     rc = rc ? rc : mdb_env_stat(env, &stat);
+    v->last_page = rc ? 0 : info.me_last_pgno;
     uint64_t needs = rc ? 0 : ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize;
     if (rc == 0 && needs > (uint64_t)st->st_size) {
         return error_set(v->text, sizeof(v->text), -1, "it has %llu of %llu bytes",
@@ -85,21 +90,63 @@ static int vet_actor(struct vet *v, const MDB_val *value) {
     return counts ? 0 : damaged(v, "actor %llu has another number of steps", words[INDEX]);
 }
 
-// Reads the whole database `name`.
-static int vet_all(struct vet *v, MDB_txn *txn, const char *name, unsigned flags) {
+// The pages that LMDB will write to next: their number, and their places in the file.
+static int vet_free(struct vet *v, const MDB_val *value) {
+    size_t n = 0;
+    if (value->mv_size >= sizeof(n)) {
+        memcpy(&n, value->mv_data, sizeof(n));
+    }
+    if (value->mv_size < sizeof(n) || n > value->mv_size / sizeof(n) - 1) {
+        return damaged(v, "a list of free pages has %llu bytes", value->mv_size);
+    }
+    for (size_t i = 1; i <= n; i++) {
+        size_t page;
+        memcpy(&page, (const char *)value->mv_data + i * sizeof(page), sizeof(page));
+        if (page < FIRST_PAGE || page > v->last_page) {
+            return damaged(v, "page %llu, which is free, is not in the file", page);
+        }
+    }
+    return 0;
+}
+
+enum part { PART_ROWS, PART_ACTORS, PART_META, PART_FREE };
+
+static int vet_entry(struct vet *v, enum part part, const MDB_val *key, const MDB_val *value,
+                     uint64_t place) {
+    switch (part) {
+    case PART_ROWS:
+        v->row_bytes = place == 0 ? value->mv_size : v->row_bytes;
+        return vet_row(v, key, value, place, v->row_bytes);
+    case PART_ACTORS:
+        return vet_actor(v, value);
+    case PART_FREE:
+        return vet_free(v, value);
+    case PART_META: // compared when the store is opened
+        break;
+    }
+    return 0;
+}
+
+static int open_part(MDB_txn *txn, enum part part, unsigned flags, MDB_dbi *dbi) {
+    static const char *const names[] = {"rows", "actors", "meta"};
+    *dbi = 0; // LMDB's own list of free pages
+    return part == PART_FREE ? 0
+                             : mdb_dbi_open(txn, names[part],
+                                            flags | (part == PART_ROWS ? MDB_INTEGERKEY : 0), dbi);
+}
+
+// Reads all of it.
+static int vet_part(struct vet *v, MDB_txn *txn, enum part part) {
     MDB_dbi dbi;
     MDB_cursor *cursor;
     MDB_val key, value;
-    int rc = mdb_dbi_open(txn, name, flags, &dbi);
+    int rc = open_part(txn, part, 0, &dbi);
     rc = rc ? rc : mdb_cursor_open(txn, dbi, &cursor);
     if (rc) {
         return rc == MDB_NOTFOUND ? 0 : rc; // a new store
     }
-    bool rows = flags & MDB_INTEGERKEY;
-    size_t len = 0;
     for (uint64_t place = 0; (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0; place++) {
-        len = place == 0 ? value.mv_size : len;
-        int found = rows ? vet_row(v, &key, &value, place, len) : vet_actor(v, &value);
+        int found = vet_entry(v, part, &key, &value, place);
         if (found) {
             return found;
         }
@@ -107,17 +154,98 @@ static int vet_all(struct vet *v, MDB_txn *txn, const char *name, unsigned flags
     return rc == MDB_NOTFOUND ? 0 : rc;
 }
 
-static int examine(struct vet *v, const char *dir, const struct stat *st) {
+// What later writes do: a row after the last.
+static int try_row(MDB_txn *txn, MDB_dbi dbi, MDB_cursor *cursor) {
+    MDB_val key, value;
+    uint64_t next;
+    int rc = mdb_cursor_get(cursor, &key, &value, MDB_LAST);
+    if (rc) {
+        return rc;
+    }
+    memcpy(&next, key.mv_data, sizeof(next));
+    next++;
+    key.mv_data = &next;
+    return mdb_put(txn, dbi, &key, &value, MDB_APPEND);
+}
+
+// The others have texts as keys: each entry is replaced, and some are added on both sides.
+static int try_entries(MDB_txn *txn, MDB_dbi dbi, MDB_cursor *cursor) {
+    char copy[STORE_ID_MAX];
+    MDB_val key, value;
+    int rc;
+    while ((rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+        value.mv_size = value.mv_size < sizeof(copy) ? value.mv_size : sizeof(copy);
+        memcpy(copy, value.mv_data, value.mv_size);
+        value.mv_data = copy;
+        rc = mdb_cursor_put(cursor, &key, &value, MDB_CURRENT);
+        if (rc) {
+            return rc;
+        }
+    }
+    memset(copy, 0, sizeof(copy));
+    for (int i = 1; i < 256 && rc == MDB_NOTFOUND; i += 127) {
+        unsigned char text[2] = {(unsigned char)i, '~'};
+        key = (MDB_val){sizeof(text), text};
+        value = (MDB_val){sizeof(copy), copy};
+        int put = mdb_put(txn, dbi, &key, &value, 0);
+        rc = put ? put : rc;
+    }
+    return rc;
+}
+
+static int try_part(MDB_txn *txn, enum part part) {
+    MDB_dbi dbi;
+    MDB_cursor *cursor;
+    int rc = open_part(txn, part, MDB_CREATE, &dbi);
+    rc = rc ? rc : mdb_cursor_open(txn, dbi, &cursor);
+    rc = rc ? rc : part == PART_ROWS ? try_row(txn, dbi, cursor) : try_entries(txn, dbi, cursor);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+// LMDB goes through the pages that later writes will change, and commits. What it writes goes to
+// /dev/null, in place of its file.
+static int try_writing(MDB_env *env) {
+    MDB_txn *txn;
+    int file, null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int rc = mdb_env_get_fd(env, &file);
+    if (rc || null < 0 || dup2(null, file) < 0) {
+        return rc ? rc : errno;
+    }
+    rc = mdb_txn_begin(env, NULL, 0, &txn);
+    for (int part = PART_ROWS; part < PART_FREE && rc == 0; part++) {
+        rc = try_part(txn, (enum part)part);
+    }
+    return rc ? rc : mdb_txn_commit(txn);
+}
+
+// Whether there is address space for the file as it is.
+static bool has_room(size_t bytes) {
+    void *p = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) {
+        return false;
+    }
+    munmap(p, bytes);
+    return true;
+}
+
+// Maps as many bytes as there are, not as the file says.
+static int examine(struct vet *v, const char *dir, const struct stat *st, bool writable) {
     MDB_env *env;
     MDB_txn *txn;
     int rc = mdb_env_create(&env);
     rc = rc ? rc : mdb_env_set_maxdbs(env, 8);
-    rc = rc ? rc : mdb_env_open(env, dir, MDB_RDONLY | MDB_NOLOCK, 0);
+    rc = rc ? rc : mdb_env_set_mapsize(env, (size_t)st->st_size + TRIAL_BYTES);
+    rc = rc ? rc : mdb_env_open(env, dir, (writable ? MDB_NOSYNC : MDB_RDONLY) | MDB_NOLOCK, 0);
     rc = rc ? rc : vet_size(v, env, st);
     rc = rc ? rc : mdb_txn_begin(env, NULL, MDB_RDONLY, &txn);
-    rc = rc ? rc : vet_all(v, txn, "rows", MDB_INTEGERKEY);
-    rc = rc ? rc : vet_all(v, txn, "actors", 0);
-    if (rc == ENOMEM) {
+    for (int part = PART_ROWS; part <= PART_FREE && rc == 0; part++) {
+        rc = vet_part(v, txn, (enum part)part);
+    }
+    if (rc == 0 && writable) {
+        mdb_txn_abort(txn);
+        rc = try_writing(env);
+    }
+    if (rc == ENOMEM && !has_room((size_t)st->st_size + TRIAL_BYTES)) {
         return 0; // too little address space, of which the opening speaks
     }
     if (rc && rc != -1) {
@@ -126,10 +254,11 @@ static int examine(struct vet *v, const char *dir, const struct stat *st) {
     return rc;
 }
 
-static _Noreturn void run_child(const char *dir, const struct stat *st, pid_t parent, int out) {
+static _Noreturn void run_child(const char *dir, const char *path, const struct stat *st,
+                                pid_t parent, int out) {
     static struct vet v;
     store_child_begin(parent);
-    int rc = examine(&v, dir, st);
+    int rc = examine(&v, dir, st, access(path, W_OK) == 0);
     size_t len = offsetof(struct vet, rows);
     _exit(rc == 0 || write(out, &v, len) == (ssize_t)len ? rc != 0 : 1);
 }
@@ -171,7 +300,7 @@ int store_vet(const char *dir, char *err, size_t err_len) {
     }
     pid_t parent = getpid(), pid = fork();
     if (pid == 0) {
-        run_child(dir, &st, parent, ends[1]);
+        run_child(dir, path, &st, parent, ends[1]);
     }
     close(ends[1]);
     if (pid > 0) {

@@ -1,14 +1,5 @@
 // SPDX-License-Identifier: MIT
-// spur-parity FILE...: compares our environments with reference trajectories.
-//
-// A file contains trajectories of one task, recorded by another implementation: start states,
-// actions, and the resulting states, observations, rewards and flags; and the compiled model.
-// Each trajectory is replayed (a reset to the start state, then the recorded actions) and
-// compared: states and model to the bit, values computed from them within rounding. The output
-// has one line per quantity with its largest error.
-//
-// Exit code: 0 all within tolerance, 1 otherwise, 64 usage, 74 an invalid file. Files are not
-// trusted: missing fields and wrong shapes are reported by name.
+// Reads a file of reference trajectories, compares its parts and prints the report.
 #include "actor/env/parity/parity.h"
 
 #include <math.h>
@@ -20,7 +11,6 @@
 #include "actor/env/env_factory.h"
 #include "common/base/check.h"
 #include "common/base/file.h"
-#include "common/base/log.h"
 
 #define FILE_BYTES_MAX (256u << 20)
 
@@ -130,7 +120,7 @@ static bool open_task(struct parity *p, const json_t *root) {
 }
 
 // Returns whether all quantities are within tolerance.
-static bool print_report(const struct parity *p) {
+static bool print_report(const struct parity *p, FILE *out) {
     bool all_ok = true;
     for (int q = 0; q < Q_COUNT; q++) {
         const struct measure *m = &p->measures[q];
@@ -141,24 +131,25 @@ static bool print_report(const struct parity *p) {
         if (quantities[q].allowed > 0) {
             snprintf(allowed, sizeof allowed, "%g", quantities[q].allowed);
         }
-        printf("%s: %-18s %7ld values  largest error %-9.3g allowed %-6s ", p->path,
-               quantities[q].name, m->values, m->largest, allowed);
+        fprintf(out, "%s: %-18s %7ld values  largest error %-9.3g allowed %-6s ", p->path,
+                quantities[q].name, m->values, m->largest, allowed);
         if (m->wrong == 0) {
-            printf("ok\n");
+            fprintf(out, "ok\n");
             continue;
         }
-        printf("FAILED in %ld%s%s\n", m->wrong, m->first[0] != '\0' ? "; first: " : "", m->first);
+        fprintf(out, "FAILED in %ld%s%s\n", m->wrong, m->first[0] != '\0' ? "; first: " : "",
+                m->first);
         all_ok = false;
     }
     return all_ok;
 }
 
-static enum exit_code check_file(const char *path) {
+enum exit_code parity_check_file(const char *path, FILE *report, FILE *errors) {
     char *text;
     size_t len;
     int status = file_read_all(&text, &len, path, FILE_BYTES_MAX);
     if (status < 0) {
-        fprintf(stderr, "spur-parity: %s: cannot be read: %s\n", path, strerror(-status));
+        fprintf(errors, "spur-parity: %s: cannot be read: %s\n", path, strerror(-status));
         return EXIT_CODE_IO;
     }
     json_error_t error;
@@ -166,7 +157,7 @@ static enum exit_code check_file(const char *path) {
     free(text);
     if (root == NULL) {
         parity_make_printable(error.text);
-        fprintf(stderr, "spur-parity: %s:%d: not JSON: %s\n", path, error.line, error.text);
+        fprintf(errors, "spur-parity: %s:%d: not JSON: %s\n", path, error.line, error.text);
         return EXIT_CODE_IO;
     }
 
@@ -176,10 +167,10 @@ static enum exit_code check_file(const char *path) {
                   parity_check_trajectories(p, root);
     enum exit_code code = EXIT_CODE_OK;
     if (!usable) {
-        fprintf(stderr, "spur-parity: %s: not a file of reference trajectories: %s\n", path,
+        fprintf(errors, "spur-parity: %s: not a file of reference trajectories: %s\n", path,
                 p->err);
         code = EXIT_CODE_IO;
-    } else if (!print_report(p)) {
+    } else if (!print_report(p, report)) {
         code = EXIT_CODE_FAILURE;
     }
     env_destroy(&p->env);
@@ -187,35 +178,4 @@ static enum exit_code check_file(const char *path) {
     free(p);
     json_decref(root);
     return code;
-}
-
-static int run(int argc, char **argv) {
-    static const char usage[] =
-        "usage: spur-parity FILE...\n"
-        "Replays reference trajectories (JSON) in our environments and prints the largest\n"
-        "error of every quantity. Exits with 0 if all are within tolerance, 1 if not, 74 if a\n"
-        "file is invalid.\n";
-    log_init("spur-parity", LOG_WARN, -1);
-    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
-        fputs(usage, stdout);
-        return EXIT_CODE_OK;
-    }
-    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
-        printf("spur-parity %s, for MuJoCo %s\n", SPUR_VERSION, SPUR_MUJOCO_VERSION);
-        return EXIT_CODE_OK;
-    }
-    if (argc < 2 || argv[1][0] == '-') {
-        fputs(usage, stderr);
-        return EXIT_CODE_USAGE;
-    }
-    enum exit_code code = EXIT_CODE_OK;
-    for (int i = 1; i < argc; i++) {
-        enum exit_code one = check_file(argv[i]);
-        code = one > code ? one : code;
-    }
-    return code;
-}
-
-int main(int argc, char **argv) {
-    return file_close_output(run(argc, argv));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Internal interface of spur-parity: parity.c reads files and prints the report, model.c compares
+// Internal interface of spur-parity: parity.c reads a file and prints the report, model.c compares
 // the task and its compiled model, replay.c the trajectories.
 #ifndef SPUR_ACTOR_ENV_PARITY_PARITY_H
 #define SPUR_ACTOR_ENV_PARITY_PARITY_H
@@ -7,8 +7,10 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "actor/env/env.h"
+#include "common/base/check.h"
 #include "common/task/task.h"
 
 #define PARITY_STATE_MAX 512 // nq, nv
@@ -52,6 +54,10 @@ struct parity {
     long step;      // in the trajectory; -1 elsewhere
     char err[512];
 };
+
+// Compares a file, with the report to one stream and what makes the file unusable to another.
+// EXIT_CODE_OK: all within tolerance; _FAILURE: not; _IO: not a file of reference trajectories.
+enum exit_code parity_check_file(const char *path, FILE *report, FILE *errors);
 
 // Records one pair of numbers at p->where and p->step.
 void parity_compare(struct parity *p, enum quantity q, double here, double file);
