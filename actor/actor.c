@@ -25,7 +25,6 @@ struct actor {
     int exit_code;
     char why[512];
     uint64_t leave_by_ms, started_ms;
-
     // Set by the first Welcome.
     const struct task *task; // &run_task; NULL before the Welcome
     struct task run_task;
@@ -45,7 +44,8 @@ struct actor {
     bool policy_unchanged;    // its answer contained no newer policy
     uint64_t policy_late_ms;  // since when answers lack a policy that was announced; 0: they do not
     uint64_t policy_broken;   // version that produced a non-finite action
-    uint64_t rewound_ms, acked_ms; // last new acknowledgement, or last time with nothing in flight
+    uint64_t rewound_ms;      // when messages were last queued again
+    uint64_t acked_ms;        // last new acknowledgement, or last time with nothing in flight
 
     uint64_t steps;                      // rows that the server has or will get from it
     uint64_t bad;                        // a bad step adds ACTOR_BAD_WEIGHT, a good one subtracts 1

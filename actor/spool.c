@@ -333,13 +333,15 @@ uint64_t spool_rewind(struct spool *s) {
 
 // ---- a spool that was left ----
 
+#define COUNT_MAX (UINT64_C(1) << 62) // of messages: no actor makes so many
+
 static bool is_readable(const void *block, size_t bytes) {
     const struct header *h = block;
     return bytes >= header_bytes() && memcmp(h->magic, magic, sizeof(magic)) == 0 &&
            h->obs_dim <= DIM_MAX && h->act_dim <= DIM_MAX && h->capacity > 0 &&
            h->batch_rows_max > 0 && h->batch_rows_max <= h->capacity &&
            block_bytes(h->capacity, h->obs_dim, h->act_dim) <= bytes && h->acked <= h->last &&
-           h->last - h->acked <= h->capacity && h->shift <= h->acked &&
+           h->last - h->acked <= h->capacity && h->last < COUNT_MAX && h->shift <= h->acked &&
            memchr(h->owner.id, '\0', sizeof(h->owner.id));
 }
 

@@ -14,6 +14,7 @@
 #include "common/base/error.h"
 #include "common/base/file.h"
 #include "common/base/log.h"
+#include "common/base/rng.h"
 #include "common/base/stats.h"
 #include "common/config/keys.h"
 #include "common/nn/policy_file.h"
@@ -484,6 +485,10 @@ static int take_learner(struct checkpoint *cp, const struct safetensors *file, u
     if (version == 0 || (cp->d_model && capacity == 0)) {
         snprintf(err, err_len, "a counter is 0, which is impossible");
         return -1;
+    }
+    if (updates > RNG_COUNT_MAX) {
+        return error_set(err, err_len, -1, "%llu updates are more than any run makes",
+                         (unsigned long long)updates);
     }
     void *agent = load_agent(cp, file, err, err_len);
     if (!agent) {

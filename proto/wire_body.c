@@ -323,11 +323,6 @@ static Spur__Policy *pack_whole_policy(struct arena *a, const struct wire_policy
 // Widths and activation from either form. 0, or an error.
 static int unpack_hidden(struct wire_policy *m, const Spur__Policy *p, char *err, size_t err_len) {
     bool equal = p->hidden_width > 0;
-    if (p->hidden_layers > WIRE_LAYERS_MAX) {
-        return error_set(err, err_len, -WIRE_REFUSED_FORMAT,
-                         "policy.hidden_layers: %u is more than %d", p->hidden_layers,
-                         WIRE_LAYERS_MAX);
-    }
     if (p->n_hidden != (equal ? 0 : p->hidden_layers)) {
         return error_set(err, err_len, -WIRE_REFUSED_FORMAT,
                          "policy.hidden: %zu widths for %u layers, and hidden_width %u",
@@ -346,6 +341,11 @@ static int unpack_whole_policy(struct wire_policy *m, const Spur__Policy *p, cha
         return error_set(err, err_len, -WIRE_REFUSED_FORMAT, "policy: missing");
     }
     unpack_policy(m, p);
+    if (p->hidden_layers > WIRE_LAYERS_MAX) { // also without weights: readers go through hidden
+        return error_set(err, err_len, -WIRE_REFUSED_FORMAT,
+                         "policy.hidden_layers: %u is more than %d", p->hidden_layers,
+                         WIRE_LAYERS_MAX);
+    }
     int rc = p->params_len > 0 ? unpack_hidden(m, p, err, err_len) : 0;
     if (rc != 0) {
         return rc;

@@ -193,6 +193,18 @@ static void end_still(struct supervisor *s, uint64_t now) {
     }
 }
 
+// See child_hurry: neither model server nor learner runs, and the run goes on.
+static void hurry_learner(struct supervisor *s, uint64_t now_ms) {
+    if (s->stage != STAGE_RUN || s->children[0].handle) { // the first one is the model server
+        return;
+    }
+    for (int i = 1; i < s->child_count; i++) {
+        if (s->children[i].role == CHILD_LEARNER && !s->children[i].handle) {
+            child_hurry(&s->children[i], now_ms);
+        }
+    }
+}
+
 static void on_child_exit(void *arg, int exit_status, int term_signal) {
     struct child *c = arg;
     struct supervisor *s = c->owner;
@@ -234,11 +246,7 @@ static void on_child_exit(void *arg, int exit_status, int term_signal) {
         fail(s, c, term_signal ? EXIT_CODE_FAILURE : exit_status, how);
         break;
     }
-    for (int i = 0; i < s->child_count && s->stage == STAGE_RUN && !s->children[0].handle; i++) {
-        if (s->children[i].role == CHILD_LEARNER && !s->children[i].handle) {
-            child_hurry(&s->children[i], now);
-        }
-    }
+    hurry_learner(s, now);
 }
 
 static void start(struct supervisor *s, struct child *c) {

@@ -52,6 +52,10 @@ enum rng_use {
     RNG_CRITIC_DROPOUT,    // sub = draw * 10 + critic
 };
 
+// The largest count, as of updates or trainings, from which the sub-numbers above are made. No run
+// reaches it: 400 updates a second take more than a year.
+#define RNG_COUNT_MAX (UINT64_C(1) << 34)
+
 // A position in a stream: a plain value.
 struct rng {
     uint64_t seed;

@@ -176,9 +176,12 @@ void termination_never(float *scale, float *shift) {
     *shift = -INFINITY;
 }
 
-bool termination_is_never(const struct termination *t, const float *params, int member) {
-    const float *calibration = params + termination_calibration_offset(t, member);
+bool termination_calibrated_never(const float calibration[2]) {
     return calibration[0] == 0 && calibration[1] == -INFINITY;
+}
+
+bool termination_is_never(const struct termination *t, const float *params, int member) {
+    return termination_calibrated_never(params + termination_calibration_offset(t, member));
 }
 
 void termination_measure(struct termination_score *out, const float *p, const float *y, size_t n) {

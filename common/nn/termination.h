@@ -69,6 +69,7 @@ void termination_calibrate(float *scale, float *shift, const float *z, const flo
                            double expected_shift);
 // scale 0, shift -infinity: probability 0 for every observation.
 void termination_never(float *scale, float *shift);
+bool termination_calibrated_never(const float calibration[2]);
 // Whether a member has this calibration, so that it need not be evaluated.
 bool termination_is_never(const struct termination *t, const float *params, int member);
 

@@ -4,7 +4,6 @@
 
 #include <inttypes.h>
 #include <limits.h>
-#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,10 +12,12 @@
 #include "common/base/check.h"
 #include "common/base/error.h"
 #include "common/base/file.h"
+#include "common/base/rng.h"
 #include "common/base/log.h"
 #include "common/base/stats.h"
 #include "common/nn/policy_file.h"
 #include "common/nn/safetensors.h"
+#include "common/nn/termination.h"
 
 #define FORMAT "spur-modelserver-1"
 #define NUMBER_MAX 32
@@ -216,8 +217,8 @@ static int read_heads(const struct safetensors *c, const struct fit_state *fit, 
 static bool heads_are_valid(const struct fit_state *f) {
     for (uint64_t i = f->termination_trained; i < f->termination_params; i += 2) {
         const float *calibration = f->termination + i;
-        bool never = calibration[0] == 0 && calibration[1] == -INFINITY;
-        if (!never && !stats_all_within(calibration, 2, WEIGHT_MAX)) {
+        if (!termination_calibrated_never(calibration) &&
+            !stats_all_within(calibration, 2, WEIGHT_MAX)) {
             return false;
         }
     }
@@ -238,6 +239,16 @@ static int check_numbers(const struct fit_state *f, const char *path, char *err,
         return error_set(err, err_len, -1, "%s: it holds numbers that are not finite", path);
     }
     return 0;
+}
+
+static int check_counts(const struct fit_state *f, const struct ms_state *state, const char *path,
+                        char *err, size_t err_len) {
+    if (state->trainings <= RNG_COUNT_MAX && *f->adam_steps <= RNG_COUNT_MAX) {
+        return 0;
+    }
+    return error_set(err, err_len, -1,
+                     "%s: %llu trainings with %llu steps are more than any run makes", path,
+                     (unsigned long long)state->trainings, (unsigned long long)*f->adam_steps);
 }
 
 // A checkpoint of an earlier build may lack the last ones.
@@ -264,6 +275,7 @@ int ms_checkpoint_read(const char *path, const struct ms_checkpoint_run *run,
     rc = rc ? rc : read_ensemble(c, fit, err, err_len);
     rc = rc ? rc : read_heads(c, fit, err, err_len);
     rc = rc ? rc : check_numbers(fit, path, err, err_len);
+    rc = rc ? rc : check_counts(fit, state, path, err, err_len);
     if (rc == 0 && *has_model) {
         rc = read_model(c, path, model, fit, err, err_len);
     }

@@ -26,8 +26,8 @@
 #include "modelserver/storage/store_size.h"
 
 #define TEXT_MAX 256
-#define TRIAL_BYTES (1u << 20) // more than a trial of writing needs
-#define FIRST_PAGE 2           // after the two that describe the file
+#define TRIAL_BYTES (16u << 20) // for copies of all pages of actors, the most that a trial writes
+#define FIRST_PAGE 2            // after the two that describe the file
 
 struct vet {
     uint64_t whole;                  // rows before the first damaged one; 0: not known

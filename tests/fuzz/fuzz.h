@@ -19,6 +19,9 @@
 // The entry of libFuzzer. Returns 0.
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
+// Called once at the start: log lines go nowhere.
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+
 // Writes sample `index` (from 0), which the target accepts, and returns its size; 0: no more.
 size_t fuzz_sample(int index, uint8_t out[FUZZ_SAMPLE_MAX]);
 
@@ -29,11 +32,16 @@ void fuzz_accept(void);
 unsigned long fuzz_accepted(void);
 // Reads every byte, so that a sanitizer sees a range that is not there.
 void fuzz_read(const void *data, size_t len);
-// The path of a file with that content, valid until the next call with the same slot (0 or 1).
-const char *fuzz_file(int slot, const void *data, size_t len);
-// The content of the file at path as a sample, which is removed.
-size_t fuzz_take_file(uint8_t out[FUZZ_SAMPLE_MAX], const char *path);
-// A folder of this process, removed at its end.
+// A folder of this process, removed at its end, and the path of a name in it (valid until the next
+// call).
 const char *fuzz_folder(void);
+const char *fuzz_path(const char *name);
+// Writes a file there, of mode 0600. Returns its path, as fuzz_path does.
+const char *fuzz_write(const char *name, const void *data, size_t len);
+// The content of a file there as a sample; the file is removed.
+size_t fuzz_take(uint8_t out[FUZZ_SAMPLE_MAX], const char *name);
+// Gives the checksum of a safetensors file another name, in place, so that it is not looked at:
+// with it almost every change would be refused for it alone. Returns len.
+size_t fuzz_without_sum(uint8_t *data, size_t len);
 
 #endif

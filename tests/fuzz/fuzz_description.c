@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Descriptions of environments (FILE.yaml), bound to a small model: an accepted one is reset,
 // observed and stepped.
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "actor/env/description/env_description.h"
@@ -21,15 +19,6 @@ static const char model[] =
     "ctrlrange=\"-2 6\"/></actuator><sensor><framepos name=\"where\" objtype=\"site\" "
     "objname=\"tip\"/></sensor><keyframe><key name=\"aside\" qpos=\"0.5 0.25 0 3 0 1 0 0 0\"/>"
     "</keyframe></mujoco>\n";
-
-static const char *write_file(const char *name, const void *data, size_t len) {
-    static char path[128];
-    snprintf(path, sizeof(path), "%s/%s", fuzz_folder(), name);
-    FILE *f = fopen(path, "wb");
-    CHECK(f && fwrite(data, 1, len, f) == len);
-    CHECK(fclose(f) == 0);
-    return path;
-}
 
 // The numbers of the environment, over a few steps of two episodes.
 static void use(struct env *env, const struct task *task) {
@@ -50,11 +39,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     static bool has_model;
     char err[2048] = "";
     if (!has_model) {
-        write_file("arm.xml", model, strlen(model));
+        fuzz_write("arm.xml", model, strlen(model));
         has_model = true;
     }
     struct env *env =
-        env_description_create(write_file("fuzz.env.yaml", data, len), err, sizeof(err));
+        env_description_create(fuzz_write("fuzz.env.yaml", data, len), err, sizeof(err));
     if (!env) {
         CHECK(err[0] != '\0');
         return 0;

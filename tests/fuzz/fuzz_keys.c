@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Files of keys. The first byte chooses what the rest is: the list of those admitted, a server's
 // own key, a client's, or a token. Of accepted ones every text ends and every name is valid.
-#include <stdio.h>
-#include <stdlib.h>
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/base/check.h"
 #include "common/io/keys.h"
@@ -17,24 +15,8 @@
 static const char server[] =
     "name = \"lab\"\npublic-key = \"" PUBLIC "\"\nsecret-key = \"" SECRET "\"\n";
 
-static char path[4][96]; // the list, the server's key, a client's, a token
-
-static void write_file(const char *name, const void *data, size_t len) {
-    FILE *f = fopen(name, "wb");
-    CHECK(f && fwrite(data, 1, len, f) == len);
-    CHECK(fclose(f) == 0);
-    CHECK(chmod(name, 0600) == 0);
-}
-
-static void make_paths(void) {
-    static const char *const names[] = {"keys/allowed", "keys/server.key", "arm.key", "token"};
-    char folder[96];
-    snprintf(folder, sizeof(folder), "%s/keys", fuzz_folder());
-    CHECK(mkdir(folder, 0700) == 0);
-    for (int i = 0; i < 4; i++) {
-        snprintf(path[i], sizeof(path[i]), "%s/%s", fuzz_folder(), names[i]);
-    }
-}
+// The list, the server's key, a client's, a token.
+static const char *const files[] = {"keys/allowed", "keys/server.key", "arm.key", "token"};
 
 static void check_usable(const struct keys *k) {
     CHECK(strlen(k->public_key) < KEY_LEN && strlen(k->secret_key) < KEY_LEN);
@@ -49,20 +31,17 @@ static void check_usable(const struct keys *k) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
-    char err[1024] = "", folder[96];
+    char err[1024] = "";
     if (len == 0) {
         return 0;
     }
-    if (path[0][0] == '\0') {
-        make_paths();
-    }
     int which = data[0] % 4;
-    write_file(path[0], "", 0);
-    write_file(path[1], server, strlen(server));
-    write_file(path[which], data + 1, len - 1);
-    snprintf(folder, sizeof(folder), "%s/keys", fuzz_folder());
+    CHECK(mkdir(fuzz_path("keys"), 0700) == 0 || errno == EEXIST);
+    fuzz_write(files[0], "", 0);
+    fuzz_write(files[1], server, strlen(server));
+    fuzz_write(files[which], data + 1, len - 1);
     struct keys k = {0};
-    if (keys_load(&k, which < 2 ? folder : path[which], err, sizeof(err)) == 0) {
+    if (keys_load(&k, fuzz_path(which < 2 ? "keys" : files[which]), err, sizeof(err)) == 0) {
         fuzz_accept();
         check_usable(&k);
     } else {
@@ -77,19 +56,18 @@ size_t fuzz_sample(int index, uint8_t out[FUZZ_SAMPLE_MAX]) {
                                  "\"\nsecret-key = \"" SECRET "\"\nserver-key = \"" PUBLIC "\"\n";
     static const char list[] = "# NAME ROLES KEY IDS\narm actor " PUBLIC "\n"
                                "desk learner,operator " SECRET " desk,desk/2\n";
-    char token[96];
-    const char *texts[] = {list, server, client, token};
+    const char *const texts[] = {list, server, client};
     if (index > 3) {
         return 0;
     }
-    snprintf(token, sizeof(token), "%s/sample", fuzz_folder());
-    CHECK(keys_write_token(token) == 0);
-    size_t token_len = fuzz_take_file(out, token);
-    memmove(out + 1, out, token_len);
-    out[0] = (uint8_t)index;
+    size_t len = index < 3 ? strlen(texts[index]) : 0;
     if (index == 3) {
-        return 1 + token_len;
+        CHECK(keys_write_token(fuzz_path("sample")) == 0);
+        len = fuzz_take(out, "sample");
+        memmove(out + 1, out, len);
+    } else {
+        memcpy(out + 1, texts[index], len);
     }
-    memcpy(out + 1, texts[index], strlen(texts[index]));
-    return 1 + strlen(texts[index]);
+    out[0] = (uint8_t)index;
+    return 1 + len;
 }

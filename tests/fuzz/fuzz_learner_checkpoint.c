@@ -5,21 +5,14 @@
 #include "common/base/check.h"
 #include "common/base/file.h"
 #include "tests/fuzz/fuzz.h"
-#include "tests/fuzz/without_sum.h"
 #include "tests/unit/trainer_fixture.h"
 
-static const char *checkpoint_path(void) {
-    static char path[PATH_MAX];
-    snprintf(path, sizeof(path), "%s/checkpoint/learner.safetensors", fuzz_folder());
-    return path;
-}
+#define CHECKPOINT "checkpoint/learner.safetensors"
 
 static struct run sac_run(void) {
     struct run run;
-    char dir[128];
     snprintf(run.dir, sizeof(run.dir), "%s", fuzz_folder());
-    snprintf(dir, sizeof(dir), "%s/checkpoint", fuzz_folder());
-    CHECK(file_make_dirs(dir) == 0);
+    CHECK(file_make_dirs(fuzz_path("checkpoint")) == 0);
     run.config = fixture_config();
     config_use_method(&run.config, METHOD_sac);
     run.config.sac.hidden_width = 4;
@@ -30,9 +23,7 @@ static struct run sac_run(void) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     struct run run = sac_run();
     char err[1024] = "";
-    FILE *f = fopen(checkpoint_path(), "wb");
-    CHECK(f && fwrite(data, 1, len, f) == len);
-    CHECK(fclose(f) == 0);
+    fuzz_write(CHECKPOINT, data, len);
     struct trainer *t = trainer_create(&run.config, fixture_task(), run.dir, err, sizeof(err));
     if (!t) {
         CHECK(err[0] != '\0');
@@ -55,7 +46,7 @@ size_t fuzz_sample(int index, uint8_t out[FUZZ_SAMPLE_MAX]) {
     if (index > 0) {
         return 0;
     }
-    remove(checkpoint_path());
+    remove(fuzz_path(CHECKPOINT));
     struct trainer *t = make(&run);
     add(t, false, 0, 60);
     grant(t, 5, 0);
@@ -63,5 +54,5 @@ size_t fuzz_sample(int index, uint8_t out[FUZZ_SAMPLE_MAX]) {
     command(t, TRAINER_CHECKPOINT);
     CHECK(t->report.saved);
     trainer_destroy(&t);
-    return without_sum(out, fuzz_take_file(out, checkpoint_path()));
+    return fuzz_without_sum(out, fuzz_take(out, CHECKPOINT));
 }

@@ -2,13 +2,11 @@
 // Checkpoints of the model server: of an accepted one every number is finite, each elite is a
 // member, and it is written and read back equal.
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "common/base/check.h"
 #include "modelserver/storage/checkpoint.h"
 #include "tests/fuzz/fuzz.h"
-#include "tests/fuzz/without_sum.h"
 
 enum { PARAMS = 50, NORMALIZER = 6, MEMBERS = 3, ELITES = 2 };
 
@@ -63,16 +61,15 @@ static void check_usable(const struct content *c) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     static struct content c, again;
-    char err[512] = "", path[128];
-    if (read(&c, fuzz_file(0, data, len), err, sizeof(err)) != 0) {
+    char err[512] = "";
+    if (read(&c, fuzz_write("input", data, len), err, sizeof(err)) != 0) {
         CHECK(err[0] != '\0');
         return 0;
     }
     fuzz_accept();
     check_usable(&c);
-    snprintf(path, sizeof(path), "%s/again", fuzz_folder());
-    write(&c, c.has_model, path);
-    CHECK(read(&again, path, err, sizeof(err)) == 0);
+    write(&c, c.has_model, fuzz_path("again"));
+    CHECK(read(&again, fuzz_path("again"), err, sizeof(err)) == 0);
     CHECK(memcmp(&c.state, &again.state, sizeof(c.state)) == 0);
     CHECK(memcmp(c.weights, again.weights, sizeof(c.weights)) == 0);
     CHECK(memcmp(c.params, again.params, sizeof(c.params)) == 0);
@@ -82,7 +79,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
 
 size_t fuzz_sample(int index, uint8_t out[FUZZ_SAMPLE_MAX]) {
     static struct content c;
-    char path[128];
     if (index > 1) {
         return 0;
     }
@@ -101,7 +97,6 @@ size_t fuzz_sample(int index, uint8_t out[FUZZ_SAMPLE_MAX]) {
                              .holdout_mse = {0.5f, 0.7f, 0.25f},
                              .params = c.params,
                              .normalizer = c.model_normalizer};
-    snprintf(path, sizeof(path), "%s/sample", fuzz_folder());
-    write(&c, index == 1, path);
-    return without_sum(out, fuzz_take_file(out, path));
+    write(&c, index == 1, fuzz_path("sample"));
+    return fuzz_without_sum(out, fuzz_take(out, "sample"));
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Policy files: the weights of an accepted one are finite, and it acts.
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +8,6 @@
 #include "common/nn/hidden.h"
 #include "common/nn/policy_file.h"
 #include "tests/fuzz/fuzz.h"
-#include "tests/fuzz/without_sum.h"
 
 static void act(const struct policy *p, const float *params) {
     float *obs = xcalloc((size_t)p->obs_dim, sizeof(float));
@@ -28,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     char err[512] = "";
     struct policy_file f = {0};
     float *params = NULL;
-    if (policy_file_open(&f, fuzz_file(0, data, len), err, sizeof(err)) == 0 &&
+    if (policy_file_open(&f, fuzz_write("input", data, len), err, sizeof(err)) == 0 &&
         policy_params(&f.policy) <= len) { // more weights than bytes: the next call refuses it
         params = xcalloc(policy_params(&f.policy), sizeof(float));
         if (policy_file_params(params, &f, err, sizeof(err)) == 0) {
@@ -56,9 +54,8 @@ size_t fuzz_sample(int index, uint8_t out[FUZZ_SAMPLE_MAX]) {
     float *params = xcalloc(policy_params(&p), sizeof(float));
     policy_init(params, &p, &rng);
     const struct policy_file_info info = {.task = "hopper", .version = 7, .updates = 70};
-    char path[128], err[256];
-    snprintf(path, sizeof(path), "%s/policy", fuzz_folder());
-    CHECK(policy_file_write(path, &p, params, &info, err, sizeof(err)) == 0);
+    char err[256];
+    CHECK(policy_file_write(fuzz_path("sample"), &p, params, &info, err, sizeof(err)) == 0);
     free(params);
-    return without_sum(out, fuzz_take_file(out, path));
+    return fuzz_without_sum(out, fuzz_take(out, "sample"));
 }

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Safetensors files: of an accepted one every tensor is read and written again, equal. The samples
 // have no checksum, since with one almost every change would be refused for it alone.
-#include <stdio.h>
 #include <string.h>
 
 #include "common/base/check.h"
 #include "common/nn/safetensors.h"
 #include "tests/fuzz/fuzz.h"
-#include "tests/fuzz/without_sum.h"
 
 static void check_equal(const struct safetensors *a, const struct safetensors *b) {
     CHECK(safetensors_count(a) == safetensors_count(b));
@@ -20,8 +18,8 @@ static void check_equal(const struct safetensors *a, const struct safetensors *b
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
-    char err[512] = "", path[128];
-    struct safetensors *f = safetensors_open(fuzz_file(0, data, len), err, sizeof(err));
+    char err[512] = "";
+    struct safetensors *f = safetensors_open(fuzz_write("input", data, len), err, sizeof(err));
     if (!f) {
         CHECK(err[0] != '\0');
         return 0;
@@ -33,9 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
         tensors[i] = *safetensors_at(f, i);
         fuzz_read(tensors[i].data, tensor_size(&tensors[i]));
     }
-    snprintf(path, sizeof(path), "%s/again", fuzz_folder());
-    CHECK(safetensors_write(path, tensors, n, NULL, 0, err, sizeof(err)) == 0);
-    struct safetensors *again = safetensors_open(path, err, sizeof(err));
+    CHECK(safetensors_write(fuzz_path("again"), tensors, n, NULL, 0, err, sizeof(err)) == 0);
+    struct safetensors *again = safetensors_open(fuzz_path("again"), err, sizeof(err));
     CHECK(again);
     check_equal(f, again);
     safetensors_close(&again);
@@ -54,11 +51,11 @@ size_t fuzz_sample(int index, uint8_t out[FUZZ_SAMPLE_MAX]) {
                                      tensor_make("bytes", TENSOR_U8, c, 1, &three),
                                      tensor_make("empty", TENSOR_F32, a, 1, &none)};
     const struct safetensors_meta meta[] = {{"task", "hopper"}, {"note", "\"quoted\" \\ \u00e9"}};
-    char path[128], err[256];
+    char err[256];
     if (index > 2) {
         return 0;
     }
-    snprintf(path, sizeof(path), "%s/sample", fuzz_folder());
-    CHECK(safetensors_write(path, tensors, index == 1 ? 5 : 1, meta, index, err, sizeof(err)) == 0);
-    return without_sum(out, fuzz_take_file(out, path));
+    CHECK(safetensors_write(fuzz_path("sample"), tensors, index == 1 ? 5 : 1, meta, index, err,
+                            sizeof(err)) == 0);
+    return fuzz_without_sum(out, fuzz_take(out, "sample"));
 }

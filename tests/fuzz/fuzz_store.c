@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Stores: LMDB's file with rows, actors and identity. What the examination (store_vet.h) accepts
-// is opened, and every row and actor is read. A file that opens but is refused by its examination
-// must not end this process.
+// Stores: LMDB's file with rows, actors and identity. It is examined (store_vet.h) and opened; of
+// an accepted one every row and actor is read. A damaged one must not end this process.
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/check.h"
 #include "modelserver/storage/store.h"
-#include "modelserver/storage/store_vet.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { O = 3, A = 2, ROWS = 40, ROWS_MAX = 64 };
@@ -18,12 +15,6 @@ static struct store *open_store(char *err, size_t err_len) {
         .run_id = 77, .seed = 5, .task = "hopper", .obs_dim = O, .act_dim = A};
     struct store *s = NULL;
     return store_open(&s, fuzz_folder(), &meta, ROWS_MAX, err, err_len) == 0 ? s : NULL;
-}
-
-static const char *store_path(const char *name) {
-    static char path[128];
-    snprintf(path, sizeof(path), "%s/%s", fuzz_folder(), name);
-    return path;
 }
 
 static void read_rows(const struct store *s) {
@@ -42,12 +33,9 @@ static void read_rows(const struct store *s) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     char err[1024] = "";
-    remove(store_path("lock.mdb"));
-    FILE *f = fopen(store_path("data.mdb"), "wb");
-    CHECK(f && fwrite(data, 1, len, f) == len);
-    CHECK(fclose(f) == 0);
-    struct store *s =
-        store_vet(fuzz_folder(), err, sizeof(err)) == 0 ? open_store(err, sizeof(err)) : NULL;
+    remove(fuzz_path("lock.mdb"));
+    fuzz_write("data.mdb", data, len);
+    struct store *s = open_store(err, sizeof(err));
     if (!s) {
         CHECK(err[0] != '\0');
         return 0;
@@ -85,8 +73,8 @@ size_t fuzz_sample(int index, uint8_t out[FUZZ_SAMPLE_MAX]) {
     if (index > 1) {
         return 0;
     }
-    remove(store_path("lock.mdb"));
-    remove(store_path("data.mdb"));
+    remove(fuzz_path("lock.mdb"));
+    remove(fuzz_path("data.mdb"));
     struct store *s = open_store(err, sizeof(err));
     CHECK(s);
     if (index == 1) {
@@ -96,5 +84,5 @@ size_t fuzz_sample(int index, uint8_t out[FUZZ_SAMPLE_MAX]) {
         commit(s, "leg", 1, 1, ROWS / 2);
     }
     store_close(&s);
-    return fuzz_take_file(out, store_path("data.mdb"));
+    return fuzz_take(out, "data.mdb");
 }

@@ -1,20 +1,26 @@
 // SPDX-License-Identifier: MIT
-// Files and folders of fuzz targets, in memory where there is /dev/shm.
+// The folder of a fuzz target, in memory where there is /dev/shm, and files in it.
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
 #include "common/base/file.h"
+#include "common/base/log.h"
 #include "tests/fuzz/fuzz.h"
 
 static unsigned long accepted;
 static volatile uint64_t digest; // keeps reads from being optimised away
 static char folder[64];
+
+int LLVMFuzzerInitialize(int *argc, char ***argv) {
+    (void)argc;
+    (void)argv;
+    log_init("fuzz", LOG_ERROR, open("/dev/null", O_WRONLY | O_CLOEXEC));
+    return 0;
+}
 
 void fuzz_accept(void) {
     accepted++;
@@ -33,29 +39,6 @@ void fuzz_read(const void *data, size_t len) {
     digest = sum;
 }
 
-const char *fuzz_file(int slot, const void *data, size_t len) {
-    static int fd[2] = {-1, -1};
-    static char path[2][32];
-    if (fd[slot] < 0) {
-        fd[slot] = memfd_create("fuzz", MFD_CLOEXEC);
-        CHECK(fd[slot] >= 0);
-        snprintf(path[slot], sizeof(path[slot]), "/proc/self/fd/%d", fd[slot]);
-    }
-    CHECK(ftruncate(fd[slot], 0) == 0);
-    CHECK(pwrite(fd[slot], data, len, 0) == (ssize_t)len);
-    return path[slot];
-}
-
-size_t fuzz_take_file(uint8_t out[FUZZ_SAMPLE_MAX], const char *path) {
-    FILE *f = fopen(path, "rb");
-    CHECK(f);
-    size_t len = fread(out, 1, FUZZ_SAMPLE_MAX, f);
-    CHECK(len < FUZZ_SAMPLE_MAX);
-    fclose(f);
-    unlink(path);
-    return len;
-}
-
 static void remove_folder(void) {
     char command[96];
     snprintf(command, sizeof(command), "rm -rf '%s'", folder);
@@ -70,4 +53,38 @@ const char *fuzz_folder(void) {
         atexit(remove_folder);
     }
     return folder;
+}
+
+const char *fuzz_path(const char *name) {
+    static char path[128];
+    int len = snprintf(path, sizeof(path), "%s/%s", fuzz_folder(), name);
+    CHECK(len < (int)sizeof(path));
+    return path;
+}
+
+const char *fuzz_write(const char *name, const void *data, size_t len) {
+    const char *path = fuzz_path(name);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    CHECK(fd >= 0);
+    CHECK(write(fd, data, len) == (ssize_t)len);
+    close(fd);
+    return path;
+}
+
+size_t fuzz_take(uint8_t out[FUZZ_SAMPLE_MAX], const char *name) {
+    char *data;
+    size_t len;
+    CHECK(file_read_all(&data, &len, fuzz_path(name), FUZZ_SAMPLE_MAX) == 0);
+    memcpy(out, data, len);
+    free(data);
+    unlink(fuzz_path(name));
+    return len;
+}
+
+size_t fuzz_without_sum(uint8_t *data, size_t len) {
+    static const char name[] = "\"checksum\"", other[] = "\"no_check\"";
+    uint8_t *found = memmem(data, len, name, sizeof(name) - 1);
+    CHECK(found);
+    memcpy(found, other, sizeof(other) - 1);
+    return len;
 }

@@ -4,7 +4,6 @@
 //   mutations_NAME [CHANGES [SEED]]   CHANGES of each sample (default 2000)
 //   mutations_NAME --write DIR        writes the samples there: the first corpus of libFuzzer
 //   mutations_NAME --file FILE...     runs the inputs in these files, as libFuzzer found them
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +11,6 @@
 
 #include "common/base/check.h"
 #include "common/base/file.h"
-#include "common/base/log.h"
 #include "common/base/rng.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -119,7 +117,7 @@ static void run_samples(unsigned long changes, uint64_t seed) {
 }
 
 int main(int argc, char **argv) {
-    log_init("mutations", LOG_ERROR, open("/dev/null", O_WRONLY));
+    LLVMFuzzerInitialize(&argc, &argv);
     if (argc == 3 && strcmp(argv[1], "--write") == 0) {
         write_samples(argv[2]);
         return 0;

@@ -463,10 +463,10 @@ static void test_refuses_mismatching_checkpoints(void **state) {
     fixture_remove(run.dir);
 }
 
-// Rewards that overflow the loss: it stops with a message and keeps the good checkpoint.
 // Rewrites the checkpoint as the builds before methods wrote it: keys without a section.
-// first_weight: of the policy; NaN: as it is.
-static void age_checkpoint(const struct run *run, const char *learning_rate, float first_weight) {
+// first_weight: of the policy; NaN: as it is. updates: 0: as they are.
+static void age_checkpoint(const struct run *run, const char *learning_rate, float first_weight,
+                           uint64_t updates) {
     char path[PATH_MAX], err[1024];
     path_of(path, run, "checkpoint/learner.safetensors");
     struct safetensors *file = safetensors_open(path, err, sizeof(err));
@@ -486,22 +486,25 @@ static void age_checkpoint(const struct run *run, const char *learning_rate, flo
     if (!isnan(first_weight)) {
         ((float *)(uintptr_t)safetensors_find(file, "policy")->data)[0] = first_weight;
     }
+    if (updates > 0) {
+        ((uint64_t *)(uintptr_t)safetensors_find(file, "updates")->data)[0] = updates;
+    }
     assert_int_equal(safetensors_write(path, tensors, count, meta, sizeof(meta) / sizeof(meta[0]),
                                        err, sizeof(err)),
                      0);
     safetensors_close(&file);
 }
 
-static void test_weights_that_no_update_reaches_are_refused(void **state) {
+static void test_numbers_that_no_update_reaches_are_refused(void **state) {
     (void)state;
-    const float bad[] = {INFINITY, 1e20f, -1e13f};
-    for (int i = 0; i < 3; i++) {
+    const float bad[] = {INFINITY, 1e20f, -1e13f, 100};
+    for (int i = 0; i < 4; i++) {
         struct run run;
         setup(&run);
         make_two_checkpoints(&run);
-        age_checkpoint(&run, "0.0003", 100);
+        age_checkpoint(&run, "0.0003", 100, 0);
         expect_loaded(&run, 8, 20);
-        age_checkpoint(&run, "0.0003", bad[i]);
+        age_checkpoint(&run, "0.0003", bad[i], i == 3 ? UINT64_C(1) << 41 : 0);
         expect_loaded(&run, 4, 0);
         fixture_remove(run.dir);
     }
@@ -512,7 +515,7 @@ static void test_loads_checkpoints_of_earlier_builds(void **state) {
     struct run run;
     setup(&run);
     make_two_checkpoints(&run);
-    age_checkpoint(&run, "0.001", (float)NAN);
+    age_checkpoint(&run, "0.001", (float)NAN, 0);
     char lines[4096] = "";
     FILE *log = tmpfile();
     log_init("test", LOG_WARN, fileno(log));
@@ -681,7 +684,7 @@ int main(void) {
         cmocka_unit_test(test_refuses_mismatching_checkpoints),
         cmocka_unit_test(test_loads_checkpoints_of_earlier_builds),
         cmocka_unit_test(test_starts_from_another_run),
-        cmocka_unit_test(test_weights_that_no_update_reaches_are_refused),
+        cmocka_unit_test(test_numbers_that_no_update_reaches_are_refused),
         cmocka_unit_test(test_stops_at_not_finite),
         cmocka_unit_test(test_survives_a_full_disk),
     };

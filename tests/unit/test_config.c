@@ -373,6 +373,7 @@ static void expect_broken_rule(const char *assignment, const char *part) {
 
 static void rules_over_several_keys(void **state) {
     (void)state;
+    struct config c;
     expect_broken_rule("model.elites=8", "model.elites is 8, more than model.members, 7");
     expect_broken_rule("model.hidden_layers=3", "model.weight_decay has 5 values; it needs");
     expect_broken_rule("model.hidden=[64, 32]", "model.weight_decay has 5 values; it needs");
@@ -391,6 +392,15 @@ static void rules_over_several_keys(void **state) {
     expect_broken_rule("sac.discount_rise=[1, 2]", "sac.discount_rise has 2 values; 3 are needed");
     expect_broken_rule("sac.discount_rise=[5, 2, 0.9]", "the first epoch 5 is after the last, 2");
     expect_broken_rule("sac.discount_rise=[1, 2, 1.5]", "gamma 1.5 must be between 0 and 1");
+    config_defaults(&c);
+    config_use_method(&c, METHOD_dhmbpo);
+    assert_int_equal(config_set(&c, "run.task=hopper", err, sizeof(err)), 0);
+    config_choose(&c);
+    assert_int_equal(config_set(&c, "dhmbpo.error_sum=0.2", err, sizeof(err)), 0);
+    assert_int_equal(config_check(&c, err, sizeof(err)), 0);
+    c.model.targets = MODEL_TARGETS_RAW;
+    assert_int_equal(config_check(&c, err, sizeof(err)), -1);
+    assert_non_null(strstr(err, "dhmbpo.error_sum is 0.2"));
     expect_broken_rule("network.lost_after_ms=900", "at least twice network.heartbeat_ms, 500");
     expect_broken_rule("network.unacked_rows_max=9", "less than one message");
 }

@@ -202,6 +202,19 @@ static void phases_take_turns(void **state) {
     assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->c, world_last(&w, ACTOR, WIRE_CREDIT)->d);
 }
 
+// The rollouts of a run are shortened as the error of its ensemble says (1 and more here).
+static void errors_shorten_the_rollouts_of_a_run(void **state) {
+    (void)state;
+    w.config.dhmbpo.error_sum = 1.5;
+    world_restart(&w);
+    world_meet_learner(&w);
+    world_meet_actor(&w);
+    world_walk(&w, 1, 20);
+    world_learn(&w, LEARNER);
+    assert_int_equal(w.sent[position(WIRE_STATES, 0)].b, 3); // 3 rollouts of 1 step, not of 2
+    assert_int_equal(world_status(&w)->rollout_length, 1);
+}
+
 // A learner that is back gets the ensemble again, and the rollouts after those that it has.
 static void a_learner_that_returns_goes_on(void **state) {
     (void)state;
@@ -267,6 +280,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_training_moves_by_epochs, ratio_world, end_world),
         cmocka_unit_test_setup_teardown(phases_take_turns, ratio_world, end_world),
         cmocka_unit_test_setup_teardown(large_errors_shorten_rollouts, ratio_world, end_world),
+        cmocka_unit_test_setup_teardown(errors_shorten_the_rollouts_of_a_run, lockstep_world,
+                                        end_world),
         cmocka_unit_test_setup_teardown(a_learner_that_returns_goes_on, ratio_world, end_world),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -124,6 +124,19 @@ static void a_checkpoint_comes_back_to_the_bit(void **state) {
     assert_int_equal(
         ms_checkpoint_write(path, &some_run, &written, &model, &fit, true, err, sizeof(err)), 0);
 
+    // A count that no run reaches.
+    const uint64_t trainings = written.trainings;
+    written.trainings = UINT64_C(1) << 41;
+    assert_int_equal(
+        ms_checkpoint_write(path, &some_run, &written, &model, &fit, true, err, sizeof(err)), 0);
+    assert_int_equal(ms_checkpoint_read(path, &some_run, &read_state, &read_fit, &back, &has_model,
+                                        err, sizeof(err)),
+                     -1);
+    assert_non_null(strstr(err, "more than any run makes"));
+    written.trainings = trainings;
+    assert_int_equal(
+        ms_checkpoint_write(path, &some_run, &written, &model, &fit, true, err, sizeof(err)), 0);
+
     // Other runs, other shapes.
     struct ms_checkpoint_run other = {"hopper", 4712, 3};
     assert_int_equal(ms_checkpoint_read(path, &other, &read_state, &read_fit, &back, &has_model,

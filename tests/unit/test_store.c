@@ -13,6 +13,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <lmdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -606,12 +607,110 @@ static void a_kill_loses_nothing_that_was_acknowledged(void **state) {
     store_close(&s);
 }
 
+// Changes a word of the file. Returns what it was.
+static uint64_t poke(size_t at, uint64_t word) {
+    char path[96];
+    uint64_t before;
+    snprintf(path, sizeof(path), "%s/data.mdb", dir);
+    int fd = open(path, O_RDWR);
+    assert_int_equal(pread(fd, &before, sizeof(before), (off_t)at), sizeof(before));
+    assert_int_equal(pwrite(fd, &word, sizeof(word), (off_t)at), sizeof(word));
+    close(fd);
+    return before;
+}
+
+// A list of free pages: their number, then the pages. LMDB has it in the database 0.
+static void damage_free_list(void) {
+    unsigned char list[256];
+    char path[96], *data;
+    size_t len;
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    assert_int_equal(mdb_env_create(&env), 0);
+    assert_int_equal(mdb_env_open(env, dir, MDB_RDONLY | MDB_NOLOCK, 0), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn), 0);
+    assert_int_equal(mdb_cursor_open(txn, 0, &cursor), 0);
+    assert_int_equal(mdb_cursor_get(cursor, &key, &value, MDB_FIRST), 0);
+    assert_true(value.mv_size >= 16 && value.mv_size <= sizeof(list));
+    size_t list_len = value.mv_size;
+    memcpy(list, value.mv_data, list_len);
+    mdb_txn_abort(txn);
+    mdb_env_close(env);
+    snprintf(path, sizeof(path), "%s/data.mdb", dir);
+    assert_int_equal(file_read_all(&data, &len, path, 1 << 24), 0);
+    const char *at = data; // older copies of its page are there too
+    while ((at = memmem(at, len - (size_t)(at - data), list, list_len))) {
+        poke((size_t)(at - data), UINT64_C(1) << 40);
+        at++;
+    }
+    free(data);
+}
+
+// Damage of what LMDB itself needs: the number of the last page, and the pages that are free.
+static void damage_of_the_tree_is_named(void **state) {
+    (void)state;
+    enum { META_LAST_PAGE = 136, PAGE = 4096 };
+    struct store *s = must_open(ROWS_MAX);
+    struct store_batch *b = new_batch();
+    for (uint64_t i = 0; i < 3; i++) {
+        fill(b, "actor", 0, 1, i + 1, i * 8, 8);
+        assert_int_equal(commit_one(s, b), 1);
+    }
+    store_close(&s);
+    free(b);
+    struct store_meta meta = some_meta();
+    const uint64_t last = poke(META_LAST_PAGE, UINT64_C(1) << 40);
+    const uint64_t other = poke(PAGE + META_LAST_PAGE, UINT64_C(1) << 40);
+    assert_int_equal(store_open(&s, dir, &meta, ROWS_MAX, err, sizeof(err)), -1);
+    assert_non_null(strstr(err, "is damaged"));
+    poke(META_LAST_PAGE, last);
+    poke(PAGE + META_LAST_PAGE, other);
+    s = must_open(ROWS_MAX);
+    store_close(&s);
+    damage_free_list();
+    assert_int_equal(store_open(&s, dir, &meta, ROWS_MAX, err, sizeof(err)), -1);
+    assert_non_null(strstr(err, "a list of free pages"));
+}
+
+// As many actors as a store can have, with the longest ids: the examination before each use has
+// room for copies of all their pages.
+static void a_store_full_of_actors_is_opened(void **state) {
+    (void)state;
+    enum { GROUP = 256 };
+    static struct store_batch *group[GROUP];
+    struct store *s = must_open(ROWS_MAX);
+    for (int i = 0; i < GROUP; i++) {
+        group[i] = new_batch();
+    }
+    for (uint64_t first = 0; first < STORE_ACTORS_MAX; first += GROUP) {
+        for (uint64_t i = 0; i < GROUP; i++) {
+            char id[STORE_ID_MAX];
+            snprintf(id, sizeof(id), "%0*d", STORE_ID_MAX - 1,
+                     (int)((first + i) * 2654435761u >> 1));
+            fill(group[i], id, first + i, 1, 1, 0, 1);
+        }
+        assert_int_equal(store_commit(s, group, GROUP, err, sizeof(err)), GROUP);
+    }
+    store_close(&s);
+    s = must_open(ROWS_MAX);
+    assert_int_equal(store_actor_count(s), STORE_ACTORS_MAX);
+    assert_int_equal(store_rows(s), STORE_ACTORS_MAX);
+    store_close(&s);
+    for (int i = 0; i < GROUP; i++) {
+        free(group[i]);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(rows_and_actors_survive, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(order_is_kept, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_failed_batch_takes_its_followers_along, make_dir,
                                         remove_dir),
+        cmocka_unit_test_setup_teardown(damage_of_the_tree_is_named, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_store_full_of_actors_is_opened, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(places_are_taken_over, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(numbers_of_starts_survive, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(another_run_is_refused, make_dir, remove_dir),

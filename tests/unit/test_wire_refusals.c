@@ -402,6 +402,9 @@ static void policies_are_described(void **state) {
         put_bytes(&policy, 8, "\0\0\0\0", 4);
         assert_body_refused(says[missing], POLICY, &policy);
     }
+    struct bytes none = {0}; // without weights
+    put_number(&none, 6, 12);
+    assert_body_refused("policy.hidden_layers: 12", POLICY, &none);
     // Widths and activation: too few, too many, none, unknown; beside hidden_width.
     const struct {
         int layers, widths, width, hidden_width, activation;

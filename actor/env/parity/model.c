@@ -88,7 +88,7 @@ static void model_differs(struct parity *p, const char *fmt, ...) {
     vsnprintf(what, sizeof what, fmt, args);
     va_end(args);
     parity_make_printable(what);
-    printf("%s: model: %s\n", p->path, what);
+    fprintf(p->report, "%s: model: %s\n", p->path, what);
 }
 
 // Flattens nested arrays of numbers. Returns the count and writes the first max; -1 if they

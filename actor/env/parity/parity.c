@@ -120,7 +120,8 @@ static bool open_task(struct parity *p, const json_t *root) {
 }
 
 // Returns whether all quantities are within tolerance.
-static bool print_report(const struct parity *p, FILE *out) {
+static bool print_report(const struct parity *p) {
+    FILE *out = p->report;
     bool all_ok = true;
     for (int q = 0; q < Q_COUNT; q++) {
         const struct measure *m = &p->measures[q];
@@ -163,6 +164,7 @@ enum exit_code parity_check_file(const char *path, FILE *report, FILE *errors) {
 
     struct parity *p = xmalloc(sizeof *p);
     p->path = path;
+    p->report = report;
     bool usable = open_task(p, root) && parity_check_task(p, root) && parity_check_model(p, root) &&
                   parity_check_trajectories(p, root);
     enum exit_code code = EXIT_CODE_OK;
@@ -170,7 +172,7 @@ enum exit_code parity_check_file(const char *path, FILE *report, FILE *errors) {
         fprintf(errors, "spur-parity: %s: not a file of reference trajectories: %s\n", path,
                 p->err);
         code = EXIT_CODE_IO;
-    } else if (!print_report(p, report)) {
+    } else if (!print_report(p)) {
         code = EXIT_CODE_FAILURE;
     }
     env_destroy(&p->env);

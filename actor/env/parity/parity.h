@@ -44,6 +44,7 @@ struct measure {
 // One file being checked.
 struct parity {
     const char *path;
+    FILE *report;
     struct env *env;
     const struct task *task;
     struct env *env_v5; // of the v5 class, for rewards and flags
