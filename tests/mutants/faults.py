@@ -1837,22 +1837,22 @@ faults(
     ("row-not-compared-with-its-checksum",
      "? sum == sum_of(value, len, last)",
      "? true",
-     "store"),
+     "store_damage"),
     ("header-without-checksum",
      "uint32_t sum = checksum_add(0, words, sizeof(words));",
      "uint32_t sum = 0;",
-     "store"),
+     "store_damage"),
 )
 faults(
     "modelserver/storage/store_vet.c",
     ("shortened-store-accepted",
      "if (rc == 0 && needs > (uint64_t)st->st_size) {",
      "if (false) {",
-     "store"),
+     "store_damage"),
     ("examined-by-this-process",
      "if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {",
      "if (!WIFEXITED(status) || WEXITSTATUS(status) == 0) {",
-     "store"),
+     "store_damage"),
 )
 faults(
     "common/io/net_guard.c",
@@ -2041,7 +2041,7 @@ faults(
     ("actor-not-compared-with-its-checksum",
      "? sum == sum_of_actor(words, last)",
      "? true",
-     "store"),
+     "store_damage"),
 )
 faults(
     "modelserver/storage/store.c",
@@ -2324,7 +2324,7 @@ faults(
     ("vet-takes-a-huge-file-for-want-of-memory",
      "rc == ENOMEM && !has_room((size_t)st->st_size + TRIAL_BYTES)",
      "rc == ENOMEM",
-     "store"),
+     "store_damage"),
     ("vet-tries-no-writing",
      "rc = try_writing(env);",
      "rc = 0;",
@@ -2332,11 +2332,11 @@ faults(
     ("vet-skips-free-pages",
      "part <= PART_FREE && rc == 0; part++) {\n        rc = vet_part",
      "part < PART_FREE && rc == 0; part++) {\n        rc = vet_part",
-     "store"),
+     "store_damage"),
     ("no-room-for-a-trial",
      "#define TRIAL_BYTES (16u << 20)",
      "#define TRIAL_BYTES (1u << 20)",
-     "store"),
+     "store_damage"),
 )
 faults(
     "common/config/rules.c",
