@@ -243,12 +243,16 @@ static int check_numbers(const struct fit_state *f, const char *path, char *err,
 
 static int check_counts(const struct fit_state *f, const struct ms_state *state, const char *path,
                         char *err, size_t err_len) {
-    if (state->trainings <= RNG_COUNT_MAX && *f->adam_steps <= RNG_COUNT_MAX) {
+    uint64_t steps = f->params > 0 ? *f->adam_steps : 0; // 0: a run without a model
+    uint64_t heads = f->termination_params > 0 ? *f->termination_steps : 0;
+    if (state->trainings <= RNG_COUNT_MAX && steps <= RNG_COUNT_MAX && heads <= RNG_COUNT_MAX) {
         return 0;
     }
     return error_set(err, err_len, -1,
-                     "%s: %llu trainings with %llu steps are more than any run makes", path,
-                     (unsigned long long)state->trainings, (unsigned long long)*f->adam_steps);
+                     "%s: %llu trainings with %llu steps, and %llu of heads, are more than any run "
+                     "makes",
+                     path, (unsigned long long)state->trainings, (unsigned long long)steps,
+                     (unsigned long long)heads);
 }
 
 // A checkpoint of an earlier build may lack the last ones.

@@ -158,6 +158,22 @@ static void a_checkpoint_comes_back_to_the_bit(void **state) {
                      -1);
 }
 
+// A run without a model has neither ensemble nor heads.
+static void a_run_without_a_model_has_a_checkpoint(void **state) {
+    (void)state;
+    const struct ms_state written = {.rollout_steps = 7};
+    struct ms_state back = {0};
+    const struct fit_state none = {0};
+    struct model model = {0};
+    bool has_model = true;
+    assert_int_equal(
+        ms_checkpoint_write(path, &some_run, &written, NULL, &none, true, err, sizeof(err)), 0);
+    assert_int_equal(
+        ms_checkpoint_read(path, &some_run, &back, &none, &model, &has_model, err, sizeof(err)), 0);
+    assert_int_equal(back.rollout_steps, 7);
+    assert_false(has_model);
+}
+
 static int load(struct ensemble_floats *f, struct ms_state *state) {
     struct fit_state fit = view_of(f);
     struct model none = {.members = 3, .elites = 2};
@@ -454,6 +470,8 @@ static void a_foreign_file_is_not_changed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_run_without_a_model_has_a_checkpoint, make_path,
+                                        remove_path),
         cmocka_unit_test_setup_teardown(a_checkpoint_comes_back_to_the_bit, make_path, remove_path),
         cmocka_unit_test_setup_teardown(a_damaged_checkpoint_gives_way_to_the_one_before, make_path,
                                         remove_path),
