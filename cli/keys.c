@@ -119,7 +119,7 @@ static int write_list(const struct request *r, const struct keys *k, const struc
     char *text = NULL;
     size_t len = 0;
     FILE *out = open_memstream(&text, &len);
-    CHECK(out);
+    CHECK_RESOURCES(out);
     fputs(list_head, out);
     for (int i = 0; i < k->count; i++) {
         if (!removed || strcmp(k->list[i].name, removed) != 0) {
@@ -129,7 +129,7 @@ static int write_list(const struct request *r, const struct keys *k, const struc
     if (added) {
         print_entry(out, added);
     }
-    CHECK(fclose(out) == 0);
+    CHECK_RESOURCES(fclose(out) == 0);
     int rc = file_write_atomic(r->list, text, len);
     free(text);
     return rc < 0 ? cannot(r->list, rc) : 0;

@@ -36,7 +36,7 @@ static void on_welcome(struct learner *l, uint64_t now_ms, const struct wire_wel
              l->who.modelserver, l->report.updates, l->policies.version, l->session.incarnation);
     l->conversation++;
     l->policies.epoch = l->session.incarnation;
-    l->experience_seq = 0;
+    l->experience_seq = l->ensemble = 0;
     l->experience_late_ms = 0;
     l->progress_seq = 0;
     l->policy_pending = l->progress_pending = true;
@@ -123,7 +123,9 @@ static void on_model(struct learner *l, uint64_t now_ms, const struct wire_model
         core_leave(l, EXIT_CODE_PROTOCOL);
         return;
     }
-    submit(l, now_ms, trainer_command_model(m), m->seq);
+    if (submit(l, now_ms, trainer_command_model(m), m->seq)) {
+        l->ensemble = m->version;
+    }
 }
 
 static void on_states(struct learner *l, uint64_t now_ms, const struct wire_states *s) {
@@ -135,6 +137,12 @@ static void on_states(struct learner *l, uint64_t now_ms, const struct wire_stat
     if (!fits) {
         l->counters.states_unexpected++;
         rejoin(l, now_ms, "states of a distribution rollout have another shape or number");
+        return;
+    }
+    if (s->model_version > l->ensemble) {
+        // It came under a number that a message of an earlier connection had taken.
+        l->counters.experience_missing++;
+        rejoin(l, now_ms, "the ensemble of a distribution rollout is missing");
         return;
     }
     if (submit(l, now_ms, trainer_command_states(s), s->seq)) {

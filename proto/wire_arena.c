@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "common/base/check.h"
 #include "proto/wire_parts.h"
 
 enum { ALIGNMENT = 16, BLOCK_BYTES_MIN = 4 << 10 };
@@ -15,12 +16,11 @@ struct arena_block {
 
 static struct arena_block *add_block(struct arena *a, size_t size) {
     struct arena_block *block = malloc(sizeof(*block) + size);
-    if (block) {
-        block->older = a->blocks;
-        block->size = size;
-        block->used = 0;
-        a->blocks = block;
-    }
+    CHECK_RESOURCES(block); // the budget bounds the size
+    block->older = a->blocks;
+    block->size = size;
+    block->used = 0;
+    a->blocks = block;
     return block;
 }
 
@@ -32,9 +32,7 @@ void arena_reset(struct arena *a, size_t expected, size_t budget) {
         arena_deinit(a);
         add_block(a, expected);
     }
-    if (a->blocks) {
-        a->blocks->used = 0;
-    }
+    a->blocks->used = 0;
     a->used = 0;
     a->budget = budget;
 }
@@ -52,9 +50,6 @@ void *arena_alloc(struct arena *a, size_t size) {
             block_size = a->budget - a->used;
         }
         block = add_block(a, size > block_size ? size : block_size);
-        if (!block) {
-            return NULL;
-        }
     }
     void *piece = block->bytes + block->used;
     block->used += size;

@@ -231,10 +231,10 @@ static int write_config(const struct rundir *r, const char *head) {
     char *text;
     size_t len;
     FILE *out = open_memstream(&text, &len);
-    CHECK(out);
+    CHECK_RESOURCES(out);
     fprintf(out, "%s\n", head);
     config_print(&r->config, out, true);
-    CHECK(fclose(out) == 0);
+    CHECK_RESOURCES(fclose(out) == 0);
     int rc = file_write_atomic(r->config_path, text, len);
     free(text);
     if (rc < 0) {
@@ -248,14 +248,14 @@ static int write_record(const struct rundir *r, const struct config *c) {
     char *body, *text, dir[PATH_MAX];
     size_t body_len, len;
     FILE *out = open_memstream(&body, &body_len);
-    CHECK(out);
+    CHECK_RESOURCES(out);
     config_print(c, out, true);
-    CHECK(fclose(out) == 0);
+    CHECK_RESOURCES(fclose(out) == 0);
     out = open_memstream(&text, &len);
-    CHECK(out);
+    CHECK_RESOURCES(out);
     fprintf(out, RECORD_TITLE "# crc32 %08x" RECORD_SUM_END "%s",
             (unsigned)checksum_add(0, body, body_len), body);
-    CHECK(fclose(out) == 0);
+    CHECK_RESOURCES(fclose(out) == 0);
     int rc = file_join(dir, sizeof(dir), r->path, "checkpoint");
     rc = rc ? rc : file_make_dir(dir);
     rc = rc ? rc : file_write_atomic(r->record_path, text, len);

@@ -12,8 +12,8 @@
 enum { JSON_SCHEMA = 2 };
 
 static void put(json_t *object, const char *name, json_t *value) {
-    CHECK(value);
-    CHECK(json_object_set_new(object, name, value) == 0);
+    CHECK_RESOURCES(value);
+    CHECK_RESOURCES(json_object_set_new(object, name, value) == 0);
 }
 
 // jansson's integers are signed: saturates, which no counter reaches.

@@ -212,9 +212,9 @@ void status_print_text(const struct wire_status *s, FILE *out) {
     char *text;
     size_t len;
     FILE *memory = open_memstream(&text, &len);
-    CHECK(memory);
+    CHECK_RESOURCES(memory);
     print_all(s, memory);
-    CHECK(fclose(memory) == 0);
+    CHECK_RESOURCES(fclose(memory) == 0);
     // Strings come from peers: control characters must not reach the terminal.
     for (size_t i = 0; i < len; i++) {
         if (iscntrl((unsigned char)text[i]) && text[i] != '\n') {

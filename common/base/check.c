@@ -33,6 +33,11 @@ void die(enum exit_code code, const char *hint, const char *fmt, ...) {
     exit(code);
 }
 
+void check_resources_failed(const char *file, int line, const char *fact) {
+    die(EXIT_CODE_RESOURCES, "close other programs, or raise the limits of this one (ulimit -a)",
+        "out of memory, open files or threads: %s:%d: %s failed", file, line, fact);
+}
+
 static _Noreturn void die_out_of_memory(size_t n, size_t size) {
     uint64_t limit = rlimits_address_space();
     if (limit != UINT64_MAX) {

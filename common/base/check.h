@@ -36,6 +36,17 @@ enum exit_code {
 
 _Noreturn void check_failed(const char *file, int line, const char *fact);
 
+// The same for calls of libraries that fail only when memory, descriptors or threads have run out:
+// says so, and exits with EXIT_CODE_RESOURCES.
+#define CHECK_RESOURCES(fact)                                                                      \
+    do {                                                                                           \
+        if (!(fact)) {                                                                             \
+            check_resources_failed(__FILE__, __LINE__, #fact);                                     \
+        }                                                                                          \
+    } while (0)
+
+_Noreturn void check_resources_failed(const char *file, int line, const char *fact);
+
 // Prints "program: what and why" and, unless hint is NULL, "  hint: ..." to
 // standard error (through the log when it is open) and exits with code.
 _Noreturn void die(enum exit_code code, const char *hint, const char *fmt, ...)

@@ -137,8 +137,8 @@ struct thread_team *thread_team_create(int size) {
     CHECK(size <= THREAD_TEAM_SIZE_MAX);
     struct thread_team *t = xmalloc(sizeof(*t));
     t->size = size;
-    CHECK(pthread_mutex_init(&t->lock, NULL) == 0);
-    CHECK(pthread_cond_init(&t->changed, NULL) == 0);
+    CHECK_RESOURCES(pthread_mutex_init(&t->lock, NULL) == 0);
+    CHECK_RESOURCES(pthread_cond_init(&t->changed, NULL) == 0);
     uint64_t spin_ns = size <= host_cores() ? SPIN_NS_MAX : 0;
     for (int i = 0; i < size; i++) {
         t->members[i] = (struct thread_team_member){.team = t, .worker = i, .spin_ns = spin_ns};

@@ -43,6 +43,8 @@ int yaml_refuse(const struct yaml *doc, size_t line, char *err, size_t err_len, 
 // Reports libyaml's error. Reader errors (wrong encoding) have an offset instead of a line.
 static int refuse_parser(const struct yaml *doc, const yaml_parser_t *parser, const char *text,
                          size_t len, char *err, size_t err_len) {
+    // Without memory libyaml gives that error, or none.
+    CHECK_RESOURCES(parser->error != YAML_MEMORY_ERROR && parser->problem);
     size_t line = parser->problem_mark.line + 1;
     if (parser->error == YAML_READER_ERROR) {
         line = 1;
@@ -50,8 +52,7 @@ static int refuse_parser(const struct yaml *doc, const yaml_parser_t *parser, co
             line += text[i] == '\n';
         }
     }
-    return yaml_refuse(doc, line, err, err_len, "not valid YAML: %s%s%s",
-                       parser->problem ? parser->problem : "unreadable",
+    return yaml_refuse(doc, line, err, err_len, "not valid YAML: %s%s%s", parser->problem,
                        parser->context ? ", " : "", parser->context ? parser->context : "");
 }
 
@@ -105,7 +106,7 @@ struct yaml *yaml_parse(const char *text, size_t len, const char *name, char *er
         return NULL;
     }
     yaml_parser_t parser;
-    CHECK(yaml_parser_initialize(&parser)); // fails only if memory is exhausted
+    CHECK_RESOURCES(yaml_parser_initialize(&parser));
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
     int rc = load_document(doc, &parser, text, len, err, err_len);
     yaml_parser_delete(&parser);

@@ -102,7 +102,7 @@ static void poll_sockets(uv_prepare_t *prepare) {
         any |= net_readable(s->net); // every socket: the call re-arms its descriptor
     }
     if (any) {
-        CHECK(uv_idle_start(&loop->awake, stay_awake) == 0);
+        CHECK_RESOURCES(uv_idle_start(&loop->awake, stay_awake) == 0);
     } else {
         uv_idle_stop(&loop->awake);
     }
@@ -139,14 +139,14 @@ struct loop *loop_create(void) {
         die(EXIT_CODE_RESOURCES, "raise the limit, in the shell or of the batch job", "%s", err);
     }
     struct loop *loop = xmalloc(sizeof(*loop));
-    CHECK(uv_loop_init(&loop->uv) == 0);
-    CHECK(uv_prepare_init(&loop->uv, &loop->prepare) == 0);
-    CHECK(uv_check_init(&loop->uv, &loop->check) == 0);
-    CHECK(uv_idle_init(&loop->uv, &loop->awake) == 0);
-    CHECK(uv_signal_init(&loop->uv, &loop->reaper) == 0);
+    CHECK_RESOURCES(uv_loop_init(&loop->uv) == 0);
+    CHECK_RESOURCES(uv_prepare_init(&loop->uv, &loop->prepare) == 0);
+    CHECK_RESOURCES(uv_check_init(&loop->uv, &loop->check) == 0);
+    CHECK_RESOURCES(uv_idle_init(&loop->uv, &loop->awake) == 0);
+    CHECK_RESOURCES(uv_signal_init(&loop->uv, &loop->reaper) == 0);
     loop->prepare.data = loop->check.data = loop->reaper.data = loop;
-    CHECK(uv_prepare_start(&loop->prepare, poll_sockets) == 0);
-    CHECK(uv_check_start(&loop->check, serve_sockets) == 0);
+    CHECK_RESOURCES(uv_prepare_start(&loop->prepare, poll_sockets) == 0);
+    CHECK_RESOURCES(uv_check_start(&loop->check, serve_sockets) == 0);
     return loop;
 }
 
@@ -214,13 +214,13 @@ static void end_sleep(uv_poll_t *poll, int status, int events) {
 void loop_add_socket(struct loop *loop, struct net_socket *socket, loop_message_fn *fn, void *arg) {
     struct loop_socket *s = xmalloc(sizeof(*s));
     *s = (struct loop_socket){.net = socket, .fn = fn, .arg = arg, .next = loop->sockets};
-    CHECK(uv_poll_init(&loop->uv, &s->poll, net_fd(socket)) == 0);
-    CHECK(uv_poll_start(&s->poll, UV_READABLE, end_sleep) == 0);
+    CHECK_RESOURCES(uv_poll_init(&loop->uv, &s->poll, net_fd(socket)) == 0);
+    CHECK_RESOURCES(uv_poll_start(&s->poll, UV_READABLE, end_sleep) == 0);
     int monitor = net_monitor_fd(socket);
     if (monitor >= 0) {
         s->connections = xmalloc(sizeof(*s->connections));
-        CHECK(uv_poll_init(&loop->uv, s->connections, monitor) == 0);
-        CHECK(uv_poll_start(s->connections, UV_READABLE, end_sleep) == 0);
+        CHECK_RESOURCES(uv_poll_init(&loop->uv, s->connections, monitor) == 0);
+        CHECK_RESOURCES(uv_poll_start(s->connections, UV_READABLE, end_sleep) == 0);
     }
     loop->sockets = s;
 }
@@ -253,9 +253,9 @@ struct loop_timer *loop_add_timer(struct loop *loop, uint64_t ms, uint64_t repea
                                   void *arg) {
     struct loop_timer *timer = xmalloc(sizeof(*timer));
     *timer = (struct loop_timer){.fn = fn, .arg = arg};
-    CHECK(uv_timer_init(&loop->uv, &timer->uv) == 0);
+    CHECK_RESOURCES(uv_timer_init(&loop->uv, &timer->uv) == 0);
     uv_update_time(&loop->uv); // count from now, not from the start of this iteration
-    CHECK(uv_timer_start(&timer->uv, on_timer, ms, repeat_ms) == 0);
+    CHECK_RESOURCES(uv_timer_start(&timer->uv, on_timer, ms, repeat_ms) == 0);
     return timer;
 }
 
@@ -267,7 +267,7 @@ static void on_wake(uv_async_t *uv) {
 struct loop_wake *loop_add_wake(struct loop *loop, loop_fn *fn, void *arg) {
     struct loop_wake *wake = xmalloc(sizeof(*wake));
     *wake = (struct loop_wake){.fn = fn, .arg = arg};
-    CHECK(uv_async_init(&loop->uv, &wake->uv, on_wake) == 0);
+    CHECK_RESOURCES(uv_async_init(&loop->uv, &wake->uv, on_wake) == 0);
     return wake;
 }
 
@@ -283,13 +283,13 @@ static void on_idle(uv_idle_t *uv) {
 struct loop_idle *loop_add_idle(struct loop *loop, loop_fn *fn, void *arg) {
     struct loop_idle *idle = xmalloc(sizeof(*idle));
     *idle = (struct loop_idle){.fn = fn, .arg = arg};
-    CHECK(uv_idle_init(&loop->uv, &idle->uv) == 0);
+    CHECK_RESOURCES(uv_idle_init(&loop->uv, &idle->uv) == 0);
     return idle;
 }
 
 void loop_idle_set(struct loop_idle *idle, bool active) {
     if (active) {
-        CHECK(uv_idle_start(&idle->uv, on_idle) == 0);
+        CHECK_RESOURCES(uv_idle_start(&idle->uv, on_idle) == 0);
     } else {
         uv_idle_stop(&idle->uv);
     }
@@ -308,17 +308,17 @@ static void note_signal(void *arg) {
 void loop_on_signal(struct loop *loop, int signal_number, loop_fn *fn, void *arg) {
     struct loop_signal *sig = xmalloc(sizeof(*sig));
     *sig = (struct loop_signal){.fn = fn, .arg = arg};
-    CHECK(uv_signal_init(&loop->uv, &sig->uv) == 0);
-    CHECK(uv_signal_start(&sig->uv, on_signal, signal_number) == 0);
+    CHECK_RESOURCES(uv_signal_init(&loop->uv, &sig->uv) == 0);
+    CHECK_RESOURCES(uv_signal_start(&sig->uv, on_signal, signal_number) == 0);
 
     if (!loop->watching) {
-        CHECK(uv_loop_init(&loop->watch) == 0);
+        CHECK_RESOURCES(uv_loop_init(&loop->watch) == 0);
         loop->watching = true;
     }
     struct loop_signal *seen = xmalloc(sizeof(*seen));
     *seen = (struct loop_signal){.fn = note_signal, .arg = loop};
-    CHECK(uv_signal_init(&loop->watch, &seen->uv) == 0);
-    CHECK(uv_signal_start(&seen->uv, on_signal, signal_number) == 0);
+    CHECK_RESOURCES(uv_signal_init(&loop->watch, &seen->uv) == 0);
+    CHECK_RESOURCES(uv_signal_start(&seen->uv, on_signal, signal_number) == 0);
 }
 
 bool loop_signal_arrived(struct loop *loop) {
@@ -347,7 +347,7 @@ static void reap(uv_signal_t *uv, int number) {
 struct loop_child *loop_spawn(struct loop *loop, const char *const args[], int log_fd,
                               loop_exit_fn *fn, void *arg, char *err, size_t err_len) {
     if (!loop->reaping) {
-        CHECK(uv_signal_start(&loop->reaper, reap, SIGCHLD) == 0);
+        CHECK_RESOURCES(uv_signal_start(&loop->reaper, reap, SIGCHLD) == 0);
         loop->reaping = true;
     }
     int null_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);

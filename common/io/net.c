@@ -133,7 +133,7 @@ void net_make_keys(char public_key[KEY_LEN], char secret_key[KEY_LEN]) {
 }
 
 static void set_text(void *zmq, int option, const char *text) {
-    CHECK(zmq_setsockopt(zmq, option, text, strlen(text)) == 0);
+    CHECK_RESOURCES(zmq_setsockopt(zmq, option, text, strlen(text)) == 0);
 }
 
 // CURVE and PLAIN exclude each other. The handler is there before the first connection; one that it
@@ -144,7 +144,7 @@ static void set_server_keys(struct net_socket *s, bool curve) {
         s->net->zap = net_zap_start(s->net->ctx, s->net->keys);
     }
     set_text(s->zmq, ZMQ_ZAP_DOMAIN, NET_ZAP_DOMAIN);
-    CHECK(zmq_setsockopt(s->zmq, curve ? ZMQ_CURVE_SERVER : ZMQ_PLAIN_SERVER, &yes, sizeof(yes)) ==
+    CHECK_RESOURCES(zmq_setsockopt(s->zmq, curve ? ZMQ_CURVE_SERVER : ZMQ_PLAIN_SERVER, &yes, sizeof(yes)) ==
           0);
     if (curve) {
         set_text(s->zmq, ZMQ_CURVE_SECRETKEY, s->net->keys->secret_key);
@@ -179,7 +179,7 @@ static void set_keys(struct net_socket *s, const char *endpoint) {
 // ---- opening ----
 
 static void set_int(void *zmq, int option, int value) {
-    CHECK(zmq_setsockopt(zmq, option, &value, sizeof(value)) == 0);
+    CHECK_RESOURCES(zmq_setsockopt(zmq, option, &value, sizeof(value)) == 0);
 }
 
 // The server that a DEALER connects to may send what it likes.
@@ -187,7 +187,7 @@ static void set_limits(const struct net_socket *s) {
     const struct net_limits *limits = &s->net->limits;
     bool router = s->kind == NET_ROUTER;
     int64_t message_max = router ? (int64_t)limits->message_max : NET_MESSAGE_MAX;
-    CHECK(zmq_setsockopt(s->zmq, ZMQ_MAXMSGSIZE, &message_max, sizeof(message_max)) == 0);
+    CHECK_RESOURCES(zmq_setsockopt(s->zmq, ZMQ_MAXMSGSIZE, &message_max, sizeof(message_max)) == 0);
     set_int(s->zmq, ZMQ_SNDHWM, router ? limits->send_max : QUEUE_MESSAGES_MAX);
     set_int(s->zmq, ZMQ_RCVHWM, router ? limits->receive_max : QUEUE_MESSAGES_MAX);
 }
@@ -223,12 +223,12 @@ static void monitor_start(struct net_socket *s) {
                      : ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
                            ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
                            ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
-    CHECK(zmq_socket_monitor(s->zmq, name, events) == 0);
+    CHECK_RESOURCES(zmq_socket_monitor(s->zmq, name, events) == 0);
     s->monitor = zmq_socket(s->net->ctx, ZMQ_PAIR);
-    CHECK(s->monitor);
+    CHECK_RESOURCES(s->monitor);
     set_int(s->monitor, ZMQ_RCVHWM, 0);
     set_int(s->monitor, ZMQ_LINGER, 0);
-    CHECK(zmq_connect(s->monitor, name) == 0);
+    CHECK_RESOURCES(zmq_connect(s->monitor, name) == 0);
 }
 
 // Reads one event; 0 if none is pending. value: of some, a descriptor.
@@ -451,7 +451,7 @@ static zmq_msg_t *message_of(struct net_frame *frame) {
 }
 
 void *net_frame_make(struct net_frame *frame, size_t len) {
-    CHECK(zmq_msg_init_size(message_of(frame), len) == 0);
+    CHECK_RESOURCES(zmq_msg_init_size(message_of(frame), len) == 0);
     void *data = zmq_msg_data(message_of(frame));
     frame->data = data;
     frame->len = len;

@@ -140,12 +140,12 @@ struct net_zap *net_zap_start(void *zmq, const struct keys *k) {
     struct net_zap *z = xcalloc(1, sizeof(*z));
     memcpy(z->own, k->public_key, sizeof(z->own));
     memcpy(z->token, k->token, sizeof(z->token));
-    CHECK(pthread_mutex_init(&z->lock, NULL) == 0);
+    CHECK_RESOURCES(pthread_mutex_init(&z->lock, NULL) == 0);
     net_zap_admit(z, k);
     z->socket = zmq_socket(zmq, ZMQ_REP);
-    CHECK(z->socket);
-    CHECK(zmq_bind(z->socket, "inproc://zeromq.zap.01") == 0);
-    CHECK(pthread_create(&z->thread, NULL, serve, z) == 0);
+    CHECK_RESOURCES(z->socket);
+    CHECK_RESOURCES(zmq_bind(z->socket, "inproc://zeromq.zap.01") == 0);
+    CHECK_RESOURCES(pthread_create(&z->thread, NULL, serve, z) == 0);
     return z;
 }
 

@@ -5,6 +5,7 @@
 // on the way with it; the client's socket connects again by itself, under another routing id. A
 // socket that was replaced still delivers what it had sent (ZMQ_LINGER), beside the new one.
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -191,7 +192,8 @@ static void to_client(struct sim_process *p, int socket, const struct wire_msg *
     }
 }
 
-// Gives the event back to the queue until its receiver may have it. Order is kept.
+// Gives the event back to the queue until its receiver may have it. A fault that ends early lets
+// later messages overtake these, as those of a newer connection do.
 static bool postpone(struct sim *s, struct sim_event *e, const struct sim_link *l,
                      const struct sim_process *to) {
     const struct sim_process *other = e->to_client ? l->server : l->client;
@@ -207,6 +209,32 @@ static bool postpone(struct sim *s, struct sim_event *e, const struct sim_link *
     later->len = e->len;
     e->bytes = NULL;
     return true;
+}
+
+// The type, and the numbers that decide what happens next.
+static void describe(char *out, size_t out_len, const struct wire_msg *m) {
+    const char *name = wire_type_name(m->type);
+    if (m->type == WIRE_GRANT) {
+        snprintf(out, out_len, "%s: %" PRIu64 " updates, experience %" PRIu64, name,
+                 m->grant.updates_allowed, m->grant.experience_seq);
+    } else if (m->type == WIRE_PROGRESS) {
+        snprintf(out, out_len, "%s: %" PRIu64 " updates, experience %" PRIu64 "%s%s", name,
+                 m->progress.updates, m->progress.experience_seq,
+                 m->progress.waiting[0] ? ", " : "", m->progress.waiting);
+    } else if (m->type == WIRE_EXPERIENCE) {
+        snprintf(out, out_len, "%s %" PRIu64 ": %u rows", name, m->experience.seq,
+                 m->experience.rows.rows);
+    } else if (m->type == WIRE_STATES) {
+        snprintf(out, out_len, "%s %" PRIu64 ": rollout %" PRIu64, name, m->states.seq,
+                 m->states.number);
+    } else if (m->type == WIRE_TRANSITIONS) {
+        snprintf(out, out_len, "%s %" PRIu64 ": %u rows", name, m->transitions.seq,
+                 m->transitions.rows.rows);
+    } else if (m->type == WIRE_CREDIT) {
+        snprintf(out, out_len, "%s: %" PRIu64 " steps", name, m->credit.steps_allowed);
+    } else {
+        snprintf(out, out_len, "%s", name);
+    }
 }
 
 void network_deliver(struct sim *s, struct sim_event *e) {
@@ -225,8 +253,10 @@ void network_deliver(struct sim *s, struct sim_event *e) {
     char err[512];
     int refused = wire_unpack(s->unpack, &msg, e->bytes, e->len, err, sizeof(err));
     struct sim_process *from = e->to_client ? l->server : l->client;
+    char text[512];
+    describe(text, sizeof(text), &msg);
     sim_trace(s, "%s#%u -> %s#%u %s", from->id, from->number, to->id, to->number,
-              refused ? err : wire_type_name(msg.type));
+              refused ? err : text);
     struct net_peer route = s->route = route_of(e->link);
     if (!refused) {
         check_delivered(s, to, from, &msg);

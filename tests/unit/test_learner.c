@@ -172,12 +172,21 @@ static void ensemble(struct rig *r, uint64_t seq, uint64_t version) {
     dynamics_deinit(&d);
 }
 
-static void states(struct rig *r, uint64_t seq, uint64_t number, uint32_t rows) {
+static void states_of(struct rig *r, uint64_t seq, uint64_t number, uint32_t rows,
+                      uint64_t model_version) {
     static float obs[64 * OBS];
     struct wire_msg msg = {.type = WIRE_STATES};
-    msg.states = (struct wire_states){
-        .seq = seq, .number = number, .rows = rows, .obs_dim = OBS, .obs = obs};
+    msg.states = (struct wire_states){.seq = seq,
+                                      .number = number,
+                                      .model_version = model_version,
+                                      .rows = rows,
+                                      .obs_dim = OBS,
+                                      .obs = obs};
     hear(r, &msg);
+}
+
+static void states(struct rig *r, uint64_t seq, uint64_t number, uint32_t rows) {
+    states_of(r, seq, number, rows, 0);
 }
 
 // Both are needed before the first update; the waiting text says so.
@@ -219,6 +228,27 @@ static void test_states_follow_each_other(void **state) {
         assert_int_equal(expect(r, true, WIRE_HELLO)->hello.states, 1);
         rig_destroy(r);
     }
+}
+
+// An ensemble may get lost while its number does not: a message of an earlier connection had taken
+// it. The states that were made with it tell.
+static void test_states_of_an_unknown_ensemble_ask_for_it(void **state) {
+    (void)state;
+    struct rig *r = rig_create_with(fixture_states_config());
+    join(r);
+    experience(r, 1, false, 0, 50);
+    ensemble(r, 2, 5);
+    states_of(r, 3, 0, 6, 5);
+    states_of(r, 4, 1, 6, 4); // older ones are on the way when a training ends
+    ensemble(r, 4, 6);        // taken for a repetition
+    assert_int_equal(counter(r, "experience_missing"), 0);
+    work(r);
+    r->sent_count = 0;
+    states_of(r, 5, 2, 6, 6);
+    assert_int_equal(counter(r, "experience_missing"), 1);
+    tick(r, 20);
+    assert_int_equal(expect(r, true, WIRE_HELLO)->hello.states, 2);
+    rig_destroy(r);
 }
 
 // An ensemble of other shapes, and one for a method that takes none: another configuration.
@@ -528,6 +558,7 @@ int main(void) {
         cmocka_unit_test(test_other_shapes_are_refused),
         cmocka_unit_test(test_the_ensemble_and_states_start_updates),
         cmocka_unit_test(test_states_follow_each_other),
+        cmocka_unit_test(test_states_of_an_unknown_ensemble_ask_for_it),
         cmocka_unit_test(test_other_ensembles_end_it),
         cmocka_unit_test(test_a_full_queue_loses_nothing),
         cmocka_unit_test(test_lost_messages_are_noticed),
