@@ -8,7 +8,6 @@
 //   FAIL_MARK     file that is made when the allocation fails; while it exists no other fails,
 //                 so a restarted process is whole
 //   FAIL_COUNT    file to which the number of allocations is written at the end
-#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
