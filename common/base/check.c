@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
-#include "common/base/rlimits.h"
 #include "common/base/log.h"
 
 void check_failed(const char *file, int line, const char *fact) {
@@ -39,12 +39,12 @@ void check_resources_failed(const char *file, int line, const char *fact) {
 }
 
 static _Noreturn void die_out_of_memory(size_t n, size_t size) {
-    uint64_t limit = rlimits_address_space();
-    if (limit != UINT64_MAX) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
         die(EXIT_CODE_RESOURCES,
             "raise the limit (ulimit -v), or lower what `spur config` predicts",
             "out of memory: %zu x %zu bytes; this process is limited to %.0f MiB of address space",
-            n, size, (double)limit / (1 << 20));
+            n, size, (double)limit.rlim_cur / (1 << 20));
     }
     die(EXIT_CODE_RESOURCES,
         "see the memory that `spur config` predicts; lower rollout.retain_epochs or run.steps",

@@ -144,8 +144,8 @@ static void set_server_keys(struct net_socket *s, bool curve) {
         s->net->zap = net_zap_start(s->net->ctx, s->net->keys);
     }
     set_text(s->zmq, ZMQ_ZAP_DOMAIN, NET_ZAP_DOMAIN);
-    CHECK_RESOURCES(zmq_setsockopt(s->zmq, curve ? ZMQ_CURVE_SERVER : ZMQ_PLAIN_SERVER, &yes, sizeof(yes)) ==
-          0);
+    int kind = curve ? ZMQ_CURVE_SERVER : ZMQ_PLAIN_SERVER;
+    CHECK_RESOURCES(zmq_setsockopt(s->zmq, kind, &yes, sizeof(yes)) == 0);
     if (curve) {
         set_text(s->zmq, ZMQ_CURVE_SECRETKEY, s->net->keys->secret_key);
     }
