@@ -50,7 +50,7 @@ struct learner {
     // Submitted to the trainer in this connection.
     uint64_t conversation; // number of Welcomes so far
     uint64_t experience_seq, real_rows, model_rows, model_capacity, states;
-    uint64_t ensemble; // version of the newest; 0: none in this connection
+    uint64_t ensemble;           // version of the newest; 0: none in this connection
     uint64_t experience_late_ms; // since when grants know of fewer messages than have arrived
     struct wire_grant grant;
     bool grant_pending; // the queue was full

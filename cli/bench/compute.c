@@ -197,7 +197,7 @@ struct bench_case *bench_add_ensemble(struct bench *b, int peak, const char *nam
                                   .act = s->rows + 2 * rows * O,
                                   .reward = s->rows + rows * (2 * O + A)};
     s->fit = fit_create(&training, &e, rows, threads);
-    model_slots_init(&s->models, &e, task->termination);
+    model_slots_init(&s->models, &e, task->termination, 0);
     s->model = model_take(&s->models);
     c->run = ensemble_run;
     c->state = s;
@@ -256,8 +256,8 @@ struct bench_case *bench_add_rollouts(struct bench *b, int peak, const char *nam
     const struct task *task = hopper();
     struct ensemble e = ms_ensemble(config, task);
     struct policy policy = ms_policy(config, task);
-    model_slots_init(&s->models, &e, task->termination);
-    policy_slots_init(&s->policies, &policy);
+    model_slots_init(&s->models, &e, task->termination, 0);
+    policy_slots_init(&s->policies, &policy, 0);
     struct model *model = model_take(&s->models);
     ensemble_init(model->params, &e, 1);
     ensemble_normalizer_identity(model->normalizer, &e);

@@ -167,6 +167,7 @@ struct config {
         enum model_targets targets;
         enum model_stop stop;
         uint64_t steps_max; // MODEL_STOP_BUDGET: gradient steps of a member in one training
+        int lag_trainings;  // age of the ensemble that is used
     } model;
     struct {
         uint64_t per_step;           // M, rollouts per real step
@@ -174,6 +175,7 @@ struct config {
         uint64_t epoch_steps;        // real steps per epoch of schedules and retention
         int retain_epochs;           // D_model keeps this many epochs of rollouts
         bool clip;                   // clip predicted observations as the environment does
+        uint64_t policy_lag_updates; // age of the policy that is used
     } rollout;
     struct {
         int hidden_width, hidden_layers; // 256, 2: policy and critics

@@ -164,6 +164,9 @@
     X(model, steps_max, U64, "500", 1, 1e9, "steps",                                               \
       "model.stop budget: gradient steps of a member in one training, in whole epochs, at "        \
       "least one epoch")                                                                           \
+    X(model, lag_trainings, INT, "0", 0, 8, "trainings",                                           \
+      "rollouts and updates use the ensemble of so many trainings ago, to measure what a stale "   \
+      "one costs; not in lockstep")                                                                \
     X(rollout, per_step, U64, "400", 1, 1e6, "rollouts/step",                                      \
       "M, branched model rollouts per real step")                                                  \
     X(rollout, schedule, LIST, "[20, 100, 1, 1]", 0, 1e6, "",                                      \
@@ -176,6 +179,9 @@
     X(rollout, clip, BOOL, "true", 0, 0, "",                                                       \
       "clip predicted observations to the ranges to which the environment clips, such as "         \
       "Hopper's velocities to 10; false: as in MBPO's code")                                       \
+    X(rollout, policy_lag_updates, U64, "0", 0, 2000, "updates",                                   \
+      "rollouts use the policy of so many updates ago, to measure what a stale one costs; not in " \
+      "lockstep")                                                                                  \
     X(sac, hidden_width, INT, "256", 1, 4096, "units",                                             \
       "width of the hidden layers of policy and critics")                                          \
     X(sac, hidden_layers, INT, "2", 1, 11, "layers", "hidden layers of policy and critics")        \

@@ -254,6 +254,12 @@ int config_check(const struct config *c, char *err, size_t err_len) {
             "run.envs_per_actor to 1, or pacing.mode to ratio",
             c->run.envs_per_actor);
     }
+    if (c->pacing.mode == PACING_LOCKSTEP &&
+        (c->model.lag_trainings > 0 || c->rollout.policy_lag_updates > 0)) {
+        return error_set(err, err_len, -1,
+                         "model.lag_trainings and rollout.policy_lag_updates keep versions that a "
+                         "resumed run has not: set them to 0, or pacing.mode to ratio");
+    }
     if (c->model.elites > c->model.members) {
         return error_set(err, err_len, -1, "model.elites is %d, more than model.members, %d",
                          c->model.elites, c->model.members);

@@ -104,13 +104,15 @@ uint64_t core_memory_bytes(const struct config *config, const struct task *task)
     struct ensemble e = ms_ensemble(config, task);
     struct policy p = ms_policy(config, task);
     struct termination heads = model_heads(&e, task->termination);
-    uint64_t version = policy_params(&p), model = 0;
+    uint64_t floats = VERSION_SLOTS * policy_params(&p), model = 0;
     if (config_has_model(config)) {
-        version += ensemble_params(&e) + termination_params(&heads);
+        uint64_t models = (uint64_t)(VERSION_SLOTS + config->model.lag_trainings);
+        floats += (uint64_t)learner_feed_older_policies(config) * policy_params(&p) +
+                  models * (ensemble_params(&e) + termination_params(&heads));
         model = rollouts_memory_bytes(config, task);
     }
     return sizeof(struct modelserver) + ingest_memory_bytes(config, task) + model +
-           VERSION_SLOTS * version * sizeof(float);
+           floats * sizeof(float);
 }
 
 // ---- pacing ----
@@ -118,7 +120,7 @@ uint64_t core_memory_bytes(const struct config *config, const struct task *task)
 struct pacing_view core_pacing_view(const struct modelserver *ms) {
     // A training is over when the learner has its model, if the method takes it.
     uint64_t point = training_point(&ms->training, ms->ingest.steps);
-    if (point == 0 && learner_feed_owes_model(&ms->feed, ms->training.model)) {
+    if (point == 0 && learner_feed_owes_model(&ms->feed, training_supplied(&ms->training))) {
         point = ms->training.trained_for;
     }
     // A method without a model waits for none: all its rollouts count as made.

@@ -18,7 +18,7 @@
 struct ms_fit_job {
     struct model *out;
     uint64_t rows, number;
-    atomic_ulong *epochs; // counted up meanwhile; NULL: not
+    atomic_ulong *epochs;   // counted up meanwhile; NULL: not
     enum fit_result result; // the answer
 };
 

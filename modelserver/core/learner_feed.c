@@ -3,8 +3,10 @@
 #include "modelserver/core/learner_feed.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "common/base/check.h"
 #include "common/base/log.h"
 #include "common/nn/hidden.h"
 #include "proto/epoch.h"
@@ -14,13 +16,17 @@ void learner_feed_init(struct learner_feed *f, const struct run_context *run, st
                        struct counters *counters, const struct env_columns *env) {
     *f = (struct learner_feed){.run = run, .outbox = outbox, .counters = counters, .env = env};
     struct policy shape = ms_policy(&run->config, run->task);
-    policy_slots_init(&f->policies, &shape);
+    f->older_max = learner_feed_older_policies(&run->config);
+    f->older =
+        f->older_max > 0 ? xcalloc((size_t)f->older_max, sizeof(struct policy_version *)) : NULL;
+    policy_slots_init(&f->policies, &shape, f->older_max);
     experience_queue_init(&f->queue, (uint32_t)run->task->obs_dim, (uint32_t)run->task->act_dim,
                           config_has_states(&run->config));
 }
 
 void learner_feed_deinit(struct learner_feed *f) {
     policy_slots_deinit(&f->policies);
+    free(f->older);
 }
 
 // ---- messages of the learner ----
@@ -42,13 +48,37 @@ bool learner_feed_hello(struct learner_feed *f, struct peer *p, const struct wir
     return first;
 }
 
+int learner_feed_older_policies(const struct config *config) {
+    uint64_t lag = config->rollout.policy_lag_updates, every = config_publish_every(config);
+    return (int)((lag + every - 1) / every);
+}
+
+struct policy_version *learner_feed_rollout_policy(const struct learner_feed *f) {
+    uint64_t lag = f->run->config.rollout.policy_lag_updates;
+    struct policy_version *p = f->policy;
+    for (int i = 0; i < f->older_max && f->older[i] && p->updates + lag > f->policy->updates; i++) {
+        p = f->older[i];
+    }
+    return p;
+}
+
+static void set_policy(struct learner_feed *f, struct policy_version *p) {
+    policy_drop(f->older_max > 0 ? &f->older[f->older_max - 1] : &f->policy);
+    for (int i = f->older_max - 1; i > 0; i--) {
+        f->older[i] = f->older[i - 1];
+    }
+    if (f->older_max > 0) {
+        f->older[0] = f->policy;
+    }
+    f->policy = p;
+}
+
 static void new_policy(struct learner_feed *f, uint64_t now_ms, const struct wire_policy *from) {
     struct policy_version *p = policy_take(&f->policies);
     p->version = from->version;
     p->updates = from->updates;
     memcpy(p->params, from->params, from->params_len * sizeof(float));
-    policy_drop(&f->policy);
-    f->policy = p;
+    set_policy(f, p);
     f->policy_times[p->version % LEARNER_FEED_POLICY_TIMES] = now_ms;
 }
 

@@ -34,6 +34,9 @@ struct learner_feed {
     struct rate updates_rate;
     struct policy_slots policies;
     struct policy_version *policy; // newest; NULL: none yet
+    // rollout.policy_lag_updates: those before it, from the newest.
+    struct policy_version **older; // (older_max)
+    int older_max;
     uint64_t policy_times[LEARNER_FEED_POLICY_TIMES];
 };
 
@@ -52,6 +55,11 @@ bool learner_feed_is_up(
 // Whether the learner's newest policy has arrived.
 bool learner_feed_has_newest_policy(const struct learner_feed *f);
 uint64_t learner_feed_policy_version(const struct learner_feed *f); // newest; 0: none
+// The policy of rollouts: the newest, or the newest of rollout.policy_lag_updates before, or the
+// oldest since the start if there is none.
+struct policy_version *learner_feed_rollout_policy(const struct learner_feed *f);
+// Versions that are kept beside the newest.
+int learner_feed_older_policies(const struct config *config);
 // When that version arrived; 0: not known.
 uint64_t learner_feed_policy_ms(const struct learner_feed *f, uint64_t version);
 

@@ -546,8 +546,8 @@ static void start_rollouts(struct modelserver *ms) {
             .updates = ms->feed.updates,
             .due = pacing_updates_allowed(&ms->run.pacing, &view, NULL, 0),
             .ahead = overlaps ? STATES_AHEAD : 0};
-        rollouts_start(&ms->rollouts, ms->ingest.steps, &progress, ms->training.model,
-                       ms->feed.policy);
+        rollouts_start(&ms->rollouts, ms->ingest.steps, &progress, training_supplied(&ms->training),
+                       learner_feed_rollout_policy(&ms->feed));
     }
 }
 
@@ -573,7 +573,8 @@ static void send_experience(struct modelserver *ms, uint64_t now_ms) {
             continue;
         }
         struct wire_msg msg = {0};
-        if (!learner_feed_next(&ms->feed, &msg, ms->ingest.steps, ms->training.model) ||
+        if (!learner_feed_next(&ms->feed, &msg, ms->ingest.steps,
+                               training_supplied(&ms->training)) ||
             send_to_peer(ms, p, now_ms, &msg) != 0) {
             return;
         }

@@ -89,7 +89,8 @@ static void model(const struct modelserver *ms, uint64_t now_ms, struct wire_sta
     }
     out->model_trainings = ms->training.trainings;
     out->model_training_now = ms->training.running;
-    out->rollout_length = rollouts_length(&ms->run.config, ms->ingest.steps, ms->training.model);
+    out->rollout_length =
+        rollouts_length(&ms->run.config, ms->ingest.steps, training_supplied(&ms->training));
     out->rollout_rows = ms->rollouts.rows;
     out->rollout_rows_per_s = rate_per_s(&ms->rollouts.rows_rate, now_ms);
     out->rollout_length_mean = ms->rollouts.last_count > 0 ? (double)ms->rollouts.last_rows /

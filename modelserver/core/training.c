@@ -16,7 +16,7 @@ void training_init(struct training *t, const struct run_context *run, const stru
     *t = (struct training){.run = run, .jobs = jobs, .counters = counters};
     if (run->has_model) {
         struct ensemble e = ms_ensemble(&run->config, run->task);
-        model_slots_init(&t->models, &e, run->task->termination);
+        model_slots_init(&t->models, &e, run->task->termination, run->config.model.lag_trainings);
     }
 }
 
@@ -62,6 +62,27 @@ uint64_t training_point(const struct training *t, uint64_t steps) {
     }
     uint64_t point = pacing_training_point(&t->run->pacing, steps);
     return t->model && point <= t->trained_for ? 0 : point;
+}
+
+struct model *training_supplied(const struct training *t) {
+    struct model *m = t->model;
+    for (int i = 0; i < t->run->config.model.lag_trainings && t->older[i]; i++) {
+        m = t->older[i];
+    }
+    return m;
+}
+
+static void set_model(struct training *t, uint64_t now_ms, struct model *m) {
+    int lag = t->run->config.model.lag_trainings;
+    model_drop(lag > 0 ? &t->older[lag - 1] : &t->model);
+    for (int i = lag - 1; i > 0; i--) {
+        t->older[i] = t->older[i - 1];
+    }
+    if (lag > 0) {
+        t->older[0] = t->model;
+    }
+    t->model = m;
+    t->model_ms = now_ms;
 }
 
 void training_start(struct training *t, uint64_t steps) {
@@ -112,9 +133,7 @@ enum training_outcome training_done(struct training *t, uint64_t now_ms, struct 
     t->running = false;
     struct model *m = job->out;
     if (job->result == FIT_DONE) {
-        model_drop(&t->model);
-        t->model = m;
-        t->model_ms = now_ms;
+        set_model(t, now_ms, m);
         t->trainings++;
         t->broken = 0;
         t->trained_for = t->running_for;

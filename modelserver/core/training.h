@@ -11,13 +11,16 @@
 #include "modelserver/core/run_context.h"
 #include "modelserver/model/versions.h"
 
+#define TRAINING_LAG_MAX 8
+
 struct training {
     const struct run_context *run;
     const struct ms_jobs *jobs;
     struct counters *counters;
     struct model_slots models;
-    struct model *model; // newest; NULL before the first training
-    uint64_t model_ms;   // when it was ready
+    struct model *model;                   // newest; NULL before the first training
+    struct model *older[TRAINING_LAG_MAX]; // model.lag_trainings of them, from the newest
+    uint64_t model_ms;                     // when it was ready
     struct ms_fit_job job;
     bool running;
     uint64_t running_for; // training point of the one that runs
@@ -39,6 +42,9 @@ void training_restore_model(struct training *t, uint64_t now_ms, const struct mo
 
 // The training point whose training runs or is due at that many real steps; 0: none.
 uint64_t training_point(const struct training *t, uint64_t steps);
+// The model of rollouts and learner: the newest, or the one of model.lag_trainings before, or the
+// oldest since the start if there are not so many. NULL: none yet.
+struct model *training_supplied(const struct training *t);
 // Starts a training if one is due and none runs.
 void training_start(struct training *t, uint64_t steps);
 

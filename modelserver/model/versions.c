@@ -25,12 +25,14 @@ struct termination model_heads(const struct ensemble *e, enum task_termination t
 }
 
 void model_slots_init(struct model_slots *s, const struct ensemble *e,
-                      enum task_termination termination) {
+                      enum task_termination termination, int more) {
     struct termination heads = model_heads(e, termination);
     *s = (struct model_slots){.params = ensemble_params(e),
                               .normalizer = ensemble_normalizer_floats(e),
-                              .termination = termination_params(&heads)};
-    for (int i = 0; i < VERSION_SLOTS; i++) {
+                              .termination = termination_params(&heads),
+                              .count = VERSION_SLOTS + more};
+    s->slot = xcalloc((size_t)s->count, sizeof(*s->slot));
+    for (int i = 0; i < s->count; i++) {
         s->slot[i].params = xfloats(s->params);
         s->slot[i].normalizer = xfloats(s->normalizer);
         s->slot[i].termination = s->termination > 0 ? xfloats(s->termination) : NULL;
@@ -41,16 +43,17 @@ void model_slots_init(struct model_slots *s, const struct ensemble *e,
 }
 
 void model_slots_deinit(struct model_slots *s) {
-    for (int i = 0; i < VERSION_SLOTS; i++) {
+    for (int i = 0; i < s->count; i++) {
         free(s->slot[i].params);
         free(s->slot[i].normalizer);
         free(s->slot[i].termination);
     }
+    free(s->slot);
     *s = (struct model_slots){0};
 }
 
 struct model *model_take(struct model_slots *s) {
-    for (int i = 0; i < VERSION_SLOTS; i++) {
+    for (int i = 0; i < s->count; i++) {
         if (s->slot[i].refs == 0) {
             s->slot[i].refs = 1;
             return &s->slot[i];
@@ -94,22 +97,24 @@ struct termination_score model_termination_score(const struct model *m) {
     return mean;
 }
 
-void policy_slots_init(struct policy_slots *s, const struct policy *p) {
-    *s = (struct policy_slots){.params = policy_params(p)};
-    for (int i = 0; i < VERSION_SLOTS; i++) {
+void policy_slots_init(struct policy_slots *s, const struct policy *p, int more) {
+    *s = (struct policy_slots){.params = policy_params(p), .count = VERSION_SLOTS + more};
+    s->slot = xcalloc((size_t)s->count, sizeof(*s->slot));
+    for (int i = 0; i < s->count; i++) {
         s->slot[i].params = xfloats(s->params);
     }
 }
 
 void policy_slots_deinit(struct policy_slots *s) {
-    for (int i = 0; i < VERSION_SLOTS; i++) {
+    for (int i = 0; i < s->count; i++) {
         free(s->slot[i].params);
     }
+    free(s->slot);
     *s = (struct policy_slots){0};
 }
 
 struct policy_version *policy_take(struct policy_slots *s) {
-    for (int i = 0; i < VERSION_SLOTS; i++) {
+    for (int i = 0; i < s->count; i++) {
         if (s->slot[i].refs == 0) {
             s->slot[i].refs = 1;
             return &s->slot[i];

@@ -2,7 +2,8 @@
 // Reference-counted versions of the model and of the policy: the newest, those of
 // rollouts in progress, the one being evaluated.
 //
-// Each kind has a fixed number of slots, allocated at start-up. A slot is written
+// Each kind has a fixed number of slots, allocated at start-up: VERSION_SLOTS, and `more` for older
+// versions that are kept. A slot is written
 // once, after model_take or policy_take, and is free again when its count drops to
 // zero. Only the loop thread changes counts: it takes a reference before a job
 // starts and drops it when the job is done.
@@ -39,10 +40,11 @@ struct model {
 
 struct model_slots {
     size_t params, normalizer, termination; // floats
-    struct model slot[VERSION_SLOTS];
+    int count;
+    struct model *slot; // (count)
 };
 void model_slots_init(struct model_slots *s, const struct ensemble *e,
-                      enum task_termination termination);
+                      enum task_termination termination, int more);
 void model_slots_deinit(struct model_slots *s);
 // A free slot with one reference. There is always one: see versions.c.
 struct model *model_take(struct model_slots *s);
@@ -66,9 +68,10 @@ struct policy_version {
 
 struct policy_slots {
     size_t params;
-    struct policy_version slot[VERSION_SLOTS];
+    int count;
+    struct policy_version *slot; // (count)
 };
-void policy_slots_init(struct policy_slots *s, const struct policy *p);
+void policy_slots_init(struct policy_slots *s, const struct policy *p, int more);
 void policy_slots_deinit(struct policy_slots *s);
 struct policy_version *policy_take(struct policy_slots *s);
 struct policy_version *policy_ref(struct policy_version *p);

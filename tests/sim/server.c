@@ -281,7 +281,7 @@ void server_start(struct sim_process *p) {
     memcpy(setup.starts, d->starts, sizeof(setup.starts));
     struct ensemble e = ms_ensemble(&s->config, s->task);
     struct model_slots slots;
-    model_slots_init(&slots, &e, TASK_TERMINATION_RULE);
+    model_slots_init(&slots, &e, TASK_TERMINATION_RULE, 0);
     struct model *m = model_take(&slots);
     m->version = d->model_version;
     m->env_rows = d->model_rows;

@@ -203,7 +203,7 @@ void world_start(struct world *w) {
     setup.actors = setup.actor_count > 0 ? store_actor_at(w->store, 0) : NULL;
     struct ensemble e = ms_ensemble(&w->config, w->task);
     struct model_slots slots;
-    model_slots_init(&slots, &e, TASK_TERMINATION_RULE);
+    model_slots_init(&slots, &e, TASK_TERMINATION_RULE, 0);
     struct model *m = model_take(&slots);
     m->version = w->saved_state.trainings;
     m->env_rows = w->saved_state.trained_for;

@@ -388,6 +388,8 @@ static void rules_over_several_keys(void **state) {
     expect_broken_rule("run.explore_steps=1", "run.explore_steps is 1; a model needs at least 2");
     expect_broken_rule("run.actors=2", "lockstep allows one actor");
     expect_broken_rule("run.envs_per_actor=64", "lockstep allows one environment");
+    expect_broken_rule("model.lag_trainings=1", "a resumed run has not");
+    expect_broken_rule("rollout.policy_lag_updates=20", "a resumed run has not");
     expect_broken_rule("run.task=\"\"", "run.task is empty");
     expect_broken_rule("sac.discount_rise=[1, 2]", "sac.discount_rise has 2 values; 3 are needed");
     expect_broken_rule("sac.discount_rise=[5, 2, 0.9]", "the first epoch 5 is after the last, 2");

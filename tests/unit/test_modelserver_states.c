@@ -215,6 +215,46 @@ static void errors_shorten_the_rollouts_of_a_run(void **state) {
     assert_int_equal(world_status(&w)->rollout_length, 1);
 }
 
+// Ends all jobs; each rollout that starts has the versions that were asked for.
+static void settle_and_check_lags(uint64_t trainings, uint64_t updates) {
+    while (w.batch_count > 0 || w.fit || w.block || w.save) {
+        if (!w.block) {
+            w.batch_count > 0 ? world_end_stores(&w)
+            : w.fit           ? world_end_fit(&w)
+                              : world_end_save(&w);
+            continue;
+        }
+        const struct wire_status *s = world_status(&w);
+        uint64_t newest = (epoch_number(s->policy_version) - 1) * EVERY, model = s->model_version;
+        assert_int_equal(w.block->job.policy->updates, newest > updates ? newest - updates : 0);
+        assert_int_equal(w.block->job.model->version, model > trainings ? model - trainings : 1);
+        world_end_rollout(&w);
+    }
+}
+
+// Versions that are too old to be there yet: the oldest. Ensembles are sent when they are used.
+static void stale_versions_are_used_on_request(void **state) {
+    (void)state;
+    enum { TRAININGS = 2, UPDATES = 3 * EVERY };
+    w.config.model.lag_trainings = TRAININGS;
+    w.config.rollout.policy_lag_updates = UPDATES - 1; // rounded up to publications
+    world_restart(&w);
+    w.prompt = false;
+    world_meet_learner(&w);
+    world_meet_actor(&w);
+    world_end_stores(&w);
+    for (uint64_t seq = 1; seq <= 60; seq++) {
+        world_rows(&w, ACTOR, seq, 1);
+        settle_and_check_lags(TRAININGS, UPDATES);
+        world_learn(&w, LEARNER);
+        settle_and_check_lags(TRAININGS, UPDATES);
+    }
+    assert_true(w.updates > 2 * UPDATES);
+    assert_int_equal(w.fits, 5);
+    assert_int_equal(world_count(&w, LEARNER, WIRE_ENSEMBLE), 5 - TRAININGS);
+    assert_int_equal(world_last(&w, LEARNER, WIRE_ENSEMBLE)->a, 5 - TRAININGS);
+}
+
 // A learner that is back gets the ensemble again, and the rollouts after those that it has.
 static void a_learner_that_returns_goes_on(void **state) {
     (void)state;
@@ -282,6 +322,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(large_errors_shorten_rollouts, ratio_world, end_world),
         cmocka_unit_test_setup_teardown(errors_shorten_the_rollouts_of_a_run, lockstep_world,
                                         end_world),
+        cmocka_unit_test_setup_teardown(stale_versions_are_used_on_request, ratio_world, end_world),
         cmocka_unit_test_setup_teardown(a_learner_that_returns_goes_on, ratio_world, end_world),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

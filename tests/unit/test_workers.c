@@ -74,8 +74,8 @@ static int start(void **state) {
     path(setup.progress_path, "progress.csv");
     path(setup.best_path, "best.safetensors");
     path(setup.checkpoint_path, "checkpoint.safetensors");
-    model_slots_init(&models, &e, task->termination);
-    policy_slots_init(&policies, &setup.policy);
+    model_slots_init(&models, &e, task->termination, 0);
+    policy_slots_init(&policies, &setup.policy, 0);
     news = queue_create(4096);
     workers = workers_create(&setup);
     return 0;
