@@ -33,12 +33,14 @@ struct vet {
     uint64_t whole;                  // rows before the first damaged one; 0: not known
     char text[TEXT_MAX];             // what is damaged
     uint64_t rows[STORE_ACTORS_MAX]; // by actor
-    size_t row_bytes, last_page;
+    size_t row_bytes, last_page, entries_max;
 };
 
 static int damaged(struct vet *v, const char *what, uint64_t where) {
     return error_set(v->text, sizeof(v->text), -1, what, (unsigned long long)where);
 }
+
+#define ENTRY_BYTES 8 // of an entry in a page, at least: LMDB's header of a node
 
 static int vet_size(struct vet *v, MDB_env *env, const struct stat *st) {
     MDB_envinfo info;
@@ -46,6 +48,7 @@ static int vet_size(struct vet *v, MDB_env *env, const struct stat *st) {
     int rc = mdb_env_info(env, &info);
     rc = rc ? rc : mdb_env_stat(env, &stat);
     v->last_page = rc ? 0 : info.me_last_pgno;
+    v->entries_max = (size_t)st->st_size / ENTRY_BYTES;
     uint64_t needs = rc ? 0 : ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize;
     if (rc == 0 && needs > (uint64_t)st->st_size) {
         return error_set(v->text, sizeof(v->text), -1, "it has %llu of %llu bytes",
@@ -146,7 +149,10 @@ static int vet_part(struct vet *v, MDB_txn *txn, enum part part) {
         return rc == MDB_NOTFOUND ? 0 : rc; // a new store
     }
     for (uint64_t place = 0; (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0; place++) {
-        int found = vet_entry(v, part, &key, &value, place);
+        // Pages that are met again and again, by many branches, would be read for hours.
+        int found = place < v->entries_max
+                        ? vet_entry(v, part, &key, &value, place)
+                        : damaged(v, "more than %llu entries in a tree, which has no end", place);
         if (found) {
             return found;
         }

@@ -1734,6 +1734,10 @@ faults(
 )
 faults(
     "modelserver/storage/store_vet.c",
+    ("vet-tree-without-an-end",
+     "place < v->entries_max\n",
+     "place < v->entries_max * 4096\n",
+     "store_damage"),
     ("damaged-step-is-taken-over",
      "        v->whole = place;\n",
      "        v->whole = place + 1;\n",

@@ -185,6 +185,68 @@ static void damage_of_the_tree_is_named(void **state) {
     assert_non_null(strstr(err, "a list of free pages"));
 }
 
+static uint64_t word(const char *data, size_t at) {
+    uint64_t w;
+    memcpy(&w, data + at, sizeof(w));
+    return w;
+}
+
+// Page `number` in LMDB's format: a branch whose two entries are the next page.
+static void make_branch(unsigned char page[4096], uint64_t number) {
+    enum { HEADER = 16, NODE = 8, BRANCH = 1, END = 4096 };
+    const uint64_t next = number + 1;
+    const uint16_t flags = BRANCH, lower = HEADER + 4, upper = END - 2 * NODE;
+    memset(page, 0, END);
+    memcpy(page, &number, sizeof(number));
+    memcpy(page + 10, &flags, sizeof(flags));
+    memcpy(page + 12, &lower, sizeof(lower));
+    memcpy(page + 14, &upper, sizeof(upper));
+    for (uint16_t i = 0; i < 2; i++) {
+        const uint16_t at = (uint16_t)(END - (i + 1) * NODE);
+        memcpy(page + HEADER + 2 * i, &at, sizeof(at));
+        memcpy(page + at, &next, 6); // of its key there is nothing
+    }
+}
+
+// 28 branches, one below another, each with two entries for the next: every page is in the file,
+// and there are 2^28 ways to the last.
+static void a_tree_without_an_end_is_refused(void **state) {
+    (void)state;
+    enum { PAGE = 4096, ROOT = 128, LAST_PAGE = 136, TXN = 144, BRANCHES = 28, ROOT_OF_TABLE = 40 };
+    unsigned char page[PAGE];
+    char path[96], *data;
+    size_t len;
+    struct store *s = must_open(ROWS_MAX);
+    struct store_batch *b = new_batch();
+    fill(b, "actor", 0, 1, 1, 0, 8);
+    assert_int_equal(commit_one(s, b), 1);
+    store_close(&s);
+    free(b);
+    data_path(path);
+    assert_int_equal(file_read_all(&data, &len, path, 1 << 24), 0);
+    size_t meta = word(data, TXN) > word(data, PAGE + TXN) ? 0 : PAGE;
+    const char *tables = data + word(data, meta + ROOT) * PAGE;
+    const char *actors = memmem(tables, PAGE, "actors", 6);
+    assert_non_null(actors);
+    uint64_t first = word(data, meta + LAST_PAGE) + 1;
+    uint64_t leaf = poke((size_t)(actors - data) + 6 + ROOT_OF_TABLE, first);
+    poke(LAST_PAGE, first + BRANCHES);
+    poke(PAGE + LAST_PAGE, first + BRANCHES);
+    int fd = open(path, O_RDWR);
+    for (uint64_t i = 0; i < BRANCHES; i++) {
+        make_branch(page, first + i);
+        assert_int_equal(pwrite(fd, page, PAGE, (off_t)((first + i) * PAGE)), PAGE);
+    }
+    memcpy(page, data + leaf * PAGE, PAGE); // the table itself
+    first += BRANCHES;
+    memcpy(page, &first, sizeof(first));
+    assert_int_equal(pwrite(fd, page, PAGE, (off_t)(first * PAGE)), PAGE);
+    close(fd);
+    free(data);
+    must_refuse();
+    assert_non_null(strstr(err, "which has no end"));
+}
+
 // As many actors as a store can have, with the longest ids: the examination before each use has
 // room for copies of all their pages.
 static void a_store_full_of_actors_is_opened(void **state) {
@@ -217,6 +279,7 @@ static void a_store_full_of_actors_is_opened(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(damage_of_the_tree_is_named, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_tree_without_an_end_is_refused, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(a_store_full_of_actors_is_opened, make_dir, remove_dir),
         cmocka_unit_test(every_flipped_bit_of_a_value_is_found),
         cmocka_unit_test_setup_teardown(a_shortened_store_is_refused, make_dir, remove_dir),
