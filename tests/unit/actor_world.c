@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A scripted environment, and a port that records messages.
+// A scripted environment, and the messages of a server.
 #include "tests/unit/actor_world.h"
 
 #include <setjmp.h>
@@ -114,22 +114,7 @@ static int world_send(void *arg, enum port_socket socket, const struct net_peer 
     if (w->deaf) {
         return -EAGAIN;
     }
-    assert_true(w->count < SENT_MAX);
-    struct sent *s = &w->sent[w->count++];
-    s->to = socket;
-    s->msg = *msg;
-    if (msg->type == WIRE_TRANSITIONS) {
-        const struct wire_rows *rows = &msg->transitions.rows;
-        assert_true(rows->rows > 0 && rows->rows <= BATCH_MAX);
-        memcpy(s->obs, rows->obs, rows->rows * OBS_DIM * sizeof(float));
-        memcpy(s->next_obs, rows->next_obs, rows->rows * OBS_DIM * sizeof(float));
-        memcpy(s->act, rows->act, rows->rows * sizeof(float));
-        memcpy(s->reward, rows->reward, rows->rows * sizeof(float));
-        memcpy(s->flags, rows->flags, rows->rows);
-    }
-    if (msg->type == WIRE_EVAL_REPORT) {
-        memcpy(s->returns, msg->eval_report.returns, msg->eval_report.episodes * sizeof(double));
-    }
+    sent_add(&w->sent, socket, to, msg);
     return 0;
 }
 
@@ -143,7 +128,6 @@ static void world_reopen(void *arg, enum port_socket socket, const char *endpoin
 
 struct world *world_make(bool evaluate) {
     struct world *w = xcalloc(1, sizeof(*w));
-    w->sent = xcalloc(SENT_MAX, sizeof(*w->sent));
     w->now_ms = 1000;
     w->port = (struct port){.arg = w, .send = world_send, .reopen = world_reopen};
     w->who = (struct client_identity){.id = "actor-0",
@@ -170,7 +154,7 @@ struct world *world_make(bool evaluate) {
 void world_free(struct world *w) {
     actor_destroy(&w->actor);
     evaluator_destroy(&w->evaluator);
-    free(w->sent);
+    sent_deinit(&w->sent);
     free(w);
 }
 
@@ -195,29 +179,21 @@ void pass(struct world *w, uint64_t ms) {
 }
 
 int count_sent(const struct world *w, enum wire_type type) {
-    int n = 0;
-    for (int i = 0; i < w->count; i++) {
-        n += w->sent[i].msg.type == type;
-    }
-    return n;
+    return sent_count(&w->sent, 0, type);
 }
 
-const struct sent *find_sent(const struct world *w, enum wire_type type, int which) {
-    for (int i = 0; i < w->count; i++) {
-        if (w->sent[i].msg.type == type && which-- == 0) {
-            return &w->sent[i];
-        }
+const struct wire_msg *find_sent(const struct world *w, enum wire_type type, int which) {
+    int i = sent_position(&w->sent, 0, type, which);
+    if (i < 0) {
+        fail_msg("no message of type %d was sent", (int)type);
     }
-    fail_msg("no message of type %d was sent", (int)type);
-    return NULL;
+    return &w->sent.all[i]->msg;
 }
 
 uint64_t rows_sent(const struct world *w) {
     uint64_t rows = 0;
-    for (int i = 0; i < w->count; i++) {
-        if (w->sent[i].msg.type == WIRE_TRANSITIONS) {
-            rows += w->sent[i].msg.transitions.rows.rows;
-        }
+    for (int i = 0; i < count_sent(w, WIRE_TRANSITIONS); i++) {
+        rows += find_sent(w, WIRE_TRANSITIONS, i)->transitions.rows.rows;
     }
     return rows;
 }
@@ -247,7 +223,7 @@ void welcome(struct world *w) {
     pass(w, 50);
     assert_int_equal(count_sent(w, WIRE_HELLO), 1);
     welcome_with(w, 1, 0, 0);
-    w->count = 0;
+    sent_forget(&w->sent);
 }
 
 struct wire_policy make_policy(float *params, uint64_t version) {
@@ -290,9 +266,9 @@ void give_policy(struct world *w, uint64_t version) {
 }
 
 float sent_value(const struct world *w, int n, char what) {
-    const struct sent *s = find_sent(w, WIRE_TRANSITIONS, n / BATCH_MAX);
+    const struct wire_rows *rows = &find_sent(w, WIRE_TRANSITIONS, n / BATCH_MAX)->transitions.rows;
     int i = n % BATCH_MAX;
-    return what == 'a' ? s->act[i] : s->obs[i * OBS_DIM + (what == 'n')];
+    return what == 'a' ? rows->act[i] : rows->obs[i * OBS_DIM + (what == 'n')];
 }
 
 struct world *join_with(int envs) {

@@ -7,6 +7,7 @@
 
 #include "actor/actor.h"
 #include "actor/evaluator.h"
+#include "tests/unit/sent.h"
 
 #define RUN 42
 #define SEED 7
@@ -25,21 +26,8 @@ extern int steps_taken;             // over all environments
 extern int world_envs;              // environments of actors created from now on
 extern enum wire_noise world_noise; // of Welcomes from now on; ou with theta 0.0001
 
-#define SENT_MAX 256
-
-// A sent message, with copies of borrowed data.
-struct sent {
-    enum port_socket to;
-    struct wire_msg msg;
-    float obs[BATCH_MAX * OBS_DIM], act[BATCH_MAX], next_obs[BATCH_MAX * OBS_DIM];
-    float reward[BATCH_MAX];
-    uint8_t flags[BATCH_MAX];
-    double returns[WIRE_EPISODES_MAX];
-};
-
 struct world {
-    struct sent *sent; // (SENT_MAX), since the last take
-    int count;
+    struct sent_list sent;
     bool deaf; // sockets accept nothing
     int reopened;
     const char *learner_at; // of the last connection to a learner; NULL: as given
@@ -70,9 +58,9 @@ struct world *join_with(int envs);
 // Steps the actor as far as it may.
 void step(struct world *w);
 
-// Messages sent since count was last set to 0: their number, and number `which` of a type.
+// Messages that are not forgotten: their number, and number `which` of a type.
 int count_sent(const struct world *w, enum wire_type type);
-const struct sent *find_sent(const struct world *w, enum wire_type type, int which);
+const struct wire_msg *find_sent(const struct world *w, enum wire_type type, int which);
 uint64_t rows_sent(const struct world *w);
 // Of row `n` of all that were sent, in full messages: its action ('a'), the start state of its
 // episode ('s'), or the number of steps before it in that ('n').

@@ -9,15 +9,10 @@
 #include "learner/learner.h"
 #include "proto/epoch.h"
 #include "tests/unit/learner_fixture.h"
+#include "tests/unit/sent.h"
 
 #define RUN_ID 42
 #define EPOCH 5
-#define SENT_MAX 64
-
-struct sent {
-    bool to_server;
-    struct wire_msg msg;
-};
 
 struct rig {
     char dir[PATH_MAX];
@@ -28,25 +23,18 @@ struct rig {
     uint64_t now_ms, version; // version: the last one passed to the core
     int reopened, submitted;
     bool deaf, full; // the socket to the server, the queue of commands
-    struct sent sent[SENT_MAX];
-    int sent_count;
+    struct sent_list sent;
 };
-
-static inline int keep(struct rig *r, bool to_server, const struct wire_msg *msg) {
-    assert_true(r->sent_count < SENT_MAX);
-    r->sent[r->sent_count++] = (struct sent){to_server, *msg};
-    return 0;
-}
 
 static inline int send_message(void *arg, enum port_socket socket, const struct net_peer *to,
                                const struct wire_msg *msg) {
     struct rig *r = arg;
-    if (socket == PORT_MODELSERVER) {
-        return r->deaf ? -EAGAIN : keep(r, true, msg);
+    if (socket == PORT_MODELSERVER && r->deaf) {
+        return -EAGAIN;
     }
-    assert_int_equal(socket, PORT_OWN);
-    assert_int_equal(to->len, 5);
-    return keep(r, false, msg);
+    assert_true(socket == PORT_MODELSERVER || (socket == PORT_OWN && to->len == 5));
+    sent_add(&r->sent, socket, to, msg);
+    return 0;
 }
 
 static inline void reopen(void *arg, enum port_socket socket, const char *endpoint) {
@@ -130,23 +118,26 @@ static inline void rig_stop(struct rig *r) {
 
 static inline void rig_destroy(struct rig *r) {
     rig_stop(r);
+    sent_deinit(&r->sent);
     fixture_remove(r->dir);
     free(r);
 }
 
+// Messages that no expect has taken.
+static inline int unseen(const struct rig *r) {
+    return r->sent.count - r->sent.seen;
+}
+
 // The next message sent must be of that type and to the server or a peer.
 static inline const struct wire_msg *expect(struct rig *r, bool server, enum wire_type type) {
-    static struct wire_msg first;
-    if (r->sent_count == 0) {
+    if (unseen(r) == 0) {
         fail_msg("nothing was sent; expected type %d", (int)type);
     }
-    first = r->sent[0].msg;
-    if (first.type != type || r->sent[0].to_server != server) {
-        fail_msg("type %d was sent, expected %d", (int)first.type, (int)type);
+    const struct sent *s = r->sent.all[r->sent.seen++];
+    if (s->msg.type != type || (s->socket == PORT_MODELSERVER) != server) {
+        fail_msg("type %d was sent, expected %d", (int)s->msg.type, (int)type);
     }
-    r->sent_count--;
-    memmove(r->sent, r->sent + 1, (size_t)r->sent_count * sizeof(r->sent[0]));
-    return &first;
+    return &s->msg;
 }
 
 static inline void hear(struct rig *r, struct wire_msg *msg) {

@@ -43,10 +43,10 @@ static inline int end_world(void **state) {
 #define FREE(test) cmocka_unit_test_setup_teardown(test, free_world, end_world)
 
 static inline void expect_refusal(uint8_t peer, enum wire_refusal code, bool fatal) {
-    const struct sent *s = world_last(&w, peer, WIRE_REFUSE);
+    const struct wire_msg *s = sent_last(&w.sent, peer, WIRE_REFUSE);
     assert_non_null(s);
-    assert_int_equal(s->a, code);
-    assert_int_equal(s->b, fatal);
+    assert_int_equal(s->refuse.code, code);
+    assert_int_equal(s->refuse.fatal, fatal);
 }
 
 #endif

@@ -32,59 +32,20 @@ static int world_send(void *arg, enum port_socket socket, const struct net_peer 
         w->busy_sends--;
         return -EAGAIN;
     }
-    CHECK(w->sent_count < WORLD_SENT_MAX);
-    struct sent *s = &w->sent[w->sent_count++];
-    *s = (struct sent){.to = to->id[0], .type = m->type};
-    if (m->type == WIRE_WELCOME) {
-        s->a = m->welcome.actor_index;
-        s->b = m->welcome.next_seq;
-        s->c = m->welcome.actor_steps;
-        s->d = m->welcome.incarnation;
-        if (s->to >= LEARNER && s->to < EVALUATOR) {
-            w->epoch = m->welcome.incarnation;
-        }
-    } else if (m->type == WIRE_ACK) {
-        s->a = m->ack.seq;
-    } else if (m->type == WIRE_CREDIT) {
-        s->a = m->credit.steps_allowed;
-        s->b = m->credit.random_steps;
-        s->c = m->credit.min_policy_version;
-        s->d = m->credit.newest_policy_version;
-        snprintf(s->text, sizeof(s->text), "%.60s", m->credit.reason);
-        snprintf(s->learner, sizeof(s->learner), "%.60s", m->credit.learner);
+    sent_add(&w->sent, socket, to, m);
+    if (m->type == WIRE_WELCOME && to->id[0] >= LEARNER && to->id[0] < EVALUATOR) {
+        w->epoch = m->welcome.incarnation;
     } else if (m->type == WIRE_EXPERIENCE) {
-        s->a = m->experience.kind;
-        s->b = m->experience.rows.rows;
-        s->c = m->experience.kind == WIRE_REAL ? m->experience.first_index
-                                               : m->experience.policy_version;
         w->experience_seq = m->experience.seq;
-        *(s->a == WIRE_REAL ? &w->real_rows : &w->model_rows) += s->b;
+        *(m->experience.kind == WIRE_REAL ? &w->real_rows : &w->model_rows) +=
+            m->experience.rows.rows;
     } else if (m->type == WIRE_ENSEMBLE) {
-        s->a = m->model.version;
-        s->b = m->model.env_rows;
         w->experience_seq = m->model.seq;
     } else if (m->type == WIRE_STATES) {
-        s->a = m->states.number;
-        s->b = m->states.rows;
-        s->c = m->states.policy_version;
         w->experience_seq = m->states.seq;
         w->states = m->states.number + 1;
     } else if (m->type == WIRE_GRANT) {
-        s->a = m->grant.updates_allowed;
-        s->b = m->grant.model_capacity;
-        s->c = m->grant.env_steps;
-        s->d = m->grant.checkpoint_id;
         w->checkpoint = m->grant.checkpoint_id;
-    } else if (m->type == WIRE_EVAL_REQUEST) {
-        s->a = m->eval_request.id;
-        s->b = m->eval_request.env_steps;
-        s->c = m->eval_request.policy.version;
-    } else if (m->type == WIRE_REFUSE) {
-        s->a = m->refuse.code;
-        s->b = m->refuse.fatal;
-        snprintf(s->text, sizeof(s->text), "%.60s", m->refuse.text);
-    } else if (m->type == WIRE_SHUTDOWN) {
-        s->a = m->shutdown.done;
     }
     return 0;
 }
@@ -153,7 +114,6 @@ static void prepare(struct world *w, enum pacing_mode mode) {
         c->eval.every_steps = 1000;
     }
     w->task = task_find(c->run.task);
-    w->sent = xcalloc(WORLD_SENT_MAX, sizeof(*w->sent));
     snprintf(w->dir, sizeof(w->dir), "/tmp/spur-ms-XXXXXX");
     CHECK(mkdtemp(w->dir));
     w->version = 1;
@@ -239,7 +199,7 @@ void world_deinit(struct world *w) {
         unlink(path);
     }
     rmdir(w->dir);
-    free(w->sent);
+    sent_deinit(&w->sent);
 }
 
 // ---- jobs ----
@@ -420,14 +380,14 @@ void world_progress(struct world *w, uint8_t peer) {
 }
 
 void world_learn(struct world *w, uint8_t peer) {
-    const struct sent *grant = world_last(w, peer, WIRE_GRANT);
-    while (grant && w->updates < grant->a) {
+    const struct wire_msg *grant = sent_last(&w->sent, peer, WIRE_GRANT);
+    while (grant && w->updates < grant->grant.updates_allowed) {
         w->updates++;
         if (w->updates % config_publish_every(&w->config) == 0) {
             world_policy(w, peer, ++w->version, w->updates);
             world_progress(w, peer);
         }
-        grant = world_last(w, peer, WIRE_GRANT);
+        grant = sent_last(&w->sent, peer, WIRE_GRANT);
     }
     world_progress(w, peer);
 }
@@ -444,10 +404,11 @@ void world_meet_learner(struct world *w) {
 }
 
 uint64_t world_walk(struct world *w, uint64_t seq, uint64_t steps) {
-    const struct sent *credit = world_last(w, ACTOR, WIRE_CREDIT);
-    while (world_status(w)->env_steps < steps && credit && credit->a > world_status(w)->env_steps) {
+    const struct wire_msg *credit = sent_last(&w->sent, ACTOR, WIRE_CREDIT);
+    while (world_status(w)->env_steps < steps && credit &&
+           credit->credit.steps_allowed > world_status(w)->env_steps) {
         world_rows(w, ACTOR, seq++, 1);
-        credit = world_last(w, ACTOR, WIRE_CREDIT);
+        credit = sent_last(&w->sent, ACTOR, WIRE_CREDIT);
     }
     return seq;
 }
@@ -457,7 +418,7 @@ void world_report(struct world *w, double value) {
 }
 
 void world_report_of(struct world *w, double value, uint32_t episodes) {
-    const struct sent *s = world_last(w, EVALUATOR, WIRE_EVAL_REQUEST);
+    const struct wire_msg *s = sent_last(&w->sent, EVALUATOR, WIRE_EVAL_REQUEST);
     double returns[WORLD_EPISODES_MAX], lengths[WORLD_EPISODES_MAX];
     CHECK(s && episodes <= WORLD_EPISODES_MAX);
     for (uint32_t i = 0; i < episodes; i++) {
@@ -465,9 +426,9 @@ void world_report_of(struct world *w, double value, uint32_t episodes) {
         lengths[i] = 5;
     }
     struct wire_msg msg = {.type = WIRE_EVAL_REPORT,
-                           .eval_report = {.id = s->a,
-                                           .env_steps = s->b,
-                                           .policy_version = s->c,
+                           .eval_report = {.id = s->eval_request.id,
+                                           .env_steps = s->eval_request.env_steps,
+                                           .policy_version = s->eval_request.policy.version,
                                            .episodes = episodes,
                                            .episodes_cut = 1,
                                            .returns = returns,
@@ -475,38 +436,7 @@ void world_report_of(struct world *w, double value, uint32_t episodes) {
     world_message(w, EVALUATOR, &msg);
 }
 
-// ---- messages out ----
-
-static bool fits(const struct sent *s, uint8_t peer, enum wire_type type) {
-    return (peer == 0 || s->to == peer) && (type == 0 || s->type == type);
-}
-
-const struct sent *world_next(struct world *w, uint8_t peer, enum wire_type type) {
-    while (w->seen < w->sent_count) {
-        const struct sent *s = &w->sent[w->seen++];
-        if (fits(s, peer, type)) {
-            return s;
-        }
-    }
-    return NULL;
-}
-
-const struct sent *world_last(const struct world *w, uint8_t peer, enum wire_type type) {
-    for (int i = w->sent_count - 1; i >= 0; i--) {
-        if (fits(&w->sent[i], peer, type)) {
-            return &w->sent[i];
-        }
-    }
-    return NULL;
-}
-
-int world_count(const struct world *w, uint8_t peer, enum wire_type type) {
-    int n = 0;
-    for (int i = 0; i < w->sent_count; i++) {
-        n += fits(&w->sent[i], peer, type);
-    }
-    return n;
-}
+// ---- status ----
 
 const struct wire_status *world_status(struct world *w) {
     static struct wire_status status;

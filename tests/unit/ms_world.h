@@ -9,18 +9,9 @@
 
 #include "modelserver/core/modelserver.h"
 #include "modelserver/storage/store.h"
+#include "tests/unit/sent.h"
 
-#define WORLD_SENT_MAX 65536
 #define WORLD_BATCHES_MAX 1024
-
-// Summary of a message that the core sent. world_send defines a to d.
-struct sent {
-    uint8_t to; // first byte of the routing id
-    enum wire_type type;
-    uint64_t a, b, c, d;
-    char text[64];
-    char learner[64]; // of Credit
-};
 
 // The peers of the tests: the only byte of their routing ids.
 // 20 to 29 are learners.
@@ -37,9 +28,7 @@ struct world {
     const char *endpoint; // of the next Hellos; NULL: none
     bool rejoins;         // the Hello that is sent is not the first of its process
 
-    struct sent *sent;
-    int sent_count;
-    int seen;          // world_next continues here
+    struct sent_list sent;
     bool sockets_full; // sends return -EAGAIN
     uint8_t gone;      // sends to this peer return -EHOSTUNREACH
     uint8_t busy;      // the next busy_sends sends to this peer return -EAGAIN
@@ -106,12 +95,6 @@ void world_report(struct world *w, double value);
 #define WORLD_EPISODES_MAX 16
 void world_report_of(struct world *w, double value, uint32_t episodes);
 
-// The next unread message to peer (0: any) of that type (0: any), or NULL. Skips
-// others.
-const struct sent *world_next(struct world *w, uint8_t peer, enum wire_type type);
-// The newest message to peer of that type, or NULL.
-const struct sent *world_last(const struct world *w, uint8_t peer, enum wire_type type);
-int world_count(const struct world *w, uint8_t peer, enum wire_type type);
 uint64_t world_counter(struct world *w, const char *name);
 const struct wire_status *world_status(struct world *w);
 

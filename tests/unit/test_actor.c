@@ -50,26 +50,27 @@ static void rows_are_what_happened(void **state) {
     welcome(w);
     credit(w, 7, 100, 0, 0);
     step(w);
-    const struct sent *first = find_sent(w, WIRE_TRANSITIONS, 0);
-    const struct sent *second = find_sent(w, WIRE_TRANSITIONS, 1);
-    assert_int_equal(first->msg.transitions.seq, 1);
-    assert_int_equal(second->msg.transitions.seq, 2);
-    assert_int_equal(first->msg.transitions.policy_version, 0);
+    const struct wire_transitions *first = &find_sent(w, WIRE_TRANSITIONS, 0)->transitions;
+    const struct wire_transitions *second = &find_sent(w, WIRE_TRANSITIONS, 1)->transitions;
+    const struct wire_rows *one = &first->rows, *two = &second->rows;
+    assert_int_equal(first->seq, 1);
+    assert_int_equal(second->seq, 2);
+    assert_int_equal(first->policy_version, 0);
     for (int i = 0; i < 4; i++) {
-        assert_true(first->obs[i * OBS_DIM + 1] == (float)i);
-        assert_true(first->next_obs[i * OBS_DIM + 1] == (float)i + 1);
-        assert_true(first->next_obs[i * OBS_DIM + 2] == first->act[i]);
-        assert_true(fabsf(first->act[i]) <= 1);
-        assert_true(first->reward[i] == (float)i + 1);
-        assert_int_equal(first->flags[i], 0);
+        assert_true(one->obs[i * OBS_DIM + 1] == (float)i);
+        assert_true(one->next_obs[i * OBS_DIM + 1] == (float)i + 1);
+        assert_true(one->next_obs[i * OBS_DIM + 2] == one->act[i]);
+        assert_true(fabsf(one->act[i]) <= 1);
+        assert_true(one->reward[i] == (float)i + 1);
+        assert_int_equal(one->flags[i], 0);
     }
     // The fifth row ends the episode with its true next observation; the sixth starts a new one.
-    assert_int_equal(second->flags[0], WIRE_TRUNCATED);
-    assert_true(second->next_obs[1] == EPISODE_STEPS);
-    assert_true(second->obs[OBS_DIM + 1] == 0);
-    assert_true(second->obs[OBS_DIM] != first->obs[0]); // another start state
+    assert_int_equal(two->flags[0], WIRE_TRUNCATED);
+    assert_true(two->next_obs[1] == EPISODE_STEPS);
+    assert_true(two->obs[OBS_DIM + 1] == 0);
+    assert_true(two->obs[OBS_DIM] != one->obs[0]); // another start state
 
-    const struct wire_episode *episode = &find_sent(w, WIRE_EPISODE, 0)->msg.episode;
+    const struct wire_episode *episode = &find_sent(w, WIRE_EPISODE, 0)->episode;
     assert_int_equal(episode->length, EPISODE_STEPS);
     assert_true(episode->episode_return == 15);
     assert_false(episode->terminated);
@@ -117,9 +118,10 @@ static void acknowledged_rows_are_freed(void **state) {
 static void assert_sent_seqs(const struct world *w, uint64_t first, uint64_t last) {
     assert_int_equal(count_sent(w, WIRE_TRANSITIONS), last - first + 1);
     for (uint64_t seq = first; seq <= last; seq++) {
-        const struct sent *s = find_sent(w, WIRE_TRANSITIONS, (int)(seq - first));
-        assert_int_equal(s->msg.transitions.seq, seq);
-        assert_true(s->reward[0] == (float)((seq - 1) * BATCH_MAX % EPISODE_STEPS + 1));
+        const struct wire_msg *s = find_sent(w, WIRE_TRANSITIONS, (int)(seq - first));
+        assert_int_equal(s->transitions.seq, seq);
+        assert_true(s->transitions.rows.reward[0] ==
+                    (float)((seq - 1) * BATCH_MAX % EPISODE_STEPS + 1));
     }
 }
 
@@ -133,7 +135,7 @@ static void resends_after_silence_gap_and_welcome(void **state) {
 
     // The server has message 1 only and acknowledges it twice: 2 and 3 were lost.
     ack(w, 1);
-    w->count = 0;
+    sent_forget(&w->sent);
     w->now_ms += 600;
     ack(w, 1);
     assert_sent_seqs(w, 2, 3);
@@ -142,7 +144,7 @@ static void resends_after_silence_gap_and_welcome(void **state) {
     assert_int_equal(counter(w, "messages_resent"), 2);
 
     // Heartbeats arrive, acknowledgements do not.
-    w->count = 0;
+    sent_forget(&w->sent);
     for (int i = 0; i < 7; i++) {
         credit(w, 12, 100, 0, 0);
         pass(w, 500);
@@ -150,7 +152,7 @@ static void resends_after_silence_gap_and_welcome(void **state) {
     assert_sent_seqs(w, 2, 3);
 
     // A server that forgot the routing id, and has stored 2 by now.
-    w->count = 0;
+    sent_forget(&w->sent);
     struct wire_msg unknown = {.type = WIRE_REFUSE, .refuse = {.code = WIRE_REFUSED_UNKNOWN}};
     hear(w, PORT_MODELSERVER, &unknown);
     pass(w, 50);
@@ -170,7 +172,7 @@ static void a_full_socket_loses_nothing(void **state) {
     credit(w, 8, 100, 0, 0);
     w->deaf = true;
     step(w);
-    assert_int_equal(w->count, 0);
+    assert_int_equal(w->sent.count, 0);
     assert_int_equal(counter(w, "episodes_unsent"), 1);
     w->deaf = false;
     pass(w, 50);
@@ -203,21 +205,22 @@ static void waits_for_the_required_policy(void **state) {
     step(w);
     assert_int_equal(steps_taken, 2); // exploration is over and there is no policy
     assert_int_equal(count_sent(w, WIRE_POLICY_GET), 1);
-    assert_int_equal(find_sent(w, WIRE_POLICY_GET, 0)->to, PORT_LEARNER);
+    int get = sent_position(&w->sent, 0, WIRE_POLICY_GET, 0);
+    assert_int_equal(w->sent.all[get]->socket, PORT_LEARNER);
     give_policy(w, 1);
     credit(w, 3, 2, 1, 1);
     step(w);
     assert_int_equal(steps_taken, 3);
 
-    w->count = 0;
+    sent_forget(&w->sent);
     credit(w, 4, 2, 2, 2);
     assert_false(actor_may_step(w->actor));
-    assert_int_equal(find_sent(w, WIRE_POLICY_GET, 0)->msg.policy_get.have_version, 1);
+    assert_int_equal(find_sent(w, WIRE_POLICY_GET, 0)->policy_get.have_version, 1);
     assert_non_null(strstr(line_of(w).waiting, "policy 2, has 1"));
     give_policy(w, 2);
     step(w);
     assert_int_equal(steps_taken, 4);
-    assert_int_equal(find_sent(w, WIRE_TRANSITIONS, 0)->msg.transitions.policy_version, 2);
+    assert_int_equal(find_sent(w, WIRE_TRANSITIONS, 0)->transitions.policy_version, 2);
 
     // Older versions have no effect.
     give_policy(w, 1);
@@ -243,7 +246,7 @@ static void a_policy_is_fetched_for_its_turn(void **state) {
     step(w);
     assert_int_equal(steps_taken, 3);
 
-    w->count = 0;
+    sent_forget(&w->sent);
     credit(w, 3, 2, 0, 20); // others act
     pass(w, 200);
     assert_int_equal(count_sent(w, WIRE_POLICY_GET), 0);
@@ -253,7 +256,7 @@ static void a_policy_is_fetched_for_its_turn(void **state) {
     assert_non_null(strstr(line_of(w).waiting, "policy 20, has 9"));
     give_policy(w, 20);
     step(w);
-    assert_int_equal(find_sent(w, WIRE_TRANSITIONS, 0)->msg.transitions.policy_version, 20);
+    assert_int_equal(find_sent(w, WIRE_TRANSITIONS, 0)->transitions.policy_version, 20);
 
     // A policy of the last 20 ms is new enough.
     credit(w, 5, 2, 0, 21);
@@ -369,9 +372,9 @@ static void random_and_policy_rows_do_not_mix(void **state) {
     give_policy(w, 1);
     step(w);
     assert_int_equal(count_sent(w, WIRE_TRANSITIONS), 2);
-    assert_int_equal(find_sent(w, WIRE_TRANSITIONS, 0)->msg.transitions.policy_version, 0);
-    assert_int_equal(find_sent(w, WIRE_TRANSITIONS, 0)->msg.transitions.rows.rows, 2);
-    assert_int_equal(find_sent(w, WIRE_TRANSITIONS, 1)->msg.transitions.policy_version, 1);
+    assert_int_equal(find_sent(w, WIRE_TRANSITIONS, 0)->transitions.policy_version, 0);
+    assert_int_equal(find_sent(w, WIRE_TRANSITIONS, 0)->transitions.rows.rows, 2);
+    assert_int_equal(find_sent(w, WIRE_TRANSITIONS, 1)->transitions.policy_version, 1);
     world_free(w);
 }
 
@@ -385,14 +388,15 @@ static void a_bad_step_is_dropped(void **state) {
     assert_int_equal(steps_taken, 5); // one of them makes no row
     assert_int_equal(rows_sent(w), 4);
     assert_int_equal(counter(w, "steps_bad"), 1);
-    const struct sent *s = find_sent(w, WIRE_TRANSITIONS, 0);
-    assert_int_equal(s->flags[0], 0);
-    assert_int_equal(s->flags[1], WIRE_TRUNCATED); // the episode ends before the bad step
-    assert_true(s->obs[2 * OBS_DIM + 1] == 0);     // and the next row begins one
+    const struct wire_msg *s = find_sent(w, WIRE_TRANSITIONS, 0);
+    assert_int_equal(s->transitions.rows.flags[0], 0);
+    assert_int_equal(s->transitions.rows.flags[1],
+                     WIRE_TRUNCATED); // the episode ends before the bad step
+    assert_true(s->transitions.rows.obs[2 * OBS_DIM + 1] == 0); // and the next row begins one
     assert_int_equal(count_sent(w, WIRE_EPISODE), 0);
-    const struct sent *heartbeat = find_sent(w, WIRE_HEARTBEAT, 0); // at once, for the status
+    const struct wire_msg *heartbeat = find_sent(w, WIRE_HEARTBEAT, 0); // at once, for the status
     assert_non_null(heartbeat);
-    assert_int_equal(heartbeat->msg.heartbeat.steps_bad, 1);
+    assert_int_equal(heartbeat->heartbeat.steps_bad, 1);
     world_free(w);
 }
 
@@ -425,19 +429,19 @@ static void heartbeats_continue_during_a_slow_step(void **state) {
     slow_until_ms = w->now_ms + 1000;
     pass(w, 50);
     welcome_with(w, 1, 0, 0); // the environment is made meanwhile
-    const struct sent *s = find_sent(w, WIRE_HEARTBEAT, 0);
-    assert_string_equal(s->msg.heartbeat.waiting, "the environment: it is being started");
-    w->count = 0;
+    const struct wire_msg *s = find_sent(w, WIRE_HEARTBEAT, 0);
+    assert_string_equal(s->heartbeat.waiting, "the environment: it is being started");
+    sent_forget(&w->sent);
     pass(w, 1000);
     slow_until_ms = w->now_ms + 1000;
-    w->count = 0;
+    sent_forget(&w->sent);
     slow_ms = 7500;
     credit(w, 3, 100, 0, 0);
     step(w);
     assert_int_equal(steps_taken, 3);
     assert_true(count_sent(w, WIRE_HEARTBEAT) >= 1);
     s = find_sent(w, WIRE_HEARTBEAT, 0);
-    assert_string_equal(s->msg.heartbeat.waiting, "the environment: no answer for 7 s");
+    assert_string_equal(s->heartbeat.waiting, "the environment: no answer for 7 s");
     slow_ms = 0;
     stop_requested = true;
     credit(w, 6, 100, 0, 0);
@@ -466,22 +470,22 @@ static void streams_continue_after_a_restart(void **state) {
     credit(w, 10, 100, 0, 0);
     step(w);
     assert_int_equal(rows_sent(w), 10);
-    float act7 = find_sent(w, WIRE_TRANSITIONS, 1)->act[3];
-    float start1 = find_sent(w, WIRE_TRANSITIONS, 1)->obs[OBS_DIM];
-    float act0 = find_sent(w, WIRE_TRANSITIONS, 0)->act[0];
+    float act7 = find_sent(w, WIRE_TRANSITIONS, 1)->transitions.rows.act[3];
+    float start1 = find_sent(w, WIRE_TRANSITIONS, 1)->transitions.rows.obs[OBS_DIM];
+    float act0 = find_sent(w, WIRE_TRANSITIONS, 0)->transitions.rows.act[0];
     assert_true(act0 != act7);
     world_free(w);
 
     w = world_make(false);
     pass(w, 50);
     welcome_with(w, 1, 7, 1); // 7 rows and 1 episode are known of this id
-    w->count = 0;
+    sent_forget(&w->sent);
     credit(w, 1, 100, 0, 0);
     step(w);
-    const struct sent *s = find_sent(w, WIRE_TRANSITIONS, 0);
-    assert_int_equal(s->msg.transitions.seq, 1); // numbers of messages start again
-    assert_true(s->act[0] == act7);
-    assert_true(s->obs[0] == start1);
+    const struct wire_msg *s = find_sent(w, WIRE_TRANSITIONS, 0);
+    assert_int_equal(s->transitions.seq, 1); // numbers of messages start again
+    assert_true(s->transitions.rows.act[0] == act7);
+    assert_true(s->transitions.rows.obs[0] == start1);
     assert_int_equal(line_of(w).steps, 8);
     world_free(w);
 }
@@ -611,9 +615,9 @@ static void brings_its_own_task(void **state) {
     struct world *w = world_make(false);
     w->who.task = &own;
     pass(w, 50);
-    const struct sent *hello = find_sent(w, WIRE_HELLO, 0);
-    assert_string_equal(hello->msg.hello.task, "my_robot");
-    assert_int_equal(hello->msg.hello.obs_dim, OBS_DIM);
+    const struct wire_msg *hello = find_sent(w, WIRE_HELLO, 0);
+    assert_string_equal(hello->hello.task, "my_robot");
+    assert_int_equal(hello->hello.obs_dim, OBS_DIM);
     struct wire_msg msg = {.type = WIRE_WELCOME};
     msg.welcome = (struct wire_welcome){.obs_dim = OBS_DIM,
                                         .act_dim = ACT_DIM,

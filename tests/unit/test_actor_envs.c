@@ -84,7 +84,7 @@ static void chosen_actions_obey_the_required_version(void **state) {
     step(w);
     assert_int_equal(rows_sent(w), 12);
     for (int i = 0; i < 3; i++) {
-        const struct wire_msg *msg = &find_sent(w, WIRE_TRANSITIONS, i)->msg;
+        const struct wire_msg *msg = find_sent(w, WIRE_TRANSITIONS, i);
         assert_int_equal(msg->transitions.policy_version, i < 2 ? 1 : 2);
     }
     world_free(w);
@@ -119,13 +119,13 @@ static void a_bad_step_ends_its_own_episode_alone(void **state) {
     step(w);
     assert_int_equal(steps_taken, 9);
     assert_int_equal(counter(w, "steps_bad"), 1);
-    const struct sent *s = find_sent(w, WIRE_TRANSITIONS, 0);
+    const struct wire_msg *s = find_sent(w, WIRE_TRANSITIONS, 0);
     const float steps[] = {0, 0, 0, 1, 1, 0, 2, 2}; // before each row, in its episode
     for (int n = 0; n < 8; n++) {
         assert_true(sent_value(w, n, 'n') == steps[n]);
     }
     for (int i = 0; i < 4; i++) {
-        assert_int_equal(s->flags[i], i == 0 ? WIRE_TRUNCATED : 0);
+        assert_int_equal(s->transitions.rows.flags[i], i == 0 ? WIRE_TRUNCATED : 0);
     }
     world_free(w);
 }

@@ -25,18 +25,18 @@ static void a_learner_that_moves_is_followed(void **state) {
     step(w);
     assert_null(w->learner_at);
     w->told = "tcp://b:7001";
-    w->count = 0;
+    sent_forget(&w->sent);
     credit(w, 2, 0, 2, 2);
     assert_string_equal(w->learner_at, "tcp://b:7001");
     pass(w, 100);
-    assert_int_equal(find_sent(w, WIRE_POLICY_GET, 0)->msg.policy_get.have_version, 1);
+    assert_int_equal(find_sent(w, WIRE_POLICY_GET, 0)->policy_get.have_version, 1);
     give_policy(w, 2);
     step(w);
     assert_int_equal(steps_taken, 2);
     // While a request is outstanding: it is sent again to the new address.
     credit(w, 3, 0, 3, 3);
     w->told = "tcp://c:7001";
-    w->count = 0;
+    sent_forget(&w->sent);
     credit(w, 3, 0, 3, 3);
     pass(w, 100);
     assert_string_equal(w->learner_at, "tcp://c:7001");
@@ -86,7 +86,7 @@ static void a_replaced_learner_is_left(void **state) {
         credit(w, 2, 0, epoch_version(2, 1), epoch_version(2, 1));
         pass(w, 50);
         give_policy(w, 1);
-        w->count = 0;
+        sent_forget(&w->sent);
     }
     assert_string_equal(w->learner_at, "tcp://b:7001");
     give_policy(w, epoch_version(2, 1));

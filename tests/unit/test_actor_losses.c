@@ -36,11 +36,13 @@ static bool lost(struct server *s) {
 
 // The rows continue those of the previous message: obs[1] counts the steps of an
 // episode.
-static void store(struct server *s, const struct sent *m) {
-    const struct wire_transitions *t = &m->msg.transitions;
+static void store(struct server *s, const struct wire_msg *m) {
+    const struct wire_transitions *t = &m->transitions;
     for (uint32_t i = 0; i < t->rows.rows; i++) {
-        assert_true(m->obs[i * OBS_DIM + 1] == (float)((s->rows + i) % EPISODE_STEPS));
-        assert_int_equal(m->flags[i] != 0, (s->rows + i) % EPISODE_STEPS == EPISODE_STEPS - 1);
+        assert_true(m->transitions.rows.obs[i * OBS_DIM + 1] ==
+                    (float)((s->rows + i) % EPISODE_STEPS));
+        assert_int_equal(m->transitions.rows.flags[i] != 0,
+                         (s->rows + i) % EPISODE_STEPS == EPISODE_STEPS - 1);
     }
     s->stored = t->seq;
     s->rows += t->rows.rows;
@@ -52,8 +54,8 @@ static void reply(struct world *w, struct server *s, struct wire_msg *msg) {
     }
 }
 
-static void serve(struct world *w, struct server *s, const struct sent *m) {
-    if (m->msg.type == WIRE_HELLO) {
+static void serve(struct world *w, struct server *s, const struct wire_msg *m) {
+    if (m->type == WIRE_HELLO) {
         s->known = true;
         if (!lost(s)) {
             welcome_with(w, s->stored + 1, s->rows, s->rows / EPISODE_STEPS);
@@ -65,8 +67,8 @@ static void serve(struct world *w, struct server *s, const struct sent *m) {
         reply(w, s, &unknown);
         return;
     }
-    if (m->msg.type == WIRE_TRANSITIONS) {
-        if (m->msg.transitions.seq == s->stored + 1) {
+    if (m->type == WIRE_TRANSITIONS) {
+        if (m->transitions.seq == s->stored + 1) {
             store(s, m);
         }
         struct wire_msg ack = {.type = WIRE_ACK, .ack = {.seq = s->stored}};
@@ -76,13 +78,12 @@ static void serve(struct world *w, struct server *s, const struct sent *m) {
 
 // Delivers the actor's messages to the server, and the answers.
 static void deliver(struct world *w, struct server *s) {
-    for (int i = 0; i < w->count; i++) {
-        struct sent m = w->sent[i];
+    for (int i = 0, n = w->sent.count; i < n; i++) { // serving makes no others
         if (w->now_ms >= s->silent_until_ms && !lost(s)) {
-            serve(w, s, &m);
+            serve(w, s, &w->sent.all[i]->msg);
         }
     }
-    w->count = 0;
+    sent_forget(&w->sent);
 }
 
 static void round_of(struct world *w, struct server *s, uint64_t steps_allowed) {

@@ -27,7 +27,7 @@ static void a_new_process_sends_what_was_kept(void **state) {
     (void)state;
     memset(block, 0, sizeof(block));
     struct world *w = start(false);
-    assert_int_equal(find_sent(w, WIRE_HELLO, 0)->msg.hello.incarnation, 0);
+    assert_int_equal(find_sent(w, WIRE_HELLO, 0)->hello.incarnation, 0);
     welcome(w);
     credit(w, 10, 10, 0, 0);
     step(w);
@@ -35,25 +35,25 @@ static void a_new_process_sends_what_was_kept(void **state) {
     world_free(w); // as if it were killed
 
     w = start(false);
-    const struct sent *hello = find_sent(w, WIRE_HELLO, 0);
-    assert_int_equal(hello->msg.run_id, RUN);
-    assert_true(hello->msg.hello.incarnation != 0);
-    w->count = 0;
+    const struct wire_msg *hello = find_sent(w, WIRE_HELLO, 0);
+    assert_int_equal(hello->run_id, RUN);
+    assert_true(hello->hello.incarnation != 0);
+    sent_forget(&w->sent);
     welcome_with(w, 3, 8, 1); // the server has two messages of four rows
     assert_int_equal(count_sent(w, WIRE_TRANSITIONS), 1);
-    const struct sent *rest = find_sent(w, WIRE_TRANSITIONS, 0);
-    assert_int_equal(rest->msg.transitions.seq, 3);
-    assert_int_equal(rest->msg.transitions.rows.rows, 2);
-    assert_true(rest->obs[1] == 8 % EPISODE_STEPS); // where the first process was
+    const struct wire_msg *rest = find_sent(w, WIRE_TRANSITIONS, 0);
+    assert_int_equal(rest->transitions.seq, 3);
+    assert_int_equal(rest->transitions.rows.rows, 2);
+    assert_true(rest->transitions.rows.obs[1] == 8 % EPISODE_STEPS); // where the first process was
     // It made ten rows of its credit, so the next is the eleventh, in a new episode.
     assert_false(actor_may_step(w->actor));
     credit(w, 12, 12, 0, 0);
-    w->count = 0;
+    sent_forget(&w->sent);
     step(w);
     assert_int_equal(rows_sent(w), 2);
     rest = find_sent(w, WIRE_TRANSITIONS, 0);
-    assert_int_equal(rest->msg.transitions.seq, 4);
-    assert_true(rest->obs[1] == 0);
+    assert_int_equal(rest->transitions.seq, 4);
+    assert_true(rest->transitions.rows.obs[1] == 0);
     world_free(w);
 }
 
@@ -91,10 +91,10 @@ static void dropped_rows_use_up_no_credit(void **state) {
     uint64_t dropped = counter(w, "rows_dropped");
     assert_in_range(dropped, 80 - UNACKED_MAX, 80);
     w->deaf = false;
-    w->count = 0;
+    sent_forget(&w->sent);
     pass(w, 50);
     assert_int_equal(rows_sent(w), 80 - dropped);
-    assert_int_equal(find_sent(w, WIRE_TRANSITIONS, 0)->msg.transitions.seq, 1);
+    assert_int_equal(find_sent(w, WIRE_TRANSITIONS, 0)->transitions.seq, 1);
     struct wire_msg ack = {.type = WIRE_ACK, .ack = {.seq = 3}};
     hear(w, PORT_MODELSERVER, &ack);
     assert_int_equal(line_of(w).unacked_rows, 0);

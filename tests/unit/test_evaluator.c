@@ -36,13 +36,13 @@ static void requests_are_answered(void **state) {
     welcome(w);
     request(w, 1, 5, 40); // more episodes than lanes
     evaluate(w);
-    const struct sent *s = find_sent(w, WIRE_EVAL_REPORT, 0);
-    assert_int_equal(s->msg.eval_report.id, 1);
-    assert_int_equal(s->msg.eval_report.env_steps, 100);
-    assert_int_equal(s->msg.eval_report.policy_version, 5);
-    assert_int_equal(s->msg.eval_report.episodes, 40);
+    const struct wire_msg *s = find_sent(w, WIRE_EVAL_REPORT, 0);
+    assert_int_equal(s->eval_report.id, 1);
+    assert_int_equal(s->eval_report.env_steps, 100);
+    assert_int_equal(s->eval_report.policy_version, 5);
+    assert_int_equal(s->eval_report.episodes, 40);
     for (int i = 0; i < 40; i++) {
-        assert_true(s->returns[i] == 15);
+        assert_true(s->eval_report.returns[i] == 15);
     }
     assert_int_equal(steps_taken, 40 * EPISODE_STEPS);
 
@@ -80,9 +80,9 @@ static void long_episodes_are_cut(void **state) {
     snprintf(msg.eval_request.task, sizeof(msg.eval_request.task), "counter");
     hear(w, PORT_MODELSERVER, &msg);
     evaluate(w);
-    const struct sent *s = find_sent(w, WIRE_EVAL_REPORT, 0);
-    assert_int_equal(s->msg.eval_report.episodes_cut, 20);
-    assert_true(s->returns[0] == 1 + 2 + 3 && s->returns[19] == 1 + 2 + 3);
+    const struct wire_msg *s = find_sent(w, WIRE_EVAL_REPORT, 0);
+    assert_int_equal(s->eval_report.episodes_cut, 20);
+    assert_true(s->eval_report.returns[0] == 1 + 2 + 3 && s->eval_report.returns[19] == 1 + 2 + 3);
     assert_int_equal(steps_taken, 20 * 3);
 
     // A limit that the task's own time limit reaches first, or at the same step, cuts nothing.
@@ -91,8 +91,8 @@ static void long_episodes_are_cut(void **state) {
     hear(w, PORT_MODELSERVER, &msg);
     evaluate(w);
     s = find_sent(w, WIRE_EVAL_REPORT, 1);
-    assert_int_equal(s->msg.eval_report.episodes_cut, 0);
-    assert_true(s->returns[0] == 15);
+    assert_int_equal(s->eval_report.episodes_cut, 0);
+    assert_true(s->eval_report.returns[0] == 15);
     world_free(w);
 }
 
@@ -105,8 +105,8 @@ static void the_newest_waiting_request_wins(void **state) {
     request(w, 3, 7, 2);
     evaluate(w);
     assert_int_equal(count_sent(w, WIRE_EVAL_REPORT), 2);
-    assert_int_equal(find_sent(w, WIRE_EVAL_REPORT, 0)->msg.eval_report.id, 1);
-    assert_int_equal(find_sent(w, WIRE_EVAL_REPORT, 1)->msg.eval_report.id, 3);
+    assert_int_equal(find_sent(w, WIRE_EVAL_REPORT, 0)->eval_report.id, 1);
+    assert_int_equal(find_sent(w, WIRE_EVAL_REPORT, 1)->eval_report.id, 3);
     assert_int_equal(counter(w, "requests_replaced"), 1);
     world_free(w);
 }
@@ -123,8 +123,8 @@ static void a_restarted_server_counts_requests_anew(void **state) {
     request(w, 1, 6, 2); // of another server: another policy
     evaluate(w);
     assert_int_equal(count_sent(w, WIRE_EVAL_REPORT), 3);
-    assert_true(find_sent(w, WIRE_EVAL_REPORT, 1)->msg.eval_report.policy_version == 5);
-    assert_true(find_sent(w, WIRE_EVAL_REPORT, 2)->msg.eval_report.policy_version == 6);
+    assert_true(find_sent(w, WIRE_EVAL_REPORT, 1)->eval_report.policy_version == 5);
+    assert_true(find_sent(w, WIRE_EVAL_REPORT, 2)->eval_report.policy_version == 6);
     assert_int_equal(steps_taken, 2 * 2 * EPISODE_STEPS);
     world_free(w);
 }

@@ -31,7 +31,7 @@ static void test_a_lockstep_turn(void **state) {
     experience(r, 1, false, 0, 100);
     experience(r, 2, true, 500, 50);
     grant(r, 4, 200);
-    assert_int_equal(r->sent_count, 0);
+    assert_int_equal(unseen(r), 0);
     work(r);
     policy = &expect(r, true, WIRE_POLICY)->policy;
     assert_int_equal(policy->version, epoch_version(EPOCH, 2));
@@ -46,7 +46,7 @@ static void test_a_lockstep_turn(void **state) {
     assert_true(*metrics_find(&p->metrics, "critic_loss") > 0);
     assert_true(*metrics_find(&p->metrics, "temperature") > 0);
     assert_non_null(strstr(p->waiting, "one more real step"));
-    assert_int_equal(r->sent_count, 0);
+    assert_int_equal(unseen(r), 0);
 
     // A repeated grant counts as a heartbeat only.
     int before = r->submitted;
@@ -66,7 +66,7 @@ static void test_progress_is_sent_in_time(void **state) {
     work(r);
     assert_int_equal(expect(r, true, WIRE_PROGRESS)->progress.updates, 2);
     tick(r, 499);
-    assert_int_equal(r->sent_count, 0);
+    assert_int_equal(unseen(r), 0);
     tick(r, 2);
     learner_on_tick(r->core, r->now_ms);
     expect(r, true, WIRE_PROGRESS);
@@ -75,7 +75,7 @@ static void test_progress_is_sent_in_time(void **state) {
         work(r);
     }
     assert_int_equal(expect(r, true, WIRE_PROGRESS)->progress.experience_seq, 17);
-    assert_int_equal(r->sent_count, 0);
+    assert_int_equal(unseen(r), 0);
     rig_destroy(r);
 }
 
@@ -221,7 +221,7 @@ static void test_states_follow_each_other(void **state) {
         states(r, 2, 0, 6);
         states(r, 2, 0, 6); // a repetition is harmless
         work(r);
-        r->sent_count = 0;
+        sent_forget(&r->sent);
         states(r, fault == 0 ? 4 : 3, fault == 1 ? 2 : 1, fault == 2 ? 9 : 6);
         assert_int_equal(counter(r, "states_unexpected"), fault > 0);
         tick(r, 20);
@@ -243,7 +243,7 @@ static void test_states_of_an_unknown_ensemble_ask_for_it(void **state) {
     ensemble(r, 4, 6);        // taken for a repetition
     assert_int_equal(counter(r, "experience_missing"), 0);
     work(r);
-    r->sent_count = 0;
+    sent_forget(&r->sent);
     states_of(r, 5, 2, 6, 6);
     assert_int_equal(counter(r, "experience_missing"), 1);
     tick(r, 20);
@@ -283,7 +283,7 @@ static void test_a_full_queue_loses_nothing(void **state) {
     grant(r, 4, 200);
     grant(r, 8, 200);
     work(r);
-    assert_int_equal(r->sent_count, 0);
+    assert_int_equal(unseen(r), 0);
     r->full = false;
     tick(r, 20);
     work(r);
@@ -316,16 +316,16 @@ static void test_lost_messages_are_noticed(void **state) {
     for (int ms = 0; ms < 2900; ms += 100) { // policy 2 may be on its way
         hear(r, &msg);
         tick(r, 100);
-        assert_true(r->sent_count == 0 || expect(r, true, WIRE_PROGRESS));
+        assert_true(unseen(r) == 0 || expect(r, true, WIRE_PROGRESS));
     }
     tick(r, 200);
-    r->sent_count = 0;
+    sent_forget(&r->sent);
     hear(r, &msg);
     tick(r, 20);
     assert_int_equal(expect(r, true, WIRE_POLICY)->policy.version, epoch_version(EPOCH, 2));
     msg.grant.policy_version = epoch_version(EPOCH, 2);
     // The rows of message 2 do not arrive: no updates without them.
-    r->sent_count = 0;
+    sent_forget(&r->sent);
     msg.grant.updates_allowed = 8;
     msg.grant.experience_seq = 2;
     hear(r, &msg);
@@ -342,12 +342,10 @@ static void test_lost_messages_are_noticed(void **state) {
     msg.grant.experience_seq = 0;
     bool said_hello = false;
     for (int ms = 0; ms < 4000; ms += 100) {
-        r->sent_count = 0;
+        sent_forget(&r->sent);
         hear(r, &msg);
         tick(r, 100);
-        for (int i = 0; i < r->sent_count; i++) {
-            said_hello = said_hello || r->sent[i].msg.type == WIRE_HELLO;
-        }
+        said_hello = said_hello || sent_next(&r->sent, 0, WIRE_HELLO);
         assert_true(!said_hello || ms >= 2900);
     }
     assert_true(said_hello);
@@ -368,7 +366,7 @@ static void test_the_newest_policy_wins(void **state) {
     tick(r, 20);
     assert_int_equal(expect(r, true, WIRE_POLICY)->policy.version, epoch_version(EPOCH, 3));
     assert_int_equal(expect(r, true, WIRE_PROGRESS)->progress.updates, 8);
-    assert_int_equal(r->sent_count, 0);
+    assert_int_equal(unseen(r), 0);
     rig_destroy(r);
 }
 
@@ -456,7 +454,7 @@ static void test_waits_for_the_server(void **state) {
     int hellos = 0;
     for (int i = 0; i < 3000; i++) { // a minute
         tick(r, 20);
-        while (r->sent_count > 0) {
+        while (unseen(r) > 0) {
             expect(r, true, WIRE_HELLO);
             hellos++;
         }
@@ -486,7 +484,7 @@ static void test_checkpoints_on_request_and_in_time(void **state) {
     work(r);
     uint64_t every_ms = r->config.checkpoint.every_s * 1000;
     for (uint64_t ms = 0; ms <= every_ms + 1000; ms += 1000) {
-        r->sent_count = 0;
+        sent_forget(&r->sent);
         tick(r, 1000);
         work(r);
         struct wire_msg alive = {.type = WIRE_HEARTBEAT};
@@ -505,7 +503,7 @@ static void test_shuts_down_and_resumes(void **state) {
     experience(r, 2, true, 100, 30);
     grant(r, 4, 200);
     work(r);
-    r->sent_count = 0;
+    sent_forget(&r->sent);
     enum exit_code code;
     struct wire_msg msg = {.type = WIRE_SHUTDOWN};
     msg.shutdown.done = true;

@@ -13,28 +13,29 @@ static void rows_are_stored_before_they_are_acknowledged(void **state) {
     (void)state;
     w.prompt = false;
     world_meet_actor(&w);
-    assert_null(world_last(&w, ACTOR, WIRE_WELCOME)); // its index is not on disk yet
+    assert_null(sent_last(&w.sent, ACTOR, WIRE_WELCOME)); // its index is not on disk yet
     world_end_stores(&w);
-    const struct sent *s = world_next(&w, ACTOR, WIRE_WELCOME);
+    const struct wire_msg *s = sent_next(&w.sent, ACTOR, WIRE_WELCOME);
     assert_non_null(s);
-    assert_int_equal(s->a, 0);
-    assert_int_equal(s->b, 1);
-    s = world_next(&w, ACTOR, WIRE_CREDIT);
+    assert_int_equal(s->welcome.actor_index, 0);
+    assert_int_equal(s->welcome.next_seq, 1);
+    s = sent_next(&w.sent, ACTOR, WIRE_CREDIT);
     assert_non_null(s);
-    assert_int_equal(s->a, 16); // two messages' worth of the exploration's 20
-    assert_int_equal(s->b, 16); // all at random
-    assert_int_equal(s->c, 0);  // without a policy
+    assert_int_equal(s->credit.steps_allowed, 16); // two messages' worth of the exploration's 20
+    assert_int_equal(s->credit.random_steps, 16);  // all at random
+    assert_int_equal(s->credit.min_policy_version, 0); // without a policy
 
     world_rows(&w, ACTOR, 1, 5);
     world_rows(&w, ACTOR, 2, 3);
     world_tick(&w, 50);
-    assert_null(world_last(&w, ACTOR, WIRE_ACK));
+    assert_null(sent_last(&w.sent, ACTOR, WIRE_ACK));
     assert_int_equal(world_status(&w)->env_steps, 0);
     world_end_stores(&w);
-    assert_int_equal(world_last(&w, ACTOR, WIRE_ACK)->a, 2);
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_ACK)->ack.seq, 2);
     assert_int_equal(world_status(&w)->env_steps, 8);
     assert_int_equal(store_rows(w.store), 8);
-    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 20); // never beyond exploration
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.steps_allowed,
+                     20); // never beyond exploration
 }
 
 static void each_message_counts_once_and_in_order(void **state) {
@@ -42,10 +43,10 @@ static void each_message_counts_once_and_in_order(void **state) {
     world_meet_actor(&w);
     world_rows(&w, ACTOR, 1, 2);
     world_rows(&w, ACTOR, 1, 2); // again
-    assert_int_equal(world_count(&w, ACTOR, WIRE_ACK), 2);
+    assert_int_equal(sent_count(&w.sent, ACTOR, WIRE_ACK), 2);
     assert_int_equal(world_counter(&w, "transitions_duplicate"), 1);
     world_rows(&w, ACTOR, 3, 2); // 2 is missing
-    assert_int_equal(world_last(&w, ACTOR, WIRE_ACK)->a, 1);
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_ACK)->ack.seq, 1);
     assert_int_equal(world_counter(&w, "transitions_gap"), 1);
     assert_int_equal(world_status(&w)->env_steps, 2);
     world_rows(&w, ACTOR, 2, 2);
@@ -54,16 +55,16 @@ static void each_message_counts_once_and_in_order(void **state) {
 
     // A new connection of the same start continues.
     world_hello(&w, OTHER, WIRE_ROLE_ACTOR, "actor-0", 1);
-    const struct sent *s = world_last(&w, OTHER, WIRE_WELCOME);
-    assert_int_equal(s->a, 0);
-    assert_int_equal(s->b, 4);
-    assert_int_equal(s->c, 6);
+    const struct wire_msg *s = sent_last(&w.sent, OTHER, WIRE_WELCOME);
+    assert_int_equal(s->welcome.actor_index, 0);
+    assert_int_equal(s->welcome.next_seq, 4);
+    assert_int_equal(s->welcome.actor_steps, 6);
     // A new start begins at 1 and fences the old one.
     world_hello(&w, 12, WIRE_ROLE_ACTOR, "actor-0", 2);
-    s = world_last(&w, 12, WIRE_WELCOME);
-    assert_int_equal(s->a, 0);
-    assert_int_equal(s->b, 1);
-    assert_int_equal(s->c, 6);
+    s = sent_last(&w.sent, 12, WIRE_WELCOME);
+    assert_int_equal(s->welcome.actor_index, 0);
+    assert_int_equal(s->welcome.next_seq, 1);
+    assert_int_equal(s->welcome.actor_steps, 6);
     world_rows(&w, OTHER, 4, 1);
     expect_refusal(OTHER, WIRE_REFUSED_UNKNOWN, false);
     world_hello(&w, OTHER, WIRE_ROLE_ACTOR, "actor-0", 1);
@@ -81,7 +82,7 @@ static void a_restart_of_the_server_loses_nothing(void **state) {
     world_rows(&w, ACTOR, 3, 1); // unknown connection
     expect_refusal(ACTOR, WIRE_REFUSED_UNKNOWN, false);
     world_hello(&w, ACTOR, WIRE_ROLE_ACTOR, "actor-0", 1);
-    assert_int_equal(world_last(&w, ACTOR, WIRE_WELCOME)->b, 3);
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_WELCOME)->welcome.next_seq, 3);
     world_rows(&w, ACTOR, 2, 4); // not acknowledged
     world_rows(&w, ACTOR, 3, 2);
     assert_int_equal(world_status(&w)->env_steps, 10);
@@ -94,7 +95,8 @@ static void bad_rows_are_handled_and_counted_but_not_stored(void **state) {
     world_meet_actor(&w);
     world_refused_rows(&w, ACTOR, 1, 3);
     expect_refusal(ACTOR, WIRE_REFUSED_VALUE, false);
-    assert_int_equal(world_last(&w, ACTOR, WIRE_ACK)->a, 1); // handled: the actor continues
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_ACK)->ack.seq,
+                     1); // handled: the actor continues
     assert_int_equal(world_counter(&w, "rows_refused_value"), 3);
     assert_int_equal(world_counter(&w, "refused_value"), 1);
     assert_int_equal(world_status(&w)->env_steps, 0);
@@ -130,14 +132,14 @@ static void refused_rows_use_up_credit(void **state) {
             world_restart(&w);
             world_rejoin(&w, ACTOR, WIRE_ROLE_ACTOR, "actor-0", 1);
         }
-        uint64_t credit = world_last(&w, ACTOR, WIRE_CREDIT)->a;
+        uint64_t credit = sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.steps_allowed;
         if (made + 8 > credit) {
             fail_msg("message %llu: %llu rows made, credit for %llu", (unsigned long long)seq,
                      (unsigned long long)made, (unsigned long long)credit);
         }
         made += 8;
         world_refused_rows(&w, ACTOR, seq, 8);
-        assert_int_equal(world_last(&w, ACTOR, WIRE_ACK)->a, seq);
+        assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_ACK)->ack.seq, seq);
     }
     assert_int_equal(world_counter(&w, "rows_refused_value"), 48); // since the restart
     for (int i = 0; i < 30; i++) { // rows that nobody may use are no progress
@@ -157,9 +159,9 @@ static void lockstep_goes_on_after_a_refused_row(void **state) {
     }
     world_meet_learner(&w);
     world_settle(&w);
-    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 21);
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.steps_allowed, 21);
     world_refused_rows(&w, ACTOR, 21, 1);
-    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 22);
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.steps_allowed, 22);
 }
 
 // The earlier peers of a connection are gone, and their credit returns.
@@ -169,7 +171,8 @@ static void a_connection_belongs_to_its_last_hello(void **state) {
     for (int i = 0; i < 9; i++) {
         snprintf(id, sizeof(id), "actor-%d", i);
         world_hello(&w, ACTOR, WIRE_ROLE_ACTOR, id, 0);
-        assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 16); // of exploration's 20
+        assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.steps_allowed,
+                         16); // of exploration's 20
     }
     const struct wire_status *s = world_status(&w);
     for (int i = 0; i < 9; i++) {
@@ -192,7 +195,7 @@ static void credit_that_is_not_used_goes_to_others(void **state) {
     world_hello(&w, OTHER, WIRE_ROLE_ACTOR, "actor-1", 0);
     uint64_t seq = 1, credit = 0;
     for (int i = 0; i < 60 && world_status(&w)->env_steps < 20; i++) {
-        credit = world_last(&w, OTHER, WIRE_CREDIT)->a;
+        credit = sent_last(&w.sent, OTHER, WIRE_CREDIT)->credit.steps_allowed;
         while (seq <= credit) {
             world_rows(&w, OTHER, seq++, 1);
         }
@@ -270,11 +273,12 @@ static void a_lost_actors_credit_goes_to_others(void **state) {
     (void)state;
     world_meet_actor(&w);
     world_hello(&w, OTHER, WIRE_ROLE_ACTOR, "actor-1", 1);
-    uint64_t first = world_last(&w, ACTOR, WIRE_CREDIT)->a;
+    uint64_t first = sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.steps_allowed;
     assert_int_equal(first, 16);
-    assert_int_equal(world_last(&w, OTHER, WIRE_CREDIT)->a, 4); // the rest of 20
+    assert_int_equal(sent_last(&w.sent, OTHER, WIRE_CREDIT)->credit.steps_allowed,
+                     4); // the rest of 20
     world_rows(&w, OTHER, 1, 4);
-    assert_int_equal(world_last(&w, OTHER, WIRE_CREDIT)->a, 4);
+    assert_int_equal(sent_last(&w.sent, OTHER, WIRE_CREDIT)->credit.steps_allowed, 4);
 
     struct wire_msg beat = {.type = WIRE_HEARTBEAT};
     for (int i = 0; i < 8; i++) { // only one of them sends
@@ -285,7 +289,7 @@ static void a_lost_actors_credit_goes_to_others(void **state) {
     assert_int_equal(s->actors[0].state, WIRE_PEER_LOST);
     assert_int_equal(s->actors[1].state, WIRE_PEER_CONNECTED);
     assert_int_equal(world_counter(&w, "peers_lost"), 1);
-    assert_int_equal(world_last(&w, OTHER, WIRE_CREDIT)->a, 20);
+    assert_int_equal(sent_last(&w.sent, OTHER, WIRE_CREDIT)->credit.steps_allowed, 20);
     for (uint64_t seq = 2; seq <= 15; seq++) {
         world_rows(&w, OTHER, seq, 1);
     }
@@ -294,8 +298,9 @@ static void a_lost_actors_credit_goes_to_others(void **state) {
     world_rows(&w, ACTOR, 1, 8);
     assert_int_equal(world_status(&w)->actors[0].state, WIRE_PEER_CONNECTED);
     assert_int_equal(world_status(&w)->env_steps, 26);
-    assert_true(world_last(&w, ACTOR, WIRE_CREDIT)->a <= 8); // but it receives no more
-    assert_int_equal(world_last(&w, ACTOR, WIRE_ACK)->a, 1);
+    assert_true(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.steps_allowed <=
+                8); // but it receives no more
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_ACK)->ack.seq, 1);
     world_rows(&w, OTHER, 16, 2);
     assert_int_equal(world_status(&w)->env_steps, 28);
     assert_int_equal(world_counter(&w, "transitions_deferred"), 0);
@@ -317,7 +322,7 @@ static void a_failing_store_is_reported_and_survived(void **state) {
     world_rows(&w, ACTOR, 2, 2);
     world_rows(&w, ACTOR, 3, 2);
     world_settle(&w);
-    assert_int_equal(world_last(&w, ACTOR, WIRE_ACK)->a, 1);
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_ACK)->ack.seq, 1);
     assert_int_equal(world_counter(&w, "store_errors"), 2);
     assert_non_null(strstr(world_status(&w)->waiting, "disk is full"));
     w.store_fails = false;
@@ -325,23 +330,23 @@ static void a_failing_store_is_reported_and_survived(void **state) {
     world_rows(&w, ACTOR, 2, 2); // sent again
     world_rows(&w, ACTOR, 3, 2);
     assert_int_equal(world_status(&w)->env_steps, 6);
-    assert_int_equal(world_last(&w, ACTOR, WIRE_ACK)->a, 3);
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_ACK)->ack.seq, 3);
     assert_null(strstr(world_status(&w)->waiting, "disk"));
     // What the disk did not take used up no credit, nor did it bring any.
     world_rows(&w, ACTOR, 4, 8);
-    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 20);
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.steps_allowed, 20);
 }
 
 static void full_sockets_delay_and_lose_nothing(void **state) {
     (void)state;
     w.sockets_full = true;
     world_meet_actor(&w);
-    assert_int_equal(w.sent_count, 0);
+    assert_int_equal(w.sent.count, 0);
     world_tick(&w, 50);
     w.sockets_full = false;
     world_tick(&w, 50);
-    assert_non_null(world_next(&w, ACTOR, WIRE_WELCOME)); // in order
-    assert_non_null(world_next(&w, ACTOR, WIRE_CREDIT));
+    assert_non_null(sent_next(&w.sent, ACTOR, WIRE_WELCOME)); // in order
+    assert_non_null(sent_next(&w.sent, ACTOR, WIRE_CREDIT));
     assert_true(world_counter(&w, "sends_delayed") >= 2);
     w.gone = ACTOR;
     world_rows(&w, ACTOR, 1, 1);
@@ -382,7 +387,7 @@ static void status_covers_the_whole_system(void **state) {
     struct wire_msg ask = {.type = WIRE_STATUS_REQUEST};
     struct net_peer stranger = {.len = 1, .id = {STRANGER}};
     ms_on_message(w.ms, w.now, &stranger, &ask); // without a Hello
-    assert_non_null(world_last(&w, STRANGER, WIRE_STATUS));
+    assert_non_null(sent_last(&w.sent, STRANGER, WIRE_STATUS));
     const struct wire_status *s = world_status(&w);
     assert_string_equal(s->task, "inverted_pendulum");
     assert_string_equal(s->state, "learning");

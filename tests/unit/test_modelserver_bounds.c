@@ -29,7 +29,7 @@ static void wild_rows_are_refused_and_counted(void **state) {
     (void)state;
     world_meet_actor(&w);
     send_wild_rows(1, 1, 1e20f);
-    assert_int_equal(world_last(&w, ACTOR, WIRE_ACK)->a, 1);
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_ACK)->ack.seq, 1);
     assert_int_equal(world_counter(&w, "rows_refused_bound"), 1);
     assert_int_equal(world_status(&w)->env_steps, 2);
     const struct env_columns *c = store_columns(w.store);
@@ -37,7 +37,7 @@ static void wild_rows_are_refused_and_counted(void **state) {
     // The credit comes back, by a further row.
     send_wild_rows(2, 0, 1e6f); // few rows are known yet
     assert_int_equal(world_status(&w)->env_steps, 5);
-    assert_true(world_last(&w, ACTOR, WIRE_CREDIT)->a > 20);
+    assert_true(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.steps_allowed > 20);
 }
 
 static void rows_that_arrive_make_the_bounds(void **state) {

@@ -16,27 +16,27 @@ static void evaluations_take_turns(void **state) {
     world_meet_learner(&w);
     world_meet_actor(&w);
     uint64_t seq = world_walk(&w, 1, 10);
-    assert_null(world_last(&w, EVALUATOR, WIRE_EVAL_REQUEST));
+    assert_null(sent_last(&w.sent, EVALUATOR, WIRE_EVAL_REQUEST));
     world_hello(&w, EVALUATOR, WIRE_ROLE_EVALUATOR, "evaluator", 1);
-    assert_int_equal(world_last(&w, EVALUATOR, WIRE_EVAL_REQUEST)->b, 10);
+    assert_int_equal(sent_last(&w.sent, EVALUATOR, WIRE_EVAL_REQUEST)->eval_request.env_steps, 10);
     seq = world_walk(&w, seq, 20);
     while (world_status(&w)->env_steps < 40) {
         seq = world_walk(&w, seq, 40);
         world_learn(&w, LEARNER);
     }
     // One is outstanding, the newest waits: 20 and 30 were replaced.
-    assert_int_equal(world_count(&w, EVALUATOR, WIRE_EVAL_REQUEST), 1);
+    assert_int_equal(sent_count(&w.sent, EVALUATOR, WIRE_EVAL_REQUEST), 1);
     assert_int_equal(world_counter(&w, "eval_requests_replaced"), 2);
     // A lost evaluator that returns receives the same request again.
     world_hello(&w, 31, WIRE_ROLE_EVALUATOR, "evaluator", 2);
-    assert_int_equal(world_last(&w, 31, WIRE_EVAL_REQUEST)->b, 10);
+    assert_int_equal(sent_last(&w.sent, 31, WIRE_EVAL_REQUEST)->eval_request.env_steps, 10);
     world_hello(&w, EVALUATOR, WIRE_ROLE_EVALUATOR, "evaluator", 3);
     world_report(&w, 50);
     assert_int_equal(w.evaluations, 1);
     assert_int_equal(w.evaluation.row.env_steps, 10);
     assert_true(w.evaluation.row.return_mean == 50 && w.evaluation.row.return_std == 1);
     assert_non_null(w.evaluation.best);
-    assert_int_equal(world_last(&w, EVALUATOR, WIRE_EVAL_REQUEST)->b, 40);
+    assert_int_equal(sent_last(&w.sent, EVALUATOR, WIRE_EVAL_REQUEST)->eval_request.env_steps, 40);
     world_report(&w, 40);
     assert_true(*metrics_find(&w.evaluation.row.model, "rollout_length") == 2);
     assert_null(w.evaluation.best); // not better than 50
@@ -53,18 +53,18 @@ static void an_idle_evaluator_is_asked_again(void **state) {
     world_meet_learner(&w);
     world_meet_actor(&w);
     world_walk(&w, 1, 10);
-    assert_int_equal(world_count(&w, EVALUATOR, WIRE_EVAL_REQUEST), 1);
+    assert_int_equal(sent_count(&w.sent, EVALUATOR, WIRE_EVAL_REQUEST), 1);
     for (int i = 0; i < 20; i++) { // it plays
         world_tick(&w, 500);
         world_message(&w, EVALUATOR, &beat);
     }
-    assert_int_equal(world_count(&w, EVALUATOR, WIRE_EVAL_REQUEST), 1);
+    assert_int_equal(sent_count(&w.sent, EVALUATOR, WIRE_EVAL_REQUEST), 1);
     memcpy(beat.heartbeat.waiting, "the next evaluation", 20);
     for (int i = 0; i < 8; i++) {
         world_tick(&w, 500);
         world_message(&w, EVALUATOR, &beat);
     }
-    assert_int_equal(world_count(&w, EVALUATOR, WIRE_EVAL_REQUEST), 2);
+    assert_int_equal(sent_count(&w.sent, EVALUATOR, WIRE_EVAL_REQUEST), 2);
     assert_int_equal(world_counter(&w, "eval_requests_resent"), 1);
     world_report(&w, 50);
     assert_int_equal(w.evaluations, 1);
@@ -72,7 +72,7 @@ static void an_idle_evaluator_is_asked_again(void **state) {
         world_tick(&w, 500);
         world_message(&w, EVALUATOR, &beat);
     }
-    assert_int_equal(world_count(&w, EVALUATOR, WIRE_EVAL_REQUEST), 2);
+    assert_int_equal(sent_count(&w.sent, EVALUATOR, WIRE_EVAL_REQUEST), 2);
 }
 
 // Found by the simulator: the request was sent again, without its policy.
@@ -85,7 +85,7 @@ static void a_report_is_the_first_word_of_an_evaluator_that_was_lost(void **stat
     world_tick(&w, 3500);
     world_report(&w, 50);
     assert_int_equal(w.evaluations, 1);
-    assert_int_equal(world_count(&w, EVALUATOR, WIRE_EVAL_REQUEST), 1);
+    assert_int_equal(sent_count(&w.sent, EVALUATOR, WIRE_EVAL_REQUEST), 1);
 }
 
 // Found by the simulator: it was connected, but was asked for no evaluation.
@@ -99,12 +99,12 @@ static void a_lost_evaluator_returns_after_another_had_its_place(void **state) {
     world_hello(&w, 31, WIRE_ROLE_EVALUATOR, "another", 0);
     world_tick(&w, 3500);
     world_message(&w, EVALUATOR, &beat);
-    assert_int_equal(world_last(&w, EVALUATOR, WIRE_REFUSE)->a, WIRE_REFUSED_UNKNOWN);
+    assert_int_equal(sent_last(&w.sent, EVALUATOR, WIRE_REFUSE)->refuse.code, WIRE_REFUSED_UNKNOWN);
     world_rejoin(&w, EVALUATOR, WIRE_ROLE_EVALUATOR, "evaluator", 1);
     world_progress(&w, LEARNER);
     world_meet_actor(&w);
     world_walk(&w, 1, 10);
-    assert_int_equal(world_count(&w, EVALUATOR, WIRE_EVAL_REQUEST), 1);
+    assert_int_equal(sent_count(&w.sent, EVALUATOR, WIRE_EVAL_REQUEST), 1);
     world_report(&w, 50);
     assert_int_equal(w.evaluations, 1);
 }
@@ -134,22 +134,23 @@ static void a_run_ends_when_its_budget_is_spent(void **state) {
         world_learn(&w, LEARNER);
     }
     assert_int_equal(w.updates, 80); // G (60 - 20), no slack at the end
-    assert_int_equal(world_last(&w, LEARNER, WIRE_GRANT)->a, 80);
+    assert_int_equal(sent_last(&w.sent, LEARNER, WIRE_GRANT)->grant.updates_allowed, 80);
     // A report of fewer episodes than were asked for is refused, and the request stays.
     world_report_of(&w, 1000, 2);
-    assert_int_equal(world_last(&w, EVALUATOR, WIRE_REFUSE)->a, WIRE_REFUSED_FORMAT);
+    assert_int_equal(sent_last(&w.sent, EVALUATOR, WIRE_REFUSE)->refuse.code, WIRE_REFUSED_FORMAT);
     assert_int_equal(world_counter(&w, "eval_reports_wrong"), 1);
     assert_int_equal(world_status(&w)->evaluations, 0);
     world_report(&w, 1); // of the outstanding one
     assert_int_equal(ms_phase(w.ms), MS_RUNNING);
-    assert_int_equal(world_last(&w, EVALUATOR, WIRE_EVAL_REQUEST)->b, 60);
-    assert_int_equal(world_last(&w, EVALUATOR, WIRE_EVAL_REQUEST)->c, world_version(&w));
+    assert_int_equal(sent_last(&w.sent, EVALUATOR, WIRE_EVAL_REQUEST)->eval_request.env_steps, 60);
+    assert_int_equal(sent_last(&w.sent, EVALUATOR, WIRE_EVAL_REQUEST)->eval_request.policy.version,
+                     world_version(&w));
     assert_non_null(strstr(world_status(&w)->waiting, "for the last evaluation: 10 episodes of"));
     assert_int_equal(world_status(&w)->eval_episodes_cut, 1);
     world_report(&w, 2);
     assert_int_equal(ms_phase(w.ms), MS_STOPPING);
     for (uint8_t peer = ACTOR; peer <= EVALUATOR; peer += 10) {
-        assert_int_equal(world_last(&w, peer, WIRE_SHUTDOWN)->a, 1);
+        assert_int_equal(sent_last(&w.sent, peer, WIRE_SHUTDOWN)->shutdown.done, 1);
     }
     int saves = w.saves;
     struct wire_msg bye = {.type = WIRE_GOODBYE};
@@ -185,7 +186,7 @@ static void a_run_ends_when_it_is_solved(void **state) {
         world_learn(&w, LEARNER);
     }
     // In lockstep the next step waits for what may end the run.
-    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 30);
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.steps_allowed, 30);
     assert_non_null(strstr(world_status(&w)->waiting, "evaluation"));
     world_report(&w, 101);
     while (world_status(&w)->env_steps < 40) {
@@ -197,7 +198,7 @@ static void a_run_ends_when_it_is_solved(void **state) {
     world_progress(&w, LEARNER); // it has its checkpoint of this step
     assert_int_equal(ms_phase(w.ms), MS_STOPPING);
     assert_string_equal(ms_end_text(w.ms), "solved");
-    assert_int_equal(world_last(&w, LEARNER, WIRE_SHUTDOWN)->a, 1);
+    assert_int_equal(sent_last(&w.sent, LEARNER, WIRE_SHUTDOWN)->shutdown.done, 1);
     // Without an answer the wait is bounded.
     for (int i = 0; i < 50 && ms_phase(w.ms) != MS_STOPPED; i++) {
         world_tick(&w, 500);
@@ -248,7 +249,7 @@ static void in_lockstep_checkpoints_are_pairs(void **state) {
     world_tick(&w, 20);
     assert_int_equal(w.saves, 1); // the first model
     assert_int_equal(w.saved_state.checkpoint_id, 20);
-    assert_int_equal(world_last(&w, LEARNER, WIRE_GRANT)->d, 20);
+    assert_int_equal(sent_last(&w.sent, LEARNER, WIRE_GRANT)->grant.checkpoint_id, 20);
     world_tick(&w, 1000);
     assert_int_equal(w.saves, 1); // the learner has not answered
     seq = world_walk(&w, seq, 21);
@@ -259,7 +260,7 @@ static void in_lockstep_checkpoints_are_pairs(void **state) {
     world_rows(&w, ACTOR, seq++, 1);
     world_end_stores(&w);
     assert_int_equal(world_status(&w)->env_steps, 21); // stored, and not yet taken
-    assert_int_equal(world_last(&w, LEARNER, WIRE_GRANT)->d, 20);
+    assert_int_equal(sent_last(&w.sent, LEARNER, WIRE_GRANT)->grant.checkpoint_id, 20);
     world_end_save(&w);
     assert_int_equal(w.saved_state.checkpoint_id, 21);
     assert_int_equal(w.checkpoint, 21);
@@ -282,12 +283,12 @@ static void a_stopped_run_resumes(void **state) {
     world_tick(&w, 20);
     if (lockstep) { // which ends with a pair of checkpoints
         assert_int_equal(w.checkpoint, S);
-        assert_null(world_last(&w, LEARNER, WIRE_SHUTDOWN));
+        assert_null(sent_last(&w.sent, LEARNER, WIRE_SHUTDOWN));
         world_progress(&w, LEARNER);
     }
-    assert_int_equal(world_last(&w, LEARNER, WIRE_SHUTDOWN)->a, 0);
+    assert_int_equal(sent_last(&w.sent, LEARNER, WIRE_SHUTDOWN)->shutdown.done, 0);
     world_rows(&w, ACTOR, seq++, 1); // the actor's remaining rows are stored
-    assert_int_equal(world_last(&w, ACTOR, WIRE_ACK)->a, seq - 1);
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_ACK)->ack.seq, seq - 1);
     struct wire_msg bye = {.type = WIRE_GOODBYE};
     world_message(&w, ACTOR, &bye);
     world_message(&w, LEARNER, &bye);
@@ -308,10 +309,10 @@ static void a_stopped_run_resumes(void **state) {
     seq = 1;
     while (world_status(&w)->env_steps < 60 || w.updates < 80) {
         uint64_t before = world_status(&w)->env_steps + w.updates;
-        const struct sent *credit = world_last(&w, ACTOR, WIRE_CREDIT);
-        while (credit->a >= seq) {
+        const struct wire_msg *credit = sent_last(&w.sent, ACTOR, WIRE_CREDIT);
+        while (credit->credit.steps_allowed >= seq) {
             world_rows(&w, ACTOR, seq++, 1);
-            credit = world_last(&w, ACTOR, WIRE_CREDIT);
+            credit = sent_last(&w.sent, ACTOR, WIRE_CREDIT);
         }
         world_learn(&w, LEARNER);
         assert_true(world_status(&w)->env_steps + w.updates > before);
@@ -372,15 +373,15 @@ static void rows_in_flight_are_sent_before_the_end(void **state) {
     }
     world_end_fit(&w);
     assert_non_null(w.block);
-    w.seen = w.sent_count;
+    w.sent.seen = w.sent.count;
     ms_stop(w.ms, w.now, false, "stopped by a signal");
     world_tick(&w, 20);
-    assert_null(world_last(&w, LEARNER, WIRE_SHUTDOWN));
+    assert_null(sent_last(&w.sent, LEARNER, WIRE_SHUTDOWN));
     world_end_rollout(&w);
-    const struct sent *s = world_next(&w, LEARNER, WIRE_EXPERIENCE);
+    const struct wire_msg *s = sent_next(&w.sent, LEARNER, WIRE_EXPERIENCE);
     assert_non_null(s);
-    assert_int_equal(s->a, WIRE_MODEL);
-    assert_non_null(world_next(&w, LEARNER, WIRE_SHUTDOWN));
+    assert_int_equal(s->experience.kind, WIRE_MODEL);
+    assert_non_null(sent_next(&w.sent, LEARNER, WIRE_SHUTDOWN));
     assert_null(w.block); // and no new job starts
 }
 
@@ -408,9 +409,9 @@ static void ratio_holds_whatever_happens(uint64_t seed) {
     uint64_t seq = 1, rows = 0, incarnation = 1;
     for (int i = 0; i < 20000 && ms_phase(w.ms) == MS_RUNNING; i++) {
         uint32_t what = rng_below(&rng, 11);
-        const struct sent *credit = world_last(&w, ACTOR, WIRE_CREDIT);
-        const struct sent *grant = world_last(&w, LEARNER, WIRE_GRANT);
-        const struct sent *ack = world_last(&w, ACTOR, WIRE_ACK);
+        const struct wire_msg *credit = sent_last(&w.sent, ACTOR, WIRE_CREDIT);
+        const struct wire_msg *grant = sent_last(&w.sent, LEARNER, WIRE_GRANT);
+        const struct wire_msg *ack = sent_last(&w.sent, ACTOR, WIRE_ACK);
         if (what == 0 && w.batch_count > 0) {
             world_end_stores(&w);
         } else if (what == 1 && w.fit) {
@@ -419,10 +420,10 @@ static void ratio_holds_whatever_happens(uint64_t seed) {
             world_end_rollout(&w);
         } else if (what == 3 && w.save) {
             world_end_save(&w);
-        } else if (what == 4 && credit && rows < credit->a) {
+        } else if (what == 4 && credit && rows < credit->credit.steps_allowed) {
             world_rows(&w, ACTOR, seq++, 1);
             rows++;
-        } else if (what == 5 && grant && w.updates < grant->a) {
+        } else if (what == 5 && grant && w.updates < grant->grant.updates_allowed) {
             w.updates++;
             if (w.updates % 2 == 0) {
                 world_policy(&w, LEARNER, ++w.version, w.updates);
@@ -437,8 +438,8 @@ static void ratio_holds_whatever_happens(uint64_t seed) {
             world_end_stores(&w);
             seq = 1;
             rows = 0;
-            w.seen = w.sent_count;
-        } else if (what == 9 && w.evaluations < world_count(&w, EVALUATOR, WIRE_EVAL_REQUEST)) {
+            w.sent.seen = w.sent.count;
+        } else if (what == 9 && w.evaluations < sent_count(&w.sent, EVALUATOR, WIRE_EVAL_REQUEST)) {
             world_report(&w, 1);
         } else {
             struct wire_msg beat = {.type = WIRE_HEARTBEAT};
@@ -499,7 +500,7 @@ static void a_removed_store_ends_the_run(void **state) {
     snprintf(path, sizeof(path), "%s/data.mdb", w.dir);
     assert_int_equal(unlink(path), 0);
     world_rows(&w, ACTOR, 2, 2);
-    assert_int_equal(world_last(&w, ACTOR, WIRE_ACK)->a, 1);
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_ACK)->ack.seq, 1);
     assert_int_equal(ms_phase(w.ms), MS_STOPPING);
     assert_true(ms_failed(w.ms) && ms_unsaved(w.ms));
     assert_non_null(strstr(ms_end_text(w.ms), "was removed, moved or replaced"));
@@ -517,7 +518,7 @@ static void a_disk_that_failed_ends_the_run(void **state) {
         w.batch_count = 0;
         w.batches[0]->error = errors[i];
         ms_on_stored(w.ms, w.now, w.batches[0], "the disk failed");
-        assert_null(world_last(&w, ACTOR, WIRE_ACK));
+        assert_null(sent_last(&w.sent, ACTOR, WIRE_ACK));
         assert_int_equal(ms_phase(w.ms), i < 2 ? MS_RUNNING : MS_STOPPING);
     }
     assert_true(ms_failed(w.ms) && ms_unsaved(w.ms));

@@ -22,9 +22,9 @@ static void a_start_needs_no_larger_clock(void **state) {
     world_tick(&w, 5000);
     assert_int_equal(world_counter(&w, "peers_lost"), 1);
     world_hello(&w, ROUTE_2, WIRE_ROLE_ACTOR, "actor-0", SECOND);
-    const struct sent *s = world_last(&w, ROUTE_2, WIRE_WELCOME);
-    assert_int_equal(s->b, 1); // its messages begin at 1
-    assert_int_equal(s->c, 2); // the id's steps continue
+    const struct wire_msg *s = sent_last(&w.sent, ROUTE_2, WIRE_WELCOME);
+    assert_int_equal(s->welcome.next_seq, 1);    // its messages begin at 1
+    assert_int_equal(s->welcome.actor_steps, 2); // the id's steps continue
     world_rows(&w, ROUTE_2, 1, 3);
     assert_int_equal(world_status(&w)->env_steps, 5);
     // The first one was only cut off, and returns: its clock is ahead, its place is taken.
@@ -41,14 +41,14 @@ static void a_start_needs_no_larger_clock(void **state) {
     world_rejoin(&w, ACTOR, WIRE_ROLE_ACTOR, "actor-0", FIRST);
     expect_refusal(ACTOR, WIRE_REFUSED_FENCED, true);
     world_hello(&w, ROUTE_3, WIRE_ROLE_ACTOR, "actor-0", THIRD);
-    assert_int_equal(world_last(&w, ROUTE_3, WIRE_WELCOME)->c, 6);
+    assert_int_equal(sent_last(&w.sent, ROUTE_3, WIRE_WELCOME)->welcome.actor_steps, 6);
     world_rows(&w, ROUTE_3, 1, 1);
     // The same after a restart of the server, which knows the start from the store.
     world_restart(&w);
     world_rejoin(&w, ROUTE_2, WIRE_ROLE_ACTOR, "actor-0", SECOND);
     expect_refusal(ROUTE_2, WIRE_REFUSED_FENCED, true);
     world_rejoin(&w, ROUTE_3, WIRE_ROLE_ACTOR, "actor-0", THIRD);
-    assert_int_equal(world_last(&w, ROUTE_3, WIRE_WELCOME)->b, 2);
+    assert_int_equal(sent_last(&w.sent, ROUTE_3, WIRE_WELCOME)->welcome.next_seq, 2);
     assert_int_equal(world_status(&w)->env_steps, 7);
 }
 
@@ -57,34 +57,35 @@ static void starts_are_numbered(void **state) {
     (void)state;
     enum { SECOND = 12, THIRD = 13 };
     world_hello(&w, ACTOR, WIRE_ROLE_ACTOR, "actor-0", 0);
-    assert_int_equal(world_last(&w, ACTOR, WIRE_WELCOME)->d, 1);
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_WELCOME)->welcome.incarnation, 1);
     world_rows(&w, ACTOR, 1, 2);
     world_hello(&w, ACTOR, WIRE_ROLE_ACTOR, "actor-0", 0); // its first Hello again: the same start
-    assert_int_equal(world_last(&w, ACTOR, WIRE_WELCOME)->d, 1);
-    assert_int_equal(world_last(&w, ACTOR, WIRE_WELCOME)->b, 2);
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_WELCOME)->welcome.incarnation, 1);
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_WELCOME)->welcome.next_seq, 2);
     world_hello(&w, OTHER, WIRE_ROLE_ACTOR, "actor-1", 0);
-    assert_int_equal(world_last(&w, OTHER, WIRE_WELCOME)->d, 2);
+    assert_int_equal(sent_last(&w.sent, OTHER, WIRE_WELCOME)->welcome.incarnation, 2);
 
     // The next start of the id takes the place at once: the one before may have died.
     world_hello(&w, SECOND, WIRE_ROLE_ACTOR, "actor-0", 0);
-    assert_int_equal(world_last(&w, SECOND, WIRE_WELCOME)->d, 3);
-    assert_int_equal(world_last(&w, SECOND, WIRE_WELCOME)->b, 1);
+    assert_int_equal(sent_last(&w.sent, SECOND, WIRE_WELCOME)->welcome.incarnation, 3);
+    assert_int_equal(sent_last(&w.sent, SECOND, WIRE_WELCOME)->welcome.next_seq, 1);
     world_rejoin(&w, ACTOR, WIRE_ROLE_ACTOR, "actor-0", 1);
     expect_refusal(ACTOR, WIRE_REFUSED_FENCED, true);
     world_rejoin(&w, ACTOR, WIRE_ROLE_ACTOR, "actor-0", 0); // it does not say which it is
     expect_refusal(ACTOR, WIRE_REFUSED_FENCED, true);
     world_restart(&w);
     world_hello(&w, THIRD, WIRE_ROLE_ACTOR, "actor-2", 0);
-    assert_int_equal(world_last(&w, THIRD, WIRE_WELCOME)->d, 4);
+    assert_int_equal(sent_last(&w.sent, THIRD, WIRE_WELCOME)->welcome.incarnation, 4);
     world_rejoin(&w, SECOND, WIRE_ROLE_ACTOR, "actor-0", 3);
-    assert_int_equal(world_last(&w, SECOND, WIRE_WELCOME)->d, 3);
+    assert_int_equal(sent_last(&w.sent, SECOND, WIRE_WELCOME)->welcome.incarnation, 3);
 
     w.store_fails = true;
     world_hello(&w, OTHER, WIRE_ROLE_ACTOR, "actor-3", 0);
-    assert_int_equal(world_last(&w, OTHER, WIRE_WELCOME)->d, 2); // none for this Hello
+    assert_int_equal(sent_last(&w.sent, OTHER, WIRE_WELCOME)->welcome.incarnation,
+                     2); // none for this Hello
     w.store_fails = false;
     world_hello(&w, OTHER, WIRE_ROLE_ACTOR, "actor-3", 0);
-    assert_int_equal(world_last(&w, OTHER, WIRE_WELCOME)->d, 5);
+    assert_int_equal(sent_last(&w.sent, OTHER, WIRE_WELCOME)->welcome.incarnation, 5);
 }
 
 // An actor with the name of the learner or the evaluator is in nobody's way.
@@ -95,8 +96,8 @@ static void names_belong_to_roles(void **state) {
         world_hello(&w, OTHER, WIRE_ROLE_ACTOR, "evaluator", 0);
         world_hello(&w, LEARNER, WIRE_ROLE_LEARNER, "learner", 0);
         world_hello(&w, EVALUATOR, WIRE_ROLE_EVALUATOR, "evaluator", 0);
-        assert_int_equal(world_count(&w, 0, WIRE_REFUSE), 0);
-        assert_int_equal(world_count(&w, 0, WIRE_WELCOME), 4 * (restart + 1));
+        assert_int_equal(sent_count(&w.sent, 0, WIRE_REFUSE), 0);
+        assert_int_equal(sent_count(&w.sent, 0, WIRE_WELCOME), 4 * (restart + 1));
         assert_int_equal(world_status(&w)->learner_state, WIRE_PEER_CONNECTED);
         world_restart(&w);
     }
@@ -125,7 +126,7 @@ static void ids_that_left_are_forgotten(void **state) {
     for (int i = 0; i < 3; i++) { // the place of the first that left
         snprintf(id, sizeof(id), "new-%d", i);
         world_hello(&w, ACTOR, WIRE_ROLE_ACTOR, id, 0);
-        assert_int_equal(world_last(&w, ACTOR, WIRE_WELCOME)->a, i + 1);
+        assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_WELCOME)->welcome.actor_index, i + 1);
         world_rows(&w, ACTOR, 1, 1);
     }
     world_hello(&w, LEARNER, WIRE_ROLE_LEARNER, "learner", 0);
@@ -141,10 +142,11 @@ static void ids_that_left_are_forgotten(void **state) {
     assert_int_equal(world_status(&w)->learner_state, WIRE_PEER_CONNECTED);
     world_tick(&w, PEERS_FORGET_MS);
     world_hello(&w, ACTOR, WIRE_ROLE_ACTOR, "newer", 0);
-    assert_int_equal(world_last(&w, ACTOR, WIRE_WELCOME)->a, 0);
-    assert_int_equal(world_last(&w, ACTOR, WIRE_WELCOME)->b, 1);
-    assert_int_equal(world_last(&w, ACTOR, WIRE_WELCOME)->c, 2); // the place's random streams go on
-    world_rejoin(&w, OTHER, WIRE_ROLE_ACTOR, "lost", 1);         // it might send rows again
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_WELCOME)->welcome.actor_index, 0);
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_WELCOME)->welcome.next_seq, 1);
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_WELCOME)->welcome.actor_steps,
+                     2);                                 // the place's random streams go on
+    world_rejoin(&w, OTHER, WIRE_ROLE_ACTOR, "lost", 1); // it might send rows again
     expect_refusal(OTHER, WIRE_REFUSED_RUN, true);
     assert_int_equal(world_status(&w)->env_steps, 5);
 }
@@ -164,7 +166,7 @@ static void other_roles_have_places_of_their_own(void **state) {
         world_message(&w, EVALUATOR, &bye);
         world_message(&w, (uint8_t)(LEARNER + i % 2), &bye);
     }
-    assert_int_equal(world_count(&w, 0, WIRE_REFUSE), 0);
+    assert_int_equal(sent_count(&w.sent, 0, WIRE_REFUSE), 0);
 }
 
 int main(void) {

@@ -23,35 +23,36 @@ static void lockstep_is_algorithm_2(void **state) {
     assert_int_equal(w.fits, 1); // at E
     // F * M = 30 rollouts of 2 steps, in one block; no update yet.
     assert_int_equal(w.model_rows, 60);
-    assert_int_equal(world_last(&w, LEARNER, WIRE_GRANT)->a, 0);
+    assert_int_equal(sent_last(&w.sent, LEARNER, WIRE_GRANT)->grant.updates_allowed, 0);
     for (uint64_t S = 21; S <= 60; S++) {
-        const struct sent *credit = world_last(&w, ACTOR, WIRE_CREDIT);
-        assert_int_equal(credit->a, S); // one more step, with the newest policy
-        assert_int_equal(credit->c, world_version(&w));
-        w.seen = w.sent_count;
+        const struct wire_msg *credit = sent_last(&w.sent, ACTOR, WIRE_CREDIT);
+        assert_int_equal(credit->credit.steps_allowed, S); // one more step, with the newest policy
+        assert_int_equal(credit->credit.min_policy_version, world_version(&w));
+        w.sent.seen = w.sent.count;
         uint64_t fits = (uint64_t)w.fits, version = world_version(&w);
         world_rows(&w, ACTOR, seq++, 1);
         assert_int_equal((uint64_t)w.fits - fits, S % 10 == 0);
-        const struct sent *s = world_next(&w, LEARNER, WIRE_EXPERIENCE);
-        assert_int_equal(s->a, WIRE_REAL);
-        assert_int_equal(s->b, 1);
-        assert_int_equal(s->c, S - 1);
-        s = world_next(&w, LEARNER, 0);
+        const struct wire_msg *s = sent_next(&w.sent, LEARNER, WIRE_EXPERIENCE);
+        assert_int_equal(s->experience.kind, WIRE_REAL);
+        assert_int_equal(s->experience.rows.rows, 1);
+        assert_int_equal(s->experience.first_index, S - 1);
+        s = sent_next(&w.sent, LEARNER, 0);
         assert_int_equal(s->type, WIRE_EXPERIENCE);
-        assert_int_equal(s->a, WIRE_MODEL);
-        assert_int_equal(s->b, 6);       // M rollouts of k steps
-        assert_int_equal(s->c, version); // with the policy of the last publication
-        s = world_next(&w, LEARNER, 0);
+        assert_int_equal(s->experience.kind, WIRE_MODEL);
+        assert_int_equal(s->experience.rows.rows, 6); // M rollouts of k steps
+        assert_int_equal(s->experience.policy_version,
+                         version); // with the policy of the last publication
+        s = sent_next(&w.sent, LEARNER, 0);
         assert_int_equal(s->type, WIRE_GRANT);
-        assert_int_equal(s->a, 2 * (S - 20)); // G (S - E)
-        assert_null(world_next(&w, LEARNER, 0));
+        assert_int_equal(s->grant.updates_allowed, 2 * (S - 20)); // G (S - E)
+        assert_null(sent_next(&w.sent, LEARNER, 0));
         // No step before the updates are made and their policy has arrived.
-        assert_true(world_last(&w, ACTOR, WIRE_CREDIT)->a == S);
+        assert_true(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.steps_allowed == S);
         w.updates += 1;
         world_progress(&w, LEARNER);
         w.updates += 1;
         world_progress(&w, LEARNER); // both updates made, but the policy has not arrived
-        assert_true(world_last(&w, ACTOR, WIRE_CREDIT)->a == S);
+        assert_true(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.steps_allowed == S);
         world_policy(&w, LEARNER, ++w.version, w.updates);
         world_progress(&w, LEARNER);
     }
@@ -106,7 +107,7 @@ static void lockstep_has_one_actor(void **state) {
     world_message(&w, ACTOR, &bye);
     assert_int_equal(world_status(&w)->actors[0].state, WIRE_PEER_LEFT);
     world_hello(&w, OTHER, WIRE_ROLE_ACTOR, "actor-1", 1); // there is no actor now
-    assert_non_null(world_last(&w, OTHER, WIRE_WELCOME));
+    assert_non_null(sent_last(&w.sent, OTHER, WIRE_WELCOME));
 }
 
 static void ratio_collects_while_the_model_trains(void **state) {
@@ -123,20 +124,21 @@ static void ratio_collects_while_the_model_trains(void **state) {
     assert_non_null(w.fit); // running
     assert_int_equal(w.fit->rows, 20);
     assert_true(world_status(&w)->model_training_now);
-    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 24); // slack 4
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.steps_allowed, 24); // slack 4
     for (uint64_t S = 21; S <= 24; S++) {
         world_rows(&w, ACTOR, seq++, 1);
         world_end_stores(&w);
     }
     assert_non_null(strstr(world_status(&w)->waiting, "actors wait for the learner"));
-    assert_int_equal(world_last(&w, LEARNER, WIRE_GRANT)->a, 0);
+    assert_int_equal(sent_last(&w.sent, LEARNER, WIRE_GRANT)->grant.updates_allowed, 0);
     world_end_fit(&w);
     world_settle(&w);
     // G (24 - 20) + G slack, once the fill and the rollouts are done.
-    assert_int_equal(world_last(&w, LEARNER, WIRE_GRANT)->a, 16);
+    assert_int_equal(sent_last(&w.sent, LEARNER, WIRE_GRANT)->grant.updates_allowed, 16);
     world_learn(&w, LEARNER);
     assert_int_equal(w.updates, 16);
-    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 32); // 20 + 16 / 2 + 4
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.steps_allowed,
+                     32); // 20 + 16 / 2 + 4
     // The next training is due at 30 and still running: 40 is the limit.
     for (uint64_t S = 25; S <= 30; S++) {
         world_rows(&w, ACTOR, seq++, 1);
@@ -155,12 +157,12 @@ static void ratio_collects_while_the_model_trains(void **state) {
         }
         world_learn(&w, LEARNER);
     }
-    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 40);
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.steps_allowed, 40);
     world_tick(&w, 600); // a heartbeat with the current reason
-    assert_non_null(strstr(world_last(&w, ACTOR, WIRE_CREDIT)->text, "training"));
+    assert_non_null(strstr(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.reason, "training"));
     world_end_fit(&w);
     assert_int_equal(world_status(&w)->model_version, 2);
-    assert_true(world_last(&w, ACTOR, WIRE_CREDIT)->a > 40);
+    assert_true(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.steps_allowed > 40);
 }
 
 static void a_returning_learner_receives_missing_rows(void **state) {
@@ -175,16 +177,16 @@ static void a_returning_learner_receives_missing_rows(void **state) {
     uint64_t S = world_status(&w)->env_steps;
     assert_true(S > 25);
     // It returns with an old checkpoint: real rows from there on.
-    w.seen = w.sent_count;
+    w.sent.seen = w.sent.count;
     w.updates = 4;
     w.version = 3;
     w.real_rows = 10;
     world_hello(&w, 21, WIRE_ROLE_LEARNER, "learner", 0);
-    assert_non_null(world_next(&w, 21, WIRE_WELCOME));
-    const struct sent *s = world_next(&w, 21, WIRE_EXPERIENCE);
-    assert_int_equal(s->a, WIRE_REAL);
-    assert_int_equal(s->c, 10);
-    assert_int_equal(s->b, S - 10);
+    assert_non_null(sent_next(&w.sent, 21, WIRE_WELCOME));
+    const struct wire_msg *s = sent_next(&w.sent, 21, WIRE_EXPERIENCE);
+    assert_int_equal(s->experience.kind, WIRE_REAL);
+    assert_int_equal(s->experience.first_index, 10);
+    assert_int_equal(s->experience.rows.rows, S - 10);
     world_policy(&w, 21, 3, 4); // a smaller number than the known one, of a new epoch
     assert_int_equal(world_counter(&w, "policies_rewound"), 1);
     assert_int_equal(world_status(&w)->policy_version, epoch_version(2, 3));
@@ -199,10 +201,10 @@ static void a_returning_learner_receives_missing_rows(void **state) {
     world_hello(&w, 22, WIRE_ROLE_LEARNER, "learner", 0);
     world_end_stores(&w);
     world_policy(&w, 22, 1, 0);
-    assert_int_equal(world_last(&w, 22, WIRE_GRANT)->a, 0);
+    assert_int_equal(sent_last(&w.sent, 22, WIRE_GRANT)->grant.updates_allowed, 0);
     world_settle(&w);
     assert_true(w.model_rows >= 60);
-    assert_true(world_last(&w, 22, WIRE_GRANT)->a > 0);
+    assert_true(sent_last(&w.sent, 22, WIRE_GRANT)->grant.updates_allowed > 0);
     assert_int_equal(w.real_rows, S);
 
     struct wire_msg hello = {
@@ -226,22 +228,22 @@ static void versions_never_go_back(void **state) {
         world_progress(&w, learner);
         assert_true(w.epoch > epoch);
         epoch = w.epoch;
-        w.seen = w.sent_count;
+        w.sent.seen = w.sent.count;
         if (start == 0) {
             world_meet_actor(&w);
         } else {
             world_rejoin(&w, ACTOR, WIRE_ROLE_ACTOR, "actor-0", 1);
         }
-        for (const struct sent *s; (s = world_next(&w, ACTOR, WIRE_CREDIT));) {
-            assert_true(s->d > newest);
-            assert_true(s->c <= s->d);
+        for (const struct wire_msg *s; (s = sent_next(&w.sent, ACTOR, WIRE_CREDIT));) {
+            assert_true(s->credit.newest_policy_version > newest);
+            assert_true(s->credit.min_policy_version <= s->credit.newest_policy_version);
         }
         seq = world_walk(&w, seq, 21 + (uint64_t)start);
-        const struct sent *credit = world_last(&w, ACTOR, WIRE_CREDIT);
-        assert_true(credit->c >= epoch_version(epoch, 1));
+        const struct wire_msg *credit = sent_last(&w.sent, ACTOR, WIRE_CREDIT);
+        assert_true(credit->credit.min_policy_version >= epoch_version(epoch, 1));
         world_learn(&w, learner);
         world_tick(&w, 20);
-        newest = world_last(&w, ACTOR, WIRE_CREDIT)->d;
+        newest = sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.newest_policy_version;
         assert_int_equal(newest, world_version(&w));
         if (start % 2 == 0) { // the server dies with it, and learns of the epoch from its store
             world_restart(&w);
@@ -282,18 +284,18 @@ static void a_replaced_learner_is_fenced(void **state) {
 static void actors_are_told_where_the_learner_is(void **state) {
     (void)state;
     world_meet_actor(&w);
-    assert_string_equal(world_last(&w, ACTOR, WIRE_CREDIT)->learner, "");
+    assert_string_equal(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.learner, "");
     static const char *const given[] = {"ipc:///a", "tcp://0.0.0.0:7001", "tcp://[::]:7002"};
     static const char *const told[] = {"ipc:///a", "tcp://here:7001", "tcp://here:7002"};
     for (int i = 0; i < 3; i++) {
         w.endpoint = given[i];
-        w.seen = w.sent_count;
+        w.sent.seen = w.sent.count;
         world_hello(&w, (uint8_t)(LEARNER + i), WIRE_ROLE_LEARNER, "learner", 0);
-        assert_string_equal(world_next(&w, ACTOR, WIRE_CREDIT)->learner, told[i]);
+        assert_string_equal(sent_next(&w.sent, ACTOR, WIRE_CREDIT)->credit.learner, told[i]);
     }
     w.endpoint = NULL;
     world_hello(&w, OTHER, WIRE_ROLE_ACTOR, "actor-1", 0); // later ones too
-    assert_string_equal(world_last(&w, OTHER, WIRE_CREDIT)->learner, "tcp://here:7002");
+    assert_string_equal(sent_last(&w.sent, OTHER, WIRE_CREDIT)->credit.learner, "tcp://here:7002");
 }
 
 static void the_feed_keeps_its_window(void **state) {
@@ -313,9 +315,9 @@ static void the_feed_keeps_its_window(void **state) {
     }
     assert_int_equal(world_status(&w)->env_steps, 60);
     assert_int_equal(w.experience_seq, before + EXPERIENCE_QUEUE_WINDOW);
-    w.seen = w.sent_count;
+    w.sent.seen = w.sent.count;
     world_progress(&w, LEARNER); // now it does: real rows before the rollouts that wait with them
-    assert_int_equal(world_next(&w, LEARNER, WIRE_EXPERIENCE)->a, WIRE_REAL);
+    assert_int_equal(sent_next(&w.sent, LEARNER, WIRE_EXPERIENCE)->experience.kind, WIRE_REAL);
     assert_true(w.experience_seq > before + EXPERIENCE_QUEUE_WINDOW);
 }
 
@@ -363,7 +365,8 @@ static void walk_without_a_model(uint64_t slack) {
         seq = world_walk(&w, seq, S);
         assert_int_equal(world_status(&w)->env_steps, S);
         uint64_t allowed = 2 * (S - 20 + slack);
-        assert_int_equal(world_last(&w, LEARNER, WIRE_GRANT)->a, allowed < 80 ? allowed : 80);
+        assert_int_equal(sent_last(&w.sent, LEARNER, WIRE_GRANT)->grant.updates_allowed,
+                         allowed < 80 ? allowed : 80);
         world_learn(&w, LEARNER);
     }
     assert_int_equal(w.updates, 80); // G for each step after exploration
@@ -382,12 +385,12 @@ static void lockstep_without_a_model(void **state) {
     walk_without_a_model(0);
     // The row of a step is sent before its updates, which may sample it.
     uint64_t rows = 0;
-    for (int i = 0; i < w.sent_count; i++) {
-        const struct sent *s = &w.sent[i];
-        if (s->to == LEARNER && s->type == WIRE_EXPERIENCE) {
-            rows = s->c + s->b;
-        } else if (s->to == LEARNER && s->type == WIRE_GRANT && s->a > 0) {
-            assert_int_equal(s->a, 2 * (rows - 20));
+    for (int i = 0; i < w.sent.count; i++) {
+        const struct wire_msg *m = &w.sent.all[i]->msg;
+        if (m->type == WIRE_EXPERIENCE) {
+            rows = m->experience.first_index + m->experience.rows.rows;
+        } else if (m->type == WIRE_GRANT && m->grant.updates_allowed > 0) {
+            assert_int_equal(m->grant.updates_allowed, 2 * (rows - 20));
         }
     }
 }
@@ -408,12 +411,12 @@ static void rows_wait_for_the_grant(void **state) {
     w.sockets_full = false;
     w.busy = LEARNER;
     w.busy_sends = 1;
-    w.seen = w.sent_count;
+    w.sent.seen = w.sent.count;
     world_tick(&w, 600); // a heartbeat is due to the learner, which is a Grant
     assert_int_equal(w.busy_sends, 0);
     world_tick(&w, 50);
-    assert_int_equal(world_next(&w, LEARNER, 0)->type, WIRE_GRANT);
-    assert_non_null(world_next(&w, LEARNER, WIRE_EXPERIENCE));
+    assert_int_equal(sent_next(&w.sent, LEARNER, 0)->type, WIRE_GRANT);
+    assert_non_null(sent_next(&w.sent, LEARNER, WIRE_EXPERIENCE));
 }
 
 int main(void) {

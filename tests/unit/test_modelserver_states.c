@@ -40,20 +40,19 @@ static int end_world(void **state) {
     return 0;
 }
 
-// The position among all messages of the n-th (from 0) of that type to the learner; -1: none.
 static int position(enum wire_type type, int n) {
-    for (int i = 0; i < w.sent_count; i++) {
-        if (w.sent[i].to == LEARNER && w.sent[i].type == type && n-- == 0) {
-            return i;
-        }
-    }
-    return -1;
+    return sent_position(&w.sent, LEARNER, type, n);
+}
+
+static const struct wire_msg *at(enum wire_type type, int n) {
+    return &w.sent.all[position(type, n)]->msg;
 }
 
 // The position of the first grant of more than so many updates.
 static int grant_beyond(uint64_t updates) {
-    for (int i = 0; i < w.sent_count; i++) {
-        if (w.sent[i].to == LEARNER && w.sent[i].type == WIRE_GRANT && w.sent[i].a > updates) {
+    for (int i = 0; i < w.sent.count; i++) {
+        const struct wire_msg *m = &w.sent.all[i]->msg;
+        if (m->type == WIRE_GRANT && m->grant.updates_allowed > updates) {
             return i;
         }
     }
@@ -63,12 +62,12 @@ static int grant_beyond(uint64_t updates) {
 // Rows are sent before the grant of the updates that follow them.
 static void check_rows_before_grants(void) {
     uint64_t rows = 0;
-    for (int i = 0; i < w.sent_count; i++) {
-        const struct sent *s = &w.sent[i];
-        if (s->to == LEARNER && s->type == WIRE_EXPERIENCE) {
-            rows = s->c + s->b;
-        } else if (s->to == LEARNER && s->type == WIRE_GRANT && s->a > 0) {
-            assert_true(s->a <= WARM_START + 2 * (rows - 20));
+    for (int i = 0; i < w.sent.count; i++) {
+        const struct wire_msg *m = &w.sent.all[i]->msg;
+        if (m->type == WIRE_EXPERIENCE) {
+            rows = m->experience.first_index + m->experience.rows.rows;
+        } else if (m->type == WIRE_GRANT && m->grant.updates_allowed > 0) {
+            assert_true(m->grant.updates_allowed <= WARM_START + 2 * (rows - 20));
         }
     }
 }
@@ -81,11 +80,12 @@ static void lockstep_has_one_order(void **state) {
     world_meet_actor(&w);
     uint64_t seq = world_walk(&w, 1, 20);
     assert_int_equal(w.fits, 1);
-    assert_int_equal(world_last(&w, LEARNER, WIRE_GRANT)->a, EVERY); // of 8 due
+    assert_int_equal(sent_last(&w.sent, LEARNER, WIRE_GRANT)->grant.updates_allowed,
+                     EVERY); // of 8 due
     world_learn(&w, LEARNER);
     assert_int_equal(w.updates, WARM_START);
     for (uint64_t S = 21; S <= 60; S++) {
-        assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, S);
+        assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.steps_allowed, S);
         uint64_t fits = (uint64_t)w.fits;
         world_rows(&w, ACTOR, seq++, 1);
         assert_int_equal((uint64_t)w.fits - fits, S % 10 == 0);
@@ -95,18 +95,18 @@ static void lockstep_has_one_order(void **state) {
     }
     // Rollout d has the policy after d EVERY updates, and comes before the grant of its updates.
     for (int d = 0; d < (int)w.states; d++) {
-        const struct sent *s = &w.sent[position(WIRE_STATES, d)];
-        assert_int_equal(s->a, d);
-        assert_int_equal(s->b, 6); // 3 rollouts of 2 steps
-        assert_int_equal(s->c, epoch_version(w.epoch, (uint64_t)d + 1));
+        const struct wire_msg *s = at(WIRE_STATES, d);
+        assert_int_equal(s->states.number, d);
+        assert_int_equal(s->states.rows, 6); // 3 rollouts of 2 steps
+        assert_int_equal(s->states.policy_version, epoch_version(w.epoch, (uint64_t)d + 1));
         assert_true(position(WIRE_STATES, d) < grant_beyond((uint64_t)d * EVERY));
     }
     // The ensemble of S = 20, 30, ... comes before the updates of that step.
     for (int v = 0; v < w.fits; v++) {
-        const struct sent *s = &w.sent[position(WIRE_ENSEMBLE, v)];
+        const struct wire_msg *s = at(WIRE_ENSEMBLE, v);
         uint64_t before = v == 0 ? 0 : (uint64_t)(WARM_START + 2 * (10 * v - 1));
-        assert_int_equal(s->a, v + 1);
-        assert_int_equal(s->b, 20 + 10 * v);
+        assert_int_equal(s->model.version, v + 1);
+        assert_int_equal(s->model.env_rows, 20 + 10 * v);
         assert_true(position(WIRE_ENSEMBLE, v) < grant_beyond(before));
     }
     check_rows_before_grants();
@@ -119,7 +119,7 @@ static void rollouts_run_ahead_by_two(void **state) {
     world_walk(&w, 1, 20);
     // Without an update: the first, and two that it may be ahead.
     assert_int_equal(w.states, 3);
-    assert_int_equal(world_last(&w, LEARNER, WIRE_GRANT)->a, 3 * EVERY);
+    assert_int_equal(sent_last(&w.sent, LEARNER, WIRE_GRANT)->grant.updates_allowed, 3 * EVERY);
     world_learn(&w, LEARNER);
     assert_true(w.states > 3);
 }
@@ -142,11 +142,11 @@ static void steps_wait_for_a_training(void **state) {
         world_learn(&w, LEARNER);
     }
     assert_non_null(w.fit);
-    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 30);
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.steps_allowed, 30);
     assert_non_null(strstr(world_status(&w)->waiting, "training"));
     world_end_fit(&w);
-    assert_int_equal(world_last(&w, LEARNER, WIRE_ENSEMBLE)->a, 2);
-    assert_true(world_last(&w, ACTOR, WIRE_CREDIT)->a > 30);
+    assert_int_equal(sent_last(&w.sent, LEARNER, WIRE_ENSEMBLE)->model.version, 2);
+    assert_true(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.steps_allowed > 30);
 }
 
 // A long training moves with every epoch; without one it is what holds the run up.
@@ -180,7 +180,7 @@ static void phases_take_turns(void **state) {
     uint64_t seq = world_walk(&w, 1, 20);
     world_learn(&w, LEARNER);
     assert_int_equal(w.updates, WARM_START);
-    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 30);
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.steps_allowed, 30);
     w.prompt = false;
     for (uint64_t S = 21; S <= 30; S++) {
         world_rows(&w, ACTOR, seq++, 1);
@@ -190,16 +190,17 @@ static void phases_take_turns(void **state) {
     assert_int_equal(w.updates, WARM_START);
     assert_non_null(w.fit);
     world_end_fit(&w);
-    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 30);
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.steps_allowed, 30);
     w.prompt = true;
     while (w.block) {
         world_end_rollout(&w);
     }
     world_learn(&w, LEARNER);
     assert_int_equal(w.updates, WARM_START + 2 * 10);
-    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->a, 40);
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.steps_allowed, 40);
     // Not by an older policy.
-    assert_int_equal(world_last(&w, ACTOR, WIRE_CREDIT)->c, world_last(&w, ACTOR, WIRE_CREDIT)->d);
+    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.min_policy_version,
+                     sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.newest_policy_version);
 }
 
 // The rollouts of a run are shortened as the error of its ensemble says (1 and more here).
@@ -211,7 +212,7 @@ static void errors_shorten_the_rollouts_of_a_run(void **state) {
     world_meet_actor(&w);
     world_walk(&w, 1, 20);
     world_learn(&w, LEARNER);
-    assert_int_equal(w.sent[position(WIRE_STATES, 0)].b, 3); // 3 rollouts of 1 step, not of 2
+    assert_int_equal(at(WIRE_STATES, 0)->states.rows, 3); // 3 rollouts of 1 step, not of 2
     assert_int_equal(world_status(&w)->rollout_length, 1);
 }
 
@@ -251,8 +252,8 @@ static void stale_versions_are_used_on_request(void **state) {
     }
     assert_true(w.updates > 2 * UPDATES);
     assert_int_equal(w.fits, 5);
-    assert_int_equal(world_count(&w, LEARNER, WIRE_ENSEMBLE), 5 - TRAININGS);
-    assert_int_equal(world_last(&w, LEARNER, WIRE_ENSEMBLE)->a, 5 - TRAININGS);
+    assert_int_equal(sent_count(&w.sent, LEARNER, WIRE_ENSEMBLE), 5 - TRAININGS);
+    assert_int_equal(sent_last(&w.sent, LEARNER, WIRE_ENSEMBLE)->model.version, 5 - TRAININGS);
 }
 
 // A learner that is back gets the ensemble again, and the rollouts after those that it has.
@@ -269,24 +270,24 @@ static void a_learner_that_returns_goes_on(void **state) {
     w.updates = 5;
     w.states = 2;
     w.version = 2;
-    int models = world_count(&w, LEARNER, WIRE_ENSEMBLE);
-    w.seen = w.sent_count;
+    int models = sent_count(&w.sent, LEARNER, WIRE_ENSEMBLE);
+    w.sent.seen = w.sent.count;
     world_hello(&w, LEARNER, WIRE_ROLE_LEARNER, "learner", 0);
     world_policy(&w, LEARNER, w.version, 4);
     world_progress(&w, LEARNER);
-    assert_int_equal(world_count(&w, LEARNER, WIRE_ENSEMBLE), models + 1);
+    assert_int_equal(sent_count(&w.sent, LEARNER, WIRE_ENSEMBLE), models + 1);
     world_learn(&w, LEARNER);
     assert_int_equal(w.states, states);
     assert_int_equal(w.updates, updates);
-    assert_int_equal(world_next(&w, LEARNER, WIRE_STATES)->a, 2);
+    assert_int_equal(sent_next(&w.sent, LEARNER, WIRE_STATES)->states.number, 2);
     // Without a checkpoint: from the first one.
     w.updates = w.states = 0;
     w.version = 1;
-    w.seen = w.sent_count;
+    w.sent.seen = w.sent.count;
     world_hello(&w, LEARNER, WIRE_ROLE_LEARNER, "learner", 0);
     world_policy(&w, LEARNER, w.version, 0);
     world_progress(&w, LEARNER);
-    assert_int_equal(world_next(&w, LEARNER, WIRE_STATES)->a, 0);
+    assert_int_equal(sent_next(&w.sent, LEARNER, WIRE_STATES)->states.number, 0);
     world_learn(&w, LEARNER);
     assert_int_equal(w.updates, updates);
     assert_int_equal(w.states, states);
