@@ -133,7 +133,7 @@ void net_make_keys(char public_key[KEY_LEN], char secret_key[KEY_LEN]) {
 }
 
 static void set_text(void *zmq, int option, const char *text) {
-    CHECK_RESOURCES(zmq_setsockopt(zmq, option, text, strlen(text)) == 0);
+    CHECK(zmq_setsockopt(zmq, option, text, strlen(text)) == 0);
 }
 
 // CURVE and PLAIN exclude each other. The handler is there before the first connection; one that it
@@ -145,7 +145,7 @@ static void set_server_keys(struct net_socket *s, bool curve) {
     }
     set_text(s->zmq, ZMQ_ZAP_DOMAIN, NET_ZAP_DOMAIN);
     int kind = curve ? ZMQ_CURVE_SERVER : ZMQ_PLAIN_SERVER;
-    CHECK_RESOURCES(zmq_setsockopt(s->zmq, kind, &yes, sizeof(yes)) == 0);
+    CHECK(zmq_setsockopt(s->zmq, kind, &yes, sizeof(yes)) == 0);
     if (curve) {
         set_text(s->zmq, ZMQ_CURVE_SECRETKEY, s->net->keys->secret_key);
     }
@@ -179,7 +179,7 @@ static void set_keys(struct net_socket *s, const char *endpoint) {
 // ---- opening ----
 
 static void set_int(void *zmq, int option, int value) {
-    CHECK_RESOURCES(zmq_setsockopt(zmq, option, &value, sizeof(value)) == 0);
+    CHECK(zmq_setsockopt(zmq, option, &value, sizeof(value)) == 0);
 }
 
 // The server that a DEALER connects to may send what it likes.
@@ -187,7 +187,7 @@ static void set_limits(const struct net_socket *s) {
     const struct net_limits *limits = &s->net->limits;
     bool router = s->kind == NET_ROUTER;
     int64_t message_max = router ? (int64_t)limits->message_max : NET_MESSAGE_MAX;
-    CHECK_RESOURCES(zmq_setsockopt(s->zmq, ZMQ_MAXMSGSIZE, &message_max, sizeof(message_max)) == 0);
+    CHECK(zmq_setsockopt(s->zmq, ZMQ_MAXMSGSIZE, &message_max, sizeof(message_max)) == 0);
     set_int(s->zmq, ZMQ_SNDHWM, router ? limits->send_max : QUEUE_MESSAGES_MAX);
     set_int(s->zmq, ZMQ_RCVHWM, router ? limits->receive_max : QUEUE_MESSAGES_MAX);
 }
