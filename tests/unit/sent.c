@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Packs each message and unpacks it into memory of its own.
 #include "tests/unit/sent.h"
 
 #include <stdlib.h>
