@@ -301,8 +301,10 @@ static void end(struct sim *s) {
     s->done = true;
     for (uint32_t i = 0; i < s->processes; i++) {
         if (s->process[i]->alive) {
-            end_process(s->process[i], true);
+            end_process(s->process[i], true); // looks at all of them
         }
+    }
+    for (uint32_t i = 0; i < s->processes; i++) {
         free(s->process[i]);
     }
     for (size_t i = 0; i < s->heap_len; i++) {

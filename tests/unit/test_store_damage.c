@@ -147,6 +147,7 @@ static void damage_free_list(void) {
     assert_true(value.mv_size >= 16 && value.mv_size <= sizeof(list));
     size_t list_len = value.mv_size;
     memcpy(list, value.mv_data, list_len);
+    mdb_cursor_close(cursor);
     mdb_txn_abort(txn);
     mdb_env_close(env);
     data_path(path);
