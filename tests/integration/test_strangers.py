@@ -125,6 +125,9 @@ class Run:
 
 
 def memory_is_bounded(stage):
+    if os.environ.get("SPUR_SANITIZE", "none") != "none":
+        print("skipped: memory_is_bounded: a sanitizer keeps the memory that is freed")
+        return
     run = Run(stage)
     policy_get = envelope(POLICY_GET, run_id=run.run_id)
     attacks = (
