@@ -68,5 +68,6 @@ static int dispatch(int argc, char **argv) {
 
 int main(int argc, char **argv) {
     rlimits_start();
+    check_libraries();
     return file_close_output(dispatch(argc, argv));
 }

@@ -182,6 +182,7 @@ static void check_keys(struct daemon *d) {
 void daemon_init(struct daemon *d, const struct daemon_spec *spec, void *arg, int argc,
                  char *argv[]) {
     rlimits_start();
+    check_libraries();
     *d = (struct daemon){.spec = spec, .arg = arg, .lock = -1, .limits = requests_only};
     d->argv = argv;
     options_parse(&d->options, &spec->options, argc, argv);

@@ -2,6 +2,7 @@
 // Failure of an assertion, fatal errors, and the allocators.
 #include "common/base/check.h"
 
+#include <jansson.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -10,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 
 #include "common/base/log.h"
+#include "common/base/rlimits.h"
 
 void check_failed(const char *file, int line, const char *fact) {
     log_error("%s:%d: assertion failed: %s (a bug in spur)", file, line, fact);
@@ -39,16 +40,20 @@ void check_resources_failed(const char *file, int line, const char *fact) {
 }
 
 static _Noreturn void die_out_of_memory(size_t n, size_t size) {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+    uint64_t limit = rlimits_address_space();
+    if (limit != UINT64_MAX) {
         die(EXIT_CODE_RESOURCES,
             "raise the limit (ulimit -v), or lower what `spur config` predicts",
             "out of memory: %zu x %zu bytes; this process is limited to %.0f MiB of address space",
-            n, size, (double)limit.rlim_cur / (1 << 20));
+            n, size, (double)limit / (1 << 20));
     }
     die(EXIT_CODE_RESOURCES,
         "see the memory that `spur config` predicts; lower rollout.retain_epochs or run.steps",
         "out of memory: %zu x %zu bytes", n, size);
+}
+
+void check_libraries(void) {
+    json_set_alloc_funcs(xmalloc, free);
 }
 
 void *xmalloc(size_t size) {

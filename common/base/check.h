@@ -45,6 +45,10 @@ _Noreturn void check_failed(const char *file, int line, const char *fact);
         }                                                                                          \
     } while (0)
 
+// To be called in main, after rlimits_start: jansson, which reports a lack of memory as bad input,
+// allocates by xmalloc.
+void check_libraries(void);
+
 _Noreturn void check_resources_failed(const char *file, int line, const char *fact);
 
 // Prints "program: what and why" and, unless hint is NULL, "  hint: ..." to

@@ -4,18 +4,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "common/base/check.h"
 #include "common/base/error.h"
 #include "common/base/log.h"
 
@@ -68,7 +65,6 @@ void rlimits_start(void) {
     open_standard_streams();
     signal(SIGXFSZ, SIG_IGN);
     signal(SIGABRT, on_abort);
-    json_set_alloc_funcs(xmalloc, free); // jansson reports a lack of memory as bad input
     if (rlimits_address_space() != UINT64_MAX) {
         save_address_space();
     }

@@ -13,9 +13,8 @@
 // To be called first in main. Opens closed standard streams on /dev/null, so that no file or socket
 // gets their numbers. A file over the limit of size is an error of write, not a signal. Under a
 // limit of address space, malloc reserves one arena instead of 64 MiB per thread, and stacks of
-// threads are small. A library's abort leaves an explaining line in the log, and so does jansson
-// without memory. The limit of descriptors is raised as far as the system allows, to
-// RLIMITS_DESCRIPTORS at most.
+// threads are small. A library's abort leaves an explaining line in the log. The limit of
+// descriptors is raised as far as the system allows, to RLIMITS_DESCRIPTORS at most.
 void rlimits_start(void);
 
 #define RLIMITS_DESCRIPTORS 65536

@@ -14,6 +14,7 @@
 void training_init(struct training *t, const struct run_context *run, const struct ms_jobs *jobs,
                    struct counters *counters) {
     *t = (struct training){.run = run, .jobs = jobs, .counters = counters};
+    CHECK(run->config.model.lag_trainings <= TRAINING_LAG_MAX);
     if (run->has_model) {
         struct ensemble e = ms_ensemble(&run->config, run->task);
         model_slots_init(&t->models, &e, run->task->termination, run->config.model.lag_trainings);

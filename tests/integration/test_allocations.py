@@ -6,8 +6,8 @@
 * A lockstep run in which an allocation of one of its processes failed ends with the same bits as another, at once or
   after it is resumed: nothing is lost, and nothing goes on with a part of its data.
 
-    test_allocations.py LIBRARY                        a few allocations of each process
-    test_allocations.py LIBRARY --samples N [--seed S] N of each, and N of the libraries' (docs/reliability.md)
+    test_allocations.py FAILING_MALLOC                         a few allocations of each process
+    test_allocations.py FAILING_MALLOC --samples N [--seed S]  N of each, and N of the libraries' (docs/reliability.md)
 """
 import argparse
 import os
@@ -29,10 +29,10 @@ ABORTED = -signal.SIGABRT
 CODES = {"program": (0, RESOURCES), "all": (0, 1, RESOURCES, 69, 74, 78, ABORTED)}
 
 
-def arm(stage, program, owner, at, **more):
+def arm(stage, program, owner, at):
     """From now on the allocation `at` fails in the first process of that program; 0: in none."""
-    stage.env.update(LD_PRELOAD=LIBRARY, FAIL_PROGRAM=program, FAIL_OWNER=owner, FAIL_AT=str(at),
-                     FAIL_MARK=stage.path("failed"), FAIL_COUNT=stage.path("count"), **more)
+    stage.env.update(LD_PRELOAD=PRELOADED, FAIL_PROGRAM=program, FAIL_OWNER=owner, FAIL_AT=str(at),
+                     FAIL_MARK=stage.path("failed"), FAIL_COUNT=stage.path("count"))
     for name in ("failed", "count"):
         if os.path.exists(stage.path(name)):
             os.remove(stage.path(name))
@@ -75,7 +75,7 @@ def command(stage, name, owner, samples, draw):
 
 def commands(stage):
     for name in COMMANDS:
-        command(stage, name, "program", given.samples or 25, random.Random(given.seed))
+        command(stage, name, "program", 1000, random.Random(given.seed))
         if given.samples:
             command(stage, name, "all", given.samples, random.Random(given.seed))
 
@@ -93,7 +93,7 @@ def totals(stage, program, owner):
 
 
 def one_failure(stage, program, owner, at, expected):
-    """One run with a failure; whether the run had to be resumed."""
+    """One run with a failure: whether it happened, whether the run had to be resumed, its exit code."""
     what = f"{program}, allocation {at} ({owner})"
     run_dir = stage.path(f"{program}-{owner}-{at}")
     arm(stage, program, owner, at)
@@ -111,7 +111,7 @@ def one_failure(stage, program, owner, at, expected):
         check(end(run, 90) == 0, f"{what}: the run does not go on:\n{read(run.output)[-2000:]}")
     bad = difference(expected, result(stage, run_dir))
     check(not bad, f"{what}: other bits: {bad[:6]}")
-    return failed, resumed
+    return failed, resumed, code
 
 
 def runs(stage):
@@ -122,16 +122,16 @@ def runs(stage):
             total = totals(stage, program, owner)
             chosen = sorted(draw.sample(range(1, total + 1), min(total, given.samples or 2)))
             ends = [one_failure(stage, program, owner, at, expected) for at in chosen]
-            print(f"{program}: {len(ends)} of {total} allocations ({owner}): {sum(f for f, _ in ends)} failed, "
-                  f"{sum(r for _, r in ends)} runs resumed, all with the same bits", flush=True)
+            print(f"{program}: {len(ends)} of {total} allocations ({owner}): {sum(f for f, _, _ in ends)} failed, "
+                  f"{sum(r for _, r, _ in ends)} runs resumed, exit codes {sorted(c for _, _, c in ends)}, all with the same bits", flush=True)
 
 
 parser = argparse.ArgumentParser()
-parser.add_argument("library")
+parser.add_argument("preloaded")
 parser.add_argument("--samples", type=int)
 parser.add_argument("--seed", type=int, default=1)
 parser.add_argument("tests", nargs="*")
 given = parser.parse_args()
-LIBRARY = os.path.abspath(given.library)
+PRELOADED = os.path.abspath(given.preloaded)
 sys.argv[1:] = given.tests
 main(commands, runs)

@@ -253,8 +253,10 @@ void network_deliver(struct sim *s, struct sim_event *e) {
     char err[512];
     int refused = wire_unpack(s->unpack, &msg, e->bytes, e->len, err, sizeof(err));
     struct sim_process *from = e->to_client ? l->server : l->client;
-    char text[512];
-    describe(text, sizeof(text), &msg);
+    char text[512] = "";
+    if (s->trace) {
+        describe(text, sizeof(text), &msg);
+    }
     sim_trace(s, "%s#%u -> %s#%u %s", from->id, from->number, to->id, to->number,
               refused ? err : text);
     struct net_peer route = s->route = route_of(e->link);

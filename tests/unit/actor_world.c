@@ -114,6 +114,7 @@ static int world_send(void *arg, enum port_socket socket, const struct net_peer 
     if (w->deaf) {
         return -EAGAIN;
     }
+    assert_true(msg->type != WIRE_TRANSITIONS || msg->transitions.rows.rows <= BATCH_MAX);
     sent_add(&w->sent, socket, to, msg);
     return 0;
 }
