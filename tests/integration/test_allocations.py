@@ -26,7 +26,7 @@ COMMANDS = {
 PROGRAMS = ("spur", "spur-modelserver", "spur-learner", "spur-actor")
 # What a process without memory may end with: libraries abort.
 ABORTED = -signal.SIGABRT
-CODES = {"program": (0, RESOURCES), "all": (0, 1, RESOURCES, 69, 74, 78, ABORTED)}
+CODES = {"program": (0, RESOURCES), "all": (0, RESOURCES, ABORTED)}
 
 
 def arm(stage, program, owner, at):
