@@ -183,6 +183,7 @@ struct config {
         enum sac_activation activation;
         int critics;          // 2: the smallest value of all counts
         bool layer_norm;      // of the critics
+        bool bound_values;    // in the critics' targets
         int batch_size;       // 256
         double learning_rate; // policy, critics, temperature
         double policy_learning_rate, critic_learning_rate, temperature_learning_rate; // NaN: auto

@@ -195,6 +195,9 @@
     X(sac, layer_norm, BOOL, "false", 0, 0, "",                                                    \
       "critics normalise the inputs of their layers after the first (layer normalisation); needs " \
       "sac.activation silu")                                                                       \
+    X(sac, bound_values, BOOL, "false", 0, 0, "",                                                  \
+      "values in the critics' targets stay within bounds that follow the rewards of batches: "     \
+      "their 1% and 99% quantiles / (1 - discount), and 0; always with dhmbpo")                    \
     X(sac, batch_size, INT, "256", 2, 65536, "rows", "batch size of an update")                    \
     X(sac, learning_rate, F64, "0.0003", 1e-8, 1, "",                                              \
       "learning rate of Adam for policy, critics and temperature")                                 \

@@ -36,6 +36,7 @@ enum method_needs {
       "model.stop=budget;model.steps_max=2500;model.targets=normalized;"                           \
       "rollout.schedule=[5,15,5,20];rollout.epoch_steps=1000;sac.hidden=[];sac.hidden_width=256;"  \
       "sac.hidden_layers=2;sac.activation=silu;sac.layer_norm=false;sac.critics=4;"                \
+      "sac.bound_values=true;"                                                                     \
       "sac.batch_size=256;sac.learning_rate=0.0003;sac.discount=0.995;sac.discount_rise=[];"       \
       "sac.initial_temperature=0.1;sac.target_entropy=auto;sac.tau=0.005")
 // clang-format on

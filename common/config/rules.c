@@ -81,6 +81,23 @@ static int check_layer_norm(const struct config *c, char *err, size_t err_len) {
     return 0;
 }
 
+static int check_bounds(const struct config *c, char *err, size_t err_len) {
+    if (config_has_states(c) && !c->sac.bound_values) {
+        return error_set(err, err_len, -1,
+                         "sac.bound_values is false; the critics of method dhmbpo always learn in "
+                         "units of their bounds: set it to true");
+    }
+    const struct config_list *rise = &c->sac.discount_rise;
+    double discount = fmax(c->sac.discount, rise->n == 3 ? rise->v[2] : 0);
+    if (c->sac.bound_values && discount >= 1) {
+        return error_set(err, err_len, -1,
+                         "the discount is %g; sac.bound_values needs less than 1, since it bounds "
+                         "values by rewards / (1 - discount)",
+                         discount);
+    }
+    return 0;
+}
+
 static int check_dhmbpo(const struct config *c, char *err, size_t err_len) {
     if (!config_has_states(c)) {
         return 0;
@@ -89,12 +106,6 @@ static int check_dhmbpo(const struct config *c, char *err, size_t err_len) {
         return error_set(err, err_len, -1,
                          "sac.batch_size is %d; method dhmbpo needs a multiple of %d, at most %d",
                          c->sac.batch_size, TILE_ROWS, 64 * TILE_ROWS);
-    }
-    if (c->sac.discount >= 1) {
-        return error_set(err, err_len, -1,
-                         "sac.discount is %g; method dhmbpo needs less than 1, since it bounds "
-                         "values by rewards / (1 - discount)",
-                         c->sac.discount);
     }
     if (c->dhmbpo.error_sum > 0 && c->model.targets != MODEL_TARGETS_NORMALIZED) {
         return error_set(err, err_len, -1,
@@ -298,7 +309,8 @@ int config_check(const struct config *c, char *err, size_t err_len) {
                          c->network.unacked_rows_max, c->network.batch_rows_max);
     }
     if (check_task(c, err, err_len) < 0 || check_schedule(c, err, err_len) < 0 ||
-        check_layer_norm(c, err, err_len) < 0 || check_dhmbpo(c, err, err_len) < 0) {
+        check_layer_norm(c, err, err_len) < 0 || check_bounds(c, err, err_len) < 0 ||
+        check_dhmbpo(c, err, err_len) < 0) {
         return -1;
     }
     return check_discount_rise(c, err, err_len);

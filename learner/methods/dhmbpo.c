@@ -7,12 +7,8 @@
 #include <string.h>
 
 #include "common/base/check.h"
-#include "common/base/stats.h"
 #include "common/nn/normalizer.h"
 #include "common/nn/reparam.h"
-
-#define BOUNDS_RATE 3e-4f
-#define BOUNDS_QUANTILE 0.01
 
 // ---- memory ----
 
@@ -167,17 +163,10 @@ static void update_bounds(struct round *round) {
             n += r->step[t].alive[i] > 0;
         }
     }
-    double least = (double)stats_quantile(d->rewards, n, BOUNDS_QUANTILE);
-    double most = (double)stats_quantile(d->rewards, n, 1 - BOUNDS_QUANTILE);
     double entropy = round->view.alpha * fmax(0, -d->config.target_entropy);
-    float lower = (float)((fmin(least, 0) - entropy) / (1 - round->view.discount));
-    float upper = (float)((fmax(most, 0) + entropy) / (1 - round->view.discount));
-    float rate = d->numbers[DHMBPO_BOUNDED] != 0 ? BOUNDS_RATE : 1;
-    d->numbers[DHMBPO_LOWER] += rate * (lower - d->numbers[DHMBPO_LOWER]);
-    d->numbers[DHMBPO_UPPER] += rate * (upper - d->numbers[DHMBPO_UPPER]);
-    d->numbers[DHMBPO_BOUNDED] = 1;
-    round->centre = (d->numbers[DHMBPO_UPPER] + d->numbers[DHMBPO_LOWER]) / 2;
-    round->width = (d->numbers[DHMBPO_UPPER] - d->numbers[DHMBPO_LOWER]) / 2;
+    value_bounds_update(d->numbers, d->rewards, n, round->view.discount, entropy);
+    round->centre = (d->numbers[VALUE_UPPER] + d->numbers[VALUE_LOWER]) / 2;
+    round->width = (d->numbers[VALUE_UPPER] - d->numbers[VALUE_LOWER]) / 2;
 }
 
 static void last_values(void *arg, int item, int worker) {
@@ -443,10 +432,7 @@ void dhmbpo_change_units(struct dhmbpo *d, const float *from, const float *to,
         change_inputs(d->critic_params + critic_offset(c, k), &c->net, from, to, p->obs_dim);
         change_inputs(d->critic_target + critic_offset(c, k), &c->net, from, to, p->obs_dim);
     }
-    for (int i = DHMBPO_LOWER; i <= DHMBPO_UPPER; i++) {
-        double value = from_values[0] + from_values[1] * (double)d->numbers[i];
-        d->numbers[i] = (float)((value - to_values[0]) / to_values[1]);
-    }
+    value_bounds_change_units(d->numbers, from_values, to_values);
     d->alpha[0] += (float)log(from_values[1] / to_values[1]);
 }
 

@@ -13,13 +13,8 @@
 //   average   of the policy's parameters, at a rate of policy_tau an update: what is published
 //
 // A critic's network f gives Q = c + w f, with c and w the centre and half the width of the bounds
-// of values. Bounds follow what the training rollouts earn, at a rate of 3e-4 an update:
-//
-//   upper = (max(99% quantile of r_t, 0) + e) / (1 - discount)
-//   lower = (min( 1% quantile of r_t, 0) - e) / (1 - discount),  e = alpha max(0, -target_entropy)
-//
-// 0 belongs to them, since an episode that ends is worth 0. All values are in units of the scaled
-// rewards (scaling.h).
+// of values (value_bounds.h), which follow the rewards of the training rollouts. All values are in
+// units of the scaled rewards (scaling.h).
 //
 // Items of an update are tiles of 32 rows and critics, which any number of threads share; sums are
 // in a fixed order, so that the bits do not depend on it.
@@ -33,6 +28,7 @@
 #include "common/nn/adam.h"
 #include "common/nn/critic.h"
 #include "learner/methods/training_rollout.h"
+#include "learner/methods/value_bounds.h"
 #include "learner/states.h"
 
 #define DHMBPO_THREADS_MAX 8
@@ -79,7 +75,7 @@ struct dhmbpo {
     float *policy_params, *policy_average, *policy_m, *policy_v;
     float *critic_params, *critic_target, *critic_m, *critic_v;
     float *alpha;   // log alpha, then its two moments
-    float *numbers; // (DHMBPO_NUMBERS)
+    float *numbers; // (DHMBPO_NUMBERS), the bounds of values first
 
     // Scratch of one update.
     float *critic_gradient[DHMBPO_THREADS_MAX]; // of one layer at a time
@@ -100,15 +96,12 @@ struct dhmbpo {
 };
 
 #define DHMBPO_PARTS 4 // of the policy's gradient, summed in order
-// Of struct dhmbpo's numbers: bounds of values, whether they are set, how many updates of the
-// critics alone there were, and the ensemble whose data the units were fitted to: its version and
-// rows. A version may be trained again, with other rows, after the model server was killed. Last,
-// the updates of policy and critics before Adam started anew.
+// Of struct dhmbpo's numbers, after the bounds: how many updates of the critics alone there were,
+// and the ensemble whose data the units were fitted to: its version and rows. A version may be
+// trained again, with other rows, after the model server was killed. Last, the updates of policy
+// and critics before Adam started anew.
 enum {
-    DHMBPO_LOWER,
-    DHMBPO_UPPER,
-    DHMBPO_BOUNDED,
-    DHMBPO_CRITIC_UPDATES,
+    DHMBPO_CRITIC_UPDATES = VALUE_BOUNDS,
     DHMBPO_MODEL_VERSION,
     DHMBPO_MODEL_ROWS,
     DHMBPO_POLICY_START,

@@ -117,7 +117,7 @@ static int blocks(const void *self, struct method_block out[METHOD_BLOCKS_MAX]) 
         {"critic.adam_m", d->critic_m, c, of_critics, 0, NULL},
         {"critic.adam_v", d->critic_v, c, of_critics, 0, NULL},
         {"log_alpha", d->alpha, 3, of_policy, 1, NULL},
-        {"dhmbpo", d->numbers, DHMBPO_POLICY_START, of_critics, DHMBPO_BOUNDED + 1, NULL},
+        {"dhmbpo", d->numbers, DHMBPO_POLICY_START, of_critics, VALUE_BOUNDS, NULL},
         {"dhmbpo.adam_starts", d->numbers + DHMBPO_POLICY_START,
          DHMBPO_NUMBERS - DHMBPO_POLICY_START, of_critics, 0, never_reset},
         {"scaling", m->scaling.state, scaling_floats(&m->scaling.config), of_policy | of_critics,
@@ -185,8 +185,8 @@ static void set_metrics(struct metrics *out, const struct dhmbpo_method *m,
     metrics_set(out, "discount", source->discount);
     metrics_set(out, "gradient_norm", scale * of->gradient_norm);
     metrics_set(out, "alive", of->alive);
-    metrics_set(out, "value_upper", scale * (double)numbers[DHMBPO_UPPER] + offset);
-    metrics_set(out, "value_lower", scale * (double)numbers[DHMBPO_LOWER] + offset);
+    metrics_set(out, "value_upper", scale * (double)numbers[VALUE_UPPER] + offset);
+    metrics_set(out, "value_lower", scale * (double)numbers[VALUE_LOWER] + offset);
     metrics_set(out, "model_age", model_age);
     metrics_set(out, "policy_age", policy_age);
 }

@@ -13,6 +13,7 @@
 #include "common/nn/reparam.h"
 #include "common/nn/rng_bulk.h"
 #include "common/task/task.h"
+#include "learner/methods/value_bounds.h"
 
 // Sets every pointer into s->memory; while that is NULL, only sums up the sizes in
 // memory_floats.
@@ -156,7 +157,9 @@ static void bellman_target(const struct round *round) {
     float discount = (float)s->config.discount;
     critic_min(s->target, s->next_q, s->critic.count, batch->rows);
     for (int i = 0; i < batch->rows; i++) {
-        float value = s->target[i] - round->alpha * log_prob[i];
+        float next = s->target[i];
+        next = s->bounds ? value_bounds_clip(s->bounds, next) : next;
+        float value = next - round->alpha * log_prob[i];
         s->target[i] = batch->reward[i] + discount * (1.0f - batch->terminated[i]) * value;
     }
     critic_concat(s->x, &s->critic, batch->obs, batch->act, batch->rows);

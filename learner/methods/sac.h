@@ -9,6 +9,8 @@
 //   alpha     -log_alpha mean(log pi(a|s) + target_entropy), with the same log pi
 //   targets   Q' = (1 - tau) Q' + tau Q, every update
 //
+// min Q' is within bounds of values where the configuration has them (value_bounds.h).
+//
 // Only `terminated` removes the next state's value from the target; after a time
 // limit the value remains. Noise is drawn from counter-based streams keyed by the
 // update number, so the state after n updates is a function of seed and batches.
@@ -68,6 +70,7 @@ struct sac {
     float *critic_params, *critic_target, *critic_m, *critic_v;
     float *alpha; // log alpha, then its two moments
     uint64_t updates;
+    const float *bounds; // (VALUE_BOUNDS) of values in targets; borrowed; NULL: none
 
     // Scratch of one update.
     float *gradient[SAC_THREADS_MAX];         // of one layer at a time, one per thread

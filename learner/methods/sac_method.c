@@ -9,6 +9,8 @@
 #include "common/base/check.h"
 #include "common/config/thread_plan.h"
 #include "common/nn/hidden.h"
+#include "common/nn/parts.h"
+#include "learner/methods/value_bounds.h"
 
 // auto: the one rate of all.
 static double rate_of(const struct config *c, double rate) {
@@ -47,12 +49,31 @@ static struct scaling_config scaling_of(const struct config *c, const struct tas
                                    .rewards = c->sac.scale_rewards};
 }
 
+// Sets every pointer into m->memory; while that is NULL, only sums up the sizes. Returns how many
+// floats.
+static size_t lay_out(struct sac_method *m, const struct sac_config *sac,
+                      const struct scaling_config *scaling) {
+    struct parts parts = {.memory = m->memory};
+    struct policy policy = policy_make_hidden(sac->obs_dim, sac->act_dim, &sac->hidden);
+    size_t n = scaling_memory(scaling);
+    float *units = parts_take(&parts, n), *next = parts_take(&parts, n);
+    m->identity = parts_take(&parts, n);
+    m->policy = parts_take(&parts, policy_params(&policy));
+    m->bounds = parts_take(&parts, VALUE_BOUNDS);
+    m->rewards = parts_take(&parts, (size_t)sac->batch_size);
+    if (m->memory) {
+        scaling_init(&m->scaling, scaling, units);
+        scaling_init(&m->next, scaling, next);
+        scaling_identity(m->identity, scaling);
+    }
+    return parts.used;
+}
+
 uint64_t sac_method_memory(const struct config *config, const struct task *task) {
     struct sac_config sac = sac_method_config(config, task);
     struct scaling_config scaling = scaling_of(config, task);
-    struct policy policy = policy_make_hidden(sac.obs_dim, sac.act_dim, &sac.hidden);
-    return sac_bytes(&sac) +
-           (3 * scaling_memory(&scaling) + policy_params(&policy)) * sizeof(float);
+    struct sac_method sizes = {0};
+    return sac_bytes(&sac) + lay_out(&sizes, &sac, &scaling) * sizeof(float);
 }
 
 void *sac_method_create(const struct config *config, const struct task *task) {
@@ -62,13 +83,9 @@ void *sac_method_create(const struct config *config, const struct task *task) {
     sac_init(&m->sac, &sac);
     replay_batch_init(&m->batch, sac.batch_size, task->obs_dim, task->act_dim);
     struct scaling_config scaling = scaling_of(config, task);
-    size_t n = scaling_memory(&scaling);
-    m->memory = xfloats(3 * n + m->sac.policy_n);
-    scaling_init(&m->scaling, &scaling, m->memory);
-    scaling_init(&m->next, &scaling, m->memory + n);
-    m->identity = m->memory + 2 * n;
-    scaling_identity(m->identity, &scaling);
-    m->policy = m->memory + 3 * n;
+    m->memory = xfloats(lay_out(m, &sac, &scaling));
+    lay_out(m, &sac, &scaling);
+    m->sac.bounds = config->sac.bound_values ? m->bounds : NULL;
     return m;
 }
 
@@ -87,7 +104,8 @@ struct method_policy sac_method_policy(const void *self) {
 }
 
 int sac_method_blocks(const void *self, struct method_block blocks[METHOD_BLOCKS_MAX]) {
-    _Static_assert(SAC_BLOCKS < METHOD_BLOCKS_MAX, "the blocks fit");
+    _Static_assert(SAC_BLOCKS + 2 <= METHOD_BLOCKS_MAX, "the blocks fit");
+    static const float never_set[VALUE_BOUNDS]; // of earlier builds
     const struct sac_method *m = self;
     struct sac_block sac[SAC_BLOCKS];
     sac_blocks(sac, &m->sac);
@@ -107,7 +125,13 @@ int sac_method_blocks(const void *self, struct method_block blocks[METHOD_BLOCKS
                                                .parts = METHOD_PART_POLICY | METHOD_PART_CRITICS,
                                                .weights = scaling_kept(&m->scaling.config),
                                                .absent = m->identity};
-    return SAC_BLOCKS + 1;
+    blocks[SAC_BLOCKS + 1] = (struct method_block){.name = "value_bounds",
+                                                   .data = m->bounds,
+                                                   .n = VALUE_BOUNDS,
+                                                   .parts = METHOD_PART_CRITICS,
+                                                   .weights = VALUE_BOUNDS,
+                                                   .absent = never_set};
+    return SAC_BLOCKS + 2;
 }
 
 const char *const sac_method_metrics[] = {"critic_loss", "actor_loss", "temperature", "entropy",
@@ -129,10 +153,20 @@ static void refresh_scaling(struct sac_method *m, const struct replay *d_env) {
     struct sac_units from = units_of(&m->scaling, discount), to = units_of(&m->next, discount);
     if (scaling_in_use(&m->scaling)) {
         sac_change_units(&m->sac, &from, &to);
+        const double of[2] = {(double)from.values[0], (double)from.values[1]};
+        const double in[2] = {(double)to.values[0], (double)to.values[1]};
+        value_bounds_change_units(m->bounds, of, in);
     } else {
         sac_start_units(&m->sac, &to);
     }
     memcpy(m->scaling.state, m->next.state, scaling_floats(&m->next.config) * sizeof(float));
+}
+
+static void update_bounds(struct sac_method *m, double discount) {
+    double alpha = exp((double)m->sac.alpha[0]);
+    memcpy(m->rewards, m->batch.reward, (size_t)m->batch.rows * sizeof(float));
+    value_bounds_update(m->bounds, m->rewards, (size_t)m->batch.rows, discount,
+                        alpha * fmax(0, -m->sac.config.target_entropy));
 }
 
 void sac_method_update_from_batch(struct sac_method *m, uint64_t t, const struct replay *d_env,
@@ -143,6 +177,9 @@ void sac_method_update_from_batch(struct sac_method *m, uint64_t t, const struct
     m->sac.updates = t - 1;
     refresh_scaling(m, d_env);
     scaling_apply(&m->batch, &m->scaling, discount);
+    if (m->sac.bounds) {
+        update_bounds(m, discount);
+    }
     sac_update(&of, &m->sac, &m->batch);
     // In the environment's units.
     double scale = scaling_reward_scale(&m->scaling);

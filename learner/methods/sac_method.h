@@ -21,6 +21,8 @@ struct sac_method {
     float *memory;                // of both and of the following
     float *identity;              // (scaling_floats) of checkpoints of earlier builds
     float *policy;                // (policy_params) in the units of the environment
+    float *bounds;                // (VALUE_BOUNDS) of the values, with sac.bound_values
+    float *rewards;               // (rows of the batch) scratch
 };
 
 struct sac_config sac_method_config(const struct config *config, const struct task *task);

@@ -146,7 +146,7 @@ static void test_update(void **state) {
     (void)state;
     struct dhmbpo d;
     struct dhmbpo_metrics metrics = update(&d, 1);
-    golden_expect("dhmbpo.bounds", &d.numbers[DHMBPO_LOWER], 2, TOLERANCE);
+    golden_expect("dhmbpo.bounds", &d.numbers[VALUE_LOWER], 2, TOLERANCE);
     golden_expect("dhmbpo.target", d.target, B, TOLERANCE);
     float *gradient = xfloats(d.critic_n); // from Adam's first moment after one step
     for (size_t i = 0; i < d.critic_n; i++) {
@@ -174,7 +174,7 @@ static void test_reset_optimizers(void **state) {
     struct dhmbpo first, later;
     update(&first, 1);
     update(&later, 1);
-    later.numbers[DHMBPO_BOUNDED] = 0;
+    later.numbers[VALUE_BOUNDED] = 0;
     later.numbers[DHMBPO_CRITIC_UPDATES] = 3;
     later.alpha[0] = logf((float)ALPHA);
     dhmbpo_reset_optimizers(&later, 8);

@@ -37,6 +37,7 @@ from witness_env import Source, Witness, row_of  # noqa: E402
 ENV = "python:witness_env:Witness"
 DISK_MIB = 64
 RECOVERY_S = 60        # within which a killed process makes progress again
+SLOW_S = 5             # after which it is said what everybody waits for
 EXIT_AGAIN = 75        # of `spur run`: processes of the run before have not left yet
 STEPS_MAX, LAST_STEPS = 1000000, 200
 SETS = {"run.steps": STEPS_MAX, "run.explore_steps": 100, "run.actors": 2, "eval.every_steps": 100, "eval.episodes": 1,
@@ -264,13 +265,26 @@ def progress_of(world, kind, pid):
             "environment": lambda: rows_of_sources(above)}.get(kind, anything)
 
 
+def who_waits(state):
+    """What everybody waits for, by the status."""
+    if not state:
+        return "no model server answers"
+    peers = [("model server", state), ("learner", state["learner"] or {})] + [(a["id"], a) for a in state["actors"]]
+    said = (f"{name} {peer.get('state')} {peer.get('waiting') or peer.get('stuck') or ''}".strip() for name, peer in peers)
+    return f"at {state['env_steps']} steps: " + "; ".join(said)
+
+
 def await_progress(world, what, made):
-    """Seconds until the function is true."""
-    began = time.monotonic()
+    """Seconds until the function is true; each further SLOW_S that it takes the reason is printed."""
+    began = told = time.monotonic()
     while True:
         world.tend()
+        now = time.monotonic()
         if made():
-            return time.monotonic() - began
+            return now - began
+        if now - told > SLOW_S:
+            told = now
+            print(f"{what}: no progress for {now - began:.0f} s; {who_waits(world.state())}", flush=True)
         check(time.monotonic() - began < RECOVERY_S, f"no progress {RECOVERY_S} s after: {what}: {json.dumps(world.state())[:3000]}")
         time.sleep(0.05)
 

@@ -8,6 +8,7 @@
 
 #include "common/base/check.h"
 #include "common/config/methods.h"
+#include "learner/methods/value_bounds.h"
 
 #define ROWS 64
 #define MODEL_BASE 1000
@@ -89,6 +90,7 @@ static void every_method_keeps_its_promises(void **state) {
         const struct method *method = method_find(all[i]);
         assert_string_equal(method->name, method_info(all[i])->name);
         struct config c = config_of(all[i]);
+        c.sac.bound_values = true; // all of the state is in use
         assert_true(method->memory(&c, fixture_task()) > 0);
         struct buffers b;
         set_up(&b, &c);
@@ -215,11 +217,51 @@ static void units_change_and_the_policy_does_not(void **state) {
     replay_deinit(&b.d_env);
 }
 
+// The value, in the environment's units, of a number in the method's.
+static double value_of(const struct sac_method *m, float number) {
+    double discount = m->sac.config.discount;
+    return scaling_value_offset(&m->scaling, discount) +
+           scaling_reward_scale(&m->scaling) * (double)number;
+}
+
+// Rewards of D_env become ten times as large; the bounds follow at their own rate, not with the
+// units.
+static void bounds_keep_their_meaning(void **state) {
+    (void)state;
+    struct config c = config_of(METHOD_sac);
+    c.sac.bound_values = true;
+    c.sac.initial_temperature = 1e-6;
+    const struct method *method = method_find(METHOD_sac);
+    struct sac_method *m = method->create(&c, fixture_task());
+    struct buffers b = {0};
+    fill(&b.d_env, 0, ROWS / 2);
+    b.source = (struct method_source){.d_env = &b.d_env, .d_model = &b.d_model};
+    struct metrics metrics = {0};
+    method->update(m, 1, &b.source, &metrics);
+    double upper = value_of(m, m->bounds[VALUE_UPPER]);
+    double largest = (ROWS / 2 - 1) / (1 - c.sac.discount); // of rewards 0, 1, ...
+    assert_true(upper > 0.9 * largest && upper < 1.01 * largest);
+    assert_true(fabs(value_of(m, m->bounds[VALUE_LOWER])) < 0.01 * largest);
+    static struct fixture_rows large;
+    static const uint8_t never[ROWS];
+    fixture_fill(&large, 0, ROWS / 2, 10 * ROWS);
+    replay_add(&b.d_env, &(struct replay_rows){ROWS / 2, large.obs, large.act, large.reward,
+                                               large.next_obs, never});
+    metrics = (struct metrics){0};
+    method->update(m, 2, &b.source, &metrics);
+    assert_true(scaling_reward_scale(&m->scaling) > 5 * ROWS / 2);
+    double moved = value_of(m, m->bounds[VALUE_UPPER]) - upper;
+    assert_true(moved > 0 && moved < 0.02 * upper);
+    method->destroy(m);
+    replay_deinit(&b.d_env);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_method_keeps_its_promises),
         cmocka_unit_test(batches_have_the_rows_of_their_method),
         cmocka_unit_test(units_change_and_the_policy_does_not),
+        cmocka_unit_test(bounds_keep_their_meaning),
         cmocka_unit_test(automatic_target_entropy_follows_the_task),
     };
     return cmocka_run_group_tests_name("methods", tests, NULL, NULL);

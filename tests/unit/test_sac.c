@@ -16,6 +16,7 @@
 
 #include "common/base/check.h"
 #include "common/nn/gemm.h"
+#include "learner/methods/value_bounds.h"
 
 #define B 64
 
@@ -160,6 +161,26 @@ static void test_only_termination_ends_the_value(void **state) {
 }
 
 // The temperature rises while the entropy is below its target, and falls above it.
+// With bounds the value of the next state counts as 1 at most: 1 + 0.8 * 1.
+static void test_targets_are_bounded(void **state) {
+    (void)state;
+    static const float bounds[VALUE_BOUNDS] = {0, 1, 1};
+    struct sac_config config = base;
+    config.initial_temperature = 1e-4;
+    struct replay r;
+    fill(&r, one, 0, 1000);
+    struct sac s;
+    sac_init(&s, &config);
+    s.bounds = bounds;
+    train(&s, &r, 1500);
+    double value = mean_value(&s);
+    if (fabs(value - 1.8) > 0.1) {
+        fail_msg("value %.3f, must be near 1.8", value);
+    }
+    sac_deinit(&s);
+    replay_deinit(&r);
+}
+
 static void test_temperature_moves_towards_the_target(void **state) {
     (void)state;
     struct replay r;
@@ -332,6 +353,7 @@ int main(void) {
         cmocka_unit_test(test_finds_it_in_bf16_too),
         cmocka_unit_test(test_a_generous_limit_changes_nothing),
         cmocka_unit_test(test_only_termination_ends_the_value),
+        cmocka_unit_test(test_targets_are_bounded),
         cmocka_unit_test(test_temperature_moves_towards_the_target),
         cmocka_unit_test(test_entropy_reaches_the_target),
         cmocka_unit_test(test_target_averages),

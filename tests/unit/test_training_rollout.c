@@ -214,8 +214,8 @@ static void zero_is_within_the_bounds(void **state) {
         struct dhmbpo_metrics metrics;
         dhmbpo_update_drawn(&metrics, &d, &source, 1, pair);
         const double entropy = 0.1 * 2 / (1 - 0.9); // temperature times target, for ever
-        double near = (double)d.numbers[sign > 0 ? DHMBPO_LOWER : DHMBPO_UPPER] * sign;
-        double far = (double)d.numbers[sign > 0 ? DHMBPO_UPPER : DHMBPO_LOWER] * sign;
+        double near = (double)d.numbers[sign > 0 ? VALUE_LOWER : VALUE_UPPER] * sign;
+        double far = (double)d.numbers[sign > 0 ? VALUE_UPPER : VALUE_LOWER] * sign;
         assert_true(fabs(near + entropy) < 1e-4);
         assert_true(far > 5 / (1 - 0.9) && far < 6 / (1 - 0.9) + entropy);
         tear_down();
@@ -231,8 +231,8 @@ static void new_units_change_nothing(void **state) {
     const double before[2] = {0, 1}, after[2] = {40, 3};
     struct rng rng = rng_make(9, RNG_TEST, 0);
     critic_init(d.critic_params, &d.critic, &rng); // not zero in the last layer
-    d.numbers[DHMBPO_LOWER] = -10;
-    d.numbers[DHMBPO_UPPER] = 30;
+    d.numbers[VALUE_LOWER] = -10;
+    d.numbers[VALUE_UPPER] = 30;
     memcpy(d.policy_average, d.policy_params, d.policy_n * sizeof(float));
     roll(5);
     struct training_rollout_step *s = &d.rollout.step[0];
@@ -246,8 +246,8 @@ static void new_units_change_nothing(void **state) {
     memcpy(observations, to, sizeof(to));
     assert_memory_equal(d.policy_average, d.policy_params, d.policy_n * sizeof(float));
     roll(5);
-    double lower = 40 + 3 * (double)d.numbers[DHMBPO_LOWER];
-    double upper = 40 + 3 * (double)d.numbers[DHMBPO_UPPER];
+    double lower = 40 + 3 * (double)d.numbers[VALUE_LOWER];
+    double upper = 40 + 3 * (double)d.numbers[VALUE_UPPER];
     assert_true(fabs(lower + 10) < 1e-4 && fabs(upper - 30) < 1e-4);
     assert_true(fabs(3 * exp((double)d.alpha[0]) - alpha) < 1e-6);
     float own[B];
