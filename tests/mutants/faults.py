@@ -17,9 +17,13 @@ def faults(path, *entries):
 faults(
     "learner/methods/sac.c",
     ("bellman-entropy-sign",
-     "s->target[i] - round->alpha * log_prob[i]",
-     "s->target[i] + round->alpha * log_prob[i]",
+     "next - round->alpha * log_prob[i]",
+     "next + round->alpha * log_prob[i]",
      "sac_golden"),
+    ("bellman-bounds-ignored",
+     "s->bounds ? value_bounds_clip(s->bounds, next) : next",
+     "next",
+     "sac"),
     ("bellman-terminated-ignored",
      "discount * (1.0f - batch->terminated[i]) * value",
      "discount * value",
@@ -744,7 +748,7 @@ faults(
     ("refused-rows-not-on-disk",
      "a->steps_incarnation += b->rows_refused;",
      "",
-     "modelserver"),
+     "sim_store"),
     ("the-name-before-stays",
      "int rc = forget_id(s, txn, s->changed[i]);",
      "int rc = 0;",
@@ -756,7 +760,7 @@ faults(
     ("start-not-on-disk",
      "rc = rc ? rc : put_starts(s, txn);",
      "",
-     "modelserver_learner"),
+     "sim_store"),
 )
 faults(
     "learner/policy_store.c",

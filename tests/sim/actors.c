@@ -85,5 +85,4 @@ void actors_step(struct sim_process *p) {
     } else if (p->evaluator && evaluator_may_step(p->evaluator)) {
         evaluator_step(p->evaluator, sim_now_ms(p));
     }
-    sim_settle(p);
 }

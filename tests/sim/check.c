@@ -100,8 +100,9 @@ static void check_ratio(struct sim *s) {
     double late = c->pacing.mode == PACING_RATIO ? slack : 0;
     double most = S < E ? 0 : W + floor(G * (S - E) + G * late);
     const struct sim_process *learner = s->slot[1].process;
-    if (learner && (double)learner->trainer.report.updates > most) {
-        check_fail(s, "2: %" PRIu64 " updates at %g steps, at most %g", s->updates_max, S, most);
+    uint64_t updates = learner ? learner->trainer.report.updates : 0;
+    if ((double)updates > most) {
+        check_fail(s, "2: %" PRIu64 " updates at %g steps, at most %g", updates, S, most);
     }
     double U = fmax(0, (double)s->updates_max - W);
     double steps = c->pacing.mode == PACING_LOCKSTEP ? ceil((U + 1) / G) : U / G + slack;

@@ -237,17 +237,17 @@ static void describe(char *out, size_t out_len, const struct wire_msg *m) {
     }
 }
 
-void network_deliver(struct sim *s, struct sim_event *e) {
+struct sim_process *network_deliver(struct sim *s, struct sim_event *e) {
     struct sim_link *l = &s->link[e->link];
     struct sim_process *to = e->to_client ? l->client : l->server;
     bool current =
         l->server && !l->silent && to->alive && (!e->to_client || to->link[l->socket] == e->link);
     if (current && postpone(s, e, l, to)) {
-        return;
+        return NULL;
     }
     l->queued[e->to_client]--;
     if (!current) {
-        return;
+        return NULL;
     }
     struct wire_msg msg;
     char err[512];
@@ -268,5 +268,5 @@ void network_deliver(struct sim *s, struct sim_event *e) {
     } else {
         to_server(to, &route, &msg, refused, err);
     }
-    sim_settle(to);
+    return to;
 }

@@ -2,15 +2,33 @@
 // The model server's process: the core, and stand-ins for its threads. The store has the rules of
 // modelserver/storage/store.c, on the fake disk.
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/check.h"
 #include "tests/sim/sim.h"
 
-#define GROUP_MAX 256 // batches in one commit
-
 // ---- the store ----
 
+void disk_init(struct sim_disk *d, const struct task *task) {
+    uint32_t o = (uint32_t)task->obs_dim, a = (uint32_t)task->act_dim;
+    *d = (struct sim_disk){.obs = xcalloc(SIM_ROWS_MAX * o, sizeof(float)),
+                           .act = xcalloc(SIM_ROWS_MAX * a, sizeof(float)),
+                           .reward = xcalloc(SIM_ROWS_MAX, sizeof(float)),
+                           .next_obs = xcalloc(SIM_ROWS_MAX * o, sizeof(float)),
+                           .flags = xcalloc(SIM_ROWS_MAX, 1)};
+    d->columns = (struct env_columns){o, a, d->obs, d->act, d->reward, d->next_obs, d->flags};
+}
+
+void disk_deinit(struct sim_disk *d) {
+    free(d->obs);
+    free(d->act);
+    free(d->reward);
+    free(d->next_obs);
+    free(d->flags);
+}
+
+// As in store.c.
 static struct store_actor *actor_of(struct sim_disk *d, const struct store_batch *b) {
     bool placed = b->index != STORE_NEW_ACTOR;
     if (placed && b->seq != 0) {
@@ -21,14 +39,20 @@ static struct store_actor *actor_of(struct sim_disk *d, const struct store_batch
             return &d->actor[i];
         }
     }
+    if (!placed && d->actors == STORE_ACTORS_MAX) {
+        return NULL;
+    }
     if (!placed) {
-        CHECK(d->actors < SIM_ACTORS_MAX);
         d->actor[d->actors] = (struct store_actor){.index = d->actors};
     }
     struct store_actor *a = &d->actor[placed ? b->index : d->actors++];
     memcpy(a->id, b->id, sizeof(a->id));
     a->incarnation = 0;
     return a;
+}
+
+static uint32_t number_in(float x) {
+    return x >= 0 && x < 1e9f ? (uint32_t)x : 0;
 }
 
 static void put_row(struct sim *s, struct store_actor *a, const struct store_batch *b, uint32_t i) {
@@ -41,13 +65,13 @@ static void put_row(struct sim *s, struct store_actor *a, const struct store_bat
     d->reward[d->rows] = b->reward[i];
     d->flags[d->rows] = b->flags[i];
     struct sim_row *row = &d->row[d->rows++];
-    row->process = (uint32_t)b->next_obs[i * o + 2];
-    row->number = (uint32_t)b->next_obs[i * o + 3];
+    row->process = number_in(b->next_obs[i * o + 2]);
+    row->number = number_in(b->next_obs[i * o + 3]);
     check_stored(s, row);
     a->steps++;
     a->steps_incarnation++;
     a->episodes += !a->in_episode;
-    a->in_episode = b->flags[i] == 0;
+    a->in_episode = (b->flags[i] & (WIRE_TERMINATED | WIRE_TRUNCATED)) == 0;
 }
 
 static void commit_batch(struct sim *s, struct store_batch *b) {
@@ -61,6 +85,10 @@ static void commit_batch(struct sim *s, struct store_batch *b) {
         return;
     }
     struct store_actor *a = actor_of(d, b);
+    if (!a) {
+        b->error = -ENOSPC;
+        return;
+    }
     bool new_incarnation = b->incarnation != a->incarnation;
     bool begins = new_incarnation && (b->seq == 0 || a->incarnation == 0);
     uint64_t next = new_incarnation ? 1 : a->seq + 1;
@@ -85,8 +113,8 @@ static void commit_batch(struct sim *s, struct store_batch *b) {
     b->actor = *a;
 }
 
-static int commit(struct sim *s, struct store_batch **batch, int n) {
-    n = n < GROUP_MAX ? n : GROUP_MAX;
+int disk_commit(struct sim *s, struct store_batch **batch, int n) {
+    n = n < SIM_COMMIT_MAX ? n : SIM_COMMIT_MAX;
     for (int i = 0; i < n; i++) {
         if (s->disk.full) {
             batch[i]->error = s->plant == PLANT_full_disk_unreported ? 0 : -ENOSPC;
@@ -98,9 +126,11 @@ static int commit(struct sim *s, struct store_batch **batch, int n) {
 }
 
 static void on_commit(struct sim_process *p) {
-    struct store_batch *done[GROUP_MAX];
-    p->sim->disk_before = p->sim->disk;
-    int n = commit(p->sim, p->batch, p->batches);
+    struct store_batch *done[SIM_COMMIT_MAX];
+    if (p->sim->plant != PLANT_none) {
+        p->sim->disk_before = p->sim->disk;
+    }
+    int n = disk_commit(p->sim, p->batch, p->batches);
     memcpy(done, p->batch, (size_t)n * sizeof(done[0]));
     p->batches -= n;
     memmove(p->batch, p->batch + n, (size_t)p->batches * sizeof(p->batch[0]));
@@ -129,7 +159,24 @@ static void job_fit(void *arg, struct ms_fit_job *job) {
     struct sim_process *p = arg;
     CHECK(!p->fit);
     p->fit = job;
+    p->sim->fits++;
     sim_schedule(p->sim, p->sim->fit_us, SIM_FIT, p);
+}
+
+// The first members are the elites, in the order of their errors.
+static void fill_model(struct model *m, const struct config *c, uint64_t version, uint64_t rows) {
+    m->version = version;
+    m->env_rows = rows;
+    m->members = c->model.members;
+    m->elites = c->model.elites;
+    memset(m->params, 0, m->params_len * sizeof(float));
+    memset(m->normalizer, 0, m->normalizer_len * sizeof(float));
+    for (int i = 0; i < m->members; i++) {
+        m->holdout_mse[i] = (float)(i + 1);
+    }
+    for (int i = 0; i < m->elites; i++) {
+        m->elite[i] = i;
+    }
 }
 
 static void on_fit(struct sim_process *p) {
@@ -139,16 +186,9 @@ static void on_fit(struct sim_process *p) {
     if (p->sim->plant == PLANT_fit_lost && job->number == 1) {
         return;
     }
-    job->result = FIT_DONE;
-    m->version = job->number + 1;
-    m->env_rows = job->rows;
-    m->members = p->sim->config.model.members;
-    m->elites = p->sim->config.model.elites;
-    memset(m->params, 0, m->params_len * sizeof(float));
-    memset(m->normalizer, 0, m->normalizer_len * sizeof(float));
-    for (int i = 0; i < m->elites; i++) {
-        m->elite[i] = i;
-    }
+    job->result = p->sim->fit_result;
+    m->epochs = 7;
+    fill_model(m, &p->sim->config, job->number + 1, job->rows);
     ms_on_fit(p->ms, sim_now_ms(p), job);
 }
 
@@ -156,6 +196,7 @@ static void job_rollout(void *arg, struct rollout_block *block) {
     struct sim_process *p = arg;
     CHECK(!p->block);
     p->block = block;
+    p->sim->rollouts++;
     sim_schedule(p->sim, p->sim->rollout_us, SIM_ROLLOUT, p);
 }
 
@@ -164,7 +205,8 @@ static void on_rollout(struct sim_process *p) {
     struct rollout_rows *out = &b->out;
     size_t o = p->sim->disk.columns.obs_dim, a = p->sim->disk.columns.act_dim;
     p->block = NULL;
-    out->rows = b->job.rows_min > 0 ? (uint32_t)b->job.rows_min : b->job.count * b->job.length;
+    uint64_t once = (uint64_t)b->job.count * b->job.length, repeated = b->job.rows_min / once;
+    out->rows = (uint32_t)(once * (repeated + (repeated * once < b->job.rows_min || !repeated)));
     out->not_finite = out->terminated = 0;
     memset(out->obs, 0, out->rows * o * sizeof(float));
     memset(out->act, 0, out->rows * a * sizeof(float));
@@ -178,6 +220,7 @@ static void job_save(void *arg, struct ms_save_job *job) {
     struct sim_process *p = arg;
     CHECK(!p->save && !p->fit);
     p->save = job;
+    p->sim->saves++;
     sim_schedule(p->sim, p->sim->commit_us, SIM_SAVE, p);
 }
 
@@ -205,8 +248,10 @@ static void on_save(struct sim_process *p) {
 }
 
 static void job_evaluated(void *arg, const struct ms_evaluation *evaluation) {
-    struct sim_process *p = arg;
-    learning_curve_count(&p->sim->disk.history, &evaluation->row, &p->sim->config);
+    struct sim *s = ((struct sim_process *)arg)->sim;
+    s->evaluation = *evaluation;
+    s->evaluations++;
+    learning_curve_count(&s->disk.history, &evaluation->row, &s->config);
 }
 
 void server_event(struct sim_process *p, struct sim_event *e) {
@@ -226,7 +271,6 @@ void server_event(struct sim_process *p, struct sim_event *e) {
     default:
         CHECK(!"an event of the model server");
     }
-    sim_settle(p);
 }
 
 // ---- life ----
@@ -241,7 +285,7 @@ void server_crash(struct sim_process *p) {
         memcpy(s->disk.actor, s->disk_before.actor, sizeof(s->disk.actor));
     }
     if (p->batches > 0 && !s->disk.full && sim_chance(s, 0.5)) {
-        commit(s, p->batch, p->batches);
+        disk_commit(s, p->batch, p->batches);
     }
     if (p->save && !s->disk.full && sim_chance(s, 0.5)) {
         write_state(&s->disk, p->save);
@@ -283,15 +327,7 @@ void server_start(struct sim_process *p) {
     struct model_slots slots;
     model_slots_init(&slots, &e, TASK_TERMINATION_RULE, 0);
     struct model *m = model_take(&slots);
-    m->version = d->model_version;
-    m->env_rows = d->model_rows;
-    m->members = s->config.model.members;
-    m->elites = s->config.model.elites;
-    memset(m->params, 0, m->params_len * sizeof(float));
-    memset(m->normalizer, 0, m->normalizer_len * sizeof(float));
-    for (int i = 0; i < m->elites; i++) {
-        m->elite[i] = i;
-    }
+    fill_model(m, &s->config, d->model_version, d->model_rows);
     setup.model = m->version > 0 ? m : NULL;
     p->ms = ms_create(&setup, sim_now_ms(p));
     model_slots_deinit(&slots);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Events in the order of (time, number), processes, and the life of a run.
+// Processes, what each event does, and the life of a run.
 #include "tests/sim/sim.h"
 
 #include <stdarg.h>
@@ -10,63 +10,7 @@
 
 #define RUN_US_MAX 900000000 // of fake time, for a whole run
 
-// ---- the queue of events ----
-
-static bool is_before(const struct sim_event *a, const struct sim_event *b) {
-    return a->at_us != b->at_us ? a->at_us < b->at_us : a->number < b->number;
-}
-
-static void swap(struct sim_event *a, struct sim_event *b) {
-    struct sim_event t = *a;
-    *a = *b;
-    *b = t;
-}
-
-struct sim_event *sim_schedule(struct sim *s, uint64_t in_us, enum sim_event_kind kind,
-                               struct sim_process *p) {
-    if (s->heap_len == s->heap_cap) {
-        s->heap_cap = s->heap_cap ? 2 * s->heap_cap : 1024;
-        s->heap = realloc(s->heap, s->heap_cap * sizeof(*s->heap));
-        CHECK(s->heap);
-    }
-    size_t i = s->heap_len++;
-    s->heap[i] = (struct sim_event){
-        .at_us = s->now_us + in_us, .number = ++s->events, .kind = kind, .process = p};
-    for (; i > 0 && is_before(&s->heap[i], &s->heap[(i - 1) / 2]); i = (i - 1) / 2) {
-        swap(&s->heap[i], &s->heap[(i - 1) / 2]);
-    }
-    return &s->heap[i];
-}
-
-static struct sim_event next_event(struct sim *s) {
-    struct sim_event first = s->heap[0];
-    s->heap[0] = s->heap[--s->heap_len];
-    for (size_t i = 0;;) {
-        size_t least = i;
-        for (size_t c = 2 * i + 1; c <= 2 * i + 2 && c < s->heap_len; c++) {
-            least = is_before(&s->heap[c], &s->heap[least]) ? c : least;
-        }
-        if (least == i) {
-            return first;
-        }
-        swap(&s->heap[i], &s->heap[least]);
-        i = least;
-    }
-}
-
-// ---- chance, time, trace ----
-
-bool sim_chance(struct sim *s, double p) {
-    return p > 0 && rng_uniform(&s->rng) < p;
-}
-
-uint64_t sim_between(struct sim *s, uint64_t low, uint64_t high) {
-    return low + rng_below(&s->rng, (uint32_t)(high - low + 1));
-}
-
-uint64_t sim_now_ms(const struct sim_process *p) {
-    return p->sim->now_us / 1000 + p->skew_ms;
-}
+// ---- trace ----
 
 void sim_trace(struct sim *s, const char *fmt, ...) {
     char line[512];
@@ -214,10 +158,6 @@ static void tick(struct sim_process *p) {
     } else {
         stranger_tick(p);
     }
-    sim_settle(p);
-    if (p->alive) {
-        sim_schedule(p->sim, tick_us(p), SIM_TICK, p);
-    }
 }
 
 static void restart(struct sim *s, int slot) {
@@ -258,12 +198,20 @@ static void execute(struct sim *s, struct sim_event *e) {
     s->now_us = e->at_us;
     mix(s, e->at_us ^ (uint64_t)e->kind << 56);
     mix(s, (e->process ? e->process->number : 0) ^ (uint64_t)e->len << 32);
-    if (e->process) {
-        if (e->process->alive && !is_frozen(s, e)) {
-            execute_of_process(e->process, e);
+    struct sim_process *p = e->process;
+    if (p) {
+        if (p->alive && !is_frozen(s, e)) {
+            execute_of_process(p, e);
+            sim_settle(p);
+            if (e->kind == SIM_TICK && p->alive) {
+                sim_schedule(s, tick_us(p), SIM_TICK, p);
+            }
         }
     } else if (e->kind == SIM_MESSAGE) {
-        network_deliver(s, e);
+        p = network_deliver(s, e);
+        if (p) {
+            sim_settle(p);
+        }
     } else if (e->kind == SIM_CONNECT) {
         network_connect(s, e);
     } else if (e->kind == SIM_START) {
@@ -282,14 +230,7 @@ static void begin(struct sim *s) {
     s->unpack = wire_create();
     s->trace_hash = UINT64_C(14695981039346656037);
     faults_choose(s);
-    uint32_t o = (uint32_t)s->task->obs_dim, a = (uint32_t)s->task->act_dim;
-    s->disk.obs = xcalloc(SIM_ROWS_MAX * o, sizeof(float));
-    s->disk.act = xcalloc(SIM_ROWS_MAX * a, sizeof(float));
-    s->disk.reward = xcalloc(SIM_ROWS_MAX, sizeof(float));
-    s->disk.next_obs = xcalloc(SIM_ROWS_MAX * o, sizeof(float));
-    s->disk.flags = xcalloc(SIM_ROWS_MAX, 1);
-    s->disk.columns = (struct env_columns){
-        o, a, s->disk.obs, s->disk.act, s->disk.reward, s->disk.next_obs, s->disk.flags};
+    disk_init(&s->disk, s->task);
     for (int i = 0; i < s->slots; i++) {
         sim_schedule(s, sim_between(s, 0, 500000), SIM_START, NULL)->slot = i;
     }
@@ -307,23 +248,16 @@ static void end(struct sim *s) {
     for (uint32_t i = 0; i < s->processes; i++) {
         free(s->process[i]);
     }
-    for (size_t i = 0; i < s->heap_len; i++) {
-        free(s->heap[i].bytes);
-    }
-    free(s->heap);
+    sim_forget_events(s);
     wire_destroy(&s->pack);
     wire_destroy(&s->unpack);
-    free(s->disk.obs);
-    free(s->disk.act);
-    free(s->disk.reward);
-    free(s->disk.next_obs);
-    free(s->disk.flags);
+    disk_deinit(&s->disk);
 }
 
 bool sim_run(struct sim *s) {
     begin(s);
     while (!s->violation[0] && !s->done && s->heap_len > 0) {
-        struct sim_event e = next_event(s);
+        struct sim_event e = sim_next_event(s);
         execute(s, &e);
         s->executed++;
         if (s->now_us > RUN_US_MAX) {

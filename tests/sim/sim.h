@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The simulator of the whole system: all cores in one process, on a fake network, a fake clock
-// and a fake disk, driven by one seed.
+// and a fake disk, driven by one seed. Tests of the model server's core use its process, with the
+// fake disk and the stand-ins, and play the others by hand (tests/unit/ms_world.h).
 //
 // The cores are the real ones, and messages are packed and unpacked by proto/wire.c. Worker
 // threads are replaced by stand-ins that take fake time: no numerics. A seed decides the
@@ -25,7 +26,7 @@
 #define SIM_LINKS_MAX 8192     // connections in one run
 #define SIM_SLOTS_MAX 16       // programs of a run
 #define SIM_ROWS_MAX 4096      // of the fake store
-#define SIM_ACTORS_MAX 64      // ids in the fake store
+#define SIM_COMMIT_MAX 256     // batches in one commit of the fake store
 #define SIM_QUEUE_MAX 200      // messages on the way before a socket is full
 
 enum sim_kind { SIM_MODELSERVER, SIM_LEARNER, SIM_ACTOR, SIM_EVALUATOR, SIM_STRANGER };
@@ -66,7 +67,7 @@ struct sim_disk {
     uint8_t *flags;
     struct env_columns columns;
     uint64_t rows;
-    struct store_actor actor[SIM_ACTORS_MAX];
+    struct store_actor actor[STORE_ACTORS_MAX];
     uint64_t actors;
     uint64_t starts[STORE_ROLES];
     bool has_state;
@@ -202,6 +203,10 @@ struct sim {
     const struct task *task;
     struct sim_faults faults;
     uint64_t step_us, update_us, commit_us, fit_us, rollout_us, tick_us;
+    enum fit_result fit_result;      // of trainings
+    int fits, rollouts, saves;       // that were begun
+    struct ms_evaluation evaluation; // the last
+    int evaluations;
     struct sim_event *heap;
     size_t heap_len, heap_cap;
     uint64_t events, executed;
@@ -230,16 +235,21 @@ struct sim {
     uint64_t trace_hash;
 };
 
+// ---- events.c ----
+
+struct sim_event *sim_schedule(struct sim *s, uint64_t in_us, enum sim_event_kind kind,
+                               struct sim_process *p);
+struct sim_event sim_next_event(struct sim *s);
+void sim_forget_events(struct sim *s);
+bool sim_chance(struct sim *s, double p);
+uint64_t sim_between(struct sim *s, uint64_t low, uint64_t high); // both inclusive
+uint64_t sim_now_ms(const struct sim_process *p);                 // its own clock
+
 // ---- sim.c ----
 
 // Runs one seed. Returns whether all invariants held; else s->violation says which did not.
 bool sim_run(struct sim *s);
-struct sim_event *sim_schedule(struct sim *s, uint64_t in_us, enum sim_event_kind kind,
-                               struct sim_process *p);
 void sim_trace(struct sim *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-bool sim_chance(struct sim *s, double p);
-uint64_t sim_between(struct sim *s, uint64_t low, uint64_t high); // both inclusive
-uint64_t sim_now_ms(const struct sim_process *p);                 // its own clock
 struct sim_process *sim_start(struct sim *s, int slot);
 void sim_crash(struct sim_process *p);
 // The process ended by itself.
@@ -253,7 +263,8 @@ int network_send(void *arg, enum port_socket socket, const struct net_peer *to,
                  const struct wire_msg *msg);
 void network_reopen(void *arg, enum port_socket socket, const char *endpoint);
 void network_connect(struct sim *s, const struct sim_event *e);
-void network_deliver(struct sim *s, struct sim_event *e);
+// Returns the process that got the message; NULL: nobody.
+struct sim_process *network_deliver(struct sim *s, struct sim_event *e);
 // It is gone: its connections break; silently: clients are not told.
 void network_forget(struct sim_process *p, bool silently);
 void network_silence(struct sim *s, int link); // messages are lost, and neither side gets an error
@@ -262,6 +273,11 @@ void network_raw(struct sim_process *p, int socket, const void *bytes, size_t le
 
 // ---- server.c, trainer.c, actors.c: the programs ----
 
+void disk_init(struct sim_disk *d, const struct task *task);
+void disk_deinit(struct sim_disk *d);
+// The first batches, SIM_COMMIT_MAX at most, by the rules of store_commit. Returns how many; their
+// errors are set.
+int disk_commit(struct sim *s, struct store_batch **batch, int n);
 void server_start(struct sim_process *p);
 // Lockstep: undoes what is newer than the checkpoint of that step, as ms_checkpoint_go_back.
 void server_go_back(struct sim *s, uint64_t step);

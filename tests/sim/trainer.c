@@ -172,7 +172,6 @@ void trainer_event(struct sim_process *p, struct sim_event *e) {
     refresh(p);
     report(p, published);
     trainer_wake(p);
-    sim_settle(p);
 }
 
 // ---- life ----

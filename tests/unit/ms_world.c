@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/base/check.h"
 #include "common/base/log.h"
@@ -50,42 +49,27 @@ static int world_send(void *arg, enum port_socket socket, const struct net_peer 
     return 0;
 }
 
-static void world_store(void *arg, struct store_batch *batch) {
-    struct world *w = arg;
-    CHECK(w->batch_count < WORLD_BATCHES_MAX);
-    w->batches[w->batch_count++] = batch;
-}
-
-static void world_fit(void *arg, struct ms_fit_job *job) {
-    struct world *w = arg;
-    CHECK(!w->fit);
-    w->fit = job;
-    w->fits++;
-}
-
-static void world_rollout(void *arg, struct rollout_block *block) {
-    struct world *w = arg;
-    CHECK(!w->block);
-    w->block = block;
-    w->rollouts++;
-}
-
-static void world_save(void *arg, struct ms_save_job *job) {
-    struct world *w = arg;
-    CHECK(!w->save);
-    CHECK(!w->fit);
-    w->save = job;
-    w->saved_state = job->state;
-    w->saves++;
-}
-
-static void world_evaluated(void *arg, const struct ms_evaluation *evaluation) {
-    struct world *w = arg;
-    w->evaluation = *evaluation;
-    w->evaluations++;
-}
-
 // ---- life ----
+
+// The invariants of a whole run (tests/sim/check.c) have no part here.
+void check_stored(struct sim *s, const struct sim_row *row) {
+    (void)s, (void)row;
+}
+
+static void start(struct world *w) {
+    struct sim_process *p = xcalloc(1, sizeof(*p));
+    *p = (struct sim_process){.sim = w->sim,
+                              .kind = SIM_MODELSERVER,
+                              .number = 1,
+                              .alive = true,
+                              .port = {.arg = w, .send = world_send}};
+    w->sim->config = w->config;
+    w->sim->task = w->task;
+    w->sim->now_us = 1000 * w->now;
+    w->server = p;
+    server_start(p);
+    w->ms = p->ms;
+}
 
 static void prepare(struct world *w, enum pacing_mode mode) {
     *w = (struct world){.now = 1000, .prompt = true};
@@ -114,14 +98,15 @@ static void prepare(struct world *w, enum pacing_mode mode) {
         c->eval.every_steps = 1000;
     }
     w->task = task_find(c->run.task);
-    snprintf(w->dir, sizeof(w->dir), "/tmp/spur-ms-XXXXXX");
-    CHECK(mkdtemp(w->dir));
     w->version = 1;
+    w->run_id = 42;
+    w->sim = xcalloc(1, sizeof(*w->sim));
+    disk_init(&w->sim->disk, w->task);
 }
 
 void world_init(struct world *w, enum pacing_mode mode) {
     prepare(w, mode);
-    world_start(w);
+    start(w);
 }
 
 void world_init_states(struct world *w, enum pacing_mode mode) {
@@ -131,136 +116,68 @@ void world_init_states(struct world *w, enum pacing_mode mode) {
     w->config.dhmbpo.starts = 3;
     w->config.dhmbpo.states = 5;
     w->config.dhmbpo.warm_start_updates = 8;
-    world_start(w);
+    start(w);
 }
 
-void world_start(struct world *w) {
-    struct store_meta meta = {.run_id = 42,
-                              .seed = w->config.run.seed,
-                              .obs_dim = (uint32_t)w->task->obs_dim,
-                              .act_dim = (uint32_t)w->task->act_dim};
-    snprintf(meta.task, sizeof(meta.task), "%s", w->task->name);
-    char err[512];
-    if (store_open(&w->store, w->dir, &meta, config_env_rows_max(&w->config), err, sizeof(err)) !=
-        0) {
-        die(EXIT_CODE_FAILURE, NULL, "%s", err);
-    }
-    w->run_id = meta.run_id;
-    struct ms_setup setup = {
-        .config = &w->config,
-        .task = w->task,
-        .run_id = meta.run_id,
-        .pid = 1,
-        .port = {.arg = w, .send = world_send},
-        .jobs = {w, world_store, world_fit, world_rollout, world_save, world_evaluated},
-        .env = store_columns(w->store),
-        .env_rows = store_rows(w->store),
-        .actor_count = store_actor_count(w->store),
-        .state = w->saves > 0 ? &w->saved_state : NULL};
-    for (int role = WIRE_ROLE_ACTOR; role < STORE_ROLES; role++) {
-        setup.starts[role] = store_starts(w->store, (enum wire_role)role);
-    }
-    setup.actors = setup.actor_count > 0 ? store_actor_at(w->store, 0) : NULL;
-    struct ensemble e = ms_ensemble(&w->config, w->task);
-    struct model_slots slots;
-    model_slots_init(&slots, &e, TASK_TERMINATION_RULE, 0);
-    struct model *m = model_take(&slots);
-    m->version = w->saved_state.trainings;
-    m->env_rows = w->saved_state.trained_for;
-    m->members = w->config.model.members;
-    m->elites = w->config.model.elites;
-    setup.model = m->version > 0 ? m : NULL;
-    w->ms = ms_create(&setup, w->now);
-    model_slots_deinit(&slots);
-}
-
-static void drop_jobs(struct world *w) {
-    w->batch_count = 0;
-    w->fit = NULL;
-    w->block = NULL;
-    w->save = NULL;
+// What was not stored yet is lost.
+static void stop(struct world *w) {
+    w->server->batches = 0;
+    w->server->save = NULL;
+    server_crash(w->server);
+    free(w->server);
 }
 
 void world_restart(struct world *w) {
-    drop_jobs(w);
-    ms_destroy(&w->ms);
-    store_close(&w->store);
-    world_start(w);
+    stop(w);
+    start(w);
 }
 
 void world_deinit(struct world *w) {
-    drop_jobs(w);
-    ms_destroy(&w->ms);
-    store_close(&w->store);
-    const char *const files[] = {"data.mdb", "lock.mdb"};
-    for (int i = 0; i < 2; i++) {
-        char path[96];
-        snprintf(path, sizeof(path), "%s/%s", w->dir, files[i]);
-        unlink(path);
-    }
-    rmdir(w->dir);
+    stop(w);
+    sim_forget_events(w->sim);
+    disk_deinit(&w->sim->disk);
+    free(w->sim);
     sent_deinit(&w->sent);
 }
 
 // ---- jobs ----
 
+static void end_job(struct world *w, enum sim_event_kind kind) {
+    struct sim_event event = {.kind = kind};
+    server_event(w->server, &event);
+}
+
 void world_end_stores(struct world *w) {
-    struct store_batch *batches[WORLD_BATCHES_MAX];
-    int n = w->batch_count;
-    memcpy(batches, w->batches, (size_t)n * sizeof(batches[0]));
-    w->batch_count = 0;
-    char err[256] = "";
-    if (w->store_fails) {
-        snprintf(err, sizeof(err), "nothing could be stored: the disk is full");
-    } else if (n > 0) {
-        store_commit(w->store, batches, n, err, sizeof(err));
-    }
-    for (int i = 0; i < n; i++) {
-        batches[i]->error = w->store_fails ? -ENOSPC : batches[i]->error;
-        ms_on_stored(w->ms, w->now, batches[i], err);
+    for (int n = w->server->batches; n > 0; n -= SIM_COMMIT_MAX) {
+        end_job(w, SIM_COMMIT);
     }
 }
 
 void world_end_fit(struct world *w) {
-    struct ms_fit_job *job = w->fit;
-    w->fit = NULL;
-    job->result = w->fit_result;
-    struct model *m = job->out;
-    m->version = job->number + 1;
-    m->env_rows = job->rows;
-    m->epochs = 7;
-    m->members = w->config.model.members;
-    m->elites = w->config.model.elites;
-    for (int i = 0; i < m->members; i++) {
-        m->holdout_mse[i] = (float)(i + 1);
-        if (i < m->elites) {
-            m->elite[i] = i;
-        }
-    }
-    ms_on_fit(w->ms, w->now, job);
+    end_job(w, SIM_FIT);
 }
 
 void world_end_rollout(struct world *w) {
-    struct rollout_block *b = w->block;
-    w->block = NULL;
-    b->out.rows = b->job.count * b->job.length;
-    b->out.not_finite = b->out.terminated = 0;
-    ms_on_rollout(w->ms, w->now, b);
+    end_job(w, SIM_ROLLOUT);
 }
 
 void world_end_save(struct world *w) {
-    struct ms_save_job *job = w->save;
-    w->save = NULL;
-    ms_on_save(w->ms, w->now, job);
+    end_job(w, SIM_SAVE);
+}
+
+bool world_is_busy(const struct world *w) {
+    const struct sim_process *p = w->server;
+    return p->batches > 0 || p->fit || p->block || p->save;
 }
 
 void world_settle(struct world *w) {
-    while (w->batch_count > 0 || w->fit || w->block || w->save) {
-        if (w->batch_count > 0) {
+    const struct sim_process *p = w->server;
+    while (world_is_busy(w)) {
+        if (p->batches > 0) {
             world_end_stores(w);
-        } else if (w->fit) {
+        } else if (p->fit) {
             world_end_fit(w);
-        } else if (w->block) {
+        } else if (p->block) {
             world_end_rollout(w);
         } else {
             world_end_save(w);
@@ -276,6 +193,7 @@ static void end_prompt_jobs(struct world *w) {
 
 void world_tick(struct world *w, uint64_t ms) {
     w->now += ms;
+    w->sim->now_us = 1000 * w->now;
     ms_on_tick(w->ms, w->now);
     end_prompt_jobs(w);
 }

@@ -2,27 +2,24 @@
 // Fixture for the model server's core: a clock that the test advances, peers whose
 // messages are function calls, and jobs that end on request.
 //
-// The store is real, in a temporary folder. Trainings and rollouts return fixed
-// models and rows, at once or when the test requests it.
+// The server is the simulator's (tests/sim/server.c), with its fake disk and its stand-ins of the
+// worker threads. Its network is a list of what was sent.
 #ifndef SPUR_TESTS_UNIT_MS_WORLD_H
 #define SPUR_TESTS_UNIT_MS_WORLD_H
 
-#include "modelserver/core/modelserver.h"
-#include "modelserver/storage/store.h"
+#include "tests/sim/sim.h"
 #include "tests/unit/sent.h"
-
-#define WORLD_BATCHES_MAX 1024
 
 // The peers of the tests: the only byte of their routing ids.
 // 20 to 29 are learners.
 enum { ACTOR = 10, OTHER = 11, LEARNER = 20, EVALUATOR = 30, STRANGER = 40 };
 
 struct world {
-    struct config config;
+    struct config config; // of the next start
     const struct task *task;
-    struct modelserver *ms;
-    struct store *store;
-    char dir[64];
+    struct sim *sim;            // its disk, and how often jobs were begun
+    struct sim_process *server; // the newest start, with its jobs
+    struct modelserver *ms;     // of it
     uint64_t now;
     uint64_t run_id;
     const char *endpoint; // of the next Hellos; NULL: none
@@ -34,18 +31,7 @@ struct world {
     uint8_t busy;      // the next busy_sends sends to this peer return -EAGAIN
     int busy_sends;
 
-    // Running jobs. With `prompt` set they end as soon as the core returns.
-    bool prompt, store_fails;
-    struct store_batch *batches[WORLD_BATCHES_MAX];
-    int batch_count;
-    struct ms_fit_job *fit;
-    struct rollout_block *block;
-    struct ms_save_job *save;
-    int fits, rollouts, saves;
-    struct ms_state saved_state;
-    struct ms_evaluation evaluation; // the last
-    int evaluations;
-    enum fit_result fit_result;
+    bool prompt; // jobs end as soon as the core returns
 
     // The learner's side, for world_learn.
     uint64_t epoch; // of the last Welcome to it
@@ -57,12 +43,12 @@ struct world {
 void world_init(struct world *w, enum pacing_mode mode);
 // The same for a method that takes states: one distribution rollout for 4 updates, 8 updates at E.
 void world_init_states(struct world *w, enum pacing_mode mode);
-void world_start(struct world *w);   // the core, with the rows of the store
-void world_restart(struct world *w); // a new core from the last saved state
+void world_restart(struct world *w); // another start, from what is on the disk
 void world_deinit(struct world *w);
 
 void world_tick(struct world *w, uint64_t ms); // moves the clock, then ticks
 void world_settle(struct world *w);            // ends jobs until none is left
+bool world_is_busy(const struct world *w);     // jobs are running
 void world_end_stores(struct world *w);
 void world_end_fit(struct world *w);
 void world_end_rollout(struct world *w);

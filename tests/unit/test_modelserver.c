@@ -33,7 +33,7 @@ static void rows_are_stored_before_they_are_acknowledged(void **state) {
     world_end_stores(&w);
     assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_ACK)->ack.seq, 2);
     assert_int_equal(world_status(&w)->env_steps, 8);
-    assert_int_equal(store_rows(w.store), 8);
+    assert_int_equal(w.sim->disk.rows, 8);
     assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.steps_allowed,
                      20); // never beyond exploration
 }
@@ -317,7 +317,7 @@ static void a_failing_store_is_reported_and_survived(void **state) {
     (void)state;
     world_meet_actor(&w);
     world_rows(&w, ACTOR, 1, 2);
-    w.store_fails = true;
+    w.sim->disk.full = true;
     w.prompt = false;
     world_rows(&w, ACTOR, 2, 2);
     world_rows(&w, ACTOR, 3, 2);
@@ -325,7 +325,7 @@ static void a_failing_store_is_reported_and_survived(void **state) {
     assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_ACK)->ack.seq, 1);
     assert_int_equal(world_counter(&w, "store_errors"), 2);
     assert_non_null(strstr(world_status(&w)->waiting, "disk is full"));
-    w.store_fails = false;
+    w.sim->disk.full = false;
     w.prompt = true;
     world_rows(&w, ACTOR, 2, 2); // sent again
     world_rows(&w, ACTOR, 3, 2);

@@ -32,7 +32,7 @@ static void wild_rows_are_refused_and_counted(void **state) {
     assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_ACK)->ack.seq, 1);
     assert_int_equal(world_counter(&w, "rows_refused_bound"), 1);
     assert_int_equal(world_status(&w)->env_steps, 2);
-    const struct env_columns *c = store_columns(w.store);
+    const struct env_columns *c = &w.sim->disk.columns;
     assert_true(c->reward[0] == 1 && c->reward[1] == 3); // the others, in order
     // The credit comes back, by a further row.
     send_wild_rows(2, 0, 1e6f); // few rows are known yet

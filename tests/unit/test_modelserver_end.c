@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/base/rng.h"
 #include "tests/unit/ms_setup.h"
@@ -32,14 +31,14 @@ static void evaluations_take_turns(void **state) {
     assert_int_equal(sent_last(&w.sent, 31, WIRE_EVAL_REQUEST)->eval_request.env_steps, 10);
     world_hello(&w, EVALUATOR, WIRE_ROLE_EVALUATOR, "evaluator", 3);
     world_report(&w, 50);
-    assert_int_equal(w.evaluations, 1);
-    assert_int_equal(w.evaluation.row.env_steps, 10);
-    assert_true(w.evaluation.row.return_mean == 50 && w.evaluation.row.return_std == 1);
-    assert_non_null(w.evaluation.best);
+    assert_int_equal(w.sim->evaluations, 1);
+    assert_int_equal(w.sim->evaluation.row.env_steps, 10);
+    assert_true(w.sim->evaluation.row.return_mean == 50 && w.sim->evaluation.row.return_std == 1);
+    assert_non_null(w.sim->evaluation.best);
     assert_int_equal(sent_last(&w.sent, EVALUATOR, WIRE_EVAL_REQUEST)->eval_request.env_steps, 40);
     world_report(&w, 40);
-    assert_true(*metrics_find(&w.evaluation.row.model, "rollout_length") == 2);
-    assert_null(w.evaluation.best); // not better than 50
+    assert_true(*metrics_find(&w.sim->evaluation.row.model, "rollout_length") == 2);
+    assert_null(w.sim->evaluation.best); // not better than 50
     assert_int_equal(world_status(&w)->evaluations, 2);
     world_report(&w, 40); // again
     assert_int_equal(world_counter(&w, "eval_reports_stale"), 1);
@@ -67,7 +66,7 @@ static void an_idle_evaluator_is_asked_again(void **state) {
     assert_int_equal(sent_count(&w.sent, EVALUATOR, WIRE_EVAL_REQUEST), 2);
     assert_int_equal(world_counter(&w, "eval_requests_resent"), 1);
     world_report(&w, 50);
-    assert_int_equal(w.evaluations, 1);
+    assert_int_equal(w.sim->evaluations, 1);
     for (int i = 0; i < 20; i++) {
         world_tick(&w, 500);
         world_message(&w, EVALUATOR, &beat);
@@ -84,7 +83,7 @@ static void a_report_is_the_first_word_of_an_evaluator_that_was_lost(void **stat
     world_walk(&w, 1, 10);
     world_tick(&w, 3500);
     world_report(&w, 50);
-    assert_int_equal(w.evaluations, 1);
+    assert_int_equal(w.sim->evaluations, 1);
     assert_int_equal(sent_count(&w.sent, EVALUATOR, WIRE_EVAL_REQUEST), 1);
 }
 
@@ -106,7 +105,7 @@ static void a_lost_evaluator_returns_after_another_had_its_place(void **state) {
     world_walk(&w, 1, 10);
     assert_int_equal(sent_count(&w.sent, EVALUATOR, WIRE_EVAL_REQUEST), 1);
     world_report(&w, 50);
-    assert_int_equal(w.evaluations, 1);
+    assert_int_equal(w.sim->evaluations, 1);
 }
 
 // Figures that do not exist yet are not 0.
@@ -119,8 +118,8 @@ static void nothing_is_known_before_learning(void **state) {
     assert_true(isnan(world_status(&w)->updates_per_step_achieved));
     assert_true(isnan(world_status(&w)->actors[0].last_return));
     world_report(&w, 50);
-    assert_int_equal(w.evaluations, 1);
-    assert_true(isnan(w.evaluation.row.updates_per_step));
+    assert_int_equal(w.sim->evaluations, 1);
+    assert_true(isnan(w.sim->evaluation.row.updates_per_step));
 }
 
 static void a_run_ends_when_its_budget_is_spent(void **state) {
@@ -152,7 +151,7 @@ static void a_run_ends_when_its_budget_is_spent(void **state) {
     for (uint8_t peer = ACTOR; peer <= EVALUATOR; peer += 10) {
         assert_int_equal(sent_last(&w.sent, peer, WIRE_SHUTDOWN)->shutdown.done, 1);
     }
-    int saves = w.saves;
+    int saves = w.sim->saves;
     struct wire_msg bye = {.type = WIRE_GOODBYE};
     world_message(&w, ACTOR, &bye);
     world_message(&w, EVALUATOR, &bye);
@@ -162,8 +161,8 @@ static void a_run_ends_when_its_budget_is_spent(void **state) {
     world_message(&w, LEARNER, &bye);
     world_tick(&w, 20);
     assert_int_equal(ms_phase(w.ms), MS_STOPPED);
-    assert_int_equal(w.saves, saves + 1);
-    assert_int_equal(w.saved_state.rollout_steps, 60);
+    assert_int_equal(w.sim->saves, saves + 1);
+    assert_int_equal(w.sim->disk.state.rollout_steps, 60);
     assert_string_equal(ms_end_text(w.ms), "step budget spent");
 }
 
@@ -211,13 +210,13 @@ static int saves_of_a_run(void) {
     world_meet_learner(&w);
     world_meet_actor(&w);
     uint64_t seq = world_walk(&w, 1, 20);
-    assert_int_equal(w.saves, 1); // the first model
+    assert_int_equal(w.sim->saves, 1); // the first model
     while (world_status(&w)->env_steps < 60) {
         seq = world_walk(&w, seq, 60);
         world_learn(&w, LEARNER);
     }
-    assert_int_equal(w.fits, 5);
-    return w.saves;
+    assert_int_equal(w.sim->fits, 5);
+    return w.sim->saves;
 }
 
 // The ensemble is the larger part of what a run writes.
@@ -227,15 +226,15 @@ static void in_ratio_trainings_are_not_saved_one_by_one(void **state) {
     world_restart(&w);
     assert_int_equal(saves_of_a_run(), 1);
     world_tick(&w, 999000);
-    assert_int_equal(w.saves, 1);
+    assert_int_equal(w.sim->saves, 1);
     world_tick(&w, 1000);
-    assert_int_equal(w.saves, 2);
+    assert_int_equal(w.sim->saves, 2);
     // A resumed run trains the model that its checkpoint lacks.
-    int fits = w.fits;
-    w.saved_state.trained_for = 20;
+    int fits = w.sim->fits;
+    w.sim->disk.state.trained_for = w.sim->disk.model_rows = 20;
     world_restart(&w);
     world_hello(&w, LEARNER, WIRE_ROLE_LEARNER, "learner", 0);
-    assert_int_equal(w.fits, fits + 1);
+    assert_int_equal(w.sim->fits, fits + 1);
 }
 
 // The model server first, then the learner, both of one step; no step is taken meanwhile.
@@ -247,22 +246,22 @@ static void in_lockstep_checkpoints_are_pairs(void **state) {
     world_meet_actor(&w);
     uint64_t seq = world_walk(&w, 1, 20);
     world_tick(&w, 20);
-    assert_int_equal(w.saves, 1); // the first model
-    assert_int_equal(w.saved_state.checkpoint_id, 20);
+    assert_int_equal(w.sim->saves, 1); // the first model
+    assert_int_equal(w.sim->disk.state.checkpoint_id, 20);
     assert_int_equal(sent_last(&w.sent, LEARNER, WIRE_GRANT)->grant.checkpoint_id, 20);
     world_tick(&w, 1000);
-    assert_int_equal(w.saves, 1); // the learner has not answered
+    assert_int_equal(w.sim->saves, 1); // the learner has not answered
     seq = world_walk(&w, seq, 21);
     world_learn(&w, LEARNER);
     w.prompt = false;
     world_tick(&w, 1000);
-    assert_non_null(w.save);
+    assert_non_null(w.server->save);
     world_rows(&w, ACTOR, seq++, 1);
     world_end_stores(&w);
     assert_int_equal(world_status(&w)->env_steps, 21); // stored, and not yet taken
     assert_int_equal(sent_last(&w.sent, LEARNER, WIRE_GRANT)->grant.checkpoint_id, 20);
     world_end_save(&w);
-    assert_int_equal(w.saved_state.checkpoint_id, 21);
+    assert_int_equal(w.sim->disk.state.checkpoint_id, 21);
     assert_int_equal(w.checkpoint, 21);
     assert_int_equal(world_status(&w)->env_steps, 22);
 }
@@ -295,7 +294,7 @@ static void a_stopped_run_resumes(void **state) {
     world_tick(&w, 20);
     assert_int_equal(ms_phase(w.ms), MS_STOPPED);
 
-    int fits = w.fits;
+    int fits = w.sim->fits;
     uint64_t model_rows = w.model_rows, real_rows = w.real_rows;
     world_restart(&w);
     assert_int_equal(world_status(&w)->env_steps, lockstep ? S : S + 1);
@@ -303,7 +302,7 @@ static void a_stopped_run_resumes(void **state) {
     world_hello(&w, LEARNER, WIRE_ROLE_LEARNER, "learner", 0);
     world_policy(&w, LEARNER, w.version, w.updates);
     assert_int_equal(world_status(&w)->env_steps, S + 1);
-    assert_int_equal(w.fits, fits);                 // nothing is trained twice,
+    assert_int_equal(w.sim->fits, fits);            // nothing is trained twice,
     assert_int_equal(w.model_rows, model_rows + 6); // rolled out only for the new step,
     assert_int_equal(w.real_rows, real_rows + 1);   // and sent twice
     seq = 1;
@@ -372,7 +371,7 @@ static void rows_in_flight_are_sent_before_the_end(void **state) {
         world_end_stores(&w);
     }
     world_end_fit(&w);
-    assert_non_null(w.block);
+    assert_non_null(w.server->block);
     w.sent.seen = w.sent.count;
     ms_stop(w.ms, w.now, false, "stopped by a signal");
     world_tick(&w, 20);
@@ -382,12 +381,12 @@ static void rows_in_flight_are_sent_before_the_end(void **state) {
     assert_non_null(s);
     assert_int_equal(s->experience.kind, WIRE_MODEL);
     assert_non_null(sent_next(&w.sent, LEARNER, WIRE_SHUTDOWN));
-    assert_null(w.block); // and no new job starts
+    assert_null(w.server->block); // and no new job starts
 }
 
 static void a_broken_first_training_ends_the_run(void **state) {
     (void)state;
-    w.fit_result = FIT_BROKEN;
+    w.sim->fit_result = FIT_BROKEN;
     world_meet_learner(&w);
     world_meet_actor(&w);
     world_walk(&w, 1, 20);
@@ -412,13 +411,13 @@ static void ratio_holds_whatever_happens(uint64_t seed) {
         const struct wire_msg *credit = sent_last(&w.sent, ACTOR, WIRE_CREDIT);
         const struct wire_msg *grant = sent_last(&w.sent, LEARNER, WIRE_GRANT);
         const struct wire_msg *ack = sent_last(&w.sent, ACTOR, WIRE_ACK);
-        if (what == 0 && w.batch_count > 0) {
+        if (what == 0 && w.server->batches > 0) {
             world_end_stores(&w);
-        } else if (what == 1 && w.fit) {
+        } else if (what == 1 && w.server->fit) {
             world_end_fit(&w);
-        } else if (what == 2 && w.block) {
+        } else if (what == 2 && w.server->block) {
             world_end_rollout(&w);
-        } else if (what == 3 && w.save) {
+        } else if (what == 3 && w.server->save) {
             world_end_save(&w);
         } else if (what == 4 && credit && rows < credit->credit.steps_allowed) {
             world_rows(&w, ACTOR, seq++, 1);
@@ -433,13 +432,14 @@ static void ratio_holds_whatever_happens(uint64_t seed) {
             world_tick(&w, 100);
         } else if (what == 7 && rng_below(&rng, 20) == 0) {
             world_rejoin(&w, LEARNER, WIRE_ROLE_LEARNER, "learner", w.epoch); // a new connection
-        } else if (what == 8 && rng_below(&rng, 20) == 0 && ack && w.batch_count == 0) {
+        } else if (what == 8 && rng_below(&rng, 20) == 0 && ack && w.server->batches == 0) {
             world_hello(&w, ACTOR, WIRE_ROLE_ACTOR, "actor-0", ++incarnation); // a new start
             world_end_stores(&w);
             seq = 1;
             rows = 0;
             w.sent.seen = w.sent.count;
-        } else if (what == 9 && w.evaluations < sent_count(&w.sent, EVALUATOR, WIRE_EVAL_REQUEST)) {
+        } else if (what == 9 &&
+                   w.sim->evaluations < sent_count(&w.sent, EVALUATOR, WIRE_EVAL_REQUEST)) {
             world_report(&w, 1);
         } else {
             struct wire_msg beat = {.type = WIRE_HEARTBEAT};
@@ -458,7 +458,7 @@ static void ratio_holds_whatever_happens(uint64_t seed) {
                  (unsigned long long)world_status(&w)->env_steps, (unsigned long long)w.updates,
                  world_status(&w)->waiting);
     }
-    assert_int_equal(store_rows(w.store), 60);
+    assert_int_equal(w.sim->disk.rows, 60);
     assert_int_equal(w.updates, 80);
 }
 
@@ -470,7 +470,7 @@ static void a_model_that_is_no_longer_trained_is_said(void **state) {
     world_hello(&w, EVALUATOR, WIRE_ROLE_EVALUATOR, "eval", 1);
     uint64_t seq = world_walk(&w, 1, 21);
     assert_string_equal(world_status(&w)->state, "learning");
-    w.fit_result = FIT_BROKEN;
+    w.sim->fit_result = FIT_BROKEN;
     for (uint64_t steps = 22; steps <= 60; steps++) {
         world_learn(&w, LEARNER);
         seq = world_walk(&w, seq, steps);
@@ -491,21 +491,6 @@ static void a_model_that_is_no_longer_trained_is_said(void **state) {
     assert_true(ms_untrained(w.ms));
 }
 
-// What was acknowledged is stored in a file that exists no more; nothing else is acknowledged.
-static void a_removed_store_ends_the_run(void **state) {
-    (void)state;
-    char path[96];
-    world_meet_actor(&w);
-    world_rows(&w, ACTOR, 1, 2);
-    snprintf(path, sizeof(path), "%s/data.mdb", w.dir);
-    assert_int_equal(unlink(path), 0);
-    world_rows(&w, ACTOR, 2, 2);
-    assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_ACK)->ack.seq, 1);
-    assert_int_equal(ms_phase(w.ms), MS_STOPPING);
-    assert_true(ms_failed(w.ms) && ms_unsaved(w.ms));
-    assert_non_null(strstr(ms_end_text(w.ms), "was removed, moved or replaced"));
-}
-
 // A store that can take no more ends the run; other errors of the disk may pass.
 static void a_disk_that_failed_ends_the_run(void **state) {
     (void)state;
@@ -514,10 +499,10 @@ static void a_disk_that_failed_ends_the_run(void **state) {
     for (int i = 0; i < 3; i++) {
         w.prompt = false;
         world_rows(&w, ACTOR, 1, 2);
-        assert_int_equal(w.batch_count, 1);
-        w.batch_count = 0;
-        w.batches[0]->error = errors[i];
-        ms_on_stored(w.ms, w.now, w.batches[0], "the disk failed");
+        assert_int_equal(w.server->batches, 1);
+        w.server->batches = 0;
+        w.server->batch[0]->error = errors[i];
+        ms_on_stored(w.ms, w.now, w.server->batch[0], "the disk failed");
         assert_null(sent_last(&w.sent, ACTOR, WIRE_ACK));
         assert_int_equal(ms_phase(w.ms), i < 2 ? MS_RUNNING : MS_STOPPING);
     }
@@ -552,7 +537,6 @@ int main(void) {
         RATIO(rows_in_flight_are_sent_before_the_end),
         RATIO(a_broken_first_training_ends_the_run),
         RATIO(a_model_that_is_no_longer_trained_is_said),
-        RATIO(a_removed_store_ends_the_run),
         RATIO(a_disk_that_failed_ends_the_run),
         RATIO(ratio_holds_from_many_seeds),
     };

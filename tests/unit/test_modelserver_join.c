@@ -79,11 +79,11 @@ static void starts_are_numbered(void **state) {
     world_rejoin(&w, SECOND, WIRE_ROLE_ACTOR, "actor-0", 3);
     assert_int_equal(sent_last(&w.sent, SECOND, WIRE_WELCOME)->welcome.incarnation, 3);
 
-    w.store_fails = true;
+    w.sim->disk.full = true;
     world_hello(&w, OTHER, WIRE_ROLE_ACTOR, "actor-3", 0);
     assert_int_equal(sent_last(&w.sent, OTHER, WIRE_WELCOME)->welcome.incarnation,
                      2); // none for this Hello
-    w.store_fails = false;
+    w.sim->disk.full = false;
     world_hello(&w, OTHER, WIRE_ROLE_ACTOR, "actor-3", 0);
     assert_int_equal(sent_last(&w.sent, OTHER, WIRE_WELCOME)->welcome.incarnation, 5);
 }

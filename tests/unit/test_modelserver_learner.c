@@ -17,10 +17,10 @@ static void lockstep_is_algorithm_2(void **state) {
     world_meet_learner(&w);
     world_meet_actor(&w);
     uint64_t seq = world_walk(&w, 1, 19);
-    assert_int_equal(w.fits, 0);
-    assert_int_equal(w.rollouts, 0);
+    assert_int_equal(w.sim->fits, 0);
+    assert_int_equal(w.sim->rollouts, 0);
     seq = world_walk(&w, seq, 20);
-    assert_int_equal(w.fits, 1); // at E
+    assert_int_equal(w.sim->fits, 1); // at E
     // F * M = 30 rollouts of 2 steps, in one block; no update yet.
     assert_int_equal(w.model_rows, 60);
     assert_int_equal(sent_last(&w.sent, LEARNER, WIRE_GRANT)->grant.updates_allowed, 0);
@@ -29,9 +29,9 @@ static void lockstep_is_algorithm_2(void **state) {
         assert_int_equal(credit->credit.steps_allowed, S); // one more step, with the newest policy
         assert_int_equal(credit->credit.min_policy_version, world_version(&w));
         w.sent.seen = w.sent.count;
-        uint64_t fits = (uint64_t)w.fits, version = world_version(&w);
+        uint64_t fits = (uint64_t)w.sim->fits, version = world_version(&w);
         world_rows(&w, ACTOR, seq++, 1);
-        assert_int_equal((uint64_t)w.fits - fits, S % 10 == 0);
+        assert_int_equal((uint64_t)w.sim->fits - fits, S % 10 == 0);
         const struct wire_msg *s = sent_next(&w.sent, LEARNER, WIRE_EXPERIENCE);
         assert_int_equal(s->experience.kind, WIRE_REAL);
         assert_int_equal(s->experience.rows.rows, 1);
@@ -121,8 +121,8 @@ static void ratio_collects_while_the_model_trains(void **state) {
         world_rows(&w, ACTOR, seq++, 1);
         world_end_stores(&w);
     }
-    assert_non_null(w.fit); // running
-    assert_int_equal(w.fit->rows, 20);
+    assert_non_null(w.server->fit); // running
+    assert_int_equal(w.server->fit->rows, 20);
     assert_true(world_status(&w)->model_training_now);
     assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.steps_allowed, 24); // slack 4
     for (uint64_t S = 21; S <= 24; S++) {
@@ -144,15 +144,15 @@ static void ratio_collects_while_the_model_trains(void **state) {
         world_rows(&w, ACTOR, seq++, 1);
         world_end_stores(&w);
         world_learn(&w, LEARNER);
-        while (w.block) {
+        while (w.server->block) {
             world_end_rollout(&w);
         }
     }
-    assert_non_null(w.fit);
+    assert_non_null(w.server->fit);
     for (uint64_t S = 31; S <= 40; S++) {
         world_rows(&w, ACTOR, seq++, 1);
         world_end_stores(&w);
-        while (w.block) {
+        while (w.server->block) {
             world_end_rollout(&w);
         }
         world_learn(&w, LEARNER);
@@ -370,8 +370,8 @@ static void walk_without_a_model(uint64_t slack) {
         world_learn(&w, LEARNER);
     }
     assert_int_equal(w.updates, 80); // G for each step after exploration
-    assert_int_equal(w.fits, 0);
-    assert_int_equal(w.rollouts, 0);
+    assert_int_equal(w.sim->fits, 0);
+    assert_int_equal(w.sim->rollouts, 0);
     assert_int_equal(w.real_rows, 60);
     assert_int_equal(w.model_rows, 0);
     const struct wire_status *s = world_status(&w);

@@ -79,16 +79,16 @@ static void lockstep_has_one_order(void **state) {
     world_meet_learner(&w);
     world_meet_actor(&w);
     uint64_t seq = world_walk(&w, 1, 20);
-    assert_int_equal(w.fits, 1);
+    assert_int_equal(w.sim->fits, 1);
     assert_int_equal(sent_last(&w.sent, LEARNER, WIRE_GRANT)->grant.updates_allowed,
                      EVERY); // of 8 due
     world_learn(&w, LEARNER);
     assert_int_equal(w.updates, WARM_START);
     for (uint64_t S = 21; S <= 60; S++) {
         assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.steps_allowed, S);
-        uint64_t fits = (uint64_t)w.fits;
+        uint64_t fits = (uint64_t)w.sim->fits;
         world_rows(&w, ACTOR, seq++, 1);
-        assert_int_equal((uint64_t)w.fits - fits, S % 10 == 0);
+        assert_int_equal((uint64_t)w.sim->fits - fits, S % 10 == 0);
         world_learn(&w, LEARNER);
         assert_int_equal(w.updates, WARM_START + 2 * (S - 20));
         assert_int_equal(w.states, (w.updates + EVERY - 1) / EVERY);
@@ -102,7 +102,7 @@ static void lockstep_has_one_order(void **state) {
         assert_true(position(WIRE_STATES, d) < grant_beyond((uint64_t)d * EVERY));
     }
     // The ensemble of S = 20, 30, ... comes before the updates of that step.
-    for (int v = 0; v < w.fits; v++) {
+    for (int v = 0; v < w.sim->fits; v++) {
         const struct wire_msg *s = at(WIRE_ENSEMBLE, v);
         uint64_t before = v == 0 ? 0 : (uint64_t)(WARM_START + 2 * (10 * v - 1));
         assert_int_equal(s->model.version, v + 1);
@@ -136,12 +136,12 @@ static void steps_wait_for_a_training(void **state) {
     for (uint64_t S = 21; S <= 30; S++) {
         world_rows(&w, ACTOR, seq++, 1);
         world_end_stores(&w);
-        while (w.block) {
+        while (w.server->block) {
             world_end_rollout(&w);
         }
         world_learn(&w, LEARNER);
     }
-    assert_non_null(w.fit);
+    assert_non_null(w.server->fit);
     assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.steps_allowed, 30);
     assert_non_null(strstr(world_status(&w)->waiting, "training"));
     world_end_fit(&w);
@@ -158,11 +158,11 @@ static void a_training_moves_by_epochs(void **state) {
     w.prompt = false;
     world_rows(&w, ACTOR, seq, 1);
     world_end_stores(&w);
-    assert_non_null(w.fit);
+    assert_non_null(w.server->fit);
     for (int i = 0; i < 5; i++) {
         world_tick(&w, 50000);
         assert_string_equal(world_status(&w)->stuck, "");
-        atomic_fetch_add(w.fit->epochs, 1);
+        atomic_fetch_add(w.server->fit->epochs, 1);
         world_tick(&w, 10);
     }
     world_tick(&w, 61000);
@@ -188,11 +188,11 @@ static void phases_take_turns(void **state) {
         world_learn(&w, LEARNER);
     }
     assert_int_equal(w.updates, WARM_START);
-    assert_non_null(w.fit);
+    assert_non_null(w.server->fit);
     world_end_fit(&w);
     assert_int_equal(sent_last(&w.sent, ACTOR, WIRE_CREDIT)->credit.steps_allowed, 30);
     w.prompt = true;
-    while (w.block) {
+    while (w.server->block) {
         world_end_rollout(&w);
     }
     world_learn(&w, LEARNER);
@@ -207,6 +207,7 @@ static void phases_take_turns(void **state) {
 static void errors_shorten_the_rollouts_of_a_run(void **state) {
     (void)state;
     w.config.dhmbpo.error_sum = 1.5;
+    w.config.dhmbpo.states = 3;
     world_restart(&w);
     world_meet_learner(&w);
     world_meet_actor(&w);
@@ -218,17 +219,19 @@ static void errors_shorten_the_rollouts_of_a_run(void **state) {
 
 // Ends all jobs; each rollout that starts has the versions that were asked for.
 static void settle_and_check_lags(uint64_t trainings, uint64_t updates) {
-    while (w.batch_count > 0 || w.fit || w.block || w.save) {
-        if (!w.block) {
-            w.batch_count > 0 ? world_end_stores(&w)
-            : w.fit           ? world_end_fit(&w)
-                              : world_end_save(&w);
+    while (world_is_busy(&w)) {
+        if (!w.server->block) {
+            w.server->batches > 0 ? world_end_stores(&w)
+            : w.server->fit       ? world_end_fit(&w)
+                                  : world_end_save(&w);
             continue;
         }
         const struct wire_status *s = world_status(&w);
         uint64_t newest = (epoch_number(s->policy_version) - 1) * EVERY, model = s->model_version;
-        assert_int_equal(w.block->job.policy->updates, newest > updates ? newest - updates : 0);
-        assert_int_equal(w.block->job.model->version, model > trainings ? model - trainings : 1);
+        assert_int_equal(w.server->block->job.policy->updates,
+                         newest > updates ? newest - updates : 0);
+        assert_int_equal(w.server->block->job.model->version,
+                         model > trainings ? model - trainings : 1);
         world_end_rollout(&w);
     }
 }
@@ -251,7 +254,7 @@ static void stale_versions_are_used_on_request(void **state) {
         settle_and_check_lags(TRAININGS, UPDATES);
     }
     assert_true(w.updates > 2 * UPDATES);
-    assert_int_equal(w.fits, 5);
+    assert_int_equal(w.sim->fits, 5);
     assert_int_equal(sent_count(&w.sent, LEARNER, WIRE_ENSEMBLE), 5 - TRAININGS);
     assert_int_equal(sent_last(&w.sent, LEARNER, WIRE_ENSEMBLE)->model.version, 5 - TRAININGS);
 }
