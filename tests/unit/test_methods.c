@@ -252,6 +252,15 @@ static void bounds_keep_their_meaning(void **state) {
     assert_true(scaling_reward_scale(&m->scaling) > 5 * ROWS / 2);
     double moved = value_of(m, m->bounds[VALUE_UPPER]) - upper;
     assert_true(moved > 0 && moved < 0.02 * upper);
+
+    // A checkpoint has them.
+    struct method_block blocks[METHOD_BLOCKS_MAX];
+    int count = method->blocks(m, blocks), found = 0;
+    for (int k = 0; k < count; k++) {
+        found += blocks[k].n == VALUE_BOUNDS && blocks[k].data[VALUE_BOUNDED] == 1 &&
+                 blocks[k].data[VALUE_UPPER] == m->bounds[VALUE_UPPER];
+    }
+    assert_int_equal(found, 1);
     method->destroy(m);
     replay_deinit(&b.d_env);
 }
