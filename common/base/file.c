@@ -218,11 +218,7 @@ int file_read_all(char **data, size_t *len, const char *path, size_t len_max) {
         goto out;
     }
     size_t room = (size_t)st.st_size + 4096;
-    buffer = malloc(room + 1);
-    if (!buffer) {
-        rc = -ENOMEM;
-        goto out;
-    }
+    buffer = xmalloc(room + 1);
     for (;;) {
         if (used == room) {
             rc = -EFBIG; // it grew meanwhile

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/check.h"
 #include "common/base/error.h"
 #include "common/base/file.h"
 
@@ -143,8 +144,8 @@ static int read_text(char **text, size_t *len, const char *path, char *err, size
     int rc = file_read_all(text, len, path, FILE_BYTES_MAX);
     if (rc == -ENOENT) {
         *len = 0;
-        *text = calloc(1, 1);
-        rc = *text ? 0 : -ENOMEM;
+        *text = xmalloc(1);
+        rc = 0;
     }
     if (rc < 0) {
         snprintf(err, err_len, "%s: cannot be read: %s", path, strerror(-rc));
@@ -230,6 +231,7 @@ static void field(char *out, size_t out_len, const struct learning_curve_row *r,
 static int current_header(char *out, size_t out_len, const char *path, char *err, size_t err_len) {
     out[0] = '\0';
     FILE *file = fopen(path, "re");
+    CHECK_RESOURCES(file || errno != ENOMEM);
     if (!file && errno != ENOENT) {
         snprintf(err, err_len, "%s: cannot be read: %s", path, strerror(errno));
         return -1;
