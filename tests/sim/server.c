@@ -205,8 +205,9 @@ static void on_rollout(struct sim_process *p) {
     struct rollout_rows *out = &b->out;
     size_t o = p->sim->disk.columns.obs_dim, a = p->sim->disk.columns.act_dim;
     p->block = NULL;
-    uint64_t once = (uint64_t)b->job.count * b->job.length, repeated = b->job.rows_min / once;
-    out->rows = (uint32_t)(once * (repeated + (repeated * once < b->job.rows_min || !repeated)));
+    uint64_t once = (uint64_t)b->job.count * b->job.length;
+    uint64_t times = (b->job.rows_min + once - 1) / once; // as often as it takes
+    out->rows = (uint32_t)(once * (times > 0 ? times : 1));
     out->not_finite = out->terminated = 0;
     memset(out->obs, 0, out->rows * o * sizeof(float));
     memset(out->act, 0, out->rows * a * sizeof(float));

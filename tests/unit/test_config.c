@@ -403,6 +403,17 @@ static void rules_over_several_keys(void **state) {
     c.model.targets = MODEL_TARGETS_RAW;
     assert_int_equal(config_check(&c, err, sizeof(err)), -1);
     assert_non_null(strstr(err, "dhmbpo.error_sum is 0.2"));
+    c.model.targets = MODEL_TARGETS_NORMALIZED;
+    c.sac.bound_values = false;
+    assert_int_equal(config_check(&c, err, sizeof(err)), -1);
+    assert_non_null(strstr(err, "sac.bound_values is false"));
+    c.sac.bound_values = true;
+    c.sac.discount = 1;
+    assert_int_equal(config_check(&c, err, sizeof(err)), -1);
+    assert_non_null(strstr(err, "the discount is 1; sac.bound_values needs less than 1"));
+    c.method = METHOD_mbpo; // whatever the method
+    assert_int_equal(config_check(&c, err, sizeof(err)), -1);
+    assert_non_null(strstr(err, "sac.bound_values needs less than 1"));
     expect_broken_rule("network.lost_after_ms=900", "at least twice network.heartbeat_ms, 500");
     expect_broken_rule("network.unacked_rows_max=9", "less than one message");
 }
