@@ -51,11 +51,6 @@ static int world_send(void *arg, enum port_socket socket, const struct net_peer 
 
 // ---- life ----
 
-// The invariants of a whole run (tests/sim/check.c) have no part here.
-void check_stored(struct sim *s, const struct sim_row *row) {
-    (void)s, (void)row;
-}
-
 static void start(struct world *w) {
     struct sim_process *p = xcalloc(1, sizeof(*p));
     *p = (struct sim_process){.sim = w->sim,

@@ -19,11 +19,6 @@
 
 enum { IDS = 8, PLACES = 3, GROUP = 5, ROWS = 3, GROUPS = 200, SEEDS = 4 };
 
-// The disk's rows are of nobody here.
-void check_stored(struct sim *s, const struct sim_row *row) {
-    (void)s, (void)row;
-}
-
 struct both {
     struct store *store;
     struct sim *sim;
